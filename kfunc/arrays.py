@@ -1,0 +1,144 @@
+"""Arrays of any backend: which namespace they live in, and how to make, move and read them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from . import tree
+from .backends import Backend, Kind, common_backend, get, kind_of
+from .backends.spec import Spec
+from .errors import UnknownBackendError
+
+__all__ = [
+    "Spec",
+    "asarray",
+    "backend_of",
+    "device",
+    "dtype_name",
+    "kind_of_tree",
+    "namespace",
+    "native",
+    "to_backend",
+    "to_numpy",
+]
+
+F = TypeVar("F", bound=Callable)
+
+
+def namespace(*arrays: Any) -> Any:
+    """The Array API namespace that `arrays` live in. Python scalars and None are passed over.
+
+    Raises:
+        MixedBackendsError: The arrays are of two backends.
+        UnknownBackendError: There is no array among them.
+    """
+    if len(arrays) == 1:
+        kind = kind_of(type(arrays[0]))
+    else:
+        kind = common_backend(k for k in map(kind_of, map(type, arrays)) if k is not None)
+    if kind is None:
+        raise UnknownBackendError(
+            "No backend claims these values.",
+            expected="arrays of an installed backend, or of a library that conforms to the Array API standard",
+            got=", ".join(type(a).__name__ for a in arrays) or "nothing",
+            fix='make arrays of them first: kf.asarray(x, backend="numpy")',
+        )
+    return kind.backend.xp
+
+
+_types_kinds: dict[frozenset, Kind | None] = {}
+
+
+def kind_of_tree(*trees: Any) -> Kind | None:
+    """The common kind of all array leaves of `trees`; None if there is no array.
+
+    Raises:
+        MixedBackendsError: The arrays are of two backends.
+    """
+    types = frozenset(map(type, tree.leaves(trees)))
+    try:
+        return _types_kinds[types]
+    except KeyError:
+        kind = _types_kinds[types] = common_backend(k for k in map(kind_of, types) if k is not None)
+        return kind
+
+
+def backend_of(*trees: Any) -> Backend:
+    """The backend of the arrays in `trees`; NumPy if there is none."""
+    kind = kind_of_tree(*trees)
+    return get("numpy") if kind is None else kind.backend
+
+
+def native(fun: F) -> F:
+    """The door between native and conforming arrays: lift the arguments' arrays, call `fun`, lower its results.
+
+    The identity wherever the framework's own arrays conform (NumPy, JAX, PyTorch), and inside layer code.
+    """
+
+    @functools.wraps(fun)
+    def door(*args, **kwargs):
+        kind = kind_of_tree(args, kwargs)
+        if kind is None or not kind.native:
+            return fun(*args, **kwargs)
+        args, kwargs = tree.map(kind.backend.lift, (args, kwargs))
+        return tree.map(kind.backend.lower, fun(*args, **kwargs))
+
+    return door  # type: ignore[return-value]
+
+
+def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None = None, device: Any = None) -> Any:
+    """A native array of `backend` with the values of `x`.
+
+    Args:
+        x: An array of any backend, a Python scalar, or nested sequences of scalars.
+        dtype: Name of the dtype, such as `"float32"`; that of `x` by default, Python floats giving float32.
+        backend: Name of the backend; that of `x` by default, else NumPy.
+        device: Where to put it, in the backend's own words; its default device by default.
+    """
+    kind = kind_of(type(x))
+    target = get(backend) if backend is not None else get("numpy") if kind is None else kind.backend
+    if kind is not None and kind.backend is target and dtype is None and device is None:
+        return target.lower(x)
+    if kind is not None and kind.backend is not target:
+        x = kind.backend.to_numpy(x)
+    elif kind is None:
+        x = _from_python(x)
+    return target.asarray(x, dtype, device)
+
+
+def _from_python(x: Any) -> Any:
+    import numpy as np
+
+    x = np.asarray(x)
+    return x.astype(np.float32) if x.dtype == np.float64 else x
+
+
+def to_numpy(x: Any) -> Any:
+    """A NumPy array with the values of `x`, an array of any backend; waits for its device."""
+    kind = kind_of(type(x))
+    return _from_python(x) if kind is None else kind.backend.to_numpy(x)
+
+
+def to_backend(tree_: Any, backend: str | Backend, device: Any = None) -> Any:
+    """The tree with every array leaf moved to `backend`; leaves that are no arrays stay as they are."""
+    target = get(backend)
+    return tree.map(
+        lambda x: x if kind_of(type(x)) is None else asarray(x, backend=target, device=device),
+        tree_,
+    )
+
+
+def device(x: Any) -> Any:
+    """The device of `x`, for the `device=` of its namespace's creation functions."""
+    kind = kind_of(type(x))
+    return None if kind is None else kind.backend.device(x)
+
+
+def dtype_name(dtype: Any) -> str:
+    """The standard's name of a dtype object of any backend: `"float32"`."""
+    if isinstance(dtype, str):
+        return dtype
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return name or str(dtype).rpartition(".")[2]

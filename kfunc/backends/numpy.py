@@ -1,0 +1,43 @@
+"""NumPy: the namespace is array_api_compat's; what the tape differentiates most has lowerings with pullbacks."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from . import Backend, Kind
+
+__all__ = ["NumpyBackend", "backend"]
+
+
+class NumpyBackend(Backend):
+    name = "numpy"
+
+    @functools.cached_property
+    def xp(self):
+        import array_api_compat.numpy
+
+        return array_api_compat.numpy
+
+    @property
+    def version(self):
+        return np.__version__
+
+    def kind(self, cls):
+        if issubclass(cls, np.ndarray):
+            return Kind(self)
+        # A NumPy scalar is what NumPy's own reductions return; beside another backend's arrays it is just a number.
+        return Kind(self, rank=-1) if issubclass(cls, np.generic) else None
+
+    def asarray(self, x, dtype=None, device=None):
+        return np.asarray(x, dtype=dtype)
+
+    def to_numpy(self, x):
+        return np.asarray(x)
+
+    def device(self, x):
+        return "cpu"
+
+
+backend = NumpyBackend()

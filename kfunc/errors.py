@@ -1,0 +1,113 @@
+"""Every error that kfunc raises: one small hierarchy under `KfuncError`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "BackendNotInstalledError",
+    "FileError",
+    "KfuncError",
+    "LabelError",
+    "LayerError",
+    "MissingKeyError",
+    "MixedBackendsError",
+    "NonFiniteError",
+    "ParamError",
+    "ShapeError",
+    "UnknownBackendError",
+    "UnsupportedError",
+]
+
+
+class KfuncError(Exception):
+    """Base of all kfunc errors.
+
+    Args:
+        problem: What is wrong, one sentence.
+        path: Path of the layer or leaf, such as `"encoder/dense"`; `Layer` fills it in on the way out.
+        argument: Name of the argument at fault.
+        expected, got: What was expected, and what came.
+        fix: What to do about it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str | None = None,
+        argument: str | None = None,
+        expected: Any = None,
+        got: Any = None,
+        fix: str | None = None,
+    ):
+        super().__init__(problem)
+        self.problem, self.path, self.argument = problem, path, argument
+        self.expected, self.got, self.fix = expected, got, fix
+
+    def __str__(self) -> str:
+        parts = [
+            ("layer", self.path),
+            ("argument", self.argument),
+            ("expected", self.expected),
+            ("got", self.got),
+            ("fix", self.fix),
+        ]
+        lines = [f"  {name}: {value}" for name, value in parts if value is not None]
+        return "\n".join([self.problem, *lines])
+
+
+class ArgumentError(KfuncError, ValueError):
+    """An argument has a value that is not allowed."""
+
+
+class ShapeError(KfuncError, ValueError):
+    """Shapes do not fit together."""
+
+
+class LayerError(KfuncError, ValueError):
+    """A network is put together in a way that has no meaning (one layer under two parents, two layers of one name)."""
+
+
+class ParamError(KfuncError, ValueError):
+    """The parameter or state tree lacks a leaf, or has one of another shape, than the network asks for."""
+
+
+class MissingKeyError(KfuncError, ValueError):
+    """A layer draws random numbers, and the call was given no key."""
+
+
+class LabelError(KfuncError, ValueError):
+    """Class labels lie outside `[0, classes)`."""
+
+
+class NonFiniteError(KfuncError, ArithmeticError):
+    """Training met a NaN or an infinity. The parameters kept are those before the step."""
+
+
+class BackendError(KfuncError):
+    """Base of the errors about backends."""
+
+
+class UnknownBackendError(BackendError, ValueError):
+    """No backend has that name, or no backend claims arrays of that type."""
+
+
+class BackendNotInstalledError(BackendError, ImportError):
+    """The backend exists, and its framework is not installed."""
+
+
+class MixedBackendsError(BackendError, TypeError):
+    """One call was given arrays of two backends."""
+
+
+class UnsupportedError(BackendError, NotImplementedError):
+    """The backend cannot do this at all."""
+
+
+class FileError(KfuncError, OSError):
+    """A file is truncated, corrupt, or not what it says; or it could not be written."""
+
+    __str__ = KfuncError.__str__

@@ -1,0 +1,54 @@
+"""What the standard lacks, written once in the standard; backends lower what they do better."""
+
+from .activation import (
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
+from .attention import attention_scores, dot_product_attention
+from .conv import conv
+from .linear import embedding, linear
+from .manipulation import all_finite, one_hot, pad
+from .norm import batch_normalization, layer_normalization, moments
+from .pool import average_pool, max_pool
+from .recurrent import gru, lstm
+from .special import erf, erf_inv
+
+__all__ = [
+    "all_finite",
+    "attention_scores",
+    "average_pool",
+    "batch_normalization",
+    "conv",
+    "dot_product_attention",
+    "elu",
+    "embedding",
+    "erf",
+    "erf_inv",
+    "gelu",
+    "gru",
+    "layer_normalization",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsumexp",
+    "lstm",
+    "max_pool",
+    "moments",
+    "one_hot",
+    "pad",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
+]

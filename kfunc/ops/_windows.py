@@ -1,0 +1,129 @@
+"""What convolution and pooling share: sizes, padding amounts, and the shifted views that a window is made of."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import ArgumentError, ShapeError
+
+__all__ = ["output_size", "padding_amounts", "per_axis", "shifted_views", "spatial_rank", "window_shape"]
+
+PADDINGS = ("valid", "same")
+DATA_FORMATS = ("channels_last", "channels_first")
+
+
+def per_axis(value: int | Sequence[int], rank: int, argument: str) -> tuple[int, ...]:
+    """`value` once for each of `rank` spatial axes.
+
+    Raises:
+        ArgumentError: It is neither a positive integer nor `rank` of them.
+    """
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
+        raise ArgumentError(
+            f"{argument} does not fit {rank} spatial axes.",
+            argument=argument,
+            expected=f"a positive integer or {rank} of them",
+            got=value,
+        )
+    return values
+
+
+def spatial_rank(x: Any, data_format: str, padding: str, rank: int | None = None) -> int:
+    """The number of spatial axes of `x`, (batch, *spatial, channels) or (batch, channels, *spatial).
+
+    Raises:
+        ArgumentError: `data_format` or `padding` is none of the known ones.
+        ShapeError: `x` has no spatial axis, or not `rank` of them.
+    """
+    for name, value, allowed in (("padding", padding, PADDINGS), ("data_format", data_format, DATA_FORMATS)):
+        if value not in allowed:
+            raise ArgumentError(
+                f"Unknown {name}.", argument=name, expected=" or ".join(map(repr, allowed)), got=repr(value)
+            )
+    n = x.ndim - 2
+    if n < 1 or (rank is not None and n != rank):
+        axes = "one or more spatial axes" if rank is None else f"{rank} spatial axes"
+        raise ShapeError(
+            f"The input needs a batch axis, {axes} and a channel axis.",
+            argument="x",
+            expected="(batch, *spatial, channels)" if data_format == "channels_last" else "(batch, channels, *spatial)",
+            got=tuple(x.shape),
+            fix="add the missing axis, for example x[..., None] for a single channel",
+        )
+    return n
+
+
+def output_size(size: int | None, window: int, stride: int, dilation: int, padding: str) -> int | None:
+    """The number of windows along an axis of `size`; None if that is unknown.
+
+    Raises:
+        ShapeError: Not one window fits.
+    """
+    if size is None:
+        return None
+    extent = (window - 1) * dilation + 1
+    n = -(-size // stride) if padding == "same" else (size - extent) // stride + 1
+    if n < 1:
+        raise ShapeError(
+            "The window is larger than the input.",
+            argument="x",
+            expected=f"at least {extent} along each spatial axis",
+            got=size,
+            fix='use padding="same", a smaller window, or a larger input',
+        )
+    return n
+
+
+def padding_amounts(
+    sizes: Sequence[int | None],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    padding: str,
+) -> list[tuple[int, int]]:
+    """How much to pad before and after each spatial axis; "same" puts the odd element after, as TensorFlow does.
+
+    Raises:
+        ShapeError: "same" padding depends on a size that is unknown.
+    """
+    amounts = []
+    for size, k, s, d in zip(sizes, window, strides, dilation, strict=True):
+        if padding == "valid":
+            amounts.append((0, 0))
+        elif s == 1:
+            total = (k - 1) * d
+            amounts.append((total // 2, total - total // 2))
+        elif size is None:
+            raise ShapeError(
+                'padding="same" with strides above 1 needs known spatial sizes here.',
+                argument="x",
+                expected="known spatial sizes",
+                got=tuple(sizes),
+                fix="give the sizes in the input's Spec, or pad by hand and use padding='valid'",
+            )
+        else:
+            total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+            amounts.append((total // 2, total - total // 2))
+    return amounts
+
+
+def window_shape(shape, window, strides, dilation, padding) -> tuple[int | None, ...]:
+    """The spatial sizes of the output for an input of spatial `shape`."""
+    return tuple(
+        output_size(n, k, s, d, padding) for n, k, s, d in zip(shape, window, strides, dilation, strict=True)
+    )
+
+
+def shifted_views(
+    x: Any, out: Sequence[int], window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """For each position in the window, that position and the strided view of `x`, (batch, *out, channels)."""
+    for position in itertools.product(*map(range, window)):
+        slices = [
+            slice(p * d, p * d + (n - 1) * s + 1, s)
+            for p, n, s, d in zip(position, out, strides, dilation, strict=True)
+        ]
+        yield position, x[(slice(None), *slices, slice(None))]

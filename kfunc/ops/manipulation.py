@@ -1,0 +1,48 @@
+"""Moving and making elements: padding, one-hot codes, finiteness."""
+
+from __future__ import annotations
+
+from ..arrays import device, dtype_name, namespace
+from ._op import op
+
+__all__ = ["all_finite", "one_hot", "pad"]
+
+
+@op
+def pad(x, pad_width, constant_values=0.0):
+    """`x` with constant borders.
+
+    Args:
+        x: An array of any shape.
+        pad_width: A pair (before, after) of counts for each axis.
+        constant_values: The number to pad with.
+    """
+    xp = namespace(x)
+    for axis, (before, after) in enumerate(pad_width):
+        parts = [_border(xp, x, axis, before, constant_values), x, _border(xp, x, axis, after, constant_values)]
+        parts = [p for p in parts if p is not None]
+        x = xp.concat(parts, axis=axis) if len(parts) > 1 else x
+    return x
+
+
+def _border(xp, x, axis, width, value):
+    if width == 0:
+        return None
+    # Made from x, so that unknown sizes along the other axes need no name.
+    row = xp.full_like(x[(slice(None),) * axis + (slice(0, 1), ...)], value)
+    return xp.concat([row] * width, axis=axis)
+
+
+@op
+def one_hot(x, num_classes, dtype="float32"):
+    """Integers (...) as unit vectors (..., num_classes); a zero vector for integers out of range."""
+    xp = namespace(x)
+    classes = xp.arange(num_classes, dtype=getattr(xp, dtype_name(x.dtype)), device=device(x))
+    return xp.astype(xp.expand_dims(x, axis=-1) == classes, getattr(xp, dtype))
+
+
+@op
+def all_finite(*arrays):
+    """For each array, whether it holds neither NaN nor infinity: a boolean array (len(arrays),)."""
+    xp = namespace(*arrays)
+    return xp.stack([xp.all(xp.isfinite(x)) for x in arrays])

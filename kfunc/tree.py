@@ -1,0 +1,39 @@
+"""Trees of arrays: nested dicts, lists, tuples and named tuples, by optree, with dict keys always sorted as in JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import optree
+
+__all__ = ["flatten", "leaves", "map", "map_with_path", "path_string", "paths", "structure", "unflatten"]
+
+leaves = optree.tree_leaves
+structure = optree.tree_structure
+map = optree.tree_map
+
+
+def flatten(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of `tree`, and the structure from which `unflatten` builds it again."""
+    return optree.tree_flatten(tree)
+
+
+def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
+    """The tree of this `structure` with these `leaves`."""
+    return optree.tree_unflatten(structure, leaves)
+
+
+def path_string(path: Iterable[Any]) -> str:
+    """A path as optree gives it, as one string: `("dense", "kernel")` is `"dense/kernel"`."""
+    return "/".join(str(part) for part in path)
+
+
+def paths(tree: Any) -> list[str]:
+    """The path of each leaf, in the order of `leaves`: `"dense/kernel"`."""
+    return [path_string(path) for path in optree.tree_paths(tree)]
+
+
+def map_with_path(fun: Callable, tree: Any, *rest: Any) -> Any:
+    """`map`, but `fun(path, leaf, ...)` is given the leaf's path as a string first."""
+    return optree.tree_map_with_path(lambda path, *leaves: fun(path_string(path), *leaves), tree, *rest)
