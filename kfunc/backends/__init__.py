@@ -66,6 +66,8 @@ class Backend:
     """Whether `Model` compiles its step unless told otherwise."""
     eager: bool = True
     """Whether a concrete array's values can be read at once and for free, outside compiled functions."""
+    index_add: Callable[[Any, Any, Any], None] | None = None
+    """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
 
     def __init__(self) -> None:
         self.lowerings: dict[str, Callable] = {}

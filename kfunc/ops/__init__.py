@@ -1,5 +1,6 @@
 """What the standard lacks, written once in the standard; backends lower what they do better."""
 
+from ._op import Op
 from .activation import (
     elu,
     gelu,
@@ -15,26 +16,30 @@ from .activation import (
 )
 from .attention import attention_scores, dot_product_attention
 from .conv import conv
+from .dropout import dropout
 from .linear import embedding, linear
-from .manipulation import all_finite, one_hot, pad
+from .manipulation import all_finite, join_last, one_hot, pad, split_last
 from .norm import batch_normalization, layer_normalization, moments
 from .pool import average_pool, max_pool
 from .recurrent import gru, lstm
 from .special import erf, erf_inv
 
 __all__ = [
+    "Op",
     "all_finite",
     "attention_scores",
     "average_pool",
     "batch_normalization",
     "conv",
     "dot_product_attention",
+    "dropout",
     "elu",
     "embedding",
     "erf",
     "erf_inv",
     "gelu",
     "gru",
+    "join_last",
     "layer_normalization",
     "leaky_relu",
     "linear",
@@ -50,5 +55,6 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "split_last",
     "tanh",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..arrays import namespace
+from ..transforms import stop_gradient
 from ._op import op
 from .special import erf
 
@@ -83,7 +84,7 @@ def softplus(x):
 def logsumexp(x, axis=-1, keepdims=False):
     """`log(sum(exp(x)))` along `axis`, without overflow."""
     xp = namespace(x)
-    top = xp.max(x, axis=axis, keepdims=True)
+    top = stop_gradient(xp.max(x, axis=axis, keepdims=True))
     # An infinite maximum would give inf - inf; the sum is then infinite all the same.
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     out = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
@@ -94,7 +95,7 @@ def logsumexp(x, axis=-1, keepdims=False):
 def softmax(x, axis=-1):
     """`exp(x) / sum(exp(x))` along `axis`."""
     xp = namespace(x)
-    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    e = xp.exp(x - stop_gradient(xp.max(x, axis=axis, keepdims=True)))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
@@ -102,5 +103,5 @@ def softmax(x, axis=-1):
 def log_softmax(x, axis=-1):
     """`log(softmax(x))` along `axis`, without overflow."""
     xp = namespace(x)
-    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    shifted = x - stop_gradient(xp.max(x, axis=axis, keepdims=True))
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..arrays import device, dtype_name, namespace
 from ._op import op
 
-__all__ = ["all_finite", "one_hot", "pad"]
+__all__ = ["all_finite", "join_last", "one_hot", "pad", "split_last"]
 
 
 @op
@@ -46,3 +46,22 @@ def all_finite(*arrays):
     """For each array, whether it holds neither NaN nor infinity: a boolean array (len(arrays),)."""
     xp = namespace(*arrays)
     return xp.stack([xp.all(xp.isfinite(x)) for x in arrays])
+
+
+@op
+def split_last(x, sizes):
+    """(..., product of `sizes`) to (..., *sizes); any number of the leading sizes may be unknown."""
+    xp = namespace(x)
+    # A reshape finds one size only, but a batch of sequences has two that may be unknown.
+    return xp.reshape(x, (*_known(x.shape[:-1]), *sizes))
+
+
+@op
+def join_last(x):
+    """(..., a, b) to (..., a * b); any number of the leading sizes may be unknown."""
+    xp = namespace(x)
+    return xp.reshape(x, (*_known(x.shape[:-2]), x.shape[-2] * x.shape[-1]))
+
+
+def _known(sizes):
+    return tuple(-1 if n is None else n for n in sizes)

@@ -1,0 +1,388 @@
+"""What kfunc asks of TensorFlow: arrays in and out, ops, transforms."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ... import tree
+from ...errors import ArgumentError, ShapeError
+from .. import Backend, Kind, add_kind, loops
+from .array import Array, cast
+
+__all__ = ["TensorflowBackend", "backend"]
+
+
+class TensorflowBackend(Backend):
+    """TensorFlow's backend.
+
+    Attributes:
+        jit_compile: Whether `jit` compiles by XLA; None leaves it to TensorFlow.
+    """
+
+    name = "tensorflow"
+    compiles = True
+    jit_compile: bool | None = None
+
+    @functools.cached_property
+    def xp(self):
+        from . import namespace
+
+        return namespace
+
+    @property
+    def version(self):
+        return tf.__version__
+
+    # -- arrays ------------------------------------------------------------------------------------------------------
+
+    def kind(self, cls):
+        return Kind(self, native=True) if issubclass(cls, (tf.Tensor, tf.Variable)) else None
+
+    def lift(self, x):
+        if isinstance(x, tf.Tensor):
+            return Array(x)
+        return Array(tf.convert_to_tensor(x)) if isinstance(x, tf.Variable) else x
+
+    def lower(self, x):
+        return x.tensor if type(x) is Array else x
+
+    def asarray(self, x, dtype=None, device=None):
+        from . import namespace
+
+        dtype = None if dtype is None else tf.as_dtype(dtype)
+        with namespace.on(device):
+            x = tf.convert_to_tensor(self.lower(x))
+            x = tf.identity(x) if device else x
+            return x if dtype is None else cast(x, dtype)
+
+    def to_numpy(self, x):
+        if self.is_traced(x):
+            raise self.unsupported(
+                "read the values of an array inside a compiled function",
+                "return the array from the compiled function, and read it outside",
+            )
+        return self.lower(x).numpy()
+
+    def device(self, x):
+        return x.device
+
+    def is_traced(self, x):
+        x = self.lower(x)
+        return tf.is_symbolic_tensor(x) if isinstance(x, tf.Tensor) else not tf.executing_eagerly()
+
+    # -- ops ---------------------------------------------------------------------------------------------------------
+
+    def implement(self, name, reference, native):
+        """Lowerings take and return bare tensors; the reference runs on Arrays."""
+        lowering = self.lowerings.get(name, _decline)
+
+        def on_tensors(*args, **kwargs):
+            out = lowering(*args, **kwargs)
+            if out is NotImplemented:
+                args, kwargs = tree.map(self.lift, (args, kwargs))
+                out = tree.map(self.lower, reference(*args, **kwargs))
+            return out
+
+        def on_arrays(*args, **kwargs):
+            out = lowering(*map(self.lower, args), **{k: self.lower(v) for k, v in kwargs.items()})
+            if out is NotImplemented:
+                return reference(*map(self.lift, args), **{k: self.lift(v) for k, v in kwargs.items()})
+            return Array(out) if isinstance(out, tf.Tensor) else tree.map(self.lift, out)
+
+        return on_tensors if native else on_arrays
+
+    # -- transforms --------------------------------------------------------------------------------------------------
+
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), jit_compile=None):
+        """`fun` as a `tf.function`, traced once for each structure, and each shape and dtype, of its arguments.
+
+        Numbers among the arguments are passed as tensors (int32, float32), so that a new value traces nothing anew;
+        booleans, strings and functions are Python values inside, and a new one does. XLA compiles it with
+        `jit_compile`, or with `backend.jit_compile`.
+        """
+        programs: dict[Any, Callable] = {}
+
+        @functools.wraps(fun)
+        def compiled(*args, **kwargs):
+            static = {k: kwargs.pop(k) for k in static_argnames if k in kwargs}
+            leaves, structure = tree.flatten((args, kwargs))
+            tensors, fixed = [], []
+            for leaf in leaves:
+                t = _argument(leaf)
+                if t is None:
+                    fixed.append(leaf)
+                else:
+                    tensors.append(t)
+                    fixed.append(_signature(t))
+            use_xla = self.jit_compile if jit_compile is None else jit_compile
+            key = (structure, tuple(fixed), tuple(sorted(static.items())), use_xla)
+            try:
+                program = programs.get(key)
+            except TypeError:
+                raise ArgumentError(
+                    "jit was given an argument that is neither an array nor hashable.",
+                    argument="args",
+                    expected="arrays, numbers and hashable Python values",
+                    got=sorted({type(x).__name__ for x in leaves} | {type(x).__name__ for x in static.values()}),
+                ) from None
+            if program is None:
+                program = programs[key] = _program(fun, leaves, structure, tensors, static, use_xla)
+            return program(tensors)
+
+        return compiled
+
+    def value_and_grad(self, fun, argnums=0, has_aux=False):
+        numbers = (argnums,) if isinstance(argnums, int) else argnums
+
+        @functools.wraps(fun)
+        def both(*args, **kwargs):
+            args = list(args)
+            # New tensors, so that only the argument itself is differentiated for, and not its other uses in a closure.
+            flat, structure = tree.flatten([args[n] for n in numbers])
+            flat = [tf.identity(self.lower(x)) for x in flat]
+            for x in flat:
+                if not (x.dtype.is_floating or x.dtype.is_complex):
+                    raise ArgumentError(
+                        "A gradient needs floating-point arguments.",
+                        argument="argnums",
+                        expected="arrays of a floating-point dtype",
+                        got=x.dtype.name,
+                        fix="leave integers out of the arguments that argnums names",
+                    )
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(flat)
+                for n, arg in zip(numbers, tree.unflatten(structure, flat), strict=True):
+                    args[n] = arg
+                out = fun(*args, **kwargs)
+                value, aux = out if has_aux else (out, None)
+                value = tf.convert_to_tensor(self.lower(value))
+                if value.shape.rank != 0:
+                    raise ShapeError(
+                        "A gradient needs a scalar.",
+                        argument="fun",
+                        expected="a function that returns an array of shape ()",
+                        got=f"shape {tuple(value.shape)}",
+                        fix="sum or average its result",
+                    )
+            grads = tape.gradient(value, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            grads = tree.unflatten(structure, [tf.convert_to_tensor(g) for g in grads])
+            grads = grads[0] if isinstance(argnums, int) else tuple(grads)
+            return ((value, tree.map(self.lower, aux)), grads) if has_aux else (value, grads)
+
+        return both
+
+    def stop_gradient(self, x):
+        if type(x) is Array:
+            return Array(tf.stop_gradient(x.tensor))
+        return tf.stop_gradient(x) if isinstance(x, (tf.Tensor, tf.Variable)) else x
+
+    def vmap(self, fun, in_axes=0, out_axes=0):
+        @functools.wraps(fun)
+        def mapped(*args):
+            axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
+            if len(axes) != len(args):
+                raise ArgumentError(
+                    "vmap's in_axes does not fit the call.",
+                    argument="in_axes",
+                    expected=f"{len(axes)} arguments",
+                    got=f"{len(args)} arguments",
+                    fix="give one axis, or None, for each positional argument",
+                )
+            over = [i for i, axis in enumerate(axes) if axis is not None]
+            flat, structure = tree.flatten([tree.map(lambda x, a=axes[i]: _to_front(x, a), args[i]) for i in over])
+            sizes = {x.shape[0] for x in flat} - {None}
+            if not flat or len(sizes) > 1:
+                raise ShapeError(
+                    "vmap needs mapped axes of one size.",
+                    argument="in_axes",
+                    expected="one size",
+                    got=sorted(sizes) or "no mapped array",
+                    fix="map over axes of equal size, or pass None for arguments that are not mapped",
+                )
+            results = None
+
+            def row(tensors):
+                nonlocal results
+                full = list(args)
+                for i, arg in zip(over, tree.unflatten(structure, tensors), strict=True):
+                    full[i] = arg
+                out, results = tree.flatten(tree.map(self.lower, fun(*full)))
+                return [tf.convert_to_tensor(x) for x in out]
+
+            out = tf.vectorized_map(row, flat)
+            return tree.unflatten(results, [_from_front(x, out_axes) for x in out])
+
+        return mapped
+
+    def scan(self, fun, init, xs, length=None, reverse=False):
+        """A `tf.while_loop` inside a compiled function, else a Python loop."""
+        if tf.executing_eagerly():
+            return loops.scan(fun, init, xs, length, reverse)
+        sizes = {x.shape[0] for x in tree.leaves(xs)} | ({length} if length is not None else set())
+        n = tf.shape(tree.leaves(xs)[0])[0] if sizes == {None} else loops.scan_length(xs, length)
+        return _while_scan(self, fun, init, xs, n, reverse)
+
+    def cond(self, pred, true_fun, false_fun, *operands):
+        pred = self.lower(pred)
+        if not isinstance(pred, (tf.Tensor, tf.Variable)) or not self.is_traced(pred):
+            return true_fun(*operands) if bool(pred) else false_fun(*operands)
+        structures = []
+
+        def branch(fun):
+            def run():
+                out, structure = tree.flatten(tree.map(self.lower, fun(*operands)))
+                structures.append(structure)
+                return [tf.convert_to_tensor(x) for x in out]
+
+            return run
+
+        try:
+            out = tf.cond(pred, branch(true_fun), branch(false_fun))
+        except TypeError as error:
+            if len(structures) != 2:
+                raise
+            raise _unequal("cond's two functions", "true_fun, false_fun", *structures) from error
+        if structures[0] != structures[1]:
+            raise _unequal("cond's two functions", "true_fun, false_fun", *structures)
+        return tree.unflatten(structures[0], out)
+
+
+def _decline(*args, **kwargs):
+    return NotImplemented
+
+
+def _unequal(what: str, argument: str, expected: Any, got: Any) -> ShapeError:
+    return ShapeError(f"{what} return different structures.", argument=argument, expected=expected, got=got)
+
+
+# -- jit ---------------------------------------------------------------------------------------------------------------
+
+
+def _argument(leaf: Any) -> tf.Tensor | None:
+    """`leaf` as a tensor that a compiled function takes, or None if it stays a Python value."""
+    if isinstance(leaf, tf.Tensor):
+        return leaf
+    if isinstance(leaf, (bool, np.bool_)):
+        return None
+    if isinstance(leaf, (tf.Variable, int, float, complex, np.generic, np.ndarray)):
+        return tf.convert_to_tensor(leaf)
+    return leaf.tensor if type(leaf) is Array else None
+
+
+def _signature(t: tf.Tensor) -> Any:
+    return (t.dtype, *t.shape) if t.shape.rank is not None else (t.dtype, None)
+
+
+def _program(
+    fun: Callable, leaves: list, structure: Any, tensors: list[tf.Tensor], static: dict, use_xla: bool | None
+) -> Callable[[list], Any]:
+    """`fun` traced for arguments like these: a function of the tensors among them."""
+    slots = [_argument(leaf) is not None for leaf in leaves]
+    constants = [None if slot else leaf for slot, leaf in zip(slots, leaves, strict=True)]
+    results: list[Any] = []
+
+    def flat(*tensors):
+        source = iter(tensors)
+        filled = [next(source) if slot else c for slot, c in zip(slots, constants, strict=True)]
+        args, kwargs = tree.unflatten(structure, filled)
+        out, out_structure = tree.flatten(tree.map(backend.lower, fun(*args, **kwargs, **static)))
+        values = [x if _is_tensor(x) else None for x in out]
+        results[:] = [out_structure, [None if _is_tensor(x) else x for x in out]]
+        return [x for x in values if x is not None]
+
+    function = tf.function(flat, autograph=False, jit_compile=use_xla)
+    program = function.get_concrete_function(*(tf.TensorSpec(t.shape, t.dtype) for t in tensors))
+    out_structure, plain = results
+    if all(x is None for x in plain):
+        return lambda tensors: tree.unflatten(out_structure, program(*tensors))
+
+    def call(tensors):
+        source = iter(program(*tensors))
+        return tree.unflatten(out_structure, [next(source) if x is None else x for x in plain])
+
+    return call
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, (tf.Tensor, tf.Variable))
+
+
+# -- vmap --------------------------------------------------------------------------------------------------------------
+
+
+def _to_front(x: Any, axis: int) -> tf.Tensor:
+    x = tf.convert_to_tensor(backend.lower(x))
+    order = list(range(x.shape.rank))
+    order.insert(0, order.pop(axis))
+    return x if order[0] == 0 else tf.transpose(x, order)
+
+
+def _from_front(x: tf.Tensor, axis: int) -> tf.Tensor:
+    order = list(range(1, x.shape.rank))
+    order.insert(axis % x.shape.rank, 0)
+    return x if order[0] == 0 else tf.transpose(x, order)
+
+
+# -- scan --------------------------------------------------------------------------------------------------------------
+
+
+def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) -> tuple[Any, Any]:
+    carry, carry_structure = tree.flatten(tree.map(lambda x: tf.convert_to_tensor(self.lower(x)), init))
+    inputs, xs_structure = tree.flatten(tree.map(lambda x: tf.convert_to_tensor(self.lower(x)), xs))
+    y_structure = None
+
+    def step(carry, x):
+        nonlocal y_structure
+        c, y = fun(tree.unflatten(carry_structure, carry), tree.unflatten(xs_structure, x))
+        c, structure = tree.flatten(tree.map(self.lower, c))
+        if structure != carry_structure:
+            raise _unequal("scan: fun and init", "fun", carry_structure, structure)
+        y, y_structure = tree.flatten(tree.map(self.lower, y))
+        c = [tf.convert_to_tensor(t, dtype_hint=was.dtype) for t, was in zip(c, carry, strict=True)]
+        for t, was in zip(c, carry, strict=True):
+            if t.dtype is not was.dtype or not t.shape.is_compatible_with(was.shape):
+                raise ShapeError(
+                    "scan's carry changes its shape or dtype.",
+                    argument="fun",
+                    expected=f"{was.dtype.name} {tuple(was.shape)}, as in init",
+                    got=f"{t.dtype.name} {tuple(t.shape)}",
+                    fix="give init the shape and dtype that fun returns",
+                )
+        return c, [tf.convert_to_tensor(t) for t in y]
+
+    # A loop needs to know beforehand what its steps give; a function that is traced and never run says it.
+    like = tf.function(lambda c, x: step(c, x)[1], autograph=False).get_concrete_function(
+        [tf.TensorSpec(t.shape, t.dtype) for t in carry], [tf.TensorSpec(t.shape[1:], t.dtype) for t in inputs]
+    )
+    sources = [tf.TensorArray(t.dtype, n, element_shape=t.shape[1:], clear_after_read=False).unstack(t) for t in inputs]
+    targets = [tf.TensorArray(y.dtype, n, element_shape=y.shape) for y in like.outputs]
+
+    def body(i, carry, targets):
+        at = n - 1 - i if reverse else i
+        c, ys = step(carry, [a.read(at) for a in sources])
+        # The sizes of the carry stay what they were, so those known before are known after.
+        c = [tf.ensure_shape(t, was.shape) for t, was in zip(c, carry, strict=True)]
+        return i + 1, c, [a.write(at, y) for a, y in zip(targets, ys, strict=True)]
+
+    _, last, targets = tf.while_loop(
+        lambda i, *_: i < n,
+        body,
+        (tf.constant(0), carry, targets),
+        shape_invariants=(tf.TensorShape([]), [t.shape for t in carry], [tf.TensorShape(None)] * len(targets)),
+        # XLA reserves room for the gradient by it.
+        maximum_iterations=n,
+    )
+    ys = [
+        tf.ensure_shape(a.stack(), [n if isinstance(n, int) else None, *y.shape])
+        for a, y in zip(targets, like.outputs, strict=True)
+    ]
+    return tree.unflatten(carry_structure, last), tree.unflatten(y_structure, ys)
+
+
+backend = TensorflowBackend()
+add_kind(Array, Kind(backend))

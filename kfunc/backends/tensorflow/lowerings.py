@@ -1,0 +1,140 @@
+"""What TensorFlow does better than the references. Each function takes and returns bare tensors."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops.conv import conv_geometry
+from ...ops.pool import pool_geometry
+from .array import Array, matmul
+from .backend import backend
+
+
+def _lower(op):
+    return lowering(backend, op)
+
+
+def _floating(x) -> bool:
+    return x.dtype.is_floating
+
+
+# -- linear ------------------------------------------------------------------------------------------------------------
+
+
+@_lower(ops.linear)
+def linear(x, kernel, bias=None):
+    if not x.dtype == kernel.dtype == (kernel if bias is None else bias).dtype:
+        return NotImplemented
+    out = matmul(x, kernel)
+    return out if bias is None else out + bias
+
+
+@_lower(ops.embedding)
+def embedding(indices, table):
+    return tf.gather(table, indices) if indices.dtype in (tf.int32, tf.int64) else NotImplemented
+
+
+# -- activations -------------------------------------------------------------------------------------------------------
+
+
+def _activation(op, kernel):
+    @_lower(op)
+    def activation(x, *args, **kwargs):
+        return kernel(x, *args, **kwargs) if x.dtype.is_floating else NotImplemented
+
+
+_activation(ops.relu, tf.nn.relu)
+_activation(ops.sigmoid, tf.sigmoid)
+_activation(ops.tanh, tf.tanh)
+_activation(ops.silu, tf.nn.silu)
+_activation(ops.softplus, tf.math.softplus)
+_activation(ops.erf, tf.math.erf)
+_activation(ops.gelu, lambda x, approximate=True: tf.nn.gelu(x, approximate))
+_activation(ops.leaky_relu, lambda x, negative_slope=0.2: tf.nn.leaky_relu(x, negative_slope))
+_activation(ops.softmax, lambda x, axis=-1: tf.nn.softmax(x, axis))
+_activation(ops.log_softmax, lambda x, axis=-1: tf.nn.log_softmax(x, axis))
+_activation(ops.logsumexp, lambda x, axis=-1, keepdims=False: tf.reduce_logsumexp(x, axis, keepdims))
+
+
+@_lower(ops.elu)
+def elu(x, alpha=1.0):
+    if not _floating(x):
+        return NotImplemented
+    out = tf.nn.elu(x)
+    return out if alpha == 1 else tf.where(x > 0, out, alpha * out)
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+
+
+def _channels_last(kernel):
+    """`kernel(x, ...)` of channels-last data for either format: on the CPU, TensorFlow knows no other."""
+
+    def run(x, *args, data_format, **kwargs):
+        if data_format == "channels_last":
+            return kernel(x, *args, **kwargs)
+        n = x.shape.rank
+        out = kernel(tf.transpose(x, [0, *range(2, n), 1]), *args, **kwargs)
+        return tf.transpose(out, [0, n - 1, *range(1, n - 1)])
+
+    return run
+
+
+@_lower(ops.conv)
+def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+    strides, dilation, groups = conv_geometry(Array(x), Array(kernel), strides, padding, data_format, dilation_rate)
+    if len(strides) > 3 or x.dtype != kernel.dtype or not _floating(x):
+        return NotImplemented
+    return _convolve(x, kernel, groups, strides, padding.upper(), dilation, data_format=data_format)
+
+
+@_channels_last
+def _convolve(x, kernel, groups, strides, padding, dilation):
+    def convolve(x, kernel):
+        return tf.nn.convolution(x, kernel, strides=strides, padding=padding, dilations=dilation)
+
+    if groups == 1 or len(strides) < 3:
+        return convolve(x, kernel)
+    # The CPU has no grouped convolution over three axes.
+    parts = zip(tf.split(x, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
+    return tf.concat([convolve(a, b) for a, b in parts], axis=-1)
+
+
+def _pooling(op, kernel):
+    @_lower(op)
+    def pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+        window, strides = pool_geometry(Array(x), pool_size, strides, padding, data_format)
+        if len(window) > 3 or not _floating(x):
+            return NotImplemented
+        return run(x, window, strides, padding.upper(), data_format=data_format)
+
+    run = _channels_last(lambda x, window, strides, padding: kernel(x, window, strides, padding))
+
+
+_pooling(ops.max_pool, tf.nn.max_pool)
+_pooling(ops.average_pool, tf.nn.avg_pool)
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+@_lower(ops.pad)
+def pad(x, pad_width, constant_values=0.0):
+    return tf.pad(x, pad_width, constant_values=tf.cast(constant_values, x.dtype))
+
+
+@_lower(ops.one_hot)
+def one_hot(x, num_classes, dtype="float32"):
+    if x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64):
+        return NotImplemented
+    return tf.one_hot(x, num_classes, dtype=tf.as_dtype(dtype))
+
+
+@_lower(ops.moments)
+def moments(x, axes, keepdims=False):
+    # Not tf.nn.moments, which stops the gradient at the mean: right once, wrong for second derivatives.
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims)
+    return (mean if keepdims else tf.squeeze(mean, axes)), variance

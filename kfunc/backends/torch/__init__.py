@@ -1,0 +1,134 @@
+"""PyTorch: array_api_compat's namespace with a few shims, autograd, `torch.compile`, and the fused kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ... import tree
+from ...errors import ShapeError
+from .. import Backend, Kind
+from . import namespace
+
+__all__ = ["TorchBackend", "backend"]
+
+
+class TorchBackend(Backend):
+    name = "torch"
+    xp = namespace
+
+    @property
+    def version(self):
+        return torch.__version__
+
+    def kind(self, cls):
+        return Kind(self) if issubclass(cls, torch.Tensor) else None
+
+    def asarray(self, x, dtype=None, device=None):
+        dtype = None if dtype is None else getattr(torch, dtype)
+        if isinstance(x, torch.Tensor):
+            return x.to(device=device, dtype=dtype)
+        # A copy, so that in-place optimizers never write into the memory of a NumPy model.
+        return torch.from_numpy(np.array(x, order="C")).to(device=device, dtype=dtype)
+
+    def to_numpy(self, x):
+        return x.detach().cpu().numpy()
+
+    def is_traced(self, x):
+        return torch.compiler.is_compiling()
+
+    def jit(self, fun, *, static_argnames=(), constant_argnums=()):
+        return torch.compile(fun, fullgraph=True, dynamic=False)
+
+    def value_and_grad(self, fun, argnums=0, has_aux=False):
+        compiled = torch.func.grad_and_value(fun, argnums, has_aux)
+
+        def value_and_gradient(*args, **kwargs):
+            # Dynamo traces torch.func and not torch.autograd.grad; eagerly, the latter takes less than half the time.
+            if torch.compiler.is_compiling() or _in_functorch(args):
+                gradient, value = compiled(*args, **kwargs)
+                return value, gradient
+            return _eager_value_and_grad(fun, argnums, has_aux, args, kwargs)
+
+        return value_and_gradient
+
+    def stop_gradient(self, x):
+        return x.detach()
+
+    def vmap(self, fun, in_axes=0, out_axes=0):
+        return torch.vmap(fun, in_axes, out_axes)
+
+    def cond(self, pred, true_fun, false_fun, *operands):
+        if torch.compiler.is_compiling() or pred.device.type != "cpu":
+            # Reading the predicate would break the graph, or wait for the device.
+            return tree.map(
+                lambda a, b: torch.where(pred, a, b) if isinstance(a, torch.Tensor) else a,
+                true_fun(*operands),
+                false_fun(*operands),
+            )
+        return super().cond(pred, true_fun, false_fun, *operands)
+
+
+def _in_functorch(args):
+    return torch._C._functorch.maybe_get_level is not None and any(
+        isinstance(x, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x) for x in tree.leaves(args)
+    )
+
+
+def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
+    positions = (argnums,) if isinstance(argnums, int) else argnums
+    leaves, structure = tree.flatten(tuple(args[i] for i in positions))
+    # Whoever differentiates around us owns the leaves that already take part in a graph.
+    inputs = [x if x.requires_grad else x.detach().requires_grad_() for x in leaves]
+    inner = list(args)
+    for i, x in zip(positions, tree.unflatten(structure, inputs), strict=True):
+        inner[i] = x
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        out = fun(*inner, **kwargs)
+        value, aux = out if has_aux else (out, None)
+        if value.ndim != 0:
+            raise ShapeError(
+                "Only a scalar has a gradient.",
+                argument="fun",
+                expected="a function that returns an array of shape ()",
+                got=tuple(value.shape),
+                fix="reduce the result, for example with a mean",
+            )
+        nested = differentiable and _reaches_beyond(value, leaves, inputs)
+        if value.requires_grad:
+            gradients = torch.autograd.grad(value, inputs, create_graph=nested, materialize_grads=True)
+        else:
+            gradients = [torch.zeros_like(x) for x in inputs]
+    if not nested:
+        value, aux = tree.map(_detach, (value, aux))
+    gradient = tree.unflatten(structure, gradients)
+    gradient = gradient[0] if isinstance(argnums, int) else gradient
+    return ((value, aux) if has_aux else value), gradient
+
+
+def _detach(x):
+    return x.detach() if isinstance(x, torch.Tensor) else x
+
+
+def _reaches_beyond(value, leaves, inputs):
+    """Whether the graph of `value` has leaves that are not ours: then somebody differentiates around us."""
+    if any(x.requires_grad for x in leaves):
+        return True
+    own = {id(x) for x in inputs}
+    seen, stack = set(), [value.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None and id(variable) not in own:
+            return True
+        stack.extend(parent for parent, _ in node.next_functions)
+    return False
+
+
+backend = TorchBackend()
+
+from . import lowerings as _lowerings  # noqa: E402, F401

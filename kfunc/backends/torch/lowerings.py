@@ -1,0 +1,225 @@
+"""The ops that PyTorch has kernels for."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops._windows import padding_amounts, window_shape
+from ...ops.conv import conv_geometry
+from ...ops.pool import pool_geometry
+from . import backend
+
+for _op, _kernel in (
+    (ops.erf, torch.erf),
+    (ops.relu, torch.relu),
+    (ops.sigmoid, torch.sigmoid),
+    (ops.silu, F.silu),
+    (ops.tanh, torch.tanh),
+    (ops.elu, F.elu),
+    (ops.embedding, F.embedding),
+):
+    lowering(backend, _op)(_kernel)
+
+
+@lowering(backend, ops.leaky_relu)
+def _leaky_relu(x, negative_slope=0.2):
+    return F.leaky_relu(x, negative_slope)
+
+
+@lowering(backend, ops.gelu)
+def _gelu(x, approximate=True):
+    return F.gelu(x, approximate="tanh" if approximate else "none")
+
+
+@lowering(backend, ops.softmax)
+def _softmax(x, axis=-1):
+    return torch.softmax(x, axis) if isinstance(axis, int) else NotImplemented
+
+
+@lowering(backend, ops.log_softmax)
+def _log_softmax(x, axis=-1):
+    return torch.log_softmax(x, axis) if isinstance(axis, int) else NotImplemented
+
+
+@lowering(backend, ops.logsumexp)
+def _logsumexp(x, axis=-1, keepdims=False):
+    return torch.logsumexp(x, axis, keepdims)
+
+
+@lowering(backend, ops.linear)
+def _linear(x, kernel, bias=None):
+    return F.linear(x, kernel.T, bias)
+
+
+@lowering(backend, ops.pad)
+def _pad(x, pad_width, constant_values=0.0):
+    # torch counts from the last axis.
+    return F.pad(x, [n for pair in reversed(pad_width) for n in pair], value=constant_values)
+
+
+@lowering(backend, ops.moments)
+def _moments(x, axes, keepdims=False):
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=keepdims)
+    return mean, variance
+
+
+@lowering(backend, ops.layer_normalization)
+def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(sorted(a % x.ndim for a in axes))
+    if axes != tuple(range(x.ndim - len(axes), x.ndim)):
+        return NotImplemented
+    return F.layer_norm(x, x.shape[axes[0] :], gamma, beta, epsilon)
+
+
+@lowering(backend, ops.all_finite)
+def _all_finite(*arrays):
+    if not all(x.is_floating_point() for x in arrays):
+        return NotImplemented
+    # One call for all arrays; the largest magnitude is finite if and only if every element is.
+    return torch.isfinite(torch.stack(torch._foreach_norm([x.detach() for x in arrays], float("inf"))))
+
+
+# -- windows: a permuted channels-last array is torch's own channels_last layout, so nothing is copied ---------------
+
+
+def _channels_second(x, data_format):
+    return x.movedim(-1, 1) if data_format == "channels_last" else x
+
+
+def _restored(x, data_format):
+    return x.movedim(1, -1) if data_format == "channels_last" else x
+
+
+def _padded(x, window, strides, dilation, padding, fill=0.0):
+    """`x` (batch, channels, *spatial), padded where torch's own symmetric padding will not do, and what is left to it."""
+    amounts = padding_amounts(x.shape[2:], window, strides, dilation, padding)
+    if all(before == after for before, after in amounts):
+        return x, [before for before, _ in amounts]
+    return F.pad(x, [n for pair in reversed(amounts) for n in pair], value=fill), 0
+
+
+_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+@lowering(backend, ops.conv)
+def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+    strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
+    rank = len(strides)
+    if rank not in _CONV:
+        return NotImplemented
+    x = _channels_second(x, data_format)
+    window_shape(x.shape[2:], kernel.shape[:-2], strides, dilation, padding)
+    x, left = _padded(x, kernel.shape[:-2], strides, dilation, padding)
+    kernel = kernel.permute(rank + 1, rank, *range(rank))
+    return _restored(_CONV[rank](x, kernel, None, strides, left, dilation, groups), data_format)
+
+
+@lowering(backend, ops.max_pool)
+def _max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
+    if len(window) not in _MAX_POOL:
+        return NotImplemented
+    x = _channels_second(x, data_format)
+    window_shape(x.shape[2:], window, strides, (1,) * len(window), padding)
+    x, left = _padded(x, window, strides, (1,) * len(window), padding, float("-inf"))
+    return _restored(_MAX_POOL[len(window)](x, window, strides, left), data_format)
+
+
+@lowering(backend, ops.average_pool)
+def _average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
+    if len(window) not in _AVERAGE_POOL:
+        return NotImplemented
+    x = _channels_second(x, data_format)
+    window_shape(x.shape[2:], window, strides, (1,) * len(window), padding)
+    amounts = padding_amounts(x.shape[2:], window, strides, (1,) * len(window), padding)
+    if any(before != after for before, after in amounts):
+        return NotImplemented
+    left = tuple(before for before, _ in amounts)
+    return _restored(_AVERAGE_POOL[len(window)](x, window, strides, left, count_include_pad=False), data_format)
+
+
+# -- attention and recurrence ----------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.dot_product_attention)
+def _dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
+    if mask is not None:
+        if is_causal:
+            return NotImplemented
+        # Torch leaves rows that see nothing undefined; the lowest finite number gives them the reference's mean.
+        mask = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(
+            ~mask, torch.finfo(query.dtype).min
+        )
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, scale=scale).transpose(1, 2)
+
+
+def _recurrent(x, reverse, run):
+    out = run(x.flip(1) if reverse else x)
+    return (out[0].flip(1), *out[1:]) if reverse else out
+
+
+@lowering(backend, ops.lstm)
+def _lstm(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    c=None,
+    reverse=False,
+    activation=ops.tanh,
+    recurrent_activation=ops.sigmoid,
+):
+    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid:
+        return NotImplemented
+    # Torch's gates come in our order, and it adds the two biases.
+    weights = [kernel.T, recurrent_kernel.T]
+    if bias is not None:
+        weights += [bias, torch.zeros_like(bias)]
+    start = x.new_zeros(x.shape[0], recurrent_kernel.shape[0])
+    first = tuple((start if s is None else s).unsqueeze(0) for s in (h, c))
+
+    def run(x):
+        y, h, c = torch.lstm(x, first, weights, bias is not None, 1, 0.0, False, False, True)
+        return y, h[0], c[0]
+
+    return _recurrent(x, reverse, run)
+
+
+@lowering(backend, ops.gru)
+def _gru(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    reverse=False,
+    reset_after=True,
+    activation=ops.tanh,
+    recurrent_activation=ops.sigmoid,
+):
+    if not reset_after or activation is not ops.tanh or recurrent_activation is not ops.sigmoid:
+        return NotImplemented
+
+    def reset_first(w):
+        update, reset, candidate = w.chunk(3, -1)
+        return torch.cat([reset, update, candidate], -1)
+
+    weights = [reset_first(kernel).T, reset_first(recurrent_kernel).T]
+    if bias is not None:
+        weights += list(reset_first(bias))
+    first = x.new_zeros(x.shape[0], recurrent_kernel.shape[0]) if h is None else h
+
+    def run(x):
+        y, h = torch.gru(x, first.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
+        return y, h[0]
+
+    return _recurrent(x, reverse, run)

@@ -1,0 +1,485 @@
+"""Trees of arrays in one safetensors file: `save` and `load`, and the layer below them, `write` and `read`.
+
+A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. The format is Hugging Face's
+safetensors (https://huggingface.co/docs/safetensors). It is written and read here rather than by its NumPy binding,
+which stores the wrong values of an array that is not contiguous, reads bfloat16 as integers, and lets repeated names
+pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .arrays import to_backend, to_numpy
+from .backends import Backend, get, kind_of
+from .errors import ArgumentError, FileError
+
+__all__ = ["flatten", "load", "read", "save", "structure", "unflatten", "write"]
+
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "U32": "uint32",
+    "I32": "int32",
+    "F32": "float32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
+_CODES = {name: code for code, name in _DTYPES.items()}
+_HEADER_LIMIT = 100_000_000  # bytes; what other readers of the format accept
+_MAX_NDIM = 32
+_FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
+_NO_DIGEST = "0" * 64
+_ROOT = "array"
+
+# -- trees -----------------------------------------------------------------------------------------------------------
+
+
+def save(tree: Any, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a tree of arrays to one `.safetensors` file, completely or not at all.
+
+    Args:
+        tree: Arrays of any backend in nested dicts, lists, tuples and named tuples; None and Python numbers and strings
+            may stand beside them. Dict keys are strings without a dot. A tensor is named by its path: `dense.kernel`.
+        path: The file. An old one is replaced in one step, and only when the new one is on the disk.
+        metadata: Texts to keep with it; `read` gives them back.
+
+    Raises:
+        ArgumentError: The tree holds something that cannot be stored.
+        FileError: It could not be written. What was at `path` before still is.
+    """
+    texts = dict(metadata or {})
+    for key in texts:
+        if str(key).startswith("kfunc."):
+            raise ArgumentError("Metadata keys that begin with kfunc. are kfunc's own.", argument="metadata", got=key)
+    arrays: dict[str, Any] = {}
+    shape = _describe(tree, arrays)
+    if not _is_plain(shape):
+        texts[_TREE] = json.dumps(shape, separators=(",", ":"))
+    write(path, {name: to_numpy(array) for name, array in arrays.items()}, texts)
+
+
+def load(path: str | os.PathLike, backend: str | Backend = "numpy") -> Any:
+    """The tree in a `.safetensors` file, as arrays of `backend`.
+
+    What `save` wrote comes back as it was, except that named tuples come back as tuples, every kind of dict as a dict
+    with sorted keys, and NumPy scalars as 0-d arrays. A file from elsewhere comes back as nested dicts: the tensor
+    `encoder.0.weight` is `["encoder"]["0"]["weight"]`.
+
+    Raises:
+        FileError: It cannot be read, is truncated or corrupt, or is no safetensors file.
+        BackendNotInstalledError, UnknownBackendError: There is no such backend here.
+    """
+    target = get(backend)
+    arrays, texts = read(path)
+    with _blaming(path):
+        tree = unflatten(arrays, texts.get(_TREE))
+    return to_backend(tree, target)
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """The arrays of `tree` by name: the path, joined by dots, with the field's name below a named tuple.
+
+    Raises:
+        ArgumentError: The tree holds something that cannot be stored.
+    """
+    arrays: dict[str, Any] = {}
+    _describe(tree, arrays)
+    return arrays
+
+
+def structure(tree: Any) -> str:
+    """The form of `tree` as JSON, from which `unflatten` builds it again: everything but the arrays' values."""
+    return json.dumps(_describe(tree, {}), separators=(",", ":"))
+
+
+def unflatten(arrays: Mapping[str, Any], structure: str | None = None) -> Any:
+    """The tree whose arrays are named `arrays`: of the form `structure`, or else nested dicts.
+
+    Raises:
+        FileError: The names are not those of that form, or one name goes through another (`a` and `a.b`).
+    """
+    if structure is not None:
+        return _rebuild(arrays, structure)
+    tree: dict[str, Any] = {}
+    for name, array in sorted(arrays.items()):
+        *parents, last = name.split(".")
+        node: Any = tree
+        for part in parents:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                break
+        if not isinstance(node, dict) or last in node:
+            raise FileError(
+                "One tensor's name is the beginning of another's, so they make no tree.",
+                got=repr(name),
+                fix="kf.files.read gives the tensors by their names",
+            )
+        node[last] = array
+    return tree
+
+
+# The form of a tree, in JSON: a dict is an object; [kind, ...] is an array, list, tuple or named tuple; the rest is
+# itself.
+
+
+def _describe(tree: Any, arrays: dict[str, Any]) -> Any:
+    try:
+        return _describe_node(tree, (), arrays)
+    except RecursionError:
+        raise ArgumentError("The tree is nested too deeply, or contains itself.", argument="tree") from None
+
+
+def _describe_node(node: Any, path: tuple[str, ...], arrays: dict[str, Any]) -> Any:
+    if kind_of(type(node)) is not None:
+        arrays[".".join(path) or _ROOT] = node
+        return ["array"]
+    if isinstance(node, Mapping):
+        for key in node:
+            _check_key(key, path)
+        return {key: _describe_node(node[key], (*path, key), arrays) for key in sorted(node)}
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        fields = zip(node._fields, node, strict=True)
+        return ["namedtuple", {key: _describe_node(child, (*path, key), arrays) for key, child in fields}]
+    if isinstance(node, list | tuple):
+        kind = "list" if isinstance(node, list) else "tuple"
+        return [kind, *(_describe_node(child, (*path, str(i)), arrays) for i, child in enumerate(node))]
+    if type(node) in (type(None), bool, float, str) or (type(node) is int and abs(node) < 2**63):
+        return node
+    raise ArgumentError(
+        "The tree holds something that cannot be stored.",
+        path="/".join(path) or None,
+        argument="tree",
+        expected="arrays, in dicts, lists and tuples",
+        got=type(node).__name__,
+        fix="store its arrays, or leave it out",
+    )
+
+
+def _check_key(key: Any, path: tuple[str, ...]) -> None:
+    if not isinstance(key, str) or not key or "." in key or (not path and key == "__metadata__"):
+        raise ArgumentError(
+            "A dict key cannot be part of a tensor's name.",
+            path="/".join(path) or None,
+            argument="tree",
+            expected="a string that is not empty and has no dot (names are paths joined by dots)",
+            got=repr(key),
+            fix="rename the key",
+        )
+
+
+def _is_plain(shape: Any, root: bool = True) -> bool:
+    """Whether nested dicts, without an empty one, are all there is to a form, so that the names alone give it."""
+    if isinstance(shape, dict):
+        return (root or bool(shape)) and all(_is_plain(child, False) for child in shape.values())
+    return shape == ["array"] and not root
+
+
+def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
+    taken = set()
+
+    def node(shape: Any, path: tuple[str, ...]) -> Any:
+        match shape:
+            case dict():
+                return {key: node(child, (*path, key)) for key, child in shape.items()}
+            case ["array"]:
+                name = ".".join(path) or _ROOT
+                taken.add(name)
+                return arrays[name]
+            case ["list", *children]:
+                return [node(child, (*path, str(i))) for i, child in enumerate(children)]
+            case ["tuple", *children]:
+                return tuple(node(child, (*path, str(i))) for i, child in enumerate(children))
+            case ["namedtuple", dict() as children]:
+                return tuple(node(child, (*path, key)) for key, child in children.items())
+            case list():
+                raise KeyError(str(shape[:1]))
+        return shape
+
+    try:
+        tree = node(json.loads(structure), ())
+    except (KeyError, ValueError, RecursionError) as error:
+        raise FileError("The tensors are not those of the tree that the file describes.", got=str(error)) from error
+    if taken != set(arrays):
+        raise FileError(
+            "The tensors are not those of the tree that the file describes.",
+            expected=", ".join(sorted(taken)[:9]),
+            got=", ".join(sorted(set(arrays) - taken)[:9]),
+        )
+    return tree
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write NumPy arrays by name, and texts, to one safetensors file, completely or not at all.
+
+    The bytes go to a temporary file in the same directory, to the disk, and then to `path` in one step. A link is
+    followed; the permissions of a file that is replaced are kept.
+
+    Raises:
+        ArgumentError: A dtype has no code in the format, or a name or text is none.
+        FileError: It could not be written. What was at `path` before still is.
+    """
+    arrays = {name: _storable(name, array) for name, array in arrays.items()}
+    header, order = _header(arrays, metadata or {})
+    path = os.path.realpath(path)
+    with _blaming(path, "written"):
+        _replace(path, [header, *(_bytes(arrays[name]) for name in order)])
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file by name, in memory of their own, and its texts.
+
+    bfloat16 and the 8-bit floats need `ml_dtypes`, and have its dtypes.
+
+    Raises:
+        FileError: It cannot be read, is truncated or corrupt, or is no safetensors file.
+    """
+    with _blaming(path), _open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        header, entries, texts = _read_header(file, size)
+        arrays = {name: np.empty(shape, dtype) for name, (dtype, shape) in entries.items()}
+        for name, array in arrays.items():
+            if file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
+                raise FileError("The file is truncated.", got=f"no end of tensor {name!r}")
+        _check_digest(header, arrays, texts)
+        for name, array in arrays.items():
+            if array.dtype == bool and array.size and array.view(np.uint8).max() > 1:
+                raise FileError("The file is corrupt: a bool is neither 0 nor 1.", got=f"tensor {name!r}")
+    return dict(sorted(arrays.items())), texts
+
+
+def _storable(name: str, array: Any) -> np.ndarray:
+    """`array` as the format has it: in C order, little-endian, of a dtype that has a code."""
+    array = np.asarray(array, order="C")
+    if array.dtype.name not in _CODES:
+        raise ArgumentError(
+            "The safetensors format has no such dtype.",
+            path=str(name),
+            argument="arrays",
+            expected=f"one of {', '.join(_CODES)}",
+            got=array.dtype.name,
+            fix="convert the array first",
+        )
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """The memory of `array`, which is in C order."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _header(arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:
+    """The header with its length before it, and the order in which the tensors follow."""
+    texts = {**metadata, _FORMAT: "1", _DIGEST: _NO_DIGEST}
+    for text in (*arrays, *metadata, *metadata.values()):
+        if not isinstance(text, str) or text in ("__metadata__", _FORMAT, _DIGEST):
+            raise ArgumentError("This cannot be a name or text in a file.", expected="a string", got=repr(text))
+    # Widest first: then every tensor begins at a multiple of its item size, as readers that map the file need.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    entries: dict[str, Any] = {"__metadata__": texts}
+    offset = 0
+    for name in order:
+        array = arrays[name]
+        entries[name] = {
+            "dtype": _CODES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    try:
+        header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
+    header += b" " * (-len(header) % 8)
+    if len(header) > _HEADER_LIMIT:
+        raise ArgumentError("Names and texts are too long.", expected=f"{_HEADER_LIMIT} bytes", got=len(header))
+    digest = _digest(header, (arrays[name] for name in order))
+    return len(header).to_bytes(8, "little") + _with_digest(header, _NO_DIGEST, digest), order
+
+
+def _read_header(file: BinaryIO, size: int) -> tuple[bytes, dict[str, tuple[np.dtype, tuple[int, ...]]], dict]:
+    """The header's bytes, dtype and shape of each tensor in the order of their bytes, and the texts."""
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+        raise FileError(
+            "The file is truncated, or is no safetensors file.",
+            expected="8 bytes, the length of a header, and the header",
+            got=f"{size} bytes, and {length} as the length" if size >= 8 else f"{size} bytes",
+        )
+    header = file.read(length)
+    try:
+        entries = json.loads(header.decode(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise FileError("The header is corrupt, or this is no safetensors file.", got=str(error)[:99]) from None
+    if not isinstance(entries, dict):
+        raise FileError("The header is corrupt, or this is no safetensors file.", got=type(entries).__name__)
+    texts = entries.pop("__metadata__", {})
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise FileError("The header is corrupt: the metadata are not texts.")
+    tensors = sorted((_entry(name, entry) for name, entry in entries.items()), key=lambda t: t[1:3])
+    offset = 0
+    for name, start, end, _, _ in tensors:
+        if start != offset:
+            raise FileError("The header is corrupt: tensors overlap or leave a gap.", got=f"tensor {name!r}")
+        offset = end
+    if offset != size - 8 - length:
+        raise FileError(
+            "The file is truncated." if offset > size - 8 - length else "Something follows the last tensor.",
+            expected=f"{offset + 8 + length} bytes",
+            got=f"{size} bytes",
+        )
+    return header, {name: (dtype, shape) for name, _, _, dtype, shape in tensors}, texts
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise FileError("The header is corrupt: a name is there twice.", got=max(names, key=names.count))
+    return out
+
+
+def _entry(name: str, entry: Any) -> tuple[str, int, int, np.dtype, tuple[int, ...]]:
+    match entry:
+        case {"dtype": str(code), "shape": [*shape], "data_offsets": [start, end], **rest} if not rest:
+            pass
+        case _:
+            raise FileError("The header is corrupt: a tensor is not described.", got=f"tensor {name!r}")
+    if not all(type(n) is int and 0 <= n < 2**63 for n in (*shape, start, end)) or len(shape) > _MAX_NDIM:
+        raise FileError("The header is corrupt: a shape or place is no size.", got=f"tensor {name!r}")
+    dtype = _dtype(code, name)
+    if end - start != math.prod(shape) * dtype.itemsize:
+        raise FileError(
+            "The header is corrupt: shape and number of bytes do not agree.",
+            expected=f"{math.prod(shape) * dtype.itemsize} bytes of tensor {name!r}",
+            got=f"{end - start} bytes",
+        )
+    if math.prod(n or 1 for n in shape) * dtype.itemsize >= 2**63:
+        raise FileError("The header is corrupt: a shape is too large.", got=f"tensor {name!r}")
+    return name, start, end, dtype, tuple(shape)
+
+
+def _dtype(code: str, name: str) -> np.dtype:
+    if code not in _DTYPES:
+        raise FileError("The file has a dtype that kfunc does not know.", got=f"{code} of tensor {name!r}")
+    try:
+        return np.dtype(_DTYPES[code])
+    except TypeError:
+        pass
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        raise FileError(
+            f"NumPy alone has no {_DTYPES[code]}.", got=f"{code} of tensor {name!r}", fix="pip install ml-dtypes"
+        ) from None
+    return np.dtype(getattr(ml_dtypes, _DTYPES[code]))
+
+
+def _with_digest(header: bytes, old: str, new: str) -> bytes:
+    field = f'"{_DIGEST}":"%s"'
+    return header.replace((field % old).encode(errors="replace"), (field % new).encode(), 1)
+
+
+def _digest(header: bytes, arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 of the header (whose own digest is zeros) and the tensors' bytes: of the whole file but its length."""
+    sha = hashlib.sha256(header)
+    for array in arrays:
+        sha.update(_bytes(array))
+    return sha.hexdigest()
+
+
+def _check_digest(header: bytes, arrays: dict[str, np.ndarray], texts: dict[str, str]) -> None:
+    """Take kfunc's own texts out of `texts`; in a file that has one of them, every byte must be as it was written."""
+    if not any(key.startswith("kfunc") for key in texts):
+        return
+    digest, version = texts.pop(_DIGEST, ""), texts.pop(_FORMAT, "")
+    if version not in ("", "1"):
+        raise FileError("The file was written by a newer kfunc.", expected="format 1", got=version, fix="update kfunc")
+    if _digest(_with_digest(header, digest, _NO_DIGEST), arrays.values()) != digest or not version:
+        raise FileError(
+            "The file is corrupt: its bytes are not those that were written.",
+            fix="take another copy; if a tool changed it on purpose, remove the metadata that begin with kfunc",
+        )
+
+
+def _open(path: str | os.PathLike) -> BinaryIO:
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileError("This is no regular file.")
+    return open(handle, "rb")
+
+
+def _replace(path: str, chunks: Iterable[bytes | memoryview]) -> None:
+    """Make `chunks` the content of `path`, in one step."""
+    directory, name = os.path.split(path)
+    mode = None
+    if os.path.lexists(path):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise FileError("There is something else than a regular file.")
+    temporary = os.path.join(directory, f".{name[:99]}.{os.urandom(8).hex()}.tmp")
+    try:
+        # The permissions that a new file gets here; tempfile's would be the owner's alone.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with open(os.open(temporary, flags, 0o666), "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, stat.S_IMODE(mode))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name != "nt":  # Windows has no handle of a directory
+        _sync_directory(directory)
+
+
+def _sync_directory(directory: str) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot do it say so
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
+    """Name the file in a `FileError`, and make one of the system's errors."""
+    try:
+        yield
+    except FileError as error:
+        error.problem = f"{os.fspath(path)}: {error.problem}"
+        error.args = (error.problem,)
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(f"{os.fspath(path)} could not be {done}: {reason}.") from error

@@ -1,0 +1,562 @@
+"""`Model`: a network and its `TrainState`, with Keras's `fit`, `evaluate` and `predict`. The only stateful thing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import files, random, tree
+from .arrays import Spec, asarray, backend_of, device, to_backend, to_numpy
+from .backends import Backend, get
+from .data import ArrayData, Batch, class_weights, split
+from .errors import ArgumentError, FileError, KfuncError, NonFiniteError
+from .nn.layer import Layer
+from .registry import from_config, resolve, to_config
+from .step import Progress, TrainState, make_eval_step, make_predict, make_train_step, start
+from .transforms import jit
+
+__all__ = ["History", "Model"]
+
+
+class History:
+    """What `fit` saw: `history`, a dict of one list a quantity with one number an epoch, and `epoch`, their numbers."""
+
+    def __init__(self) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self.epoch)} epochs: {', '.join(self.history)}>"
+
+    def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
+        self.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+
+class Model:
+    """A network with parameters, and the loops that everybody needs.
+
+    The backend is that of the arrays in `train_state`; `backend=` on a call moves them first. Data may be arrays of
+    any backend, and NumPy's above all. It calls nothing that you could not call yourself: see `kfunc.step`.
+
+    Args:
+        net: A layer.
+        seed: For the first parameters, the order of samples and the random draws of training.
+
+    Attributes:
+        train_state: `TrainState`, or None before the first data.
+    """
+
+    def __init__(self, net: Layer, seed: int = 0):
+        if not isinstance(net, Layer):
+            raise ArgumentError("A model needs a network.", argument="net", expected="a layer", got=repr(net))
+        self.net, self.seed = net, seed
+        self.train_state: TrainState | None = None
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.metrics: tuple[Any, ...] = ()
+        self._inputs: Any = None
+        self._jit_compile: bool | str = "auto"
+        self._stored_opt_state: dict[str, Any] | None = None
+        self._functions: dict[str, Callable] = {}
+
+    # -- putting it together -----------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        metrics: Sequence[Any] = (),
+        jit_compile: bool | str = "auto",
+    ) -> None:
+        """Choose how to train.
+
+        Args:
+            optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol.
+            loss: A name, one of `kf.losses`, or a function `(y_true, y_pred, sample_weight) -> scalar`.
+            metrics: Names and objects of `kf.metrics`.
+            jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.
+
+        Raises:
+            ArgumentError: A name is unknown, or something is no optimizer.
+        """
+        optimizer = resolve("optimizer", optimizer)
+        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+            raise ArgumentError(
+                "That is no optimizer.",
+                argument="optimizer",
+                expected='a name such as "adam", or an object with init and update',
+                got=repr(optimizer),
+            )
+        self.optimizer, self.loss = optimizer, resolve("loss", loss)
+        self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        self._jit_compile = jit_compile
+        self._functions.clear()
+        if self.train_state is not None:
+            self.train_state = self._with_opt_state(self.train_state)
+
+    def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
+        """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model."""
+        self._inputs = tree.map(lambda x: Spec((None, *x.shape[1:]), x.dtype), inputs)
+        target = get("numpy" if backend is None else backend)
+        params, state = self.net.init(self.seed, *self._inputs, backend=target)
+        key = random.key(self.seed, backend=target)
+        ts = TrainState(params, state, None, key, asarray(0, "int32", backend=target))
+        self.train_state = self._with_opt_state(ts)
+        return self
+
+    def _with_opt_state(self, ts: TrainState) -> TrainState:
+        if self.optimizer is None:
+            return ts
+        opt_state = self.optimizer.init(ts.params)
+        if self._stored_opt_state is not None:
+            stored, names = self._stored_opt_state, tree.paths(opt_state)
+            if set(names) == set(stored):
+                leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
+                opt_state = tree.unflatten(tree.structure(opt_state), leaves)
+            self._stored_opt_state = None
+        return ts._replace(opt_state=opt_state)
+
+    @property
+    def backend(self) -> str | None:
+        """Name of the backend that the parameters are on; None before there are any."""
+        return None if self.train_state is None else backend_of(self.train_state.key).name
+
+    def to(self, backend: str | Backend, device: Any = None) -> Model:
+        """Move the whole `train_state` to `backend`, and to `device` in its words; return the model."""
+        if self.train_state is None:
+            raise self._unbuilt("to")
+        if device is not None or backend_of(self.train_state.key) is not get(backend):
+            self.train_state = to_backend(self.train_state, backend, device)
+        return self
+
+    def _unbuilt(self, method: str) -> KfuncError:
+        return ArgumentError(
+            f"The model has no parameters yet, and {method} needs them.",
+            fix="call fit first, or model.build(kf.Spec((None, ...))) with the shape of the input",
+        )
+
+    def _ready(self, x: Any, backend: Any) -> tuple[TrainState, Backend, Any]:
+        """The train state on the backend asked for, that backend, and the device to put data on."""
+        if self.train_state is None:
+            self.build(*(x if isinstance(x, list | tuple) else (x,)), backend=backend)
+        elif backend is not None:
+            self.to(backend)
+        ts = self.train_state
+        target = backend_of(ts.key)
+        return ts, target, device(target.lift(ts.key))
+
+    def _compiled(self, name: str, make: Callable[[], Callable], backend: Backend) -> Callable:
+        compile = backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
+        key = f"{name} jit" if compile else name
+        if key not in self._functions:
+            fun = make()
+            # Parameters are constants for prediction only: training changes them at each step.
+            self._functions[key] = jit(fun, constant_argnums=(0, 1) if name == "predict" else ()) if compile else fun
+        return self._functions[key]
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        validation_split: float = 0.0,
+        validation_data: tuple | None = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        backend: str | Backend | None = None,
+    ) -> History:
+        """Train for `epochs` rounds over the data.
+
+        Args:
+            x: Inputs: an array (samples, ...), or a list, tuple or dict of them.
+            y: Targets (samples, ...).
+            batch_size: Samples a step; the last step of an epoch may have fewer.
+            verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" is 1.
+            validation_split: The last fraction of the samples, to evaluate on after each epoch and not to train on.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`, for the same.
+            shuffle: Whether each epoch has an order of its own, the same on every backend.
+            class_weight: Weight of each class.
+            sample_weight: Weight of each sample, (samples,).
+            initial_epoch: The number of the first epoch.
+            backend: Where to train; by default where the parameters are, at first NumPy.
+
+        Raises:
+            NonFiniteError: A loss or gradient was not finite; `train_state` is that before the step.
+            LabelError: Labels lie outside the classes.
+            ShapeError, ArgumentError, BackendError: With what does not fit.
+        """
+        data = ArrayData(x, y, sample_weight)
+        validation = None if validation_data is None else ArrayData(*validation_data)
+        if validation is None and validation_split:
+            data, validation = split(data, validation_split)
+        if class_weight is not None:
+            data = class_weights(data, class_weight)
+        ts, target, where = self._training(data, backend)
+        metrics = self._resolved_metrics(data)
+        for part in (data, validation):
+            self._check_labels(part)
+        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, metrics), target)
+        # The host's own copy, so that the order of samples needs nothing from the device.
+        key, first = to_numpy(ts.key), int(to_numpy(ts.step))
+        steps = math.ceil(data.size / batch_size)
+        history = History()
+        for epoch in range(initial_epoch, epochs):
+            begun = time.perf_counter()
+            order = None
+            if shuffle:
+                done = first + (epoch - initial_epoch) * steps
+                # A stream of its own: steps draw from fold_in(key, step).
+                order = random.permutation(random.fold_in(random.fold_in(key, 0xFFFFFFFF), done), data.size)
+            progress = start(metrics, target, where)
+            with _Bar(steps, f"Epoch {epoch + 1}/{epochs}", verbose) as bar:
+                for batch in data.batches(batch_size, order):
+                    self.train_state, progress = step(self.train_state, progress, _moved(batch, target, where))
+                    if bar.advance():
+                        bar.show(self._read(progress, metrics))
+                logs = self._read(progress, metrics)
+                bar.show(logs)
+                if validation is not None:
+                    against = self._evaluate(validation, metrics, batch_size, target, where)
+                    logs |= {f"val_{name}": value for name, value in against.items()}
+                    bar.show(logs)
+            history._add(epoch, logs)
+            if verbose == 2:
+                values = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+                print(f"Epoch {epoch + 1}/{epochs} - {time.perf_counter() - begun:.1f}s - {values}")
+        return history
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+        backend: str | Backend | None = None,
+    ) -> Any:
+        """One step on one batch. Returns the loss and the metrics on it, as `evaluate` does; arguments as for `fit`."""
+        data = ArrayData(x, y, sample_weight)
+        if class_weight is not None:
+            data = class_weights(data, class_weight)
+        _, target, where = self._training(data, backend)
+        metrics = self._resolved_metrics(data)
+        self._check_labels(data)
+        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, metrics), target)
+        batch = _moved(data.arrays, target, where)
+        self.train_state, progress = step(self.train_state, start(metrics, target, where), batch)
+        return _as_keras(self._read(progress, metrics), return_dict)
+
+    def _training(self, data: ArrayData, backend: Any) -> tuple[TrainState, Backend, Any]:
+        if self.optimizer is None or self.loss is None:
+            raise ArgumentError(
+                "The model is not compiled.",
+                fix='call model.compile(optimizer="adam", loss="sparse_categorical_crossentropy") first',
+            )
+        if backend is not None and not get(backend).trains or self.backend and not get(self.backend).trains:
+            target = get(self.backend if backend is None else backend)
+            raise target.unsupported("training", 'train elsewhere, such as backend="numpy", and move the model to serve')
+        return self._ready(data.arrays.x, backend)
+
+    def _resolved_metrics(self, data: ArrayData) -> dict[str, Any]:
+        from . import metrics
+
+        if not self.metrics:
+            return {}
+        shape = self._output().shape
+        found = [metrics.resolve(m, self.loss, shape, data.arrays.y.shape) for m in self.metrics]
+        names = [getattr(m, "name", None) or type(m).__name__ for m in found]
+        given = [m if isinstance(m, str) else n for m, n in zip(self.metrics, names, strict=True)]
+        return dict(zip(given, found, strict=True))
+
+    def _output(self) -> Spec:
+        """Shape and dtype of the network's output."""
+        return self.net.trace(*self._inputs).outputs[-1][2]
+
+    def _check_labels(self, data: ArrayData | None) -> None:
+        check = getattr(self.loss, "check_labels", None)
+        if check is not None and data is not None and data.arrays.y is not None:
+            check(data.arrays.y, self._output().shape[-1])
+
+    def _read(self, progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers so far; waits for the device.
+
+        Raises:
+            NonFiniteError: A step met a NaN or an infinity.
+        """
+        step, leaf = to_numpy(progress.fault).tolist()
+        if step >= 0:
+            names = ["the loss", *(f"the gradient of {p}" for p in tree.paths(self.train_state.params))]
+            raise NonFiniteError(
+                f"Training stopped at step {step}: {names[leaf]} is not finite.",
+                path=None if leaf == 0 else tree.paths(self.train_state.params)[leaf - 1],
+                expected="finite numbers",
+                got="NaN or infinity",
+                fix="look for NaN in the data, lower the learning rate, or clip gradients (kf.optim.clip_by_global_norm); "
+                "the model has the parameters from before that step",
+            )
+        total, count = (float(to_numpy(v)) for v in progress.loss)
+        logs = {"loss": total / max(count, 1.0)}
+        return logs | {name: float(to_numpy(m.result(progress.metrics[name]))) for name, m in metrics.items()}
+
+    # -- using it ----------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        return_dict: bool = False,
+        backend: str | Backend | None = None,
+    ) -> Any:
+        """The loss and the metrics on data; arguments as for `fit`.
+
+        Returns:
+            The loss if there are no metrics, else a list of the loss and each metric; a dict with `return_dict`.
+        """
+        if self.loss is None:
+            raise ArgumentError("The model is not compiled.", fix="call model.compile(loss=...) first")
+        data = ArrayData(x, y, sample_weight)
+        _, target, where = self._ready(data.arrays.x, backend)
+        self._check_labels(data)
+        logs = self._evaluate(data, self._resolved_metrics(data), batch_size, target, where, verbose)
+        return _as_keras(logs, return_dict)
+
+    def _evaluate(self, data, metrics, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
+        ts = self.train_state
+        step = self._compiled("evaluate", lambda: make_eval_step(self.net, self.loss, metrics), target)
+        progress = start(metrics, target, where)
+        with _Bar(math.ceil(data.size / batch_size), "Evaluate", verbose) as bar:
+            for batch in data.batches(batch_size):
+                progress = step(ts.params, ts.state, progress, _moved(batch, target, where))
+                bar.advance()
+            logs = self._read(progress, metrics)
+            bar.show(logs)
+        return logs
+
+    def predict(
+        self, x: Any, batch_size: int = 32, verbose: int | str = 0, backend: str | Backend | None = None
+    ) -> Any:
+        """The network's outputs for `x`, as NumPy arrays (samples, ...)."""
+        data = ArrayData(x)
+        ts, target, where = self._ready(data.arrays.x, backend)
+        fun = self._compiled("predict", lambda: make_predict(self.net), target)
+        outputs = []
+        with _Bar(math.ceil(data.size / batch_size), "Predict", verbose) as bar:
+            for batch in data.batches(batch_size):
+                outputs.append(fun(ts.params, ts.state, _moved(batch, target, where).x))
+                bar.advance()
+        return tree.map(lambda *parts: np.concatenate([to_numpy(p) for p in parts]), *outputs)
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of the layers: path and class, output shape, number of parameters."""
+        if self._inputs is None:
+            raise self._unbuilt("summary")
+        call = self.net.trace(*self._inputs)
+        counts: dict[str, int] = {}
+        for path, declaration in (call.declared or {}).items():
+            # What a layer groups in sub-scopes counts as its own.
+            paths = {p for p, _, _ in call.outputs}
+            owner = next(o for o in ("/".join(path[:n]) for n in range(len(path) - 1, -1, -1)) if o in paths)
+            counts[owner] = counts.get(owner, 0) + math.prod(declaration.spec.shape)
+        rows = [("Layer", "Output shape", "Parameters")]
+        for path, child, out in dict((p, (p, c, o)) for p, c, o in call.outputs).values():
+            if path:
+                shapes = ", ".join(str(s.shape) for s in tree.leaves(out))
+                rows.append((f"{path} ({type(child).__name__})", shapes, f"{counts.get(path, 0):,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        for i, row in enumerate(rows):
+            print_fn(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}")
+            if i == 0:
+                print_fn("-" * (sum(widths) + 4))
+        total = {kind: 0 for kind in ("params", "state")}
+        for declaration in (call.declared or {}).values():
+            total[declaration.kind] += math.prod(declaration.spec.shape)
+        print_fn(f"Parameters: {total['params']:,}, state: {total['state']:,}")
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
+
+        An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading.
+
+        Raises:
+            FileError: It could not be written; what was at `path` is as it was.
+        """
+        if self.train_state is None:
+            raise self._unbuilt("save")
+        config = {
+            "net": to_config("layer", self.net),
+            "inputs": _encoded(self._inputs),
+            "seed": self.seed,
+            "optimizer": _described("optimizer", self.optimizer),
+            "loss": _described("loss", self.loss),
+            "metrics": [m for m in (_described("metric", m) for m in self.metrics) if m is not None],
+        }
+        arrays = _named(self.train_state._asdict())
+        files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, {_MODEL: json.dumps(config)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, backend: str | Backend = "numpy") -> Model:
+        """The model in a file that `save` wrote, on `backend`, with its optimizer's state, ready to go on training.
+
+        Raises:
+            FileError: The file is truncated, corrupt, or no model.
+        """
+        arrays, texts = files.read(path)
+        try:
+            config = json.loads(texts[_MODEL])
+            model = cls(from_config("layer", config["net"]), config["seed"])
+            model._inputs = _decoded(config["inputs"])
+            if config["optimizer"] is not None:
+                metrics = [from_config("metric", m) if isinstance(m, dict) else m for m in config["metrics"]]
+                model.compile(from_config("optimizer", config["optimizer"]), config["loss"], metrics)
+            call = model.net.trace(*model._inputs)
+        except (KfuncError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+            raise FileError(
+                f"The file holds no model that can be built: {error}",
+                path=os.fspath(path),
+                expected="a file that Model.save wrote",
+                got=type(error).__name__,
+                fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
+            ) from error
+        _check(path, call, arrays)
+        model._stored_opt_state = {n: a for n, a in arrays.items() if n.startswith("opt_state.")}
+        ts = TrainState(
+            files.unflatten(_below(arrays, "params")),
+            files.unflatten(_below(arrays, "state")),
+            None,
+            arrays["key"],
+            arrays["step"],
+        )
+        model.train_state = to_backend(model._with_opt_state(ts), backend)
+        return model
+
+    def load_weights(self, path: str | os.PathLike) -> None:
+        """Replace parameters and state by those in a file that `save` wrote; optimizer and step stay.
+
+        Raises:
+            FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
+                as it was.
+        """
+        if self.train_state is None:
+            raise self._unbuilt("load_weights")
+        arrays, _ = files.read(path)
+        _check(path, self.net.trace(*self._inputs), arrays)
+        params, state = (files.unflatten(_below(arrays, part)) for part in ("params", "state"))
+        params, state = to_backend((params, state), backend_of(self.train_state.key))
+        self.train_state = self.train_state._replace(params=params, state=state)
+
+
+_MODEL = "kfunc.model"
+
+
+def _named(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of trees by name: `{"params": {"dense": {"kernel": x}}}` gives `{"params.dense.kernel": x}`."""
+    return dict(zip((p.replace("/", ".") for p in tree.paths(parts)), tree.leaves(parts), strict=True))
+
+
+def _below(arrays: Mapping[str, Any], part: str) -> dict[str, Any]:
+    return {n.removeprefix(f"{part}."): a for n, a in arrays.items() if n.startswith(f"{part}.")}
+
+
+def _check(path: Any, call: Any, arrays: Mapping[str, Any]) -> None:
+    """Check that a file's arrays are those that the network declares.
+
+    Raises:
+        FileError: They are not.
+    """
+    expected = {".".join((d.kind, *p)): d.spec.shape for p, d in call.declared.items()} | {"key": (2,), "step": ()}
+    got = {name: a.shape for name, a in arrays.items() if not name.startswith("opt_state.")}
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            raise FileError(
+                f"The array {name!r} is not as the network has it.",
+                path=os.fspath(path),
+                argument=name,
+                expected=f"shape {expected[name]}" if name in expected else "no such array",
+                got=f"shape {got[name]}" if name in got else "none",
+            )
+
+
+def _encoded(x: Any) -> Any:
+    """A tree of `Spec`s in JSON's types."""
+    if isinstance(x, Spec):
+        return {"shape": list(x.shape), "dtype": x.dtype.name}
+    return {"dict": {k: _encoded(v) for k, v in x.items()}} if isinstance(x, dict) else [_encoded(v) for v in x]
+
+
+def _decoded(x: Any) -> Any:
+    if isinstance(x, list):
+        return tuple(_decoded(v) for v in x)
+    return {k: _decoded(v) for k, v in x["dict"].items()} if "dict" in x else Spec(tuple(x["shape"]), x["dtype"])
+
+
+def _described(category: str, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return to_config(category, value)
+    except ArgumentError:
+        return None
+
+
+def _moved(batch: Batch, backend: Backend, where: Any) -> Batch:
+    return tree.map(lambda x: backend.asarray(x, device=where), batch)
+
+
+def _as_keras(logs: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+class _Bar:
+    """A progress bar that says when its numbers may be refreshed: at most ten times a second."""
+
+    def __init__(self, steps: int, description: str, verbose: int | str):
+        self._bar = None
+        self._last = time.perf_counter()
+        if verbose in (1, "auto"):
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=steps, desc=description, unit="step", file=sys.stderr, mininterval=0.1)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self) -> bool:
+        """Count a step; whether it is time to show new numbers."""
+        if self._bar is not None:
+            self._bar.update()
+        now = time.perf_counter()
+        if now - self._last < 0.1:
+            return False
+        self._last = now
+        return True
+
+    def show(self, logs: Mapping[str, float]) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix({name: f"{value:.4f}" for name, value in logs.items()}, refresh=False)

@@ -1,0 +1,165 @@
+"""The functional API: call layers on `Input`s, and make a `Graph` of what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .. import tree
+from ..arrays import Spec
+from ..errors import ArgumentError, LayerError
+from .layer import Layer, layer, unique_names
+from .scope import Scope
+
+__all__ = ["Graph", "Input", "Node"]
+
+
+class Node:
+    """A value in a graph that is being built: an `Input`, or what a layer makes of other nodes."""
+
+    def __init__(self, layer: Layer | None, args: tuple = (), kwargs: dict | None = None, spec: Spec | None = None):
+        self.layer, self.args, self.kwargs, self.spec = layer, args, kwargs or {}, spec
+
+    def __repr__(self) -> str:
+        return f"<input {self.spec}>" if self.layer is None else f"<output of {self.layer!r}>"
+
+    @property
+    def parents(self) -> list[Node]:
+        return [x for x in tree.leaves((self.args, self.kwargs)) if isinstance(x, Node)]
+
+
+def Input(shape: tuple[int | None, ...], dtype: str = "float32", batch_size: int | None = None) -> Node:
+    """An input of a graph.
+
+    Args:
+        shape: Sizes without the batch; None where unknown.
+        dtype: Name of the dtype.
+        batch_size: The size of the batch, if it is fixed.
+    """
+    return Node(None, spec=Spec((batch_size, *shape), dtype))
+
+
+@layer
+class Graph(Layer):
+    """A layer made of a graph of layers. A layer that is called more than once shares its weights.
+
+    Args:
+        inputs: An `Input`, or a list, tuple or dict of them; `apply` takes arrays in the same structure, or, for a
+            list or tuple, one argument each.
+        outputs: What it returns: a node, or a tree of nodes.
+    """
+
+    inputs: Any
+    outputs: Any
+
+    def __post_init__(self):
+        order = _ordered(tree.leaves(self.outputs))
+        inputs = tree.leaves(self.inputs)
+        bad = [x for x in (*inputs, *order) if not isinstance(x, Node)]
+        if bad or not inputs or any(x.layer is not None for x in inputs):
+            raise ArgumentError(
+                "A graph goes from Inputs to nodes.",
+                argument="inputs",
+                expected="nn.Input(...) for inputs, and what layers return for outputs",
+                got=repr(bad[0] if bad else self.inputs),
+            )
+        stray = [x for x in order if x.layer is None and x not in inputs]
+        if stray:
+            raise LayerError(
+                "The outputs depend on an Input that is not among the inputs.",
+                argument="inputs",
+                expected="every Input that the outputs depend on",
+                got=repr(stray[0]),
+                fix="add it to inputs",
+            )
+        object.__setattr__(self, "_order", [x for x in order if x.layer is not None])
+        super().__post_init__()
+
+    def children(self) -> Iterable[tuple[str, Layer]]:
+        return unique_names(node.layer for node in self._order)
+
+    def forward(self, s: Scope, *xs: Any):
+        given = xs[0] if len(xs) == 1 and not (isinstance(self.inputs, list | tuple) and len(self.inputs) == 1) else xs
+        values = dict(zip(tree.leaves(self.inputs), self._matched(given), strict=True))
+
+        def value(x):
+            return values[x] if isinstance(x, Node) else x
+
+        for node in self._order:
+            args, kwargs = tree.map(value, (node.args, node.kwargs))
+            values[node] = node.layer(s, *args, **kwargs)
+        return tree.map(value, self.outputs)
+
+    def _matched(self, given: Any) -> list:
+        """The arrays in `given`, in the order of the inputs; dicts are matched by key."""
+        expected, leaves = tree.structure(self.inputs), tree.leaves(given)
+        same = isinstance(given, dict) == isinstance(self.inputs, dict) and (
+            not isinstance(given, dict) or tree.structure(given) == expected
+        )
+        if len(leaves) != expected.num_leaves or not same:
+            raise ArgumentError(
+                "The arrays do not match the graph's inputs.",
+                argument="x",
+                expected=tree.map(lambda node: node.spec, self.inputs),
+                got=tree.map(lambda x: Spec(x.shape, "float32").shape, given),
+            )
+        return leaves
+
+    # -- for model files: nodes by number, in an order in which each comes after those it depends on ------------------
+
+    def get_config(self) -> dict[str, Any]:
+        numbers = {node: i for i, node in enumerate([*tree.leaves(self.inputs), *self._order])}
+
+        def encoded(x):
+            return {"node": numbers[x]} if isinstance(x, Node) else x
+
+        return {
+            "name": self.name,
+            "inputs": tree.map(lambda n: [list(n.spec.shape), n.spec.dtype.name], self.inputs),
+            "nodes": [[n.layer, *tree.map(encoded, (list(n.args), n.kwargs))] for n in self._order],
+            "outputs": tree.map(encoded, self.outputs),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Graph:
+        inputs = _map_config(config["inputs"], _is_spec, lambda x: Input(tuple(x[0][1:]), x[1], x[0][0]))
+        nodes = list(tree.leaves(inputs))
+
+        def decoded(x):
+            return _map_config(x, _is_reference, lambda r: nodes[r["node"]])
+
+        for child, args, kwargs in config["nodes"]:
+            nodes.append(child(*decoded(args), **decoded(kwargs)))
+        return cls(inputs, decoded(config["outputs"]), name=config.get("name"))
+
+
+def _is_spec(x: Any) -> bool:
+    return isinstance(x, list | tuple) and len(x) == 2 and isinstance(x[1], str)
+
+
+def _is_reference(x: Any) -> bool:
+    return isinstance(x, dict) and set(x) == {"node"} and isinstance(x["node"], int)
+
+
+def _map_config(x: Any, is_leaf: Any, fun: Any) -> Any:
+    if is_leaf(x):
+        return fun(x)
+    if isinstance(x, list | tuple):
+        return [_map_config(v, is_leaf, fun) for v in x]
+    return {k: _map_config(v, is_leaf, fun) for k, v in x.items()} if isinstance(x, dict) else x
+
+
+def _ordered(nodes: list[Node]) -> list[Node]:
+    """All nodes that `nodes` depend on and themselves, each after those it depends on."""
+    order: dict[Node, None] = {}
+    stack = [(node, False) for node in reversed(nodes)]
+    while stack:
+        node, ready = stack.pop()
+        if node in order:
+            continue
+        if ready or not isinstance(node, Node):
+            order[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((parent, False) for parent in reversed(node.parents))
+    return list(order)

@@ -1,0 +1,128 @@
+"""Random bits: the counter-based generator Threefry-2x32, in the layout that JAX calls partitionable.
+
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A block of two words is a pure function of a key
+of two words and a counter of two words, so every element can be computed alone, in any order, on any device.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import device, dtype_name, namespace
+from ._op import op
+
+__all__ = ["fold_bits", "random_bits", "random_integers"]
+
+ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+PARITY = 0x1BD11BDA
+ROUNDS = 20
+WORD = 2**32
+
+
+def _word(xp, value, like):
+    """A 0-d uint32 array: JAX takes no Python integer beyond 31 bits."""
+    return xp.asarray(value % WORD, dtype=xp.uint32, device=device(like))
+
+
+def _threefry(xp, key, hi, lo):
+    """The two words for counters (hi, lo), uint32 (n,)."""
+    # No 0-d arrays: NumPy makes scalars of them, which warn where they wrap.
+    schedule = [key[0:1], key[1:2]]
+    schedule.append(schedule[0] ^ schedule[1] ^ _word(xp, PARITY, key))
+    x0, x1 = hi + schedule[0], lo + schedule[1]
+    for i in range(ROUNDS):
+        r = ROTATIONS[i % 8]
+        x0 = x0 + x1
+        x1 = (xp.bitwise_left_shift(x1, _word(xp, r, key)) | xp.bitwise_right_shift(x1, _word(xp, 32 - r, key))) ^ x0
+        if i % 4 == 3:
+            n = i // 4 + 1
+            x0 = x0 + schedule[n % 3]
+            x1 = x1 + schedule[(n + 1) % 3] + _word(xp, n, key)
+    return x0, x1
+
+
+def _as_words(xp, x):
+    """Integers of any dtype modulo 2**32, as uint32."""
+    if dtype_name(x.dtype) in ("uint8", "uint16", "uint32"):
+        return xp.astype(x, xp.uint32)
+    wide = dtype_name(x.dtype) in ("int64", "uint64")
+    x = x & 0xFFFFFFFF if wide else xp.astype(x, xp.int32)
+    if wide:
+        return xp.astype(x, xp.uint32)
+    # The standard leaves the cast of negative numbers open, so the sign bit travels alone.
+    low = xp.astype(x & 0x7FFFFFFF, xp.uint32)
+    return xp.where(x < 0, low | _word(xp, 2**31, x), low)
+
+
+def _as_signed(xp, x):
+    """uint32 as the int32 with the same bits."""
+    half = _word(xp, 2**31 - 1, x)
+    low = xp.astype(x & half, xp.int32)
+    return xp.where(x > half, low | xp.asarray(-(2**31), dtype=xp.int32, device=device(x)), low)
+
+
+@op
+def fold_bits(key, data):
+    """The two words for the counters (0, data): what `split` and `fold_in` are made of.
+
+    Args:
+        key: uint32 (2,).
+        data: integers (...), taken modulo 2**32.
+
+    Returns:
+        uint32 (..., 2).
+    """
+    xp = namespace(key, data)
+    lo = xp.reshape(_as_words(xp, data), (-1,))
+    words = xp.stack(_threefry(xp, key, xp.zeros_like(lo), lo), axis=-1)
+    return xp.reshape(words, (*data.shape, 2))
+
+
+@op
+def random_bits(key, shape, dtype="uint32"):
+    """For each element, the exclusive or of the two words for its own position as the counter.
+
+    Args:
+        key: uint32 (2,).
+        shape: A tuple of integers.
+        dtype: "uint32", or "int32" for the same bits as signed integers, which every backend can compute with.
+
+    Returns:
+        (*shape,) of `dtype`.
+    """
+    xp = namespace(key)
+    size = math.prod(shape)
+    parts = []
+    for start in range(0, max(size, 1), WORD):
+        lo = xp.arange(min(size - start, WORD), dtype=xp.uint32, device=device(key))
+        hi = xp.full_like(lo, start // WORD)
+        x0, x1 = _threefry(xp, key, hi, lo)
+        parts.append(x0 ^ x1)
+    out = xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts), shape)
+    return _as_signed(xp, out) if dtype == "int32" else out
+
+
+@op
+def random_integers(key, other, shape, minval, span):
+    """`minval + (a * 2**32 + b) mod span` for 32 random bits a from `key` and b from `other`.
+
+    The products wrap at 2**32, as in `jax.random.randint`; the bias is `span / 2**32` at most.
+
+    Args:
+        key, other: uint32 (2,).
+        shape: A tuple of integers.
+        minval, span: Integers; span is in [1, 2**32).
+
+    Returns:
+        int32 (*shape,).
+    """
+    xp = namespace(key, other)
+    multiplier, n = _word(xp, wrapped_square(span), key), _word(xp, span, key)
+    a, b = random_bits(key, shape), random_bits(other, shape)
+    return _as_signed(xp, (a % n * multiplier + b % n) % n + _word(xp, minval, key))
+
+
+def wrapped_square(span: int) -> int:
+    """`2**32 mod span`, by way of 2**16 and with a product that wraps, as `jax.random.randint` has it."""
+    half = 2**16 % span
+    return half * half % WORD % span

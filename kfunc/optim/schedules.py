@@ -1,0 +1,204 @@
+"""Learning-rate schedules: pure functions of the step, with Keras's names and arguments.
+
+A schedule takes the number of steps taken so far, an integer array of any shape (in training `()`) or a Python int, and
+returns a float32 array of that shape; a floating-point step keeps its dtype.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from ..arrays import asarray, kind_of_tree, namespace, native
+from ..errors import ArgumentError
+from ..registry import register
+
+__all__ = [
+    "Constant",
+    "CosineDecay",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "Schedule",
+    "constant",
+    "cosine_decay",
+    "exponential_decay",
+    "inverse_time_decay",
+    "piecewise_constant_decay",
+    "polynomial_decay",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)`, with `t` a floating array."""
+
+    def __post_init__(self):
+        steps = getattr(self, "decay_steps", 1)
+        if not steps > 0:
+            raise ArgumentError(
+                f"{type(self).__name__} needs steps to decay over.",
+                argument="decay_steps",
+                expected="a positive number",
+                got=steps,
+            )
+
+    def __call__(self, step: Any) -> Any:
+        """The value after `step` steps."""
+        return _evaluate(self, asarray(step) if kind_of_tree(step) is None else step)
+
+    def at(self, xp: Any, t: Any) -> Any:
+        raise NotImplementedError
+
+
+@native
+def _evaluate(schedule: Schedule, step: Any) -> Any:
+    xp = namespace(step)
+    return schedule.at(xp, step if xp.isdtype(step.dtype, "real floating") else xp.astype(step, xp.float32))
+
+
+def _at_most(xp: Any, t: Any, limit: float) -> Any:
+    return xp.where(t < limit, t, xp.full_like(t, limit))
+
+
+@register("schedule", "Constant", "constant")
+@dataclasses.dataclass(frozen=True)
+class Constant(Schedule):
+    """The same `value` at every step."""
+
+    value: float
+
+    def at(self, xp, t):
+        return xp.full_like(t, self.value)
+
+
+@register("schedule", "CosineDecay", "cosine_decay")
+@dataclasses.dataclass(frozen=True)
+class CosineDecay(Schedule):
+    """Half a cosine from the initial learning rate down to `alpha` times it (Loshchilov and Hutter, arXiv:1608.03983).
+
+    Args:
+        initial_learning_rate: Value at step 0.
+        decay_steps: Length of the decay.
+        alpha: The last value, as a fraction of the one the decay starts from.
+        warmup_target: Where it is given, the value first rises to it, linearly over `warmup_steps`, and decays from it.
+        warmup_steps: Length of the rise.
+    """
+
+    initial_learning_rate: float
+    decay_steps: float
+    alpha: float = 0.0
+    warmup_target: float | None = None
+    warmup_steps: float = 0
+
+    def at(self, xp, t):
+        if self.warmup_target is None:
+            return self._decayed(xp, t, self.initial_learning_rate)
+        decayed = self._decayed(xp, t - self.warmup_steps, self.warmup_target)
+        if not self.warmup_steps:
+            return decayed
+        slope = (self.warmup_target - self.initial_learning_rate) / self.warmup_steps
+        return xp.where(t < self.warmup_steps, self.initial_learning_rate + slope * t, decayed)
+
+    def _decayed(self, xp, t, start):
+        cosine = xp.cos(_at_most(xp, t, self.decay_steps) * (math.pi / self.decay_steps))
+        return start * (1 - self.alpha) / 2 * (1 + cosine) + start * self.alpha
+
+
+@register("schedule", "ExponentialDecay", "exponential_decay")
+@dataclasses.dataclass(frozen=True)
+class ExponentialDecay(Schedule):
+    """`initial_learning_rate * decay_rate ** (step / decay_steps)`; the exponent is rounded down if `staircase`."""
+
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool = False
+
+    def at(self, xp, t):
+        p = t / self.decay_steps
+        return self.initial_learning_rate * self.decay_rate ** (xp.floor(p) if self.staircase else p)
+
+
+@register("schedule", "InverseTimeDecay", "inverse_time_decay")
+@dataclasses.dataclass(frozen=True)
+class InverseTimeDecay(Schedule):
+    """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient is rounded down if `staircase`."""
+
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool = False
+
+    def at(self, xp, t):
+        p = t / self.decay_steps
+        return self.initial_learning_rate / (1 + self.decay_rate * (xp.floor(p) if self.staircase else p))
+
+
+@register("schedule", "PiecewiseConstantDecay", "piecewise_constant_decay")
+@dataclasses.dataclass(frozen=True)
+class PiecewiseConstantDecay(Schedule):
+    """`values[0]` up to and including step `boundaries[0]`, then `values[1]` up to `boundaries[1]`, and so on.
+
+    Args:
+        boundaries: Increasing steps.
+        values: One more than there are boundaries.
+    """
+
+    boundaries: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "boundaries", tuple(self.boundaries))
+        object.__setattr__(self, "values", tuple(self.values))
+        if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(self.boundaries):
+            raise ArgumentError(
+                "The boundaries do not fit the values.",
+                argument="boundaries",
+                expected=f"{len(self.values) - 1} increasing steps",
+                got=self.boundaries,
+            )
+
+    def at(self, xp, t):
+        out = xp.full_like(t, self.values[0])
+        for boundary, value in zip(self.boundaries, self.values[1:], strict=True):
+            out = xp.where(t > boundary, xp.full_like(t, value), out)
+        return out
+
+
+@register("schedule", "PolynomialDecay", "polynomial_decay")
+@dataclasses.dataclass(frozen=True)
+class PolynomialDecay(Schedule):
+    """`(initial_learning_rate - end_learning_rate) * (1 - step / decay_steps) ** power + end_learning_rate`.
+
+    Args:
+        initial_learning_rate, end_learning_rate: The first value and the last one.
+        decay_steps: Length of the decay.
+        power: 1 makes it linear.
+        cycle: Whether to stretch `decay_steps` to its next multiple when it is passed, and not to stop there.
+    """
+
+    initial_learning_rate: float
+    decay_steps: float
+    end_learning_rate: float = 0.0001
+    power: float = 1.0
+    cycle: bool = False
+
+    def at(self, xp, t):
+        if self.cycle:
+            cycles = xp.ceil(t / self.decay_steps)
+            p = t / (self.decay_steps * xp.where(cycles < 1, xp.ones_like(t), cycles))
+        else:
+            p = _at_most(xp, t, self.decay_steps) / self.decay_steps
+        return (self.initial_learning_rate - self.end_learning_rate) * (1 - p) ** self.power + self.end_learning_rate
+
+
+constant = Constant
+cosine_decay = CosineDecay
+exponential_decay = ExponentialDecay
+inverse_time_decay = InverseTimeDecay
+piecewise_constant_decay = PiecewiseConstantDecay
+polynomial_decay = PolynomialDecay

@@ -1,0 +1,202 @@
+"""The closed registry: what a name in a config may stand for. Nothing that a file names is imported or evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .errors import ArgumentError
+
+__all__ = ["from_config", "names", "register", "resolve", "to_config"]
+
+
+class Entry(NamedTuple):
+    name: str
+    value: Any
+    factory: bool
+
+
+_CATEGORIES = ("layer", "loss", "metric", "optimizer", "schedule", "initializer", "activation")
+_tables: dict[str, dict[str, Entry]] = {category: {} for category in _CATEGORIES}
+_entries: dict[int, tuple[str, Entry]] = {}
+"""The other way round: id of a registered value to its category and entry."""
+_CUSTOM = "custom:"
+
+
+def register(category: str, *names: str, factory: bool | None = None) -> Callable[[Any], Any]:
+    """Decorator that makes a class or function known under `names`, the first being the one that configs hold.
+
+    Args:
+        category: "layer", "loss", "metric", "optimizer", "schedule", "initializer" or "activation".
+        names: The object's own name by default. Names of objects from outside kfunc start with "custom:", which is
+            added where it is missing.
+        factory: Whether the name stands for what the object returns when it is called with the config, as that of a
+            class does, or for the object itself. True for classes by default.
+
+    Raises:
+        ArgumentError: The category is unknown, or the name belongs to another object.
+    """
+    table = _table(category)
+
+    def decorate(value: Any) -> Any:
+        own = value.__module__.partition(".")[0] == __package__
+        full = [n if own or n.startswith(_CUSTOM) else _CUSTOM + n for n in names or (value.__name__,)]
+        entry = Entry(full[0], value, isinstance(value, type) if factory is None else factory)
+        for name in full:
+            # The same definition run again (a notebook's cell, a reloaded module) replaces the older one.
+            if name in table and _origin(table[name].value) != _origin(value):
+                raise ArgumentError(f"The {category} name {name!r} is taken.", argument="names", got=repr(value))
+            table[name] = entry
+        _entries.setdefault(id(value), (category, entry))
+        return value
+
+    return decorate
+
+
+def _origin(value: Any) -> tuple[str, str]:
+    return value.__module__, value.__qualname__
+
+
+def _table(category: str) -> dict[str, Entry]:
+    return _tables[category] if category in _tables else _unknown("category", category, _CATEGORIES)
+
+
+def _unknown(what: str, name: Any, known: Any) -> Any:
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    raise ArgumentError(
+        f"There is no {what} {name!r}.",
+        argument=what,
+        expected=f"one of {', '.join(sorted(known))}",
+        got=repr(name),
+        fix=f"did you mean {close[0]!r}?" if close else "use a known name; register your own with kfunc.register",
+    )
+
+
+def names(category: str) -> tuple[str, ...]:
+    """All names that `resolve` accepts for `category`."""
+    return tuple(_table(category))
+
+
+def _lookup(category: str, name: Any) -> Entry:
+    table = _table(category)
+    return table[name] if isinstance(name, str) and name in table else _unknown(category, name, table)
+
+
+def resolve(category: str, value: Any) -> Any:
+    """The object that `value` stands for.
+
+    Args:
+        category: One of the registry's categories.
+        value: A name, `{"class": name, "config": {...}}`, a registered class, or the object itself, which comes back.
+
+    Raises:
+        ArgumentError: The name is unknown, or the config does not fit.
+    """
+    if isinstance(value, str) or (isinstance(value, dict) and "class" in value):
+        return from_config(category, value)
+    if isinstance(value, type) and id(value) in _entries:
+        return value()
+    return value
+
+
+def from_config(category: str, config: str | dict) -> Any:
+    """The object that `to_config` described; see `resolve`."""
+    try:
+        return _build(category, config, [])
+    except (AttributeError, IndexError, KeyError, RecursionError) as error:
+        raise ArgumentError(
+            f"The config of a {category} is malformed: {type(error).__name__} {error}.", argument="config"
+        ) from error
+
+
+def _build(category: str, config: Any, seen: list) -> Any:
+    if isinstance(config, str):
+        entry = _lookup(category, config)
+        return entry.value() if entry.factory else entry.value
+    entry = _lookup(category, config.get("class"))
+    arguments = {name: _decode(v, seen) for name, v in dict(config.get("config", {})).items()}
+    make = getattr(entry.value, "from_config", None)
+    try:
+        value = make(arguments) if make is not None else entry.value(**arguments)
+    except TypeError as error:
+        raise ArgumentError(
+            f"The config does not fit the {category} {entry.name!r}: {error}.",
+            argument="config",
+            got=", ".join(arguments) or "no arguments",
+            fix="check the names of the arguments; a file may come from another version",
+        ) from error
+    seen.append(value)
+    return value
+
+
+def _decode(value: Any, seen: list) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_decode(v, seen) for v in value)
+    if not isinstance(value, dict):
+        return value
+    category = value.get("category")
+    if category == "dict":
+        return {k: _decode(v, seen) for k, v in value["config"].items()}
+    if category == "same":
+        return seen[value["index"]]
+    return _build(category, value if "class" in value else value.get("name"), seen)
+
+
+def to_config(category: str, obj: Any) -> str | dict[str, Any]:
+    """A description of `obj` in JSON's types: a name, or `{"class": name, "config": {...}}`.
+
+    Instances of registered dataclasses are described by their fields, others by their `get_config()`, and what has an
+    attribute `config` by that. An object that turns up twice is one object again when it is built from the config.
+
+    Raises:
+        ArgumentError: The object, or something in it, is not registered or cannot be described.
+    """
+    _table(category)
+    # JSON does not tell lists from tuples; frozen dataclasses want tuples, so that is what comes back.
+    config = _encode(obj, {}, category)
+    if not isinstance(config, dict) or config.get("category") != category:
+        _undescribable(obj, category)
+    del config["category"]
+    return config.get("name", config)
+
+
+def _encode(value: Any, seen: dict[int, tuple[int, Any]], category: str | None = None) -> Any:
+    if isinstance(value, str) and category is not None:
+        return {"category": category, "name": _lookup(category, value).name}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if id(value) in _entries:
+        found, entry = _entries[id(value)]
+        return {"category": found, "name": entry.name}
+    if id(value) in seen:
+        return {"category": "same", "index": seen[id(value)][0]}
+    found, entry = _entries.get(id(type(value)), (category, None))
+    config = getattr(value, "config", None)
+    if entry is not None and hasattr(value, "get_config"):
+        name, arguments = entry.name, value.get_config()
+    elif entry is not None and dataclasses.is_dataclass(value):
+        name = entry.name
+        arguments = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+    elif isinstance(config, dict) and {"category", "class", "config"} == config.keys():
+        found, name, arguments = config["category"], config["class"], config["config"]
+    elif isinstance(value, list | tuple):
+        return [_encode(v, seen) for v in value]
+    elif isinstance(value, dict) and all(isinstance(k, str) for k in value):
+        return {"category": "dict", "config": {k: _encode(v, seen) for k, v in value.items()}}
+    else:
+        return _undescribable(value, found)
+    encoded = {k: _encode(v, seen) for k, v in arguments.items()}
+    seen[id(value)] = (len(seen), value)  # the value too: an id is only unique among the living
+    return {"category": found, "class": name, "config": encoded}
+
+
+def _undescribable(value: Any, category: str | None) -> Any:
+    raise ArgumentError(
+        f"A config cannot describe {value!r}.",
+        argument=category,
+        expected="numbers, strings, None, lists, dicts, and objects of registered classes",
+        got=type(value).__name__,
+        fix='register its class or function: @kfunc.register("layer")',
+    )

@@ -1,0 +1,68 @@
+"""Which tests run: all of installed backends, those of `--backend NAME`, and no skip passes for a success with
+`--no-skips`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from backends import BACKENDS, NAMES, missing
+
+# TensorFlow reads it when it is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+try:
+    import hypothesis
+except ModuleNotFoundError:
+    pass
+else:
+    # The same examples in every run, and no time limits: the machine may be busy.
+    hypothesis.settings.register_profile("kfunc", deadline=None, derandomize=True, database=None, max_examples=25)
+    hypothesis.settings.load_profile("kfunc")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("kfunc")
+    group.addoption(
+        "--backend",
+        action="append",
+        choices=NAMES,
+        help="Leave out the tests of all other backends; may be given several times.",
+    )
+    group.addoption("--no-skips", action="store_true", help="Fail if any test was skipped.")
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("--backend")
+    absent = {name: reason for name in NAMES if (reason := missing(name))}
+    kept, dropped = [], []
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()} & set(NAMES)
+        (dropped if wanted and not marks <= set(wanted) else kept).append(item)
+        for name in sorted(marks & set(absent)):
+            item.add_marker(pytest.mark.skip(reason=absent[name]))
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """The name of each backend in turn."""
+    return request.param
+
+
+def skips(config) -> list:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return reporter.stats.get("skipped", []) if reporter else []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    if session.config.getoption("--no-skips") and skips(session.config) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--no-skips") and skips(config):
+        terminalreporter.write_line(f"--no-skips: {len(skips(config))} skipped, which counts as failure.", red=True)

@@ -1,0 +1,474 @@
+"""`kf.files`: what comes back, what other readers see, and what a bad file or a failing disk does."""
+
+from __future__ import annotations
+
+import collections
+import errno
+import json
+import os
+import struct
+import threading
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from backends import BACKENDS
+
+import kfunc as kf
+from kfunc import files
+from kfunc.errors import ArgumentError, FileError
+
+Moments = collections.namedtuple("Moments", "mu nu count")
+
+NUMPY_DTYPES = (
+    *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+    *("float16", "float32", "float64", "complex64"),
+)
+EXTRA_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+
+
+def values(dtype, shape=(2, 3), seed=0):
+    """Random bytes, so that every bit of the dtype is tried; bools and floats are made of small integers."""
+    rng = np.random.default_rng(seed)
+    dtype = np.dtype(dtype)
+    if dtype.kind in "ui":
+        return rng.integers(0, 256, (*shape, dtype.itemsize), np.uint8).view(dtype)[..., 0]
+    return rng.integers(0, 2, shape).astype(dtype)
+
+
+def same(a, b):
+    """Whether two trees have the same containers, dtypes, shapes and bytes."""
+    if isinstance(a, np.ndarray):
+        return type(b) is np.ndarray and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    if isinstance(a, dict):
+        return type(b) is dict and sorted(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return type(b) is type(a) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tree.safetensors"
+
+
+def file_of(header, data=b""):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+TREE = {"dense": {"kernel": values("float32"), "bias": values("float32", (3,), 1)}, "embed": values("int32", (4,))}
+
+
+# -- round trips -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        TREE,
+        {},
+        {"a": {}},
+        [],
+        (),
+        None,
+        values("float32"),
+        {"array": values("float32")},
+        [values("int8"), (values("bool"), None), {"z": [], "b": values("float16")}],
+        {"a": np.zeros((0, 3), np.float32), "b": np.array(7, np.int64), "c": np.zeros((1, 0), bool)},
+        {"text": "naïve \ud800", "int": 2**63 - 1, "true": True, "float": 0.1, "inf": float("inf"), "x": [1.0, 1]},
+        {"naïve / 鍵": values("float32"), "0": values("uint8"), '"': values("uint8"), " ": values("int8")},
+        {f"odd{i}": values("uint8", (i,)) for i in range(9)} | {"wide": values("float64")},
+    ],
+    ids=lambda tree: type(tree).__name__,
+)
+def test_round_trip(tree, path):
+    kf.files.save(tree, path)
+    assert same(tree, files.load(path))
+
+
+@pytest.mark.parametrize("dtype", NUMPY_DTYPES)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (2, 3, 4)])
+def test_dtypes(dtype, shape, path):
+    files.save({"x": values(dtype, shape)}, path)
+    assert same({"x": values(dtype, shape)}, files.load(path))
+
+
+@pytest.mark.parametrize("dtype", EXTRA_DTYPES)
+def test_ml_dtypes(dtype, path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    tree = {"x": values(getattr(ml_dtypes, dtype))}
+    files.save(tree, path)
+    assert same(tree, files.load(path))
+
+
+def test_without_ml_dtypes(path, monkeypatch):
+    path.write_bytes(file_of({"x": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"))
+    monkeypatch.setattr(files, "_DTYPES", {"BF16": "bfloat16_that_numpy_has_not"})
+    monkeypatch.setitem(__import__("sys").modules, "ml_dtypes", None)
+    with pytest.raises(FileError, match="pip install ml-dtypes"):
+        files.load(path)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3).T,
+        np.arange(12)[::-2],
+        np.asfortranarray(values("int16")),
+        values("int32").astype(">i4"),
+    ],
+    ids=["transposed", "reversed", "fortran", "big-endian"],
+)
+def test_layout_in_memory_does_not_matter(array, path):
+    files.save({"x": array}, path)
+    back = files.load(path)["x"]
+    assert back.dtype == array.dtype.newbyteorder("=") and back.shape == array.shape and (back == array).all()
+
+
+def test_what_is_loaded_is_writable_and_its_own(path):
+    files.save(TREE, path)
+    loaded = files.load(path)["dense"]["kernel"]
+    loaded += 1
+    assert loaded.flags.owndata and loaded.flags.aligned and same(TREE, files.load(path))
+
+
+def test_named_tuples_and_other_mappings(path):
+    mu, nu = values("float32"), values("float32", seed=1)
+    tree = {"opt": (Moments(mu, {"a": nu}, 3), collections.OrderedDict(z=mu, a=nu)), "m": collections.defaultdict(list)}
+    files.save(tree, path)
+    assert same({"opt": ((mu, {"a": nu}, 3), {"z": mu, "a": nu}), "m": {}}, files.load(path))
+    assert set(files.read(path)[0]) == {"opt.0.mu", "opt.0.nu.a", "opt.1.z", "opt.1.a"}
+
+
+def test_numpy_scalars(path):
+    files.save({"x": np.float64(2.5), "y": np.bool_(True)}, path)
+    assert same({"x": np.array(2.5), "y": np.array(True)}, files.load(path))
+
+
+def test_metadata(path):
+    texts = {"licence": "CC BY 4.0", "": "empty key", "unicode": "naïve 鍵"}
+    files.save([values("int8")], path, texts)
+    stored = files.read(path)[1]
+    assert stored.pop("kfunc.tree") == '["list",["array"]]' and stored == texts
+
+
+def test_plain_trees_need_no_description(path):
+    files.save(TREE, path)
+    assert files.read(path)[1] == {}
+
+
+def test_parts():
+    arrays = files.flatten({"b": [TREE, None], "a": Moments(1, 2.0, values("int8"))})
+    assert list(arrays) == ["a.count", "b.0.dense.bias", "b.0.dense.kernel", "b.0.embed"]
+    assert same(TREE, files.unflatten(files.flatten(TREE)))
+    mixed = {"a": [TREE, None, "x"]}
+    assert same(mixed, files.unflatten(files.flatten(mixed), files.structure(mixed)))
+    for names, form in [(["b"], '["list",["array"]]'), (["0", "1"], '["list",["array"]]'), ([], '["set"]'), ([], "{")]:
+        with pytest.raises(FileError, match="not those of the tree"):
+            files.unflatten(dict.fromkeys(names), form)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_backends(name, path):
+    tree = kf.to_backend({"dense": TREE["dense"], "more": [values("bool"), values("int32"), None]}, name)
+    files.save(tree, path)
+    numpy = {"dense": TREE["dense"], "more": [values("bool"), values("int32"), None]}
+    assert same(numpy, files.load(path))
+    back = files.load(path, backend=name)
+    assert kf.backend_of(back) is kf.backends.get(name) and type(back["more"][0]) is type(tree["more"][0])
+    assert same(numpy, kf.tree.map(kf.to_numpy, back))
+
+
+@pytest.mark.torch
+def test_torch_exchange(path):
+    torch = pytest.importorskip("torch")
+    st = pytest.importorskip("safetensors.torch")
+    files.save(TREE, path)
+    theirs = st.load_file(path)
+    assert set(theirs) == {"dense.kernel", "dense.bias", "embed"}
+    assert all(same(array, theirs[name].numpy()) for name, array in files.flatten(TREE).items())
+
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    st.save_file(net.state_dict(), path, metadata={"format": "pt"})
+    ours = files.load(path)
+    assert set(ours["1"]) == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+    assert same(ours["0"]["weight"], net[0].weight.detach().numpy()) and files.read(path)[1] == {"format": "pt"}
+    assert (files.load(path, "torch")["0"]["weight"] == net[0].weight).all()
+
+
+@pytest.mark.torch
+def test_a_parameter_that_requires_a_gradient(path):
+    torch = pytest.importorskip("torch")
+    parameter = torch.nn.Parameter(torch.ones(2, 3))
+    files.save({"w": parameter, "t": parameter.T}, path)
+    assert same({"w": np.ones((2, 3), np.float32), "t": np.ones((3, 2), np.float32)}, files.load(path))
+
+
+def test_the_format_is_the_standard_one(path):
+    """The library that defines the format reads what we write, and we read what it writes."""
+    tree = {f"{dtype}": values(dtype, (n,)) for n, dtype in enumerate(NUMPY_DTYPES)}
+    files.save(tree, path)
+    assert same(tree, dict(sorted(safetensors.numpy.load_file(path).items())))
+    safetensors.numpy.save_file(tree, path)
+    assert same(tree, files.load(path))
+    data = path.read_bytes()
+    with safetensors.safe_open(path, "np") as file:
+        assert set(file.keys()) == set(tree)
+    assert len(data) == os.path.getsize(path)
+
+
+def test_tensors_are_aligned(path):
+    files.save({"a": values("uint8", (3,)), "b": values("float64"), "c": values("float16", (1,))}, path)
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    assert length % 8 == 0
+    for name, entry in json.loads(raw[8 : 8 + length]).items():
+        if name != "__metadata__":
+            assert entry["data_offsets"][0] % {"U8": 1, "F64": 8, "F16": 2}[entry["dtype"]] == 0
+
+
+# -- what cannot be stored ---------------------------------------------------------------------------------------------
+
+loop: list = []
+loop.append(loop)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"a.b": 1}, "has no dot"),
+        ({"a": {"": 1}}, "not empty"),
+        ({1: 2}, "a string"),
+        ({"x": 1, 2: 3}, "a string"),
+        ({"__metadata__": 1}, "__metadata__"),
+        ({"a": {"b": object()}}, "a/b.*object"),
+        ({"a": {1, 2}}, "set"),
+        ({"a": 2**70}, "int"),
+        ({"a": b"bytes"}, "bytes"),
+        ({"a": np.array(["x"])}, "dtype"),
+        ({"a": np.array([None])}, "dtype"),
+        ({"a": np.zeros(2, "complex128")}, "complex128"),
+        ({"a": np.zeros(2, "datetime64[s]")}, "dtype"),
+        ({"\ud800": np.zeros(2)}, "Unicode"),
+        (loop, "contains itself"),
+    ],
+)
+def test_what_cannot_be_stored(tree, words, path):
+    path.write_bytes(b"old")
+    with pytest.raises(ArgumentError, match=f"(?s){words}"):
+        files.save(tree, path)
+    assert path.read_bytes() == b"old" and os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("texts", [{"kfunc.sha256": "x"}, {"kfunc.tree": "{}"}, {"a": 1}, {1: "a"}])
+def test_metadata_that_cannot_be_stored(texts, path):
+    with pytest.raises(ArgumentError):
+        files.save(TREE, path, texts)
+    assert not path.exists()
+
+
+# -- bad files ---------------------------------------------------------------------------------------------------------
+
+ONE = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "0 bytes"),
+        (b"\x01\x00", "2 bytes"),
+        (b"\xff" * 8 + b"{}", "as the length"),
+        (struct.pack("<Q", 3) + b"{}", "truncated"),
+        (b"PK\x03\x04" + b"\x00" * 50, "safetensors"),
+        (file_of(b""), "corrupt"),
+        (file_of(b"[1]"), "corrupt"),
+        (file_of(b"3"), "corrupt"),
+        (file_of(b"\xff\xfe{}"), "corrupt"),
+        (file_of(b"[" * 200_000), "corrupt"),
+        (file_of(b'{"a":' * 100_000), "corrupt"),
+        (file_of(b"1" * 10_000), "corrupt"),
+        (file_of({"a": ONE}), "truncated"),
+        (file_of({"a": ONE}, b"ab"), "follows the last tensor"),
+        (file_of({}, b"a"), "follows the last tensor"),
+        (file_of(b'{"a":%b,"a":%b}' % ((json.dumps(ONE).encode(),) * 2), b"a"), "twice"),
+        (file_of(b'{"__metadata__":{"x":"1","x":"2"}}'), "twice"),
+        (file_of({"__metadata__": {"x": 1}}), "not texts"),
+        (file_of({"__metadata__": "x"}), "not texts"),
+        (file_of({"a": ONE, "b": ONE}, b"a"), "overlap"),
+        (file_of({"a": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "gap"),
+        (file_of({"a": {**ONE, "data_offsets": [1, 0]}}, b"a"), "do not agree"),
+        (file_of({"a": {**ONE, "data_offsets": [0, 1, 2]}}, b"a"), "not described"),
+        (file_of({"a": {**ONE, "data_offsets": [0, 1.0]}}, b"a"), "no size"),
+        (file_of({"a": {**ONE, "shape": [-1]}}, b"a"), "no size"),
+        (file_of({"a": {**ONE, "shape": [True]}}, b"a"), "no size"),
+        (file_of({"a": {**ONE, "shape": ["1"]}}, b"a"), "no size"),
+        (file_of({"a": {**ONE, "shape": [1] * 65}}, b"a"), "no size"),
+        (file_of({"a": {**ONE, "shape": [2**62, 2**62]}}, b"a"), "do not agree"),
+        (file_of({"a": {**ONE, "shape": [2**62, 2**62, 0], "data_offsets": [0, 0]}}), "too large"),
+        (file_of({"a": {**ONE, "shape": [10**30], "data_offsets": [0, 10**30]}}, b"a"), "no size"),
+        (file_of({"a": {**ONE, "shape": 1}}, b"a"), "not described"),
+        (file_of({"a": {**ONE, "extra": 1}}, b"a"), "not described"),
+        (file_of({"a": {"dtype": "U8"}}, b"a"), "not described"),
+        (file_of({"a": None}, b"a"), "not described"),
+        (file_of({"a": {**ONE, "dtype": "U9"}}, b"a"), "U9"),
+        (file_of({"a": {**ONE, "dtype": ["U8"]}}, b"a"), "not described"),
+        (file_of({"a": {**ONE, "dtype": "BOOL"}}, b"\x02"), "neither 0 nor 1"),
+        (file_of({"a": ONE, "a.b": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "beginning of another"),
+        (file_of({"a.b": ONE, "a": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "beginning of another"),
+        (file_of({"__metadata__": {"kfunc.tree": '["list",["array"]]'}}), "not those"),
+        (file_of({"__metadata__": {"kfunc.format": "9"}}), "newer kfunc"),
+        (file_of({"__metadata__": {"kfunc.format": "1", "kfunc.sha256": "\ud800"}}), "corrupt"),
+    ],
+)
+def test_bad_files(content, words, path):
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=words) as caught:
+        files.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_cut_anywhere(path):
+    files.save(TREE, path)
+    whole = path.read_bytes()
+    for n in range(len(whole)):
+        path.write_bytes(whole[:n])
+        with pytest.raises(FileError):
+            files.load(path)
+    path.write_bytes(whole + b"\x00")
+    with pytest.raises(FileError, match="follows"):
+        files.load(path)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_anywhere(bit, path):
+    files.save([TREE, None], path, {"text": "x"})
+    whole = path.read_bytes()
+    for n in range(len(whole)):
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ 1 << bit]) + whole[n + 1 :])
+        with pytest.raises(FileError):
+            files.load(path)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, pytest.param(getattr(os, "mkfifo", None), id="mkfifo")])
+def test_only_regular_files(make, path):
+    make(path)
+    with pytest.raises(FileError, match="regular file"):
+        files.load(path)
+    with pytest.raises(FileError, match="regular file"):
+        files.save(TREE, path)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_that_is_not_there(path):
+    with pytest.raises(FileError, match="No such file"):
+        files.load(path)
+    with pytest.raises(FileError, match="No such file"):
+        files.save(TREE, path / "below")
+
+
+def test_the_backend_is_checked_before_the_file(path):
+    with pytest.raises(kf.errors.UnknownBackendError):
+        files.load(path, backend="no such backend")
+
+
+# -- failing disks -----------------------------------------------------------------------------------------------------
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod", "open"])
+@pytest.mark.parametrize("old", [b"old", None])
+def test_a_failing_disk_leaves_what_was_there(step, old, path, monkeypatch):
+    if old is not None:
+        path.write_bytes(old)
+    elif step == "chmod":
+        return  # a new file takes no one's permissions
+    monkeypatch.setattr(files.os, step, full)
+    with pytest.raises(FileError, match="could not be written: No space left") as caught:
+        files.save(TREE, path)
+    monkeypatch.undo()
+    assert isinstance(caught.value.__cause__, OSError)
+    assert os.listdir(path.parent) == ([] if old is None else [path.name])
+    assert old is None or path.read_bytes() == old
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_disk_that_fills_up_while_writing(path, monkeypatch):
+    path.write_bytes(b"old")
+    there = os.open
+    monkeypatch.setattr(files.os, "open", lambda name, flags, *mode: there("/dev/full", os.O_WRONLY))
+    with pytest.raises(FileError, match="No space left"):
+        files.save({"x": np.zeros(100_000)}, path)
+    assert path.read_bytes() == b"old"
+
+
+def test_an_interrupt_leaves_no_litter(path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.save(TREE, path)
+    assert os.listdir(path.parent) == []
+
+
+def test_content_reaches_the_disk_before_the_name(path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(files.os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args)))
+    files.save(TREE, path)
+    assert calls == (["fsync", "replace", "fsync"] if os.name != "nt" else ["fsync", "replace"])
+
+
+def test_a_directory_that_cannot_be_flushed_is_no_failure(path, monkeypatch):
+    real = os.fsync
+
+    def fsync(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.EINVAL, "no")
+        real(handle)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    files.save(TREE, path)
+    assert same(TREE, files.load(path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and links")
+def test_permissions_and_links(path):
+    umask = os.umask(0o027)
+    try:
+        files.save(TREE, path)
+    finally:
+        os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o640
+    path.chmod(0o604)
+    link = path.with_name("link")
+    link.symlink_to(path.name)
+    files.save([None], link)
+    assert link.is_symlink() and files.load(path) == [None] and path.stat().st_mode & 0o777 == 0o604
+
+
+def test_many_writers_at_once(path):
+    """Whoever is last wins, whole; nobody sees half a file."""
+    trees = [{"x": np.full(1000, i, np.float32)} for i in range(4)]
+    errors = []
+
+    def work(tree):
+        try:
+            for _ in range(5):
+                files.save(tree, path)
+                files.load(path)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(tree,)) for tree in trees]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and os.listdir(path.parent) == [path.name]
+    assert any(same(tree, files.load(path)) for tree in trees)

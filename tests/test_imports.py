@@ -1,0 +1,42 @@
+"""What importing kfunc brings in, and how long it takes: each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from backends import BACKENDS
+
+FRAMEWORKS = {"jax", "jaxlib", "torch", "tensorflow", "openvino", "array_api_strict", "keras", "optax"}
+ROOTS = {"jax": {"jax", "jaxlib"}, "tensorflow": {"tensorflow", "keras"}}
+"""What the import of a framework brings in besides itself."""
+
+
+def run(code):
+    """Run `code` in a new Python, and return its `out`, a value of JSON's types."""
+    program = f"{code}\nimport json; print(json.dumps(out))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_no_framework_is_imported():
+    loaded = set(run("import kfunc, sys; out = sorted(sys.modules)"))
+    assert not loaded & FRAMEWORKS
+
+
+def test_it_takes_under_a_fifth_of_a_second():
+    """The best of up to ten, since the first ones may compile, or the machine be busy with something else."""
+    seconds = []
+    while len(seconds) < 10 and min(seconds, default=1.0) >= 0.2:
+        seconds.append(run("import time; t = time.perf_counter(); import kfunc; out = time.perf_counter() - t"))
+    print(f"import kfunc: {min(seconds):.3f} s")
+    assert min(seconds) < 0.2, f"best of {len(seconds)}: see python -X importtime -c 'import kfunc'"
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_imports_its_own_framework_only(name):
+    code = f"import kfunc as kf, sys; kf.namespace(kf.asarray([1.0], backend={name!r})); out = sorted(sys.modules)"
+    assert set(run(code)) & FRAMEWORKS <= ROOTS.get(name, {name})

@@ -1,0 +1,158 @@
+"""The layers of the library, read off its source: who may import whom, and who may know which backend it is on."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from backends import NAMES
+
+import kfunc
+
+ROOT = Path(kfunc.__file__).parent
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+FREE = ("backends/", "interop/")
+"""Where a framework may be named."""
+
+FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array_api_strict", "keras", "optax"}
+UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
+
+RANKS = (
+    ("errors", "tree"),
+    ("backends",),
+    ("arrays",),
+    ("ops", "random", "registry", "transforms"),
+    ("callbacks", "data", "files", "losses", "metrics", "nn", "optim"),
+    ("model", "interop"),
+)
+"""Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+
+
+def imports(node):
+    """Top-level names of what the statement or call `node` imports from outside kfunc."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {node.module.partition(".")[0]} if not node.level else set()
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__"):
+        return {arg.value.partition(".")[0] for arg in node.args if isinstance(arg, ast.Constant)}
+    return set()
+
+
+def names_a_backend(node):
+    """Whether the expression holds the name of a backend as a text of its own."""
+    return any(isinstance(n, ast.Constant) and n.value in NAMES for n in ast.walk(node))
+
+
+def compares(node):
+    """Whether `node` decides something by a backend's name."""
+    match node:
+        case ast.Compare():
+            return names_a_backend(node)
+        case ast.MatchValue():
+            return names_a_backend(node.value)
+        case ast.Dict():
+            return any(key is not None and names_a_backend(key) for key in node.keys)
+        case ast.Call(func=ast.Attribute(attr="startswith" | "endswith")):
+            return any(map(names_a_backend, node.args))
+    return False
+
+
+def problems(source, module):
+    """What `source`, as the text of `module`, has that it must not have."""
+    found = []
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        where = f"{module}:{getattr(node, 'lineno', '?')}"
+        if imports(node) & UNSAFE or (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
+        ):
+            found.append(f"{where} can execute what a file says")
+        if module.startswith(FREE):
+            continue
+        if imports(node) & FRAMEWORKS:
+            found.append(f"{where} imports a framework")
+        if compares(node):
+            found.append(f"{where} asks which backend it is on")
+    return found + arrows(tree, module)
+
+
+def arrows(tree, module):
+    """Imports that go against the order of the layers."""
+    parts = module.removesuffix(".py").split("/")
+    package = parts[:-1]  # of the module's directory, below kfunc
+    if len(parts) == 1 and parts[0] == "__init__":
+        return []
+    own = RANK["ops"] if parts[0] == "backends" else RANK.get(parts[0])
+    if own is None:
+        return [f"{module} has no place in the layers: give it one in RANKS"]
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or node in typing_only:
+            continue
+        if node.level:
+            target = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+        elif node.module.partition(".")[0] == "kfunc":
+            target = node.module.split(".")[1:]
+        else:
+            continue
+        for name in [target[0]] if target else [alias.name for alias in node.names]:
+            if RANK.get(name, -1) > own:
+                found.append(f"{module}:{node.lineno} imports {name}, which lies above it")
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_layers(module):
+    assert problems((ROOT / module).read_text(encoding="utf-8"), module) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("nn/core.py", "import torch.nn"),
+        ("nn/core.py", "def f():\n    from jax import numpy"),
+        ("model.py", "import importlib; importlib.import_module('tensorflow')"),
+        ("nn/core.py", "if backend.name == 'torch': pass"),
+        ("nn/core.py", "x = name in ('jax', 'torch')"),
+        ("nn/core.py", "match name:\n    case 'jax': pass"),
+        ("nn/core.py", "steps = {'jax': 1, 'other': 2}[name]"),
+        ("nn/core.py", "type(x).__module__.startswith('torch')"),
+        ("files.py", "import pickle"),
+        ("backends/jax.py", "import marshal"),
+        ("backends/jax.py", "eval('1')"),
+        ("backends/jax.py", "from .. import model"),
+        ("backends/jax.py", "from ..nn import Dense"),
+        ("ops/linear.py", "from ..nn.core import Dense"),
+        ("ops/linear.py", "from kfunc.model import Model"),
+        ("arrays.py", "from . import ops"),
+        ("arrays.py", "from .ops import relu"),
+        ("nn/core.py", "from ..model import Model"),
+        ("utils.py", ""),
+    ],
+)
+def test_the_check_finds(module, source):
+    assert problems(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("backends/torch/__init__.py", "import torch\nfrom ...ops import relu\nfrom .. import Backend"),
+        ("interop/keras.py", "import keras"),
+        ("model.py", "from .nn import Layer\nfrom .backends import get\nget('numpy')\nx == 'other'"),
+        ("files.py", "import numpy, ml_dtypes"),
+        ("ops/linear.py", "from ..arrays import namespace\nfrom ._op import op"),
+        ("ops/linear.py", "if typing.TYPE_CHECKING:\n    from ..nn import Layer"),
+    ],
+)
+def test_the_check_lets_pass(module, source):
+    assert not problems(source, module)
