@@ -79,7 +79,8 @@ def native(fun: F) -> F:
 
     @functools.wraps(fun)
     def door(*args, **kwargs):
-        kind = kind_of_tree(args, kwargs)
+        # The values: Dynamo cannot flatten the dict of `**kwargs`.
+        kind = kind_of_tree(args, tuple(kwargs.values()))
         if kind is None or not kind.native:
             return fun(*args, **kwargs)
         args, kwargs = tree.map(kind.backend.lift, (args, kwargs))

@@ -269,7 +269,9 @@ class Model:
             )
         if backend is not None and not get(backend).trains or self.backend and not get(self.backend).trains:
             target = get(self.backend if backend is None else backend)
-            raise target.unsupported("training", 'train elsewhere, such as backend="numpy", and move the model to serve')
+            raise target.unsupported(
+                "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
+            )
         return self._ready(data.arrays.x, backend)
 
     def _resolved_metrics(self, data: ArrayData) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _build(category: str, config: Any, seen: list) -> Any:
         entry = _lookup(category, config)
         return entry.value() if entry.factory else entry.value
     entry = _lookup(category, config.get("class"))
-    arguments = {name: _decode(v, seen) for name, v in dict(config.get("config", {})).items()}
+    arguments = {name: _decode(v, seen) for name, v in config.get("config", {}).items()}
     make = getattr(entry.value, "from_config", None)
     try:
         value = make(arguments) if make is not None else entry.value(**arguments)

@@ -40,7 +40,8 @@ def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callabl
 
     @functools.wraps(fun)
     def transformed(*args, **kwargs):
-        kind = kind_of_tree(args, kwargs)
+        # The values: Dynamo cannot flatten the dict of `**kwargs`.
+        kind = kind_of_tree(args, tuple(kwargs.values()))
         conforms = _conforms(kind)
         if kind not in built:
             inner = _native_call(fun, kind) if conforms else fun

@@ -9,9 +9,17 @@ import optree
 
 __all__ = ["flatten", "leaves", "map", "map_with_path", "path_string", "paths", "structure", "unflatten"]
 
-leaves = optree.tree_leaves
 structure = optree.tree_structure
-map = optree.tree_map
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of `tree`. None is no leaf, but a tree without any."""
+    return optree.tree_leaves(tree)
+
+
+def map(fun: Callable, tree: Any, *rest: Any) -> Any:
+    """The tree of `fun(leaf, ...)` for the leaves of `tree` and those at the same places of `rest`."""
+    return optree.tree_map(fun, tree, *rest)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:

@@ -24,7 +24,7 @@ RANKS = (
     ("arrays",),
     ("ops", "random", "registry", "transforms"),
     ("callbacks", "data", "files", "losses", "metrics", "nn", "optim"),
-    ("model", "interop"),
+    ("interop", "model", "step"),
 )
 """Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import jax
+import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
 from ..ops import average_pool, conv, embedding, max_pool, relu, sigmoid
 from ..ops._op import lowering
 from ..ops._windows import padding_amounts
+from ..ops.bits import fold_bits, random_bits
 from ..ops.conv import conv_geometry
 from ..ops.pool import pool_geometry
 from . import Backend, Kind
@@ -35,7 +37,8 @@ class JaxBackend(Backend):
         return np.asarray(x)
 
     def device(self, x):
-        return None if isinstance(x, jax.core.Tracer) else x.device
+        # Only where somebody chose it: naming a device commits an array to it, and commitment is part of jit's cache key.
+        return x.device if not isinstance(x, jax.core.Tracer) and x.committed else None
 
     def is_traced(self, x):
         return isinstance(x, jax.core.Tracer)
@@ -127,3 +130,17 @@ def _average_pool(x, pool_size, strides=None, padding="valid", data_format="chan
         jnp.ones((1, *x.shape[1:]), x.dtype), 0.0, jax.lax.add, window, strides, padding, data_format
     )
     return total / counts
+
+
+@lowering(backend, random_bits)
+def _random_bits(key, shape, dtype="uint32"):
+    with jax.threefry_partitionable(True):
+        out = jax.random.bits(jax.random.wrap_key_data(key, impl="threefry2x32"), shape, jnp.uint32)
+    return out if dtype == "uint32" else jax.lax.bitcast_convert_type(out, jnp.int32)
+
+
+@lowering(backend, fold_bits)
+def _fold_bits(key, data):
+    lo = data.astype(jnp.uint32).reshape(-1)
+    words = jax.extend.random.threefry_2x32(key, jnp.concatenate([jnp.zeros_like(lo), lo]))
+    return words.reshape(2, *data.shape).transpose((*range(1, data.ndim + 1), 0))

@@ -1,4 +1,4 @@
-"""NumPy: the namespace is array_api_compat's; what the tape differentiates most has lowerings with pullbacks."""
+"""NumPy: the namespace is array_api_compat's; what networks use most has lowerings, and pullbacks for the tape."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import functools
 
 import numpy as np
 
+from .. import ops
+from ..ops._op import lowering, pullback
+from ..ops.scatter import scatter_add
+from ..ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import Backend, Kind
 
 __all__ = ["NumpyBackend", "backend"]
@@ -39,5 +43,360 @@ class NumpyBackend(Backend):
     def device(self, x):
         return "cpu"
 
+    def index_add(self, x, key, values):
+        keys = key if isinstance(key, tuple) else (key,)
+        # Only lists and arrays of integers can name an element twice.
+        if any(isinstance(k, list) or (isinstance(k, np.ndarray) and k.dtype.kind != "b") for k in keys):
+            np.add.at(x, key, values)
+        else:
+            x[key] += values
+
 
 backend = NumpyBackend()
+
+
+def uniform(*arrays) -> bool:
+    """Whether all arrays (None is passed over) are NumPy's, of one floating dtype: what the lowerings are made for.
+
+    The first must have an axis: what NumPy computes of an array without one is no array, and cannot be worked on.
+    """
+    dtype = arrays[0].dtype
+    return dtype.kind == "f" and arrays[0].ndim > 0 and all(a is None or (isinstance(a, np.ndarray) and a.dtype == dtype) for a in arrays)
+
+
+def rows(x):
+    """`x` (..., n) as a matrix."""
+    return x.reshape(-1, x.shape[-1])
+
+
+# -- linear ----------------------------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.linear)
+def linear(x, kernel, bias=None):
+    if not uniform(x, kernel, bias) or x.ndim < 2:
+        return NotImplemented
+    out = rows(x) @ kernel
+    if bias is not None:
+        out += bias
+    return out.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+@pullback(backend, ops.linear)
+def linear_pullback(x, kernel, bias=None):
+    out = linear(x, kernel, bias)
+    if out is NotImplemented:
+        return out
+
+    def pull(g):
+        g = rows(g)
+        return (
+            lambda: (g @ kernel.T).reshape(x.shape),
+            lambda: rows(x).T @ g,
+            lambda: g.sum(axis=0),
+        )
+
+    return out, pull
+
+
+@lowering(backend, scatter_add)
+def scatter_add_lowering(x, indices, size):
+    indices = np.asarray(indices)
+    if x.ndim == 1 and x.dtype.kind == "f" and indices.size and indices.min() >= 0:
+        return np.bincount(indices, x, size).astype(x.dtype)
+    out = np.zeros((size, *x.shape[1:]), x.dtype)
+    if indices.size:
+        order = np.argsort(indices, kind="stable")
+        ordered = indices[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        out[ordered[starts]] += np.add.reduceat(x[order], starts, axis=0)
+    return out
+
+
+@lowering(backend, ops.embedding)
+def embedding(indices, table):
+    return np.take(table, indices, axis=0)
+
+
+@pullback(backend, ops.embedding)
+def embedding_pullback(indices, table):
+    def pull(g):
+        g = g.reshape(-1, table.shape[-1])
+        return None, lambda: scatter_add_lowering(g, np.ravel(indices), table.shape[0])
+
+    return np.take(table, indices, axis=0), pull
+
+
+# -- activations -----------------------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.relu)
+def relu(x):
+    return np.maximum(x, x.dtype.type(0))
+
+
+@pullback(backend, ops.relu)
+def relu_pullback(x):
+    if not uniform(x):
+        return NotImplemented
+    out = np.maximum(x, x.dtype.type(0))
+    # Where the input is NaN, so is the output, and the gradient passes as through any number that is not below 0.
+    return out, lambda g: (np.where(out != 0, g, g.dtype.type(0)),)
+
+
+@lowering(backend, ops.sigmoid)
+def sigmoid(x):
+    if not uniform(x):
+        return NotImplemented
+    out = np.negative(x)
+    with np.errstate(over="ignore"):
+        np.exp(out, out=out)
+    out += 1
+    return np.reciprocal(out, out=out)
+
+
+def _by_output(derivative, forward):
+    """A pullback for an elementwise function whose derivative follows from its result."""
+
+    def run(x):
+        out = forward(x) if uniform(x) else NotImplemented
+        return NotImplemented if out is NotImplemented else (out, lambda g: (g * derivative(out),))
+
+    return run
+
+
+pullback(backend, ops.sigmoid)(_by_output(lambda y: y * (1 - y), sigmoid))
+pullback(backend, ops.tanh)(_by_output(lambda y: 1 - y * y, np.tanh))
+
+
+@lowering(backend, ops.softmax)
+def softmax(x, axis=-1):
+    if not uniform(x):
+        return NotImplemented
+    out = x - x.max(axis=axis, keepdims=True)
+    np.exp(out, out=out)
+    out /= out.sum(axis=axis, keepdims=True)
+    return out
+
+
+@pullback(backend, ops.softmax)
+def softmax_pullback(x, axis=-1):
+    out = softmax(x, axis)
+    if out is NotImplemented:
+        return out
+
+    def pull(g):
+        weighted = g * out
+        weighted -= out * weighted.sum(axis=axis, keepdims=True)
+        return (weighted,)
+
+    return out, pull
+
+
+@lowering(backend, ops.log_softmax)
+def log_softmax(x, axis=-1):
+    if not uniform(x):
+        return NotImplemented
+    out = x - x.max(axis=axis, keepdims=True)
+    out -= np.log(np.exp(out).sum(axis=axis, keepdims=True))
+    return out
+
+
+@pullback(backend, ops.log_softmax)
+def log_softmax_pullback(x, axis=-1):
+    out = log_softmax(x, axis)
+    if out is NotImplemented:
+        return out
+    return out, lambda g: (g - np.exp(out) * g.sum(axis=axis, keepdims=True),)
+
+
+@lowering(backend, ops.erf_inv)
+def erf_inv(x):
+    if not uniform(x):
+        return NotImplemented
+    with np.errstate(divide="ignore", invalid="ignore"):
+        w = -np.log1p(-x * x)
+        lowest, value = -np.inf, np.full_like(x, np.nan)
+        for limit, root, shift, coefficients in _ERF_INV_DOUBLE if x.dtype == np.float64 else _ERF_INV_SINGLE:
+            # Most numbers need the first formula only.
+            here = (w >= lowest) & (w < limit)
+            part = w[here]
+            value[here] = _polynomial((np.sqrt(part) if root else part) - shift, coefficients)
+            lowest = limit
+        value *= x
+    value[np.abs(x) == 1] = np.inf
+    return np.copysign(value, x, out=value)
+
+
+# -- manipulation ----------------------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.pad)
+def pad(x, pad_width, constant_values=0.0):
+    if not any(map(any, pad_width)):
+        return x
+    out = np.full([n + a + b for n, (a, b) in zip(x.shape, pad_width, strict=True)], constant_values, x.dtype)
+    out[_inside(x, pad_width)] = x
+    return out
+
+
+def _inside(x, pad_width):
+    return tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, pad_width, strict=True))
+
+
+@pullback(backend, ops.pad)
+def pad_pullback(x, pad_width, constant_values=0.0):
+    return pad(x, pad_width, constant_values), lambda g: (g[_inside(x, pad_width)],)
+
+
+@lowering(backend, ops.one_hot)
+def one_hot(x, num_classes, dtype="float32"):
+    out = np.zeros((x.size, num_classes), dtype)
+    flat = np.ravel(x)
+    valid = np.flatnonzero((flat >= 0) & (flat < num_classes))
+    out[valid, flat[valid]] = 1
+    return out.reshape(*x.shape, num_classes)
+
+
+@lowering(backend, ops.all_finite)
+def all_finite(*arrays):
+    return np.array([_is_finite(x) for x in arrays], np.bool)
+
+
+def _is_finite(x):
+    if x.dtype.kind == "f" and x.flags.c_contiguous:
+        flat = x.reshape(-1)
+        # One pass without a temporary; a sum of squares that overflows is looked at again.
+        if np.isfinite(np.dot(flat, flat)):
+            return True
+    return bool(np.isfinite(x).all())
+
+
+# -- normalisation ---------------------------------------------------------------------------------------------------
+
+
+def _moments(x, axes):
+    """Mean, the differences from it, and variance, with `axes` kept."""
+    mean = x.mean(axis=axes, keepdims=True)
+    centred = x - mean
+    return mean, centred, np.square(centred).mean(axis=axes, keepdims=True)
+
+
+@lowering(backend, ops.moments)
+def moments(x, axes, keepdims=False):
+    if not uniform(x):
+        return NotImplemented
+    axes = tuple(axes)
+    mean, _, variance = _moments(x, axes)
+    return (mean, variance) if keepdims else (mean.squeeze(axes), variance.squeeze(axes))
+
+
+@pullback(backend, ops.moments)
+def moments_pullback(x, axes, keepdims=False):
+    if not uniform(x):
+        return NotImplemented
+    axes = tuple(axes)
+    mean, centred, variance = _moments(x, axes)
+    kept, count = mean.shape, x.size // max(mean.size, 1)
+
+    def pull(gs):
+        g_mean, g_variance = (np.reshape(g, kept) / count for g in gs)
+        out = centred * (2 * g_variance)
+        out += g_mean
+        return out, None, None
+
+    return ((mean, variance) if keepdims else (mean.squeeze(axes), variance.squeeze(axes))), pull
+
+
+def _along(x, v, axis):
+    """The vector `v` in a shape that broadcasts to `x` along `axis`."""
+    return v if v is None or axis % x.ndim == x.ndim - 1 else v.reshape((-1,) + (1,) * (x.ndim - 1 - axis % x.ndim))
+
+
+@lowering(backend, ops.batch_normalization)
+def batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    if not uniform(x, mean, variance, offset, scale):
+        return NotImplemented
+    factor = 1 / np.sqrt(variance + epsilon)
+    factor = factor if scale is None else factor * scale
+    out = x - _along(x, mean, axis)
+    out *= _along(x, factor, axis)
+    if offset is not None:
+        out += _along(x, offset, axis)
+    return out
+
+
+@pullback(backend, ops.batch_normalization)
+def batch_normalization_pullback(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    out = batch_normalization(x, mean, variance, offset, scale, axis, epsilon)
+    if out is NotImplemented:
+        return out
+    deviation = 1 / np.sqrt(variance + epsilon)
+    factor = deviation if scale is None else deviation * scale
+    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+
+    def pull(g):
+        total = g.sum(axis=others)
+        # The sum of g (x - mean), which the variance and the scale both need.
+        centred = functools.cache(lambda: ((x - _along(x, mean, axis)) * g).sum(axis=others))
+        return (
+            lambda: g * _along(x, factor, axis),
+            lambda: -total * factor,
+            lambda: centred() * factor * deviation * deviation * -0.5,
+            total,
+            lambda: centred() * deviation,
+        )
+
+    return out, pull
+
+
+def _layer_shape(x, axes):
+    kept = {a % x.ndim for a in axes}
+    return tuple(n if i in kept else 1 for i, n in enumerate(x.shape))
+
+
+def _layer_normalize(x, gamma, beta, axes, epsilon):
+    _, normal, variance = _moments(x, axes)
+    deviation = 1 / np.sqrt(variance + epsilon)
+    normal *= deviation
+    shape = _layer_shape(x, axes)
+    out = normal.copy() if gamma is None else normal * gamma.reshape(shape)
+    if beta is not None:
+        out += beta.reshape(shape)
+    return out, normal, deviation
+
+
+@lowering(backend, ops.layer_normalization)
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
+    if not uniform(x, gamma, beta):
+        return NotImplemented
+    return _layer_normalize(x, gamma, beta, (axis,) if isinstance(axis, int) else tuple(axis), epsilon)[0]
+
+
+@pullback(backend, ops.layer_normalization)
+def layer_normalization_pullback(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
+    if not uniform(x, gamma, beta):
+        return NotImplemented
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    shape = _layer_shape(x, axes)
+    others = tuple(i for i, n in enumerate(shape) if i not in {a % x.ndim for a in axes})
+    out, normal, deviation = _layer_normalize(x, gamma, beta, axes, epsilon)
+
+    def of_x(g):
+        g = g if gamma is None else g * gamma.reshape(shape)
+        share = g - g.mean(axis=axes, keepdims=True)
+        share -= normal * (g * normal).mean(axis=axes, keepdims=True)
+        share *= deviation
+        return share
+
+    def pull(g):
+        return (
+            lambda: of_x(g),
+            lambda: (g * normal).sum(axis=others).reshape(gamma.shape),
+            lambda: g.sum(axis=others).reshape(beta.shape),
+        )
+
+    return out, pull
+
+
+from . import numpy_recurrent, numpy_windows  # noqa: E402, F401  (their lowerings register here)

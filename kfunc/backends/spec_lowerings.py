@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..errors import ShapeError
+from ..ops import bits
 from ..ops._op import lowering
 from ..ops._windows import window_shape
 from ..ops.conv import conv_geometry
@@ -72,3 +73,18 @@ def _attention_scores(query, key, mask=None, scale=None, is_causal=False):
 def _dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
     out = xp.matmul(_scores(query, key, mask), xp.permute_dims(value, (0, 2, 1, 3)))
     return xp.permute_dims(out, (0, 2, 1, 3))
+
+
+@lowering(backend, bits.random_bits)
+def _random_bits(key, shape, dtype="uint32"):
+    return Spec(shape, dtype)
+
+
+@lowering(backend, bits.fold_bits)
+def _fold_bits(key, data):
+    return Spec((*data.shape, 2), "uint32")
+
+
+@lowering(backend, bits.random_integers)
+def _random_integers(key, other, shape, minval, span):
+    return Spec(shape, "int32")

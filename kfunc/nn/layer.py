@@ -218,5 +218,3 @@ def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
                 name = f"{base}_{number}"
             taken.add(name)
         yield name, child
-
-

@@ -243,7 +243,7 @@ class Scope:
                 argument="key",
                 expected="a key, or a seed",
                 got=None,
-                fix="net.apply(params, x, key=kf.random.key(0, like=x), train=True)",
+                fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
             )
         count = call.draws.get(self.path, 0)
         call.draws[self.path] = count + 1

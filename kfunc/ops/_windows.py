@@ -112,9 +112,7 @@ def padding_amounts(
 
 def window_shape(shape, window, strides, dilation, padding) -> tuple[int | None, ...]:
     """The spatial sizes of the output for an input of spatial `shape`."""
-    return tuple(
-        output_size(n, k, s, d, padding) for n, k, s, d in zip(shape, window, strides, dilation, strict=True)
-    )
+    return tuple(output_size(n, k, s, d, padding) for n, k, s, d in zip(shape, window, strides, dilation, strict=True))
 
 
 def shifted_views(

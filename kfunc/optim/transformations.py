@@ -192,6 +192,10 @@ def scale_by_learning_rate(learning_rate: float | Callable):
         return scale_by_schedule(lambda count: -learning_rate(count))
     if kind_of_tree(learning_rate) is not None and not isinstance(learning_rate, float):
         return _no_state, lambda updates, state, params=None: (_times(updates, -learning_rate), state)
+    if not isinstance(learning_rate, int | float):
+        raise ArgumentError(
+            "This is no learning rate.", argument="learning_rate", expected="a number or a schedule", got=learning_rate
+        )
     # float() makes a Python number of NumPy's float64, which would widen float32 updates.
     return scale(-float(learning_rate))
 

@@ -1,0 +1,350 @@
+"""Ops that OpenVINO has as operations of its own. Channels come last outside and first inside; the compiler removes
+transposes that meet."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops._windows import window_shape
+from ...ops.conv import conv_geometry
+from ...ops.pool import pool_geometry
+from . import backend, namespace
+from .array import Array, build, ints, opset
+
+FLOAT32 = np.dtype("float32")
+
+
+def _is_float(*xs: Any) -> bool:
+    """Whether the arrays among `xs` have one floating-point dtype."""
+    dtypes = {x.dtype for x in xs if isinstance(x, Array)}
+    return len(dtypes) == 1 and dtypes.pop().kind == "f"
+
+
+def _elementwise(op: ops.Op, operation: Any) -> None:
+    @lowering(backend, op)
+    def lowered(x):
+        return build(operation, x.dtype, x) if _is_float(x) else NotImplemented
+
+
+_elementwise(ops.relu, opset.relu)
+_elementwise(ops.sigmoid, opset.sigmoid)
+_elementwise(ops.silu, opset.swish)
+_elementwise(ops.erf, opset.erf)
+
+
+@lowering(backend, ops.elu)
+def elu(x, alpha=1.0):
+    return build(opset.elu, x.dtype, x, alpha=alpha) if _is_float(x) else NotImplemented
+
+
+@lowering(backend, ops.gelu)
+def gelu(x, approximate=True):
+    mode = "tanh" if approximate else "erf"
+    return build(opset.gelu, x.dtype, x, approximation_mode=mode) if _is_float(x) else NotImplemented
+
+
+@lowering(backend, ops.leaky_relu)
+def leaky_relu(x, negative_slope=0.2):
+    if not _is_float(x) or isinstance(negative_slope, Array):
+        return NotImplemented
+    return build(opset.prelu, x.dtype, x, Array.concrete(np.asarray([negative_slope], x.dtype)))
+
+
+@lowering(backend, ops.softmax)
+def softmax(x, axis=-1):
+    return build(opset.softmax, x.dtype, x, axis=axis % x.ndim) if _is_float(x) else NotImplemented
+
+
+@lowering(backend, ops.log_softmax)
+def log_softmax(x, axis=-1):
+    return build(opset.log_softmax, x.dtype, x, axis=axis % x.ndim) if _is_float(x) else NotImplemented
+
+
+@lowering(backend, ops.embedding)
+def embedding(indices, table):
+    return namespace.take(table, indices, axis=0)
+
+
+@lowering(backend, ops.one_hot)
+def one_hot(x, num_classes, dtype="float32"):
+    dtype = np.dtype(dtype)
+    on, off = (Array.concrete(np.asarray(n, dtype)) for n in (1, 0))
+    depth = opset.constant(np.int64(num_classes))
+    x = x if x.dtype in (namespace.int32, namespace.int64) else namespace.astype(x, namespace.int32)
+    return build(opset.one_hot, dtype, x, depth, on, off, axis=-1)
+
+
+@lowering(backend, ops.pad)
+def pad(x, pad_width, constant_values=0.0):
+    if not any(map(any, pad_width)):
+        return x
+    before, after = zip(*pad_width, strict=True)
+    value = Array.concrete(np.asarray(constant_values, x.dtype))
+    return build(opset.pad, x.dtype, x, ints(*before), ints(*after), "constant", value)
+
+
+@lowering(backend, ops.split_last)
+def split_last(x, sizes):
+    return _reshape(x, (0,) * (x.ndim - 1) + tuple(sizes))
+
+
+@lowering(backend, ops.join_last)
+def join_last(x):
+    return _reshape(x, (0,) * (x.ndim - 2) + (x.shape[-2] * x.shape[-1],))
+
+
+def _reshape(x, sizes):
+    """`x` reshaped, where 0 stands for the size that is there."""
+    if 0 in x.shape:
+        return NotImplemented
+    return build(opset.reshape, x.dtype, x, ints(*sizes), special_zero=True)
+
+
+# -- convolution and pooling -------------------------------------------------------------------------------------------
+
+
+def _channels_first(x, data_format):
+    return x if data_format == "channels_first" else namespace.moveaxis(x, -1, 1)
+
+
+def _back(x, data_format):
+    return x if data_format == "channels_first" else namespace.moveaxis(x, 1, -1)
+
+
+def _spatial(x, data_format):
+    return x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
+
+
+# "same" is told, not computed, so that it holds for sizes that are unknown.
+_PADDING = {"valid": "valid", "same": "same_upper"}
+
+
+@lowering(backend, ops.conv)
+def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+    strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
+    rank = len(strides)
+    if rank > 3 or not _is_float(x, kernel) or None in kernel.shape:
+        return NotImplemented
+    window_shape(_spatial(x, data_format), kernel.shape[:-2], strides, dilation, padding)  # refuses too large windows
+    kernel = namespace.permute_dims(kernel, (rank + 1, rank, *range(rank)))
+    if groups > 1:
+        kernel = namespace.reshape(kernel, (groups, kernel.shape[0] // groups, *kernel.shape[1:]))
+    operation = opset.convolution if groups == 1 else opset.group_convolution
+    operation = functools.partial(
+        operation,
+        strides=strides,
+        pads_begin=(0,) * rank,
+        pads_end=(0,) * rank,
+        dilations=dilation,
+        auto_pad=_PADDING[padding],
+    )
+    return _back(build(operation, x.dtype, _channels_first(x, data_format), kernel), data_format)
+
+
+def _pooling(x, pool_size, strides, padding, data_format, operation, **attributes):
+    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
+    rank = len(window)
+    if rank > 3 or not _is_float(x):
+        return NotImplemented
+    window_shape(_spatial(x, data_format), window, strides, (1,) * rank, padding)
+    operation = functools.partial(
+        operation,
+        strides=strides,
+        pads_begin=(0,) * rank,
+        pads_end=(0,) * rank,
+        kernel_shape=window,
+        auto_pad=_PADDING[padding],
+        **attributes,
+    )
+    return _back(build(operation, x.dtype, _channels_first(x, data_format)), data_format)
+
+
+@lowering(backend, ops.max_pool)
+def max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+    rank = x.ndim - 2
+    return _pooling(x, pool_size, strides, padding, data_format, opset.max_pool, dilations=(1,) * rank)
+
+
+@lowering(backend, ops.average_pool)
+def average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+    return _pooling(x, pool_size, strides, padding, data_format, opset.avg_pool, exclude_pad=True)
+
+
+# -- normalisation and attention ---------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.layer_normalization)
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
+    axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    if not _is_float(x, gamma, beta) or axes != list(range(x.ndim - len(axes), x.ndim)):
+        return NotImplemented
+    out = build(
+        lambda node: opset.mvn(node, ints(*axes), normalize_variance=True, eps=epsilon, eps_mode="inside_sqrt"),
+        x.dtype,
+        x,
+    )
+    out = out if gamma is None else out * gamma
+    return out if beta is None else out + beta
+
+
+@lowering(backend, ops.dot_product_attention)
+def dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
+    if not _is_float(query, key, value) or query.shape[-1] != value.shape[-1]:
+        return NotImplemented
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if isinstance(scale, Array):
+        return NotImplemented
+    q, k, v = (namespace.permute_dims(x, (0, 2, 1, 3)) for x in (query, key, value))
+    if mask is not None:
+        if mask.ndim > 4 or mask.dtype != namespace.bool:
+            return NotImplemented
+        if is_causal:
+            target, source = query.shape[1], key.shape[1]
+            if target is None or source is None:
+                return NotImplemented
+            mask = mask & Array.concrete(np.tri(target, source, dtype=bool))
+        mask = namespace.reshape(mask, (1,) * (4 - mask.ndim) + mask.shape) if None not in mask.shape else mask
+        # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
+        mask = namespace.where(mask, 0.0, float(namespace.finfo(query.dtype).min))
+        if mask.ndim != 4:
+            return NotImplemented
+    elif is_causal:
+        pass
+    number = Array.concrete(np.asarray(scale, query.dtype))
+    out = build(
+        _attention,
+        query.dtype,
+        *(q, k, v, number),
+        *([] if mask is None else [mask]),
+        causal=is_causal and mask is None,
+    )
+    return namespace.permute_dims(out, (0, 2, 1, 3))
+
+
+def _attention(q, k, v, scale, mask=None, *, causal):
+    mask = opset.constant(np.zeros((), np.float32)) if mask is None else mask
+    return opset.scaled_dot_product_attention(q, k, v, mask, scale, causal=causal)
+
+
+# -- recurrence --------------------------------------------------------------------------------------------------------
+
+
+def _is_plain(x, kernel, recurrent_kernel, activation, recurrent_activation):
+    """Whether the fused kernels can take a recurrence: default activations, and weights that are built in."""
+    return (
+        activation is ops.tanh
+        and recurrent_activation is ops.sigmoid
+        and x.ndim == 3
+        and x.dtype == kernel.dtype == recurrent_kernel.dtype == FLOAT32
+        and not (kernel.traced or recurrent_kernel.traced)
+    )
+
+
+def _weights(kernel, order=None):
+    """(inputs, gates * units) as (1, gates * units, inputs), the gates in this order."""
+    rows = namespace.matrix_transpose(kernel)
+    return namespace.expand_dims(_gates(rows, order), axis=0)
+
+
+def _gates(rows, order):
+    if order is None:
+        return rows
+    units = rows.shape[0] // len(order)
+    return namespace.concat([rows[n * units : (n + 1) * units, ...] for n in order], axis=0)
+
+
+def _first_state(x, state, units):
+    """(batch, 1, units): `state`, or zeros."""
+    if state is None:
+        batch = opset.gather(opset.shape_of(x.node), ints(0), ints(0))
+        shape = opset.concat([batch, ints(1, units)], 0)
+        return build(lambda _: opset.broadcast(opset.constant(np.float32(0)), shape), FLOAT32, x)
+    return namespace.expand_dims(state, axis=1)
+
+
+def _lengths(x):
+    """For each sequence its length, (batch,)."""
+    return build(_all_of_it, namespace.int32, x)
+
+
+def _all_of_it(node):
+    shape = opset.shape_of(node, "i32")
+    return opset.broadcast(opset.gather(shape, ints(1), ints(0)), opset.gather(shape, ints(0), ints(0)))
+
+
+@lowering(backend, ops.lstm)
+def lstm(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    c=None,
+    reverse=False,
+    activation=ops.tanh,
+    recurrent_activation=ops.sigmoid,
+):
+    if not _is_plain(x, kernel, recurrent_kernel, activation, recurrent_activation):
+        return NotImplemented
+    units, order = recurrent_kernel.shape[0], (1, 0, 2, 3)  # OpenVINO: forget, input, cell, output
+    bias = Array.concrete(np.zeros(4 * units, np.float32)) if bias is None else bias
+    outs = _sequence(
+        lambda *nodes: opset.lstm_sequence(*nodes, units, "reverse" if reverse else "forward"),
+        x,
+        _first_state(x, h, units),
+        _first_state(x, c, units),
+        _lengths(x),
+        _weights(kernel, order),
+        _weights(recurrent_kernel, order),
+        namespace.expand_dims(_gates(bias, order), axis=0),
+    )
+    return outs[0], outs[1], outs[2]
+
+
+@lowering(backend, ops.gru)
+def gru(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    reverse=False,
+    reset_after=True,
+    activation=ops.tanh,
+    recurrent_activation=ops.sigmoid,
+):
+    if not _is_plain(x, kernel, recurrent_kernel, activation, recurrent_activation):
+        return NotImplemented
+    units = recurrent_kernel.shape[0]
+    if bias is None:
+        bias = Array.concrete(np.zeros((2, 3 * units) if reset_after else 3 * units, np.float32))
+    if reset_after:  # update and reset have one bias, the candidate two
+        own, recurrent = bias[0, :], bias[1, :]
+        both = own + recurrent
+        bias = namespace.concat([both[: 2 * units], own[2 * units :], recurrent[2 * units :]])
+    outs = _sequence(
+        lambda *nodes: opset.gru_sequence(
+            *nodes, units, "reverse" if reverse else "forward", linear_before_reset=reset_after
+        ),
+        x,
+        _first_state(x, h, units),
+        _lengths(x),
+        _weights(kernel),
+        _weights(recurrent_kernel),
+        namespace.expand_dims(bias, axis=0),
+    )
+    return outs[0], outs[1]
+
+
+def _sequence(operation, *inputs):
+    """The outputs of a recurrent operation, without its axis of directions: (batch, 1, ...) each."""
+    traced = any(a.traced for a in inputs)
+    node = operation(*(a.node for a in inputs))
+    outs = [Array.of_node(node.output(i), FLOAT32, traced) for i in range(node.get_output_size())]
+    return [namespace.squeeze(out, axis=1) for out in outs]

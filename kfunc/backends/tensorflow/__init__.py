@@ -7,7 +7,7 @@ import os
 # TensorFlow reads it when it is imported, and else fills the console with notices.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from . import lowerings  # registers them
+from . import lowerings, random  # they register themselves
 from .array import Array
 from .backend import TensorflowBackend, backend
 

@@ -222,7 +222,7 @@ class TensorflowBackend(Backend):
     def scan(self, fun, init, xs, length=None, reverse=False):
         """A `tf.while_loop` inside a compiled function, else a Python loop."""
         if tf.executing_eagerly():
-            return loops.scan(fun, init, xs, length, reverse)
+            return tree.map(self.lower, loops.scan(fun, init, xs, length, reverse))
         sizes = {x.shape[0] for x in tree.leaves(xs)} | ({length} if length is not None else set())
         n = tf.shape(tree.leaves(xs)[0])[0] if sizes == {None} else loops.scan_length(xs, length)
         return _while_scan(self, fun, init, xs, n, reverse)

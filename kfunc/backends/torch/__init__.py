@@ -131,4 +131,4 @@ def _reaches_beyond(value, leaves, inputs):
 
 backend = TorchBackend()
 
-from . import lowerings as _lowerings  # noqa: E402, F401
+from . import dynamo as _dynamo, lowerings as _lowerings, random as _random  # noqa: E402, F401

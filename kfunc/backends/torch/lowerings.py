@@ -178,7 +178,8 @@ def _lstm(
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
 ):
-    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid:
+    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or torch.compiler.is_compiling():
+        # Compiled, the gradient of torch.lstm fails on its own decomposition (torch 2.13).
         return NotImplemented
     # Torch's gates come in our order, and it adds the two biases.
     weights = [kernel.T, recurrent_kernel.T]

@@ -1,0 +1,28 @@
+"""Random bits for tensors whose values are at hand; in graphs, TensorFlow's uint32 runs the references."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ...ops._op import lowering
+from ...ops.bits import fold_bits, random_bits
+from .. import _threefry
+from .backend import backend
+
+__all__: list[str] = []
+
+
+@lowering(backend, random_bits)
+def _(key, shape, dtype="uint32"):
+    if not tf.executing_eagerly():
+        return NotImplemented
+    with tf.device(key.device):
+        return tf.convert_to_tensor(_threefry.random_bits(key.numpy(), shape, dtype))
+
+
+@lowering(backend, fold_bits)
+def _(key, data):
+    if not tf.executing_eagerly():
+        return NotImplemented
+    with tf.device(key.device):
+        return tf.convert_to_tensor(_threefry.fold_bits(key.numpy(), data.numpy()))

@@ -1,0 +1,49 @@
+"""What Dynamo traces in place of optree's compiled code, of which its own stand-ins fail on dicts (torch 2.13)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ... import tree
+
+
+def _rebuild(like: Any, parts: list) -> Any:
+    """A node of the kind of `like` with these children, in the order of `_children`."""
+    if isinstance(like, dict):
+        return dict(zip(sorted(like), parts, strict=True))
+    if isinstance(like, list):
+        return parts
+    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
+
+
+def _children(node: Any) -> list | None:
+    """The children of a node, dict keys sorted; None for a leaf."""
+    if node is None:
+        return []
+    if isinstance(node, dict):
+        return [node[k] for k in sorted(node)]
+    return list(node) if isinstance(node, list | tuple) else None
+
+
+@torch.compiler.substitute_in_graph(tree.leaves, skip_signature_check=True)
+def leaves(tree):
+    children = _children(tree)
+    if children is None:
+        return [tree]
+    out = []
+    for child in children:
+        out.extend(leaves(child))
+    return out
+
+
+@torch.compiler.substitute_in_graph(tree.map, skip_signature_check=True)
+def map(fun, tree, *rest):
+    children = _children(tree)
+    if children is None:
+        return fun(tree, *rest)
+    if tree is None:
+        return None
+    others = [_children(r) for r in rest]
+    return _rebuild(tree, [map(fun, child, *(o[i] for o in others)) for i, child in enumerate(children)])

@@ -1,0 +1,103 @@
+"""Random bits on PyTorch, whose uint32 has neither sums nor shifts: int32 with the same bits instead.
+
+The generator is an operator of its own, because Inductor takes minutes over the rounds written out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from ...ops._op import lowering
+from ...ops.bits import PARITY, ROTATIONS, ROUNDS, WORD, fold_bits, random_bits, random_integers, wrapped_square
+from .. import _threefry
+from . import backend
+
+__all__: list[str] = []
+
+
+def _signed(word: int) -> int:
+    return (word + 2**31) % WORD - 2**31
+
+
+def _mix(key, x0, x1):
+    """Turn the counters (x0, x1), int32, into random words, in place."""
+    words = [key[0], key[1], key[0] ^ key[1] ^ PARITY]
+    x0 += words[0]
+    x1 += words[1]
+    for i in range(ROUNDS):
+        r = ROTATIONS[i % 8]
+        x0 += x1
+        # The shift copies the sign bit, which the mask takes away again.
+        low = (x1 >> (32 - r)).bitwise_and_(2**r - 1)
+        x1.bitwise_left_shift_(r).bitwise_or_(low).bitwise_xor_(x0)
+        if i % 4 == 3:
+            n = i // 4 + 1
+            x0 += words[n % 3]
+            x1 += words[(n + 1) % 3] + n
+    return x0, x1
+
+
+@torch.library.custom_op("kfunc::random_bits", mutates_args=())
+def _random_bits(key: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    if key.device.type == "cpu":
+        return torch.from_numpy(_threefry.random_bits(key.numpy(), tuple(shape), "int32"))
+    key, size = key.view(torch.int32), math.prod(shape)
+    position = torch.arange(size, dtype=torch.int64 if size > 2**31 else torch.int32, device=key.device)
+    hi = (position >> 32).to(torch.int32) if size > WORD else torch.zeros_like(position, dtype=torch.int32)
+    x0, x1 = _mix(key, hi, position.to(torch.int32))
+    return (x0 ^ x1).reshape(tuple(shape))
+
+
+@_random_bits.register_fake
+def _(key, shape):
+    return key.new_empty(tuple(shape), dtype=torch.int32)
+
+
+@_random_bits.register_vmap
+def _(info, in_dims, key, shape):
+    keys = key.movedim(in_dims[0], 0)
+    return torch.stack([_random_bits(k.contiguous(), shape) for k in keys]), 0
+
+
+@torch.library.custom_op("kfunc::fold_bits", mutates_args=())
+def _fold_bits(key: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+    if key.device.type == "cpu" and data.device.type == "cpu":
+        return torch.from_numpy(_threefry.fold_bits(key.numpy(), data.numpy())).view(torch.int32)
+    x1 = data.to(torch.int64).bitwise_and(WORD - 1).to(torch.int32).to(key.device)
+    return torch.stack(_mix(key.view(torch.int32), torch.zeros_like(x1), x1), dim=-1)
+
+
+@_fold_bits.register_fake
+def _(key, data):
+    return key.new_empty((*data.shape, 2), dtype=torch.int32)
+
+
+@_fold_bits.register_vmap
+def _(info, in_dims, key, data):
+    keys, rows = (
+        [x] * info.batch_size if axis is None else x.movedim(axis, 0).contiguous()
+        for x, axis in zip((key, data), in_dims, strict=True)
+    )
+    return torch.stack([_fold_bits(k, d) for k, d in zip(keys, rows, strict=True)]), 0
+
+
+@lowering(backend, random_bits)
+def _(key, shape, dtype="uint32"):
+    out = _random_bits(key, shape)
+    return out if dtype == "int32" else out.view(torch.uint32)
+
+
+@lowering(backend, fold_bits)
+def _(key, data):
+    return _fold_bits(key, data).view(torch.uint32)
+
+
+@lowering(backend, random_integers)
+def _(key, other, shape, minval, span):
+    a, b = (_random_bits(k, shape).to(torch.int64) & (WORD - 1) for k in (key, other))
+    # int64 wraps at 2**64, which leaves the residue modulo 2**32 as it is.
+    offset = (((a % span) * wrapped_square(span) + b % span) & (WORD - 1)) % span
+    return (offset + minval).to(torch.int32)
