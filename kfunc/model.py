@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import files, random, tree
-from .arrays import Spec, asarray, backend_of, device, to_backend, to_numpy
+from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
 from .data import ArrayData, Batch, class_weights, split
 from .errors import ArgumentError, FileError, KfuncError, NonFiniteError
@@ -501,7 +501,7 @@ def _check(path: Any, call: Any, arrays: Mapping[str, Any]) -> None:
 def _encoded(x: Any) -> Any:
     """A tree of `Spec`s in JSON's types."""
     if isinstance(x, Spec):
-        return {"shape": list(x.shape), "dtype": x.dtype.name}
+        return {"shape": list(x.shape), "dtype": dtype_name(x.dtype)}
     return {"dict": {k: _encoded(v) for k, v in x.items()}} if isinstance(x, dict) else [_encoded(v) for v in x]
 
 

@@ -16,7 +16,7 @@ from .arrays import asarray, device, dtype_name, namespace, native
 from .backends import Backend
 from .errors import ArgumentError, ShapeError
 from .ops.bits import WORD, fold_bits, random_bits, random_integers
-from .ops.special import erf_inv
+from .ops.quantile import normal_quantile
 
 __all__ = [
     "bernoulli",
@@ -221,15 +221,10 @@ def normal(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
     name = _float(dtype)
     # Uniform in (-1, 1); the sum is exact, and -1 itself does not come out of it.
     u = _unit(key, _shape(shape), name) * 2.0 + (_EPS[name] / 2 - 1.0)
-    return _erf_inv(u) * math.sqrt(2)
-
-
-def _erf_inv(u: Any) -> Any:
-    """`erf_inv`, in float32 where the dtype has fewer bits."""
-    if dtype_name(u.dtype) in ("float32", "float64"):
-        return erf_inv(u)
-    xp = namespace(u)
-    return xp.astype(erf_inv(xp.astype(u, xp.float32)), u.dtype)
+    if name in ("float32", "float64"):
+        return normal_quantile(u)
+    xp = namespace(key)
+    return xp.astype(normal_quantile(xp.astype(u, xp.float32)), u.dtype)
 
 
 @native
@@ -253,7 +248,7 @@ def truncated_normal(key: Any, lower: float, upper: float, shape: Shape = (), dt
         )
     cast = np.dtype(name).type
     a, b = (float(cast(math.erf(v / math.sqrt(2)))) for v in (lower, upper))
-    x = _erf_inv(_scaled(_unit(key, _shape(shape), name), a, b, name)) * math.sqrt(2)
+    x = normal_quantile(_scaled(_unit(key, _shape(shape), name), a, b, name))
     least = float(np.nextafter(cast(lower), cast(math.inf)))
     most = float(np.nextafter(cast(upper), cast(-math.inf)))
     return namespace(x).clip(x, least, most)

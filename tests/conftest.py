@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from backends import BACKENDS, NAMES, missing
 
 # TensorFlow reads it when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# OpenVINO reports its import to its maker, from a fork: no tests' business, and with JAX's threads running, a deadlock.
+# Without the module that does it, OpenVINO takes its own stub.
+sys.modules.setdefault("openvino_telemetry", None)
 
 try:
     import hypothesis

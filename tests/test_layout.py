@@ -27,6 +27,8 @@ RANKS = (
     ("interop", "model", "step"),
 )
 """Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
+TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/"))]
+
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
 
@@ -110,6 +112,38 @@ def arrows(tree, module):
     return found
 
 
+def undocumented(source, module):
+    """Functions and classes in `__all__` of `source`, and methods, that lack a docstring or a type.
+
+    Methods of a class with bases are passed over: they may say no more than the base does.
+    """
+    tree = ast.parse(source)
+    lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+    public = {name for names in lists for name in ast.literal_eval(names)}
+    found = []
+
+    def visit(body, inside=""):
+        for node in body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            if not inside and node.name not in public:
+                continue
+            where = f"{module}:{node.lineno} {inside}{node.name}"
+            if not ast.get_docstring(node) and not inside:
+                found.append(f"{where} has no docstring")
+            if isinstance(node, ast.ClassDef):
+                visit([] if node.bases else node.body, f"{node.name}.")
+                continue
+            args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            untyped = [arg.arg for arg in args if arg.annotation is None and arg.arg not in ("self", "cls")]
+            # A decorator may say what comes back.
+            if untyped or (node.returns is None and not node.decorator_list):
+                found.append(f"{where} has untyped {', '.join(untyped) or 'result'}")
+
+    visit(tree.body)
+    return found
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_layers(module):
     assert problems((ROOT / module).read_text(encoding="utf-8"), module) == []
@@ -156,3 +190,24 @@ def test_the_check_finds(module, source):
 )
 def test_the_check_lets_pass(module, source):
     assert not problems(source, module)
+
+
+@pytest.mark.parametrize("module", TYPED)
+def test_public_names_have_types_and_docstrings(module):
+    assert undocumented((ROOT / module).read_text(encoding="utf-8"), module) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f() -> int: return 1",
+        "def f(x) -> int:\n    'doc'",
+        "def f(x: int):\n    'doc'",
+        "def f(*, x) -> int:\n    'doc'",
+        "class C: pass",
+        "class C:\n    'doc'\n    def f(self, x: int):\n        'doc'",
+    ],
+)
+def test_the_check_finds_what_is_undocumented(source):
+    assert undocumented(f"__all__ = ['f', 'C']\n{source}", "x.py")
+    assert not undocumented(f"__all__ = []\n{source}", "x.py")

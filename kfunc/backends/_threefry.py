@@ -1,4 +1,4 @@
-"""Threefry-2x32 for NumPy memory: in place, in blocks that stay in the cache. PyTorch's CPU tensors share it."""
+"""Random numbers in NumPy memory, in blocks that stay in the cache; eager CPU tensors of other libraries share it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
+from ..ops import quantile
 from ..ops.bits import PARITY, ROTATIONS, ROUNDS, WORD
 
-__all__ = ["fold_bits", "random_bits"]
+__all__ = ["fold_bits", "normal_quantile", "random_bits"]
 
 # Three blocks of four bytes an element fit the cache of one core.
 BLOCK = 2**14
@@ -64,3 +65,14 @@ def fold_bits(key, data):
     x0, scratch = np.zeros_like(x1), np.empty_like(x1)
     _mix(_schedule(key), x0, x1, scratch)
     return np.stack([x0, x1], axis=-1).reshape(*np.shape(data), 2)
+
+
+def normal_quantile(u):
+    """`ops.quantile.normal_quantile`, block by block: its many temporary arrays would else go through memory."""
+    flat = u.reshape(-1)
+    if flat.size <= BLOCK:
+        return np.asarray(quantile.normal_quantile.reference(u))
+    out = np.empty_like(flat)
+    for start in range(0, flat.size, BLOCK):
+        out[start : start + BLOCK] = quantile.normal_quantile.reference(flat[start : start + BLOCK])
+    return out.reshape(u.shape)

@@ -15,6 +15,7 @@ from ..ops._windows import padding_amounts
 from ..ops.bits import fold_bits, random_bits
 from ..ops.conv import conv_geometry
 from ..ops.pool import pool_geometry
+from ..ops.quantile import normal_quantile
 from . import Backend, Kind
 
 __all__ = ["JaxBackend", "backend"]
@@ -144,3 +145,8 @@ def _fold_bits(key, data):
     lo = data.astype(jnp.uint32).reshape(-1)
     words = jax.extend.random.threefry_2x32(key, jnp.concatenate([jnp.zeros_like(lo), lo]))
     return words.reshape(2, *data.shape).transpose((*range(1, data.ndim + 1), 0))
+
+
+@lowering(backend, normal_quantile)
+def _normal_quantile(u):
+    return jax.lax.erf_inv(u) * jnp.sqrt(jnp.asarray(2, u.dtype))

@@ -399,4 +399,4 @@ def layer_normalization_pullback(x, gamma=None, beta=None, axis=-1, epsilon=1e-3
     return out, pull
 
 
-from . import numpy_recurrent, numpy_windows  # noqa: E402, F401  (their lowerings register here)
+from . import numpy_random, numpy_recurrent, numpy_windows  # noqa: E402, F401  (their lowerings register here)

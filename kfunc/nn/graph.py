@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import tree
-from ..arrays import Spec
+from ..arrays import Spec, dtype_name
 from ..errors import ArgumentError, LayerError
 from .layer import Layer, layer, unique_names
 from .scope import Scope
@@ -115,7 +115,7 @@ class Graph(Layer):
 
         return {
             "name": self.name,
-            "inputs": tree.map(lambda n: [list(n.spec.shape), n.spec.dtype.name], self.inputs),
+            "inputs": tree.map(lambda n: [list(n.spec.shape), dtype_name(n.spec.dtype)], self.inputs),
             "nodes": [[n.layer, *tree.map(encoded, (list(n.args), n.kwargs))] for n in self._order],
             "outputs": tree.map(encoded, self.outputs),
         }

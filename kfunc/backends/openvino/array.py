@@ -64,6 +64,8 @@ class Array:
     @classmethod
     def concrete(cls, value: np.ndarray) -> Array:
         """An array with the values of `value`, whose buffer it keeps."""
+        if not value.dtype.isnative:
+            value = value.astype(value.dtype.newbyteorder("="))
         if value.dtype not in TYPES:
             raise UnsupportedError(
                 f"openvino has no dtype {value.dtype}.",
@@ -71,8 +73,6 @@ class Array:
                 expected=", ".join(str(d) for d in TYPES),
                 got=str(value.dtype),
             )
-        if not value.dtype.isnative:
-            value = value.astype(value.dtype.newbyteorder("="))
         return cls(None, np.asarray(value, order="C"), value.dtype, value.shape, False)
 
     @classmethod
@@ -227,7 +227,7 @@ def build(op: Callable, dtype: np.dtype, *inputs: Any, **attributes: Any) -> Arr
         node = op(*(x.node if isinstance(x, Array) else x for x in inputs), **attributes)
     except RuntimeError as error:
         raise ShapeError(
-            f"openvino's {op.__name__} cannot work on these arrays.",
+            f"openvino's {getattr(op, 'func', op).__name__.strip('_')} cannot work on these arrays.",
             expected=str(error).strip().rpartition("\n")[2],
             got=", ".join(f"{x.dtype} {x.shape}" for x in arrays),
         ) from error

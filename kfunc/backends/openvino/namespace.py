@@ -116,12 +116,23 @@ def astype(x: Array, dtype: Any, /, *, copy: _python_bool = True, device: Any = 
         return x
     if dtype == UINT32 and _is_float(x):
         high = x >= 2.0**31  # beyond int32, where conversion would stop
-        low = build(opset.convert, int32, where(high, x - 2.0**31, x), destination_type=TYPES[int32])
+        low = astype(where(high, x - 2.0**31, x), int32)
         return _view(where(high, bitwise_xor(low, _scalar(-(2**31), int32)), low), UINT32)
     if x.dtype == UINT32 and dtype.kind == "f":
         # Two exact halves, so that the sum is rounded once.
         return astype(_view(x >> 16, int32), dtype) * 65536.0 + astype(_view(x & 0xFFFF, int32), dtype)
-    return build(opset.convert, dtype, x, destination_type=TYPES[dtype])
+    out = build(opset.convert, dtype, x if _is_float(x) else _finished(x), destination_type=TYPES[dtype])
+    return _finished(out) if _is_float(x) and dtype.kind in "iu" else out
+
+
+_FUSIBLE = frozenset(["Abs", "Add", "Convert", "Maximum", "Minimum", "Multiply", "Negative", "Select", "Subtract"])
+
+
+def _finished(x: Array) -> Array:
+    """`x`, computed before what follows. Fused with operations on floats, 32-bit integers would be floats as well."""
+    if x.is_concrete or x.dtype.itemsize < 4 or x.node.get_node().get_type_name() not in _FUSIBLE:
+        return x
+    return build(opset.bitwise_or, x.dtype, x, _scalar(0, x.dtype))
 
 
 def _view(x: Array, dtype: np.dtype) -> Array:
@@ -206,7 +217,9 @@ def full_like(x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = 
     check_device(device)
     dtype = np.dtype(dtype or x.dtype)
     value = astype(fill_value, dtype) if isinstance(fill_value, Array) else _scalar(fill_value, dtype)
-    return build(opset.broadcast, dtype, value, _shape_of(x))
+    if None not in x.shape:
+        return build(opset.broadcast, dtype, value, ints(*x.shape))
+    return build(lambda value, x: opset.broadcast(value, opset.shape_of(x)), dtype, value, x)
 
 
 def zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Array:
@@ -307,7 +320,7 @@ def reshape(x: Array, /, shape: Any, *, copy: _python_bool | None = None) -> Arr
     sizes = [-1 if n is None else int(n) for n in shape]
     if x.shape == tuple(sizes):
         return x
-    return build(lambda node: opset.reshape(node, ints(*sizes), special_zero=False), x.dtype, x)
+    return build(opset.reshape, x.dtype, x, ints(*sizes), special_zero=False)
 
 
 def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
@@ -345,7 +358,11 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     if axis is None:
         arrays, axis = [reshape(x, (-1,)) for x in arrays], 0
     (axis,) = _axes(arrays[0], axis)
-    return build(lambda *nodes: opset.concat(list(nodes), axis), dtype, *arrays)
+    return build(_concat, dtype, *arrays, axis=axis)
+
+
+def _concat(*nodes: Any, axis: int) -> Any:
+    return opset.concat(list(nodes), axis)
 
 
 def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
@@ -557,13 +574,19 @@ def _float_function(name: str, op: Callable) -> Callable:
     return _named(name, fun)
 
 
-acos, acosh, asin, asinh, atan, atanh, cos, cosh, exp, log, sin, sinh, sqrt, tan, tanh = (
+acos, acosh, asin, asinh, atan, atanh, cos, cosh, log, sin, sinh, sqrt, tan, tanh = (
     _float_function(op.__name__, op)
     for op in (
         *(opset.acos, opset.acosh, opset.asin, opset.asinh, opset.atan, opset.atanh, opset.cos, opset.cosh),
-        *(opset.exp, opset.log, opset.sin, opset.sinh, opset.sqrt, opset.tan, opset.tanh),
+        *(opset.log, opset.sin, opset.sinh, opset.sqrt, opset.tan, opset.tanh),
     )
 )
+
+
+def exp(x: Array, /) -> Array:
+    (x,) = _floats(x)
+    # The plugin's own stops at the largest finite number.
+    return where(x > 88.72284, full_like(x, inf), build(opset.exp, x.dtype, x))
 
 
 def _arithmetic(name: str, op: Callable) -> Callable:
@@ -774,7 +797,9 @@ def _compares_exactly(*xs: Array) -> _python_bool:
 def _comparison(name: str, op: Callable, exact: Callable) -> Callable:
     def fun(x1: Any, x2: Any, /) -> Array:
         a, b = map(_ordered, _promote(x1, x2))
-        return build(op, bool, a, b) if _compares_exactly(a, b) else exact(a, b)
+        if not _compares_exactly(a, b):
+            return exact(a, b)
+        return build(op, bool, *((a, b) if _is_float(a) else (_finished(a), _finished(b))))
 
     return _named(name, fun)
 
@@ -790,9 +815,15 @@ def _top(a: Array, b: Array) -> Array:
 equal = _comparison("equal", opset.equal, lambda a, b: logical_not(_differ(a, b)))
 not_equal = _comparison("not_equal", opset.not_equal, _differ)
 less = _comparison("less", opset.less, lambda a, b: _differ(a, _top(a, b)))
-greater = _comparison("greater", opset.greater, lambda a, b: _differ(b, _top(a, b)))
 less_equal = _comparison("less_equal", opset.less_equal, lambda a, b: logical_not(_differ(b, _top(a, b))))
-greater_equal = _comparison("greater_equal", opset.greater_equal, lambda a, b: logical_not(_differ(a, _top(a, b))))
+
+
+def greater(x1: Any, x2: Any, /) -> Array:
+    return less(x2, x1)  # the plugin's own is true of NaN
+
+
+def greater_equal(x1: Any, x2: Any, /) -> Array:
+    return less_equal(x2, x1)
 
 
 def _extremum(name: str, op: Callable) -> Callable:
@@ -840,9 +871,8 @@ def matmul(x1: Array, x2: Array, /) -> Array:
     return build(opset.matmul, a.dtype, a, b, transpose_a=False, transpose_b=False)
 
 
-def _einsum(subscripts: str, x1: Array, x2: Array) -> Array:
-    a, b = _promote(x1, x2)
-    return build(lambda *nodes: opset.einsum(list(nodes), subscripts), a.dtype, a, b)
+def _einsum(*nodes: Any, subscripts: str) -> Any:
+    return opset.einsum(list(nodes), subscripts)
 
 
 def tensordot(x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
@@ -854,7 +884,9 @@ def tensordot(x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
     for i, j in zip(first, second, strict=True):
         right[j] = left[i]
     kept = [c for i, c in enumerate(left) if i not in first] + [c for j, c in enumerate(right) if j not in second]
-    return _einsum(f"{''.join(left)},{''.join(right)}->{''.join(kept)}", x1, x2)
+    a, b = _promote(x1, x2)
+    subscripts = f"{''.join(left)},{''.join(right)}->{''.join(kept)}"
+    return build(_einsum, a.dtype, a, b, subscripts=subscripts)
 
 
 def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
@@ -915,17 +947,20 @@ def std(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: _py
     return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
-def _extreme(name: str, op: Callable, mode: str) -> Callable:
+def _extreme(name: str, op: Callable, mode: str, end: float) -> Callable:
     def fun(x: Array, /, *, axis: Any = None, keepdims: _python_bool = False) -> Array:
-        if _is_float(x):
-            out = _reduce(op, x, axis, keepdims)
-            return where(any(isnan(x), axis=axis, keepdims=keepdims), full_like(out, nan), out)
-        return _one_axis_at_a_time(lambda x, a: _top_k(x, 1, a, mode)[0], x, axis, keepdims)
+        if not _is_float(x):
+            return _one_axis_at_a_time(lambda x, a: _top_k(x, 1, a, mode)[0], x, axis, keepdims)
+        # The plugin's own overlooks NaN, and starts from the last finite number, not from infinity.
+        rank = where(isnan(x), 2.0, where(x == end, 0.0, ones_like(x)))
+        rank = _reduce(opset.reduce_max, rank, axis, keepdims)
+        out = _reduce(op, x, axis, keepdims)
+        return where(rank == 2, full_like(out, nan), where(rank == 0, full_like(out, end), out))
 
     return _named(name, fun)
 
 
-max, min = _extreme("max", opset.reduce_max, "max"), _extreme("min", opset.reduce_min, "min")
+max, min = _extreme("max", opset.reduce_max, "max", -inf), _extreme("min", opset.reduce_min, "min", inf)
 
 
 def _bool_reduction(name: str, op: Callable) -> Callable:

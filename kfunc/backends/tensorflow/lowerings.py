@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from ... import ops
@@ -10,6 +12,9 @@ from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
 from .array import Array, matmul
 from .backend import backend
+
+
+FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
 
 def _lower(op):
@@ -42,7 +47,7 @@ def embedding(indices, table):
 def _activation(op, kernel):
     @_lower(op)
     def activation(x, *args, **kwargs):
-        return kernel(x, *args, **kwargs) if x.dtype.is_floating else NotImplemented
+        return kernel(x, *args, **kwargs) if _floating(x) else NotImplemented
 
 
 _activation(ops.relu, tf.nn.relu)
@@ -51,11 +56,21 @@ _activation(ops.tanh, tf.tanh)
 _activation(ops.silu, tf.nn.silu)
 _activation(ops.softplus, tf.math.softplus)
 _activation(ops.erf, tf.math.erf)
-_activation(ops.gelu, lambda x, approximate=True: tf.nn.gelu(x, approximate))
-_activation(ops.leaky_relu, lambda x, negative_slope=0.2: tf.nn.leaky_relu(x, negative_slope))
 _activation(ops.softmax, lambda x, axis=-1: tf.nn.softmax(x, axis))
 _activation(ops.log_softmax, lambda x, axis=-1: tf.nn.log_softmax(x, axis))
 _activation(ops.logsumexp, lambda x, axis=-1, keepdims=False: tf.reduce_logsumexp(x, axis, keepdims))
+
+
+@_lower(ops.gelu)
+def gelu(x, approximate=True):
+    # TensorFlow's constants are float32.
+    return tf.nn.gelu(x, approximate) if _floating(x) and x.dtype.size <= 4 else NotImplemented
+
+
+@_lower(ops.leaky_relu)
+def leaky_relu(x, negative_slope=0.2):
+    # TensorFlow's slope is float32.
+    return tf.nn.leaky_relu(x, negative_slope) if _floating(x) and x.dtype.size <= 4 else NotImplemented
 
 
 @_lower(ops.elu)
@@ -92,14 +107,45 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
 
 @_channels_last
 def _convolve(x, kernel, groups, strides, padding, dilation):
-    def convolve(x, kernel):
-        return tf.nn.convolution(x, kernel, strides=strides, padding=padding, dilations=dilation)
+    rank = len(strides)
 
-    if groups == 1 or len(strides) < 3:
+    def convolve(x, kernel):
+        # Named, because the gradient of the three-dimensional one asks for it.
+        layout = {"data_format": FORMATS[rank]}
+        return tf.nn.convolution(x, kernel, strides=strides, padding=padding, dilations=dilation, **layout)
+
+    if groups == 1:
         return convolve(x, kernel)
-    # The CPU has no grouped convolution over three axes.
+    if kernel.shape[-2] == 1 and rank < 3 and len(set(strides)) == 1:
+        return _depthwise(x, kernel, groups, strides, padding, dilation)
+    if _groups_train(rank, x.dtype):
+        return convolve(x, kernel)
     parts = zip(tf.split(x, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
     return tf.concat([convolve(a, b) for a, b in parts], axis=-1)
+
+
+def _depthwise(x, kernel, groups, strides, padding, dilation):
+    """Convolution of each channel by itself, along one axis or two."""
+    if len(strides) == 1:
+        out = _depthwise(x[:, None], kernel[None], groups, strides * 2, padding, dilation * 2)
+        return tf.squeeze(out, 1)
+    kernel = tf.reshape(kernel, (*kernel.shape[:2], groups, kernel.shape[-1] // groups))
+    return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), padding, dilations=dilation)
+
+
+@functools.cache
+def _groups_train(rank: int, dtype: tf.DType) -> bool:
+    """Whether TensorFlow has kernels for grouped convolution and its gradient here: builds for the CPU differ."""
+    with tf.init_scope():
+        x, kernel = tf.ones((1, *(2,) * rank, 4), dtype), tf.ones((*(1,) * rank, 2, 4), dtype)
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch((x, kernel))
+                out = tf.nn.convolution(x, kernel, data_format=FORMATS[rank])
+            tape.gradient(out, (x, kernel))
+        except tf.errors.OpError:
+            return False
+    return True
 
 
 def _pooling(op, kernel):
@@ -108,9 +154,11 @@ def _pooling(op, kernel):
         window, strides = pool_geometry(Array(x), pool_size, strides, padding, data_format)
         if len(window) > 3 or not _floating(x):
             return NotImplemented
+        if len(window) == 3 and x.dtype not in (tf.float32, tf.bfloat16):
+            return NotImplemented  # the CPU has no kernels for the others
         return run(x, window, strides, padding.upper(), data_format=data_format)
 
-    run = _channels_last(lambda x, window, strides, padding: kernel(x, window, strides, padding))
+    run = _channels_last(lambda x, window, strides, padding: kernel(x, window, strides, padding, FORMATS[len(window)]))
 
 
 _pooling(ops.max_pool, tf.nn.max_pool)

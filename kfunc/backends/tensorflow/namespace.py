@@ -469,7 +469,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Array, ...]:
     return tuple(map(Array, tf.unstack(raw(x), axis=axis)))
 
 
-def expand_dims(x: Any, /, *, axis: int = 0) -> Array:
+def expand_dims(x: Any, /, axis: int) -> Array:
     x = raw(x)
     _normal(axis, x.shape.rank + 1)
     return Array(tf.expand_dims(x, axis))
@@ -866,8 +866,11 @@ def _linalg() -> SimpleNamespace:
 
     def pinv(x, /, *, rtol=None):
         x = raw(x)
+        s, u, v = tf.linalg.svd(x)
         rtol = finfo(x.dtype).eps * builtins.max(x.shape[-2:]) if rtol is None else raw(rtol)
-        return Array(tf.linalg.pinv(x, rcond=rtol))
+        limit = tf.reduce_max(s, -1, keepdims=True) * tf.expand_dims(tf.cast(rtol, s.dtype), -1)
+        scale = tf.where(s > limit, 1 / tf.where(s > limit, s, tf.ones_like(s)), tf.zeros_like(s))
+        return Array(tf.matmul(v * tf.expand_dims(cast(scale, x.dtype), -2), u, adjoint_b=True))
 
     def matrix_power(x, n, /):
         x = raw(x)
@@ -910,6 +913,15 @@ def _linalg() -> SimpleNamespace:
 linalg = _linalg()
 
 
+def __getattr__(name: str) -> Any:
+    """The Fourier extension, which is imported when it is asked for."""
+    if name == "fft":
+        import importlib
+
+        return importlib.import_module(".fft", __package__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 # -- inspection --------------------------------------------------------------------------------------------------------
 
 
@@ -930,7 +942,7 @@ class __array_namespace_info__:
         return {d.name: d for d in every if d is not bfloat16 and d is not float16 and (not kind or isdtype(d, kind))}
 
     def devices(self) -> list[str]:
-        return [d.name for d in tf.config.list_logical_devices()]
+        return [zeros((), device=d.name).device for d in tf.config.list_logical_devices()]
 
 
 bool_ = bool

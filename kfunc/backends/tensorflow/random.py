@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ...ops._op import lowering
 from ...ops.bits import fold_bits, random_bits
+from ...ops.quantile import normal_quantile
 from .. import _threefry
 from .backend import backend
 
@@ -26,3 +27,11 @@ def _(key, data):
         return NotImplemented
     with tf.device(key.device):
         return tf.convert_to_tensor(_threefry.fold_bits(key.numpy(), data.numpy()))
+
+
+@lowering(backend, normal_quantile)
+def _(u):
+    if not tf.executing_eagerly():
+        return NotImplemented
+    with tf.device(u.device):
+        return tf.convert_to_tensor(_threefry.normal_quantile(u.numpy()))

@@ -12,6 +12,7 @@ import torch
 
 from ...ops._op import lowering
 from ...ops.bits import PARITY, ROTATIONS, ROUNDS, WORD, fold_bits, random_bits, random_integers, wrapped_square
+from ...ops.quantile import normal_quantile
 from .. import _threefry
 from . import backend
 
@@ -101,3 +102,23 @@ def _(key, other, shape, minval, span):
     # int64 wraps at 2**64, which leaves the residue modulo 2**32 as it is.
     offset = (((a % span) * wrapped_square(span) + b % span) & (WORD - 1)) % span
     return (offset + minval).to(torch.int32)
+
+
+@torch.library.custom_op("kfunc::normal_quantile", mutates_args=())
+def _normal_quantile(u: torch.Tensor) -> torch.Tensor:
+    if u.device.type == "cpu":
+        return torch.from_numpy(_threefry.normal_quantile(u.detach().numpy()))
+    return normal_quantile.reference(u)
+
+
+@_normal_quantile.register_fake
+def _(u):
+    return torch.empty_like(u)
+
+
+@_normal_quantile.register_vmap
+def _(info, in_dims, u):
+    return _normal_quantile(u), in_dims[0]
+
+
+lowering(backend, normal_quantile)(_normal_quantile)

@@ -1,0 +1,348 @@
+"""The table of layers: each with inputs, and an oracle in float64 NumPy that is written another way than the layer.
+
+To add a layer, add a row. Every row is run on every backend: values, gradients, compiled, shapes, purity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from kfunc import nn
+
+RNG = np.random.default_rng(7)
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """A layer, its inputs, and what it should return.
+
+    Attributes:
+        oracle: `(params, state, *inputs)` in float64 to the output, or to `(output, new state)` with `train`.
+        n: Length of the longest reduction, by whose root the tolerance grows.
+        options: Keyword arguments of `forward`.
+    """
+
+    name: str
+    layer: nn.Layer
+    inputs: tuple[Any, ...]
+    oracle: Callable
+    n: int = 1
+    train: bool = False
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def differentiable(self) -> tuple[int, ...]:
+        return tuple(i for i, x in enumerate(self.inputs) if x.dtype == np.float32)
+
+
+# -- oracles ---------------------------------------------------------------------------------------------------------
+
+
+def dense(p, s, x):
+    return np.einsum("...i,io->...o", x, p["kernel"]) + p.get("bias", 0)
+
+
+def relu(x):
+    return (np.abs(x) + x) / 2
+
+
+def sigmoid(x):
+    return (1 + np.tanh(x / 2)) / 2
+
+
+def windows(x, size, strides, padding, fill, dilation=1):
+    """(batch, height', width', channels, *window) of channels-last images."""
+    if padding == "same":
+        around = [(0, 0)]
+        for n, k, s in zip(x.shape[1:3], size, strides, strict=True):
+            missing = max(k - s if n % s == 0 else k - n % s, 0) if dilation == 1 else (k - 1) * dilation
+            around.append((missing // 2, missing - missing // 2))
+        x = np.pad(x, [*around, (0, 0)], constant_values=fill)
+    extent = tuple((k - 1) * dilation + 1 for k in size)
+    v = sliding_window_view(x, extent, axis=(1, 2))
+    return v[:, :: strides[0], :: strides[1], :, ::dilation, ::dilation]
+
+
+def conv(p, s, x, strides=(1, 1), padding="valid", groups=1, dilation=1, first=False, activation=lambda y: y):
+    x = np.moveaxis(x, 1, -1) if first else x
+    kernel = p["kernel"]
+    v = windows(x, kernel.shape[:2], strides, padding, 0.0, dilation)
+    parts = zip(np.split(v, groups, axis=3), np.split(kernel, groups, axis=3), strict=True)
+    y = np.concatenate([np.einsum("bhwcij,ijco->bhwo", a, b) for a, b in parts], axis=-1) + p.get("bias", 0)
+    return activation(np.moveaxis(y, -1, 1) if first else y)
+
+
+def pool(p, s, x, reduce, size, strides, padding):
+    return reduce(windows(x, size, strides, padding, np.nan), axis=(-1, -2))
+
+
+def normalize(x, axes, epsilon):
+    return (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
+
+
+def batch_norm(p, s, x, epsilon=1e-3):
+    return p["gamma"] * (x - s["moving_mean"]) / np.sqrt(s["moving_variance"] + epsilon) + p["beta"]
+
+
+def batch_norm_train(p, s, x, momentum=0.9, epsilon=1e-3):
+    axes = tuple(range(x.ndim - 1))
+    moved = {
+        "moving_mean": momentum * s["moving_mean"] + (1 - momentum) * x.mean(axes),
+        "moving_variance": momentum * s["moving_variance"] + (1 - momentum) * x.var(axes),
+    }
+    return p["gamma"] * normalize(x, axes, epsilon) + p["beta"], moved
+
+
+def layer_norm(p, s, x):
+    return p["gamma"] * normalize(x, (-1,), 1e-3) + p["beta"]
+
+
+def layer_norm_2(p, s, x):
+    return p["gamma"] * normalize(x, (1, 2), 1e-3) + p["beta"]
+
+
+def attention(p, s, query, value, key=None, attention_mask=None, causal=False, scores=False):
+    key = value if key is None else key
+
+    def project(q, x):
+        return np.einsum("btd,dnh->bnth", x, q["kernel"]) + q["bias"][None, :, None, :]
+
+    q, k, v = project(p["query"], query), project(p["key"], key), project(p["value"], value)
+    logits = np.einsum("bnth,bnsh->bnts", q, k) / np.sqrt(q.shape[-1])
+    seen = np.ones(logits.shape, bool) if attention_mask is None else np.broadcast_to(attention_mask[:, None], logits.shape)
+    seen = np.tril(seen) if causal else seen
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True)) * seen
+    weights = e / e.sum(axis=-1, keepdims=True)
+    out = p["attention_output"]
+    y = np.einsum("bnts,bnsh,nhd->btd", weights, v, out["kernel"]) + out["bias"]
+    return (y, weights) if scores else y
+
+
+def lstm(p, s, x, h=None, c=None, sequences=False, states=False, backwards=False):
+    units = p["recurrent_kernel"].shape[0]
+    h = np.zeros((len(x), units)) if h is None else h
+    c = np.zeros((len(x), units)) if c is None else c
+    ys = []
+    for t in range(x.shape[1])[:: -1 if backwards else 1]:
+        z = np.concatenate([x[:, t], h], axis=1) @ np.concatenate([p["kernel"], p["recurrent_kernel"]]) + p["bias"]
+        i, f, g, o = np.split(z, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        ys.append(h)
+    out = np.stack(ys, axis=1) if sequences else h
+    return (out, h, c) if states else out
+
+
+def gru(p, s, x, h=None, sequences=False, reset_after=True):
+    units = p["recurrent_kernel"].shape[0]
+    h = np.zeros((len(x), units)) if h is None else h
+    own, recurrent = p["bias"] if reset_after else (p["bias"], np.zeros(3 * units))
+    w, u = np.split(p["kernel"], 3, axis=1), np.split(p["recurrent_kernel"], 3, axis=1)
+    a, b = np.split(own, 3), np.split(recurrent, 3)
+    ys = []
+    for t in range(x.shape[1]):
+        z, r = (sigmoid(x[:, t] @ w[n] + a[n] + h @ u[n] + b[n]) for n in (0, 1))
+        inner = r * (h @ u[2] + b[2]) if reset_after else (r * h) @ u[2]
+        h = z * h + (1 - z) * np.tanh(x[:, t] @ w[2] + a[2] + inner)
+        ys.append(h)
+    return np.stack(ys, axis=1) if sequences else h
+
+
+# -- a user's own composite, and graphs ------------------------------------------------------------------------------
+
+
+@nn.layer
+class Bilinear(nn.Layer):
+    """Two branches that meet: what people write themselves."""
+
+    left: nn.Layer
+    right: nn.Layer
+
+    def forward(self, s, a, b):
+        return self.left(s, a) * self.right(s, b)
+
+
+def bilinear(p, s, a, b):
+    return dense(p["left"], s, a) * dense(p["right"], s, b)
+
+
+def _twice():
+    shared = nn.Dense(4, activation="tanh")
+    return nn.Sequential([shared, shared, nn.Dense(2)])
+
+
+def twice(p, s, x):
+    first = functools.partial(dense, p["dense"], s)
+    return dense(p["dense_1"], s, np.tanh(first(np.tanh(first(x)))))
+
+
+def _graph():
+    a, b = nn.Input((3,)), nn.Input((4,))
+    shared = nn.Dense(4)
+    left = shared(a)
+    joined = Bilinear(nn.Dense(5), nn.Dense(5))(left, b)
+    return nn.Graph({"a": a, "b": b}, [joined, left])
+
+
+def graph(p, s, x):
+    left = dense(p["dense"], s, x["a"])
+    return [bilinear(p["bilinear"], s, left, x["b"]), left]
+
+
+def _two_inputs():
+    a, b = nn.Input((3,)), nn.Input((4,))
+    return nn.Graph([a, b], Bilinear(nn.Dense(5), nn.Dense(5))(a, b))
+
+
+def cnn(p, s, x):
+    x = pool(p, s, conv(p["conv2d"], s, x, padding="same", activation=relu), np.nanmax, (2, 2), (2, 2), "valid")
+    x = batch_norm(p["batch_normalization"], s["batch_normalization"], x)
+    return dense(p["dense"], s, x.reshape(len(x), -1))
+
+
+MASK = RNG.random((2, 4, 5)) > 0.3
+MASK[..., 0] = True
+IDS = RNG.integers(0, 7, (3, 4)).astype(np.int32)
+
+ROWS = [
+    Row("Dense", nn.Dense(5), (normal(4, 3),), dense, n=4),
+    Row("Dense/3d", nn.Dense(5, use_bias=False), (normal(2, 4, 3),), dense, n=8),
+    Row("Dense/relu", nn.Dense(5, activation="relu"), (normal(4, 3),), lambda *a: relu(dense(*a)), n=4),
+    Row("Conv2D", nn.Conv2D(4, 3), (normal(2, 6, 5, 3),), conv, n=27),
+    Row(
+        "Conv2D/same",
+        nn.Conv2D(4, (3, 2), padding="same", activation="relu"),
+        (normal(2, 6, 5, 3),),
+        functools.partial(conv, padding="same", activation=relu),
+        n=60,
+    ),
+    Row(
+        "Conv2D/strides",
+        nn.Conv2D(4, 3, strides=2, padding="same"),
+        (normal(2, 6, 5, 3),),
+        functools.partial(conv, strides=(2, 2), padding="same"),
+        n=27,
+    ),
+    Row(
+        "Conv2D/dilation",
+        nn.Conv2D(4, 2, dilation_rate=2),
+        (normal(2, 6, 5, 3),),
+        functools.partial(conv, dilation=2),
+        n=24,
+    ),
+    Row("Conv2D/groups", nn.Conv2D(6, 2, groups=2), (normal(2, 4, 5, 4),), functools.partial(conv, groups=2), n=24),
+    Row(
+        "Conv2D/first",
+        nn.Conv2D(4, 3, data_format="channels_first"),
+        (normal(2, 3, 6, 5),),
+        functools.partial(conv, first=True),
+        n=27,
+    ),
+    Row(
+        "MaxPooling2D",
+        nn.MaxPooling2D(),
+        (normal(2, 6, 4, 3),),
+        functools.partial(pool, reduce=np.nanmax, size=(2, 2), strides=(2, 2), padding="valid"),
+    ),
+    Row(
+        "MaxPooling2D/same",
+        nn.MaxPooling2D(3, strides=2, padding="same"),
+        (normal(2, 5, 6, 3),),
+        functools.partial(pool, reduce=np.nanmax, size=(3, 3), strides=(2, 2), padding="same"),
+        n=4,
+    ),
+    Row(
+        "AveragePooling2D",
+        nn.AveragePooling2D((2, 3), strides=(1, 2)),
+        (normal(2, 5, 7, 3),),
+        functools.partial(pool, reduce=np.nanmean, size=(2, 3), strides=(1, 2), padding="valid"),
+        n=6,
+    ),
+    Row(
+        "AveragePooling2D/same",
+        nn.AveragePooling2D(3, strides=2, padding="same"),
+        (normal(2, 5, 6, 3),),
+        functools.partial(pool, reduce=np.nanmean, size=(3, 3), strides=(2, 2), padding="same"),
+        n=9,
+    ),
+    Row("GlobalAveragePooling2D", nn.GlobalAveragePooling2D(), (normal(2, 5, 6, 3),), lambda p, s, x: x.mean((1, 2)), n=30),
+    Row(
+        "GlobalAveragePooling2D/first",
+        nn.GlobalAveragePooling2D("channels_first", keepdims=True),
+        (normal(2, 3, 5, 6),),
+        lambda p, s, x: x.mean((2, 3), keepdims=True),
+        n=30,
+    ),
+    Row("Flatten", nn.Flatten(), (normal(2, 3, 4),), lambda p, s, x: x.reshape(2, 12)),
+    Row("Reshape", nn.Reshape((-1, 6)), (normal(2, 3, 4),), lambda p, s, x: x.reshape(2, 2, 6)),
+    Row("Activation", nn.Activation("softplus"), (normal(4, 3),), lambda p, s, x: np.log1p(np.exp(x))),
+    Row("Activation/gelu", nn.Activation("gelu"), (normal(4, 3),), lambda p, s, x: x * sigmoid(1.5957691216057308 * (x + 0.044715 * x**3))),
+    Row("Dropout/inference", nn.Dropout(0.5), (normal(4, 3),), lambda p, s, x: x),
+    Row("BatchNormalization", nn.BatchNormalization(), (normal(4, 3, 2),), batch_norm, n=12),
+    Row("BatchNormalization/train", nn.BatchNormalization(momentum=0.9), (normal(6, 3, 2),), batch_norm_train, n=18, train=True),
+    Row("LayerNormalization", nn.LayerNormalization(), (normal(4, 3, 8),), layer_norm, n=24),
+    Row("LayerNormalization/axes", nn.LayerNormalization(axis=(1, 2)), (normal(4, 3, 8),), layer_norm_2, n=24),
+    Row("Embedding", nn.Embedding(7, 5), (IDS,), lambda p, s, x: p["embeddings"][x], n=12),
+    Row("MultiHeadAttention", nn.MultiHeadAttention(2, 3), (normal(2, 4, 6), normal(2, 5, 6)), attention, n=30),
+    Row(
+        "MultiHeadAttention/mask",
+        nn.MultiHeadAttention(2, 3, value_dim=4),
+        (normal(2, 4, 6), normal(2, 5, 6), normal(2, 5, 6), MASK),
+        attention,
+        n=40,
+    ),
+    Row(
+        "MultiHeadAttention/causal",
+        nn.MultiHeadAttention(2, 3),
+        (normal(2, 5, 6), normal(2, 5, 6)),
+        functools.partial(attention, causal=True, scores=True),
+        n=30,
+        options={"use_causal_mask": True, "return_attention_scores": True},
+    ),
+    Row("LSTM", nn.LSTM(4), (normal(3, 5, 2),), lstm, n=30),
+    Row(
+        "LSTM/states",
+        nn.LSTM(4, return_sequences=True, return_state=True),
+        (normal(3, 5, 2),),
+        functools.partial(lstm, sequences=True, states=True),
+        n=30,
+    ),
+    Row(
+        "LSTM/backwards",
+        nn.LSTM(4, return_sequences=True, go_backwards=True),
+        (normal(3, 5, 2),),
+        functools.partial(lstm, sequences=True, backwards=True),
+        n=30,
+    ),
+    Row("GRU", nn.GRU(4, return_sequences=True), (normal(3, 5, 2),), functools.partial(gru, sequences=True), n=30),
+    Row("GRU/before", nn.GRU(4, reset_after=False), (normal(3, 5, 2),), functools.partial(gru, reset_after=False), n=30),
+    Row("Residual", nn.Residual(nn.Dense(3)), (normal(4, 3),), lambda p, s, x: x + dense(p["body"], s, x), n=4),
+    Row("Sequential/shared", _twice(), (normal(4, 4),), twice, n=16),
+    Row("Composite", Bilinear(nn.Dense(5), nn.Dense(5)), (normal(4, 3), normal(4, 2)), bilinear, n=12),
+    Row("Graph", _two_inputs(), (normal(4, 3), normal(4, 4)), lambda p, s, a, b: bilinear(p["bilinear"], s, a, b), n=12),
+    Row(
+        "CNN",
+        nn.Sequential(
+            [
+                nn.Conv2D(4, 3, padding="same", activation="relu"),
+                nn.MaxPooling2D(),
+                nn.BatchNormalization(),
+                nn.Flatten(),
+                nn.Dense(3),
+            ]
+        ),
+        (normal(2, 4, 4, 2),),
+        cnn,
+        n=64,
+    ),
+]
