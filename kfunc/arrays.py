@@ -17,6 +17,7 @@ __all__ = [
     "backend_of",
     "device",
     "dtype_name",
+    "enter",
     "kind_of_tree",
     "namespace",
     "native",
@@ -71,20 +72,26 @@ def backend_of(*trees: Any) -> Backend:
     return get("numpy") if kind is None else kind.backend
 
 
-def native(fun: F) -> F:
-    """The door between native and conforming arrays: lift the arguments' arrays, call `fun`, lower its results.
+def enter(fun: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """`fun(*args, **kwargs)` behind the door between native and conforming arrays.
 
-    The identity wherever the framework's own arrays conform (NumPy, JAX, PyTorch), and inside layer code.
+    Lifts the arguments' arrays, calls `fun`, and lowers its results. Does nothing wherever the framework's own arrays
+    conform (NumPy, JAX, PyTorch), and inside layer code.
     """
+    # The values: Dynamo cannot flatten the dict of `**kwargs`.
+    kind = kind_of_tree(args, tuple(kwargs.values()))
+    if kind is None or not kind.native:
+        return fun(*args, **kwargs)
+    args, kwargs = tree.map(kind.backend.lift, (args, kwargs))
+    return tree.map(kind.backend.lower, fun(*args, **kwargs))
+
+
+def native(fun: F) -> F:
+    """`fun` of conforming arrays as a public function, of native ones; see `enter`."""
 
     @functools.wraps(fun)
     def door(*args, **kwargs):
-        # The values: Dynamo cannot flatten the dict of `**kwargs`.
-        kind = kind_of_tree(args, tuple(kwargs.values()))
-        if kind is None or not kind.native:
-            return fun(*args, **kwargs)
-        args, kwargs = tree.map(kind.backend.lift, (args, kwargs))
-        return tree.map(kind.backend.lower, fun(*args, **kwargs))
+        return enter(fun, args, kwargs)
 
     return door  # type: ignore[return-value]
 

@@ -8,7 +8,6 @@ precision is computed in float32.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -70,6 +69,15 @@ def _pair(y_true, y_pred):
     return y_true, y_pred
 
 
+def _elements(y_true, y_pred):
+    """Both in one dtype and one shape; (batch,) is a batch of single elements."""
+    y_true, y_pred = _pair(y_true, y_pred)
+    if y_pred.ndim == 1:
+        xp = namespace(y_pred)
+        y_true, y_pred = xp.expand_dims(y_true, axis=-1), xp.expand_dims(y_pred, axis=-1)
+    return y_true, y_pred
+
+
 def _same_shape(got, wanted, what):
     # A size may be unknown while a function is being compiled.
     if len(got) != len(wanted) or any(
@@ -88,13 +96,18 @@ def _log_probabilities(y_pred, from_logits, axis):
     return xp.log(xp.clip(p, EPSILON, 1 - EPSILON))
 
 
+def snake_case(name: str) -> str:
+    """`KLDivergence` as `kl_divergence`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
 # -- values for each sample --------------------------------------------------------------------------------------------
 
 
 @native
 def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
     """Mean of `(y_true - y_pred)**2` over the last axis: (batch, ...)."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _elements(y_true, y_pred)
     difference = y_pred - y_true
     return namespace(y_pred).mean(difference * difference, axis=-1)
 
@@ -102,7 +115,7 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
 @native
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
     """Mean of `|y_true - y_pred|` over the last axis: (batch, ...)."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _elements(y_true, y_pred)
     xp = namespace(y_pred)
     return xp.mean(xp.abs(y_pred - y_true), axis=-1)
 
@@ -110,7 +123,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
 @native
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
     """Mean over the last axis of half the square of the error up to `delta`, linear beyond (Huber, 1964)."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _elements(y_true, y_pred)
     xp = namespace(y_pred)
     error = xp.abs(y_pred - y_true)
     return xp.mean(xp.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta**2), axis=-1)
@@ -138,7 +151,7 @@ def binary_crossentropy(
         label_smoothing: How far the labels move towards 1/2.
         axis: The axis of the mean.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _elements(y_true, y_pred)
     xp = namespace(y_pred)
     if label_smoothing:
         y_true = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
@@ -149,7 +162,7 @@ def binary_crossentropy(
         values = positive - y_pred * y_true + xp.log1p(xp.exp(xp.where(low, y_pred, -y_pred)))
     else:
         p = xp.clip(y_pred, EPSILON, 1 - EPSILON)
-        values = -(y_true * xp.log(p) + (1 - y_true) * xp.log(1 - p))
+        values = -(xp.log(p) * y_true + xp.log(1 - p) * (1 - y_true))
     return xp.mean(values, axis=axis)
 
 
@@ -172,7 +185,7 @@ def categorical_crossentropy(
     y_true, y_pred = _pair(y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis]
-    return -namespace(y_pred).sum(y_true * _log_probabilities(y_pred, from_logits, axis), axis=axis)
+    return -namespace(y_pred).sum(_log_probabilities(y_pred, from_logits, axis) * y_true, axis=axis)
 
 
 @native
@@ -198,7 +211,7 @@ def sparse_categorical_crossentropy(
     if ignore_class is not None:
         ignored = labels == ignore_class
         # Selected, not multiplied, before as well as after: an ignored sample may hold anything, infinities included.
-        y_pred = xp.where(xp.expand_dims(ignored, axis=axis), xp.zeros_like(y_pred), y_pred)
+        y_pred = xp.where(xp.expand_dims(ignored, axis=axis), xp.ones_like(y_pred), y_pred)
     classes = y_pred.shape[axis]
     valid = (labels >= 0) & (labels < classes)
     index = xp.expand_dims(xp.where(valid, labels, xp.zeros_like(labels)), axis=axis)
@@ -255,16 +268,14 @@ class Loss:
                 "There is no such reduction.", argument="reduction", expected=_REDUCTIONS, got=repr(self.reduction)
             )
         if self.name is None:
-            object.__setattr__(self, "name", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower())
-
-    @functools.cached_property
-    def _options(self) -> dict[str, Any]:
+            object.__setattr__(self, "name", snake_case(type(self).__name__))
         base = {f.name for f in dataclasses.fields(Loss)}
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in base}
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in base}
+        object.__setattr__(self, "_options", options)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The values of the samples, (batch, ...), from arrays of the namespace."""
-        return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc]
+        return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
 
     def mask(self, y_true: Any, y_pred: Any) -> Any:
         """Which values count, a boolean array like them; None if all do."""

@@ -1,14 +1,11 @@
-"""Metrics: pure accumulators `(init, update, result)` that run inside compiled steps; Keras's names.
+"""Metrics: pure accumulators that run inside compiled steps; Keras's names.
 
-acc = metric.init(like=y_pred)
-acc = metric.update(acc, y_true, y_pred)
-value = metric.result(acc)
+`acc = metric.init(like=y_pred)`, then `acc = metric.update(acc, y_true, y_pred)` for each batch; `metric.result(acc)`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 from . import losses, registry
@@ -51,7 +48,7 @@ class Metric:
 
     def __post_init__(self):
         if self.name is None:
-            object.__setattr__(self, "name", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower())
+            object.__setattr__(self, "name", losses.snake_case(type(self).__name__))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The values, (batch, ...), from arrays of the namespace."""

@@ -140,6 +140,10 @@ def fold_in(key: Any, data: Any) -> Any:
             ) from None
         xp = namespace(key)
         data = xp.asarray(value - WORD if value >= 2**31 else value, dtype=xp.int32, device=device(key))
+    elif "int" not in dtype_name(data.dtype):
+        raise ArgumentError(
+            "Only integers can be folded in.", argument="data", expected="integers", got=dtype_name(data.dtype)
+        )
     return fold_bits(key, data)
 
 
@@ -248,7 +252,9 @@ def truncated_normal(key: Any, lower: float, upper: float, shape: Shape = (), dt
         )
     cast = np.dtype(name).type
     a, b = (float(cast(math.erf(v / math.sqrt(2)))) for v in (lower, upper))
-    x = normal_quantile(_scaled(_unit(key, _shape(shape), name), a, b, name))
+    edge = 1.0 - _EPS[name] / 2
+    u = namespace(key).clip(_scaled(_unit(key, _shape(shape), name), a, b, name), -edge, edge)
+    x = normal_quantile(u)
     least = float(np.nextafter(cast(lower), cast(math.inf)))
     most = float(np.nextafter(cast(upper), cast(-math.inf)))
     return namespace(x).clip(x, least, most)

@@ -111,7 +111,7 @@ def from_config(category: str, config: str | dict) -> Any:
         ) from error
 
 
-def _build(category: str, config: Any, seen: list) -> Any:
+def _build(category: Any, config: Any, seen: list) -> Any:
     if isinstance(config, str):
         entry = _lookup(category, config)
         return entry.value() if entry.factory else entry.value
@@ -168,28 +168,28 @@ def _encode(value: Any, seen: dict[int, tuple[int, Any]], category: str | None =
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if id(value) in _entries:
-        found, entry = _entries[id(value)]
-        return {"category": found, "name": entry.name}
+        kind, entry = _entries[id(value)]
+        return {"category": kind, "name": entry.name}
     if id(value) in seen:
         return {"category": "same", "index": seen[id(value)][0]}
-    found, entry = _entries.get(id(type(value)), (category, None))
+    known = _entries.get(id(type(value)))
     config = getattr(value, "config", None)
-    if entry is not None and hasattr(value, "get_config"):
-        name, arguments = entry.name, value.get_config()
-    elif entry is not None and dataclasses.is_dataclass(value):
-        name = entry.name
+    if known is not None and hasattr(value, "get_config"):
+        kind, name, arguments = known[0], known[1].name, value.get_config()
+    elif known is not None and dataclasses.is_dataclass(value):
+        kind, name = known[0], known[1].name
         arguments = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
     elif isinstance(config, dict) and {"category", "class", "config"} == config.keys():
-        found, name, arguments = config["category"], config["class"], config["config"]
+        kind, name, arguments = config["category"], config["class"], config["config"]
     elif isinstance(value, list | tuple):
         return [_encode(v, seen) for v in value]
     elif isinstance(value, dict) and all(isinstance(k, str) for k in value):
         return {"category": "dict", "config": {k: _encode(v, seen) for k, v in value.items()}}
     else:
-        return _undescribable(value, found)
+        return _undescribable(value, category)
     encoded = {k: _encode(v, seen) for k, v in arguments.items()}
     seen[id(value)] = (len(seen), value)  # the value too: an id is only unique among the living
-    return {"category": found, "class": name, "config": encoded}
+    return {"category": kind, "class": name, "config": encoded}
 
 
 def _undescribable(value: Any, category: str | None) -> Any:

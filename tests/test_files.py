@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 import safetensors.numpy
-from backends import BACKENDS
+from backends import BACKENDS, params
 
 import kfunc as kf
 from kfunc import files
@@ -178,6 +178,15 @@ def test_backends(name, path):
     back = files.load(path, backend=name)
     assert kf.backend_of(back) is kf.backends.get(name) and type(back["more"][0]) is type(tree["more"][0])
     assert same(numpy, kf.tree.map(kf.to_numpy, back))
+
+
+@pytest.mark.parametrize("name", params(("jax", "torch", "tensorflow")))
+def test_bfloat16_on_backends(name, path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    tree = {"x": values(ml_dtypes.bfloat16), "y": np.array(2.5, ml_dtypes.bfloat16)}
+    files.save(kf.to_backend(tree, name), path)
+    assert same(tree, files.load(path))
+    assert same(tree, kf.tree.map(kf.to_numpy, files.load(path, name)))
 
 
 @pytest.mark.torch

@@ -32,10 +32,10 @@ def test_no_framework_is_imported():
 
 
 def test_it_takes_under_a_fifth_of_a_second():
-    """The best of up to ten, since the first ones may compile, or the machine be busy with something else."""
+    """Of the processor's time, so that a busy machine does not count; the first runs may compile modules."""
     seconds = []
     while len(seconds) < 10 and min(seconds, default=1.0) >= 0.2:
-        seconds.append(run("import time; t = time.perf_counter(); import kfunc; out = time.perf_counter() - t"))
+        seconds.append(run("import time; t = time.process_time(); import kfunc; out = time.process_time() - t"))
     print(f"import kfunc: {min(seconds):.3f} s")
     assert min(seconds) < 0.2, f"best of {len(seconds)}: see python -X importtime -c 'import kfunc'"
 

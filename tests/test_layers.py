@@ -157,26 +157,27 @@ def test_shapes_with_an_unknown_batch(row):
 
 
 # Dynamo takes seconds for a graph; these rows hold every mechanism (state, windows, attention, recurrence, sharing).
-SLOW_TO_COMPILE = {
-    "torch": {
-        "Dense/relu",
-        "BatchNormalization/train",
-        "MultiHeadAttention/mask",
-        "LSTM",
-        "GRU",
-        "Embedding",
-        "Sequential/shared",
-        "Graph",
-        "CNN",
-    }
+WITH_DYNAMO = {
+    "Dense/relu",
+    "BatchNormalization/train",
+    "MultiHeadAttention/mask",
+    "LSTM",
+    "GRU",
+    "Embedding",
+    "Sequential/shared",
+    "Graph",
+    "CNN",
 }
+COMPILED = [
+    pytest.param(*backend.values, row, marks=backend.marks, id=f"{backend.values[0]}-{row.name}")
+    for backend in COMPILING
+    for row in ROWS
+    if backend.values[0] != "torch" or row.name in WITH_DYNAMO
+]
 
 
-@rows
-@pytest.mark.parametrize("name", COMPILING)
+@pytest.mark.parametrize(("name", "row"), COMPILED)
 def test_compiled(name, row):
-    if row.name not in SLOW_TO_COMPILE.get(name, {row.name}):
-        pytest.skip("compiles for seconds")
     params, state = values(row)
     given = kf.to_backend((params, state, row.inputs), name)
     fun = kf.jit(lambda params, state, inputs: apply(row, params, state, inputs))

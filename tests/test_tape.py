@@ -1,4 +1,4 @@
-"""The tape: every rule against finite differences, JAX and array-api-strict; NumPy's pullbacks against the references."""
+"""The tape: every rule against finite differences, JAX and array-api-strict; NumPy's pullbacks against references."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ CASES = {
     **{name: (call(name), [make(*A), make(*A)]) for name, make in BINARY.items()},
     **{f"{name} broadcast": (call(name), [make(4), make(2, 1, 4)]) for name, make in BINARY.items()},
     **{f"{name} scalar": (call(name), [make(1), make()]) for name, make in BINARY.items()},
-    "operators": (lambda xp, x, y: (2 - x) * y / 3 + (-x) ** 2 + 1 / y - abs(x) @ y.T, [normal(3, 3), between(1, 2, 3, 3)]),
+    "operators": (
+        lambda xp, x, y: (2 - x) * y / 3 + (-x) ** 2 + 1 / y - abs(x) @ y.T,
+        [normal(3, 3), between(1, 2, 3, 3)],
+    ),
     "pow number": (lambda xp, x: x**3 + x**2 + x**0.5 + 2.0**x + x**0, [between(0.5, 2, *A)]),
     "remainder": (lambda xp, x, y: xp.remainder(x, y), [between(1.1, 1.9, *A), between(0.6, 0.9, *A)]),
     "where": (lambda xp, x, y: xp.where(x > y, x * y, y), [normal(*A), normal(4)]),
@@ -125,7 +128,10 @@ CASES = {
     "expand_dims": (call("expand_dims", axis=1), [normal(2, 3)]),
     "squeeze": (call("squeeze", axis=(0, 2)), [normal(1, 3, 1)]),
     "broadcast_to": (call("broadcast_to", (2, 3, 4)), [normal(3, 1)]),
-    "broadcast_arrays": (lambda xp, *a: functools.reduce(lambda p, q: p * q, xp.broadcast_arrays(*a)), [normal(3, 1), normal(4)]),
+    "broadcast_arrays": (
+        lambda xp, *a: functools.reduce(lambda p, q: p * q, xp.broadcast_arrays(*a)),
+        [normal(3, 1), normal(4)],
+    ),
     "meshgrid": (lambda xp, *a: functools.reduce(lambda p, q: p * q, xp.meshgrid(*a)), [normal(3), normal(4)]),
     "flip": (call("flip", axis=1), [normal(2, 3)]),
     "flip all": (call("flip"), [normal(2, 3)]),
@@ -163,10 +169,8 @@ CASES = {
 }
 # The derivative of an integral of these is not what finite differences see.
 NO_DIFFERENCES = {"cut"}
-# What jnp lacks, or does in another way: JAX's functions of the same name are no oracle for these.
-NO_JAX = {"copysign scalar"}
-# JAX's second derivative is not defined where a product has two zeros.
-NO_JAX_TWICE = {"cumulative_prod", "prod zeros"}
+# Shapes, or the number of rounds, depend on values there, and JAX compiles.
+NO_JAX = {"index mask", "repeat counts", "scatter_add"}
 
 
 def inputs(name):
@@ -219,7 +223,7 @@ def test_rule_against_differences(name):
     check_differences(scalar(CASES[name][0]), inputs(name))
 
 
-def twice(fun, n):
+def twice(fun):
     """A scalar function of the gradient of `fun`."""
 
     def total(*arrays):
@@ -237,22 +241,16 @@ def test_rule_against_jax(name):
 
     arrays, fun = inputs(name), scalar(CASES[name][0])
     with jax.enable_x64(True):
-        expected = jax.grad(fun, tuple(range(len(arrays))))(*map(jax.numpy.asarray, arrays))
+        # Compiled once as a whole, which is quicker than each operation by itself.
+        expected = jax.jit(jax.grad(fun, tuple(range(len(arrays)))))(*arrays)
         for got, want in zip(gradients(fun, arrays), expected, strict=True):
             close(got, want)
-        if name in NO_JAX_TWICE:
-            return
-        second = twice(fun, len(arrays))
-        expected = jax.grad(second, tuple(range(len(arrays))))(*map(jax.numpy.asarray, arrays))
-        for got, want in zip(gradients(second, arrays), expected, strict=True):
-            close(got, want, factor=512)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [n for n in CASES if n not in NO_DIFFERENCES])
 def test_second_gradient_against_differences(name):
-    if name not in NO_DIFFERENCES:
-        arrays = inputs(name)
-        check_differences(twice(scalar(CASES[name][0]), len(arrays)), arrays)
+    arrays = inputs(name)
+    check_differences(twice(scalar(CASES[name][0])), arrays)
 
 
 @pytest.mark.array_api_strict
@@ -274,9 +272,15 @@ def test_a_wrong_rule_is_found():
     backend = tape.tape_of(backends.get("numpy"))
     wrong = backend.differentiable(np.sin, (lambda xp, g, out, x: g * xp.cos(x) * (1 + 1e-6),))
     right = backend.differentiable(np.sin, (lambda xp, g, out, x: g * xp.cos(x),))
-    check_differences(scalar(lambda xp, x: right(x)), [np.arange(1.0, 4.0)])
+
+    def checked(fun):
+        # Plain arrays are for finite differences, which need no rule.
+        sine = scalar(lambda xp, x: np.sin(x) if isinstance(x, np.ndarray) else fun(x))
+        check_differences(sine, [np.arange(1.0, 4.0)])
+
+    checked(right)
     with pytest.raises(AssertionError):
-        check_differences(scalar(lambda xp, x: wrong(x)), [np.arange(1.0, 4.0)])
+        checked(wrong)
 
 
 # -- the transformation ----------------------------------------------------------------------------------------------
@@ -327,9 +331,8 @@ def test_nested_levels_are_not_confused():
     x, w, k = np.random.default_rng(0).normal(size=(3, 4, 4))
 
     def fun(w):
-        xp = namespace(w)
-        inner = grad(lambda x: xp.sum(ops.softmax(ops.linear(x, k)) * w))(x)
-        return xp.sum(inner * inner)
+        inner = grad(lambda x: namespace(x, w).sum(ops.softmax(ops.linear(x, k)) * w))(x)
+        return namespace(inner).sum(inner * inner)
 
     check_differences(fun, [w])
 
@@ -337,6 +340,7 @@ def test_nested_levels_are_not_confused():
 def test_stop_gradient_cuts_all_levels():
     x = np.asarray(2.0)
     assert grad(lambda x: grad(lambda y: stop_gradient(x) * y)(x))(x) == 0
+    assert grad(lambda x: grad(lambda y: stop_gradient(x * y) * y)(x))(x) == 0
     assert grad(lambda x: stop_gradient(x) * x)(x) == 2
 
 
@@ -386,6 +390,37 @@ def test_tape_array_protocol():
     assert {k: seen[k] for k in ("shape", "size", "ndim", "n")} == {"shape": (2,), "size": 2, "ndim": 1, "n": 2}
 
 
+def test_gradients_are_the_callers_own_memory():
+    a, b, c = np.ones((3, 2, 2))
+    grads = grad(lambda t: namespace(t[0]).sum(t[0] + t[1]) + namespace(t[2]).sum(t[2]))([a, b, c])
+    for g in grads:
+        g *= 2  # a broadcast view could not be written to, and a shared one would be doubled twice
+    for g in grads:
+        np.testing.assert_array_equal(g, np.full((2, 2), 2.0))
+
+
+def test_functions_of_the_linalg_extension():
+    x, y = np.random.default_rng(2).normal(size=(2, 3, 3))
+    check_differences(lambda x, y: namespace(x, y).sum(namespace(x, y).linalg.tensordot(x, y, axes=1)), [x, y])
+    check_differences(lambda x, y: namespace(x, y).sum(namespace(x, y).linalg.matmul(x, y)), [x, y])
+
+
+def test_ops_take_arguments_by_name():
+    x, k, b = (np.random.default_rng(3).normal(size=s) for s in ((2, 3), (3, 4), (4,)))
+    check_differences(lambda k, b: namespace(k).sum(ops.linear(x, bias=b, kernel=k) ** 2), [k, b])
+    with pytest.raises(TypeError, match="biass"):
+        grad(lambda k: ops.linear(x, k, biass=b))(k)
+    with pytest.raises(TypeError, match="kernel"):
+        grad(lambda b: ops.linear(x, bias=b))(b)
+
+
+def test_numpy_numbers_and_arrays_mix_with_tape_arrays():
+    two, a = np.float64(2), np.arange(3.0)
+
+    check_differences(lambda x: namespace(x).sum(two * x + a - x / two + (a @ x) * two**x), [a + 1])
+    check_differences(lambda x: x * x + x[...] * two + x + x[()], [np.asarray(3.0)])
+
+
 # -- NumPy's lowerings -----------------------------------------------------------------------------------------------
 
 
@@ -413,7 +448,7 @@ OPS = {
     "erf_inv": (ops.erf_inv, [between(-1, 1, 50)], {}),
     "pad": (ops.pad, [normal(2, 3)], {"pad_width": ((1, 2), (0, 1)), "constant_values": 2.0}),
     "one_hot": (ops.one_hot, [fixed([[1, -1, 0], [5, 4, 9]])], {"num_classes": 5}),
-    "all_finite": (ops.all_finite, [normal(3), fixed([1.0, np.nan]), fixed(np.full(3, 1e300)), fixed([np.inf])], {}),
+    "all_finite": (ops.all_finite, [normal(3), fixed([1.0, np.nan]), fixed(np.full(3, 1e38)), fixed([np.inf])], {}),
     "moments": (ops.moments, [normal(2, 3, 4)], {"axes": (0, 1)}),
     "moments kept": (ops.moments, [normal(2, 3, 4)], {"axes": (-1,), "keepdims": True}),
     "scatter_add": (scatter_add, [normal(5, 2, 2), fixed([4, 0, 4, 4, 1])], {"size": 6}),
@@ -457,7 +492,11 @@ OPS = {
             ("first", (2, 3, 4, 4), {"pool_size": 2, "data_format": "channels_first"}),
         )
     },
-    "max_pool ties": (ops.max_pool, [lambda rng: rng.integers(0, 2, (2, 6, 6, 1)) * 1.0], {"pool_size": 3, "strides": 1}),
+    "max_pool ties": (
+        ops.max_pool,
+        [lambda rng: rng.integers(0, 2, (2, 6, 6, 1)) * 1.0],
+        {"pool_size": 3, "strides": 1},
+    ),
     "lstm": (ops.lstm, lstm_weights(3, 2, 4, normal(8)), {}),
     "lstm states": (ops.lstm, lstm_weights(3, 2, 4, NO, normal(2, 2), normal(2, 2)), {"reverse": True}),
     "lstm relu": (ops.lstm, lstm_weights(3, 2, 4, normal(8)), {"activation": ops.relu}),
@@ -472,11 +511,8 @@ OPS = {
 def op_inputs(name, dtype=np.float64):
     rng = np.random.default_rng(sum(map(ord, name)))
     made = [make(rng) for make in OPS[name][1]]
-    return [a.astype(dtype) if a is not None and np.asarray(a).dtype.kind == "f" else a for a in map(_array, made)]
-
-
-def _array(a):
-    return None if a is None else np.asarray(a)
+    arrays = [None if a is None else np.asarray(a) for a in made]
+    return [a.astype(dtype) if a is not None and a.dtype.kind == "f" else a for a in arrays]
 
 
 def through(name, arrays):
@@ -512,8 +548,6 @@ def test_numpy_lowering_and_pullback_against_the_reference(name, dtype):
     arrays = op_inputs(name, dtype)
     before = [None if a is None else a.copy() for a in arrays]
     exact = [None if a is None else a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
-    if name == "all_finite" and dtype is np.float32:
-        return  # 1e300 is not finite there
     want, expected = through(name, [None if a is None else strict.asarray(a) for a in exact])
     got, grads = through(name, arrays)
     plain = op(*arrays, **options)
@@ -531,7 +565,9 @@ def test_numpy_lowering_and_pullback_against_the_reference(name, dtype):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["conv 2d", "max_pool overlap", "batch_normalization 1 False", "lstm", "gru", "attention"])
+@pytest.mark.parametrize(
+    "name", ["conv 2d", "max_pool overlap", "batch_normalization 1 False", "lstm", "gru", "attention"]
+)
 def test_second_gradient_through_pullbacks(name):
     op, _, options = OPS[name]
     arrays = [a for a in op_inputs(name) if a is not None]
@@ -539,12 +575,10 @@ def test_second_gradient_through_pullbacks(name):
     def fun(xp, *arrays):
         return xp.concat([xp.reshape(r, (-1,)) for r in tree.leaves(op(*arrays, **options))])
 
-    # The sine of a gradient of some hundred terms has large third derivatives; a smaller function is kinder.
-    check_differences(lambda *a: twice(scalar(fun), len(a))(*a) * 1.0, arrays)
+    check_differences(twice(scalar(fun)), arrays)
 
 
-@pytest.mark.parametrize("name", OPS)
-def test_every_pullback_is_tried(name):
+def test_every_pullback_is_tried():
     numpy = backends.get("numpy")
     assert set(numpy.pullbacks) <= {op.name for op, _, _ in OPS.values()}
 

@@ -238,7 +238,8 @@ def get(name: str | Backend) -> Backend:
     return _loaded[name]
 
 
-_kinds: dict[type, Kind | None] = {}
+# Known beforehand: Dynamo cannot look into a builtin class.
+_kinds: dict[type, Kind | None] = dict.fromkeys((bool, int, float, complex, str, bytes, type(None), type))
 
 
 def add_kind(cls: type, kind: Kind) -> None:

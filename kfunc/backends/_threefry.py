@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import array_api_compat.numpy as xp
 import numpy as np
 
 from ..ops import quantile
@@ -68,11 +69,18 @@ def fold_bits(key, data):
 
 
 def normal_quantile(u):
-    """`ops.quantile.normal_quantile`, block by block: its many temporary arrays would else go through memory."""
+    """`ops.quantile.normal_quantile`, block by block, and each formula for the numbers that it is meant for."""
+    if u.dtype != np.float32:
+        return quantile.normal_quantile.reference(u)
     flat = u.reshape(-1)
-    if flat.size <= BLOCK:
-        return np.asarray(quantile.normal_quantile.reference(u))
     out = np.empty_like(flat)
     for start in range(0, flat.size, BLOCK):
-        out[start : start + BLOCK] = quantile.normal_quantile.reference(flat[start : start + BLOCK])
+        wide = flat[start : start + BLOCK].astype(np.float64)
+        x, near = quantile.negative_square(xp, wide)
+        w = np.empty_like(x)
+        w[near], w[~near] = quantile.near_log(xp, x[near]), quantile.far_log(xp, x[~near])
+        low = w < quantile.TAIL
+        p = np.empty_like(x)
+        p[low], p[~low] = quantile.middle(xp, w[low]), quantile.tail(xp, w[~low])
+        out[start : start + BLOCK] = quantile.scaled(xp, p, wide)
     return out.reshape(u.shape)

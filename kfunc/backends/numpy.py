@@ -61,7 +61,11 @@ def uniform(*arrays) -> bool:
     The first must have an axis: what NumPy computes of an array without one is no array, and cannot be worked on.
     """
     dtype = arrays[0].dtype
-    return dtype.kind == "f" and arrays[0].ndim > 0 and all(a is None or (isinstance(a, np.ndarray) and a.dtype == dtype) for a in arrays)
+    return (
+        dtype.kind == "f"
+        and arrays[0].ndim > 0
+        and all(a is None or (isinstance(a, np.ndarray) and a.dtype == dtype) for a in arrays)
+    )
 
 
 def rows(x):
@@ -267,8 +271,9 @@ def _is_finite(x):
     if x.dtype.kind == "f" and x.flags.c_contiguous:
         flat = x.reshape(-1)
         # One pass without a temporary; a sum of squares that overflows is looked at again.
-        if np.isfinite(np.dot(flat, flat)):
-            return True
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(np.dot(flat, flat)):
+                return True
     return bool(np.isfinite(x).all())
 
 

@@ -244,10 +244,12 @@ def max_pool_pullback(x, pool_size, strides=None, padding="valid", data_format="
     def pull(g):
         g = _last(g, data_format)
         share = np.zeros(padded.shape, x.dtype)
-        free = None
+        free, any_nan = None, np.isnan(out).any()
         for view, place in zip(views, geometry.views(share), strict=True):
             # The first maximum takes it all; a NaN, which is equal to nothing, counts as one.
-            here = (view == out) | (view != view)
+            here = view == out
+            if any_nan:
+                here |= view != view
             if free is None:
                 free = ~here
             else:

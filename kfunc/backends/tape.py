@@ -149,7 +149,7 @@ class IndexNode(Node):
             return
         if parent.grad is None:
             parent.grad = backend.inner.xp.zeros(x.shape, dtype=x.dtype)
-        elif not parent.owned:
+        elif not parent.owned or parent.grad.ndim == 0:
             parent.grad = backend.inner.xp.asarray(parent.grad, copy=True)
         parent.owned = True
         backend.inner.index_add(parent.grad, self.key, g)
@@ -519,10 +519,10 @@ def binder(reference: Callable) -> Callable[[tuple, dict], tuple]:
 class TapeNamespace:
     """The Array API namespace of tape arrays: rules where there are some, and the backend's own functions."""
 
-    def __init__(self, backend: TapeBackend, xp: Any):
+    def __init__(self, backend: TapeBackend, xp: Any, root: TapeNamespace | None = None):
         from . import vjps
 
-        self._backend, self._xp, self._vjps = backend, xp, vjps
+        self._backend, self._xp, self._vjps, self._root = backend, xp, vjps, root
 
     def op_rules(self, name: str) -> Any:
         """The rules for the op `name`, which the standard lacks; None if there are none."""
@@ -534,8 +534,10 @@ class TapeNamespace:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__array_namespace_info__":
             raise AttributeError(name)
-        vjps, backend, xp = self._vjps, self._backend, self._xp
-        if name in vjps.COMPOSITES:
+        vjps, backend = self._vjps, self._backend
+        if self._root is not None and (name in vjps.COMPOSITES or name in vjps.RULES):
+            found = getattr(self._root, name)
+        elif name in vjps.COMPOSITES:
             composite = vjps.COMPOSITES[name]
 
             def found(*args, **kwargs):
@@ -546,7 +548,7 @@ class TapeNamespace:
         else:
             found = self._plain(name)
             if isinstance(found, types.ModuleType):
-                found = TapeNamespace(backend, found)
+                found = TapeNamespace(backend, found, self)
             elif callable(found) and (not isinstance(found, type) or name in vjps.CONSTANT):
                 found = backend.opaque(name.removeprefix("_constant_"), found, name in vjps.CONSTANT)
         setattr(self, name, found)
@@ -611,8 +613,9 @@ def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: b
             sweep(value.node, xp.ones_like(value.value))
         finish = functools.partial(_finish, backend, level, outer)
         by_position = dict(zip(sorted(set(wanted)), zip(leaves, structures, strict=True), strict=True))
+        seen: set[int] = set()
         grads = {
-            i: tree.unflatten(structure, [finish(_gradient(backend, leaf)) for leaf in values])
+            i: tree.unflatten(structure, [finish(_gradient(backend, leaf, seen)) for leaf in values])
             for i, (values, structure) in by_position.items()
         }
         value, aux = finish(value), tree.map(finish, aux)
@@ -640,7 +643,7 @@ def _argument(backend: TapeBackend, x: Any, level: int, position: int) -> Any:
     cls = backend.cls
     if x.__class__ is cls and x.level == 0:
         x = x.value
-    if x.__class__ is not cls and backend.constant(x).__class__ is not cls or not backend.is_floating(x.dtype):
+    if backend.constant(x).__class__ is not cls or not backend.is_floating(x.dtype):
         raise ArgumentError(
             "Only floating-point arrays can be differentiated for.",
             argument=f"argument {position}",
@@ -651,11 +654,17 @@ def _argument(backend: TapeBackend, x: Any, level: int, position: int) -> Any:
     return cls(x, level, Node(()))
 
 
-def _gradient(backend: TapeBackend, leaf: Any) -> Any:
+def _gradient(backend: TapeBackend, leaf: Any, seen: set[int]) -> Any:
     g = leaf.node.grad
+    if g.__class__ is backend.cls:
+        return g
     if g is None:
         xp = backend.xp if leaf.value.__class__ is backend.cls else backend.inner.xp
-        g = xp.zeros_like(leaf.value)
+        return xp.zeros_like(leaf.value)
+    # Two leaves may have been given one cotangent, or a view of one: callers get memory of their own.
+    if id(g) in seen or not getattr(getattr(g, "flags", None), "owndata", True):
+        g = backend.inner.xp.asarray(g, copy=True)
+    seen.add(id(g))
     return g
 
 

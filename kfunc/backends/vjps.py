@@ -133,7 +133,7 @@ defvjp(
     lambda xp, g, out, x, low, high: _choose(xp, g, (x < low) & (low == out)),
     lambda xp, g, out, x, low, high: _choose(xp, g, (x > high) & (high == out)),
 )
-defvjp("astype", _same)
+defvjp("_astype", _same)
 
 
 # -- reductions ------------------------------------------------------------------------------------------------------
@@ -504,13 +504,16 @@ PLAIN = {
 """Where the backend's function for a name is not the namespace's own: from its namespace to the function."""
 
 CONSTANT = frozenset(
-    """
-    _constant_asarray _constant_astype _constant_full_like __array_namespace_info__ all any arange argmax argmin argsort
-    bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_shapes can_cast
-    count_nonzero empty empty_like equal eye finfo from_dlpack full greater greater_equal iinfo isdtype isfinite isin
-    isinf isnan less less_equal linspace logical_and logical_not logical_or logical_xor nextafter nonzero not_equal ones
-    ones_like result_type searchsorted signbit unique_all unique_counts unique_inverse unique_values zeros zeros_like
-    """.split()
+    [
+        *("_constant_asarray", "_constant_astype", "_constant_full_like", "__array_namespace_info__", "all", "any"),
+        *("arange", "argmax", "argmin", "argsort", "bitwise_and", "bitwise_invert", "bitwise_left_shift"),
+        *("bitwise_or", "bitwise_right_shift", "bitwise_xor", "broadcast_shapes", "can_cast", "count_nonzero"),
+        *("empty", "empty_like", "equal", "eye", "finfo", "from_dlpack", "full", "greater", "greater_equal"),
+        *("iinfo", "isdtype", "isfinite", "isin", "isinf", "isnan", "less", "less_equal", "linspace"),
+        *("logical_and", "logical_not", "logical_or", "logical_xor", "nextafter", "nonzero", "not_equal", "ones"),
+        *("ones_like", "result_type", "searchsorted", "signbit", "unique_all", "unique_counts", "unique_inverse"),
+        *("unique_values", "zeros", "zeros_like"),
+    ]
 )
 """Functions whose results do not depend smoothly on any argument: their gradient is zero, and they need no rule."""
 

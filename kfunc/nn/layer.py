@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from .. import random, tree
-from ..arrays import Spec, backend_of, kind_of_tree, native, to_backend
+from ..arrays import Spec, backend_of, enter, kind_of_tree, to_backend
 from ..backends import get
 from ..errors import ArgumentError, KfuncError, LayerError
 from ..registry import register
@@ -53,9 +53,10 @@ class Layer:
             value = getattr(self, field.name)
             if isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))
-        children: dict[Layer, tuple[str, int]] = {}
+        # By id: Dynamo takes frozen dataclasses with equal fields for equal keys.
+        children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
-            children.setdefault(child, (name, name_id(name)))
+            children.setdefault(id(child), (name, name_id(name)))
         names = [name for name, _ in children.values()]
         if len(set(names)) != len(names):
             raise LayerError(
@@ -163,9 +164,8 @@ class Layer:
         """
         if isinstance(key, int):
             key = random.key(key, backend=backend_of(params, inputs))
-        return self._apply(params, inputs, options, state, key, train)
+        return enter(self._apply, (params, inputs, options, state, key), {"train": train})
 
-    @native
     def _apply(self, params, inputs, options, state, key, train):
         call = Call(train=train, key=key)
         out = self._run(Scope(call, self, (), 0, params, state), inputs, options)

@@ -64,7 +64,8 @@ class BatchNormalization(Layer):
 
 
 def _moved(old, new, momentum):
-    return old * momentum + stop_gradient(new) * (1 - momentum)
+    # The traced one goes first: some libraries' operators refuse a foreign right side and never ask it.
+    return stop_gradient(new) * (1 - momentum) + old * momentum
 
 
 @layer

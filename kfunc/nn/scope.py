@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +57,11 @@ class Declaration:
 
 
 def name_id(name: str) -> int:
-    """A 32-bit number for a name, the same on every machine."""
-    return zlib.crc32(name.encode())
+    """A 32-bit number for a name, the same on every machine (FNV-1a); plain Python, so that compilers fold it."""
+    h = 0x811C9DC5
+    for c in name:
+        h = ((h ^ ord(c)) * 0x01000193) & 0xFFFFFFFF
+    return h
 
 
 def mix(a: int, b: int) -> int:
@@ -79,8 +81,8 @@ class Scope:
 
     __slots__ = ("_call", "_id", "_layer", "_params", "_parts", "_state")
 
-    def __init__(self, call: Call, layer: Layer, parts: tuple[str, ...], id: int, params: Any, state: Any):
-        self._call, self._layer, self._parts, self._id = call, layer, parts, id
+    def __init__(self, call: Call, layer: Layer, parts: tuple[str, ...], number: int, params: Any, state: Any):
+        self._call, self._layer, self._parts, self._id = call, layer, parts, number
         self._params, self._state = params, state
 
     @property
@@ -100,10 +102,10 @@ class Scope:
         """A scope below this one, for a layer that groups its parameters: `s.sub("query").param("kernel", …)`."""
         return self._below(self._layer, name, name_id(name))
 
-    def _below(self, layer: Layer, name: str, id: int) -> Scope:
+    def _below(self, layer: Layer, name: str, number: int) -> Scope:
         params = self._params.get(name) if self._params else None
         state = self._state.get(name) if self._state else None
-        return Scope(self._call, layer, (*self._parts, name), mix(self._id, id), params, state)
+        return Scope(self._call, layer, (*self._parts, name), mix(self._id, number), params, state)
 
     def child(self, layer: Layer) -> Scope:
         """The scope of `layer`, one of this layer's children.
@@ -112,7 +114,7 @@ class Scope:
             LayerError: It is no child of this layer, or stands under another parent too.
         """
         try:
-            name, id = self._layer._children[layer]
+            name, number = self._layer._children[id(layer)]
         except KeyError:
             raise LayerError(
                 f"{type(layer).__name__} was called inside {type(self._layer).__name__}, which does not own it.",
@@ -121,7 +123,7 @@ class Scope:
                 got=repr(layer),
                 fix=f"make it a field of {type(self._layer).__name__}: its name in the parameter tree comes from there",
             ) from None
-        scope = self._below(layer, name, id)
+        scope = self._below(layer, name, number)
         if self._call.declared is not None:
             self._claim(layer, scope.path)
         return scope
@@ -206,7 +208,7 @@ class Scope:
             value = leaves[name]
         except (KeyError, TypeError):
             raise self._missing(kind, leaves, name) from None
-        if value.shape != shape:
+        if tuple(value.shape) != tuple(shape):  # a torch.Size is no equal of a tuple to Dynamo
             raise ParamError(
                 f"{name!r} does not fit the input.",
                 path=self.path,

@@ -22,6 +22,7 @@ from .manipulation import all_finite, join_last, one_hot, pad, split_last
 from .norm import batch_normalization, layer_normalization, moments
 from .pool import average_pool, max_pool
 from .recurrent import gru, lstm
+from .scatter import scatter_add
 from .special import erf, erf_inv
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "one_hot",
     "pad",
     "relu",
+    "scatter_add",
     "sigmoid",
     "silu",
     "softmax",

@@ -35,16 +35,15 @@ class Op:
         try:
             implementation = self._implementations[types]
         except KeyError:
-            implementation = self._resolve(types)
+            implementation = self._implementations[types] = _resolve(self.name, types)
         return implementation(*args, **kwargs)
 
-    def _resolve(self, types: tuple[type, ...]) -> Callable:
-        kind = common_backend(k for k in map(kind_of, types) if k is not None)
-        implementation = (
-            self.reference if kind is None else kind.backend.implement(self.name, self.reference, kind.native)
-        )
-        self._implementations[types] = implementation
-        return implementation
+
+def _resolve(name: str, types: tuple[type, ...]) -> Callable:
+    """What runs the op `name` on arguments of these types."""
+    reference = OPS[name].reference
+    kind = common_backend(k for k in map(kind_of, types) if k is not None)
+    return reference if kind is None else kind.backend.implement(name, reference, kind.native)
 
 
 def op(reference: Callable) -> Op:

@@ -77,7 +77,8 @@ def gelu(x, approximate=True):
 def softplus(x):
     """`log(1 + exp(x))`, without overflow."""
     xp = namespace(x)
-    return relu(x) + xp.log1p(xp.exp(-xp.abs(x)))
+    # At 0 both terms take the side of the negative numbers, so that the gradient there is 1/2.
+    return relu(x) + xp.log1p(xp.exp(xp.where(x <= 0, x, -x)))
 
 
 @op

@@ -84,12 +84,48 @@ def _log(xp, x):
     return _rounded(xp, _rounded(xp, _rounded(xp, x - 0.5 * square) + tail) + exponent * _LOG_2[1])
 
 
+# The steps, each on float64 arrays that hold float32 numbers, so that a backend may take them where they apply.
+
+_MIDDLE, _TAIL = (coefficients for *_, coefficients in _ERF_INV_SINGLE)
+TAIL = 5.0
+
+
+def negative_square(xp, u):
+    """`-u²`, and where it is so near 0 that `near_log` holds."""
+    x = -_rounded(xp, u * u)
+    return x, x > -_single(math.sqrt(2) - 1)
+
+
+def near_log(xp, x):
+    """`-log(1 + x)` near 0."""
+    return -_log_near_1(xp, x)
+
+
+def far_log(xp, x):
+    """`-log(1 + x)` elsewhere in (-1, 0)."""
+    return -_log(xp, _rounded(xp, 1.0 + x))
+
+
+def middle(xp, w):
+    """`erf_inv(u) / u` for `w = -log(1 - u²)` below `TAIL`."""
+    return _horner(xp, _rounded(xp, w - 2.5), _MIDDLE)
+
+
+def tail(xp, w):
+    """The same beyond."""
+    return _horner(xp, _rounded(xp, _rounded(xp, xp.sqrt(w)) - 3.0), _TAIL)
+
+
+def scaled(xp, p, u):
+    return xp.astype(_rounded(xp, p * u) * _single(math.sqrt(2)), xp.float32)
+
+
 @op
 def normal_quantile(u):
     """`sqrt(2) * erf_inv(u)`: the number that a normal one lies below with probability `(u + 1) / 2`.
 
     Args:
-        u: Floats (...) in (-1, 1); float32 ones multiples of 2**-24.
+        u: Floats (...) in (-1, 1).
 
     Returns:
         (...) of the dtype of `u`. In float32 the bits that XLA computes on processors with fused multiply-add.
@@ -98,14 +134,11 @@ def normal_quantile(u):
         return erf_inv(u) * math.sqrt(2)
     xp = namespace(u)
     wide = xp.astype(u, xp.float64)
-    x = -_rounded(xp, wide * wide)
-    near = x > -_single(math.sqrt(2) - 1)
-    w = -xp.where(
+    x, near = negative_square(xp, wide)
+    # Each logarithm sees only numbers from its own interval.
+    w = xp.where(
         near,
-        _log_near_1(xp, xp.where(near, x, xp.zeros_like(x))),
-        _log(xp, xp.where(near, xp.full_like(x, 0.5), _rounded(xp, 1.0 + x))),
+        near_log(xp, xp.where(near, x, xp.zeros_like(x))),
+        far_log(xp, xp.where(near, xp.full_like(x, -0.5), x)),
     )
-    small, large = (coefficients for *_, coefficients in _ERF_INV_SINGLE)
-    root = _rounded(xp, _rounded(xp, xp.sqrt(w)) - 3.0)
-    p = xp.where(w < 5.0, _horner(xp, _rounded(xp, w - 2.5), small), _horner(xp, root, large))
-    return xp.astype(_rounded(xp, _rounded(xp, p * wide) * _single(math.sqrt(2))), xp.float32)
+    return scaled(xp, xp.where(w < TAIL, middle(xp, w), tail(xp, w)), wide)

@@ -47,9 +47,11 @@ class GradientTransformation(_Pair):
 
     Attributes:
         config: The name and the arguments it was made with, for a model's file.
+        inner: `(init, update)` without the door for native arrays, which has to be passed only once.
     """
 
     config: dict[str, Any] | None = None
+    inner: tuple[Callable, Callable]
 
 
 class Count(NamedTuple):
@@ -72,6 +74,10 @@ class Moments(NamedTuple):
     nu: Any
 
 
+def _inner(transformation: Any) -> tuple[Callable, Callable]:
+    return getattr(transformation, "inner", transformation)
+
+
 def _transformation(*names: str) -> Callable[[Callable], Callable[..., GradientTransformation]]:
     """Decorate a function that returns `(init, update)`: name it in the registry, and keep the arguments as config."""
 
@@ -82,8 +88,9 @@ def _transformation(*names: str) -> Callable[[Callable], Callable[..., GradientT
         def make(*args, **kwargs):
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            init, update = fun(*args, **kwargs)
+            init, update = _inner(fun(*args, **kwargs))
             out = GradientTransformation(native(init), native(update))
+            out.inner = init, update
             out.config = {"category": "optimizer", "class": names[0], "config": dict(bound.arguments)}
             return out
 
@@ -299,8 +306,10 @@ def _unbias(xp, t, beta):
 def chain(*transformations: Any):
     """The `transformations` one after another; the state is the tuple of their states. Optax's may be among them."""
 
+    inits, parts = zip(*map(_inner, transformations), strict=True) if transformations else ((), ())
+
     def init(params):
-        return tuple(t.init(params) for t in transformations)
+        return tuple(part(params) for part in inits)
 
     def update(updates, state, params=None):
         if len(state) != len(transformations):
@@ -312,8 +321,8 @@ def chain(*transformations: Any):
                 fix="use the state that this chain's init, or its last update, returned",
             )
         states = []
-        for t, s in zip(transformations, state, strict=True):
-            updates, s = t.update(updates, s, params)
+        for part, s in zip(parts, state, strict=True):
+            updates, s = part(updates, s, params)
             states.append(s)
         return updates, tuple(states)
 

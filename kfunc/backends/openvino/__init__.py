@@ -59,7 +59,8 @@ class OpenvinoBackend(Backend):
         return Kind(self, native=True) if issubclass(cls, ov.Tensor) else None
 
     def lift(self, x):
-        return Array.concrete(x.data) if isinstance(x, ov.Tensor) else x
+        # Copied: a tensor may be an inference request's own, which the next run overwrites.
+        return Array.concrete(np.array(x.data)) if isinstance(x, ov.Tensor) else x
 
     def asarray(self, x, dtype=None, device=None):
         return self.xp.asarray(x, dtype=dtype, device=device)

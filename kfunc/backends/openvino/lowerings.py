@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
+from ... import ops, tree
 from ...ops._op import lowering
 from ...ops._windows import window_shape
+from ...ops.bits import fold_bits, random_bits, random_integers
 from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
 from . import backend, namespace
@@ -209,13 +210,9 @@ def dot_product_attention(query, key, value, mask=None, scale=None, is_causal=Fa
             if target is None or source is None:
                 return NotImplemented
             mask = mask & Array.concrete(np.tri(target, source, dtype=bool))
-        mask = namespace.reshape(mask, (1,) * (4 - mask.ndim) + mask.shape) if None not in mask.shape else mask
+        mask = mask[(None,) * (4 - mask.ndim) + (...,)]
         # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
         mask = namespace.where(mask, 0.0, float(namespace.finfo(query.dtype).min))
-        if mask.ndim != 4:
-            return NotImplemented
-    elif is_causal:
-        pass
     number = Array.concrete(np.asarray(scale, query.dtype))
     out = build(
         _attention,
@@ -348,3 +345,22 @@ def _sequence(operation, *inputs):
     node = operation(*(a.node for a in inputs))
     outs = [Array.of_node(node.output(i), FLOAT32, traced) for i in range(node.get_output_size())]
     return [namespace.squeeze(out, axis=1) for out in outs]
+
+
+# -- random numbers ----------------------------------------------------------------------------------------------------
+
+
+def _by_numpy(op: ops.Op) -> None:
+    """Random bits from a known key are computed at once by NumPy: the same bits, and no program of 100 operations."""
+
+    @lowering(backend, op)
+    def lowered(*args, **kwargs):
+        arrays = [x for x in (*args, *kwargs.values()) if isinstance(x, Array)]
+        if any(x.traced for x in arrays):
+            return NotImplemented
+        args, kwargs = tree.map(lambda x: x.numpy() if isinstance(x, Array) else x, (args, kwargs))
+        return Array.concrete(op(*args, **kwargs))
+
+
+for _op in (fold_bits, random_bits, random_integers):
+    _by_numpy(_op)

@@ -76,7 +76,16 @@ def isdtype(dtype: Any, kind: Any) -> _python_bool:
     return dtype.kind in _KINDS[kind] if isinstance(kind, str) and kind in _KINDS else dtype == np.dtype(kind)
 
 
-finfo, iinfo, can_cast = np.finfo, np.iinfo, np.can_cast
+def finfo(type: Any, /) -> Any:
+    return np.finfo(type.dtype if isinstance(type, Array) else type)
+
+
+def iinfo(type: Any, /) -> Any:
+    return np.iinfo(type.dtype if isinstance(type, Array) else type)
+
+
+def can_cast(from_: Any, to: Any, /) -> _python_bool:
+    return np.can_cast(from_.dtype if isinstance(from_, Array) else from_, to)
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
@@ -121,18 +130,7 @@ def astype(x: Array, dtype: Any, /, *, copy: _python_bool = True, device: Any = 
     if x.dtype == UINT32 and dtype.kind == "f":
         # Two exact halves, so that the sum is rounded once.
         return astype(_view(x >> 16, int32), dtype) * 65536.0 + astype(_view(x & 0xFFFF, int32), dtype)
-    out = build(opset.convert, dtype, x if _is_float(x) else _finished(x), destination_type=TYPES[dtype])
-    return _finished(out) if _is_float(x) and dtype.kind in "iu" else out
-
-
-_FUSIBLE = frozenset(["Abs", "Add", "Convert", "Maximum", "Minimum", "Multiply", "Negative", "Select", "Subtract"])
-
-
-def _finished(x: Array) -> Array:
-    """`x`, computed before what follows. Fused with operations on floats, 32-bit integers would be floats as well."""
-    if x.is_concrete or x.dtype.itemsize < 4 or x.node.get_node().get_type_name() not in _FUSIBLE:
-        return x
-    return build(opset.bitwise_or, x.dtype, x, _scalar(0, x.dtype))
+    return build(opset.convert, dtype, x, destination_type=TYPES[dtype])
 
 
 def _view(x: Array, dtype: np.dtype) -> Array:
@@ -431,8 +429,13 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
 
 
 def where(condition: Array, x1: Any, x2: Any, /) -> Array:
+    condition = astype(condition, bool)
     a, b = _promote(x1, x2)
-    return build(opset.select, a.dtype, astype(condition, bool), a, b)
+    if _is_float(a) or a.dtype.itemsize < 4 or (_is_small(a) and _is_small(b)):
+        return build(opset.select, a.dtype, condition, a, b)
+    # Fused with a comparison of floats, the plugin's own would make floats of the integers.
+    chosen = -astype(astype(condition, int32), a.dtype)
+    return b ^ ((a ^ b) & chosen)
 
 
 def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Array | None = None) -> Array:
@@ -585,8 +588,8 @@ acos, acosh, asin, asinh, atan, atanh, cos, cosh, log, sin, sinh, sqrt, tan, tan
 
 def exp(x: Array, /) -> Array:
     (x,) = _floats(x)
-    # The plugin's own stops at the largest finite number.
-    return where(x > 88.72284, full_like(x, inf), build(opset.exp, x.dtype, x))
+    # The plugin's own stops at the largest finite number, and does so for NaN.
+    return where(x < 88.72284, build(opset.exp, x.dtype, x), x * inf)
 
 
 def _arithmetic(name: str, op: Callable) -> Callable:
@@ -716,7 +719,11 @@ def copysign(x1: Any, x2: Any, /) -> Array:
 
 def floor_divide(x1: Any, x2: Any, /) -> Array:
     a, b = _promote(x1, x2)
-    return floor(a / b) if _is_float(a) else _integer_divide(a, b)
+    if not _is_float(a):
+        return _integer_divide(a, b)
+    # The compiler makes of a quotient a product with a rounded reciprocal, by which 21 / 7 is less than 3.
+    rest = remainder(a, b)
+    return where(isnan(rest), floor(a / b), round((a - rest) / b))
 
 
 def remainder(x1: Any, x2: Any, /) -> Array:
@@ -725,15 +732,19 @@ def remainder(x1: Any, x2: Any, /) -> Array:
 
 
 def _integer_divide(a: Array, b: Array) -> Array:
+    """The quotient rounded down, from quotients of absolute values as uint32."""
     if a.dtype != UINT32:
-        # A quotient by float32 is off by what 24 bits cannot hold; what it leaves is small, so a second one is exact.
-        q = astype(floor(divide(a, b)), a.dtype)
-        return q + astype(floor(divide(a - q * b, b)), a.dtype)
+        a, b, dtype = astype(a, int32), astype(b, int32), a.dtype
+        top, bottom = _view(abs(a), UINT32), _view(abs(b), UINT32)
+        q = _integer_divide(top, bottom)
+        inexact = astype(q * bottom != top, int32)
+        q = _view(q, int32)
+        return astype(where((a < 0) ^ (b < 0), -q - inexact, q), dtype)
     q = zeros_like(a)
     for _ in range(2):
         # Rounded down by more than float32 is off, so that what is left never wraps below 0.
         q = q + astype(floor(divide(a - q * b, b) * (1 - 2.0**-21)), UINT32)
-    return where(a - q * b >= b, q + 1, q)
+    return q + astype(a - q * b >= b, UINT32)
 
 
 def _bitwise(name: str) -> Callable:
@@ -788,18 +799,18 @@ def _unordered(x: Array, dtype: np.dtype) -> Array:
     return bitwise_xor(_view(x, UINT32), _scalar(2**31, UINT32)) if dtype == UINT32 else x
 
 
-def _compares_exactly(*xs: Array) -> _python_bool:
-    """Whether float32, in which the plugin compares, tells all values of these arrays apart."""
-    small = _any(x.is_concrete and (x.dtype.kind == "b" or (np.abs(x.numpy()) < 2.0**24).all()) for x in xs)
-    return small or xs[0].dtype.kind in "bf" or xs[0].dtype.itemsize < 4
+def _is_small(x: Array) -> _python_bool:
+    """Whether all values are known to be integers that float32 holds."""
+    return x.dtype.kind == "b" or x.dtype.itemsize < 4 or (x.is_concrete and np.all(np.abs(x.numpy()) < 2.0**24))
 
 
 def _comparison(name: str, op: Callable, exact: Callable) -> Callable:
     def fun(x1: Any, x2: Any, /) -> Array:
         a, b = map(_ordered, _promote(x1, x2))
-        if not _compares_exactly(a, b):
-            return exact(a, b)
-        return build(op, bool, *((a, b) if _is_float(a) else (_finished(a), _finished(b))))
+        if _is_float(a) or a.dtype.itemsize < 4:
+            return build(op, bool, a, b)
+        # float32, in which the plugin compares, tells any integer from a small one.
+        return build(op, bool, a, b) if _is_small(a) or _is_small(b) else exact(a, b)
 
     return _named(name, fun)
 
@@ -818,12 +829,18 @@ less = _comparison("less", opset.less, lambda a, b: _differ(a, _top(a, b)))
 less_equal = _comparison("less_equal", opset.less_equal, lambda a, b: logical_not(_differ(b, _top(a, b))))
 
 
-def greater(x1: Any, x2: Any, /) -> Array:
-    return less(x2, x1)  # the plugin's own is true of NaN
+def _upward(name: str, downward: Callable) -> Callable:
+    def fun(x1: Any, x2: Any, /) -> Array:
+        out = downward(x2, x1)
+        for x in (x1, x2):  # the plugin's own is true of NaN, and the compiler puts constants on the right
+            if isinstance(x, Array) and _is_float(x) and not x.is_concrete:
+                out = out & (x == x)
+        return out
+
+    return _named(name, fun)
 
 
-def greater_equal(x1: Any, x2: Any, /) -> Array:
-    return less_equal(x2, x1)
+greater, greater_equal = _upward("greater", less), _upward("greater_equal", less_equal)
 
 
 def _extremum(name: str, op: Callable) -> Callable:

@@ -11,4 +11,4 @@ from . import lowerings, random  # they register themselves
 from .array import Array
 from .backend import TensorflowBackend, backend
 
-__all__ = ["Array", "TensorflowBackend", "backend", "lowerings"]
+__all__ = ["Array", "TensorflowBackend", "backend", "lowerings", "random"]

@@ -66,7 +66,7 @@ class TensorflowBackend(Backend):
                 "read the values of an array inside a compiled function",
                 "return the array from the compiled function, and read it outside",
             )
-        return self.lower(x).numpy()
+        return np.asarray(self.lower(x).numpy())  # TensorFlow gives a NumPy scalar for shape ()
 
     def device(self, x):
         return x.device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 
 import tensorflow as tf
@@ -12,7 +13,6 @@ from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
 from .array import Array, matmul
 from .backend import backend
-
 
 FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
@@ -136,8 +136,9 @@ def _depthwise(x, kernel, groups, strides, padding, dilation):
 @functools.cache
 def _groups_train(rank: int, dtype: tf.DType) -> bool:
     """Whether TensorFlow has kernels for grouped convolution and its gradient here: builds for the CPU differ."""
-    with tf.init_scope():
-        x, kernel = tf.ones((1, *(2,) * rank, 4), dtype), tf.ones((*(1,) * rank, 2, 4), dtype)
+
+    def attempt():
+        x, kernel = tf.ones((1, *(3,) * rank, 4), dtype), tf.ones((*(2,) * rank, 2, 4), dtype)
         try:
             with tf.GradientTape() as tape:
                 tape.watch((x, kernel))
@@ -145,7 +146,11 @@ def _groups_train(rank: int, dtype: tf.DType) -> bool:
             tape.gradient(out, (x, kernel))
         except tf.errors.OpError:
             return False
-    return True
+        return True
+
+    # In a thread of its own, outside whatever graph or tape is being recorded.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(attempt).result()
 
 
 def _pooling(op, kernel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import torch
 
@@ -29,16 +31,26 @@ class TorchBackend(Backend):
         if isinstance(x, torch.Tensor):
             return x.to(device=device, dtype=dtype)
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
-        return torch.from_numpy(np.array(x, order="C")).to(device=device, dtype=dtype)
+        x = np.array(x, order="C")
+        bits = x.dtype.name == "bfloat16"  # which torch does not take from NumPy, nor give to it
+        tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16) if bits else torch.from_numpy(x)
+        return tensor.to(device=device, dtype=dtype)
 
     def to_numpy(self, x):
-        return x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        if x.dtype != torch.bfloat16:
+            return x.numpy()
+        try:
+            import ml_dtypes
+        except ModuleNotFoundError:
+            raise self.unsupported("NumPy's bfloat16 without ml_dtypes", "pip install ml-dtypes") from None
+        return x.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
 
     def is_traced(self, x):
         return torch.compiler.is_compiling()
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=()):
-        return torch.compile(fun, fullgraph=True, dynamic=False)
+        return torch.compile(_own_code(fun), fullgraph=True, dynamic=False)
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         compiled = torch.func.grad_and_value(fun, argnums, has_aux)
@@ -67,6 +79,13 @@ class TorchBackend(Backend):
                 false_fun(*operands),
             )
         return super().cond(pred, true_fun, false_fun, *operands)
+
+
+def _own_code(fun):
+    """`fun` with a code object of its own: Dynamo counts compilations by code object, and all closures share one."""
+    if not isinstance(fun, types.FunctionType):
+        return fun
+    return types.FunctionType(fun.__code__.replace(), fun.__globals__, fun.__name__, fun.__defaults__, fun.__closure__)
 
 
 def _in_functorch(args):

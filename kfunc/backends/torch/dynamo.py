@@ -1,4 +1,7 @@
-"""What Dynamo traces in place of optree's compiled code, of which its own stand-ins fail on dicts (torch 2.13)."""
+"""What Dynamo needs to be told.
+
+It traces the functions below in place of optree's compiled code, of which its own stand-ins fail on dicts (torch 2.13).
+"""
 
 from __future__ import annotations
 
