@@ -118,7 +118,8 @@ class Model:
             return ts
         opt_state = self.optimizer.init(ts.params)
         if self._stored_opt_state is not None:
-            stored, names = self._stored_opt_state, tree.paths(opt_state)
+            # Another optimizer than the stored one starts afresh.
+            stored, names = self._stored_opt_state, list(_named({"opt_state": opt_state}))
             if set(names) == set(stored):
                 leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
                 opt_state = tree.unflatten(tree.structure(opt_state), leaves)
@@ -410,7 +411,7 @@ class Model:
             "seed": self.seed,
             "optimizer": _described("optimizer", self.optimizer),
             "loss": _described("loss", self.loss),
-            "metrics": [m for m in (_described("metric", m) for m in self.metrics) if m is not None],
+            "metrics": [m for m in map(_described_metric, self.metrics) if m is not None],
         }
         arrays = _named(self.train_state._asdict())
         files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, {_MODEL: json.dumps(config)})
@@ -518,6 +519,11 @@ def _described(category: str, value: Any) -> Any:
         return to_config(category, value)
     except ArgumentError:
         return None
+
+
+def _described_metric(metric: Any) -> Any:
+    # Names such as "accuracy" find their metric by the shapes of the data, so they stay names.
+    return metric if isinstance(metric, str) else _described("metric", metric)
 
 
 def _moved(batch: Batch, backend: Backend, where: Any) -> Batch:

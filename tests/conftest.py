@@ -11,9 +11,6 @@ from backends import BACKENDS, NAMES, missing
 
 # TensorFlow reads it when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Importing TensorFlow imports Keras, which settles on a backend for good; the tests differentiate it by JAX.
-if missing("jax") is None:
-    os.environ.setdefault("KERAS_BACKEND", "jax")
 # OpenVINO reports its import to its maker, from a fork: no tests' business, and with JAX's threads running, a deadlock.
 # Without the module that does it, OpenVINO takes its own stub.
 sys.modules.setdefault("openvino_telemetry", None)

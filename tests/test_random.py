@@ -1,4 +1,4 @@
-"""Random numbers: the bits of jax.random on every backend, by frozen vectors and live; and the distributions' moments."""
+"""Random numbers: on every backend the bits of jax.random, by frozen vectors and live; the distributions' moments."""
 
 from __future__ import annotations
 
@@ -198,9 +198,10 @@ def test_quantile_inverts_the_distribution():
     u = u.astype(np.float32)
     x = normal_quantile(u).astype(np.float64)
     back = np.array([math.erf(v / math.sqrt(2)) for v in x])
-    # A relative error of 4 float32 eps in x, seen through the slope of the distribution function.
+    # A relative error of 4 float32 eps in x, seen through the slope of the distribution function; and u² is rounded,
+    # by 2**-25 at most, before its distance from 1 is taken.
     slope = np.sqrt(2 / np.pi) * np.exp(-x * x / 2)
-    assert np.all(np.abs(back - u) <= 4 * 2**-23 * np.abs(x) * slope + 2**-52)
+    assert np.all(np.abs(back - u) <= 4 * 2**-23 * np.abs(x) * slope + 2**-25)
 
 
 COMPILED = {

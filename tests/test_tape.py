@@ -418,7 +418,11 @@ def test_numpy_numbers_and_arrays_mix_with_tape_arrays():
     two, a = np.float64(2), np.arange(3.0)
 
     check_differences(lambda x: namespace(x).sum(two * x + a - x / two + (a @ x) * two**x), [a + 1])
-    check_differences(lambda x: x * x + x[...] * two + x + x[()], [np.asarray(3.0)])
+    check_differences(lambda x: x[...] * two + x[()] * x + x * x, [np.asarray(3.0)])
+
+
+def test_an_infinite_derivative_is_no_warning():
+    assert np.isinf(grad(lambda x: namespace(x).sqrt(x))(np.asarray(0.0)))
 
 
 # -- NumPy's lowerings -----------------------------------------------------------------------------------------------
@@ -596,8 +600,10 @@ def test_special_functions():
     y = np.concatenate([np.linspace(-0.999, 0.999, 999), 1 - np.logspace(-15, -4, 50)])
     back = np.array([math.erf(v) for v in ops.erf_inv(y)])
     np.testing.assert_allclose(back, y, rtol=0, atol=4 * EPS)
-    edge = ops.erf_inv(np.array([1.0, -1.0, 0.0, 1.5, np.nan]))
-    assert edge[0] == np.inf and edge[1] == -np.inf and edge[2] == 0 and np.isnan(edge[3:]).all()
+    for fun in (ops.erf_inv, ops.erf_inv.reference):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            edge = fun(np.array([1.0, -1.0, 0.0, 1.5, np.nan]))
+        assert edge[0] == np.inf and edge[1] == -np.inf and edge[2] == 0 and np.isnan(edge[3:]).all()
 
 
 @pytest.mark.jax

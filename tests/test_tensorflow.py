@@ -560,6 +560,21 @@ def test_vmap_of_a_gradient_gives_gradients_per_example():
     close(got, (s * (1 - s))[:, None] * x, 16)
 
 
+@pytest.mark.parametrize("compiler", [lambda f: f, kf.jit], ids=["eager", "graph"])
+def test_vmap_of_what_tensorflow_cannot_vectorize(compiler):
+    product = kf.grad(kf.jit(lambda x: kf.scan(lambda c, a: (c * a, None), tf.constant(1.0), x)[0]))
+    close(compiler(kf.vmap(product))(tf.constant([[2.0, 3.0], [4.0, 5.0]])), np.asarray([[3, 2], [5, 4]], "float32"))
+
+
+def test_transforms_of_compiled_functions():
+    fun = kf.jit(lambda x: tf.reduce_sum(ops.tanh(x) ** 2))
+    x = draw(2, 3)
+    t = np.tanh(x)
+    close(kf.grad(fun)(tf.constant(x)), 2 * t * (1 - t * t), 16)
+    close(kf.vmap(fun)(tf.constant(x)), (t**2).sum(1), 16)
+    close(kf.jit(fun)(tf.constant(x)), (t**2).sum(), 16)
+
+
 def test_vmap_says_what_does_not_fit():
     with pytest.raises(ArgumentError, match="in_axes"):
         kf.vmap(lambda x: x, in_axes=(0, 0))(tf.ones(2))

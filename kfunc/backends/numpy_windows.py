@@ -65,7 +65,7 @@ class _Windows:
         if self.pointwise(x):
             yield slice(None), x.reshape(-1, channels)
             return
-        n, width = len(self.window), math.prod(self.window) * channels
+        width = math.prod(self.window) * channels
         block = max(1, _BLOCK // max(1, math.prod(self.out) * width * x.itemsize))
         inner = x.strides[1:-1]
         strides = (
@@ -77,7 +77,6 @@ class _Windows:
         for start in range(0, x.shape[0], block):
             part = x[start : start + block]
             shape = (part.shape[0], *self.out, *self.window, channels)
-            assert len(shape) == 2 * n + 2
             yield slice(start, start + block), as_strided(part, shape, strides, writeable=False).reshape(-1, width)
 
 

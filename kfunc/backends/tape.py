@@ -16,6 +16,8 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import tree
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from . import Backend, Kind, add_kind, kind_of
@@ -169,12 +171,14 @@ def sweep(root: Node, seed: Any) -> None:
     order = sorted(seen.values(), key=operator.attrgetter("id"))
     del seen, stack
     root.grad = seed
-    while order:
-        node = order.pop()
-        if node.__class__ is not Node and node.grad is not None:
-            node.push(node.grad)
-            node.grad = None
-            node.release()
+    # An infinite derivative is a result like any other; NumPy, and what is built on it, would warn.
+    with np.errstate(all="ignore"):
+        while order:
+            node = order.pop()
+            if node.__class__ is not Node and node.grad is not None:
+                node.push(node.grad)
+                node.grad = None
+                node.release()
 
 
 def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:

@@ -13,12 +13,19 @@ What to know:
 from __future__ import annotations
 
 import functools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import openvino as ov
+
+# OpenVINO reports each import to its makers, from a forked process, unless this package is missing.
+_reporting = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
+
+if _reporting is None:
+    del sys.modules["openvino_telemetry"]
 
 from ... import arrays, tree
 from .. import Backend, Kind, add_kind, loops

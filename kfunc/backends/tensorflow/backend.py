@@ -214,7 +214,12 @@ class TensorflowBackend(Backend):
                 out, results = tree.flatten(tree.map(self.lower, fun(*full)))
                 return [tf.convert_to_tensor(x) for x in out]
 
-            out = tf.vectorized_map(row, flat)
+            try:
+                out = tf.vectorized_map(row, flat)
+            except (TypeError, ValueError, NotImplementedError):
+                # TensorFlow cannot vectorize all of its own graphs, such as gradients of loops; one at a time, then.
+                # An error of `fun` itself comes again.
+                _, out = self.scan(lambda carry, x: (carry, row(x)), (), flat)
             return tree.unflatten(results, [_from_front(x, out_axes) for x in out])
 
         return mapped
