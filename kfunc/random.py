@@ -68,10 +68,11 @@ def _shape(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _float(dtype: Any) -> str:
+def _float(dtype: Any, key: Any) -> str:
     name = dtype_name(dtype)
-    if name not in _EPS:
-        raise ArgumentError("No such floating-point dtype.", argument="dtype", expected=", ".join(_EPS), got=name)
+    known = [d for d in _EPS if hasattr(namespace(key), d)]
+    if name not in known:
+        raise ArgumentError("No such floating-point dtype here.", argument="dtype", expected=", ".join(known), got=name)
     return name
 
 
@@ -208,7 +209,7 @@ def uniform(key: Any, shape: Shape = (), dtype: Any = "float32", minval: Any = 0
         minval, maxval: Numbers, or arrays that broadcast to `shape`.
     """
     _check_key(key)
-    name = _float(dtype)
+    name = _float(dtype, key)
     return _scaled(_unit(key, _shape(shape), name), minval, maxval, name)
 
 
@@ -222,7 +223,7 @@ def normal(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
     _check_key(key)
-    name = _float(dtype)
+    name = _float(dtype, key)
     # Uniform in (-1, 1); the sum is exact, and -1 itself does not come out of it.
     u = _unit(key, _shape(shape), name) * 2.0 + (_EPS[name] / 2 - 1.0)
     if name in ("float32", "float64"):
@@ -242,7 +243,7 @@ def truncated_normal(key: Any, lower: float, upper: float, shape: Shape = (), dt
         dtype: "float32" or "float64".
     """
     _check_key(key)
-    name = _float(dtype)
+    name = _float(dtype, key)
     if name not in ("float32", "float64") or not lower < upper:
         raise ArgumentError(
             "No such truncated normal distribution.",
@@ -336,7 +337,7 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Shape | None = Non
     if shape[len(shape) - len(batch) :] != batch:
         raise ShapeError("Classes are drawn for each row.", argument="shape", expected=f"(..., {batch})", got=shape)
     at = len(shape) + 1 + axis
-    name = _float(logits.dtype)
+    name = _float(logits.dtype, key)
     u = _unit(key, _shape((*shape[:at], logits.shape[axis], *shape[at:])), name)
     u = u * (1.0 - _TINY[name]) + _TINY[name]
     return xp.argmax(logits - xp.log(-xp.log(u)), axis=axis)

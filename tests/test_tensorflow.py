@@ -98,6 +98,7 @@ FUNCTIONS = [
     ("argmin", (M,), {}),
     ("argmax", (M,), {"axis": 0, "keepdims": True}),
     ("sort", (Z,), {}),
+    ("sort", (-Z,), {}),
     ("sort", (M,), {"axis": 0}),
     ("sort", (U,), {}),
     ("argsort", (T,), {"stable": True}),

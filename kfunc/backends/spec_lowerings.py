@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..errors import ShapeError
-from ..ops import bits
+from ..ops import bits, quantile
 from ..ops._op import lowering
 from ..ops._windows import window_shape
 from ..ops.conv import conv_geometry
@@ -58,6 +58,16 @@ def _embedding(indices, table):
     return Spec((*indices.shape, table.shape[-1]), xp.take(table, xp.reshape(indices, (-1,)), axis=0).dtype)
 
 
+@lowering(backend, ops.split_last)
+def _split_last(x, sizes):
+    return Spec((*x.shape[:-1], *xp.reshape(Spec(x.shape[-1:]), sizes).shape), x.dtype)
+
+
+@lowering(backend, ops.join_last)
+def _join_last(x):
+    return Spec((*x.shape[:-2], Spec(x.shape[-2:]).size), x.dtype)
+
+
 def _scores(query, key, mask):
     xp.matmul(query[..., 0, :], xp.matrix_transpose(key[..., 0, :]))  # checks the features and the batch
     scores = Spec((query.shape[0], query.shape[2], query.shape[1], key.shape[1]), query.dtype)
@@ -88,3 +98,8 @@ def _fold_bits(key, data):
 @lowering(backend, bits.random_integers)
 def _random_integers(key, other, shape, minval, span):
     return Spec(shape, "int32")
+
+
+@lowering(backend, quantile.normal_quantile)
+def _normal_quantile(u):
+    return u
