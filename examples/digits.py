@@ -1,6 +1,6 @@
 """Train a small convolutional network on handwritten digits, on plain NumPy, and switch it to every backend there is.
 
-    python examples/digits.py [--backend jax] [--epochs 8]
+python examples/digits.py [--backend jax] [--epochs 8]
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class ArrayData:
     def __init__(self, x: Any, y: Any = None, sample_weight: Any = None):
         self.arrays: Batch = tree.map(_prepared, Batch(x, y, sample_weight))
         named = zip(tree.paths(self.arrays), tree.leaves(self.arrays), strict=True)
-        sizes = {name: a.shape[0] if a.ndim else None for name, a in named}
-        if len(set(sizes.values())) != 1 or None in sizes.values():
+        sizes = {name: a.shape[0] if a.ndim else -1 for name, a in named}
+        if len(set(sizes.values())) != 1 or -1 in sizes.values():
             raise ShapeError(
                 "The arrays do not have one number of samples.",
                 argument=", ".join(sizes) or "x",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import files, random, tree
+from . import files, losses, metrics, random, tree
 from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
 from .data import ArrayData, Batch, class_weights, split
@@ -81,7 +82,7 @@ class Model:
 
         Args:
             optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol.
-            loss: A name, one of `kf.losses`, or a function `(y_true, y_pred, sample_weight) -> scalar`.
+            loss: A name, one of `kf.losses`, or a function `(y_true, y_pred) -> values`, one or more a sample.
             metrics: Names and objects of `kf.metrics`.
             jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.
 
@@ -96,7 +97,9 @@ class Model:
                 expected='a name such as "adam", or an object with init and update',
                 got=repr(optimizer),
             )
-        self.optimizer, self.loss = optimizer, resolve("loss", loss)
+        self.optimizer = optimizer
+        # These two names wait for the shapes of the data.
+        self.loss = loss if loss is None or loss in ("crossentropy", "ce") else losses.get(loss)
         self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         self._jit_compile = jit_compile
         self._functions.clear()
@@ -133,17 +136,24 @@ class Model:
 
     def to(self, backend: str | Backend, device: Any = None) -> Model:
         """Move the whole `train_state` to `backend`, and to `device` in its words; return the model."""
-        if self.train_state is None:
-            raise self._unbuilt("to")
-        if device is not None or backend_of(self.train_state.key) is not get(backend):
-            self.train_state = to_backend(self.train_state, backend, device)
+        ts = self._built
+        if device is not None or backend_of(ts.key) is not get(backend):
+            self.train_state = to_backend(ts, backend, device)
         return self
 
-    def _unbuilt(self, method: str) -> KfuncError:
-        return ArgumentError(
-            f"The model has no parameters yet, and {method} needs them.",
-            fix="call fit first, or model.build(kf.Spec((None, ...))) with the shape of the input",
-        )
+    @property
+    def _built(self) -> TrainState:
+        """The train state.
+
+        Raises:
+            ArgumentError: There is none yet.
+        """
+        if self.train_state is None:
+            raise ArgumentError(
+                "The model has no parameters yet.",
+                fix="call fit first, or model.build(kf.Spec((None, ...))) with the shape of the input",
+            )
+        return self.train_state
 
     def _ready(self, x: Any, backend: Any) -> tuple[TrainState, Backend, Any]:
         """The train state on the backend asked for, that backend, and the device to put data on."""
@@ -151,7 +161,7 @@ class Model:
             self.build(*(x if isinstance(x, list | tuple) else (x,)), backend=backend)
         elif backend is not None:
             self.to(backend)
-        ts = self.train_state
+        ts = self._built
         target = backend_of(ts.key)
         return ts, target, device(target.lift(ts.key))
 
@@ -208,10 +218,10 @@ class Model:
         if class_weight is not None:
             data = class_weights(data, class_weight)
         ts, target, where = self._training(data, backend)
-        metrics = self._resolved_metrics(data)
-        for part in (data, validation):
-            self._check_labels(part)
-        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, metrics), target)
+        found = self._checked(data)
+        if validation is not None:
+            self._checked(validation)
+        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, found), target)
         # The host's own copy, so that the order of samples needs nothing from the device.
         key, first = to_numpy(ts.key), int(to_numpy(ts.step))
         steps = math.ceil(data.size / batch_size)
@@ -223,16 +233,17 @@ class Model:
                 done = first + (epoch - initial_epoch) * steps
                 # A stream of its own: steps draw from fold_in(key, step).
                 order = random.permutation(random.fold_in(random.fold_in(key, 0xFFFFFFFF), done), data.size)
-            progress = start(metrics, target, where)
+            progress = start(found, target, where)
             with _Bar(steps, f"Epoch {epoch + 1}/{epochs}", verbose) as bar:
                 for batch in data.batches(batch_size, order):
-                    self.train_state, progress = step(self.train_state, progress, _moved(batch, target, where))
+                    ts, progress = step(ts, progress, _moved(batch, target, where))
+                    self.train_state = ts
                     if bar.advance():
-                        bar.show(self._read(progress, metrics))
-                logs = self._read(progress, metrics)
+                        bar.show(self._read(progress, found))
+                logs = self._read(progress, found)
                 bar.show(logs)
                 if validation is not None:
-                    against = self._evaluate(validation, metrics, batch_size, target, where)
+                    against = self._evaluate(validation, found, batch_size, target, where)
                     logs |= {f"val_{name}": value for name, value in against.items()}
                     bar.show(logs)
             history._add(epoch, logs)
@@ -254,13 +265,12 @@ class Model:
         data = ArrayData(x, y, sample_weight)
         if class_weight is not None:
             data = class_weights(data, class_weight)
-        _, target, where = self._training(data, backend)
-        metrics = self._resolved_metrics(data)
-        self._check_labels(data)
-        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, metrics), target)
+        ts, target, where = self._training(data, backend)
+        found = self._checked(data)
+        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, found), target)
         batch = _moved(data.arrays, target, where)
-        self.train_state, progress = step(self.train_state, start(metrics, target, where), batch)
-        return _as_keras(self._read(progress, metrics), return_dict)
+        self.train_state, progress = step(ts, start(found, target, where), batch)
+        return _as_keras(self._read(progress, found), return_dict)
 
     def _training(self, data: ArrayData, backend: Any) -> tuple[TrainState, Backend, Any]:
         if self.optimizer is None or self.loss is None:
@@ -268,32 +278,31 @@ class Model:
                 "The model is not compiled.",
                 fix='call model.compile(optimizer="adam", loss="sparse_categorical_crossentropy") first',
             )
-        if backend is not None and not get(backend).trains or self.backend and not get(self.backend).trains:
-            target = get(self.backend if backend is None else backend)
+        target = get(backend or self.backend or "numpy")
+        if not target.trains:
             raise target.unsupported(
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
         return self._ready(data.arrays.x, backend)
 
-    def _resolved_metrics(self, data: ArrayData) -> dict[str, Any]:
-        from . import metrics
+    def _checked(self, data: ArrayData) -> dict[str, Any]:
+        """Check labels against the network's output, and find the loss and the metrics that fit both; the metrics.
 
-        if not self.metrics:
-            return {}
-        shape = self._output().shape
-        found = [metrics.resolve(m, self.loss, shape, data.arrays.y.shape) for m in self.metrics]
-        names = [getattr(m, "name", None) or type(m).__name__ for m in found]
-        given = [m if isinstance(m, str) else n for m, n in zip(self.metrics, names, strict=True)]
-        return dict(zip(given, found, strict=True))
+        Raises:
+            LabelError: Labels lie outside the classes.
+        """
+        y, output = data.arrays.y, self._output.shape
+        if isinstance(self.loss, str):
+            self.loss = losses.get(self.loss, output, y.shape)
+        self.loss.check_labels(y, output[-1])
+        found = [metrics.resolve(m, self.loss, output, y.shape) for m in self.metrics]
+        names = [m if isinstance(m, str) else str(f.name) for m, f in zip(self.metrics, found, strict=True)]
+        return dict(zip(names, found, strict=True))
 
+    @functools.cached_property
     def _output(self) -> Spec:
         """Shape and dtype of the network's output."""
         return self.net.trace(*self._inputs).outputs[-1][2]
-
-    def _check_labels(self, data: ArrayData | None) -> None:
-        check = getattr(self.loss, "check_labels", None)
-        if check is not None and data is not None and data.arrays.y is not None:
-            check(data.arrays.y, self._output().shape[-1])
 
     def _read(self, progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
         """The numbers so far; waits for the device.
@@ -303,10 +312,11 @@ class Model:
         """
         step, leaf = to_numpy(progress.fault).tolist()
         if step >= 0:
-            names = ["the loss", *(f"the gradient of {p}" for p in tree.paths(self.train_state.params))]
+            path = tree.paths(self._built.params)[leaf - 1] if leaf else None
+            what = f"the gradient of {path}" if leaf else "the loss"
             raise NonFiniteError(
-                f"Training stopped at step {step}: {names[leaf]} is not finite.",
-                path=None if leaf == 0 else tree.paths(self.train_state.params)[leaf - 1],
+                f"Training stopped at step {step}: {what} is not finite.",
+                path=path,
                 expected="finite numbers",
                 got="NaN or infinity",
                 fix="look for NaN in the data, lower the learning rate, or clip gradients (kf.optim.clip_by_global_norm); "
@@ -337,19 +347,18 @@ class Model:
             raise ArgumentError("The model is not compiled.", fix="call model.compile(loss=...) first")
         data = ArrayData(x, y, sample_weight)
         _, target, where = self._ready(data.arrays.x, backend)
-        self._check_labels(data)
-        logs = self._evaluate(data, self._resolved_metrics(data), batch_size, target, where, verbose)
+        logs = self._evaluate(data, self._checked(data), batch_size, target, where, verbose)
         return _as_keras(logs, return_dict)
 
-    def _evaluate(self, data, metrics, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
-        ts = self.train_state
-        step = self._compiled("evaluate", lambda: make_eval_step(self.net, self.loss, metrics), target)
-        progress = start(metrics, target, where)
+    def _evaluate(self, data, found, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
+        ts = self._built
+        step = self._compiled("evaluate", lambda: make_eval_step(self.net, self.loss, found), target)
+        progress = start(found, target, where)
         with _Bar(math.ceil(data.size / batch_size), "Evaluate", verbose) as bar:
             for batch in data.batches(batch_size):
                 progress = step(ts.params, ts.state, progress, _moved(batch, target, where))
                 bar.advance()
-            logs = self._read(progress, metrics)
+            logs = self._read(progress, found)
             bar.show(logs)
         return logs
 
@@ -369,28 +378,27 @@ class Model:
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: path and class, output shape, number of parameters."""
-        if self._inputs is None:
-            raise self._unbuilt("summary")
+        self._built  # noqa: B018
         call = self.net.trace(*self._inputs)
-        counts: dict[str, int] = {}
-        for path, declaration in (call.declared or {}).items():
-            # What a layer groups in sub-scopes counts as its own.
-            paths = {p for p, _, _ in call.outputs}
-            owner = next(o for o in ("/".join(path[:n]) for n in range(len(path) - 1, -1, -1)) if o in paths)
-            counts[owner] = counts.get(owner, 0) + math.prod(declaration.spec.shape)
+        outputs = {path: (layer, out) for path, layer, out in call.outputs}
+        counts = dict.fromkeys(outputs, 0)
+        total = {"params": 0, "state": 0}
+        for parts, declaration in (call.declared or {}).items():
+            n = math.prod(d or 0 for d in declaration.spec.shape)
+            total[declaration.kind] += n
+            # What a layer groups in scopes of its own counts as its own.
+            above = ("/".join(parts[:i]) for i in range(len(parts) - 1, -1, -1))
+            counts[next(path for path in above if path in counts)] += n
         rows = [("Layer", "Output shape", "Parameters")]
-        for path, child, out in dict((p, (p, c, o)) for p, c, o in call.outputs).values():
+        for path, (layer, out) in outputs.items():
             if path:
-                shapes = ", ".join(str(s.shape) for s in tree.leaves(out))
-                rows.append((f"{path} ({type(child).__name__})", shapes, f"{counts.get(path, 0):,}"))
+                shapes = ", ".join(str(x.shape) for x in tree.leaves(out))
+                rows.append((f"{path} ({type(layer).__name__})", shapes, f"{counts[path]:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        for i, row in enumerate(rows):
-            print_fn(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}")
-            if i == 0:
-                print_fn("-" * (sum(widths) + 4))
-        total = {kind: 0 for kind in ("params", "state")}
-        for declaration in (call.declared or {}).values():
-            total[declaration.kind] += math.prod(declaration.spec.shape)
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        lines.insert(1, "-" * len(lines[0]))
+        for line in lines:
+            print_fn(line)
         print_fn(f"Parameters: {total['params']:,}, state: {total['state']:,}")
 
     # -- files -------------------------------------------------------------------------------------------------------
@@ -403,8 +411,7 @@ class Model:
         Raises:
             FileError: It could not be written; what was at `path` is as it was.
         """
-        if self.train_state is None:
-            raise self._unbuilt("save")
+        ts = self._built
         config = {
             "net": to_config("layer", self.net),
             "inputs": _encoded(self._inputs),
@@ -413,7 +420,7 @@ class Model:
             "loss": _described("loss", self.loss),
             "metrics": [m for m in map(_described_metric, self.metrics) if m is not None],
         }
-        arrays = _named(self.train_state._asdict())
+        arrays = _named(ts._asdict())
         files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, {_MODEL: json.dumps(config)})
 
     @classmethod
@@ -459,13 +466,12 @@ class Model:
             FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
                 as it was.
         """
-        if self.train_state is None:
-            raise self._unbuilt("load_weights")
+        ts = self._built
         arrays, _ = files.read(path)
         _check(path, self.net.trace(*self._inputs), arrays)
         params, state = (files.unflatten(_below(arrays, part)) for part in ("params", "state"))
-        params, state = to_backend((params, state), backend_of(self.train_state.key))
-        self.train_state = self.train_state._replace(params=params, state=state)
+        params, state = to_backend((params, state), backend_of(ts.key))
+        self.train_state = ts._replace(params=params, state=state)
 
 
 _MODEL = "kfunc.model"

@@ -14,7 +14,7 @@ from .errors import ArgumentError
 __all__ = ["cond", "grad", "jit", "scan", "stop_gradient", "value_and_grad", "vmap"]
 
 
-def _native_call(fun: Callable, kind: Kind | None) -> Callable:
+def _native_call(fun: Callable, kind: Any) -> Callable:
     """`fun` of conforming arrays as a function of native ones, for transforms that meet conforming arrays."""
     backend = kind.backend
 

@@ -119,7 +119,11 @@ def attention(p, s, query, value, key=None, attention_mask=None, causal=False, s
 
     q, k, v = project(p["query"], query), project(p["key"], key), project(p["value"], value)
     logits = np.einsum("bnth,bnsh->bnts", q, k) / np.sqrt(q.shape[-1])
-    seen = np.ones(logits.shape, bool) if attention_mask is None else np.broadcast_to(attention_mask[:, None], logits.shape)
+    seen = (
+        np.ones(logits.shape, bool)
+        if attention_mask is None
+        else np.broadcast_to(attention_mask[:, None], logits.shape)
+    )
     seen = np.tril(seen) if causal else seen
     e = np.exp(logits - logits.max(axis=-1, keepdims=True)) * seen
     weights = e / e.sum(axis=-1, keepdims=True)
@@ -275,7 +279,13 @@ ROWS = [
         functools.partial(pool, reduce=np.nanmean, size=(3, 3), strides=(2, 2), padding="same"),
         n=9,
     ),
-    Row("GlobalAveragePooling2D", nn.GlobalAveragePooling2D(), (normal(2, 5, 6, 3),), lambda p, s, x: x.mean((1, 2)), n=30),
+    Row(
+        "GlobalAveragePooling2D",
+        nn.GlobalAveragePooling2D(),
+        (normal(2, 5, 6, 3),),
+        lambda p, s, x: x.mean((1, 2)),
+        n=30,
+    ),
     Row(
         "GlobalAveragePooling2D/first",
         nn.GlobalAveragePooling2D("channels_first", keepdims=True),
@@ -286,10 +296,22 @@ ROWS = [
     Row("Flatten", nn.Flatten(), (normal(2, 3, 4),), lambda p, s, x: x.reshape(2, 12)),
     Row("Reshape", nn.Reshape((-1, 6)), (normal(2, 3, 4),), lambda p, s, x: x.reshape(2, 2, 6)),
     Row("Activation", nn.Activation("softplus"), (normal(4, 3),), lambda p, s, x: np.log1p(np.exp(x))),
-    Row("Activation/gelu", nn.Activation("gelu"), (normal(4, 3),), lambda p, s, x: x * sigmoid(1.5957691216057308 * (x + 0.044715 * x**3))),
+    Row(
+        "Activation/gelu",
+        nn.Activation("gelu"),
+        (normal(4, 3),),
+        lambda p, s, x: x * sigmoid(1.5957691216057308 * (x + 0.044715 * x**3)),
+    ),
     Row("Dropout/inference", nn.Dropout(0.5), (normal(4, 3),), lambda p, s, x: x),
     Row("BatchNormalization", nn.BatchNormalization(), (normal(4, 3, 2),), batch_norm, n=12),
-    Row("BatchNormalization/train", nn.BatchNormalization(momentum=0.9), (normal(6, 3, 2),), batch_norm_train, n=18, train=True),
+    Row(
+        "BatchNormalization/train",
+        nn.BatchNormalization(momentum=0.9),
+        (normal(6, 3, 2),),
+        batch_norm_train,
+        n=18,
+        train=True,
+    ),
     Row("LayerNormalization", nn.LayerNormalization(), (normal(4, 3, 8),), layer_norm, n=24),
     Row("LayerNormalization/axes", nn.LayerNormalization(axis=(1, 2)), (normal(4, 3, 8),), layer_norm_2, n=24),
     Row("Embedding", nn.Embedding(7, 5), (IDS,), lambda p, s, x: p["embeddings"][x], n=12),
@@ -325,11 +347,15 @@ ROWS = [
         n=30,
     ),
     Row("GRU", nn.GRU(4, return_sequences=True), (normal(3, 5, 2),), functools.partial(gru, sequences=True), n=30),
-    Row("GRU/before", nn.GRU(4, reset_after=False), (normal(3, 5, 2),), functools.partial(gru, reset_after=False), n=30),
+    Row(
+        "GRU/before", nn.GRU(4, reset_after=False), (normal(3, 5, 2),), functools.partial(gru, reset_after=False), n=30
+    ),
     Row("Residual", nn.Residual(nn.Dense(3)), (normal(4, 3),), lambda p, s, x: x + dense(p["body"], s, x), n=4),
     Row("Sequential/shared", _twice(), (normal(4, 4),), twice, n=16),
     Row("Composite", Bilinear(nn.Dense(5), nn.Dense(5)), (normal(4, 3), normal(4, 2)), bilinear, n=12),
-    Row("Graph", _two_inputs(), (normal(4, 3), normal(4, 4)), lambda p, s, a, b: bilinear(p["bilinear"], s, a, b), n=12),
+    Row(
+        "Graph", _two_inputs(), (normal(4, 3), normal(4, 4)), lambda p, s, a, b: bilinear(p["bilinear"], s, a, b), n=12
+    ),
     Row(
         "CNN",
         nn.Sequential(

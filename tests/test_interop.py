@@ -87,7 +87,9 @@ def test_torch_func_and_our_grad_agree():
 
     ours = kf.tree.leaves(kf.grad(objective)(params))
     theirs = kf.tree.leaves(torch.func.grad(objective)(params))
-    per_sample = torch.vmap(torch.func.grad(lambda p, x, y: LOSS(y[None], net.apply(p, x[None], state=state)[0])), (None, 0, 0))
+    per_sample = torch.vmap(
+        torch.func.grad(lambda p, x, y: LOSS(y[None], net.apply(p, x[None], state=state)[0])), (None, 0, 0)
+    )
     means = kf.tree.leaves(kf.tree.map(lambda g: g.mean(0), per_sample(params, x, y)))
     for a, b, c in zip(ours, theirs, means, strict=True):
         torch.testing.assert_close(a, b)

@@ -183,6 +183,27 @@ def test_lowerings_are_their_references(name):
             same(op.reference(*args), expected)
 
 
+@pytest.mark.torch
+def test_what_torch_runs_on_accelerators():
+    """The operators' other branch, on CPU tensors."""
+    from kfunc.backends.torch import random as torch_random
+
+    key = random.key(2**63 + 11, backend="torch")
+    same(torch_random.bits_on_device(key, (3, 7)), N(random.bits(random.key(2**63 + 11), (3, 7))).view(np.int32))
+    for dtype in (np.int32, np.int64):
+        rows = np.array([[-3, 0], [2**31 - 1, 7]], dtype)
+        words = torch_random.words_on_device(key, kf.asarray(rows, backend="torch"))
+        same(words, random.fold_in(random.key(2**63 + 11), rows).view(np.int32))
+
+
+def test_bernoulli_at_the_boundary():
+    """A probability equal to the uniform number drawn is a miss, the next one above it a hit."""
+    key = random.key(0)
+    for i, u in enumerate(random.uniform(key, (20,))):
+        assert not random.bernoulli(key, float(u), (20,))[i]
+        assert random.bernoulli(key, float(np.nextafter(u, np.float32(2))), (20,))[i]
+
+
 def test_blocks_do_not_show():
     from kfunc.backends import _threefry
 

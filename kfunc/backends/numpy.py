@@ -43,16 +43,6 @@ class NumpyBackend(Backend):
     def device(self, x):
         return "cpu"
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
-        transformed = super().value_and_grad(fun, argnums, has_aux)
-
-        def value_and_gradient(*args, **kwargs):
-            # Infinities and NaN are results here, as on every other backend; `Model` looks for them.
-            with np.errstate(all="ignore"):
-                return transformed(*args, **kwargs)
-
-        return value_and_gradient
-
     def index_add(self, x, key, values):
         keys = key if isinstance(key, tuple) else (key,)
         # Only lists and arrays of integers can name an element twice.

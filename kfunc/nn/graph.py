@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,6 +52,7 @@ class Graph(Layer):
 
     inputs: Any
     outputs: Any
+    _order: list[Node] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
         order = _ordered(tree.leaves(self.outputs))
@@ -76,18 +78,18 @@ class Graph(Layer):
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return unique_names(node.layer for node in self._order)
+        return unique_names(node.layer for node in self._order if node.layer is not None)
 
     def forward(self, s: Scope, *xs: Any):
         given = xs[0] if len(xs) == 1 and not (isinstance(self.inputs, list | tuple) and len(self.inputs) == 1) else xs
-        values = dict(zip(tree.leaves(self.inputs), self._matched(given), strict=True))
+        values: dict[Any, Any] = dict(zip(tree.leaves(self.inputs), self._matched(given), strict=True))
 
-        def value(x):
+        def value(x: Any) -> Any:
             return values[x] if isinstance(x, Node) else x
 
         for node in self._order:
             args, kwargs = tree.map(value, (node.args, node.kwargs))
-            values[node] = node.layer(s, *args, **kwargs)
+            values[node] = node.layer(s, *args, **kwargs)  # type: ignore[misc]
         return tree.map(value, self.outputs)
 
     def _matched(self, given: Any) -> list:

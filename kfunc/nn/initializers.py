@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from .. import random
 from ..arrays import device, namespace, native
@@ -38,11 +40,14 @@ __all__ = [
 ]
 
 
-def _initializer(*names: str):
-    def decorate(cls):
-        cls = dataclasses.dataclass(frozen=True)(cls)
-        cls.__call__ = native(cls.__call__)
-        return register("initializer", cls.__name__, *names)(cls)
+C = TypeVar("C", bound=type)
+
+
+@typing.dataclass_transform(frozen_default=True)
+def _initializer(*names: str) -> Callable[[C], C]:
+    def decorate(cls: C) -> C:
+        cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
+        return register("initializer", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
 
     return decorate
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from .. import random, tree
 from ..arrays import Spec, backend_of, enter, kind_of_tree, to_backend
-from ..backends import get
+from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
 from ..registry import register
 from .scope import Call, Scope, name_id
@@ -27,8 +27,7 @@ def layer(cls: L) -> L:
     Fields are hyperparameters and children. A field that is a layer is a child of the field's name; layers in a list,
     tuple or dict are children named `field_0`, `field_key`.
     """
-    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
-    return register("layer")(cls)
+    return register("layer")(dataclasses.dataclass(frozen=True, eq=False)(cls))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +39,7 @@ class Layer:
     """
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
+    _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"[\w-]+", self.name):
@@ -117,7 +117,9 @@ class Layer:
         self._run(Scope(call, self, (), 0, None, None), *tree.map(_spec, (inputs, options)))
         return call
 
-    def init(self, key: Any, *inputs: Any, backend: str | None = None, device: Any = None, **options: Any) -> Any:
+    def init(
+        self, key: Any, *inputs: Any, backend: str | Backend | None = None, device: Any = None, **options: Any
+    ) -> Any:
         """The first parameters and state.
 
         Args:

@@ -154,13 +154,13 @@ class Scope:
             ParamError: The tree that was passed has no such leaf, or one of another shape.
         """
         if self._call.declared is not None:
-            return self._declare("params", name, shape, initializer, dtype)
+            return self._declare(self._call.declared, "params", name, shape, initializer, dtype)
         return self._look_up("params", self._params, name, shape)
 
     def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str = "float32") -> Any:
         """The current value of the state variable `name`; arguments and errors as for `param`."""
         if self._call.declared is not None:
-            return self._declare("state", name, shape, initializer, dtype)
+            return self._declare(self._call.declared, "state", name, shape, initializer, dtype)
         path = (*self._parts, name)
         if path in self._call.new_state:
             return self._call.new_state[path]
@@ -179,7 +179,7 @@ class Scope:
             value = namespace(value).astype(value, old.dtype)
         self._call.new_state[(*self._parts, name)] = value
 
-    def _declare(self, kind: str, name: str, shape: Any, initializer: Any, dtype: str) -> Spec:
+    def _declare(self, declared: dict, kind: str, name: str, shape: Any, initializer: Any, dtype: str) -> Spec:
         if any(not isinstance(n, int) or n < 0 for n in shape):
             raise ParamError(
                 f"The shape of {name!r} is not known.",
@@ -191,7 +191,7 @@ class Scope:
             )
         declaration = Declaration(kind, Spec(tuple(shape), dtype), resolve("initializer", initializer))
         path = (*self._parts, name)
-        known = self._call.declared.setdefault(path, declaration)
+        known = declared.setdefault(path, declaration)
         if known.kind != kind or known.spec.shape != declaration.spec.shape:
             raise ParamError(
                 f"{name!r} is used with two shapes.",

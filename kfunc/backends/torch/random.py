@@ -19,10 +19,6 @@ from . import backend
 __all__: list[str] = []
 
 
-def _signed(word: int) -> int:
-    return (word + 2**31) % WORD - 2**31
-
-
 def _mix(key, x0, x1):
     """Turn the counters (x0, x1), int32, into random words, in place."""
     words = [key[0], key[1], key[0] ^ key[1] ^ PARITY]
@@ -45,11 +41,15 @@ def _mix(key, x0, x1):
 def _random_bits(key: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     if key.device.type == "cpu":
         return torch.from_numpy(_threefry.random_bits(key.numpy(), tuple(shape), "int32"))
+    return bits_on_device(key, tuple(shape))
+
+
+def bits_on_device(key, shape):
     key, size = key.view(torch.int32), math.prod(shape)
     position = torch.arange(size, dtype=torch.int64 if size > 2**31 else torch.int32, device=key.device)
     hi = (position >> 32).to(torch.int32) if size > WORD else torch.zeros_like(position, dtype=torch.int32)
     x0, x1 = _mix(key, hi, position.to(torch.int32))
-    return (x0 ^ x1).reshape(tuple(shape))
+    return (x0 ^ x1).reshape(shape)
 
 
 @_random_bits.register_fake
@@ -67,6 +67,10 @@ def _(info, in_dims, key, shape):
 def _fold_bits(key: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
     if key.device.type == "cpu" and data.device.type == "cpu":
         return torch.from_numpy(_threefry.fold_bits(key.numpy(), data.numpy())).view(torch.int32)
+    return words_on_device(key, data)
+
+
+def words_on_device(key, data):
     x1 = data.to(torch.int64).bitwise_and(WORD - 1).to(torch.int32).to(key.device)
     return torch.stack(_mix(key.view(torch.int32), torch.zeros_like(x1), x1), dim=-1)
 
