@@ -1,9 +1,8 @@
 """Trees of arrays in one safetensors file: `save` and `load`, and the layer below them, `write` and `read`.
 
-A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. The format is Hugging Face's
-safetensors (https://huggingface.co/docs/safetensors). It is written and read here rather than by its NumPy binding,
-which stores the wrong values of an array that is not contiguous, reads bfloat16 as integers, and lets repeated names
-pass.
+A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. Hugging Face's library
+(https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. Here stands what it does without: trees,
+a digest, no name twice, bfloat16 as what it is, and files that are replaced completely or not at all.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from .arrays import to_backend, to_numpy
 from .backends import Backend, get, kind_of
@@ -44,11 +44,8 @@ _DTYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
-_CODES = {name: code for code, name in _DTYPES.items()}
-_HEADER_LIMIT = 100_000_000  # bytes; what other readers of the format accept
-_MAX_NDIM = 32
+_HEADER_LIMIT = 100_000_000  # bytes; what readers of the format accept
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
-_NO_DIGEST = "0" * 64
 _ROOT = "array"
 
 # -- trees -----------------------------------------------------------------------------------------------------------
@@ -241,11 +238,21 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
         ArgumentError: A dtype has no code in the format, or a name or text is none.
         FileError: It could not be written. What was at `path` before still is.
     """
+    texts = {**(metadata or {}), _FORMAT: "1"}
+    for text in (*arrays, *(metadata or {}), *texts.values()):
+        if not isinstance(text, str) or text in ("__metadata__", _FORMAT, _DIGEST):
+            raise ArgumentError("This cannot be a name or text in a file.", expected="a string", got=repr(text))
     arrays = {name: _storable(name, array) for name, array in arrays.items()}
-    header, order = _header(arrays, metadata or {})
+    texts[_DIGEST] = _digest(arrays, texts)
+    try:
+        data = safetensors.numpy.save(arrays, texts)
+    except UnicodeEncodeError as error:
+        raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
+    if (length := int.from_bytes(data[:8], "little")) > _HEADER_LIMIT:
+        raise ArgumentError("Names and texts are too long.", expected=f"{_HEADER_LIMIT} bytes", got=length)
     path = os.path.realpath(path)
     with _blaming(path, "written"):
-        _replace(path, [header, *(_bytes(arrays[name]) for name in order)])
+        _replace(path, data)
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -256,101 +263,39 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
     Raises:
         FileError: It cannot be read, is truncated or corrupt, or is no safetensors file.
     """
-    with _blaming(path), _open(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        header, entries, texts = _read_header(file, size)
-        arrays = {name: np.empty(shape, dtype) for name, (dtype, shape) in entries.items()}
-        for name, array in arrays.items():
-            if file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
-                raise FileError("The file is truncated.", got=f"no end of tensor {name!r}")
-        _check_digest(header, arrays, texts)
-        for name, array in arrays.items():
-            if array.dtype == bool and array.size and array.view(np.uint8).max() > 1:
-                raise FileError("The file is corrupt: a bool is neither 0 nor 1.", got=f"tensor {name!r}")
-    return dict(sorted(arrays.items())), texts
+    with _blaming(path):
+        with _open(path) as file:
+            # Before gigabytes of something else are read.
+            length = int.from_bytes(file.read(8), "little")
+            if length > _HEADER_LIMIT:
+                raise FileError("This is no safetensors file.", expected="the length of its header", got=length)
+            file.seek(0)
+            data = file.read()
+        try:
+            tensors = safetensors.deserialize(data)
+        except safetensors.SafetensorError as error:
+            raise FileError("The file is truncated or corrupt, or is no safetensors file.", got=str(error)) from None
+        # The header is sound; the library keeps the texts to itself, and takes the last of equal names.
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        texts = header.get("__metadata__") or {}
+        arrays = {name: _array(name, header[name], tensor) for name, tensor in sorted(tensors)}
+        _check_digest(arrays, texts)
+    return arrays, texts
 
 
 def _storable(name: str, array: Any) -> np.ndarray:
-    """`array` as the format has it: in C order, little-endian, of a dtype that has a code."""
+    """`array` in C order, which the library takes for granted."""
     array = np.asarray(array, order="C")
-    if array.dtype.name not in _CODES:
+    if array.dtype.name not in _DTYPES.values():
         raise ArgumentError(
             "The safetensors format has no such dtype.",
-            path=str(name),
+            path=name,
             argument="arrays",
-            expected=f"one of {', '.join(_CODES)}",
+            expected=f"one of {', '.join(_DTYPES.values())}",
             got=array.dtype.name,
             fix="convert the array first",
         )
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
-
-
-def _bytes(array: np.ndarray) -> memoryview:
-    """The memory of `array`, which is in C order."""
-    return array.reshape(-1).view(np.uint8).data
-
-
-def _header(arrays: dict[str, np.ndarray], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:
-    """The header with its length before it, and the order in which the tensors follow."""
-    texts = {**metadata, _FORMAT: "1", _DIGEST: _NO_DIGEST}
-    for text in (*arrays, *metadata, *metadata.values()):
-        if not isinstance(text, str) or text in ("__metadata__", _FORMAT, _DIGEST):
-            raise ArgumentError("This cannot be a name or text in a file.", expected="a string", got=repr(text))
-    # Widest first: then every tensor begins at a multiple of its item size, as readers that map the file need.
-    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    entries: dict[str, Any] = {"__metadata__": texts}
-    offset = 0
-    for name in order:
-        array = arrays[name]
-        entries[name] = {
-            "dtype": _CODES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    try:
-        header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
-    header += b" " * (-len(header) % 8)
-    if len(header) > _HEADER_LIMIT:
-        raise ArgumentError("Names and texts are too long.", expected=f"{_HEADER_LIMIT} bytes", got=len(header))
-    digest = _digest(header, (arrays[name] for name in order))
-    return len(header).to_bytes(8, "little") + _with_digest(header, _NO_DIGEST, digest), order
-
-
-def _read_header(file: BinaryIO, size: int) -> tuple[bytes, dict[str, tuple[np.dtype, tuple[int, ...]]], dict]:
-    """The header's bytes, dtype and shape of each tensor in the order of their bytes, and the texts."""
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(size - 8, _HEADER_LIMIT):
-        raise FileError(
-            "The file is truncated, or is no safetensors file.",
-            expected="8 bytes, the length of a header, and the header",
-            got=f"{size} bytes, and {length} as the length" if size >= 8 else f"{size} bytes",
-        )
-    header = file.read(length)
-    try:
-        entries = json.loads(header.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise FileError("The header is corrupt, or this is no safetensors file.", got=str(error)[:99]) from None
-    if not isinstance(entries, dict):
-        raise FileError("The header is corrupt, or this is no safetensors file.", got=type(entries).__name__)
-    texts = entries.pop("__metadata__", {})
-    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        raise FileError("The header is corrupt: the metadata are not texts.")
-    tensors = sorted((_entry(name, entry) for name, entry in entries.items()), key=lambda t: t[1:3])
-    offset = 0
-    for name, start, end, _, _ in tensors:
-        if start != offset:
-            raise FileError("The header is corrupt: tensors overlap or leave a gap.", got=f"tensor {name!r}")
-        offset = end
-    if offset != size - 8 - length:
-        raise FileError(
-            "The file is truncated." if offset > size - 8 - length else "Something follows the last tensor.",
-            expected=f"{offset + 8 + length} bytes",
-            got=f"{size} bytes",
-        )
-    return header, {name: (dtype, shape) for name, _, _, dtype, shape in tensors}, texts
+    return array
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -361,24 +306,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _entry(name: str, entry: Any) -> tuple[str, int, int, np.dtype, tuple[int, ...]]:
-    match entry:
-        case {"dtype": str(code), "shape": [*shape], "data_offsets": [start, end], **rest} if not rest:
-            pass
-        case _:
-            raise FileError("The header is corrupt: a tensor is not described.", got=f"tensor {name!r}")
-    if not all(type(n) is int and 0 <= n < 2**63 for n in (*shape, start, end)) or len(shape) > _MAX_NDIM:
-        raise FileError("The header is corrupt: a shape or place is no size.", got=f"tensor {name!r}")
-    dtype = _dtype(code, name)
-    if end - start != math.prod(shape) * dtype.itemsize:
-        raise FileError(
-            "The header is corrupt: shape and number of bytes do not agree.",
-            expected=f"{math.prod(shape) * dtype.itemsize} bytes of tensor {name!r}",
-            got=f"{end - start} bytes",
-        )
-    if math.prod(n or 1 for n in shape) * dtype.itemsize >= 2**63:
-        raise FileError("The header is corrupt: a shape is too large.", got=f"tensor {name!r}")
-    return name, start, end, dtype, tuple(shape)
+def _array(name: str, entry: dict[str, Any], tensor: dict[str, Any]) -> np.ndarray:
+    if len(entry) > 3:
+        raise FileError("The header is corrupt: it says too much.", got=f"{', '.join(entry)} of tensor {name!r}")
+    dtype = _dtype(tensor["dtype"], name)
+    array = np.frombuffer(tensor["data"], dtype.newbyteorder("<"))
+    if dtype == bool and array.size and array.view(np.uint8).max() > 1:
+        raise FileError("The file is corrupt: a bool is neither 0 nor 1.", got=f"tensor {name!r}")
+    try:
+        return array.reshape(tensor["shape"]).astype(dtype)
+    except ValueError as error:
+        raise FileError(f"NumPy has no such shape: {error}.", got=f"tensor {name!r}") from None
 
 
 def _dtype(code: str, name: str) -> np.dtype:
@@ -397,31 +335,29 @@ def _dtype(code: str, name: str) -> np.dtype:
     return np.dtype(getattr(ml_dtypes, _DTYPES[code]))
 
 
-def _with_digest(header: bytes, old: str, new: str) -> bytes:
-    field = f'"{_DIGEST}":"%s"'
-    return header.replace((field % old).encode(errors="replace"), (field % new).encode(), 1)
-
-
-def _digest(header: bytes, arrays: Iterable[np.ndarray]) -> str:
-    """SHA-256 of the header (whose own digest is zeros) and the tensors' bytes: of the whole file but its length."""
-    sha = hashlib.sha256(header)
-    for array in arrays:
-        sha.update(_bytes(array))
+def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
+    """SHA-256 of all that a file says: texts, names, dtypes, shapes and the tensors' bytes, in the order of names."""
+    tensors = sorted(arrays.items())
+    form = [sorted(texts.items()), [(name, a.dtype.name, a.shape) for name, a in tensors]]
+    sha = hashlib.sha256(json.dumps(form).encode())
+    for _, array in tensors:
+        sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
 
 
-def _check_digest(header: bytes, arrays: dict[str, np.ndarray], texts: dict[str, str]) -> None:
-    """Take kfunc's own texts out of `texts`; in a file that has one of them, every byte must be as it was written."""
+def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> None:
+    """Take kfunc's own texts out of `texts`; a file that has one of them must say what was written."""
     if not any(key.startswith("kfunc") for key in texts):
         return
-    digest, version = texts.pop(_DIGEST, ""), texts.pop(_FORMAT, "")
+    digest, version = texts.pop(_DIGEST, ""), texts.get(_FORMAT, "")
     if version not in ("", "1"):
         raise FileError("The file was written by a newer kfunc.", expected="format 1", got=version, fix="update kfunc")
-    if _digest(_with_digest(header, digest, _NO_DIGEST), arrays.values()) != digest or not version:
+    if _digest(arrays, texts) != digest or not version:
         raise FileError(
-            "The file is corrupt: its bytes are not those that were written.",
+            "The file is corrupt: its contents are not those that were written.",
             fix="take another copy; if a tool changed it on purpose, remove the metadata that begin with kfunc",
         )
+    del texts[_FORMAT]
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
@@ -433,8 +369,8 @@ def _open(path: str | os.PathLike) -> BinaryIO:
     return open(handle, "rb")
 
 
-def _replace(path: str, chunks: Iterable[bytes | memoryview]) -> None:
-    """Make `chunks` the content of `path`, in one step."""
+def _replace(path: str, data: bytes) -> None:
+    """Make `data` the content of `path`, in one step."""
     directory, name = os.path.split(path)
     mode = None
     if os.path.lexists(path):
@@ -446,7 +382,7 @@ def _replace(path: str, chunks: Iterable[bytes | memoryview]) -> None:
         # The permissions that a new file gets here; tempfile's would be the owner's alone.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with open(os.open(temporary, flags, 0o666), "wb") as file:
-            file.writelines(chunks)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:

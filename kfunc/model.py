@@ -319,7 +319,7 @@ class Model:
                 path=path,
                 expected="finite numbers",
                 got="NaN or infinity",
-                fix="look for NaN in the data, lower the learning rate, or clip gradients (kf.optim.clip_by_global_norm); "
+                fix="look for NaN in the data, lower the learning rate, or clip gradients by kf.optim.clip_by_global_norm; "
                 "the model has the parameters from before that step",
             )
         total, count = (float(to_numpy(v)) for v in progress.loss)

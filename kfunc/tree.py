@@ -9,7 +9,10 @@ import optree
 
 __all__ = ["flatten", "leaves", "map", "map_with_path", "path_string", "paths", "structure", "unflatten"]
 
-structure = optree.tree_structure
+
+def structure(tree: Any) -> Any:
+    """What `unflatten` builds a tree from, given its leaves; equal for trees of one form."""
+    return optree.tree_structure(tree)
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -17,7 +17,7 @@ __all__ = ["Backend", "Kind", "available", "common_backend", "get", "kind_of", "
 
 
 class Entry(NamedTuple):
-    """Where a backend lives: our module, the distribution it needs, and the top-level modules that define its arrays."""
+    """Where a backend lives: our module, its distribution, the modules that define its arrays, how to install it."""
 
     module: str
     distribution: str

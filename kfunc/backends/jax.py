@@ -38,7 +38,7 @@ class JaxBackend(Backend):
         return np.asarray(x)
 
     def device(self, x):
-        # Only where somebody chose it: naming a device commits an array to it, and commitment is part of jit's cache key.
+        # Only where somebody chose it: naming a device commits an array to it, and jit compiles anew for such arrays.
         return x.device if not isinstance(x, jax.core.Tracer) and x.committed else None
 
     def is_traced(self, x):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .. import ops, random
+from .. import ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from . import activations

@@ -88,7 +88,7 @@ class Graph(Layer):
             return values[x] if isinstance(x, Node) else x
 
         for node in self._order:
-            args, kwargs = tree.map(value, (node.args, node.kwargs))
+            args, kwargs = (tree.map(value, part) for part in (node.args, node.kwargs))
             values[node] = node.layer(s, *args, **kwargs)  # type: ignore[misc]
         return tree.map(value, self.outputs)
 
@@ -103,7 +103,7 @@ class Graph(Layer):
                 "The arrays do not match the graph's inputs.",
                 argument="x",
                 expected=tree.map(lambda node: node.spec, self.inputs),
-                got=tree.map(lambda x: Spec(x.shape, "float32").shape, given),
+                got=tree.map(lambda x: tuple(x.shape), given),
             )
         return leaves
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from .. import random, tree
@@ -49,10 +49,9 @@ class Layer:
                 expected="letters, digits, '_' and '-'",
                 got=repr(self.name),
             )
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for field, value in self._arguments():
             if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
+                object.__setattr__(self, field, tuple(value))
         # By id: Dynamo takes frozen dataclasses with equal fields for equal keys.
         children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
@@ -69,14 +68,16 @@ class Layer:
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         """The name and the object of each child; an object that comes twice shares its weights."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for field, value in self._arguments():
             if isinstance(value, Layer):
-                yield field.name, value
+                yield field, value
             elif isinstance(value, tuple):
-                yield from ((f"{field.name}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
+                yield from ((f"{field}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
             elif isinstance(value, dict):
-                yield from ((f"{field.name}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
+                yield from ((f"{field}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
+
+    def _arguments(self) -> Iterable[tuple[str, Any]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self) if field.init]
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""
@@ -207,7 +208,7 @@ def snake_case(name: str) -> str:
 
 
 def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
-    """A name for each distinct layer: its own, or its class's with a number where that is taken (`dense`, `dense_1`)."""
+    """A name for each distinct layer: its own, or its class's, numbered where that is taken (`dense`, `dense_1`)."""
     layers = list(dict.fromkeys(layers))
     taken = {child.name for child in layers if child.name is not None}
     for child in layers:

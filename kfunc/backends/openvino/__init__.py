@@ -27,9 +27,9 @@ import openvino as ov  # noqa: E402
 if _reporting is None:
     del sys.modules["openvino_telemetry"]
 
-from ... import arrays, tree
-from .. import Backend, Kind, add_kind, loops
-from .array import UINT32, Array, compile_graph, read
+from ... import arrays, tree  # noqa: E402
+from .. import Backend, Kind, add_kind, loops  # noqa: E402
+from .array import UINT32, Array, compile_graph, read  # noqa: E402
 
 __all__ = ["Array", "OpenvinoBackend", "backend"]
 

@@ -150,4 +150,4 @@ def _reaches_beyond(value, leaves, inputs):
 
 backend = TorchBackend()
 
-from . import dynamo as _dynamo, lowerings as _lowerings, random as _random  # noqa: E402, F401
+from . import dynamo, lowerings, random  # noqa: E402, F401

@@ -95,7 +95,7 @@ def _restored(x, data_format):
 
 
 def _padded(x, window, strides, dilation, padding, fill=0.0):
-    """`x` (batch, channels, *spatial), padded where torch's own symmetric padding will not do, and what is left to it."""
+    """`x` (batch, channels, *spatial), padded where torch's symmetric padding will not do, and what is left to that."""
     amounts = padding_amounts(x.shape[2:], window, strides, dilation, padding)
     if all(before == after for before, after in amounts):
         return x, [before for before, _ in amounts]
@@ -150,15 +150,15 @@ def _average_pool(x, pool_size, strides=None, padding="valid", data_format="chan
 
 @lowering(backend, ops.dot_product_attention)
 def _dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
-    if mask is not None:
-        if is_causal:
-            return NotImplemented
-        # Torch leaves rows that see nothing undefined; the lowest finite number gives them the reference's mean.
-        mask = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(
-            ~mask, torch.finfo(query.dtype).min
-        )
     q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, scale=scale).transpose(1, 2)
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, scale=scale).transpose(1, 2)
+    if is_causal:
+        return NotImplemented
+    # Torch leaves a row that sees nothing undefined; the reference gives the mean, and query and key no gradient.
+    seen = mask.any(-1, keepdim=True)
+    out = F.scaled_dot_product_attention(q, k, v, mask | ~seen, scale=scale)
+    return torch.where(seen, out, v.mean(-2, keepdim=True)).transpose(1, 2)
 
 
 def _recurrent(x, reverse, run):

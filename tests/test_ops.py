@@ -1,0 +1,235 @@
+"""Every lowering against its reference: values and gradients, on every backend.
+
+The references run in float64 on array-api-strict, which has no lowerings; what they mean is tested with the layers,
+against oracles written another way. A new lowering is tested by existing: an op without a case fails.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import pytest
+from backends import BACKENDS, TRAINING, missing
+
+import kfunc as kf
+from kfunc import ops
+from kfunc.ops._op import OPS
+
+EPS = float(np.finfo(np.float32).eps)
+RNG = np.random.default_rng(5)
+
+
+def normal(*shape, scale=1.0):
+    return (scale * RNG.normal(size=shape)).astype(np.float32)
+
+
+def away(*shape):
+    """Normal numbers with a gap around 0, where some functions have a kink."""
+    x = normal(*shape)
+    return x + np.copysign(np.float32(0.05), x)
+
+
+def distinct(*shape):
+    """Numbers of which no two are near each other, so that a maximum is one element's."""
+    n = math.prod(shape)
+    return (RNG.permutation(n).reshape(shape) / np.float32(n / 4) - 2).astype(np.float32)
+
+
+MASK = RNG.random((2, 1, 5, 6)) > 0.4
+MASK[0, 0, 0] = False
+IDS = RNG.integers(0, 7, (3, 4)).astype(np.int32)
+X = normal(2, 7, 6, 4)
+WIDE = np.concatenate([normal(4, 5), 30 * away(2, 5)])
+
+# Name of the op, positional arguments, keyword arguments, longest reduction.
+CASES = [
+    ("all_finite", (X, np.float32([1, np.nan]), np.float32([np.inf]), np.ones((), np.float32)), {}, 1),
+    ("attention_scores", (normal(2, 5, 2, 3), normal(2, 6, 2, 3), MASK), {}, 9),
+    ("average_pool", (X, 2), {}, 4),
+    ("average_pool", (X, (3, 2), 2, "same"), {}, 6),
+    ("average_pool", (normal(2, 4, 7), 3), {"padding": "same", "data_format": "channels_first"}, 3),
+    ("batch_normalization", (X, normal(4), normal(4) ** 2 + 0.1, normal(4), normal(4)), {}, 84),
+    ("batch_normalization", (X, normal(7), normal(7) ** 2 + 0.1), {"axis": 1}, 84),
+    ("conv", (X, normal(3, 3, 4, 6)), {"padding": "same"}, 84),
+    ("conv", (X, normal(3, 2, 4, 6)), {"strides": (2, 1)}, 84),
+    ("conv", (X, normal(2, 2, 2, 6)), {"padding": "same", "strides": 2}, 84),
+    ("conv", (X, normal(3, 3, 1, 8)), {"dilation_rate": 2, "padding": "same"}, 84),
+    ("conv", (normal(2, 3, 8), normal(3, 3, 5)), {"data_format": "channels_first", "padding": "same"}, 16),
+    ("conv", (normal(1, 4, 5, 4, 2), normal(2, 3, 2, 2, 3)), {"strides": 2}, 24),
+    ("dot_product_attention", (normal(2, 5, 2, 3), normal(2, 6, 2, 3), normal(2, 6, 2, 4), MASK), {}, 18),
+    ("dot_product_attention", (normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3)), {"is_causal": True}, 15),
+    ("dot_product_attention", (normal(2, 5, 2, 3), normal(2, 6, 2, 3), normal(2, 6, 2, 3)), {"scale": 0.3}, 18),
+    ("elu", (WIDE,), {}, 1),
+    ("embedding", (IDS, normal(7, 5)), {}, 12),
+    ("erf", (WIDE,), {}, 1),
+    ("erf_inv", (np.linspace(-0.99, 0.99, 23, dtype=np.float32),), {}, 4),
+    ("gelu", (WIDE,), {}, 4),
+    ("gelu", (WIDE,), {"approximate": False}, 4),
+    ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(2, 12)), {}, 30),
+    ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12)), {"reverse": True}, 30),
+    ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(12), normal(3, 4)), {"reset_after": False}, 30),
+    ("join_last", (X,), {}, 1),
+    ("layer_normalization", (X, normal(4), normal(4)), {}, 84),
+    ("layer_normalization", (X, normal(7, 6, 4)), {"axis": (1, 2, 3)}, 168),
+    ("leaky_relu", (WIDE,), {}, 1),
+    ("linear", (X, normal(4, 5), normal(5)), {}, 84),
+    ("linear", (normal(3, 4), normal(4, 5)), {}, 4),
+    ("log_softmax", (WIDE,), {}, 5),
+    ("log_softmax", (X,), {"axis": 1}, 7),
+    ("logsumexp", (WIDE,), {}, 5),
+    ("logsumexp", (X,), {"axis": 1, "keepdims": True}, 7),
+    ("lstm", (normal(3, 5, 2), normal(2, 16), normal(4, 16), normal(16)), {}, 30),
+    ("lstm", (normal(3, 5, 2), normal(2, 16), normal(4, 16)), {"reverse": True}, 30),
+    ("lstm", (normal(3, 5, 2), normal(2, 16), normal(4, 16), normal(16), normal(3, 4), normal(3, 4)), {}, 30),
+    ("max_pool", (distinct(2, 6, 4, 3), 2), {}, 1),
+    ("max_pool", (distinct(2, 6, 5, 3), 3, 2, "same"), {}, 4),
+    ("max_pool", (distinct(2, 3, 9), 2), {"data_format": "channels_first"}, 1),
+    ("moments", (X, (0, 1, 2)), {}, 84),
+    ("moments", (X, (-1,)), {"keepdims": True}, 4),
+    ("one_hot", (IDS, 7), {}, 1),
+    ("pad", (X, ((0, 0), (1, 2), (0, 0), (3, 0))), {"constant_values": 1.5}, 1),
+    ("relu", (away(4, 5),), {}, 1),
+    ("sigmoid", (WIDE,), {}, 1),
+    ("silu", (WIDE,), {}, 1),
+    ("softmax", (WIDE,), {}, 5),
+    ("softmax", (X,), {"axis": 1}, 7),
+    ("softplus", (WIDE,), {}, 1),
+    ("split_last", (X, (2, 2)), {}, 1),
+    ("tanh", (WIDE,), {}, 1),
+]
+# Their bits are compared with JAX's, exactly, in test_random.py; scatter_add is the tape's own, in test_tape.py.
+ELSEWHERE = {"dropout", "fold_bits", "normal_quantile", "random_bits", "random_integers", "scatter_add"}
+
+cases = pytest.mark.parametrize("i", range(len(CASES)), ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)])
+
+
+def test_every_op_has_a_case():
+    assert {case[0] for case in CASES} | ELSEWHERE == set(OPS)
+    assert not kf.backends.get("array_api_strict").lowerings
+
+
+def is_float(x):
+    return isinstance(x, np.ndarray) and x.dtype == np.float32
+
+
+def wide(x):
+    return x.astype(np.float64) if is_float(x) else x
+
+
+def flat(out):
+    return [np.asarray(kf.to_numpy(x)) for x in kf.tree.leaves(out)]
+
+
+def on(name, args):
+    return [kf.asarray(a, backend=name) if isinstance(a, np.ndarray) else a for a in args]
+
+
+@functools.cache
+def reference(i):
+    """The case's values, and the gradient of their weighted sum, by the reference in float64."""
+    name, args, kwargs, _ = CASES[i]
+    return run("array_api_strict", OPS[name].reference, [wide(a) for a in args], kwargs, gradient=True)
+
+
+def run(name, fun, args, kwargs, gradient):
+    values = fun(*on(name, args), **kwargs)
+    weights = [np.random.default_rng(9).normal(size=v.shape).astype(v.dtype) for v in flat(values)]
+    moving = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if not gradient or not moving or flat(values)[0].dtype.kind != "f":
+        return flat(values), None
+
+    @kf.arrays.native
+    def weighted(outs, weights):
+        xp = kf.namespace(*outs)
+        return functools.reduce(lambda a, b: a + b, [xp.sum(o * w) for o, w in zip(outs, weights, strict=True)])
+
+    def objective(given, weights):
+        filled = on(name, args)
+        for i, x in zip(moving, given, strict=True):
+            filled[i] = x
+        return weighted(kf.tree.leaves(fun(*filled, **kwargs)), weights)
+
+    gradients = kf.grad(objective)([on(name, args)[i] for i in moving], on(name, weights))
+    return flat(values), flat(gradients)
+
+
+def close(got, want, n, factor):
+    for a, b in zip(got, want, strict=True):
+        assert a.shape == b.shape
+        if a.dtype.kind != "f":
+            np.testing.assert_array_equal(a, b)
+            continue
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b, rtol=0, atol=factor * EPS * math.sqrt(n) * max(1, np.abs(b).max(initial=0)))
+
+
+@cases
+@pytest.mark.parametrize("name", BACKENDS)
+def test_values(name, i):
+    op, args, kwargs, n = CASES[i]
+    got, _ = run(name, OPS[op], args, kwargs, gradient=False)
+    close(got, reference(i)[0], n, 8)
+
+
+@cases
+@pytest.mark.parametrize("name", TRAINING)
+def test_gradients(name, i):
+    op, args, kwargs, n = CASES[i]
+    got = run(name, OPS[op], args, kwargs, gradient=True)[1]
+    want = reference(i)[1]
+    assert (got is None) == (want is None)
+    if got is not None:
+        close(got, want, n, 32)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_ties_in_max_pool_go_to_the_first(name):
+    x = kf.asarray(np.zeros((1, 4, 4, 1), np.float32), backend=name)
+    total = kf.arrays.native(lambda y: kf.namespace(y).sum(y))
+    for size, strides in ((2, 2), (3, 1)):
+        g = kf.to_numpy(kf.grad(lambda x, a=size, b=strides: total(ops.max_pool(x, a, b)))(x))
+        want = np.zeros((4, 4))
+        for i in range(0, 4 - size + 1, strides):
+            for j in range(0, 4 - size + 1, strides):
+                want[i, j] += 1
+        np.testing.assert_array_equal(g[0, :, :, 0], want)
+
+
+@pytest.mark.parametrize("name", [p for p in BACKENDS if p.values[0] not in ("openvino", "tensorflow")])
+@pytest.mark.parametrize("op", ["relu", "max_pool"])
+def test_nan_survives(name, op):
+    """On OpenVINO and TensorFlow the kernels may take NaN for a small number; training there looks at gradients too."""
+    x = np.zeros((1, 2, 2, 1), np.float32)
+    for i in range(4):
+        given = x.copy()
+        given[0, i // 2, i % 2] = np.nan
+        given = kf.asarray(given, backend=name)
+        out = kf.to_numpy(ops.relu(given) if op == "relu" else ops.max_pool(given, 2))
+        assert np.isnan(out).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: ops.conv(X, normal(3, 3, 3, 6)), kf.errors.ShapeError, "channels"),
+        (lambda: ops.conv(X, normal(9, 3, 4, 6)), kf.errors.ShapeError, "window"),
+        (lambda: ops.conv(X, normal(3, 3, 4, 6), padding="sane"), kf.errors.ArgumentError, "'sane'"),
+        (lambda: ops.conv(X, normal(3, 3, 4, 6), strides=2, dilation_rate=2), kf.errors.ArgumentError, "dilation_rate"),
+        (lambda: ops.conv(X, normal(3, 3, 4, 6), strides=(1, 1, 1)), kf.errors.ArgumentError, "strides"),
+        (lambda: ops.conv(X[0], normal(3, 3, 4, 6)), kf.errors.ShapeError, "axis"),
+        (lambda: ops.max_pool(X, 0), kf.errors.ArgumentError, "pool_size"),
+        (lambda: ops.max_pool(X, 2, data_format="last"), kf.errors.ArgumentError, "data_format"),
+    ],
+)
+def test_bad_arguments(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
+
+
+def test_backends_have_lowerings():
+    """The numbers are not the point; that the table above compares lowerings and not references with themselves is."""
+    for name in ("numpy", "jax", "torch", "tensorflow", "openvino"):
+        if not missing(name):
+            assert {"conv", "max_pool", "relu"} <= set(kf.backends.get(name).lowerings)
