@@ -1,8 +1,8 @@
 """Trees of arrays in one safetensors file: `save` and `load`, and the layer below them, `write` and `read`.
 
 A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. Hugging Face's library
-(https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. Here stands what it does without: trees,
-a digest, no name twice, bfloat16 as what it is, and files that are replaced completely or not at all.
+(https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. Here stands what it does without:
+trees, a digest, no name twice, bfloat16 as what it is, and files that are replaced completely or not at all.
 """
 
 from __future__ import annotations
@@ -266,11 +266,10 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
     with _blaming(path):
         with _open(path) as file:
             # Before gigabytes of something else are read.
-            length = int.from_bytes(file.read(8), "little")
-            if length > _HEADER_LIMIT:
+            start = file.read(8)
+            if (length := int.from_bytes(start, "little")) > _HEADER_LIMIT:
                 raise FileError("This is no safetensors file.", expected="the length of its header", got=length)
-            file.seek(0)
-            data = file.read()
+            data = start + file.read()
         try:
             tensors = safetensors.deserialize(data)
         except safetensors.SafetensorError as error:
@@ -311,7 +310,7 @@ def _array(name: str, entry: dict[str, Any], tensor: dict[str, Any]) -> np.ndarr
         raise FileError("The header is corrupt: it says too much.", got=f"{', '.join(entry)} of tensor {name!r}")
     dtype = _dtype(tensor["dtype"], name)
     array = np.frombuffer(tensor["data"], dtype.newbyteorder("<"))
-    if dtype == bool and array.size and array.view(np.uint8).max() > 1:
+    if dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
         raise FileError("The file is corrupt: a bool is neither 0 nor 1.", got=f"tensor {name!r}")
     try:
         return array.reshape(tensor["shape"]).astype(dtype)

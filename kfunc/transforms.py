@@ -8,7 +8,7 @@ from typing import Any
 
 from . import tree
 from .arrays import kind_of_tree
-from .backends import Backend, Kind, get
+from .backends import Backend, Kind, get, kind_of
 from .errors import ArgumentError
 
 __all__ = ["cond", "grad", "jit", "scan", "stop_gradient", "value_and_grad", "vmap"]
@@ -109,7 +109,8 @@ def stop_gradient(tree_: Any) -> Any:
     kind = kind_of_tree(tree_)
     if kind is None:
         return tree_
-    return tree.map(_backend(kind).stop_gradient, tree_)
+    stop = _backend(kind).stop_gradient
+    return tree.map(lambda x: x if kind_of(type(x)) is None else stop(x), tree_)
 
 
 def scan(fun: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:

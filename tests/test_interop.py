@@ -187,3 +187,12 @@ def test_safetensors_with_torch(tmp_path):
     for a, b in zip(kf.tree.leaves(params), kf.tree.leaves(back), strict=True):
         assert (2 * a == b).all()
     net.apply(back, x, state=state)
+
+
+@pytest.mark.torch
+def test_our_grad_inside_torch_vmap():
+    import torch
+
+    w, xs = torch.randn(3), torch.randn(4, 3)
+    each = torch.vmap(lambda x: kf.grad(lambda w: (w * w * x).sum())(w))(xs)
+    torch.testing.assert_close(each, 2 * w * xs)

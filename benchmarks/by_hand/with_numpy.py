@@ -62,13 +62,17 @@ def conv(p, x, first=False):
 
 def max_pool(x):
     n, height, width, channels = x.shape
-    windows = x.reshape(n, height // 2, 2, width // 2, 2, channels)
-    y = windows.max((2, 4))
+    windows = x.reshape(n, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 5, 2, 4)
+    windows = windows.reshape(n, height // 2, width // 2, channels, 4)
+    first = windows.argmax(-1)[..., None]
 
     def back(g):
-        return np.where(windows == y[:, :, None, :, None], g[:, :, None, :, None], np.float32(0)).reshape(x.shape)
+        out = np.zeros_like(windows)
+        np.put_along_axis(out, first, g[..., None], -1)
+        out = out.reshape(n, height // 2, width // 2, channels, 2, 2).transpose(0, 1, 4, 2, 5, 3)
+        return out.reshape(x.shape)
 
-    return y, back
+    return np.take_along_axis(windows, first, -1)[..., 0], back
 
 
 def batch_norm(p, moving, x, train):
