@@ -92,10 +92,11 @@ def make_train_step(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[s
 
         def advance():
             updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
-            return TrainState(apply_updates(ts.params, updates), state, opt_state, ts.key, ts.step + 1)
+            return apply_updates(ts.params, updates), state, opt_state, ts.step + 1
 
         progress = _accumulate(progress, metrics, value, batch.y, y_pred, batch)
-        return cond(ok, advance, lambda: ts), progress._replace(fault=fault)
+        params, state, opt_state, count = cond(ok, advance, lambda: (ts.params, ts.state, ts.opt_state, ts.step))
+        return TrainState(params, state, opt_state, ts.key, count), progress._replace(fault=fault)
 
     return step
 

@@ -109,6 +109,21 @@ def test_one_compilation_a_shape(name):
         assert len(traces) == 4 * 3
 
 
+@pytest.mark.torch
+def test_the_compiled_step_on_torch_compiles_once():
+    import torch
+
+    x, y = digits(96)
+    model = compiled(jit_compile=True)
+    eager = compiled()
+    first = model.fit(x[:32], y[:32], shuffle=False, verbose=0, backend="torch").history["loss"]
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        rest = model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"]
+    eager.fit(x[:32], y[:32], shuffle=False, verbose=0, backend="torch")
+    np.testing.assert_allclose(rest, eager.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"], rtol=1e-4)
+    assert first[0] > rest[-1]
+
+
 # -- what Keras's users expect ---------------------------------------------------------------------------------------
 
 

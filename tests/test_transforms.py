@@ -152,7 +152,7 @@ def test_cond(name, compiled):
         close(choose(*on(name, x))["y"], 2 * x if x.sum() > 0 else -x)
 
 
-@pytest.mark.parametrize("name", params(("numpy", "jax", "torch", "tensorflow")))
+@pytest.mark.parametrize("name", params(("numpy", "jax", "tensorflow")))
 def test_jit_compiles_once_a_shape(name):
     traces = []
 
@@ -165,7 +165,7 @@ def test_jit_compiles_once_a_shape(name):
     for _ in range(3):
         close(fun(x), X**2)
     close(fun(longer), np.concatenate([X, X]) ** 2)
-    assert len(traces) == (2 if kf.backends.get(name).compiles or name == "torch" else 4)
+    assert len(traces) == (2 if kf.backends.get(name).compiles else 4)
 
 
 @pytest.mark.openvino

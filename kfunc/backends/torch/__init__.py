@@ -50,7 +50,9 @@ class TorchBackend(Backend):
         return torch.compiler.is_compiling()
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=()):
-        return torch.compile(_own_code(fun), fullgraph=True, dynamic=False)
+        return torch.compile(
+            _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
+        )
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         compiled = torch.func.grad_and_value(fun, argnums, has_aux)
@@ -80,6 +82,12 @@ class TorchBackend(Backend):
                 false_fun(*operands),
             )
         return super().cond(pred, true_fun, false_fun, *operands)
+
+
+def _without_our_tables(guards):
+    """Which guards Dynamo keeps: a table that grew, because other code met a new type, is no reason to compile anew."""
+    tables = ("_kinds", "_implementations")
+    return [not any(table in guard.name for table in tables) for guard in guards]
 
 
 def _own_code(fun):
