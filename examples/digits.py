@@ -6,7 +6,9 @@ python examples/digits.py [--backend jax] [--epochs 12]
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
+import sys
 import tempfile
 import time
 
@@ -17,6 +19,7 @@ from kfunc import backends, nn
 
 DATA = pathlib.Path(__file__).parent / "data" / "digits.safetensors"
 BATCH = 32
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's log would drown the table
 SERVING = ("numpy", "jax", "torch", "tensorflow", "openvino")
 
 
@@ -83,4 +86,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except kf.errors.BackendError as error:  # not installed, unknown, or cannot train: it says so, and what to do
+        sys.exit(str(error))

@@ -50,11 +50,9 @@ class Progress(NamedTuple):
 def start(metrics: Mapping[str, Any], backend: Backend, on: Any = None) -> Progress:
     """The progress before the first step, on `backend`, on the device `on`."""
 
-    def scalar(x):
-        return asarray(x, "float32", backend=backend, device=on)
-
-    first = {name: metric.init(backend) for name, metric in metrics.items()}
-    return Progress((scalar(0.0), scalar(0.0)), first, asarray([-1, -1], "int32", backend=backend, device=on))
+    zero = asarray(0.0, "float32", backend=backend, device=on)
+    first = {name: metric.init(zero) for name, metric in metrics.items()}
+    return Progress((zero, zero), first, asarray([-1, -1], "int32", backend=backend, device=on))
 
 
 def forward(net: Any, params: Any, x: Any, **options: Any) -> tuple[Any, Any]:

@@ -293,8 +293,8 @@ ROWS = [
         lambda p, s, x: x.mean((2, 3), keepdims=True),
         n=30,
     ),
-    Row("Flatten", nn.Flatten(), (normal(2, 3, 4),), lambda p, s, x: x.reshape(2, 12)),
-    Row("Reshape", nn.Reshape((-1, 6)), (normal(2, 3, 4),), lambda p, s, x: x.reshape(2, 2, 6)),
+    Row("Flatten", nn.Flatten(), (normal(2, 3, 4),), lambda p, s, x: x.reshape(len(x), 12)),
+    Row("Reshape", nn.Reshape((-1, 6)), (normal(2, 3, 4),), lambda p, s, x: x.reshape(len(x), 2, 6)),
     Row("Activation", nn.Activation("softplus"), (normal(4, 3),), lambda p, s, x: np.log1p(np.exp(x))),
     Row(
         "Activation/gelu",

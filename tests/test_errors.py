@@ -57,6 +57,17 @@ def test_wrong_shapes_are_found_by_init():
     explains(error, "kernel", "(None, 3)", "fix:")
 
 
+def test_a_frameworks_own_error_says_where():
+    @nn.layer
+    class Broken(nn.Layer):
+        def forward(self, s, x):
+            return x + np.ones((7, 7))
+
+    with pytest.raises(ValueError) as error:
+        nn.Sequential([nn.Flatten(), nn.Residual(Broken())]).apply({}, X)
+    assert error.value.__notes__ == ["in layer: residual/body"]
+
+
 def test_state_is_asked_for():
     params, _ = nn.BatchNormalization().init(0, X)
     with pytest.raises(errors.ParamError) as error:

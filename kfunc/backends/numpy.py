@@ -277,6 +277,40 @@ def _is_finite(x):
     return bool(np.isfinite(x).all())
 
 
+# -- optimizers ------------------------------------------------------------------------------------------------------
+
+_BLOCK = 1 << 14
+"""Elements worked on at a time, so that all passes but the first find them in the cache."""
+
+
+@lowering(backend, ops.adam)
+def adam(factor, small, beta_1, beta_2, *leaves):
+    if not all(isinstance(x, np.ndarray) and x.dtype == leaves[0].dtype for x in leaves):
+        return NotImplemented
+    n, dtype = len(leaves) // 3, leaves[0].dtype.type
+    factor, small, beta_1, beta_2 = dtype(factor), dtype(small), float(beta_1), float(beta_2)
+    out = [np.empty_like(m, order="C") for _ in range(3) for m in leaves[n : 2 * n]]
+    scratch = np.empty(_BLOCK, dtype)
+    for i in range(n):
+        old, new = leaves[i::n], [x.reshape(-1) for x in out[i::n]]
+        old = [np.ascontiguousarray(x).reshape(-1) for x in old]
+        for start in range(0, new[0].size, _BLOCK):
+            g, m, v = (x[start : start + _BLOCK] for x in old)
+            u, mean, square = (x[start : start + _BLOCK] for x in new)
+            part = scratch[: g.size]
+            np.multiply(m, beta_1, out=mean)
+            mean += np.multiply(g, 1 - beta_1, out=part)
+            np.multiply(v, beta_2, out=square)
+            np.multiply(g, g, out=part)
+            part *= 1 - beta_2
+            square += part
+            np.sqrt(square, out=part)
+            part += small
+            np.multiply(mean, factor, out=u)
+            u /= part
+    return tuple(out)
+
+
 # -- normalisation ---------------------------------------------------------------------------------------------------
 
 

@@ -106,6 +106,11 @@ class Layer:
             if error.path is None:
                 error.path = s.path or type(self).__name__
             raise
+        except Exception as error:
+            # A framework's own error: say once where it came from.
+            if not hasattr(error, "__notes__"):
+                error.add_note(f"in layer: {s.path or type(self).__name__}")
+            raise
         if s.initializing:
             s._call.outputs.append((s.path, self, out))
         return out

@@ -20,6 +20,7 @@ from .dropout import dropout
 from .linear import embedding, linear
 from .manipulation import all_finite, join_last, one_hot, pad, split_last
 from .norm import batch_normalization, layer_normalization, moments
+from .optimize import adam
 from .pool import average_pool, max_pool
 from .recurrent import gru, lstm
 from .scatter import scatter_add
@@ -27,6 +28,7 @@ from .special import erf, erf_inv
 
 __all__ = [
     "Op",
+    "adam",
     "all_finite",
     "attention_scores",
     "average_pool",

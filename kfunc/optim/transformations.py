@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import tree
+from .. import ops, tree
 from ..arrays import backend_of, device, kind_of_tree, namespace, native
 from ..errors import ArgumentError
 from ..registry import register
@@ -265,6 +265,11 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
 
     Algorithm 1 of Kingma and Ba, arXiv:1412.6980, as in optax and PyTorch.
     """
+    return _adam(beta_1, beta_2, epsilon, 1.0)
+
+
+def _adam(beta_1, beta_2, epsilon, step_size):
+    """`scale_by_adam` and `scale(step_size)` at once, which saves a pass over the parameters."""
     _in_range("beta_1", beta_1, 0, 1)
     _in_range("beta_2", beta_2, 0, 1)
 
@@ -275,21 +280,21 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
         return Moments(_zero_count(params), zeros(), zeros())
 
     def update(updates, state, params=None):
-        count, leaves = _next(state.count), tree.leaves(updates)
+        leaves, structure = tree.flatten(updates)
+        count, n = _next(state.count), len(leaves)
         if not leaves:
             return updates, state
         xp = namespace(*leaves)
         t = xp.astype(count, _wide(xp, leaves))
-        mu = tree.map(lambda g, m: beta_1 * m + (1 - beta_1) * g, updates, state.mu)
-        nu = tree.map(lambda g, v: beta_2 * v + (1 - beta_2) * (g * g), updates, state.nu)
         # mu / unbias_1 / (sqrt(nu / unbias_2) + epsilon), with all that is one number taken out of the leaves
         root = xp.sqrt(_unbias(xp, t, beta_2))
-        factor, small = root / _unbias(xp, t, beta_1), root * epsilon
-
-        def step(m, v):
-            return m * _cast(factor, m.dtype) / (xp.sqrt(v) + _cast(small, v.dtype))
-
-        return tree.map(step, mu, nu), Moments(count, mu, nu)
+        factor = root / _unbias(xp, t, beta_1)
+        factor = factor if step_size == 1 else factor * step_size
+        out = ops.adam(
+            factor, root * epsilon, beta_1, beta_2, *leaves, *tree.leaves(state.mu), *tree.leaves(state.nu)
+        )
+        updates, mu, nu = (tree.unflatten(structure, out[i : i + n]) for i in (0, n, 2 * n))
+        return updates, Moments(count, mu, nu)
 
     return init, update
 
@@ -354,7 +359,10 @@ def adam(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: f
         beta_1, beta_2: How much the running means of gradients and of squared gradients keep at each step, in [0, 1).
         epsilon: Added to the root of the mean square.
     """
-    return chain(scale_by_adam(beta_1, beta_2, epsilon), scale_by_learning_rate(learning_rate))
+    descent = scale_by_learning_rate(learning_rate)
+    if isinstance(learning_rate, int | float):
+        return chain(_adam(beta_1, beta_2, epsilon, -float(learning_rate)), identity())
+    return chain(scale_by_adam(beta_1, beta_2, epsilon), descent)
 
 
 @_transformation("adamw", "AdamW")

@@ -75,12 +75,39 @@ def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
     return F.layer_norm(x, x.shape[axes[0] :], gamma, beta, epsilon)
 
 
+def _in_functorch():
+    """Whether torch.func is at work around us, which knows no kernels of lists."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+
+
 @lowering(backend, ops.all_finite)
 def _all_finite(*arrays):
     if not all(x.is_floating_point() for x in arrays):
         return NotImplemented
+    arrays = [x.detach() for x in arrays]
+    if arrays[0].device.type == "cpu" and not torch.compiler.is_compiling() and not _in_functorch():
+        # The Euclidean norm has the fast kernel; one that overflows is looked at again.
+        finite = torch.isfinite(torch.stack(torch._foreach_norm(arrays, 2)))
+        if finite.all():
+            return finite
     # One call for all arrays; the largest magnitude is finite if and only if every element is.
-    return torch.isfinite(torch.stack(torch._foreach_norm([x.detach() for x in arrays], float("inf"))))
+    return torch.isfinite(torch.stack(torch._foreach_norm(arrays, float("inf"))))
+
+
+@lowering(backend, ops.adam)
+def _adam(factor, small, beta_1, beta_2, *leaves):
+    if _in_functorch() or (torch.is_grad_enabled() and any(x.requires_grad for x in leaves)):
+        return NotImplemented
+    n = len(leaves) // 3
+    gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
+    means = torch._foreach_lerp(means, gradients, 1 - beta_1)
+    squares = torch._foreach_mul(squares, beta_2)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
+    below = torch._foreach_sqrt(squares)
+    torch._foreach_add_(below, small)
+    updates = torch._foreach_div(means, below)
+    torch._foreach_mul_(updates, factor)
+    return (*updates, *means, *squares)
 
 
 # -- windows: a permuted channels-last array is torch's own channels_last layout, so nothing is copied ---------------

@@ -1,0 +1,89 @@
+"""The Python blocks of README.md and CONTRIBUTING.md run, and print what they say that they print.
+
+A block goes on from the blocks before it under its own heading, and from those directly under the headings above; each
+is run in a new process. Every line that a block prints stands in it: as the comment after that line of code, or as
+comment lines below it.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from backends import NAMES
+
+ROOT = pathlib.Path(__file__).parents[1]
+_PART = re.compile(r"^(#+) ([^\n]*)$|^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(name):
+    """(heading, code of what the block goes on from, its own code) for each Python block of a file."""
+    headings: list[tuple[int, str, str]] = []  # depth, words, code so far
+    found = []
+    for depth, words, _, language, code in _PART.findall((ROOT / name).read_text(encoding="utf-8")):
+        if depth:
+            headings = [h for h in headings if h[0] < len(depth)] + [(len(depth), words, "")]
+        elif language == "python":
+            code = textwrap.dedent(code)
+            found.append((headings[-1][1], "".join(h[2] for h in headings), code))
+            headings[-1] = (*headings[-1][:2], headings[-1][2] + code)
+    return found
+
+
+def printed(code):
+    """The lines that `code` says that it prints."""
+    lines, printing = [], False
+    for line in code.splitlines():
+        comment = re.fullmatch(r"\s*# ?(.*)", line)
+        if comment and printing:
+            lines.append(comment[1])
+        elif not comment:
+            statement = re.match(r"\s*(print\(|\w+\.summary\()", line)
+            after = statement and re.search(r"\)  # (.*)$", line)
+            lines += [after[1]] if after else []
+            printing = bool(statement) and not after
+    return lines
+
+
+def rows():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        counts: dict[str, int] = {}
+        for heading, before, code in blocks(name):
+            counts[heading] = counts.get(heading, 0) + 1
+            # A block needs the backends that it imports or names in quotes, optax's and TensorFlow's own among them.
+            words = set(re.findall(r'^\s*(?:import|from) (\w+)|"(\w+)"', before + code, re.MULTILINE))
+            needs = {word for pair in words for word in pair} & set(NAMES)
+            marks = [getattr(pytest.mark, n) for n in sorted(needs)] or [pytest.mark.numpy]
+            optional = "optax" in before + code
+            yield pytest.param(before, code, optional, marks=marks, id=f"{name}: {heading} {counts[heading]}")
+
+
+@pytest.mark.parametrize(("before", "code", "optional"), list(rows()))
+def test_block(before, code, optional, tmp_path):
+    if optional:
+        pytest.importorskip("optax")
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    marker = "-- the block --"
+    (tmp_path / "block.py").write_text(f"{before}\nprint({marker!r})\n{code}", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run(
+        [sys.executable, "-X", "utf8", "block.py"], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert run.returncode == 0, run.stderr
+    out = run.stdout.partition(f"{marker}\n")[2].splitlines()
+    assert [line.rstrip() for line in out] == printed(code)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_no_block_escapes(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    fences = re.findall(r"^ *(?:`{3,}|~{3,}) *([^\n]*)$", text, re.MULTILINE)
+    languages = fences[::2]
+    assert set(fences[1::2]) == {""} and set(languages) == {"python", ""}
+    assert len(blocks(name)) == languages.count("python") > 0
+    assert not any("import " in part[4] for part in _PART.findall(text) if part[3] != "python")
