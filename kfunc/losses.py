@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from .arrays import namespace, native
 from .errors import ArgumentError, LabelError, ShapeError
-from .ops import log_softmax, logsumexp
+from .ops import label_crossentropy, log_softmax
+from .ops.crossentropy import pick_class
 from .registry import register, resolve
 
 __all__ = [
@@ -212,17 +213,12 @@ def sparse_categorical_crossentropy(
         ignored = labels == ignore_class
         # Selected, not multiplied, before as well as after: an ignored sample may hold anything, infinities included.
         y_pred = xp.where(xp.expand_dims(ignored, axis=axis), xp.ones_like(y_pred), y_pred)
-    classes = y_pred.shape[axis]
-    valid = (labels >= 0) & (labels < classes)
-    index = xp.expand_dims(xp.where(valid, labels, xp.zeros_like(labels)), axis=axis)
-    picked = xp.take_along_axis(y_pred, index, axis=axis)
     if from_logits:
-        values = logsumexp(y_pred, axis=axis, keepdims=True) - picked
+        values = label_crossentropy(y_pred, labels, axis)
     else:
-        total = xp.sum(y_pred, axis=axis, keepdims=True)
-        values = -xp.log(xp.clip(picked / total, EPSILON, 1 - EPSILON))
-    values = xp.squeeze(values, axis=axis)
-    values = xp.where(valid, values, xp.full_like(values, float("nan")))
+        picked, valid = pick_class(y_pred, labels, axis)
+        values = -xp.log(xp.clip(picked / xp.sum(y_pred, axis=axis), EPSILON, 1 - EPSILON))
+        values = xp.where(valid, values, xp.full_like(values, float("nan")))
     return values if ignored is None else xp.where(ignored, xp.zeros_like(values), values)
 
 

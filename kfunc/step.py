@@ -49,10 +49,10 @@ class Progress(NamedTuple):
 
 def start(metrics: Mapping[str, Any], backend: Backend, on: Any = None) -> Progress:
     """The progress before the first step, on `backend`, on the device `on`."""
-
-    zero = asarray(0.0, "float32", backend=backend, device=on)
+    # Two arrays: a compiled step would take one object in two places for a rule.
+    zero, count = (asarray(0.0, "float32", backend=backend, device=on) for _ in range(2))
     first = {name: metric.init(zero) for name, metric in metrics.items()}
-    return Progress((zero, zero), first, asarray([-1, -1], "int32", backend=backend, device=on))
+    return Progress((zero, count), first, asarray([-1, -1], "int32", backend=backend, device=on))
 
 
 def forward(net: Any, params: Any, x: Any, **options: Any) -> tuple[Any, Any]:
@@ -86,28 +86,34 @@ def make_train_step(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[s
             return loss(batch.y, y_pred, batch.sample_weight), (y_pred, state)
 
         (value, (y_pred, state)), grads = value_and_grad(objective, has_aux=True)(ts.params)
-        ok, fault = _faults(progress.fault, ts.step, value, *tree.leaves(grads))
+        finite = ops.all_finite(value, *tree.leaves(grads))
 
         def advance():
             updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
-            return apply_updates(ts.params, updates), state, opt_state, ts.step + 1
+            return apply_updates(ts.params, updates), state, opt_state, ts.step + 1, progress.fault
 
-        progress = _accumulate(progress, metrics, value, batch.y, y_pred, batch)
-        params, state, opt_state, count = cond(ok, advance, lambda: (ts.params, ts.state, ts.opt_state, ts.step))
-        return TrainState(params, state, opt_state, ts.key, count), progress._replace(fault=fault)
+        def refuse():
+            return ts.params, ts.state, ts.opt_state, ts.step, _fault(finite, progress.fault, ts.step)
+
+        params, new_state, opt_state, count, fault = cond(_sound(finite, progress.fault), advance, refuse)
+        after = _accumulate(progress, metrics, value, batch.y, y_pred, batch)._replace(fault=fault)
+        return TrainState(params, new_state, opt_state, ts.key, count), after
 
     return step
 
 
 @native
-def _faults(fault, step, *arrays):
-    """Whether the step may be taken, and the new `Progress.fault`."""
-    finite = ops.all_finite(*arrays)
+def _sound(finite, fault):
+    """Whether a step may be taken: everything is finite, and always was."""
+    return namespace(finite).all(finite) & (fault[0] < 0)
+
+
+@native
+def _fault(finite, fault, step):
+    """The `Progress.fault` after a step that was not taken."""
     xp = namespace(finite)
     here = xp.stack([step, xp.astype(xp.argmin(xp.astype(finite, xp.int32)), xp.int32)])
-    clean = fault[0] < 0
-    ok = xp.all(finite)
-    return ok & clean, xp.where(ok | ~clean, fault, here)
+    return xp.where(fault[0] < 0, here, fault)
 
 
 def make_eval_step(net: Any, loss: Callable, metrics: Mapping[str, Any]) -> Callable:

@@ -43,8 +43,18 @@ IDS = RNG.integers(0, 7, (3, 4)).astype(np.int32)
 X = normal(2, 7, 6, 4)
 WIDE = np.concatenate([normal(4, 5), 30 * away(2, 5)])
 
+
+def adam_arguments():
+    sizes = ((3, 4), (5,), ())
+    gradients, means, roots = ([normal(*s) for s in sizes] for _ in range(3))
+    arrays = (0.3, 0.01, *gradients, *means, *(r * r + 0.1 for r in roots))
+    factor, small, *leaves = (np.asarray(a, np.float32) for a in arrays)
+    return factor, small, 0.9, 0.99, *leaves
+
+
 # Name of the op, positional arguments, keyword arguments, longest reduction.
 CASES = [
+    ("adam", adam_arguments(), {}, 1),
     ("all_finite", (X, np.float32([1, np.nan]), np.float32([np.inf]), np.ones((), np.float32)), {}, 1),
     ("attention_scores", (normal(2, 5, 2, 3), normal(2, 6, 2, 3), MASK), {}, 9),
     ("average_pool", (X, 2), {}, 4),
@@ -71,6 +81,8 @@ CASES = [
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12)), {"reverse": True}, 30),
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(12), normal(3, 4)), {"reset_after": False}, 30),
     ("join_last", (X,), {}, 1),
+    ("label_crossentropy", (WIDE, IDS[0, :].repeat(2)[:6] % 5), {}, 5),
+    ("label_crossentropy", (X, RNG.integers(0, 7, (2, 6, 4))), {"axis": 1}, 7),
     ("layer_normalization", (X, normal(4), normal(4)), {}, 84),
     ("layer_normalization", (X, normal(7, 6, 4)), {"axis": (1, 2, 3)}, 168),
     ("leaky_relu", (WIDE,), {}, 1),
@@ -88,6 +100,9 @@ CASES = [
     ("max_pool", (distinct(2, 3, 9), 2), {"data_format": "channels_first"}, 1),
     ("moments", (X, (0, 1, 2)), {}, 84),
     ("moments", (X, (-1,)), {"keepdims": True}, 4),
+    ("normalize_batch", (X, normal(4), normal(4)), {}, 84),
+    ("normalize_batch", (X,), {"axis": 1}, 84),
+    ("normalize_batch", (normal(9, 3), normal(3), normal(3)), {}, 9),
     ("one_hot", (IDS, 7), {}, 1),
     ("pad", (X, ((0, 0), (1, 2), (0, 0), (3, 0))), {"constant_values": 1.5}, 1),
     ("relu", (away(4, 5),), {}, 1),

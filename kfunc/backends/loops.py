@@ -9,7 +9,7 @@ from .. import tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 
-__all__ = ["scan", "scan_length", "vmap"]
+__all__ = ["mapped_axes", "scan", "scan_length", "vmap"]
 
 
 def scan_length(xs: Any, length: int | None) -> int:
@@ -45,17 +45,27 @@ def _stack(*leaves: Any) -> Any:
     return namespace(*leaves).stack(leaves, axis=0)
 
 
+def mapped_axes(args: tuple, in_axes: Any) -> tuple:
+    """One axis, or None, for each of the positional arguments `args` of a function mapped over `in_axes`.
+
+    Raises:
+        ArgumentError: `in_axes` is a tuple of another length.
+    """
+    axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
+    if len(axes) != len(args):
+        raise ArgumentError(
+            "vmap's in_axes does not fit the call.",
+            argument="in_axes",
+            expected=f"{len(axes)} arguments",
+            got=f"{len(args)} arguments",
+            fix="give one axis, or None, for each positional argument",
+        )
+    return axes
+
+
 def vmap(fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
     def mapped(*args):
-        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
-        if len(axes) != len(args):
-            raise ArgumentError(
-                "vmap's in_axes does not fit the call.",
-                argument="in_axes",
-                expected=f"{len(axes)} arguments",
-                got=f"{len(args)} arguments",
-                fix="give one axis, or None, for each positional argument",
-            )
+        axes = mapped_axes(args, in_axes)
         sizes = {leaf.shape[ax] for a, ax in zip(args, axes, strict=True) if ax is not None for leaf in tree.leaves(a)}
         if len(sizes) != 1:
             raise ShapeError(

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import tree
 from ..errors import ArgumentError, ShapeError, UnsupportedError
-from . import Backend, Kind, add_kind, kind_of
+from . import Backend, Kind, add_kind, kind_of, standard
 
 __all__ = ["TapeArray", "TapeBackend", "tape_of", "value_and_grad"]
 
@@ -268,33 +268,6 @@ def is_tracked(x: Any) -> bool:
     return isinstance(x, TapeArray) and x.level > 0
 
 
-_OPERATORS = {
-    "abs": ("__abs__", None),
-    "add": ("__add__", "__radd__"),
-    "bitwise_and": ("__and__", "__rand__"),
-    "bitwise_invert": ("__invert__", None),
-    "bitwise_left_shift": ("__lshift__", "__rlshift__"),
-    "bitwise_or": ("__or__", "__ror__"),
-    "bitwise_right_shift": ("__rshift__", "__rrshift__"),
-    "bitwise_xor": ("__xor__", "__rxor__"),
-    "divide": ("__truediv__", "__rtruediv__"),
-    "equal": ("__eq__", None),
-    "floor_divide": ("__floordiv__", "__rfloordiv__"),
-    "greater": ("__gt__", None),
-    "greater_equal": ("__ge__", None),
-    "less": ("__lt__", None),
-    "less_equal": ("__le__", None),
-    "matmul": ("__matmul__", "__rmatmul__"),
-    "multiply": ("__mul__", "__rmul__"),
-    "negative": ("__neg__", None),
-    "not_equal": ("__ne__", None),
-    "positive": ("__pos__", None),
-    "pow": ("__pow__", "__rpow__"),
-    "remainder": ("__mod__", "__rmod__"),
-    "subtract": ("__sub__", "__rsub__"),
-}
-
-
 # -- the backend -----------------------------------------------------------------------------------------------------
 
 
@@ -309,11 +282,12 @@ class TapeBackend(Backend):
         self._floating: dict[Any, bool] = {}
         add_kind(cls, Kind(self, rank=1))
         xp = self.xp
-        for name, (plain, reflected) in _OPERATORS.items():
+
+        def binary(name, reflected):
             fun = getattr(xp, name)
-            setattr(cls, plain, fun)
-            if reflected:
-                setattr(cls, reflected, lambda self, other, fun=fun: fun(other, self))
+            return (lambda self, other: fun(other, self)) if reflected else fun
+
+        standard.add_operators(cls, lambda name: getattr(xp, name), binary)
         cls.__getitem__ = lambda x, key: self.index(x, key)
 
     @functools.cached_property

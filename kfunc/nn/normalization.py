@@ -6,7 +6,6 @@ from typing import Any
 
 from .. import ops
 from ..errors import ShapeError
-from ..transforms import stop_gradient
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -55,17 +54,16 @@ class BatchNormalization(Layer):
         mean = s.state("moving_mean", shape, self.moving_mean_initializer)
         variance = s.state("moving_variance", shape, self.moving_variance_initializer)
         if s.train:
-            axes = tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
-            old_mean, old_variance = mean, variance
-            mean, variance = ops.moments(x, axes)
-            s.set("moving_mean", _moved(old_mean, mean, self.momentum))
-            s.set("moving_variance", _moved(old_variance, variance, self.momentum))
+            out, batch_mean, batch_variance = ops.normalize_batch(x, beta, gamma, self.axis, self.epsilon)
+            s.set("moving_mean", _moved(mean, batch_mean, self.momentum))
+            s.set("moving_variance", _moved(variance, batch_variance, self.momentum))
+            return out
         return ops.batch_normalization(x, mean, variance, beta, gamma, self.axis, self.epsilon)
 
 
 def _moved(old, new, momentum):
     # The traced one goes first: some libraries' operators refuse a foreign right side and never ask it.
-    return stop_gradient(new) * (1 - momentum) + old * momentum
+    return new * (1 - momentum) + old * momentum
 
 
 @layer

@@ -16,10 +16,11 @@ from .activation import (
 )
 from .attention import attention_scores, dot_product_attention
 from .conv import conv
+from .crossentropy import label_crossentropy
 from .dropout import dropout
 from .linear import embedding, linear
 from .manipulation import all_finite, join_last, one_hot, pad, split_last
-from .norm import batch_normalization, layer_normalization, moments
+from .norm import batch_normalization, layer_normalization, moments, normalize_batch
 from .optimize import adam
 from .pool import average_pool, max_pool
 from .recurrent import gru, lstm
@@ -43,6 +44,7 @@ __all__ = [
     "gelu",
     "gru",
     "join_last",
+    "label_crossentropy",
     "layer_normalization",
     "leaky_relu",
     "linear",
@@ -51,6 +53,7 @@ __all__ = [
     "lstm",
     "max_pool",
     "moments",
+    "normalize_batch",
     "one_hot",
     "pad",
     "relu",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..arrays import namespace
+from ..transforms import stop_gradient
 from ._op import op
 
-__all__ = ["batch_normalization", "layer_normalization", "moments"]
+__all__ = ["batch_normalization", "layer_normalization", "moments", "normalize_batch"]
 
 
 @op
@@ -35,6 +36,19 @@ def batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, eps
         offset = None if offset is None else xp.reshape(offset, shape)
     out = (x - mean) * factor
     return out if offset is None else out + offset
+
+
+@op
+def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    """`batch_normalization` by the moments of `x` itself, as in training.
+
+    Returns:
+        (out, mean, variance): as `x`, (features,), (features,); the moments carry no gradient.
+    """
+    axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    mean, variance = moments(x, axes)
+    out = batch_normalization(x, mean, variance, offset, scale, axis, epsilon)
+    return out, stop_gradient(mean), stop_gradient(variance)
 
 
 @op

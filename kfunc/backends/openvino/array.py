@@ -12,8 +12,9 @@ import openvino as ov
 from openvino import opset15 as opset  # of opset16, the CPU plugin crashes on AvgPool (2026.4)
 
 from ...errors import ArgumentError, ShapeError, UnsupportedError
+from ..standard import named
 
-__all__ = ["Array", "build", "compile_graph", "core", "ints", "opset"]
+__all__ = ["Array", "build", "cannot", "compile_graph", "core", "ints", "missing", "opset"]
 
 # uint32 travels in int32: the CPU plugin has no unsigned 32-bit arithmetic, and clamps what it is given.
 TYPES = {
@@ -232,3 +233,21 @@ def build(op: Callable, dtype: np.dtype, *inputs: Any, **attributes: Any) -> Arr
             got=", ".join(f"{x.dtype} {x.shape}" for x in arrays),
         ) from error
     return Array.of_node(node, dtype, any(x.traced for x in arrays))
+
+
+def cannot(what: str, reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"openvino cannot do {what}: {reason}.",
+        argument="backend",
+        got="openvino",
+        fix='compute it on another backend: kf.asarray(x, backend="numpy")',
+    )
+
+
+def missing(name: str, reason: str) -> Callable:
+    """The function `name` of the standard, which is not there."""
+
+    def fun(*args: Any, **kwargs: Any) -> Any:
+        raise cannot(name, reason)
+
+    return named(name, fun)

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from .. import standard
+from ..standard import add_operators
+
 __all__ = ["Array", "operands", "raw"]
 
 _SCALARS = (bool, int, float, complex)
@@ -123,18 +126,6 @@ class Array:
             raise TypeError("Only an array whose first axis has a known size can be iterated over.")
         return map(Array, tf.unstack(self.tensor))
 
-    def __pos__(self) -> Array:
-        return self
-
-    def __neg__(self) -> Array:
-        return Array(UNARY["negative"](self.tensor))
-
-    def __abs__(self) -> Array:
-        return Array(UNARY["abs"](self.tensor))
-
-    def __invert__(self) -> Array:
-        return Array(UNARY["bitwise_invert"](self.tensor))
-
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -203,15 +194,10 @@ def promote(a: tf.DType, b: tf.DType) -> tf.DType:
     if _kind(a) < _kind(b):
         wide = _kind(a) == 2 and (a.size > 4 or b.size > 8)
         return tf.complex128 if wide else b
-    if a.size > b.size:
-        a, b = b, a
-    if _kind(a) != 1:
-        return tf.float32 if a.size == b.size else b  # float16 and bfloat16 meet in float32
-    if a.is_unsigned == b.is_unsigned or (not b.is_unsigned and a.size < b.size):
-        return b
-    if b.size == 8:
+    name = standard.promote(a.name, b.name)
+    if name is None:
         raise TypeError(f"{a.name} and {b.name} have no common dtype; convert one with xp.astype.")
-    return tf.as_dtype(f"int{b.size * 16}")
+    return tf.as_dtype(name)
 
 
 @functools.cache
@@ -301,6 +287,7 @@ BINARY: dict[str, Callable] = {
     "bitwise_and": _bitwise(tf.bitwise.bitwise_and, tf.logical_and),
     "bitwise_or": _bitwise(tf.bitwise.bitwise_or, tf.logical_or),
     "bitwise_xor": _bitwise(tf.bitwise.bitwise_xor, tf.not_equal),
+    "matmul": matmul,
     "bitwise_left_shift": tf.bitwise.left_shift,
     "bitwise_right_shift": tf.bitwise.right_shift,
     "equal": tf.equal,
@@ -312,6 +299,7 @@ BINARY: dict[str, Callable] = {
 }
 
 UNARY: dict[str, Callable] = {
+    "positive": lambda x: x,
     # TensorFlow has no kernel for the negative, absolute value and sign of unsigned integers.
     "negative": lambda x: tf.zeros_like(x) - x if x.dtype.is_unsigned else tf.negative(x),
     "abs": lambda x: x if x.dtype.is_unsigned else tf.abs(x),
@@ -333,34 +321,9 @@ def _operator(kernel: Callable, reflected: bool = False) -> Callable:
     return method
 
 
-_ARITHMETIC = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-    "pow": "pow",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-    "lshift": "bitwise_left_shift",
-    "rshift": "bitwise_right_shift",
-}
-for _name, _function in _ARITHMETIC.items():
-    setattr(Array, f"__{_name}__", _operator(BINARY[_function]))
-    setattr(Array, f"__r{_name}__", _operator(BINARY[_function], reflected=True))
-for _name, _function in {
-    "eq": "equal",
-    "ne": "not_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-}.items():
-    setattr(Array, f"__{_name}__", _operator(BINARY[_function]))
-Array.__matmul__ = _operator(matmul)  # type: ignore[attr-defined]
-Array.__rmatmul__ = _operator(matmul, reflected=True)  # type: ignore[attr-defined]
+add_operators(
+    Array, lambda name: lambda x: Array(UNARY[name](x.tensor)), lambda name, right: _operator(BINARY[name], right)
+)
 
 
 # -- indexing ----------------------------------------------------------------------------------------------------------

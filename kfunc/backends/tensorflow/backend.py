@@ -184,15 +184,7 @@ class TensorflowBackend(Backend):
     def vmap(self, fun, in_axes=0, out_axes=0):
         @functools.wraps(fun)
         def mapped(*args):
-            axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
-            if len(axes) != len(args):
-                raise ArgumentError(
-                    "vmap's in_axes does not fit the call.",
-                    argument="in_axes",
-                    expected=f"{len(axes)} arguments",
-                    got=f"{len(args)} arguments",
-                    fix="give one axis, or None, for each positional argument",
-                )
+            axes = loops.mapped_axes(args, in_axes)
             over = [i for i, axis in enumerate(axes) if axis is not None]
             flat, structure = tree.flatten([tree.map(lambda x, a=axes[i]: _to_front(x, a), args[i]) for i in over])
             sizes = {x.shape[0] for x in flat} - {None}

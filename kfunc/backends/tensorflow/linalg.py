@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 
 import tensorflow as tf
 
+from .. import results
 from . import namespace
 from .array import Array, cast, dims, operands, raw
 from .namespace import matmul, matrix_transpose, tensordot, vecdot
@@ -37,23 +37,18 @@ __all__ = [
     "vector_norm",
 ]
 
-QRResult = namedtuple("QRResult", "Q R")
-SVDResult = namedtuple("SVDResult", "U S Vh")
-EighResult = namedtuple("EighResult", "eigenvalues eigenvectors")
-SlogdetResult = namedtuple("SlogdetResult", "sign logabsdet")
-
 
 def _adjoint(x):
     return tf.linalg.matrix_transpose(x, conjugate=True)
 
 
 def qr(x, /, *, mode="reduced"):
-    return QRResult(*map(Array, tf.linalg.qr(raw(x), full_matrices=mode == "complete")))
+    return results.QR(*map(Array, tf.linalg.qr(raw(x), full_matrices=mode == "complete")))
 
 
 def svd(x, /, *, full_matrices=True):
     s, u, v = tf.linalg.svd(raw(x), full_matrices=full_matrices)
-    return SVDResult(Array(u), Array(s), Array(_adjoint(v)))
+    return results.SVD(Array(u), Array(s), Array(_adjoint(v)))
 
 
 def svdvals(x, /):
@@ -61,7 +56,7 @@ def svdvals(x, /):
 
 
 def eigh(x, /):
-    return EighResult(*map(Array, tf.linalg.eigh(raw(x))))
+    return results.Eigh(*map(Array, tf.linalg.eigh(raw(x))))
 
 
 def eigvalsh(x, /):
@@ -83,7 +78,7 @@ def solve(x1, x2, /):
 
 
 def slogdet(x, /):
-    return SlogdetResult(*map(Array, tf.linalg.slogdet(raw(x))))
+    return results.Slogdet(*map(Array, tf.linalg.slogdet(raw(x))))
 
 
 def matrix_norm(x, /, *, keepdims=False, ord="fro"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 import contextlib
 import math
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from .. import results
+from ..standard import DTYPES, KINDS, STANDARD, named
 from . import array as _array
 from .array import Array, cast, dims, operands, promote, raw, scalar_type
 
@@ -24,32 +25,15 @@ uint8, uint16, uint32, uint64 = tf.uint8, tf.uint16, tf.uint32, tf.uint64
 float16, bfloat16, float32, float64 = tf.float16, tf.bfloat16, tf.float32, tf.float64
 complex64, complex128 = tf.complex64, tf.complex128
 
-_INTEGERS = (int8, int16, int32, int64)
-_UNSIGNED = (uint8, uint16, uint32, uint64)
-_FLOATS = (float16, bfloat16, float32, float64)
-_COMPLEX = (complex64, complex128)
-_KINDS = {
-    "bool": (tf.bool,),
-    "signed integer": _INTEGERS,
-    "unsigned integer": _UNSIGNED,
-    "integral": _INTEGERS + _UNSIGNED,
-    "real floating": _FLOATS,
-    "complex floating": _COMPLEX,
-    "numeric": _INTEGERS + _UNSIGNED + _FLOATS + _COMPLEX,
-}
-
 
 # -- dtypes ------------------------------------------------------------------------------------------------------------
-
-finfo_object = namedtuple("finfo_object", "bits eps max min smallest_normal dtype")
-iinfo_object = namedtuple("iinfo_object", "bits max min dtype")
 
 
 def _dtype(x: Any) -> tf.DType:
     return x if isinstance(x, tf.DType) else x.dtype
 
 
-def finfo(type: Any, /) -> finfo_object:
+def finfo(type: Any, /) -> results.Finfo:
     """Limits of a floating dtype (of an array, or itself); of its parts for a complex one."""
     dtype = _dtype(type).real_dtype
     if not dtype.is_floating:
@@ -61,15 +45,15 @@ def finfo(type: Any, /) -> finfo_object:
     else:
         info = np.finfo(dtype.as_numpy_dtype)
     limits = (float(n) for n in (info.eps, info.max, info.min, info.smallest_normal))
-    return finfo_object(info.bits, *limits, dtype)
+    return results.Finfo(info.bits, *limits, dtype)
 
 
-def iinfo(type: Any, /) -> iinfo_object:
+def iinfo(type: Any, /) -> results.Iinfo:
     """Limits of an integer dtype (of an array, or itself)."""
     dtype = _dtype(type)
     if not dtype.is_integer:
         raise TypeError(f"iinfo needs an integer dtype, not {dtype.name}.")
-    return iinfo_object(dtype.size * 8, int(dtype.max), int(dtype.min), dtype)
+    return results.Iinfo(dtype.size * 8, int(dtype.max), int(dtype.min), dtype)
 
 
 def isdtype(dtype: tf.DType, kind: Any) -> bool:
@@ -77,9 +61,9 @@ def isdtype(dtype: tf.DType, kind: Any) -> bool:
     if isinstance(kind, tuple):
         return builtins.any(isdtype(dtype, k) for k in kind)
     if isinstance(kind, str):
-        if kind not in _KINDS:
-            raise ValueError(f"Unknown kind {kind!r}; expected one of {', '.join(_KINDS)}.")
-        return dtype in _KINDS[kind]
+        if kind not in KINDS:
+            raise ValueError(f"Unknown kind {kind!r}; expected one of {', '.join(KINDS)}.")
+        return DTYPES.get(dtype.name, "?")[0] in KINDS[kind]
     return dtype == kind
 
 
@@ -267,16 +251,14 @@ def _of_one(name: str, kernel: Callable) -> Callable:
     def function(x: Any, /) -> Array:
         return Array(kernel(raw(x)))
 
-    function.__name__ = function.__qualname__ = name
-    return function
+    return named(name, function)
 
 
 def _of_two(name: str, kernel: Callable) -> Callable:
     def function(x1: Any, x2: Any, /) -> Array:
         return Array(kernel(*operands(x1, x2)))
 
-    function.__name__ = function.__qualname__ = name
-    return function
+    return named(name, function)
 
 
 def _unless_integer(kernel: Callable) -> Callable:
@@ -342,7 +324,6 @@ def _copysign(x, y):
 for _name, _kernel in {
     **_array.UNARY,
     "sign": _sign,
-    "positive": tf.identity,
     "square": tf.square,
     "sqrt": tf.sqrt,
     "reciprocal": tf.math.reciprocal,
@@ -643,12 +624,8 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
 
 # -- sets --------------------------------------------------------------------------------------------------------------
 
-UniqueAll = namedtuple("UniqueAll", "values indices inverse_indices counts")
-UniqueCounts = namedtuple("UniqueCounts", "values counts")
-UniqueInverse = namedtuple("UniqueInverse", "values inverse_indices")
 
-
-def unique_all(x: Any, /) -> UniqueAll:
+def unique_all(x: Any, /) -> results.UniqueAll:
     """The distinct elements in order, where each is first, which of them each element is, and how many of each."""
     x = raw(x)
     flat = tf.reshape(x, (-1,))
@@ -662,17 +639,17 @@ def unique_all(x: Any, /) -> UniqueAll:
     ends = tf.concat([starts[1:], tf.shape(flat, out_type=int64)], 0)
     counts = (ends - starts)[: tf.shape(starts)[0]]
     values = tf.gather(ordered, starts), tf.gather(order, starts), tf.reshape(inverse, tf.shape(x)), counts
-    return UniqueAll(*map(Array, values))
+    return results.UniqueAll(*map(Array, values))
 
 
-def unique_counts(x: Any, /) -> UniqueCounts:
+def unique_counts(x: Any, /) -> results.UniqueCounts:
     out = unique_all(x)
-    return UniqueCounts(out.values, out.counts)
+    return results.UniqueCounts(out.values, out.counts)
 
 
-def unique_inverse(x: Any, /) -> UniqueInverse:
+def unique_inverse(x: Any, /) -> results.UniqueInverse:
     out = unique_all(x)
-    return UniqueInverse(out.values, out.inverse_indices)
+    return results.UniqueInverse(out.values, out.inverse_indices)
 
 
 def unique_values(x: Any, /) -> Array:
@@ -762,10 +739,6 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
 # -- linear algebra ----------------------------------------------------------------------------------------------------
 
 
-def matmul(x1: Any, x2: Any, /) -> Array:
-    return Array(_array.matmul(*operands(x1, x2)))
-
-
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Array:
     x, y = operands(x1, x2)
     wide = cast(x, int64), cast(y, int64)
@@ -809,8 +782,7 @@ class __array_namespace_info__:
         return {"real floating": float32, "complex floating": complex64, "integral": int32, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, tf.DType]:
-        every = (tf.bool, *_KINDS["numeric"])
-        return {d.name: d for d in every if d is not bfloat16 and d is not float16 and (not kind or isdtype(d, kind))}
+        return {d.name: d for d in map(tf.as_dtype, STANDARD) if not kind or isdtype(d, kind)}
 
     def devices(self) -> list[str]:
         return [zeros((), device=d.name).device for d in tf.config.list_logical_devices()]

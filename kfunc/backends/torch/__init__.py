@@ -146,10 +146,11 @@ def _reaches_beyond(value, leaves, inputs):
         if node is None or node in seen:
             continue
         seen.add(node)
-        variable = getattr(node, "variable", None)
+        parents = node.next_functions
+        variable = None if parents else getattr(node, "variable", None)  # only leaves have one
         if variable is not None and id(variable) not in own:
             return True
-        stack.extend(parent for parent, _ in node.next_functions)
+        stack.extend(parent for parent, _ in parents)
     return False
 
 

@@ -12,6 +12,20 @@ from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
 from . import backend
 
+
+def _in_functorch():
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def on_host(*tensors):
+    """Whether these are plain CPU tensors in eager code, whose values can be read at once and for free."""
+    return (
+        not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and all(x.device.type == "cpu" for x in tensors)
+    )
+
+
 for _op, _kernel in (
     (ops.erf, torch.erf),
     (ops.relu, torch.relu),
@@ -49,6 +63,20 @@ def _logsumexp(x, axis=-1, keepdims=False):
     return torch.logsumexp(x, axis, keepdims)
 
 
+@lowering(backend, ops.label_crossentropy)
+def _label_crossentropy(logits, labels, axis=-1):
+    classes = logits.shape[axis]
+    flat, numbers = logits.movedim(axis, -1).reshape(-1, classes), labels.reshape(-1).long()
+    if on_host(labels) and labels.numel():
+        low, high = torch.aminmax(labels)
+        if low >= 0 and high < classes:
+            return F.cross_entropy(flat, numbers, reduction="none").reshape(labels.shape)
+    # A label out of range is an error to the kernel, and one that a GPU does not survive.
+    valid = (numbers >= 0) & (numbers < classes)
+    values = F.cross_entropy(flat, torch.where(valid, numbers, 0), reduction="none")
+    return torch.where(valid, values, float("nan")).reshape(labels.shape)
+
+
 @lowering(backend, ops.linear)
 def _linear(x, kernel, bias=None):
     return F.linear(x, kernel.T, bias)
@@ -66,6 +94,19 @@ def _moments(x, axes, keepdims=False):
     return mean, variance
 
 
+@lowering(backend, ops.normalize_batch)
+def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    if _in_functorch() or torch.compiler.is_compiling():
+        return NotImplemented
+    # Torch has a kernel for four axes of which the features are the second, and last in memory.
+    features = x.movedim(axis, -1)
+    shape = features.shape
+    flat = features.reshape(1, -1, 1, shape[-1]).permute(0, 3, 1, 2)
+    out, mean, deviation = torch.native_batch_norm(flat, scale, offset, None, None, True, 0.0, epsilon)
+    mean, deviation = mean.detach(), deviation.detach()
+    return out.permute(0, 2, 3, 1).reshape(shape).movedim(-1, axis), mean, deviation**-2 - epsilon
+
+
 @lowering(backend, ops.layer_normalization)
 def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
@@ -75,17 +116,12 @@ def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
     return F.layer_norm(x, x.shape[axes[0] :], gamma, beta, epsilon)
 
 
-def _in_functorch():
-    """Whether torch.func is at work around us, which knows no kernels of lists."""
-    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
-
-
 @lowering(backend, ops.all_finite)
 def _all_finite(*arrays):
     if not all(x.is_floating_point() for x in arrays):
         return NotImplemented
     arrays = [x.detach() for x in arrays]
-    if arrays[0].device.type == "cpu" and not torch.compiler.is_compiling() and not _in_functorch():
+    if on_host(*arrays):
         # The Euclidean norm has the fast kernel; one that overflows is looked at again.
         finite = torch.isfinite(torch.stack(torch._foreach_norm(arrays, 2)))
         if finite.all():
@@ -97,9 +133,31 @@ def _all_finite(*arrays):
 @lowering(backend, ops.adam)
 def _adam(factor, small, beta_1, beta_2, *leaves):
     if _in_functorch() or (torch.is_grad_enabled() and any(x.requires_grad for x in leaves)):
+        # Neither torch.func nor autograd takes these kernels.
         return NotImplemented
     n = len(leaves) // 3
     gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
+    if on_host(factor, small, *leaves) and len({x.dtype for x in leaves}) == 1:
+        means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
+        updates = [torch.zeros_like(m) for m in means]
+        # One pass over all; a step beyond all others' leaves out the correction of the bias, which factor holds.
+        late = [torch.tensor(1e18)] * n
+        torch._fused_adam_(
+            updates,
+            [g.contiguous() for g in gradients],
+            means,
+            squares,
+            [],
+            late,
+            lr=-factor.item(),
+            beta1=beta_1,
+            beta2=beta_2,
+            weight_decay=0.0,
+            eps=small.item(),
+            amsgrad=False,
+            maximize=False,
+        )
+        return (*updates, *means, *squares)
     means = torch._foreach_lerp(means, gradients, 1 - beta_1)
     squares = torch._foreach_mul(squares, beta_2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)

@@ -15,6 +15,7 @@ from ...ops.bits import PARITY, ROTATIONS, ROUNDS, WORD, fold_bits, random_bits,
 from ...ops.quantile import normal_quantile
 from .. import _threefry
 from . import backend
+from .lowerings import on_host
 
 __all__: list[str] = []
 
@@ -91,12 +92,17 @@ def _(info, in_dims, key, data):
 
 @lowering(backend, random_bits)
 def _(key, shape, dtype="uint32"):
+    if on_host(key):
+        # The operator costs as much again as the numbers of a small layer.
+        return torch.from_numpy(_threefry.random_bits(key.numpy(), shape, dtype))
     out = _random_bits(key, shape)
     return out if dtype == "int32" else out.view(torch.uint32)
 
 
 @lowering(backend, fold_bits)
 def _(key, data):
+    if on_host(key, data):
+        return torch.from_numpy(_threefry.fold_bits(key.numpy(), data.numpy()))
     return _fold_bits(key, data).view(torch.uint32)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import ops
-from ..ops._op import lowering, pullback
-from .numpy import backend, linear, sigmoid, uniform
+from ... import ops
+from ...ops._op import lowering, pullback
+from . import backend
+from .lowerings import linear, sigmoid, uniform
 
 __all__ = ["gru", "lstm"]
 

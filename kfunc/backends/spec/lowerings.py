@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from .. import ops
-from ..errors import ShapeError
-from ..ops import bits, quantile
-from ..ops._op import lowering
-from ..ops._windows import window_shape
-from ..ops.conv import conv_geometry
-from ..ops.pool import pool_geometry
-from .spec import Spec, backend, xp
+from ... import ops
+from ...errors import ShapeError
+from ...ops import bits, quantile
+from ...ops._op import lowering
+from ...ops._windows import window_shape
+from ...ops.conv import conv_geometry
+from ...ops.pool import pool_geometry
+from . import Spec, backend
+from . import namespace as xp
 
 __all__: list[str] = []
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .. import ops
-from ..ops._op import lowering, pullback
-from ..ops._windows import padding_amounts, shifted_views, window_shape
-from ..ops.conv import conv_geometry
-from ..ops.pool import pool_geometry
-from .numpy import backend, pad, uniform
+from ... import ops
+from ...ops._op import lowering, pullback
+from ...ops._windows import padding_amounts, shifted_views, window_shape
+from ...ops.conv import conv_geometry
+from ...ops.pool import pool_geometry
+from . import backend
+from .lowerings import pad, uniform
 
 __all__ = ["average_pool", "conv", "max_pool"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..ops._op import lowering
-from ..ops.bits import fold_bits, random_bits
-from ..ops.quantile import normal_quantile
-from . import _threefry
-from .numpy import backend
+from ...ops._op import lowering
+from ...ops.bits import fold_bits, random_bits
+from ...ops.quantile import normal_quantile
+from .. import _threefry
+from . import backend
 
 __all__: list[str] = []
 

@@ -1,0 +1,53 @@
+"""NumPy: the namespace is array_api_compat's; what networks use most has lowerings, and pullbacks for the tape."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from .. import Backend, Kind
+
+__all__ = ["NumpyBackend", "backend"]
+
+
+class NumpyBackend(Backend):
+    name = "numpy"
+
+    @functools.cached_property
+    def xp(self):
+        import array_api_compat.numpy
+
+        return array_api_compat.numpy
+
+    @property
+    def version(self):
+        return np.__version__
+
+    def kind(self, cls):
+        if issubclass(cls, np.ndarray):
+            return Kind(self)
+        # A NumPy scalar is what NumPy's own reductions return; beside another backend's arrays it is just a number.
+        return Kind(self, rank=-1) if issubclass(cls, np.generic) else None
+
+    def asarray(self, x, dtype=None, device=None):
+        return np.asarray(x, dtype=dtype)
+
+    def to_numpy(self, x):
+        return np.asarray(x)
+
+    def device(self, x):
+        return "cpu"
+
+    def index_add(self, x, key, values):
+        keys = key if isinstance(key, tuple) else (key,)
+        # Only lists and arrays of integers can name an element twice.
+        if any(isinstance(k, list) or (isinstance(k, np.ndarray) and k.dtype.kind != "b") for k in keys):
+            np.add.at(x, key, values)
+        else:
+            x[key] += values
+
+
+backend = NumpyBackend()
+
+from . import lowerings, random, recurrent, windows  # noqa: E402, F401  (they register)

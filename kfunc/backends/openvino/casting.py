@@ -1,0 +1,98 @@
+"""From one dtype to another, to the common one of several operands, and the choice between two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .array import TYPES, UINT32, Array, build, check_device, opset
+from .dtypes import BOOL, float32, int32, is_float, rank
+
+__all__ = ["astype", "result_type", "where"]
+
+SCALARS = (bool, int, float, np.generic)
+OPERANDS = (Array, *SCALARS)
+
+
+def make(value: Any, dtype: Any = None, device: Any = None) -> Array:
+    """A concrete array; without a dtype, NumPy's 64-bit defaults become our 32-bit ones."""
+    check_device(device)
+    value = np.asarray(value)
+    if dtype is None:
+        dtype = (BOOL, int32, float32)[rank(value.dtype)] if value.dtype.kind in "biuf" else value.dtype
+    return Array.concrete(value.astype(dtype, copy=False))
+
+
+def scalar(value: Any, dtype: np.dtype) -> Array:
+    return Array.concrete(np.asarray(value, dtype))
+
+
+def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+    """The dtype that the arguments promote to: by kind (bool, integer, float), then by width.
+
+    Raises:
+        TypeError: uint64 meets a signed integer.
+    """
+    scalars = [x for x in arrays_and_dtypes if isinstance(x, SCALARS)]
+    dtypes = [x.dtype if isinstance(x, Array) else np.dtype(x) for x in arrays_and_dtypes if not _is_scalar(x)]
+    if not dtypes:
+        return result_type(*(x.dtype if isinstance(x, np.generic) else make(x).dtype for x in scalars))
+    top = max(map(rank, dtypes))
+    dtype = np.result_type(*(d for d in dtypes if rank(d) == top))
+    if top == 1 and dtype.kind == "f":
+        raise TypeError(f"no integer dtype holds all values of {', '.join(map(str, dtypes))}: convert one with astype")
+    scalar_rank = max((rank(np.asarray(x).dtype) for x in scalars), default=0)
+    return dtype if scalar_rank <= top else (BOOL, int32, float32)[scalar_rank]
+
+
+def _is_scalar(x: Any) -> bool:
+    return isinstance(x, SCALARS)
+
+
+def promote(*xs: Any) -> list[Array]:
+    """The arguments as arrays of their common dtype; Python numbers take on the arrays'."""
+    for x in xs:
+        if not isinstance(x, OPERANDS):
+            raise TypeError(f"expected openvino arrays or numbers, got {type(x).__name__}: convert it with kf.asarray")
+    dtype = result_type(*xs)
+    return [astype(x, dtype) if isinstance(x, Array) else scalar(x, dtype) for x in xs]
+
+
+def floats(*xs: Any) -> list[Array]:
+    return [x if is_float(x) else astype(x, float32) for x in promote(*xs)]
+
+
+def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Array:
+    check_device(device)
+    dtype = np.dtype(dtype)
+    if dtype == x.dtype:
+        return x
+    if dtype == UINT32 and is_float(x):
+        high = x >= 2.0**31  # beyond int32, where conversion would stop
+        low = astype(where(high, x - 2.0**31, x), int32)
+        return view(where(high, low ^ scalar(-(2**31), int32), low), UINT32)
+    if x.dtype == UINT32 and dtype.kind == "f":
+        # Two exact halves, so that the sum is rounded once.
+        return astype(view(x >> 16, int32), dtype) * 65536.0 + astype(view(x & 0xFFFF, int32), dtype)
+    return build(opset.convert, dtype, x, destination_type=TYPES[dtype])
+
+
+def view(x: Array, dtype: np.dtype) -> Array:
+    """The same 32 bits as int32 or uint32."""
+    return build(lambda node: node, dtype, x)
+
+
+def where(condition: Array, x1: Any, x2: Any, /) -> Array:
+    condition = astype(condition, BOOL)
+    a, b = promote(x1, x2)
+    if is_float(a) or a.dtype.itemsize < 4 or (is_small(a) and is_small(b)):
+        return build(opset.select, a.dtype, condition, a, b)
+    # Fused with a comparison of floats, the plugin's own would make floats of the integers.
+    chosen = -astype(astype(condition, int32), a.dtype)
+    return b ^ ((a ^ b) & chosen)
+
+
+def is_small(x: Array) -> bool:
+    """Whether all values are known to be integers that float32 holds."""
+    return x.dtype.kind == "b" or x.dtype.itemsize < 4 or (x.is_concrete and np.all(np.abs(x.numpy()) < 2.0**24))

@@ -1,0 +1,81 @@
+"""Dtypes, which are NumPy's, and what the namespace says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..standard import KINDS
+from .array import Array
+
+__all__ = [
+    "__array_namespace_info__",
+    "can_cast",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "iinfo",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "isdtype",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
+]
+
+BOOL = np.dtype("bool")
+int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
+uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
+float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
+
+
+class __array_namespace_info__:
+    """What the namespace can do, in the standard's terms."""
+
+    def capabilities(self) -> dict:
+        return {"boolean indexing": False, "data-dependent shapes": False, "max dimensions": 8}
+
+    def default_device(self) -> str:
+        return "cpu"
+
+    def devices(self) -> list:
+        return ["cpu"]
+
+    def default_dtypes(self, *, device: Any = None) -> dict:
+        return {"real floating": float32, "complex floating": None, "integral": int32, "indexing": int32}
+
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict:
+        real = {"bool": BOOL, "int32": int32, "int64": int64, "float32": float32}
+        return {name: d for name, d in real.items() if kind is None or isdtype(d, kind)}
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    dtype = np.dtype(dtype)
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, k) for k in kind)
+    return dtype.kind in KINDS[kind] if isinstance(kind, str) and kind in KINDS else dtype == np.dtype(kind)
+
+
+def finfo(type: Any, /) -> Any:
+    return np.finfo(type.dtype if isinstance(type, Array) else type)
+
+
+def iinfo(type: Any, /) -> Any:
+    return np.iinfo(type.dtype if isinstance(type, Array) else type)
+
+
+def can_cast(from_: Any, to: Any, /) -> bool:
+    return np.can_cast(from_.dtype if isinstance(from_, Array) else from_, to)
+
+
+def is_float(x: Array) -> bool:
+    return x.dtype.kind == "f"
+
+
+def rank(dtype: np.dtype) -> int:
+    return {"b": 0, "i": 1, "u": 1, "f": 2}[dtype.kind]

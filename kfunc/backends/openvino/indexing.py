@@ -1,0 +1,139 @@
+"""Indexing, and the functions that do what it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .array import Array, build, cannot, ints, opset
+from .casting import astype, scalar, where
+from .creation import asarray
+from .dtypes import BOOL, int32, int64
+from .manipulation import broadcast_arrays, broadcast_like, normal_axes, permute_dims, stack
+
+__all__ = ["take", "take_along_axis"]
+
+
+def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
+    (axis,) = normal_axes(x, axis)
+    return build(opset.gather, x.dtype, x, as_index(indices), ints(axis))
+
+
+def as_index(indices: Array) -> Array:
+    return indices if indices.dtype in (int32, int64) else astype(indices, int32)
+
+
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    (axis,) = normal_axes(x, axis)
+    size = build(lambda node: opset.gather(opset.shape_of(node), ints(axis), ints(0)), int64, x)
+    indices = as_index(indices)
+    if not (indices.is_concrete and (indices.numpy() >= 0).all()):
+        indices = where(indices < 0, indices + astype(size, indices.dtype), indices)
+    if any(n == 1 and m != 1 for i, (n, m) in enumerate(zip(indices.shape, x.shape, strict=True)) if i != axis):
+        like = x[(slice(None),) * axis + (slice(0, 1),)]
+        indices = build(broadcast_like, indices.dtype, indices, like)
+    return build(opset.gather_elements, x.dtype, x, indices, axis=axis)
+
+
+def getitem(x: Array, key: Any) -> Array:
+    key = key if isinstance(key, tuple) else (key,)
+    taken = sum(k is not None and k is not Ellipsis for k in key)
+    if taken > x.ndim or sum(k is Ellipsis for k in key) > 1:
+        raise IndexError(f"too many indices for an array of shape {x.shape}: {key}")
+    at = next((i for i, k in enumerate(key) if k is Ellipsis), None)
+    full_slices = (slice(None),) * (x.ndim - taken)
+    key = (*key, *full_slices) if at is None else (*key[:at], *full_slices, *key[at + 1 :])
+    has_arrays = any(isinstance(k, Array | np.ndarray | list) for k in key)
+
+    slices, dropped, added, arrays, axis, place = [], [], [], {}, 0, 0
+    for k in key:
+        if k is None:
+            added.append(place)
+            place += 1
+            continue
+        if isinstance(k, slice):
+            if k != slice(None):
+                slices.append((axis, k))
+            place += 1
+        elif isinstance(k, Array | np.ndarray | list):
+            arrays[axis] = _check_index(asarray(k))
+        else:
+            k = _check_int(k, x.shape[axis])
+            if has_arrays:
+                arrays[axis] = scalar(k, int32)  # an integer among arrays broadcasts with them
+            else:
+                slices.append((axis, slice(k, None if k == -1 else k + 1)))
+                dropped.append(axis)
+        axis += 1
+    if added and arrays:
+        raise cannot("indexing by arrays and None at once", "the places of the new axes would be a riddle")
+    out = _slice(x, slices)
+    if dropped:
+        out = build(opset.squeeze, out.dtype, out, ints(*dropped))
+    if added:
+        out = build(opset.unsqueeze, out.dtype, out, ints(*added))
+    return _gather(out, arrays) if arrays else out
+
+
+def _check_int(k: Any, size: int | None) -> int:
+    k = k.__index__()
+    if size is not None and not -size <= k < size:
+        raise IndexError(f"index {k} is out of bounds for an axis of size {size}")
+    return k
+
+
+def _check_index(index: Array) -> Array:
+    if index.dtype == BOOL:
+        raise cannot("indexing by booleans", "the shape would depend on values; use where")
+    if index.dtype.kind not in "iu":
+        raise IndexError(f"arrays used as indices must hold integers, not {index.dtype}")
+    return as_index(index)
+
+
+_END = 2**31 - 1
+
+
+def _slice(x: Array, slices: list[tuple[int, slice]]) -> Array:
+    if not slices:
+        return x
+    starts, stops, steps = [], [], []
+    for axis, k in slices:
+        step = 1 if k.step is None else k.step.__index__()
+        if step == 0:
+            raise ValueError("slice step cannot be zero")
+        start = (0 if step > 0 else _END) if k.start is None else k.start.__index__()
+        stop = (_END if step > 0 else -_END) if k.stop is None else k.stop.__index__()
+        if x.shape[axis] is not None:
+            # The plugin need not clamp what we can.
+            start, stop, step = slice(k.start, k.stop, step).indices(x.shape[axis])
+            stop = -_END if stop < 0 else stop
+        starts.append(start)
+        stops.append(stop)
+        steps.append(step)
+    axes = [axis for axis, _ in slices]
+    return build(opset.slice, x.dtype, x, ints(*starts), ints(*stops), ints(*steps), ints(*axes))
+
+
+def _gather(x: Array, arrays: dict[int, Array]) -> Array:
+    """`x` indexed along several axes by integer arrays that broadcast together, as NumPy does it."""
+    axes = list(arrays)
+    if len(axes) == 1:
+        return take(x, arrays[axes[0]], axis=axes[0])
+    wrapped = [
+        where(i < 0, i + x.shape[a], i) if x.shape[a] is not None and not i.is_concrete else i
+        for a, i in arrays.items()
+    ]
+    for n, (a, i) in enumerate(arrays.items()):
+        if i.is_concrete and (i.numpy() < 0).any():
+            if x.shape[a] is None:
+                raise cannot("negative indices", "the size they count from is unknown")
+            wrapped[n] = Array.concrete(np.where(i.numpy() < 0, i.numpy() + x.shape[a], i.numpy()).astype(i.dtype))
+    index = stack(broadcast_arrays(*wrapped), axis=-1)
+    rest = [a for a in range(x.ndim) if a not in arrays]
+    out = build(opset.gather_nd, x.dtype, permute_dims(x, (*axes, *rest)), index)
+    n = index.ndim - 1
+    if axes == list(range(axes[0], axes[-1] + 1)) and axes[0] > 0:
+        before = axes[0]
+        out = permute_dims(out, (*range(n, n + before), *range(n), *range(n + before, out.ndim)))
+    return out

@@ -1,0 +1,134 @@
+"""Arrays that have a shape and a dtype and no values: what `init` runs on, and how shapes are found.
+
+The namespace is a table: a few shape rules, each with the names of the functions that obey it. Dtypes are their names.
+A size of None is unknown and passes through; two known sizes that disagree are an error.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ... import tree
+from ...errors import ShapeError
+from .. import Backend, Kind, add_kind
+from .array import Spec, as_spec, make
+from .shapes import normal_axis, one_size, replace
+
+__all__ = ["Spec", "SpecBackend", "backend"]
+
+
+class SpecBackend(Backend):
+    """Runs functions on shapes. Transforms run the function once, and say what shapes would come out."""
+
+    name = "spec"
+    trains = False
+    eager = False
+
+    @functools.cached_property
+    def xp(self):
+        from . import namespace
+
+        return namespace
+
+    @property
+    def version(self) -> str:
+        return self.xp.__array_api_version__
+
+    def kind(self, cls):
+        return Kind(self, rank=1) if issubclass(cls, Spec) else None
+
+    def asarray(self, x, dtype=None, device=None):
+        return self.xp.asarray(x, dtype=dtype)
+
+    def to_numpy(self, x):
+        return x._no_value()
+
+    def device(self, x):
+        return None
+
+    def is_traced(self, x):
+        return True
+
+    def implement(self, name, reference, native):
+        from . import lowerings  # noqa: F401  (it registers; it imports the ops, so it cannot come earlier)
+
+        return super().implement(name, reference, native)
+
+    def value_and_grad(self, fun, argnums=0, has_aux=False):
+        """A gradient has the shapes of what it is taken for."""
+
+        def both(*args, **kwargs):
+            value = fun(*args, **kwargs)
+            grads = args[argnums] if isinstance(argnums, int) else tuple(args[i] for i in argnums)
+            return value, grads
+
+        return both
+
+    def vmap(self, fun, in_axes=0, out_axes=0):
+        from .. import loops
+
+        def mapped(*args):
+            axes = loops.mapped_axes(args, in_axes)
+            mapped_args = [(a, axis) for a, axis in zip(args, axes, strict=True) if axis is not None]
+            shapes = [(x.shape, axis) for a, axis in mapped_args for x in tree.leaves(a)]
+            n = one_size("vmap", {s[axis] for s, axis in shapes}, [s for s, _ in shapes])
+            rows = [
+                a if axis is None else tree.map(lambda x, axis=axis: _without(x, axis), a)
+                for a, axis in zip(args, axes, strict=True)
+            ]
+            return tree.map(lambda y: _with(y, n, out_axes), fun(*rows))
+
+        return mapped
+
+    def scan(self, fun, init, xs, length=None, reverse=False):
+        leaves = tree.leaves(xs)
+        sizes = {x.shape[0] for x in leaves} | ({length} if length is not None else set())
+        if not sizes:
+            raise ShapeError(
+                "scan needs a length.",
+                argument="xs",
+                expected="leaves with a first axis, or length=",
+                got="no leaves and no length",
+            )
+        n = one_size("scan", sizes, [*(x.shape for x in leaves), *([(length,)] if length is not None else [])])
+        carry, y = fun(init, tree.map(lambda x: _without(x, 0), xs))
+        _same_tree("scan", "the carry that goes in", init, "the one that comes out", carry)
+        return carry, tree.map(lambda y: _with(y, n, 0), y)
+
+    def cond(self, pred, true_fun, false_fun, *operands):
+        a, b = true_fun(*operands), false_fun(*operands)
+        _same_tree("cond", "what the first branch returns", a, "what the second one does", b)
+        return a
+
+
+def _without(x: Any, axis: int) -> Spec:
+    x = as_spec("vmap", x)
+    return make(replace(x.shape, normal_axis("vmap", axis, x.ndim)), x.dtype)
+
+
+def _with(y: Any, n: int | None, axis: int) -> Spec:
+    y = backend.asarray(y)
+    axis = normal_axis("vmap", axis, y.ndim + 1)
+    return make((*y.shape[:axis], n, *y.shape[axis:]), y.dtype)
+
+
+def _same_tree(name: str, what_a: str, a: Any, what_b: str, b: Any) -> None:
+    """Check that two trees have one structure, and leaves of one shape and dtype."""
+    fits = tree.structure(a) == tree.structure(b)
+    for p, q in zip(tree.leaves(a), tree.leaves(b), strict=True) if fits else ():
+        p, q = map(backend.asarray, (p, q))
+        sizes = zip(p.shape, q.shape, strict=True) if p.ndim == q.ndim else [(0, 1)]
+        fits = fits and p.dtype == q.dtype and all(m == n or None in (m, n) for m, n in sizes)
+    if not fits:
+        raise ShapeError(
+            f"{name}: {what_a} and {what_b} differ.",
+            argument=name,
+            expected="one structure, and the same shapes and dtypes",
+            got=f"{a} and {b}",
+            fix="make the function return what it was given",
+        )
+
+
+backend = SpecBackend()
+add_kind(Spec, Kind(backend, rank=1))

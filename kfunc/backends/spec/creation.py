@@ -1,0 +1,128 @@
+"""Functions that make arrays: of a shape, of values, of another dtype."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..standard import DTYPES, named
+from .array import as_spec, make
+from .dtypes import SCALARS, dtype_name
+from .manipulation import stack
+from .shapes import as_shape, need
+
+__all__ = [
+    "arange",
+    "asarray",
+    "astype",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "linspace",
+    "meshgrid",
+    "ones",
+    "ones_like",
+    "tril",
+    "triu",
+    "zeros",
+    "zeros_like",
+]
+
+
+def _default(value: Any) -> str:
+    return {bool: "bool", int: "int64", float: "float32", complex: "complex64"}[type(value)]
+
+
+def _by_shape(name: str) -> Callable:
+    def fun(shape, *, dtype=None, device=None):
+        return make(as_shape(name, shape), dtype_name("float32" if dtype is None else dtype))
+
+    return named(name, fun)
+
+
+def _by_example(name: str) -> Callable:
+    def fun(x, /, *, dtype=None, device=None):
+        x = as_spec(name, x)
+        return make(x.shape, x.dtype if dtype is None else dtype_name(dtype))
+
+    return named(name, fun)
+
+
+empty, ones, zeros = map(_by_shape, ("empty", "ones", "zeros"))
+empty_like, ones_like, zeros_like = map(_by_example, ("empty_like", "ones_like", "zeros_like"))
+
+
+def full(shape, fill_value, *, dtype=None, device=None):
+    default = _default(fill_value) if type(fill_value) in SCALARS else fill_value.dtype
+    return make(as_shape("full", shape), dtype_name(default if dtype is None else dtype))
+
+
+def full_like(x, /, fill_value, *, dtype=None, device=None):
+    x = as_spec("full_like", x)
+    return make(x.shape, x.dtype if dtype is None else dtype_name(dtype))
+
+
+_MISSING: Any = object()
+
+
+def arange(start, /, stop=_MISSING, step=1, *, dtype=None, device=None):
+    start, stop = (0, start) if stop is _MISSING else (start, stop)
+    ends = (start, stop, step)
+    n = None if None in ends else max(math.ceil((stop - start) / step), 0)
+    default = "float32" if any(isinstance(e, float) for e in ends) else "int64"
+    return make((n,), dtype_name(default if dtype is None else dtype))
+
+
+def linspace(start, stop, /, num, *, dtype=None, device=None, endpoint=True):
+    return make(as_shape("linspace", num), dtype_name("float32" if dtype is None else dtype))
+
+
+def eye(n_rows, n_cols=None, /, *, k=0, dtype=None, device=None):
+    return make(as_shape("eye", (n_rows, n_rows if n_cols is None else n_cols)), dtype_name(dtype or "float32"))
+
+
+def asarray(obj, /, *, dtype=None, device=None, copy=None):
+    if type(obj) in SCALARS:
+        return make((), _default(obj) if dtype is None else dtype_name(dtype))
+    if not hasattr(obj, "shape"):
+        rows = [asarray(row) for row in obj]
+        kinds = {DTYPES[row.dtype][0] for row in rows}
+        if len(kinds) > 1:
+            # Mixed rows of scalars are what their widest kind is: [1, 2.0] is of floats.
+            widest = {"b": "bool", "i": "int64", "f": "float32", "c": "complex64"}[max(kinds, key="biufc".index)]
+            rows = [make(row.shape, widest) for row in rows]
+        obj = stack(rows) if rows else make((0,), "float32")
+    x = as_spec("asarray", obj)
+    return x if dtype is None else make(x.shape, dtype_name(dtype))
+
+
+def from_dlpack(x, /, *, device=None, copy=None):
+    return as_spec("from_dlpack", x)
+
+
+def meshgrid(*arrays, indexing="xy"):
+    arrays = [as_spec("meshgrid", a) for a in arrays]
+    sizes = [a.size for a in arrays]
+    if indexing == "xy" and len(sizes) > 1:
+        sizes[:2] = sizes[1::-1]
+    return [make(tuple(sizes), a.dtype) for a in arrays]
+
+
+def _triangle(name: str) -> Callable:
+    def fun(x, /, *, k=0):
+        x = as_spec(name, x)
+        need(x.ndim >= 2, name, x, expected="two axes or more")
+        return x
+
+    return named(name, fun)
+
+
+tril, triu = _triangle("tril"), _triangle("triu")
+
+
+def astype(x, dtype, /, *, copy=True, device=None):
+    return make(as_spec("astype", x).shape, dtype_name(dtype))

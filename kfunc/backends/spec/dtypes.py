@@ -1,0 +1,76 @@
+"""Dtypes, which are their names: how operands promote, and which of them a function takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import ArgumentError
+from ..standard import DTYPES, KINDS, promote
+
+__all__ = ["FLOATS", "REAL", "SCALARS", "check_kind", "common_dtype", "dtype_name", "widened"]
+
+# Bits, mantissa bits and largest exponent.
+FLOATS = {"float16": (16, 10, 15), "bfloat16": (16, 7, 127), "float32": (32, 23, 127), "float64": (64, 52, 1023)}
+REAL = {"complex64": "float32", "complex128": "float64"}
+# Which kinds of array a Python scalar goes with.
+SCALARS = {bool: "b", int: "iufc", float: "fc", complex: "fc"}
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype object of any backend."""
+    name = dtype if type(dtype) is str else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    name = name or str(dtype).rpartition(".")[2]
+    if name not in DTYPES:
+        raise ArgumentError(
+            "There is no such dtype.", argument="dtype", expected="one of " + ", ".join(DTYPES), got=repr(dtype)
+        )
+    return name
+
+
+def common_dtype(name: str, operands: Sequence[Any]) -> str:
+    """The dtype that Specs and Python scalars promote to; scalars take the arrays' dtype where their kind allows it."""
+    out: str | None = None
+    for x in operands:
+        if type(x) not in SCALARS:
+            dtype = x if type(x) is str else x.dtype
+            out, before = dtype if out is None else promote(out, dtype), out
+            if out is None:
+                raise mixed(name, before, dtype)
+    if out is None:
+        raise ArgumentError(f"{name} needs an array.", argument=name, expected="an array", got="Python scalars")
+    for x in operands:
+        if type(x) in SCALARS:
+            if DTYPES[out][0] not in SCALARS[type(x)]:
+                raise mixed(name, out, f"the Python {type(x).__name__} {x}")
+            if type(x) is complex and DTYPES[out][0] == "f":
+                out = "complex128" if out == "float64" else "complex64"
+    return out
+
+
+def mixed(name: str, a: Any, b: Any) -> ArgumentError:
+    return ArgumentError(
+        f"{name} does not mix {a} and {b}: libraries disagree about the result.",
+        argument=name,
+        expected="dtypes of one kind",
+        got=f"{a} and {b}",
+        fix="cast one of them: xp.astype(x, y.dtype)",
+    )
+
+
+def check_kind(name: str, dtype: str, kinds: str) -> None:
+    if DTYPES[dtype][0] not in kinds:
+        words = [word for word, kind in KINDS.items() if len(kind) == 1 and kind in kinds]
+        raise ArgumentError(
+            f"{name} is not defined for {dtype}.",
+            argument=name,
+            expected=" or ".join(words),
+            got=dtype,
+            fix="cast it first: xp.astype(x, xp.float32)" if "f" in kinds else None,
+        )
+
+
+def widened(dtype: str, wanted: Any = None) -> str:
+    """The dtype of a sum over `dtype`: integers get the default integer, which holds it."""
+    kind = DTYPES[dtype][0]
+    return dtype_name(wanted) if wanted is not None else "int64" if kind in "bi" else "uint64" if kind == "u" else dtype

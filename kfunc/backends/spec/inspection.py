@@ -1,0 +1,75 @@
+"""What the namespace says of dtypes, and of itself."""
+
+from __future__ import annotations
+
+import math
+
+from ...errors import ArgumentError
+from .. import results
+from ..standard import DTYPES, KINDS, STANDARD, promote
+from .array import Spec
+from .dtypes import FLOATS, REAL, SCALARS, check_kind, common_dtype, dtype_name
+
+__all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"]
+
+
+def result_type(*arrays_and_dtypes):
+    operands = [
+        x if type(x) in SCALARS else x.dtype if type(x) is Spec else dtype_name(x.dtype if hasattr(x, "shape") else x)
+        for x in arrays_and_dtypes
+    ]
+    return common_dtype("result_type", operands)
+
+
+def can_cast(from_, to, /):
+    source, target = dtype_name(getattr(from_, "dtype", from_)), dtype_name(to)
+    return promote(source, target) == target
+
+
+def isdtype(dtype, kind):
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, k) for k in kind)
+    if isinstance(kind, str) and kind in KINDS:
+        return DTYPES[dtype_name(dtype)][0] in KINDS[kind]
+    return dtype_name(dtype) == dtype_name(kind)
+
+
+def finfo(type, /):
+    dtype = dtype_name(getattr(type, "dtype", type))
+    dtype = REAL.get(dtype, dtype)
+    if dtype not in FLOATS:
+        raise ArgumentError("finfo needs a floating-point dtype.", argument="type", expected=list(FLOATS), got=dtype)
+    bits, mantissa, exponent = FLOATS[dtype]
+    top = math.ldexp(2 - 2.0**-mantissa, exponent)
+    return results.Finfo(bits, 2.0**-mantissa, top, -top, 2.0 ** (1 - exponent), dtype)
+
+
+def iinfo(type, /):
+    dtype = dtype_name(getattr(type, "dtype", type))
+    check_kind("iinfo", dtype, "iu")
+    kind, bits = DTYPES[dtype]
+    return results.Iinfo(bits, 2 ** (bits - (kind == "i")) - 1, -(2 ** (bits - 1)) if kind == "i" else 0, dtype)
+
+
+class __array_namespace_info__:
+    """What the namespace can do, in the standard's terms."""
+
+    def capabilities(self):
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": None}
+
+    def default_device(self):
+        return None
+
+    def default_dtypes(self, *, device=None):
+        return {
+            "real floating": "float32",
+            "complex floating": "complex64",
+            "integral": "int64",
+            "indexing": "int64",
+        }
+
+    def devices(self):
+        return [None]
+
+    def dtypes(self, *, device=None, kind=None):
+        return {name: name for name in STANDARD if kind is None or isdtype(name, kind)}

@@ -1,0 +1,160 @@
+"""Functions that move elements about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ...errors import ShapeError
+from ..standard import named
+from .array import as_spec, make
+from .dtypes import check_kind, common_dtype
+from .shapes import as_shape, broadcast, mismatch, need, normal_axes, normal_axis, replace, reshaped, unify
+
+__all__ = [
+    "broadcast_arrays",
+    "broadcast_to",
+    "concat",
+    "diff",
+    "expand_dims",
+    "flip",
+    "matrix_transpose",
+    "moveaxis",
+    "permute_dims",
+    "repeat",
+    "reshape",
+    "roll",
+    "squeeze",
+    "stack",
+    "tile",
+    "unstack",
+]
+
+
+def same_shape(name: str, kinds: str, out: str | None = None) -> Callable:
+    """The function `name`, which works along some axes and gives an array of the shape of its own."""
+
+    def fun(x, /, *args, axis=None, **kwargs):
+        x = as_spec(name, x)
+        check_kind(name, x.dtype, kinds)
+        normal_axes(name, axis, x.ndim)
+        return make(x.shape, out or x.dtype)
+
+    return named(name, fun)
+
+
+flip, roll = same_shape("flip", "biufc"), same_shape("roll", "biufc")
+
+
+def reshape(x, /, shape, *, copy=None):
+    x = as_spec("reshape", x)
+    return make(reshaped(x.shape, shape), x.dtype)
+
+
+def permute_dims(x, /, axes):
+    x = as_spec("permute_dims", x)
+    axes = normal_axes("permute_dims", tuple(axes), x.ndim)
+    need(len(axes) == x.ndim, "permute_dims", x, expected=f"as many axes as in axes={axes}")
+    return make(tuple(x.shape[a] for a in axes), x.dtype)
+
+
+def moveaxis(x, source, destination, /):
+    x = as_spec("moveaxis", x)
+    source, destination = normal_axes("moveaxis", source, x.ndim), normal_axes("moveaxis", destination, x.ndim)
+    order = [a for a in range(x.ndim) if a not in source]
+    for to, a in sorted(zip(destination, source, strict=True)):
+        order.insert(to, a)
+    return make(tuple(x.shape[a] for a in order), x.dtype)
+
+
+def matrix_transpose(x, /):
+    x = as_spec("matrix_transpose", x)
+    need(x.ndim >= 2, "matrix_transpose", x, expected="two axes or more")
+    return make((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+
+
+def expand_dims(x, /, *, axis=0):
+    x = as_spec("expand_dims", x)
+    n = x.ndim + (len(axis) if isinstance(axis, tuple) else 1)
+    axes = normal_axes("expand_dims", axis, n)
+    sizes = iter(x.shape)
+    return make(tuple(1 if i in axes else next(sizes) for i in range(n)), x.dtype)
+
+
+def squeeze(x, /, axis):
+    x = as_spec("squeeze", x)
+    axes = normal_axes("squeeze", axis, x.ndim)
+    need(all(x.shape[a] in (1, None) for a in axes), "squeeze", x, expected=f"a size of 1 at axis {axis}")
+    return make(tuple(n for i, n in enumerate(x.shape) if i not in axes), x.dtype)
+
+
+def broadcast_to(x, /, shape):
+    x, shape = as_spec("broadcast_to", x), as_shape("broadcast_to", shape)
+    out = broadcast("broadcast_to", x.shape, shape)
+    if len(out) != len(shape) or any(n is not None and m not in (n, None) for n, m in zip(shape, out, strict=True)):
+        raise mismatch("broadcast_to", (x.shape, shape), "a shape that x stretches to")
+    return make(out, x.dtype)
+
+
+def broadcast_arrays(*arrays):
+    arrays = [as_spec("broadcast_arrays", a) for a in arrays]
+    shape = broadcast("broadcast_arrays", *(a.shape for a in arrays))
+    return [make(shape, a.dtype) for a in arrays]
+
+
+def _total(sizes: Iterable[int | None]) -> int | None:
+    sizes = list(sizes)
+    return None if None in sizes else sum(sizes)
+
+
+def concat(arrays, /, *, axis=0):
+    arrays = [as_spec("concat", a) for a in arrays]
+    dtype = common_dtype("concat", arrays)
+    if axis is None:
+        return make((_total(a.size for a in arrays),), dtype)
+    axis = normal_axis("concat", axis, arrays[0].ndim)
+    try:
+        shape = unify("concat", *(replace(a.shape, axis, 1) for a in arrays))
+    except ShapeError:
+        raise mismatch("concat", (a.shape for a in arrays), f"equal sizes except along axis {axis}") from None
+    return make(replace(shape, axis, _total(a.shape[axis] for a in arrays)), dtype)
+
+
+def stack(arrays, /, *, axis=0):
+    arrays = [as_spec("stack", a) for a in arrays]
+    dtype = common_dtype("stack", arrays)
+    shape = unify("stack", *(a.shape for a in arrays))
+    axis = normal_axis("stack", axis, len(shape) + 1)
+    return make((*shape[:axis], len(arrays), *shape[axis:]), dtype)
+
+
+def unstack(x, /, *, axis=0):
+    x = as_spec("unstack", x)
+    axis = normal_axis("unstack", axis, x.ndim)
+    if x.shape[axis] is None:
+        raise mismatch("unstack", (x.shape,), f"a known size at axis {axis}", "give that size in the Spec")
+    return (make(replace(x.shape, axis), x.dtype),) * x.shape[axis]
+
+
+def tile(x, repetitions, /):
+    x = as_spec("tile", x)
+    n = max(x.ndim, len(repetitions))
+    shape = (1,) * (n - x.ndim) + x.shape
+    repetitions = (1,) * (n - len(repetitions)) + tuple(repetitions)
+    return make(tuple(None if m is None else m * r for m, r in zip(shape, repetitions, strict=True)), x.dtype)
+
+
+def repeat(x, repeats, /, *, axis=None):
+    x = as_spec("repeat", x)
+    shape = (x.size,) if axis is None else x.shape
+    axis = normal_axis("repeat", 0 if axis is None else axis, len(shape))
+    n = shape[axis]
+    return make(replace(shape, axis, n * repeats if isinstance(repeats, int) and n is not None else None), x.dtype)
+
+
+def diff(x, /, *, axis=-1, n=1, prepend=None, append=None):
+    x = as_spec("diff", x)
+    parts = [p for p in (prepend, x, append) if p is not None]
+    x = concat(parts, axis=axis) if len(parts) > 1 else x
+    axis = normal_axis("diff", axis, x.ndim)
+    size = x.shape[axis]
+    return make(replace(x.shape, axis, None if size is None else max(size - n, 0)), x.dtype)

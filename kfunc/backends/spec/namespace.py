@@ -1,0 +1,22 @@
+"""The Array API (2024.12) on Specs, gathered from its themes."""
+
+from __future__ import annotations
+
+import math
+
+from ..standard import STANDARD
+from . import linalg  # noqa: F401  (the standard's extension)
+from .creation import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .indexing import *  # noqa: F403
+from .inspection import *  # noqa: F403
+from .linalg import matmul, matrix_transpose, tensordot, vecdot  # noqa: F401
+from .manipulation import *  # noqa: F403
+from .reductions import *  # noqa: F403
+
+__array_api_version__ = "2024.12"
+
+e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
+
+# Last: `bool` is a dtype from here on.
+globals().update({name: name for name in [*STANDARD, "float16", "bfloat16"]})
