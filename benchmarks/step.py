@@ -105,7 +105,12 @@ def transformer(rate):
     )
 
 
-NETWORKS = {"mlp": (mlp, (784,)), "cnn": (cnn, (8, 8, 1)), "lstm": (lstm, (50, 32)), "transformer": (transformer, (32,))}
+NETWORKS = {
+    "mlp": (mlp, (784,)),
+    "cnn": (cnn, (8, 8, 1)),
+    "lstm": (lstm, (50, 32)),
+    "transformer": (transformer, (32,)),
+}
 DROPOUT = 0.25
 
 

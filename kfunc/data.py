@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from . import tree
 from .arrays import to_numpy
 from .errors import ArgumentError, ShapeError
@@ -60,7 +58,7 @@ class ArrayData:
 
 def _prepared(x: Any) -> Any:
     x = to_numpy(x)
-    return x.astype(np.float32) if x.dtype == np.float64 else x
+    return x.astype("float32") if x.dtype == "float64" else x
 
 
 def split(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:
@@ -87,6 +85,8 @@ def class_weights(data: ArrayData, weights: Mapping[int, float]) -> ArrayData:
     Raises:
         ArgumentError: A class has no weight.
     """
+    import numpy as np
+
     y = data.arrays.y
     labels = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(y.shape[0]).astype(np.int64)
     classes = np.unique(labels)

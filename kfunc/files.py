@@ -14,15 +14,17 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import safetensors
-import safetensors.numpy
 
 from .arrays import to_backend, to_numpy
 from .backends import Backend, get, kind_of
 from .errors import ArgumentError, FileError
+
+if TYPE_CHECKING:
+    # NumPy takes longer to import than kfunc, and only those who use it need wait.
+    import numpy as np
 
 __all__ = ["flatten", "load", "read", "save", "structure", "unflatten", "write"]
 
@@ -238,6 +240,8 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
         ArgumentError: A dtype has no code in the format, or a name or text is none.
         FileError: It could not be written. What was at `path` before still is.
     """
+    import safetensors.numpy
+
     texts = {**(metadata or {}), _FORMAT: "1"}
     for text in (*arrays, *(metadata or {}), *texts.values()):
         if not isinstance(text, str) or text in ("__metadata__", _FORMAT, _DIGEST):
@@ -284,6 +288,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
 
 def _storable(name: str, array: Any) -> np.ndarray:
     """`array` in C order, which the library takes for granted."""
+    import numpy as np
+
     array = np.asarray(array, order="C")
     if array.dtype.name not in _DTYPES.values():
         raise ArgumentError(
@@ -308,9 +314,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _array(name: str, entry: dict[str, Any], tensor: dict[str, Any]) -> np.ndarray:
     if len(entry) > 3:
         raise FileError("The header is corrupt: it says too much.", got=f"{', '.join(entry)} of tensor {name!r}")
+    import numpy as np
+
     dtype = _dtype(tensor["dtype"], name)
     array = np.frombuffer(tensor["data"], dtype.newbyteorder("<"))
-    if dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+    if dtype.kind == "b" and array.size and array.view("uint8").max() > 1:
         raise FileError("The file is corrupt: a bool is neither 0 nor 1.", got=f"tensor {name!r}")
     try:
         return array.reshape(tensor["shape"]).astype(dtype)
@@ -319,6 +327,8 @@ def _array(name: str, entry: dict[str, Any], tensor: dict[str, Any]) -> np.ndarr
 
 
 def _dtype(code: str, name: str) -> np.dtype:
+    import numpy as np
+
     if code not in _DTYPES:
         raise FileError("The file has a dtype that kfunc does not know.", got=f"{code} of tensor {name!r}")
     try:
@@ -340,7 +350,7 @@ def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
     form = [sorted(texts.items()), [(name, a.dtype.name, a.shape) for name, a in tensors]]
     sha = hashlib.sha256(json.dumps(form).encode())
     for _, array in tensors:
-        sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data)
+        sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view("uint8").data)
     return sha.hexdigest()
 
 

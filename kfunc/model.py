@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import files, losses, metrics, random, tree
 from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
@@ -366,6 +364,8 @@ class Model:
         self, x: Any, batch_size: int = 32, verbose: int | str = 0, backend: str | Backend | None = None
     ) -> Any:
         """The network's outputs for `x`, as NumPy arrays (samples, ...)."""
+        import numpy as np
+
         data = ArrayData(x)
         ts, target, where = self._ready(data.arrays.x, backend)
         fun = self._compiled("predict", lambda: make_predict(self.net), target)

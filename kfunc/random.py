@@ -10,8 +10,6 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from .arrays import asarray, device, dtype_name, namespace, native
 from .backends import Backend
 from .errors import ArgumentError, ShapeError
@@ -90,6 +88,8 @@ def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> 
     Raises:
         ArgumentError: The seed is no integer, or out of range.
     """
+    import numpy as np
+
     try:
         value = operator.index(seed)
     except TypeError:
@@ -251,6 +251,8 @@ def truncated_normal(key: Any, lower: float, upper: float, shape: Shape = (), dt
             expected="lower < upper, and float32 or float64",
             got=f"({lower}, {upper}), {name}",
         )
+    import numpy as np
+
     cast = np.dtype(name).type
     a, b = (float(cast(math.erf(v / math.sqrt(2)))) for v in (lower, upper))
     edge = 1.0 - _EPS[name] / 2
@@ -273,6 +275,8 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Shape | None = None) -> Any:
     _check_key(key)
     if hasattr(p, "shape"):
         return _unit(key, _shape(p.shape if shape is None else shape), dtype_name(p.dtype)) < p
+    import numpy as np
+
     # The same comparison with integers: u < p where u = mantissa / 2**23.
     mantissa = namespace(key).bitwise_right_shift(random_bits(key, _shape(shape or ()), "int32"), 9) & (2**23 - 1)
     return mantissa < max(min(math.ceil(float(np.float32(p)) * 2**23), 2**23), 0)

@@ -21,7 +21,9 @@ def dense(p):
 
 
 def mlp(params, state, rate):
-    return nn.Sequential(dense(params["dense"]), nn.ReLU(), dense(params["dense_1"]), nn.ReLU(), dense(params["dense_2"]))
+    return nn.Sequential(
+        dense(params["dense"]), nn.ReLU(), dense(params["dense_1"]), nn.ReLU(), dense(params["dense_2"])
+    )
 
 
 def conv(p):

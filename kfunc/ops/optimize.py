@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..arrays import namespace
 from ._op import op
 
@@ -9,21 +11,27 @@ __all__ = ["adam"]
 
 
 @op
-def adam(factor, small, beta_1, beta_2, *leaves):
-    """One step of Adam (Kingma and Ba, arXiv:1412.6980) on n arrays.
+def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
+    """One step of Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1) on n arrays.
 
     Args:
-        factor, small: Scalar arrays (): the update is `factor * mean / (sqrt(square) + small)`.
-        beta_1, beta_2: How much of the mean, and of the mean square, is kept; numbers.
+        count: The number of this step, the first being 1: int32 ().
+        step_size, beta_1, beta_2, epsilon: Numbers; updates are to be added, so `step_size` is negative to descend.
         leaves: The n gradients, then their n running means, then those of their n squares.
 
     Returns:
         3 n arrays: the updates, the new means, the new mean squares, each of the dtype of its running mean.
     """
     n = len(leaves) // 3
+    xp = namespace(*leaves)
+    wide = getattr(xp, "float64", None)
+    wide = wide if any(x.dtype == wide for x in leaves) else xp.float32
+    t = xp.astype(count, wide)
+    # mean / unbias_1 / (sqrt(square / unbias_2) + epsilon), with all that is one number taken out of the arrays
+    root = xp.sqrt(_unbias(xp, t, beta_2))
+    factor, small = root * step_size / _unbias(xp, t, beta_1), root * epsilon
     updates, means, squares = [], [], []
     for g, m, v in zip(leaves[:n], leaves[n : 2 * n], leaves[2 * n :], strict=True):
-        xp = namespace(g, m, v)
         m = beta_1 * m + (1 - beta_1) * g
         v = beta_2 * v + (1 - beta_2) * (g * g)
         f, s = (x if x.dtype == m.dtype else xp.astype(x, m.dtype) for x in (factor, small))
@@ -31,3 +39,8 @@ def adam(factor, small, beta_1, beta_2, *leaves):
         means.append(m)
         squares.append(v)
     return (*updates, *means, *squares)
+
+
+def _unbias(xp, t, beta):
+    # 1 - beta**t, without the cancellation that costs four digits where beta is near 1 and t small.
+    return -xp.expm1(t * math.log(beta)) if beta else xp.ones_like(t)

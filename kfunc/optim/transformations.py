@@ -284,24 +284,12 @@ def _adam(beta_1, beta_2, epsilon, step_size):
         count, n = _next(state.count), len(leaves)
         if not leaves:
             return updates, state
-        xp = namespace(*leaves)
-        t = xp.astype(count, _wide(xp, leaves))
-        # mu / unbias_1 / (sqrt(nu / unbias_2) + epsilon), with all that is one number taken out of the leaves
-        root = xp.sqrt(_unbias(xp, t, beta_2))
-        factor = root / _unbias(xp, t, beta_1)
-        factor = factor if step_size == 1 else factor * step_size
-        out = ops.adam(
-            factor, root * epsilon, beta_1, beta_2, *leaves, *tree.leaves(state.mu), *tree.leaves(state.nu)
-        )
+        moments = (*tree.leaves(state.mu), *tree.leaves(state.nu))
+        out = ops.adam(count, step_size, beta_1, beta_2, epsilon, *leaves, *moments)
         updates, mu, nu = (tree.unflatten(structure, out[i : i + n]) for i in (0, n, 2 * n))
         return updates, Moments(count, mu, nu)
 
     return init, update
-
-
-def _unbias(xp, t, beta):
-    # 1 - beta**t, without the cancellation that costs four digits where beta is near 1 and t small.
-    return -xp.expm1(t * math.log(beta)) if beta else xp.ones_like(t)
 
 
 # -- optimizers --------------------------------------------------------------------------------------------------------

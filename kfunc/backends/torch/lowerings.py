@@ -66,15 +66,15 @@ def _logsumexp(x, axis=-1, keepdims=False):
 @lowering(backend, ops.label_crossentropy)
 def _label_crossentropy(logits, labels, axis=-1):
     classes = logits.shape[axis]
-    flat, numbers = logits.movedim(axis, -1).reshape(-1, classes), labels.reshape(-1).long()
+    logits = logits if logits.ndim == 2 and axis in (1, -1) else logits.movedim(axis, 1)
+    numbers = labels.long()
     if on_host(labels) and labels.numel():
         low, high = torch.aminmax(labels)
-        if low >= 0 and high < classes:
-            return F.cross_entropy(flat, numbers, reduction="none").reshape(labels.shape)
+        if low.item() >= 0 and high.item() < classes:
+            return F.cross_entropy(logits, numbers, reduction="none")
     # A label out of range is an error to the kernel, and one that a GPU does not survive.
     valid = (numbers >= 0) & (numbers < classes)
-    values = F.cross_entropy(flat, torch.where(valid, numbers, 0), reduction="none")
-    return torch.where(valid, values, float("nan")).reshape(labels.shape)
+    return torch.where(valid, F.cross_entropy(logits, torch.where(valid, numbers, 0), reduction="none"), float("nan"))
 
 
 @lowering(backend, ops.linear)
@@ -131,41 +131,24 @@ def _all_finite(*arrays):
 
 
 @lowering(backend, ops.adam)
-def _adam(factor, small, beta_1, beta_2, *leaves):
-    if _in_functorch() or (torch.is_grad_enabled() and any(x.requires_grad for x in leaves)):
-        # Neither torch.func nor autograd takes these kernels.
-        return NotImplemented
+def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
     n = len(leaves) // 3
     gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
-    if on_host(factor, small, *leaves) and len({x.dtype for x in leaves}) == 1:
-        means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
-        updates = [torch.zeros_like(m) for m in means]
-        # One pass over all; a step beyond all others' leaves out the correction of the bias, which factor holds.
-        late = [torch.tensor(1e18)] * n
-        torch._fused_adam_(
-            updates,
-            [g.contiguous() for g in gradients],
-            means,
-            squares,
-            [],
-            late,
-            lr=-factor.item(),
-            beta1=beta_1,
-            beta2=beta_2,
-            weight_decay=0.0,
-            eps=small.item(),
-            amsgrad=False,
-            maximize=False,
-        )
-        return (*updates, *means, *squares)
-    means = torch._foreach_lerp(means, gradients, 1 - beta_1)
-    squares = torch._foreach_mul(squares, beta_2)
-    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
-    below = torch._foreach_sqrt(squares)
-    torch._foreach_add_(below, small)
-    updates = torch._foreach_div(means, below)
-    torch._foreach_mul_(updates, factor)
+    if not on_host(count, *leaves) or len({x.dtype for x in leaves}) > 1 or _differentiated(leaves):
+        return NotImplemented
+    means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
+    updates = [torch.zeros_like(m) for m in means]
+    gradients = [g.contiguous() for g in gradients]
+    steps = [count.to(torch.float32)] * n
+    options = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+    torch._fused_adam_(
+        updates, gradients, means, squares, [], steps, lr=-step_size, beta1=beta_1, beta2=beta_2, eps=epsilon, **options
+    )
     return (*updates, *means, *squares)
+
+
+def _differentiated(tensors):
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 # -- windows: a permuted channels-last array is torch's own channels_last layout, so nothing is copied ---------------
