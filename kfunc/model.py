@@ -153,23 +153,26 @@ class Model:
             )
         return self.train_state
 
-    def _ready(self, x: Any, backend: Any) -> tuple[TrainState, Backend, Any]:
-        """The train state on the backend asked for, that backend, and the device to put data on."""
+    def _build_for(self, x: Any, backend: Any) -> None:
+        """Make the first parameters, if there are none, for inputs like `x`."""
         if self.train_state is None:
             self.build(*(x if isinstance(x, list | tuple) else (x,)), backend=backend)
-        elif backend is not None:
+
+    def _on(self, backend: Any) -> tuple[TrainState, Backend, Any]:
+        """The train state on the backend asked for, that backend, and the device to put data on."""
+        if backend is not None:
             self.to(backend)
         ts = self._built
         target = backend_of(ts.key)
         return ts, target, device(target.lift(ts.key))
 
-    def _compiled(self, name: str, make: Callable[[], Callable], backend: Backend) -> Callable:
-        compile = backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
-        key = f"{name} jit" if compile else name
+    def _function(self, make: Callable, *parts: Any, backend: Backend, constant: tuple[int, ...] = ()) -> Callable:
+        """`make(net, *parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
+        compiled = backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
+        key = f"{make.__name__} {compiled} {parts!r}"
         if key not in self._functions:
-            fun = make()
-            # Parameters are constants for prediction only: training changes them at each step.
-            self._functions[key] = jit(fun, constant_argnums=(0, 1) if name == "predict" else ()) if compile else fun
+            fun = make(self.net, *parts)
+            self._functions[key] = jit(fun, constant_argnums=constant) if compiled else fun
         return self._functions[key]
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -215,11 +218,11 @@ class Model:
             data, validation = split(data, validation_split)
         if class_weight is not None:
             data = class_weights(data, class_weight)
-        ts, target, where = self._training(data, backend)
-        found = self._checked(data)
+        found = self._trainable(data, backend)
         if validation is not None:
             self._checked(validation)
-        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, found), target)
+        ts, target, where = self._on(backend)
+        step = self._function(make_train_step, self.optimizer, self.loss, found, backend=target)
         # The host's own copy, so that the order of samples needs nothing from the device.
         key, first = to_numpy(ts.key), int(to_numpy(ts.step))
         steps = math.ceil(data.size / batch_size)
@@ -263,14 +266,15 @@ class Model:
         data = ArrayData(x, y, sample_weight)
         if class_weight is not None:
             data = class_weights(data, class_weight)
-        ts, target, where = self._training(data, backend)
-        found = self._checked(data)
-        step = self._compiled("train", lambda: make_train_step(self.net, self.optimizer, self.loss, found), target)
+        found = self._trainable(data, backend)
+        ts, target, where = self._on(backend)
+        step = self._function(make_train_step, self.optimizer, self.loss, found, backend=target)
         batch = _moved(data.arrays, target, where)
         self.train_state, progress = step(ts, start(found, target, where), batch)
         return _as_keras(self._read(progress, found), return_dict)
 
-    def _training(self, data: ArrayData, backend: Any) -> tuple[TrainState, Backend, Any]:
+    def _trainable(self, data: ArrayData, backend: Any) -> dict[str, Any]:
+        """Check that the model can train on `data`, before anything changes; the metrics."""
         if self.optimizer is None or self.loss is None:
             raise ArgumentError(
                 "The model is not compiled.",
@@ -281,7 +285,8 @@ class Model:
             raise target.unsupported(
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
-        return self._ready(data.arrays.x, backend)
+        self._build_for(data.arrays.x, backend)
+        return self._checked(data)
 
     def _checked(self, data: ArrayData) -> dict[str, Any]:
         """Check labels against the network's output, and find the loss and the metrics that fit both; the metrics.
@@ -317,8 +322,8 @@ class Model:
                 path=path,
                 expected="finite numbers",
                 got="NaN or infinity",
-                fix="look for NaN in the data, lower the learning rate, or clip gradients by kf.optim.clip_by_global_norm; "
-                "the model has the parameters from before that step",
+                fix="look for NaN in the data, lower the learning rate, or clip gradients by their global norm; "
+                "the parameters are those from before that step",
             )
         total, count = (float(to_numpy(v)) for v in progress.loss)
         logs = {"loss": total / max(count, 1.0)}
@@ -344,13 +349,15 @@ class Model:
         if self.loss is None:
             raise ArgumentError("The model is not compiled.", fix="call model.compile(loss=...) first")
         data = ArrayData(x, y, sample_weight)
-        _, target, where = self._ready(data.arrays.x, backend)
-        logs = self._evaluate(data, self._checked(data), batch_size, target, where, verbose)
+        self._build_for(data.arrays.x, backend)
+        found = self._checked(data)
+        _, target, where = self._on(backend)
+        logs = self._evaluate(data, found, batch_size, target, where, verbose)
         return _as_keras(logs, return_dict)
 
     def _evaluate(self, data, found, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
         ts = self._built
-        step = self._compiled("evaluate", lambda: make_eval_step(self.net, self.loss, found), target)
+        step = self._function(make_eval_step, self.loss, found, backend=target)
         progress = start(found, target, where)
         with _Bar(math.ceil(data.size / batch_size), "Evaluate", verbose) as bar:
             for batch in data.batches(batch_size):
@@ -367,8 +374,10 @@ class Model:
         import numpy as np
 
         data = ArrayData(x)
-        ts, target, where = self._ready(data.arrays.x, backend)
-        fun = self._compiled("predict", lambda: make_predict(self.net), target)
+        self._build_for(data.arrays.x, backend)
+        ts, target, where = self._on(backend)
+        # Constants here only: training changes the parameters at each step.
+        fun = self._function(make_predict, backend=target, constant=(0, 1))
         outputs = []
         with _Bar(math.ceil(data.size / batch_size), "Predict", verbose) as bar:
             for batch in data.batches(batch_size):

@@ -10,7 +10,7 @@ from .arrays import asarray, namespace, native
 from .backends import Backend
 from .data import Batch
 from .optim import apply_updates
-from .transforms import cond, value_and_grad
+from .transforms import choose, value_and_grad
 
 __all__ = ["Progress", "TrainState", "forward", "make_eval_step", "make_predict", "make_train_step", "start"]
 
@@ -95,7 +95,7 @@ def make_train_step(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[s
         def refuse():
             return ts.params, ts.state, ts.opt_state, ts.step, _fault(finite, progress.fault, ts.step)
 
-        params, new_state, opt_state, count, fault = cond(_sound(finite, progress.fault), advance, refuse)
+        params, new_state, opt_state, count, fault = choose(_sound(finite, progress.fault), advance, refuse)
         after = _accumulate(progress, metrics, value, batch.y, y_pred, batch)._replace(fault=fault)
         return TrainState(params, new_state, opt_state, ts.key, count), after
 

@@ -139,10 +139,20 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
 
     Where `pred` is not known yet (in a compiled function), the choice is made on the device.
     """
+    return _branch("cond", pred, true_fun, false_fun, *operands)
+
+
+def choose(pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
+    """`cond(pred, true_fun, false_fun)`, where it does no harm to compute both: some compilers fuse only that."""
+    return _branch("choose", pred, true_fun, false_fun)
+
+
+def _branch(method: str, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
     kind = kind_of_tree(pred, operands)
     backend = _backend(kind)
+    run = getattr(backend, method)
     if not _conforms(kind):
-        return backend.cond(pred, true_fun, false_fun, *operands)
+        return run(pred, true_fun, false_fun, *operands)
     pred, operands = tree.map(backend.lower, (pred, operands))
     branches = [_native_call(f, kind) for f in (true_fun, false_fun)]
-    return tree.map(backend.lift, backend.cond(pred, *branches, *operands))
+    return tree.map(backend.lift, run(pred, *branches, *operands))

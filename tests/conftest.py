@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 from backends import BACKENDS, NAMES, missing
 
-# TensorFlow reads it when it is first imported.
+# Read when a library is first imported, which importing kfunc does not. The arrays here are tiny: threads would only
+# wait for each other.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# OpenVINO reports its import to its maker, from a fork: no tests' business, and with JAX's threads running, a deadlock.
-# Without the module that does it, OpenVINO takes its own stub.
-sys.modules.setdefault("openvino_telemetry", None)
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 try:
     import hypothesis

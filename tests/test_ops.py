@@ -47,9 +47,8 @@ WIDE = np.concatenate([normal(4, 5), 30 * away(2, 5)])
 def adam_arguments():
     sizes = ((3, 4), (5,), ())
     gradients, means, roots = ([normal(*s) for s in sizes] for _ in range(3))
-    arrays = (0.3, 0.01, *gradients, *means, *(r * r + 0.1 for r in roots))
-    factor, small, *leaves = (np.asarray(a, np.float32) for a in arrays)
-    return factor, small, 0.9, 0.99, *leaves
+    arrays = (*gradients, *means, *(r * r + 0.1 for r in roots))
+    return np.asarray(3, np.int32), -0.3, 0.9, 0.99, 1e-3, *(np.asarray(a, np.float32) for a in arrays)
 
 
 # Name of the op, positional arguments, keyword arguments, longest reduction.
@@ -63,6 +62,8 @@ CASES = [
     ("batch_normalization", (X, normal(4), normal(4) ** 2 + 0.1, normal(4), normal(4)), {}, 84),
     ("batch_normalization", (X, normal(7), normal(7) ** 2 + 0.1), {"axis": 1}, 84),
     ("conv", (X, normal(3, 3, 4, 6)), {"padding": "same"}, 84),
+    ("conv", (X, normal(3, 3, 4, 6), 1, "same", "channels_last", 1, normal(6)), {}, 84),
+    ("conv", (X, normal(3, 3, 7, 6), 1, "same", "channels_first", 1, normal(6)), {}, 84),
     ("conv", (X, normal(3, 2, 4, 6)), {"strides": (2, 1)}, 84),
     ("conv", (X, normal(2, 2, 2, 6)), {"padding": "same", "strides": 2}, 84),
     ("conv", (X, normal(3, 3, 1, 8)), {"dilation_rate": 2, "padding": "same"}, 84),
@@ -111,6 +112,8 @@ CASES = [
     ("softmax", (WIDE,), {}, 5),
     ("softmax", (X,), {"axis": 1}, 7),
     ("softplus", (WIDE,), {}, 1),
+    ("split", (X, 3), {"axis": 2}, 1),
+    ("split", (normal(3, 8), 4), {}, 1),
     ("split_last", (X, (2, 2)), {}, 1),
     ("tanh", (WIDE,), {}, 1),
 ]

@@ -446,7 +446,8 @@ OPS = {
     "sigmoid": (ops.sigmoid, [normal(3, 4)], {}),
     "sigmoid scalar": (ops.sigmoid, [normal()], {}),
     "tanh": (ops.tanh, [normal(3, 4)], {}),
-    "gelu": (ops.gelu, [normal(3, 4)], {"approximate": False}),
+    "gelu": (ops.gelu, [normal(3, 4)], {}),
+    "gelu erf": (ops.gelu, [normal(3, 4)], {"approximate": False}),
     "softmax": (ops.softmax, [normal(3, 4)], {"axis": 0}),
     "log_softmax": (ops.log_softmax, [normal(3, 4)], {"axis": 0}),
     "erf_inv": (ops.erf_inv, [between(-1, 1, 50)], {}),
@@ -466,6 +467,13 @@ OPS = {
         for axis in (-1, 1)
         for scale in (normal(3), NO)
     },
+    **{
+        f"normalize_batch {axis} {scale is NO}": (ops.normalize_batch, [normal(2, 3, 3), scale, scale], {"axis": axis})
+        for axis in (-1, 1)
+        for scale in (normal(3), NO)
+    },
+    "label_crossentropy": (ops.label_crossentropy, [normal(4, 3), fixed([0, 2, 2, 1])], {}),
+    "label_crossentropy axis": (ops.label_crossentropy, [normal(2, 3, 2), fixed([[0, 2], [1, 1]])], {"axis": 1}),
     "layer_normalization": (ops.layer_normalization, [normal(2, 3, 4), normal(4), normal(4)], {}),
     "layer_normalization axes": (ops.layer_normalization, [normal(2, 3, 4), NO, normal(3, 4)], {"axis": (1, 2)}),
     "layer_normalization bare": (ops.layer_normalization, [normal(2, 3, 4)], {"axis": -1, "epsilon": 1e-6}),
@@ -570,7 +578,16 @@ def test_numpy_lowering_and_pullback_against_the_reference(name, dtype):
 
 
 @pytest.mark.parametrize(
-    "name", ["conv 2d", "max_pool overlap", "batch_normalization 1 False", "lstm", "gru", "attention"]
+    "name",
+    [
+        "conv 2d",
+        "max_pool overlap",
+        "batch_normalization 1 False",
+        "normalize_batch 1 False",
+        "lstm",
+        "gru",
+        "attention",
+    ],
 )
 def test_second_gradient_through_pullbacks(name):
     op, _, options = OPS[name]

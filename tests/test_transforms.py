@@ -171,5 +171,5 @@ def test_jit_compiles_once_a_shape(name):
 @pytest.mark.openvino
 @pytest.mark.parametrize("transform", [kf.grad, kf.value_and_grad, kf.vmap])
 def test_openvino_says_what_to_do(transform):
-    with pytest.raises(kf.errors.UnsupportedError, match="numpy|another backend"):
+    with pytest.raises(kf.errors.UnsupportedError, match=r"numpy|another backend"):
         transform(polynomial)(*on("openvino", W, X))

@@ -7,7 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON
+from . import BETA_1, BETA_2, EPSILON, LEARNING_RATE, MOMENTUM, NORM_EPSILON
 
 
 def dense(p, x):

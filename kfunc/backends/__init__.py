@@ -152,6 +152,9 @@ class Backend:
     def cond(self, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
 
+    def choose(self, pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
+        return self.cond(pred, true_fun, false_fun)
+
     def unsupported(self, what: str, fix: str) -> UnsupportedError:
         return UnsupportedError(f"{self.name} cannot do {what}.", argument="backend", got=self.name, fix=fix)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
-from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..ops._windows import per_axis
 from . import activations
@@ -72,10 +71,8 @@ class _Conv(Layer):
             )
         window = per_axis(self.kernel_size, self.rank, "kernel_size")
         kernel = s.param("kernel", (*window, x.shape[axis] // self.groups, self.filters), self.kernel_initializer)
-        y = ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
-        if self.use_bias:
-            bias = s.param("bias", (self.filters,), self.bias_initializer)
-            y = y + (bias if axis == -1 else namespace(bias).reshape(bias, (-1,) + (1,) * self.rank))
+        bias = s.param("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
+        y = ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
         return activations.get(self.activation)(y)
 
 

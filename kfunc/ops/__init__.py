@@ -19,7 +19,7 @@ from .conv import conv
 from .crossentropy import label_crossentropy
 from .dropout import dropout
 from .linear import embedding, linear
-from .manipulation import all_finite, join_last, one_hot, pad, split_last
+from .manipulation import all_finite, join_last, one_hot, pad, split, split_last
 from .norm import batch_normalization, layer_normalization, moments, normalize_batch
 from .optimize import adam
 from .pool import average_pool, max_pool
@@ -62,6 +62,7 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "split",
     "split_last",
     "tanh",
 ]

@@ -44,7 +44,7 @@ def conv_geometry(x, kernel, strides, padding, data_format, dilation_rate):
 
 
 @op
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
     """Convolution of `x` with `kernel`.
 
     Args:
@@ -52,6 +52,7 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
         kernel: (*window, channels / groups, filters); the number of groups follows from the two channel counts.
         strides, dilation_rate: One integer, or one a spatial axis.
         padding: "valid", or "same" (output size is input size / strides, rounded up; zeros outside).
+        bias: (filters,) or None.
 
     Returns:
         (batch, *output, filters), or (batch, filters, *output).
@@ -59,6 +60,11 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
+    if bias is not None:
+        out = conv(x, kernel, strides, padding, data_format, dilation_rate)
+        if data_format == "channels_first":
+            bias = namespace(bias).reshape(bias, (-1,) + (1,) * (x.ndim - 2))
+        return out + bias
     strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
     xp = namespace(x, kernel)
     if data_format == "channels_first":

@@ -27,7 +27,7 @@ def pick_class(x, labels, axis=-1):
 
 @op
 def label_crossentropy(logits, labels, axis=-1):
-    """`-log_softmax(logits)` at `labels` along `axis`; NaN where a label is out of range. Arguments as for `pick_class`.
+    """`-log_softmax(logits)` at `labels`, as for `pick_class`; NaN where a label is out of range.
 
     Returns:
         An array of the shape of `labels`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..arrays import device, dtype_name, namespace
 from ._op import op
 
-__all__ = ["all_finite", "join_last", "one_hot", "pad", "split_last"]
+__all__ = ["all_finite", "join_last", "one_hot", "pad", "split", "split_last"]
 
 
 @op
@@ -46,6 +46,14 @@ def all_finite(*arrays):
     """For each array, whether it holds neither NaN nor infinity: a boolean array (len(arrays),)."""
     xp = namespace(*arrays)
     return xp.stack([xp.all(xp.isfinite(x)) for x in arrays])
+
+
+@op
+def split(x, sections, axis=-1):
+    """The `sections` equal parts of `x` along `axis`, in order: a tuple."""
+    size = x.shape[axis] // sections
+    before = (slice(None),) * (axis % x.ndim)
+    return tuple(x[(*before, slice(n * size, (n + 1) * size), ...)] for n in range(sections))
 
 
 @op

@@ -7,7 +7,7 @@ import math
 from ..arrays import namespace
 from ._op import op
 
-__all__ = ["adam"]
+__all__ = ["adam", "adam_factors"]
 
 
 @op
@@ -24,12 +24,9 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
     """
     n = len(leaves) // 3
     xp = namespace(*leaves)
-    wide = getattr(xp, "float64", None)
-    wide = wide if any(x.dtype == wide for x in leaves) else xp.float32
-    t = xp.astype(count, wide)
-    # mean / unbias_1 / (sqrt(square / unbias_2) + epsilon), with all that is one number taken out of the arrays
-    root = xp.sqrt(_unbias(xp, t, beta_2))
-    factor, small = root * step_size / _unbias(xp, t, beta_1), root * epsilon
+    double = getattr(xp, "float64", None)
+    wide = double if any(x.dtype == double for x in leaves) else xp.float32
+    factor, small = adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, wide)
     updates, means, squares = [], [], []
     for g, m, v in zip(leaves[:n], leaves[n : 2 * n], leaves[2 * n :], strict=True):
         m = beta_1 * m + (1 - beta_1) * g
@@ -39,6 +36,14 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
         means.append(m)
         squares.append(v)
     return (*updates, *means, *squares)
+
+
+def adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, dtype):
+    """What is the same for all elements, scalars of `dtype`: the update is `factor * mean / (sqrt(square) + small)`."""
+    t = xp.astype(count, dtype)
+    # Taken out of step_size * mean / unbias_1 / (sqrt(square / unbias_2) + epsilon).
+    root = xp.sqrt(_unbias(xp, t, beta_2))
+    return root * step_size / _unbias(xp, t, beta_1), root * epsilon
 
 
 def _unbias(xp, t, beta):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
 from ... import ops
 from ...ops._op import lowering, pullback
+from ...ops.optimize import adam_factors
 from ...ops.scatter import scatter_add
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import backend
 
-__all__ = ["linear", "pad", "sigmoid", "uniform"]
+__all__ = ["linear", "masked", "pad", "sigmoid", "uniform"]
 
 
 def uniform(*arrays) -> bool:
@@ -31,6 +33,16 @@ def uniform(*arrays) -> bool:
 def rows(x):
     """`x` (..., n) as a matrix."""
     return x.reshape(-1, x.shape[-1])
+
+
+def masked(x, mask):
+    """`x` where the boolean array `mask` holds, else 0."""
+    if x.dtype.itemsize > 8 or x.ndim == 0:
+        return np.where(mask, x, x.dtype.type(0))
+    # By bits: choosing by a mask without pattern takes ten times as long, and a product would keep NaN.
+    integer = f"i{x.dtype.itemsize}"
+    bits = mask.astype(integer)
+    return np.bitwise_and(x.view(integer), np.negative(bits, out=bits)).view(x.dtype)
 
 
 # -- linear ----------------------------------------------------------------------------------------------------------
@@ -105,7 +117,7 @@ def relu_pullback(x):
         return NotImplemented
     out = np.maximum(x, x.dtype.type(0))
     # Where the input is NaN, so is the output, and the gradient passes as through any number that is not below 0.
-    return out, lambda g: (np.where(out != 0, g, g.dtype.type(0)),)
+    return out, lambda g: (masked(g, out != 0),)
 
 
 @lowering(backend, ops.sigmoid)
@@ -131,6 +143,49 @@ def _by_output(derivative, forward):
 
 pullback(backend, ops.sigmoid)(_by_output(lambda y: y * (1 - y), sigmoid))
 pullback(backend, ops.tanh)(_by_output(lambda y: 1 - y * y, np.tanh))
+
+
+def _gelu(x):
+    """The result, and the hyperbolic tangent in it."""
+    inner = x * x
+    inner *= 0.044715
+    inner += 1
+    inner *= x
+    inner *= math.sqrt(2 / math.pi)
+    np.tanh(inner, out=inner)
+    out = inner + 1
+    out *= x
+    out *= 0.5
+    return out, inner
+
+
+@lowering(backend, ops.gelu)
+def gelu(x, approximate=True):
+    return _gelu(x)[0] if approximate and uniform(x) else NotImplemented
+
+
+@pullback(backend, ops.gelu)
+def gelu_pullback(x, approximate=True):
+    if not approximate or not uniform(x):
+        return NotImplemented
+    out, t = _gelu(x)
+
+    def pull(g):
+        # (1 + t) / 2 + x (1 - t^2) sqrt(1 / (2 pi)) (1 + 3 * 0.044715 x^2)
+        slope = x * x
+        slope *= 3 * 0.044715
+        slope += 1
+        slope *= x
+        slope *= math.sqrt(0.5 / math.pi)
+        rest = t * t
+        slope *= np.subtract(1, rest, out=rest)
+        np.multiply(t, 0.5, out=rest)
+        rest += 0.5
+        slope += rest
+        slope *= g
+        return (slope,)
+
+    return out, pull
 
 
 @lowering(backend, ops.softmax)
@@ -172,6 +227,40 @@ def log_softmax_pullback(x, axis=-1):
     if out is NotImplemented:
         return out
     return out, lambda g: (g - np.exp(out) * g.sum(axis=axis, keepdims=True),)
+
+
+def _label_crossentropy(logits, labels, axis):
+    if not uniform(logits) or not labels.size:
+        return None
+    rows = np.moveaxis(logits, axis, -1)
+    shape, rows = rows.shape, rows.reshape(-1, rows.shape[axis])
+    numbers = labels.reshape(-1)
+    if numbers.min() < 0 or numbers.max() >= rows.shape[-1]:
+        return None
+    log_p, at = log_softmax(rows), (np.arange(numbers.size), numbers)
+    return -log_p[at].reshape(labels.shape), log_p, at, shape
+
+
+@lowering(backend, ops.label_crossentropy)
+def label_crossentropy(logits, labels, axis=-1):
+    found = _label_crossentropy(logits, labels, axis)
+    return NotImplemented if found is None else found[0]
+
+
+@pullback(backend, ops.label_crossentropy)
+def label_crossentropy_pullback(logits, labels, axis=-1):
+    found = _label_crossentropy(logits, labels, axis)
+    if found is None:
+        return NotImplemented
+    out, log_p, at, shape = found
+
+    def pull(g):
+        share = np.exp(log_p)
+        share[at] -= 1
+        share *= g.reshape(-1, 1)
+        return (np.moveaxis(share.reshape(shape), -1, axis),)
+
+    return out, pull
 
 
 @lowering(backend, ops.erf_inv)
@@ -244,19 +333,18 @@ _BLOCK = 1 << 14
 
 
 @lowering(backend, ops.adam)
-def adam(factor, small, beta_1, beta_2, *leaves):
+def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
     if not all(isinstance(x, np.ndarray) and x.dtype == leaves[0].dtype for x in leaves):
         return NotImplemented
-    n, dtype = len(leaves) // 3, leaves[0].dtype.type
-    factor, small, beta_1, beta_2 = dtype(factor), dtype(small), float(beta_1), float(beta_2)
-    out = [np.empty_like(m, order="C") for _ in range(3) for m in leaves[n : 2 * n]]
-    scratch = np.empty(_BLOCK, dtype)
+    n = len(leaves) // 3
+    factor, small = map(float, adam_factors(backend.xp, count, step_size, beta_1, beta_2, epsilon, np.float64))
+    out = [np.empty(m.shape, m.dtype) for _ in range(3) for m in leaves[n : 2 * n]]
+    scratch = np.empty(_BLOCK, leaves[0].dtype)
     for i in range(n):
-        old, new = leaves[i::n], [x.reshape(-1) for x in out[i::n]]
-        old = [np.ascontiguousarray(x).reshape(-1) for x in old]
+        old, new = ([x.reshape(-1) for x in xs[i::n]] for xs in (leaves, out))
         for start in range(0, new[0].size, _BLOCK):
             g, m, v = (x[start : start + _BLOCK] for x in old)
-            u, mean, square = (x[start : start + _BLOCK] for x in new)
+            update, mean, square = (x[start : start + _BLOCK] for x in new)
             part = scratch[: g.size]
             np.multiply(m, beta_1, out=mean)
             mean += np.multiply(g, 1 - beta_1, out=part)
@@ -266,8 +354,8 @@ def adam(factor, small, beta_1, beta_2, *leaves):
             square += part
             np.sqrt(square, out=part)
             part += small
-            np.multiply(mean, factor, out=u)
-            u /= part
+            np.multiply(mean, factor, out=update)
+            update /= part
     return tuple(out)
 
 
@@ -347,6 +435,47 @@ def batch_normalization_pullback(x, mean, variance, offset=None, scale=None, axi
         )
 
     return out, pull
+
+
+def _normalize_batch(x, offset, scale, axis, epsilon):
+    """What the op returns, and the normal array, the deviation's inverse, and the axes of the samples."""
+    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    mean, normal, variance = _moments(x, others)
+    inverse = 1 / np.sqrt(variance + epsilon)
+    normal *= inverse
+    out = normal.copy() if scale is None else normal * _along(x, scale, axis)
+    if offset is not None:
+        out += _along(x, offset, axis)
+    return (out, mean.reshape(-1), variance.reshape(-1)), normal, inverse, others
+
+
+@lowering(backend, ops.normalize_batch)
+def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    return _normalize_batch(x, offset, scale, axis, epsilon)[0] if uniform(x, offset, scale) else NotImplemented
+
+
+@pullback(backend, ops.normalize_batch)
+def normalize_batch_pullback(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    if not uniform(x, offset, scale):
+        return NotImplemented
+    outs, normal, inverse, others = _normalize_batch(x, offset, scale, axis, epsilon)
+
+    def pull(cotangents):
+        g = cotangents[0]
+        total = g.sum(axis=others, keepdims=True)
+        weighted = (g * normal).sum(axis=others, keepdims=True)
+
+        def of_x():
+            count = x.size // total.size
+            out = normal * (weighted / -count)
+            out += g
+            out -= total / count
+            out *= inverse if scale is None else inverse * scale.reshape(inverse.shape)
+            return out
+
+        return of_x, total.reshape(-1), weighted.reshape(-1)
+
+    return outs, pull
 
 
 def _layer_shape(x, axes):

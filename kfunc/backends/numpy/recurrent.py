@@ -12,6 +12,10 @@ from .lowerings import linear, sigmoid, uniform
 __all__ = ["gru", "lstm"]
 
 
+_BLOCK = 1 << 14
+"""Elements of a state, times steps, that are worked on at a time."""
+
+
 def _usual(activation, recurrent_activation) -> bool:
     return activation is ops.tanh and recurrent_activation is ops.sigmoid
 
@@ -51,7 +55,8 @@ def _lstm(x, kernel, recurrent_kernel, bias, h, c, reverse):
         gates = z[t]
         gates += hs[t] @ recurrent_kernel
         i, f, g, o = (gates[:, n * units : (n + 1) * units] for n in range(4))
-        i[...], f[...], o[...] = sigmoid(i), sigmoid(f), sigmoid(o)
+        for part in (gates[:, : 2 * units], o):
+            part[...] = sigmoid(part)
         np.tanh(g, out=g)
         np.multiply(f, cs[t], out=cs[t + 1])
         cs[t + 1] += i * g
@@ -92,23 +97,27 @@ def lstm_pullback(x, kernel, recurrent_kernel, bias, h, c, reverse, activation, 
             d_outputs = d_outputs[::-1]
         time, batch = gates.shape[:2]
         parts = gates.reshape(time, batch, 4, units)
-        i, f, g, o = (parts[:, :, n] for n in range(4))
-        tanh_c = np.tanh(cs[1:])
-        # What does not depend on the cotangents, for all steps at once: little is left for the loop.
-        into_c = o * (1 - tanh_c * tanh_c)
         dz = np.empty_like(parts)
-        dz[:, :, 0] = g * i * (1 - i)
-        dz[:, :, 1] = cs[:-1] * f * (1 - f)
-        dz[:, :, 2] = i * (1 - g * g)
-        dz[:, :, 3] = tanh_c * o * (1 - o)
         transposed = np.ascontiguousarray(recurrent_kernel.T)
-        for t in reversed(range(time)):
-            dh = dh + d_outputs[t]
-            dc = dc + dh * into_c[t]
-            dz[t, :, :3] *= dc[:, None]
-            dz[t, :, 3] *= dh
-            dh = dz[t].reshape(batch, 4 * units) @ transposed
-            dc *= f[t]
+        # What does not depend on the cotangents, for as many steps at once as stay in the cache.
+        block = max(1, _BLOCK // max(1, batch * units))
+        for stop in range(time, 0, -block):
+            some = slice(max(0, stop - block), stop)
+            i, f, g, o = (parts[some, :, n] for n in range(4))
+            tanh_c = np.tanh(cs[1:][some])
+            into_c = o * (1 - tanh_c * tanh_c)
+            into_z = dz[some]
+            into_z[:, :, 0] = g * i * (1 - i)
+            into_z[:, :, 1] = cs[some] * f * (1 - f)
+            into_z[:, :, 2] = i * (1 - g * g)
+            into_z[:, :, 3] = tanh_c * o * (1 - o)
+            for t in reversed(range(stop - some.start)):
+                dh = dh + d_outputs[some.start + t]
+                dc = dc + dh * into_c[t]
+                into_z[t, :, :3] *= dc[:, None]
+                into_z[t, :, 3] *= dh
+                dh = into_z[t].reshape(batch, 4 * units) @ transposed
+                dc *= f[t]
         dz = dz.reshape(gates.shape)
         of_x, of_kernel, of_bias = _input_cotangents(x, kernel, dz, reverse)
         return (

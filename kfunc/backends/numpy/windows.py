@@ -14,7 +14,7 @@ from ...ops._windows import padding_amounts, shifted_views, window_shape
 from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
 from . import backend
-from .lowerings import pad, uniform
+from .lowerings import masked, pad, uniform
 
 __all__ = ["average_pool", "conv", "max_pool"]
 
@@ -48,6 +48,7 @@ class _Windows:
         self.window = kernel.shape[:-2]
         self.out = window_shape(sizes, self.window, self.strides, self.dilation, padding)
         self.amounts = padding_amounts(sizes, self.window, self.strides, self.dilation, padding)
+        self.unfolded: tuple = (None, None)
 
     def padded(self, x):
         return pad(x, ((0, 0), *self.amounts, (0, 0)))
@@ -66,6 +67,10 @@ class _Windows:
         if self.pointwise(x):
             yield slice(None), x.reshape(-1, channels)
             return
+        kept, columns = self.unfolded
+        if kept is x:
+            yield slice(None), columns
+            return
         width = math.prod(self.window) * channels
         block = max(1, _BLOCK // max(1, math.prod(self.out) * width * x.itemsize))
         inner = x.strides[1:-1]
@@ -78,7 +83,10 @@ class _Windows:
         for start in range(0, x.shape[0], block):
             part = x[start : start + block]
             shape = (part.shape[0], *self.out, *self.window, channels)
-            yield slice(start, start + block), as_strided(part, shape, strides, writeable=False).reshape(-1, width)
+            columns = as_strided(part, shape, strides, writeable=False).reshape(-1, width)
+            if block >= x.shape[0]:
+                self.unfolded = x, columns  # small enough to keep for the way back
+            yield slice(start, start + block), columns
 
 
 def _forward(geometry, x, kernel):
@@ -143,13 +151,17 @@ def _split(array, groups):
     return np.split(array, groups, axis=-1)
 
 
-def _conv(geometry, x, kernel):
+def _conv(geometry, x, kernel, bias):
     if geometry.groups == 1:
-        return _forward(geometry, x, kernel)
-    if kernel.shape[-2] == 1:
-        return _depthwise(geometry, x, kernel)
-    pairs = zip(_split(x, geometry.groups), _split(kernel, geometry.groups), strict=True)
-    return np.concatenate([_forward(geometry, part, k) for part, k in pairs], axis=-1)
+        out = _forward(geometry, x, kernel)
+    elif kernel.shape[-2] == 1:
+        out = _depthwise(geometry, x, kernel)
+    else:
+        pairs = zip(_split(x, geometry.groups), _split(kernel, geometry.groups), strict=True)
+        out = np.concatenate([_forward(geometry, part, k) for part, k in pairs], axis=-1)
+    if bias is not None:
+        out += bias
+    return out
 
 
 def _conv_cotangents(geometry, x, kernel, g):
@@ -168,26 +180,31 @@ def _conv_cotangents(geometry, x, kernel, g):
 
 
 @lowering(backend, ops.conv)
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
     geometry = _Windows(x, kernel, strides, padding, data_format, dilation_rate)
-    if not uniform(x, kernel):
+    if not uniform(x, kernel, bias):
         return NotImplemented
-    return _first(_conv(geometry, geometry.padded(_last(x, data_format)), kernel), data_format)
+    return _first(_conv(geometry, geometry.padded(_last(x, data_format)), kernel, bias), data_format)
 
 
 @pullback(backend, ops.conv)
-def conv_pullback(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+def conv_pullback(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
     geometry = _Windows(x, kernel, strides, padding, data_format, dilation_rate)
-    if not uniform(x, kernel):
+    if not uniform(x, kernel, bias):
         return NotImplemented
     padded = geometry.padded(_last(x, data_format))
 
     def pull(g):
         g = np.ascontiguousarray(_last(g, data_format))
         of_x, of_kernel = _conv_cotangents(geometry, padded, kernel, g)
-        return lambda: _first(_unpad(of_x(), geometry.amounts), data_format), of_kernel
+        return (
+            lambda: _first(_unpad(of_x(), geometry.amounts), data_format),
+            of_kernel,
+            *(None,) * 4,
+            lambda: g.reshape(-1, g.shape[-1]).sum(axis=0),
+        )
 
-    return _first(_conv(geometry, padded, kernel), data_format), pull
+    return _first(_conv(geometry, padded, kernel, bias), data_format), pull
 
 
 # -- pooling ---------------------------------------------------------------------------------------------------------
@@ -255,9 +272,9 @@ def max_pool_pullback(x, pool_size, strides=None, padding="valid", data_format="
             else:
                 here, free = here & free, free & ~here
             if geometry.apart:
-                np.copyto(place, g, where=here)
+                place[...] = masked(g, here)
             else:
-                np.add(place, g, out=place, where=here)
+                place += masked(g, here)
         return (_first(_unpad(share, geometry.amounts), data_format),)
 
     return _first(out, data_format), pull

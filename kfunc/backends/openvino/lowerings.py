@@ -27,10 +27,42 @@ def _is_float(*xs: Any) -> bool:
     return len(dtypes) == 1 and dtypes.pop().kind == "f"
 
 
+def _last_to_second(x: Array) -> Array:
+    """`x` channels-first; where `x` itself was made of such an array, that one."""
+    inner = _channels_second(x)
+    return namespace.moveaxis(x, -1, 1) if inner is None else inner
+
+
+def _second_to_last(x: Array) -> Array:
+    return namespace.moveaxis(x, 1, -1)
+
+
+def _channels_second(x: Array) -> Array | None:
+    """The array that `_second_to_last` made `x` of; None if it did not.
+
+    The compiler does not look through what stands between two transposes, so elementwise operations go before the
+    first one, and the two cancel here.
+    """
+    node = x.node.get_node() if x.traced and x.ndim > 2 else None
+    if node is None or node.get_type_name() != "Transpose":
+        return None
+    order = node.input_value(1).get_node()
+    if order.get_type_name() != "Constant" or order.data.tolist() != [0, *range(2, x.ndim), 1]:
+        return None
+    return Array.of_node(node.input_value(0), x.dtype, x.traced)
+
+
+def _unary(operation: Any, x: Array, *more: Any, **attributes: Any) -> Array:
+    inner = _channels_second(x)
+    if inner is None:
+        return build(operation, x.dtype, x, *more, **attributes)
+    return _second_to_last(build(operation, x.dtype, inner, *more, **attributes))
+
+
 def _elementwise(op: ops.Op, operation: Any) -> None:
     @lowering(backend, op)
     def lowered(x):
-        return build(operation, x.dtype, x) if _is_float(x) else NotImplemented
+        return _unary(operation, x) if _is_float(x) else NotImplemented
 
 
 _elementwise(ops.relu, opset.relu)
@@ -41,20 +73,20 @@ _elementwise(ops.erf, opset.erf)
 
 @lowering(backend, ops.elu)
 def elu(x, alpha=1.0):
-    return build(opset.elu, x.dtype, x, alpha=alpha) if _is_float(x) else NotImplemented
+    return _unary(opset.elu, x, alpha=alpha) if _is_float(x) else NotImplemented
 
 
 @lowering(backend, ops.gelu)
 def gelu(x, approximate=True):
     mode = "tanh" if approximate else "erf"
-    return build(opset.gelu, x.dtype, x, approximation_mode=mode) if _is_float(x) else NotImplemented
+    return _unary(opset.gelu, x, approximation_mode=mode) if _is_float(x) else NotImplemented
 
 
 @lowering(backend, ops.leaky_relu)
 def leaky_relu(x, negative_slope=0.2):
     if not _is_float(x) or isinstance(negative_slope, Array):
         return NotImplemented
-    return build(opset.prelu, x.dtype, x, Array.concrete(np.asarray([negative_slope], x.dtype)))
+    return _unary(opset.prelu, x, Array.concrete(np.asarray([negative_slope], x.dtype)))
 
 
 @lowering(backend, ops.softmax)
@@ -111,11 +143,11 @@ def _reshape(x, sizes):
 
 
 def _channels_first(x, data_format):
-    return x if data_format == "channels_first" else namespace.moveaxis(x, -1, 1)
+    return x if data_format == "channels_first" else _last_to_second(x)
 
 
 def _back(x, data_format):
-    return x if data_format == "channels_first" else namespace.moveaxis(x, 1, -1)
+    return x if data_format == "channels_first" else _second_to_last(x)
 
 
 def _spatial(x, data_format):
@@ -127,7 +159,7 @@ _PADDING = {"valid": "valid", "same": "same_upper"}
 
 
 @lowering(backend, ops.conv)
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
     strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
     rank = len(strides)
     if rank > 3 or not _is_float(x, kernel) or None in kernel.shape:
@@ -145,7 +177,10 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
         dilations=dilation,
         auto_pad=_PADDING[padding],
     )
-    return _back(build(operation, x.dtype, _channels_first(x, data_format), kernel), data_format)
+    out = build(operation, x.dtype, _channels_first(x, data_format), kernel)
+    if bias is not None:
+        out = out + namespace.reshape(bias, (-1,) + (1,) * rank)
+    return _back(out, data_format)
 
 
 def _pooling(x, pool_size, strides, padding, data_format, operation, **attributes):
@@ -178,6 +213,14 @@ def average_pool(x, pool_size, strides=None, padding="valid", data_format="chann
 
 
 # -- normalisation and attention ---------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.batch_normalization)
+def batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    inner = _channels_second(x) if axis % x.ndim == x.ndim - 1 else None
+    if inner is None:
+        return NotImplemented
+    return _second_to_last(ops.batch_normalization(inner, mean, variance, offset, scale, 1, epsilon))
 
 
 @lowering(backend, ops.layer_normalization)

@@ -23,7 +23,9 @@ def _windows(x, channels, window, strides, dilation, padding, data_format):
 
 
 @lowering(backend, ops.conv)
-def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
+    if bias is not None:
+        return NotImplemented
     strides, dilation, _ = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
     window, filters = kernel.shape[:-2], kernel.shape[-1]
     shape = _windows(x, filters, window, strides, dilation, padding, data_format)

@@ -73,6 +73,21 @@ def leaky_relu(x, negative_slope=0.2):
     return tf.nn.leaky_relu(x, negative_slope) if _floating(x) and x.dtype.size <= 4 else NotImplemented
 
 
+@_lower(ops.label_crossentropy)
+def label_crossentropy(logits, labels, axis=-1):
+    if (
+        not _floating(logits)
+        or labels.dtype not in (tf.int32, tf.int64)
+        or axis % logits.shape.rank != logits.shape.rank - 1
+    ):
+        return NotImplemented
+    # The kernel raises where a label is out of range.
+    valid = (labels >= 0) & (labels < tf.cast(tf.shape(logits)[-1], labels.dtype))
+    labels = tf.where(valid, labels, tf.zeros([], labels.dtype))
+    values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.where(valid, values, tf.constant(float("nan"), logits.dtype))
+
+
 @_lower(ops.elu)
 def elu(x, alpha=1.0):
     if not _floating(x):
@@ -98,7 +113,9 @@ def _channels_last(kernel):
 
 
 @_lower(ops.conv)
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
+def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
+    if bias is not None:
+        return NotImplemented
     strides, dilation, groups = conv_geometry(Array(x), Array(kernel), strides, padding, data_format, dilation_rate)
     if len(strides) > 3 or x.dtype != kernel.dtype or not _floating(x):
         return NotImplemented
@@ -178,11 +195,37 @@ def pad(x, pad_width, constant_values=0.0):
     return tf.pad(x, pad_width, constant_values=tf.cast(constant_values, x.dtype))
 
 
+@_lower(ops.split)
+def split(x, sections, axis=-1):
+    return tuple(tf.split(x, sections, axis))
+
+
 @_lower(ops.one_hot)
 def one_hot(x, num_classes, dtype="float32"):
     if x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64):
         return NotImplemented
     return tf.one_hot(x, num_classes, dtype=tf.as_dtype(dtype))
+
+
+@_lower(ops.normalize_batch)
+def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    if x.dtype != tf.float32 or axis % x.shape.rank != x.shape.rank - 1:
+        return NotImplemented
+    features = x.shape[-1]
+    rows = tf.reshape(x, (-1, 1, 1, features))
+    out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=rows,
+        scale=tf.ones(features) if scale is None else scale,
+        offset=tf.zeros(features) if offset is None else offset,
+        mean=tf.zeros(0),
+        variance=tf.zeros(0),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    # The kernel gives the unbiased variance.
+    count = tf.cast(tf.shape(rows)[0], tf.float32)
+    variance = tf.stop_gradient(variance) * ((count - 1) / count)
+    return tf.reshape(out, tf.shape(x)), tf.stop_gradient(mean), variance
 
 
 @_lower(ops.moments)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 
@@ -9,8 +12,9 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops._windows import padding_amounts, window_shape
 from ...ops.conv import conv_geometry
+from ...ops.optimize import adam_factors
 from ...ops.pool import pool_geometry
-from . import backend
+from . import backend, namespace
 
 
 def _in_functorch():
@@ -88,10 +92,27 @@ def _pad(x, pad_width, constant_values=0.0):
     return F.pad(x, [n for pair in reversed(pad_width) for n in pair], value=constant_values)
 
 
+@lowering(backend, ops.split)
+def _split(x, sections, axis=-1):
+    return torch.chunk(x, sections, axis)
+
+
 @lowering(backend, ops.moments)
 def _moments(x, axes, keepdims=False):
     variance, mean = torch.var_mean(x, axes, correction=0, keepdim=keepdims)
     return mean, variance
+
+
+@lowering(backend, ops.batch_normalization)
+def _batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    axis = axis % x.ndim
+    last = axis == x.ndim - 1 and x.ndim in _TO
+    if torch.compiler.is_compiling() or _in_functorch() or _differentiated((mean, variance)):
+        return NotImplemented  # through the moments, the kernel gives no gradient
+    if not last and axis != 1:
+        return NotImplemented
+    out = F.batch_norm(x.permute(_TO[x.ndim]) if last else x, mean, variance, scale, offset, eps=epsilon)
+    return out.permute(_FROM[x.ndim]) if last else out
 
 
 @lowering(backend, ops.normalize_batch)
@@ -134,16 +155,27 @@ def _all_finite(*arrays):
 def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
     n = len(leaves) // 3
     gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
-    if not on_host(count, *leaves) or len({x.dtype for x in leaves}) > 1 or _differentiated(leaves):
+    dtypes = {x.dtype for x in leaves}
+    if _in_functorch() or len(dtypes) > 1 or _differentiated(leaves):
         return NotImplemented
-    means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
-    updates = [torch.zeros_like(m) for m in means]
-    gradients = [g.contiguous() for g in gradients]
-    steps = [count.to(torch.float32)] * n
-    options = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-    torch._fused_adam_(
-        updates, gradients, means, squares, [], steps, lr=-step_size, beta1=beta_1, beta2=beta_2, eps=epsilon, **options
-    )
+    if on_host(count, *leaves):
+        # One pass over all; the kernel works in place, on copies and on zeros for parameters.
+        means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
+        updates = [torch.zeros_like(m) for m in means]
+        gradients = [g.contiguous() for g in gradients]
+        numbers = {"lr": -step_size, "beta1": beta_1, "beta2": beta_2, "eps": epsilon, "weight_decay": 0.0}
+        steps = [count.to(torch.float32)] * n
+        torch._fused_adam_(updates, gradients, means, squares, [], steps, amsgrad=False, maximize=False, **numbers)
+        return (*updates, *means, *squares)
+    wide = torch.float64 if torch.float64 in dtypes else torch.float32
+    factor, small = adam_factors(namespace, count, step_size, beta_1, beta_2, epsilon, wide)
+    means = torch._foreach_lerp(means, gradients, 1 - beta_1)
+    squares = torch._foreach_mul(squares, beta_2)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
+    below = torch._foreach_sqrt(squares)
+    torch._foreach_add_(below, small.to(below[0].dtype))
+    updates = torch._foreach_div(means, below)
+    torch._foreach_mul_(updates, factor.to(below[0].dtype))
     return (*updates, *means, *squares)
 
 
@@ -154,63 +186,95 @@ def _differentiated(tensors):
 # -- windows: a permuted channels-last array is torch's own channels_last layout, so nothing is copied ---------------
 
 
-def _channels_second(x, data_format):
-    return x.movedim(-1, 1) if data_format == "channels_last" else x
+_TO = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+_FROM = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+_KERNEL = {3: (2, 1, 0), 4: (3, 2, 0, 1), 5: (4, 3, 0, 1, 2)}
+_CONV = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+_MAX_POOL = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
+_AVERAGE_POOL = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}
 
 
-def _restored(x, data_format):
-    return x.movedim(1, -1) if data_format == "channels_last" else x
+class Shaped(NamedTuple):
+    """What the geometry of an operation needs to know of an array."""
+
+    ndim: int
+    shape: tuple
 
 
-def _padded(x, window, strides, dilation, padding, fill=0.0):
-    """`x` (batch, channels, *spatial), padded where torch's symmetric padding will not do, and what is left to that."""
-    amounts = padding_amounts(x.shape[2:], window, strides, dilation, padding)
+def _planned(plan):
+    """`plan(*shapes, *options)`, remembered: it takes as long as the kernel of a small layer."""
+    known = functools.lru_cache(4096)(plan)
+
+    def planned(*args):
+        args = [tuple(a) if isinstance(a, list | tuple) else a for a in args]
+        return (plan if torch.compiler.is_compiling() else known)(*args)
+
+    return planned
+
+
+def _padding(sizes, window, strides, dilation, padding):
+    """Torch's own symmetric padding, or None; and the padding for F.pad."""
+    window_shape(sizes, window, strides, dilation, padding)
+    amounts = padding_amounts(sizes, window, strides, dilation, padding)
     if all(before == after for before, after in amounts):
-        return x, [before for before, _ in amounts]
-    return F.pad(x, [n for pair in reversed(amounts) for n in pair], value=fill), 0
+        return tuple(before for before, _ in amounts), ()
+    return None, tuple(n for pair in reversed(amounts) for n in pair)
 
 
-_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+def _spatial(shape, data_format):
+    return shape[1:-1] if data_format == "channels_last" else shape[2:]
+
+
+@_planned
+def _conv_plan(shape, kernel, strides, padding, data_format, dilation_rate):
+    x, w = Shaped(len(shape), shape), Shaped(len(kernel), kernel)
+    strides, dilation, groups = conv_geometry(x, w, strides, padding, data_format, dilation_rate)
+    left, around = _padding(_spatial(shape, data_format), kernel[:-2], strides, dilation, padding)
+    return strides, dilation, groups, left, around
+
+
+@_planned
+def _pool_plan(shape, pool_size, strides, padding, data_format):
+    window, strides = pool_geometry(Shaped(len(shape), shape), pool_size, strides, padding, data_format)
+    return window, strides, *_padding(_spatial(shape, data_format), window, strides, (1,) * len(window), padding)
 
 
 @lowering(backend, ops.conv)
-def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1):
-    strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
-    rank = len(strides)
-    if rank not in _CONV:
+def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
+    if x.ndim not in _CONV:
         return NotImplemented
-    x = _channels_second(x, data_format)
-    window_shape(x.shape[2:], kernel.shape[:-2], strides, dilation, padding)
-    x, left = _padded(x, kernel.shape[:-2], strides, dilation, padding)
-    kernel = kernel.permute(rank + 1, rank, *range(rank))
-    return _restored(_CONV[rank](x, kernel, None, strides, left, dilation, groups), data_format)
+    strides, dilation, groups, left, around = _conv_plan(
+        x.shape, kernel.shape, strides, padding, data_format, dilation_rate
+    )
+    last = data_format == "channels_last"
+    x = x.permute(_TO[x.ndim]) if last else x
+    x = F.pad(x, around) if around else x
+    out = _CONV[x.ndim](x, kernel.permute(_KERNEL[x.ndim]), bias, strides, left or 0, dilation, groups)
+    return out.permute(_FROM[x.ndim]) if last else out
 
 
 @lowering(backend, ops.max_pool)
 def _max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
-    if len(window) not in _MAX_POOL:
+    if x.ndim not in _MAX_POOL:
         return NotImplemented
-    x = _channels_second(x, data_format)
-    window_shape(x.shape[2:], window, strides, (1,) * len(window), padding)
-    x, left = _padded(x, window, strides, (1,) * len(window), padding, float("-inf"))
-    return _restored(_MAX_POOL[len(window)](x, window, strides, left), data_format)
+    window, strides, left, around = _pool_plan(x.shape, pool_size, strides, padding, data_format)
+    last = data_format == "channels_last"
+    x = x.permute(_TO[x.ndim]) if last else x
+    x = F.pad(x, around, value=float("-inf")) if around else x
+    out = _MAX_POOL[x.ndim](x, window, strides, left or 0)
+    return out.permute(_FROM[x.ndim]) if last else out
 
 
 @lowering(backend, ops.average_pool)
 def _average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
-    if len(window) not in _AVERAGE_POOL:
+    if x.ndim not in _AVERAGE_POOL:
         return NotImplemented
-    x = _channels_second(x, data_format)
-    window_shape(x.shape[2:], window, strides, (1,) * len(window), padding)
-    amounts = padding_amounts(x.shape[2:], window, strides, (1,) * len(window), padding)
-    if any(before != after for before, after in amounts):
+    window, strides, left, around = _pool_plan(x.shape, pool_size, strides, padding, data_format)
+    if around:
         return NotImplemented
-    left = tuple(before for before, _ in amounts)
-    return _restored(_AVERAGE_POOL[len(window)](x, window, strides, left, count_include_pad=False), data_format)
+    last = data_format == "channels_last"
+    out = _AVERAGE_POOL[x.ndim](x.permute(_TO[x.ndim]) if last else x, window, strides, left, count_include_pad=False)
+    return out.permute(_FROM[x.ndim]) if last else out
 
 
 # -- attention and recurrence ----------------------------------------------------------------------------------------
