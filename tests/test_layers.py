@@ -249,3 +249,36 @@ def test_dropout(name):
     assert abs(share - 0.36) < 5 * np.sqrt(0.36 * 0.64 / x.size)
     with pytest.raises(kf.errors.MissingKeyError, match="dropout"):
         net.apply({}, kf.asarray(x, backend=name), train=True)
+
+
+def test_a_layer_that_is_used_twice_draws_anew():
+    shared = nn.Dropout(0.5)
+    x = np.ones((100, 50), np.float32)
+    out, _ = nn.Sequential([shared, shared]).apply({}, x, key=0, train=True)
+    share = (out != 0).mean()  # a mask that came twice would leave half
+    assert abs(share - 0.25) < 5 * np.sqrt(0.25 * 0.75 / x.size)
+    again, _ = nn.Sequential([shared, shared]).apply({}, x, key=kf.random.key(0), train=True)
+    np.testing.assert_array_equal(out, again)
+
+
+def test_first_values_depend_on_the_seed_and_the_path_alone():
+    x = np.ones((1, 4), np.float32)
+    one, _ = nn.Sequential([nn.Dense(4, name="a"), nn.Dense(3, name="b")]).init(5, x)
+    other, _ = nn.Sequential([nn.Dense(4, name="c"), nn.LayerNormalization(), nn.Dense(3, name="b")]).init(5, x)
+    np.testing.assert_array_equal(one["b"]["kernel"], other["b"]["kernel"])
+    assert not np.array_equal(one["a"]["kernel"], other["c"]["kernel"])
+    assert not np.array_equal(one["b"]["kernel"], nn.Sequential([nn.Dense(3, name="b")]).init(6, x)[0]["b"]["kernel"])
+
+
+def test_state_that_layers_do_not_set_comes_back_as_it_was():
+    net = nn.Sequential([nn.Dense(3), nn.BatchNormalization(), nn.Residual(nn.BatchNormalization())])
+    x = normal(5, 4)
+    params, state = net.init(0, x)
+    _, same = net.apply(params, x, state=state)
+    assert same is state
+    before = kf.tree.map(np.copy, state)
+    _, moved = net.apply(params, x, state=state, train=True)
+    assert kf.tree.structure(moved) == kf.tree.structure(state)
+    for old, kept, new in zip(*map(kf.tree.leaves, (before, state, moved)), strict=True):
+        np.testing.assert_array_equal(old, kept)
+        assert not np.array_equal(old, new)
