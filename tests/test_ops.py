@@ -75,7 +75,8 @@ CASES = [
     ("elu", (WIDE,), {}, 1),
     ("embedding", (IDS, normal(7, 5)), {}, 12),
     ("erf", (WIDE,), {}, 1),
-    ("erf_inv", (np.linspace(-0.99, 0.99, 23, dtype=np.float32),), {}, 4),
+    # Its derivative grows like exp(y**2), which magnifies the rounding of y by 2 * y**2, here up to 7.
+    ("erf_inv", (np.linspace(-0.99, 0.99, 23, dtype=np.float32),), {}, 49),
     ("gelu", (WIDE,), {}, 4),
     ("gelu", (WIDE,), {"approximate": False}, 4),
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(2, 12)), {}, 30),
@@ -199,7 +200,7 @@ def test_gradients(name, i):
     want = reference(i)[1]
     assert (got is None) == (want is None)
     if got is not None:
-        close(got, want, n, 32)
+        close(got, want, n, 8)
 
 
 @pytest.mark.parametrize("name", TRAINING)

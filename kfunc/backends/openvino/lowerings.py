@@ -15,6 +15,7 @@ from ...ops._windows import window_shape
 from ...ops.bits import fold_bits, random_bits, random_integers
 from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
+from ...ops.quantile import normal_quantile
 from . import backend, namespace
 from .array import Array, build, ints, opset
 
@@ -394,7 +395,7 @@ def _sequence(operation, *inputs):
 
 
 def _by_numpy(op: ops.Op) -> None:
-    """Random bits from a known key are computed at once by NumPy: the same bits, and no program of 100 operations."""
+    """What is drawn with a known key is computed at once by NumPy: the same bits, and no program of 100 operations."""
 
     @lowering(backend, op)
     def lowered(*args, **kwargs):
@@ -405,5 +406,5 @@ def _by_numpy(op: ops.Op) -> None:
         return Array.concrete(op(*args, **kwargs))
 
 
-for _op in (fold_bits, random_bits, random_integers):
+for _op in (fold_bits, normal_quantile, random_bits, random_integers):
     _by_numpy(_op)
