@@ -29,6 +29,7 @@ class Call:
         draws: How many keys each path has drawn, so that a layer that is used twice draws different numbers.
         declared: In `init`, each parameter's and state variable's declaration; None in `apply`.
         owners: In `init`, the path at which each layer object was met.
+        outputs: In `init`, for each layer that ran, its path, itself and what it returned.
     """
 
     train: bool = False
