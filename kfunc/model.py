@@ -107,6 +107,7 @@ class Model:
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model."""
         self._inputs = tree.map(lambda x: Spec((None, *x.shape[1:]), x.dtype), inputs)
+        self.__dict__.pop("_output", None)  # found for other inputs
         target = get("numpy" if backend is None else backend)
         params, state = self.net.init(self.seed, *self._inputs, backend=target)
         key = random.key(self.seed, backend=target)

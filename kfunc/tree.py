@@ -7,7 +7,7 @@ from typing import Any
 
 import optree
 
-__all__ = ["flatten", "leaves", "map", "map_with_path", "path_string", "paths", "structure", "unflatten"]
+__all__ = ["flatten", "leaves", "map", "paths", "structure", "unflatten"]
 
 
 def structure(tree: Any) -> Any:
@@ -35,16 +35,6 @@ def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
     return optree.tree_unflatten(structure, leaves)
 
 
-def path_string(path: Iterable[Any]) -> str:
-    """A path as optree gives it, as one string: `("dense", "kernel")` is `"dense/kernel"`."""
-    return "/".join(str(part) for part in path)
-
-
 def paths(tree: Any) -> list[str]:
     """The path of each leaf, in the order of `leaves`: `"dense/kernel"`."""
-    return [path_string(path) for path in optree.tree_paths(tree)]
-
-
-def map_with_path(fun: Callable, tree: Any, *rest: Any) -> Any:
-    """`map`, but `fun(path, leaf, ...)` is given the leaf's path as a string first."""
-    return optree.tree_map_with_path(lambda path, *leaves: fun(path_string(path), *leaves), tree, *rest)
+    return ["/".join(str(part) for part in path) for path in optree.tree_paths(tree)]

@@ -182,6 +182,16 @@ def test_several_inputs(name):
     assert model.predict(x).shape == (64, 1)
 
 
+def test_a_model_that_is_built_anew_forgets_the_first_inputs():
+    model = compiled(nn.Dropout(0.5))
+    x, y = np.full((6, 4), 0.25, np.float32), np.arange(6) % 4
+    model.evaluate(x[:, :3], y % 3, verbose=0)
+    model.build(kf.Spec((None, 4)))
+    model.evaluate(x, y, verbose=0)
+    with pytest.raises(kf.errors.LabelError, match="4"):
+        model.evaluate(x, y + 1, verbose=0)
+
+
 def test_summary_counts_every_parameter():
     lines = []
     model = kf.Model(nn.Sequential([nn.MultiHeadAttention(2, 3), nn.BatchNormalization()]))

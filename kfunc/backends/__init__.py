@@ -64,8 +64,6 @@ class Backend:
     """Whether gradients can be taken."""
     compiles: bool = False
     """Whether `Model` compiles its step unless told otherwise."""
-    eager: bool = True
-    """Whether a concrete array's values can be read at once and for free, outside compiled functions."""
     index_add: Callable[[Any, Any, Any], None] | None = None
     """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
 

@@ -24,7 +24,6 @@ __all__ = ["JaxBackend", "backend"]
 class JaxBackend(Backend):
     name = "jax"
     compiles = True
-    eager = False
     xp = jnp
 
     def kind(self, cls):

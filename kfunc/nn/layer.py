@@ -182,7 +182,10 @@ class Layer:
 
 def _spec(x: Any) -> Any:
     kind = kind_of_tree(x)
-    return x if kind is None or isinstance(x, Spec) else Spec(kind.backend.lift(x).shape, kind.backend.lift(x).dtype)
+    if kind is None or isinstance(x, Spec):
+        return x
+    x = kind.backend.lift(x)
+    return Spec(x.shape, x.dtype)
 
 
 def _put(branch: dict, path: tuple[str, ...], value: Any) -> None:

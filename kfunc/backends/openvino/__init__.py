@@ -50,7 +50,6 @@ class OpenvinoBackend(Backend):
     name = "openvino"
     trains = False
     compiles = True
-    eager = False
     precision = "f32"
     target = "CPU"
 

@@ -23,7 +23,6 @@ class SpecBackend(Backend):
 
     name = "spec"
     trains = False
-    eager = False
 
     @functools.cached_property
     def xp(self):
