@@ -10,7 +10,24 @@ from .files import load, save
 from .model import History, Model
 from .registry import register
 from .step import TrainState
-from .transforms import cond, grad, jit, scan, stop_gradient, value_and_grad, vmap
+from .transforms import (
+    associative_scan,
+    checkpoint,
+    cond,
+    custom_gradient,
+    fori_loop,
+    grad,
+    jit,
+    jvp,
+    map,
+    scan,
+    stop_gradient,
+    switch,
+    value_and_grad,
+    vjp,
+    vmap,
+    while_loop,
+)
 
 __version__ = "0.1.0"
 
@@ -21,15 +38,21 @@ __all__ = [
     "Spec",
     "TrainState",
     "asarray",
+    "associative_scan",
     "backend_of",
     "backends",
+    "checkpoint",
     "cond",
+    "custom_gradient",
     "data",
     "errors",
+    "fori_loop",
     "grad",
     "jit",
+    "jvp",
     "load",
     "losses",
+    "map",
     "metrics",
     "namespace",
     "nn",
@@ -40,9 +63,12 @@ __all__ = [
     "save",
     "scan",
     "stop_gradient",
+    "switch",
     "to_backend",
     "to_numpy",
     "tree",
     "value_and_grad",
+    "vjp",
     "vmap",
+    "while_loop",
 ]

@@ -9,6 +9,7 @@ __all__ = [
     "BackendError",
     "BackendNotInstalledError",
     "FileError",
+    "IndexingError",
     "KfuncError",
     "LabelError",
     "LayerError",
@@ -28,6 +29,7 @@ class KfuncError(Exception):
     Args:
         problem: What is wrong, one sentence.
         path: Path of the layer or leaf, such as `"encoder/dense"`; `Layer` fills it in on the way out.
+        op: Name of the op that was called; the op fills it in.
         argument: Name of the argument at fault.
         expected, got: What was expected, and what came.
         fix: What to do about it.
@@ -38,18 +40,20 @@ class KfuncError(Exception):
         problem: str,
         *,
         path: str | None = None,
+        op: str | None = None,
         argument: str | None = None,
         expected: Any = None,
         got: Any = None,
         fix: str | None = None,
     ):
         super().__init__(problem)
-        self.problem, self.path, self.argument = problem, path, argument
+        self.problem, self.path, self.op, self.argument = problem, path, op, argument
         self.expected, self.got, self.fix = expected, got, fix
 
     def __str__(self) -> str:
         parts = [
             ("layer", self.path),
+            ("op", self.op),
             ("argument", self.argument),
             ("expected", self.expected),
             ("got", self.got),
@@ -65,6 +69,10 @@ class ArgumentError(KfuncError, ValueError):
 
 class ShapeError(KfuncError, ValueError):
     """Shapes do not fit together."""
+
+
+class IndexingError(ShapeError, IndexError):
+    """An array has no such element or axis to pick."""
 
 
 class LayerError(KfuncError, ValueError):

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from . import ops
 from .arrays import namespace, native
 from .errors import ArgumentError, LabelError, ShapeError
-from .ops import label_crossentropy, log_softmax
-from .ops.crossentropy import pick_class
+from .ops.crossentropy import EPSILON
 from .registry import register, resolve
 
 __all__ = [
@@ -37,10 +37,6 @@ __all__ = [
     "mean_squared_error",
     "sparse_categorical_crossentropy",
 ]
-
-EPSILON = 1e-7
-"""Probabilities are kept this far from 0 and 1, as in Keras."""
-
 
 # -- shapes and dtypes ------------------------------------------------------------------------------------------------
 
@@ -87,14 +83,6 @@ def _same_shape(got, wanted, what):
         raise ShapeError(
             "The labels do not fit the predictions.", argument="y_true", expected=f"{tuple(wanted)}, {what}", got=got
         )
-
-
-def _log_probabilities(y_pred, from_logits, axis):
-    if from_logits:
-        return log_softmax(y_pred, axis=axis)
-    xp = namespace(y_pred)
-    p = y_pred / xp.sum(y_pred, axis=axis, keepdims=True)
-    return xp.log(xp.clip(p, EPSILON, 1 - EPSILON))
 
 
 def snake_case(name: str) -> str:
@@ -153,18 +141,9 @@ def binary_crossentropy(
         axis: The axis of the mean.
     """
     y_true, y_pred = _elements(y_true, y_pred)
-    xp = namespace(y_pred)
     if label_smoothing:
         y_true = y_true * (1 - label_smoothing) + 0.5 * label_smoothing
-    if from_logits:
-        # log(1 + exp(x)) - x * y. At 0 both choices take the same side, which makes the gradient right there, too.
-        low = y_pred <= 0
-        positive = xp.where(low, xp.zeros_like(y_pred), y_pred)
-        values = positive - y_pred * y_true + xp.log1p(xp.exp(xp.where(low, y_pred, -y_pred)))
-    else:
-        p = xp.clip(y_pred, EPSILON, 1 - EPSILON)
-        values = -(xp.log(p) * y_true + xp.log(1 - p) * (1 - y_true))
-    return xp.mean(values, axis=axis)
+    return namespace(y_pred).mean(ops.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
 
 
 @native
@@ -186,7 +165,7 @@ def categorical_crossentropy(
     y_true, y_pred = _pair(y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[axis]
-    return -namespace(y_pred).sum(_log_probabilities(y_pred, from_logits, axis) * y_true, axis=axis)
+    return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
 @native
@@ -213,12 +192,7 @@ def sparse_categorical_crossentropy(
         ignored = labels == ignore_class
         # Selected, not multiplied, before as well as after: an ignored sample may hold anything, infinities included.
         y_pred = xp.where(xp.expand_dims(ignored, axis=axis), xp.ones_like(y_pred), y_pred)
-    if from_logits:
-        values = label_crossentropy(y_pred, labels, axis)
-    else:
-        picked, valid = pick_class(y_pred, labels, axis)
-        values = -xp.log(xp.clip(picked / xp.sum(y_pred, axis=axis), EPSILON, 1 - EPSILON))
-        values = xp.where(valid, values, xp.full_like(values, float("nan")))
+    values = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits, axis)
     return values if ignored is None else xp.where(ignored, xp.zeros_like(values), values)
 
 

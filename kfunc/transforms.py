@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import tree
 from .arrays import kind_of_tree
 from .backends import Backend, Kind, get, kind_of
-from .errors import ArgumentError
+from .errors import ArgumentError, ShapeError
 
-__all__ = ["cond", "grad", "jit", "scan", "stop_gradient", "value_and_grad", "vmap"]
+__all__ = [
+    "associative_scan",
+    "checkpoint",
+    "cond",
+    "custom_gradient",
+    "fori_loop",
+    "grad",
+    "jit",
+    "jvp",
+    "map",
+    "scan",
+    "stop_gradient",
+    "switch",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+]
 
 
-def _native_call(fun: Callable, kind: Any) -> Callable:
-    """`fun` of conforming arrays as a function of native ones, for transforms that meet conforming arrays."""
-    backend = kind.backend
+def _lower(backend: Backend, x: Any) -> Any:
+    """`x` with native arrays for conforming ones. A function takes and returns native arrays, then."""
+    if callable(x):
+        return lambda *args, **kwargs: _lower(
+            backend, x(*tree.map(backend.lift, args), **tree.map(backend.lift, kwargs))
+        )
+    if type(x) in (tuple, list):
+        return type(x)([_lower(backend, part) for part in x])
+    return tree.map(backend.lower, x)
 
-    def on_native(*args, **kwargs):
-        args, kwargs = tree.map(backend.lift, (args, kwargs))
-        return tree.map(backend.lower, fun(*args, **kwargs))
 
-    return on_native
+def _lift(backend: Backend, x: Any) -> Any:
+    """`x` with conforming arrays for native ones. A function takes and returns conforming arrays, then."""
+    if callable(x):
+        return lambda *args: _lift(backend, x(*tree.map(backend.lower, args)))
+    if type(x) in (tuple, list):
+        return type(x)([_lift(backend, part) for part in x])
+    return tree.map(backend.lift, x)
 
 
 def _conforms(kind: Kind | None) -> bool:
@@ -32,6 +58,15 @@ def _conforms(kind: Kind | None) -> bool:
 
 def _backend(kind: Kind | None) -> Backend:
     return get("numpy") if kind is None else kind.backend
+
+
+def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
+    """The backend's `method`, which takes functions of native arrays, wherever the call stands; options by name."""
+    backend = _backend(kind)
+    run = getattr(backend, method)
+    if not _conforms(kind):
+        return run(*args, **kwargs)
+    return _lift(backend, run(*_lower(backend, args), **kwargs))
 
 
 def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callable:
@@ -44,7 +79,7 @@ def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callabl
         kind = kind_of_tree(args, tuple(kwargs.values()))
         conforms = _conforms(kind)
         if kind not in built:
-            inner = _native_call(fun, kind) if conforms else fun
+            inner = _lower(kind.backend, fun) if conforms else fun
             built[kind] = getattr(_backend(kind), method)(inner, *options, **named)
         if not conforms:
             return built[kind](*args, **kwargs)
@@ -94,6 +129,109 @@ def grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fals
     return gradient
 
 
+def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    """`(out, pull)`: the result of `fun(*primals)`, and the function from its cotangent to those of the primals.
+
+    `pull(cotangent)` returns a tuple with one tree for each primal, and may be called again.
+
+    Args:
+        fun: Returns a tree of floating-point arrays, or `(tree, aux)` with `has_aux`; then aux comes third.
+        primals: Trees of floating-point arrays.
+
+    Raises:
+        ArgumentError: A leaf of the primals is no floating-point array.
+        ShapeError: The cotangent has not the structure and the shapes of the result.
+        UnsupportedError: The backend cannot differentiate (OpenVINO).
+    """
+    kind = kind_of_tree(primals)
+    _check_floating(kind, primals, "primals")
+    out, pull, *aux = _call("vjp", kind, fun, *primals, has_aux=has_aux)
+
+    def checked(cotangent):
+        _check_like(out, cotangent, "the result", "cotangent")
+        return pull(cotangent)
+
+    return out, checked, *aux
+
+
+def jvp(fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+    """`(out, tangent)`: the result of `fun(*primals)` and its derivative in the direction of `tangents`.
+
+    Args:
+        fun: Returns a tree of floating-point arrays, or `(tree, aux)` with `has_aux`; then aux comes third.
+        primals: The arguments, trees of floating-point arrays.
+        tangents: The same structure, shapes and dtypes.
+
+    Raises:
+        ArgumentError: A leaf of the primals is no floating-point array.
+        ShapeError: The tangents have not the structure and the shapes of the primals.
+        UnsupportedError: The backend cannot differentiate (OpenVINO).
+    """
+    primals, tangents = tuple(primals), tuple(tangents)
+    kind = kind_of_tree(primals)
+    _check_floating(kind, primals, "primals")
+    _check_like(primals, tangents, "the primals", "tangents")
+    return _call("jvp", kind, fun, primals, tangents, has_aux=has_aux)
+
+
+def _check_floating(kind: Kind | None, values: Any, argument: str) -> None:
+    isdtype = _backend(kind).xp.isdtype
+    for x in tree.leaves(values):
+        if kind_of(type(x)) is None or not isdtype(x.dtype, ("real floating", "complex floating")):
+            raise ArgumentError(
+                "Only floating-point arrays can be differentiated for.",
+                argument=argument,
+                expected="a tree of floating-point arrays",
+                got=getattr(x, "dtype", type(x).__name__),
+                fix="convert it with kf.asarray(x), or let the function close over it",
+            )
+
+
+def _check_like(expected: Any, given: Any, what: str, argument: str) -> None:
+    def check(x, y):
+        if tuple(x.shape) != tuple(getattr(y, "shape", ("no array",))):
+            raise ShapeError(
+                f"Each array goes with one of {what}.",
+                argument=argument,
+                expected=f"shape {tuple(x.shape)}",
+                got=f"shape {tuple(y.shape)}" if hasattr(y, "shape") else type(y).__name__,
+            )
+
+    try:
+        tree.map(check, expected, given)
+    except ShapeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"The trees differ: this one goes with {what}.",
+            argument=argument,
+            expected=tree.structure(expected),
+            got=tree.structure(given),
+        ) from error
+
+
+def checkpoint(fun: Callable) -> Callable:
+    """`fun`, computed again on the way back instead of keeping its intermediate results: less memory, more time.
+
+    Where nothing is differentiated it is `fun` itself, and so it is inside `kf.jit` of PyTorch, whose compiler decides
+    for itself what to keep.
+    """
+    return _through("checkpoint", fun)
+
+
+def custom_gradient(fun: Callable) -> Callable:
+    """A function with the gradient that it brings along, as `keras.ops.custom_gradient`.
+
+    Args:
+        fun: `fun(*args)` returns `(out, grad_fn)`. `grad_fn(*upstream)`, with one cotangent for each array of `out`,
+            returns the gradient of the argument, or a tuple with one, or None, for each argument. Arrays that `fun`
+            closes over are constants.
+
+    Derivatives of the gradient are those of what `grad_fn` computes. There is no forward-mode derivative of it.
+    """
+    return _through("custom_gradient", fun)
+
+
 def vmap(fun: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
     """`fun` over a batch axis of its arguments.
 
@@ -126,12 +264,71 @@ def scan(fun: Callable, init: Any, xs: Any = None, length: int | None = None, re
     Raises:
         ShapeError: The first axes differ, or no length is known.
     """
-    kind = kind_of_tree(init, xs)
+    return _call("scan", kind_of_tree(init, xs), fun, init, xs, length, reverse)
+
+
+def map(fun: Callable, xs: Any) -> Any:
+    """`fun` of each entry of the first axis of `xs`, one after the other, and the results stacked; see `scan`.
+
+    Raises:
+        ShapeError: The first axes differ, or there is no array.
+    """
+    return scan(lambda carry, x: (carry, fun(x)), (), xs)[1]
+
+
+def associative_scan(fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    """All partial results of the associative `fun` along `axis`, in logarithmically many steps.
+
+    Args:
+        fun: `fun(a, b)`, for trees like `elems` whose `axis` has any size, combines them entry by entry.
+        elems: A tree of arrays of one size along `axis`.
+        reverse: Whether to go from the last entry to the first.
+
+    Raises:
+        ShapeError: The sizes differ, or there is no array.
+
+    Blelloch, Prefix Sums and Their Applications, 1990.
+    """
+    return _call("associative_scan", kind_of_tree(elems), fun, elems, reverse, axis)
+
+
+def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+    """The first of `init`, `body_fun(init)`, `body_fun(body_fun(init))`, … for which `cond_fun` does not hold.
+
+    Args:
+        cond_fun: From the carry to a scalar bool array.
+        body_fun: From the carry to the next one, of the same structure, shapes and dtypes.
+        init: The first carry, a tree of arrays.
+
+    JAX cannot carry a gradient back through it; `scan` and `fori_loop` of a known length it can.
+
+    Raises:
+        UnsupportedError: OpenVINO, where the carry is traced.
+    """
+    return _call("while_loop", kind_of_tree(init), cond_fun, body_fun, init)
+
+
+def fori_loop(lower: Any, upper: Any, body: Callable, init: Any) -> Any:
+    """Run `carry = body(i, carry)` for `i` from `lower` to `upper - 1`, int32 arrays of shape (); the last carry.
+
+    With ints for bounds it is a `scan`, and has a gradient everywhere; else a `while_loop`.
+    """
+    kind = kind_of_tree(lower, upper, init)
     backend = _backend(kind)
-    if not _conforms(kind):
-        return backend.scan(fun, init, xs, length, reverse)
-    init, xs = tree.map(backend.lower, (init, xs))
-    return tree.map(backend.lift, backend.scan(_native_call(fun, kind), init, xs, length, reverse))
+    xp = backend.xp
+    device = next((backend.device(x) for x in tree.leaves((init, lower, upper)) if kind_of(type(x)) is not None), None)
+
+    def native(x):
+        return backend.lower(x) if kind is not None and kind.native else x
+
+    if isinstance(lower, int) and isinstance(upper, int):
+        steps = native(xp.arange(lower, max(lower, upper), dtype=xp.int32, device=device))
+        return scan(lambda carry, i: (body(i, carry), None), init, steps)[0]
+    first, last = (
+        native(xp.asarray(x, dtype=xp.int32, device=device)) if isinstance(x, int) else x for x in (lower, upper)
+    )
+    one = native(xp.asarray(1, dtype=first.dtype, device=device))
+    return while_loop(lambda c: c[0] < last, lambda c: (c[0] + one, body(c[0], c[1])), (first, init))[1]
 
 
 def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
@@ -139,20 +336,18 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
 
     Where `pred` is not known yet (in a compiled function), the choice is made on the device.
     """
-    return _branch("cond", pred, true_fun, false_fun, *operands)
+    return _call("cond", kind_of_tree(pred, operands), pred, true_fun, false_fun, *operands)
 
 
 def choose(pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
     """`cond(pred, true_fun, false_fun)`, where it does no harm to compute both: some compilers fuse only that."""
-    return _branch("choose", pred, true_fun, false_fun)
+    return _call("choose", kind_of_tree(pred), pred, true_fun, false_fun)
 
 
-def _branch(method: str, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
-    kind = kind_of_tree(pred, operands)
-    backend = _backend(kind)
-    run = getattr(backend, method)
-    if not _conforms(kind):
-        return run(pred, true_fun, false_fun, *operands)
-    pred, operands = tree.map(backend.lower, (pred, operands))
-    branches = [_native_call(f, kind) for f in (true_fun, false_fun)]
-    return tree.map(backend.lift, run(pred, *branches, *operands))
+def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+    """`branches[index](*operands)`, with the integer `index` clamped to the branches there are; see `cond`."""
+    if not branches:
+        raise ArgumentError("switch has no branch.", argument="branches", expected="at least one function", got="none")
+    if isinstance(index, int):
+        return branches[max(0, min(index, len(branches) - 1))](*operands)
+    return _call("switch", kind_of_tree(index, operands), index, list(branches), *operands)

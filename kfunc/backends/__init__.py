@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import BackendNotInstalledError, MixedBackendsError, UnknownBackendError, UnsupportedError
@@ -134,6 +134,26 @@ class Backend:
 
         return tape.value_and_grad(fun, argnums, has_aux)
 
+    def vjp(self, fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+        from . import tape
+
+        return tape.vjp(fun, *primals, has_aux=has_aux)
+
+    def jvp(self, fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+        from . import tape
+
+        return tape.jvp(fun, primals, tangents, has_aux)
+
+    def checkpoint(self, fun: Callable) -> Callable:
+        from . import tape
+
+        return tape.checkpoint(fun)
+
+    def custom_gradient(self, fun: Callable) -> Callable:
+        from . import tape
+
+        return tape.custom_gradient(fun)
+
     def stop_gradient(self, x: Any) -> Any:
         return x
 
@@ -147,8 +167,25 @@ class Backend:
 
         return loops.scan(fun, init, xs, length, reverse)
 
+    def associative_scan(self, fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+        from . import loops
+
+        return loops.associative_scan(self, fun, elems, reverse, axis)
+
+    def while_loop(self, cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+        carry = init
+        while bool(cond_fun(carry)):
+            carry = body_fun(carry)
+        return carry
+
     def cond(self, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
+
+    def switch(self, index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+        """A `cond` for each branch but the last."""
+        if len(branches) == 1:
+            return branches[0](*operands)
+        return self.cond(index <= 0, branches[0], lambda *xs: self.switch(index - 1, branches[1:], *xs), *operands)
 
     def choose(self, pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
         return self.cond(pred, true_fun, false_fun)
@@ -240,7 +277,9 @@ def get(name: str | Backend) -> Backend:
 
 
 # Known beforehand: Dynamo cannot look into a builtin class.
-_kinds: dict[type, Kind | None] = dict.fromkeys((bool, int, float, complex, str, bytes, type(None), type))
+_kinds: dict[type, Kind | None] = dict.fromkeys(
+    (bool, int, float, complex, str, bytes, tuple, list, dict, type(None), type)
+)
 
 
 def add_kind(cls: type, kind: Kind) -> None:

@@ -7,13 +7,14 @@ import math
 import array_api_compat.numpy as xp
 import numpy as np
 
-from ..ops import quantile
-from ..ops.bits import PARITY, ROTATIONS, ROUNDS, WORD
+from ..ops import normal
+from ..ops.bits import HASH, PARITY, PART, ROTATIONS, ROUNDS, WORD, mask_threshold
 
-__all__ = ["fold_bits", "normal_quantile", "random_bits"]
+__all__ = ["fold_bits", "normal_quantile", "random_bits", "random_mask"]
 
 # Three blocks of four bytes an element fit the cache of one core.
 BLOCK = 2**14
+MASK_BLOCK = 2**15
 _ROTATIONS = [(np.uint32(r), np.uint32(32 - r)) for r in ROTATIONS]
 
 
@@ -59,46 +60,82 @@ def random_bits(key, shape, dtype="uint32"):
     return out.view(dtype).reshape(shape)
 
 
+_LOW = WORD - 1
+_GROUPS = [[(r, 32 - r) for r in ROTATIONS[i : i + 4]] for i in (0, 4)]
+
+
 def _mix_one(key, x0, x1):
     """The random words for one counter, in Python integers: a tenth of the time of arrays of one element."""
-    k0, k1 = (int(word) for word in key)
+    k0, k1 = key.tolist()
     words = k0, k1, k0 ^ k1 ^ PARITY
-    x0, x1 = (x0 + k0) % WORD, (x1 + k1) % WORD
-    for i in range(ROUNDS):
-        r = ROTATIONS[i % 8]
-        x0 = (x0 + x1) % WORD
-        x1 = ((x1 << r | x1 >> (32 - r)) ^ x0) % WORD
-        if i % 4 == 3:
-            n = i // 4 + 1
-            x0 = (x0 + words[n % 3]) % WORD
-            x1 = (x1 + words[(n + 1) % 3] + n) % WORD
-    return x0, x1
+    # The first word may grow beyond 32 bits: what is above them never comes down.
+    x0, x1 = x0 + k0, x1 + k1 & _LOW
+    for n in range(1, ROUNDS // 4 + 1):
+        for left, right in _GROUPS[(n + 1) % 2]:
+            x0 += x1
+            x1 = ((x1 << left | x1 >> right) ^ x0) & _LOW
+        x0 += words[n % 3]
+        x1 = x1 + words[(n + 1) % 3] + n & _LOW
+    return x0 & _LOW, x1
 
 
-def fold_bits(key, data):
+def fold_bits(key, data, dtype="uint32"):
     """`ops.bits.fold_bits` for a key and integers that NumPy can read."""
     if np.size(data) == 1:
-        return np.array(_mix_one(key, 0, int(data.item()) % WORD), np.uint32).reshape(*np.shape(data), 2)
+        return np.array(_mix_one(key, 0, int(data.item()) % WORD), np.uint32).view(dtype).reshape(*np.shape(data), 2)
     # NumPy's cast of integers is defined as modulo.
     x1 = np.array(data, order="C").astype(np.uint32).reshape(-1)
     x0, scratch = np.zeros_like(x1), np.empty_like(x1)
     _mix(_schedule(key), x0, x1, scratch)
-    return np.stack([x0, x1], axis=-1).reshape(*np.shape(data), 2)
+    return np.stack([x0, x1], axis=-1).view(dtype).reshape(*np.shape(data), 2)
+
+
+_HASH = [(np.uint32(shift), np.uint32(factor)) for shift, factor in HASH]
+
+
+def random_mask(key, shape, probability):
+    """`ops.bits.random_mask` for a key that NumPy can read."""
+    out = np.empty(math.prod(shape), np.bool_)
+    for _ in mask_parts(key, probability, out):
+        pass
+    return out.reshape(shape)
+
+
+def mask_parts(key, probability, out):
+    """Fill `out`, bool (n,), with the mask, block by block, and yield where each block lies as soon as it is there."""
+    size, threshold = len(out), np.int32(mask_threshold(probability))
+    n = min(size, MASK_BLOCK)
+    counter, words, scratch = np.arange(n, dtype=np.uint32), np.empty(n, np.uint32), np.empty(n, np.uint32)
+    for start in range(0, size, MASK_BLOCK):
+        if start % PART == 0:
+            first, second = _mix_one(key, 0, start // PART)
+            second = np.uint32(second)
+        n = min(size - start, MASK_BLOCK)
+        x, high = words[:n], scratch[:n]
+        np.add(counter[:n], np.uint32((first + start % PART) % WORD), out=x)
+        for i, (shift, factor) in enumerate(_HASH):
+            np.right_shift(x, shift, out=high)
+            np.bitwise_xor(x, high, out=x)
+            np.multiply(x, factor, out=x)
+            if i == 0:
+                np.add(x, second, out=x)
+        np.less(x.view(np.int32), threshold, out=out[start : start + n])
+        yield slice(start, start + n)
 
 
 def normal_quantile(u):
-    """`ops.quantile.normal_quantile`, block by block, and each formula for the numbers that it is meant for."""
+    """`ops.normal.normal_quantile`, block by block, and each formula for the numbers that it is meant for."""
     if u.dtype != np.float32:
-        return quantile.normal_quantile.reference(u)
+        return normal.normal_quantile.reference(u)
     flat = u.reshape(-1)
     out = np.empty_like(flat)
     for start in range(0, flat.size, BLOCK):
         wide = flat[start : start + BLOCK].astype(np.float64)
-        x, near = quantile.negative_square(xp, wide)
+        x, near = normal.negative_square(xp, wide)
         w = np.empty_like(x)
-        w[near], w[~near] = quantile.near_log(xp, x[near]), quantile.far_log(xp, x[~near])
-        low = w < quantile.TAIL
+        w[near], w[~near] = normal.near_log(xp, x[near]), normal.far_log(xp, x[~near])
+        low = w < normal.TAIL
         p = np.empty_like(x)
-        p[low], p[~low] = quantile.middle(xp, w[low]), quantile.tail(xp, w[~low])
-        out[start : start + BLOCK] = quantile.scaled(xp, p, wide)
+        p[low], p[~low] = normal.middle(xp, w[low]), normal.tail(xp, w[~low])
+        out[start : start + BLOCK] = normal.scaled(xp, p, wide)
     return out.reshape(u.shape)

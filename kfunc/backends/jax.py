@@ -1,22 +1,18 @@
-"""JAX: its own namespace and transforms; lowerings for the windows that XLA has primitives for."""
+"""JAX: its own namespace and transforms, and its random bits."""
 
 from __future__ import annotations
-
-import math
 
 import jax
 import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from ..ops import average_pool, conv, embedding, max_pool, relu, sigmoid, split
+from ..ops import embedding, split
 from ..ops._op import lowering
-from ..ops._windows import padding_amounts
 from ..ops.bits import fold_bits, random_bits
-from ..ops.conv import conv_geometry
-from ..ops.pool import pool_geometry
-from ..ops.quantile import normal_quantile
-from . import Backend, Kind
+from ..ops.normal import normal_quantile
+from ..ops.rejection import binomial_variates, gamma_variates
+from . import Backend, Kind, loops
 
 __all__ = ["JaxBackend", "backend"]
 
@@ -49,6 +45,38 @@ class JaxBackend(Backend):
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         return jax.value_and_grad(fun, argnums, has_aux)
 
+    def vjp(self, fun, *primals, has_aux=False):
+        return jax.vjp(fun, *primals, has_aux=has_aux)
+
+    def jvp(self, fun, primals, tangents, has_aux=False):
+        return jax.jvp(fun, primals, tangents, has_aux=has_aux)
+
+    def checkpoint(self, fun):
+        return jax.checkpoint(fun)
+
+    def custom_gradient(self, fun):
+        def flat(*args):
+            out, gradient = fun(*args)
+            leaves, structure = jax.tree.flatten(out)
+            outs[:] = [structure]
+
+            def shares(upstream):
+                given = loops.gradient_leaves(gradient, upstream, args)
+                flat, inner = jax.tree.flatten(args)
+                filled = [jnp.zeros_like(x) if g is None else g for x, g in zip(flat, given, strict=True)]
+                return jax.tree.unflatten(inner, filled)
+
+            return leaves, shares
+
+        outs: list = []
+        both = jax.custom_gradient(flat)
+
+        def run(*args):
+            leaves = both(*args)
+            return jax.tree.unflatten(outs[0], leaves)
+
+        return run
+
     def stop_gradient(self, x):
         return jax.lax.stop_gradient(x)
 
@@ -57,6 +85,15 @@ class JaxBackend(Backend):
 
     def scan(self, fun, init, xs, length=None, reverse=False):
         return jax.lax.scan(fun, init, xs, length, reverse)
+
+    def associative_scan(self, fun, elems, reverse=False, axis=0):
+        return jax.lax.associative_scan(fun, elems, reverse, axis)
+
+    def while_loop(self, cond_fun, body_fun, init):
+        return jax.lax.while_loop(cond_fun, body_fun, init)
+
+    def switch(self, index, branches, *operands):
+        return jax.lax.switch(index, branches, *operands)
 
     def cond(self, pred, true_fun, false_fun, *operands):
         return jax.lax.cond(pred, true_fun, false_fun, *operands)
@@ -69,79 +106,15 @@ class JaxBackend(Backend):
 backend = JaxBackend()
 
 
-@lowering(backend, relu)
-def _relu(x):
-    return jax.nn.relu(x)
-
-
-@lowering(backend, sigmoid)
-def _sigmoid(x):
-    return jax.nn.sigmoid(x)
-
-
 @lowering(backend, embedding)
 def _embedding(indices, table):
     return jnp.take(table, indices, axis=0)
 
 
 @lowering(backend, split)
-def _split(x, sections, axis=-1):
+def _split(x, indices_or_sections, axis=0):
     # The gradient of parts is one concatenation, that of slices a sum of padded arrays.
-    return tuple(jnp.split(x, sections, axis))
-
-
-_SPATIAL = "DHW"
-
-
-def _layout(data_format, rank):
-    spatial = _SPATIAL[-rank:]
-    return f"N{spatial}C" if data_format == "channels_last" else f"NC{spatial}"
-
-
-@lowering(backend, conv)
-def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
-    if bias is not None:
-        return NotImplemented
-    strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
-    layout = _layout(data_format, len(strides))
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        strides,
-        padding.upper(),
-        rhs_dilation=dilation,
-        dimension_numbers=(layout, _SPATIAL[-len(strides) :] + "IO", layout),
-        feature_group_count=groups,
-    )
-
-
-def _reduce_windows(x, init, combine, window, strides, padding, data_format):
-    around = ((1, *n, 1) if data_format == "channels_last" else (1, 1, *n) for n in (window, strides))
-    return jax.lax.reduce_window(x, init, combine, *around, padding.upper())
-
-
-@lowering(backend, max_pool)
-def _max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
-    if window == strides and math.prod(window) <= 16:
-        # Comparing shifted views fuses; the gradient of reduce_window is select_and_scatter, many times slower on CPU.
-        return NotImplemented
-    return _reduce_windows(x, -jnp.inf, jax.lax.max, window, strides, padding, data_format)
-
-
-@lowering(backend, average_pool)
-def _average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
-    total = _reduce_windows(x, 0.0, jax.lax.add, window, strides, padding, data_format)
-    if padding == "valid":
-        return total / math.prod(window)
-    sizes = x.shape[1:-1] if data_format == "channels_last" else x.shape[2:]
-    if not any(map(any, padding_amounts(sizes, window, strides, (1,) * len(window), padding))):
-        return total / math.prod(window)
-    counts = _reduce_windows(
-        jnp.ones((1, *x.shape[1:]), x.dtype), 0.0, jax.lax.add, window, strides, padding, data_format
-    )
-    return total / counts
+    return jnp.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented
 
 
 @lowering(backend, random_bits)
@@ -152,12 +125,21 @@ def _random_bits(key, shape, dtype="uint32"):
 
 
 @lowering(backend, fold_bits)
-def _fold_bits(key, data):
+def _fold_bits(key, data, dtype="uint32"):
     lo = data.astype(jnp.uint32).reshape(-1)
     words = jax.extend.random.threefry_2x32(key, jnp.concatenate([jnp.zeros_like(lo), lo]))
-    return words.reshape(2, *data.shape).transpose((*range(1, data.ndim + 1), 0))
+    words = words.reshape(2, *data.shape).transpose((*range(1, data.ndim + 1), 0))
+    return words if dtype == "uint32" else jax.lax.bitcast_convert_type(words, jnp.int32)
+
+
+for _op in (binomial_variates, gamma_variates):
+    # Outside compiled functions, each of their many steps would be compiled by itself.
+    lowering(backend, _op)(jax.jit(_op.reference))
 
 
 @lowering(backend, normal_quantile)
 def _normal_quantile(u):
     return jax.lax.erf_inv(u) * jnp.sqrt(jnp.asarray(2, u.dtype))
+
+
+from . import jax_algebra, jax_nn, jax_segments  # noqa: E402, F401

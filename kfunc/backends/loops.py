@@ -1,4 +1,4 @@
-"""`vmap` and `scan` as Python loops, for namespaces that bring none."""
+"""`vmap` and scans as Python loops, for namespaces that bring none, and what transforms of several backends need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .. import tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 
-__all__ = ["mapped_axes", "scan", "scan_length", "vmap"]
+__all__ = ["associative_scan", "gradient_leaves", "mapped_axes", "scan", "scan_length", "vmap"]
 
 
 def scan_length(xs: Any, length: int | None) -> int:
@@ -39,6 +39,72 @@ def scan(fun: Callable, init: Any, xs: Any, length: int | None = None, reverse: 
     if reverse:
         ys.reverse()
     return carry, tree.map(_stack, *ys) if ys else None
+
+
+def gradient_leaves(grad_fn: Callable, upstream: Any, args: tuple) -> list:
+    """The leaves of what the `grad_fn` of a `custom_gradient` returns: one, or None, for each leaf of `args`.
+
+    Raises:
+        ArgumentError: There are more or fewer.
+    """
+    got = grad_fn(*upstream)
+    got = (got,) if len(args) == 1 and not isinstance(got, tuple) else got
+    leaves = [tree.leaves(a) for a in args]
+    parts = [[None] * len(a) if g is None else tree.leaves(g) for a, g in zip(leaves, got, strict=False)]
+    if len(got) != len(args) or any(len(p) != len(a) for p, a in zip(parts, leaves, strict=True)):
+        raise ArgumentError(
+            "A custom gradient must return one gradient for each argument.",
+            argument="grad_fn",
+            expected=f"{len(args)} gradients, each like its argument or None",
+            got=tree.structure(got),
+        )
+    return [x for part in parts for x in part]
+
+
+def associative_scan(backend: Any, fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    """The scan of the pairs' sums gives every other partial result, and one more sum each of those between."""
+    flat, structure = tree.flatten(tree.map(backend.lift, elems))
+    sizes = {x.shape[axis] for x in flat}
+    if len(sizes) != 1 or None in sizes:
+        raise ShapeError(
+            "associative_scan needs one known length.",
+            argument="elems",
+            expected="leaves of one size along axis",
+            got=sorted(map(str, sizes)) or "no leaves",
+        )
+
+    def combine(a, b):
+        a, b = (tree.map(backend.lower, tree.unflatten(structure, z)) for z in (a, b))
+        return [backend.lift(x) for x in tree.leaves(fun(a, b))]
+
+    def scan(xs):
+        n = xs[0].shape[axis]
+        if n < 2:
+            return xs
+        odd = scan(combine(_part(xs, axis, 0, n - 1, 2), _part(xs, axis, 1, n, 2)))
+        later = combine(_part(odd, axis, 0, (n - 1) // 2, 1), _part(xs, axis, 2, n, 2)) if n > 2 else None
+        return [_interleave(x, axis, e, o) for x, e, o in zip(xs, later or [None] * len(xs), odd, strict=True)]
+
+    def turn(xs):
+        return [namespace(x).flip(x, axis=axis) for x in xs] if reverse else xs
+
+    return tree.map(backend.lower, tree.unflatten(structure, turn(scan(turn(flat)))))
+
+
+def _part(xs: list, axis: int, start: int, stop: int, step: int) -> list:
+    return [x[(slice(None),) * (axis % x.ndim) + (slice(start, stop, step), ...)] for x in xs]
+
+
+def _interleave(x: Any, axis: int, later: Any, odd: Any) -> Any:
+    """The first entry of `x`, then by turns those of `odd` and `later`."""
+    xp, axis, n = namespace(x, odd), axis % x.ndim, x.shape[axis]
+    (even,) = _part([x], axis, 0, 1, 1)
+    even = even if later is None else xp.concat([xp.astype(even, later.dtype), later], axis=axis)
+    pairs = n // 2
+    (first,) = _part([even], axis, 0, pairs, 1)
+    mixed = xp.stack([first, odd], axis=axis + 1)
+    mixed = xp.reshape(mixed, (*x.shape[:axis], 2 * pairs, *x.shape[axis + 1 :]))
+    return xp.concat([mixed, *_part([even], axis, pairs, pairs + 1, 1)], axis=axis) if n % 2 else mixed
 
 
 def _stack(*leaves: Any) -> Any:

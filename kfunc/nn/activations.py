@@ -17,19 +17,15 @@ def linear(x: Any) -> Any:
     return x
 
 
+_ALIASES = {"silu": ("swish",), "hard_silu": ("hard_swish",)}
+
 for _op in (
-    ops.elu,
-    ops.gelu,
-    ops.leaky_relu,
-    ops.log_softmax,
-    ops.relu,
-    ops.sigmoid,
-    ops.silu,
-    ops.softmax,
-    ops.softplus,
-    ops.tanh,
+    *(ops.celu, ops.elu, ops.gelu, ops.glu, ops.hard_shrink, ops.hard_sigmoid, ops.hard_silu, ops.hard_tanh),
+    *(ops.leaky_relu, ops.log_sigmoid, ops.log_softmax, ops.relu, ops.relu6, ops.selu, ops.sigmoid, ops.silu),
+    *(ops.soft_shrink, ops.softmax, ops.softplus, ops.softsign, ops.sparse_plus, ops.sparse_sigmoid, ops.sparsemax),
+    *(ops.squareplus, ops.tanh, ops.tanh_shrink),
 ):
-    register("activation", *((_op.name, "swish") if _op is ops.silu else (_op.name,)))(_op)
+    register("activation", _op.name, *_ALIASES.get(_op.name, ()))(_op)
 
 
 def get(activation: str | Callable | None) -> Callable:

@@ -66,13 +66,13 @@ class MultiHeadAttention(Layer):
         mask = None if attention_mask is None else xp.expand_dims(attention_mask, axis=1)
         scores = None
         if return_attention_scores or (self.dropout and s.train):
-            scores = ops.attention_scores(q, k, mask, is_causal=use_causal_mask)
+            scores = ops.attention_scores(q, k, mask=mask, is_causal=use_causal_mask)
             weights = scores
             if self.dropout and s.train:
                 weights = ops.dropout(scores, s.key(), self.dropout, tuple(scores.shape))
             out = xp.permute_dims(xp.matmul(weights, xp.permute_dims(v, (0, 2, 1, 3))), (0, 2, 1, 3))
         else:
-            out = ops.dot_product_attention(q, k, v, mask, is_causal=use_causal_mask)
+            out = ops.dot_product_attention(q, k, v, mask=mask, is_causal=use_causal_mask)
         out = self._joined(s.sub("attention_output"), out, self.output_shape or query.shape[-1], value_dim)
         return (out, scores) if return_attention_scores else out
 

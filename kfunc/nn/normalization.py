@@ -58,7 +58,7 @@ class BatchNormalization(Layer):
             s.set("moving_mean", _moved(mean, batch_mean, self.momentum))
             s.set("moving_variance", _moved(variance, batch_variance, self.momentum))
             return out
-        return ops.batch_normalization(x, mean, variance, beta, gamma, self.axis, self.epsilon)
+        return ops.batch_normalization(x, mean, variance, self.axis, beta, gamma, self.epsilon)
 
 
 def _moved(old, new, momentum):

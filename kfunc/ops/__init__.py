@@ -1,68 +1,39 @@
-"""What the standard lacks, written once in the standard; backends lower what they do better."""
+"""Functions of arrays: all of `keras.ops` under the same names, and what layers need beside them.
 
-from ._op import Op
-from .activation import (
-    elu,
-    gelu,
-    leaky_relu,
-    log_softmax,
-    logsumexp,
-    relu,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    tanh,
-)
-from .attention import attention_scores, dot_product_attention
-from .conv import conv
-from .crossentropy import label_crossentropy
-from .dropout import dropout
-from .linear import embedding, linear
-from .manipulation import all_finite, join_last, one_hot, pad, split, split_last
-from .norm import batch_normalization, layer_normalization, moments, normalize_batch
-from .optimize import adam
-from .pool import average_pool, max_pool
-from .recurrent import gru, lstm
-from .scatter import scatter_add
-from .special import erf, erf_inv
+What the standard has is dispatched to the arrays' namespace; what it lacks is written once, in the standard; backends
+lower what they do better.
+"""
 
-__all__ = [
-    "Op",
-    "adam",
-    "all_finite",
-    "attention_scores",
-    "average_pool",
-    "batch_normalization",
-    "conv",
-    "dot_product_attention",
-    "dropout",
-    "elu",
-    "embedding",
-    "erf",
-    "erf_inv",
-    "gelu",
-    "gru",
-    "join_last",
-    "label_crossentropy",
-    "layer_normalization",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "logsumexp",
-    "lstm",
-    "max_pool",
-    "moments",
-    "normalize_batch",
-    "one_hot",
-    "pad",
-    "relu",
-    "scatter_add",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "split",
-    "split_last",
-    "tanh",
-]
+from . import image as image
+from . import nn as nn
+from . import numpy as numpy
+from ._op import Op as Op
+from .activation import *
+from .attention import *
+from .contraction import *
+from .control import *
+from .conv import *
+from .creation import *
+from .crossentropy import *
+from .ctc import *
+from .dropout import *
+from .elementwise import *
+from .indexing import *
+from .joining import *
+from .linalg import *
+from .linear import *
+from .manipulation import *
+from .nans import *
+from .normalization import *
+from .optimize import *
+from .patches import *
+from .pool import *
+from .products import *
+from .recurrent import *
+from .segment import *
+from .signal import *
+from .sorting import *
+from .special import *
+from .standard import *
+from .statistics import *
+from .tapers import *

@@ -6,7 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from .. import tree
+from ..arrays import kind_of_tree
 from ..backends import Backend, common_backend, kind_of
+from ..backends.spec import Spec
+from ..errors import ArgumentError, KfuncError, ShapeError
 
 __all__ = ["OPS", "Op", "lowering", "op", "pullback"]
 
@@ -16,39 +20,73 @@ OPS: dict[str, Op] = {}
 class Op:
     """A function of arrays that runs a backend's lowering where there is one, and its reference elsewhere.
 
-    Arrays are passed as arguments of their own (not inside lists). The choice is made from the types of the arguments,
-    once for each combination of types.
+    The choice is made from the types of the arguments, once for each combination of types. Arrays are arguments of
+    their own, unless the op is `nested`: then they may also lie in lists, tuples and dicts.
     """
 
-    def __init__(self, reference: Callable):
+    def __init__(self, reference: Callable, nested: bool = False):
         functools.update_wrapper(self, reference)
         self.reference = reference
         self.name = reference.__name__
-        self._implementations: dict[tuple, Callable] = {}
+        self.nested = nested
+        self._implementations: dict[Any, Callable] = {}
         OPS[self.name] = self
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        types = (*map(type, args), *map(type, kwargs.values()))
+        if self.nested:
+            types: Any = kind_of_tree(args, tuple(kwargs.values()))
+        else:
+            types = (*map(type, args), *map(type, kwargs.values()))
         try:
             implementation = self._implementations[types]
         except KeyError:
-            implementation = self._implementations[types] = _resolve(self.name, types)
-        return implementation(*args, **kwargs)
+            kind = types if self.nested else common_backend(k for k in map(kind_of, types) if k is not None)
+            implementation = self._implementations[types] = _implementation(self, kind)
+        try:
+            return implementation(*args, **kwargs)
+        except Exception as error:
+            better = _explained(self, error, args, kwargs)
+            if better is error:
+                raise
+            raise better from error
 
 
-def _resolve(name: str, types: tuple[type, ...]) -> Callable:
-    """What runs the op `name` on arguments of these types."""
-    reference = OPS[name].reference
-    kind = common_backend(k for k in map(kind_of, types) if k is not None)
-    return reference if kind is None else kind.backend.implement(name, reference, kind.native)
+def _implementation(op: Op, kind: Any) -> Callable:
+    """What runs `op` on arrays of `kind`."""
+    return op.reference if kind is None else kind.backend.implement(op.name, op.reference, kind.native)
 
 
-def op(reference: Callable) -> Op:
-    """Make an op of `reference`, a function written in the Array API standard."""
-    return Op(reference)
+def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Exception:
+    """The error to raise in place of `error`: the one that shapes and dtypes alone lead to, if they do.
+
+    That one is the same on every backend. The outermost op is named, which is what the caller wrote.
+    """
+    if not any(type(x) is Spec for x in tree.leaves((args, tuple(kwargs.values())))):
+        try:
+            op.reference(*tree.map(_as_spec, args), **tree.map(_as_spec, kwargs))
+        except (ShapeError, ArgumentError) as better:
+            error = better
+        except Exception:
+            pass  # it takes values to know
+    if isinstance(error, KfuncError):
+        error.op = op.name
+    return error
+
+
+def _as_spec(x: Any) -> Any:
+    return x if kind_of(type(x)) is None else Spec(x.shape, x.dtype)
+
+
+def op(reference: Callable | None = None, *, nested: bool = False) -> Any:
+    """Make an op of `reference`, a function written in the Array API standard.
+
+    Args:
+        nested: Whether some arguments are lists, tuples or dicts of arrays.
+    """
+    return functools.partial(Op, nested=nested) if reference is None else Op(reference, nested)
 
 
 def lowering(backend: Backend, op: Op) -> Callable[[Callable], Callable]:

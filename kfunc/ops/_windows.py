@@ -6,11 +6,21 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 
-__all__ = ["output_size", "padding_amounts", "per_axis", "shifted_views", "spatial_rank", "window_shape"]
+__all__ = [
+    "output_size",
+    "padding_amounts",
+    "per_axis",
+    "shifted_views",
+    "spatial_rank",
+    "spatial_sizes",
+    "spread",
+    "window_shape",
+]
 
-PADDINGS = ("valid", "same")
+PADDINGS = ("valid", "same", "causal")
 DATA_FORMATS = ("channels_last", "channels_first")
 
 
@@ -31,15 +41,18 @@ def per_axis(value: int | Sequence[int], rank: int, argument: str) -> tuple[int,
     return values
 
 
-def spatial_rank(x: Any, data_format: str, padding: str, rank: int | None = None) -> int:
-    """The number of spatial axes of `x`, (batch, *spatial, channels) or (batch, channels, *spatial).
+def spatial_rank(
+    x: Any, data_format: str | None, padding: str, rank: int | None = None, paddings: Sequence[str] = PADDINGS[:2]
+) -> int:
+    """The number of spatial axes of `x`, (batch, *spatial, channels), or (batch, channels, *spatial) where channels
+    come first; None stands for channels_last.
 
     Raises:
         ArgumentError: `data_format` or `padding` is none of the known ones.
         ShapeError: `x` has no spatial axis, or not `rank` of them.
     """
-    for name, value, allowed in (("padding", padding, PADDINGS), ("data_format", data_format, DATA_FORMATS)):
-        if value not in allowed:
+    for name, value, allowed in (("padding", padding, paddings), ("data_format", data_format, DATA_FORMATS)):
+        if value not in allowed and not (name == "data_format" and value is None):
             raise ArgumentError(
                 f"Unknown {name}.", argument=name, expected=" or ".join(map(repr, allowed)), got=repr(value)
             )
@@ -48,8 +61,10 @@ def spatial_rank(x: Any, data_format: str, padding: str, rank: int | None = None
         axes = "one or more spatial axes" if rank is None else f"{rank} spatial axes"
         raise ShapeError(
             f"The input needs a batch axis, {axes} and a channel axis.",
-            argument="x",
-            expected="(batch, *spatial, channels)" if data_format == "channels_last" else "(batch, channels, *spatial)",
+            argument="inputs",
+            expected="(batch, channels, *spatial)"
+            if data_format == "channels_first"
+            else "(batch, *spatial, channels)",
             got=tuple(x.shape),
             fix="add the missing axis, for example x[..., None] for a single channel",
         )
@@ -65,11 +80,11 @@ def output_size(size: int | None, window: int, stride: int, dilation: int, paddi
     if size is None:
         return None
     extent = (window - 1) * dilation + 1
-    n = -(-size // stride) if padding == "same" else (size - extent) // stride + 1
+    n = (size - extent) // stride + 1 if padding == "valid" else -(-size // stride)
     if n < 1:
         raise ShapeError(
             "The window is larger than the input.",
-            argument="x",
+            argument="inputs",
             expected=f"at least {extent} along each spatial axis",
             got=size,
             fix='use padding="same", a smaller window, or a larger input',
@@ -84,7 +99,9 @@ def padding_amounts(
     dilation: Sequence[int],
     padding: str,
 ) -> list[tuple[int, int]]:
-    """How much to pad before and after each spatial axis; "same" puts the odd element after, as TensorFlow does.
+    """How much to pad before and after each spatial axis.
+
+    "same" puts the odd element after, as TensorFlow does; "causal" pads before, so that no window sees what is later.
 
     Raises:
         ShapeError: "same" padding depends on a size that is unknown.
@@ -93,13 +110,15 @@ def padding_amounts(
     for size, k, s, d in zip(sizes, window, strides, dilation, strict=True):
         if padding == "valid":
             amounts.append((0, 0))
+        elif padding == "causal":
+            amounts.append(((k - 1) * d, 0))
         elif s == 1:
             total = (k - 1) * d
             amounts.append((total // 2, total - total // 2))
         elif size is None:
             raise ShapeError(
                 'padding="same" with strides above 1 needs known spatial sizes here.',
-                argument="x",
+                argument="inputs",
                 expected="known spatial sizes",
                 got=tuple(sizes),
                 fix="give the sizes in the input's Spec, or pad by hand and use padding='valid'",
@@ -108,6 +127,11 @@ def padding_amounts(
             total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
             amounts.append((total // 2, total - total // 2))
     return amounts
+
+
+def spatial_sizes(x: Any, data_format: str | None) -> tuple[int | None, ...]:
+    """The sizes of the spatial axes of `x`, (batch, *spatial, channels) or (batch, channels, *spatial)."""
+    return tuple(x.shape[2:] if data_format == "channels_first" else x.shape[1:-1])
 
 
 def window_shape(shape, window, strides, dilation, padding) -> tuple[int | None, ...]:
@@ -125,3 +149,15 @@ def shifted_views(
             for p, n, s, d in zip(position, out, strides, dilation, strict=True)
         ]
         yield position, x[(slice(None), *slices, slice(None))]
+
+
+def spread(x: Any, axis: int, stride: int) -> Any:
+    """`x` with `stride - 1` zeros between neighbours along `axis`, which is not the first and has a known size."""
+    if stride == 1:
+        return x
+    xp = namespace(x)
+    size = x.shape[axis]
+    apart = xp.expand_dims(x, axis=axis + 1)
+    wide = xp.concat([apart, *[xp.zeros_like(apart)] * (stride - 1)], axis=axis + 1)
+    wide = xp.reshape(wide, (-1, *x.shape[1:axis], size * stride, *x.shape[axis + 1 :]))
+    return wide[(slice(None),) * axis + (slice(0, (size - 1) * stride + 1), ...)]

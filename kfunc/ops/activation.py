@@ -1,73 +1,202 @@
-"""Activation functions, each elementwise unless it says along which axis it works."""
+"""Activation functions, each elementwise unless it says along which axis it works.
+
+Integers are taken as float32, except by `relu`, `hard_tanh` and `threshold`, which keep them.
+"""
 
 from __future__ import annotations
 
 import math
 
 from ..arrays import namespace
+from ..errors import ShapeError
 from ..transforms import stop_gradient
 from ._op import op
+from ._promotion import floating, numeric
 from .special import erf
+from .standard import tanh
 
 __all__ = [
+    "celu",
     "elu",
     "gelu",
+    "glu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
     "leaky_relu",
+    "log_sigmoid",
     "log_softmax",
     "logsumexp",
     "relu",
+    "relu6",
+    "selu",
     "sigmoid",
     "silu",
+    "soft_shrink",
     "softmax",
     "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "swish",
     "tanh",
+    "tanh_shrink",
+    "threshold",
 ]
+
+
+# -- piecewise linear --------------------------------------------------------------------------------------------------
+
+
+def _between(x, low, high):
+    """`x` within [low, high], with gradient 0 at the ends and beyond; NaN stays NaN."""
+    xp = namespace(x)
+    return xp.where(x <= low, xp.full_like(x, low), xp.where(x >= high, xp.full_like(x, high), x))
 
 
 @op
 def relu(x):
     """`max(x, 0)`, with gradient 0 at 0; NaN stays NaN."""
+    x = numeric(x)
     xp = namespace(x)
     return xp.where(x <= 0, xp.zeros_like(x), x)
 
 
 @op
+def relu6(x):
+    """`x` within [0, 6] (Krizhevsky, 2010)."""
+    return _between(floating(x), 0, 6)
+
+
+@op
 def leaky_relu(x, negative_slope=0.2):
     """`x` where positive, else `negative_slope * x`."""
+    x = floating(x)
     return namespace(x).where(x <= 0, x * negative_slope, x)
+
+
+@op
+def hard_tanh(x):
+    """`x` within [-1, 1]."""
+    return _between(numeric(x), -1, 1)
+
+
+@op
+def hard_sigmoid(x):
+    """`relu6(x + 3) / 6`."""
+    return relu6(floating(x) + 3) / 6
+
+
+@op
+def hard_silu(x):
+    """`x * hard_sigmoid(x)` (hard swish; Howard et al., arXiv:1905.02244)."""
+    x = floating(x)
+    return x * hard_sigmoid(x)
+
+
+hard_swish = hard_silu
+
+
+@op
+def hard_shrink(x, threshold=0.5):
+    """`x` where its magnitude exceeds `threshold`, else 0."""
+    x = floating(x)
+    xp = namespace(x)
+    return xp.where(xp.abs(x) <= threshold, xp.zeros_like(x), x)
+
+
+@op
+def soft_shrink(x, threshold=0.5):
+    """`x` moved towards 0 by `threshold`, and 0 where that would cross it."""
+    x = floating(x)
+    return x - _between(x, -threshold, threshold)
+
+
+@op
+def sparse_sigmoid(x):
+    """`(x + 1) / 2` within [0, 1]."""
+    return _between(0.5 * floating(x) + 0.5, 0, 1)
+
+
+@op
+def threshold(x, threshold, default_value):
+    """`x` where it exceeds `threshold`, else `default_value`."""
+    x = numeric(x)
+    xp = namespace(x)
+    return xp.where(x <= threshold, xp.full_like(x, default_value), x)
+
+
+# -- smooth ------------------------------------------------------------------------------------------------------------
+
+
+def _exponential(x, alpha, width=1.0):
+    """`x` where positive, else `alpha * (exp(x / width) - 1)`."""
+    x = floating(x)
+    xp = namespace(x)
+    # exp sees no positive number, so that its infinity never meets the zero gradient of the branch not taken.
+    below = xp.where(x <= 0, x, xp.zeros_like(x))
+    return xp.where(x <= 0, alpha * xp.expm1(below if width == 1 else below / width), x)
 
 
 @op
 def elu(x, alpha=1.0):
     """`x` where positive, else `alpha * (exp(x) - 1)` (Clevert et al., arXiv:1511.07289)."""
-    xp = namespace(x)
-    # exp sees no positive number, so that its infinity never meets the zero gradient of the branch not taken.
-    return xp.where(x <= 0, alpha * xp.expm1(xp.where(x <= 0, x, xp.zeros_like(x))), x)
+    return _exponential(x, alpha)
+
+
+@op
+def celu(x, alpha=1.0):
+    """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (Barron, arXiv:1704.07483)."""
+    return _exponential(x, alpha, alpha)
+
+
+@op
+def selu(x):
+    """The scaled `elu` that keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515)."""
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
 @op
 def sigmoid(x):
     """`1 / (1 + exp(-x))`, by the branch that cannot overflow."""
+    x = floating(x)
     xp = namespace(x)
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 
 @op
-def tanh(x):
-    """Hyperbolic tangent."""
-    return namespace(x).tanh(x)
+def silu(x):
+    """`x * sigmoid(x)` (swish; Ramachandran et al., arXiv:1710.05941)."""
+    x = floating(x)
+    return x * sigmoid(x)
+
+
+swish = silu
 
 
 @op
-def silu(x):
-    """`x * sigmoid(x)` (swish; Ramachandran et al., arXiv:1710.05941)."""
-    return x * sigmoid(x)
+def glu(x, axis=-1):
+    """The first half of `x` along `axis`, times the sigmoid of the second (Dauphin et al., arXiv:1612.08083)."""
+    x = floating(x)
+    size = x.shape[axis]
+    if size is not None and size % 2:
+        raise ShapeError(
+            "glu halves the axis.", argument="x", expected=f"an even size along axis {axis}", got=tuple(x.shape)
+        )
+    before = (slice(None),) * (axis % x.ndim)
+    half = None if size is None else size // 2
+    return x[(*before, slice(0, half), ...)] * sigmoid(x[(*before, slice(half, None), ...)])
 
 
 @op
 def gelu(x, approximate=True):
     """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`."""
+    x = floating(x)
     if approximate:
         return 0.5 * x * (1 + namespace(x).tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
@@ -76,15 +205,59 @@ def gelu(x, approximate=True):
 @op
 def softplus(x):
     """`log(1 + exp(x))`, without overflow."""
+    x = floating(x)
     xp = namespace(x)
     # At 0 both terms take the side of the negative numbers, so that the gradient there is 1/2.
     return relu(x) + xp.log1p(xp.exp(xp.where(x <= 0, x, -x)))
 
 
 @op
-def logsumexp(x, axis=-1, keepdims=False):
-    """`log(sum(exp(x)))` along `axis`, without overflow."""
+def log_sigmoid(x):
+    """`log(sigmoid(x))`, without overflow."""
+    return -softplus(-floating(x))
+
+
+@op
+def softsign(x):
+    """`x / (1 + abs(x))`."""
+    x = floating(x)
+    return x / (1 + namespace(x).abs(x))
+
+
+@op
+def squareplus(x, b=4):
+    """`(x + sqrt(x**2 + b)) / 2`, without cancellation (Barron, arXiv:2112.11687)."""
+    x = floating(x)
     xp = namespace(x)
+    # The two roots of y**2 - x y - b/4: the larger one has no cancellation, and their product is -b/4.
+    large = 0.5 * (xp.where(x >= 0, x, -x) + xp.sqrt(x * x + b))
+    return xp.where(x >= 0, large, 0.25 * b / large)
+
+
+@op
+def sparse_plus(x):
+    """0 up to -1, `x` from 1 on, and the parabola `(x + 1)**2 / 4` between."""
+    x = floating(x)
+    middle = _between(x, -1, 1)
+    return relu(x - 1) + 0.25 * (middle + 1) * (middle + 1)
+
+
+@op
+def tanh_shrink(x):
+    """`x - tanh(x)`."""
+    x = floating(x)
+    return x - namespace(x).tanh(x)
+
+
+# -- along an axis -----------------------------------------------------------------------------------------------------
+
+
+@op
+def logsumexp(x, axis=None, keepdims=False):
+    """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default; without overflow."""
+    x = floating(x)
+    xp = namespace(x)
+    axis = tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, list) else axis
     top = stop_gradient(xp.max(x, axis=axis, keepdims=True))
     # An infinite maximum would give inf - inf; the sum is then infinite all the same.
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
@@ -92,17 +265,42 @@ def logsumexp(x, axis=-1, keepdims=False):
     return out if keepdims else xp.squeeze(out, axis=axis)
 
 
+def _below_top(x, axis):
+    """`x` less its maximum along `axis`, an integer, several, or None for all."""
+    x = floating(x)
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    return x - stop_gradient(namespace(x).max(x, axis=axis, keepdims=True)), axis
+
+
 @op
 def softmax(x, axis=-1):
-    """`exp(x) / sum(exp(x))` along `axis`."""
+    """`exp(x) / sum(exp(x))` along `axis`, an integer, several, or None for all."""
+    x, axis = _below_top(x, axis)
     xp = namespace(x)
-    e = xp.exp(x - stop_gradient(xp.max(x, axis=axis, keepdims=True)))
+    e = xp.exp(x)
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
 @op
 def log_softmax(x, axis=-1):
-    """`log(softmax(x))` along `axis`, without overflow."""
+    """`log(softmax(x))` along `axis`, an integer, several, or None for all; without overflow."""
+    x, axis = _below_top(x, axis)
     xp = namespace(x)
-    shifted = x - stop_gradient(xp.max(x, axis=axis, keepdims=True))
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    return x - xp.log(xp.sum(xp.exp(x), axis=axis, keepdims=True))
+
+
+@op
+def sparsemax(x, axis=-1):
+    """The probabilities nearest to `x` along `axis` (Martins and Astudillo, arXiv:1602.02068)."""
+    x = floating(x)
+    xp = namespace(x)
+    # Which elements stay above 0 is piecewise constant: gradients flow through the threshold and not the sorting.
+    fixed = stop_gradient(x)
+    ordered = xp.sort(fixed, axis=axis, descending=True)
+    totals = xp.cumulative_sum(ordered, axis=axis)
+    ranks = xp.cumulative_sum(xp.ones_like(ordered), axis=axis)
+    count = xp.sum(xp.astype(ranks * ordered > totals - 1, x.dtype), axis=axis, keepdims=True)
+    least = xp.min(xp.where(ranks <= count, ordered, xp.full_like(ordered, math.inf)), axis=axis, keepdims=True)
+    inside = xp.where(fixed >= least, x, xp.zeros_like(x))
+    limit = (xp.sum(inside, axis=axis, keepdims=True) - 1) / count
+    return relu(x - limit)

@@ -5,24 +5,62 @@ from __future__ import annotations
 import math
 
 from ..arrays import device, namespace
+from ..errors import ShapeError
 from ._op import op
+from ._promotion import promote
 from .activation import softmax
 
 __all__ = ["attention_scores", "dot_product_attention"]
 
 
+def check_attention(query, key, value=None):
+    """Raise a ShapeError unless the arrays are of rank 4, and each head of `key` and `value` serves as many queries."""
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        if x is not None and x.ndim != 4:
+            raise ShapeError(
+                "Attention is over arrays of rank 4.",
+                argument=name,
+                expected="(batch, time, heads, features)",
+                got=tuple(x.shape),
+            )
+    heads, groups = query.shape[2], key.shape[2]
+    if heads % groups or (value is not None and value.shape[2] != groups):
+        raise ShapeError(
+            "The heads do not fit together.",
+            argument="key",
+            expected=f"as many heads as the value has, and a divisor of the query's {heads}",
+            got=f"{groups} heads" + ("" if value is None else f", and {value.shape[2]} of the value"),
+        )
+
+
+def causal_mask(xp, target, source, where):
+    """(target, source): True where the source is not after the target."""
+    return xp.expand_dims(xp.arange(target, device=where), axis=1) >= xp.arange(source, device=where)
+
+
+def _for_each_query(x, query):
+    """`x` (batch, time, groups, features) with each head as often as queries share it."""
+    share = query.shape[2] // x.shape[2]
+    return x if share == 1 else namespace(x).repeat(x, share, axis=2)
+
+
 @op
-def attention_scores(query, key, mask=None, scale=None, is_causal=False):
+def attention_scores(query, key, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None):
     """The softmax weights of attention: (batch, heads, target, source); arguments as for `dot_product_attention`."""
+    query, key = promote(query, key, least="f")
+    check_attention(query, key)
     xp = namespace(query, key)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    key = _for_each_query(key, query)
     q, k = xp.permute_dims(query, (0, 2, 1, 3)), xp.permute_dims(key, (0, 2, 3, 1))
     logits = xp.matmul(q * scale, k)
+    if attn_logits_soft_cap is not None:
+        logits = attn_logits_soft_cap * xp.tanh(logits / attn_logits_soft_cap)
+    if bias is not None:
+        logits = logits + xp.astype(bias, logits.dtype)
     if is_causal:
-        target, source = query.shape[1], key.shape[1]
-        where = {"device": device(query)}
-        causal = xp.expand_dims(xp.arange(target, **where), axis=1) >= xp.arange(source, **where)
-        mask = causal if mask is None else mask & causal
+        causal = causal_mask(xp, query.shape[1], key.shape[1], device(query))
+        mask = causal if mask is None else xp.logical_and(causal, mask)
     if mask is not None:
         # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
         logits = xp.where(mask, logits, xp.full_like(logits, xp.finfo(logits.dtype).min))
@@ -30,21 +68,32 @@ def attention_scores(query, key, mask=None, scale=None, is_causal=False):
 
 
 @op
-def dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
-    """`softmax(query keyᵀ scale) value` (Vaswani et al., arXiv:1706.03762).
+def dot_product_attention(
+    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
+):
+    """`softmax(query keyᵀ scale + bias) value` (Vaswani et al., arXiv:1706.03762).
 
     Args:
         query: (batch, target, heads, features).
-        key: (batch, source, heads, features).
-        value: (batch, source, heads, values).
-        mask: booleans that broadcast to (batch, heads, target, source), True where a source may be seen; or None.
+        key: (batch, source, groups, features); heads that are several times as many as groups share them, neighbours
+            the same one (grouped queries; Ainslie et al., arXiv:2305.13245).
+        value: (batch, source, groups, values).
+        bias: What is added to the logits, and broadcasts to (batch, heads, target, source); or None.
+        mask: Booleans that broadcast to (batch, heads, target, source), True where a source may be seen; or None.
         scale: A number; `1 / sqrt(features)` by default.
         is_causal: Whether a target sees only sources at its own position and before.
+        attn_logits_soft_cap: Before bias and mask, the logits become `cap * tanh(logits / cap)` (Gemma 2,
+            arXiv:2408.00118).
 
     Returns:
         (batch, target, heads, values).
+
+    Raises:
+        ShapeError: The shapes do not fit together.
     """
+    query, key, value = promote(query, key, value, least="f")
+    check_attention(query, key, value)
     xp = namespace(query, value)
-    weights = attention_scores(query, key, mask, scale, is_causal)
-    out = xp.matmul(weights, xp.permute_dims(value, (0, 2, 1, 3)))
+    weights = attention_scores(query, key, bias, mask, scale, is_causal, attn_logits_soft_cap)
+    out = xp.matmul(weights, xp.permute_dims(_for_each_query(value, query), (0, 2, 1, 3)))
     return xp.permute_dims(out, (0, 2, 1, 3))

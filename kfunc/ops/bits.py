@@ -1,22 +1,48 @@
-"""Random bits: the counter-based generator Threefry-2x32, in the layout that JAX calls partitionable.
+"""Random bits from counters: every element can be computed alone, in any order, on any device.
 
-Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A block of two words is a pure function of a key
-of two words and a counter of two words, so every element can be computed alone, in any order, on any device.
+Numbers come from Threefry-2x32, in the layout that JAX calls partitionable (Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", SC 2011): a block of two words is a pure function of a key of two words and a counter of two words.
+Masks come from a hash of the counter, which takes a tenth of the operations.
 """
 
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Iterable
+from typing import Any
 
 from ..arrays import device, dtype_name, namespace
+from ..errors import ShapeError
 from ._op import op
 
-__all__ = ["fold_bits", "random_bits", "random_integers"]
+__all__ = ["fold_bits", "random_bits", "random_integers", "random_mask", "sizes"]
 
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 ROUNDS = 20
 WORD = 2**32
+
+
+def sizes(shape: Any) -> tuple[int, ...]:
+    """`shape`, an integer or several, as a tuple.
+
+    Raises:
+        ShapeError: A size is unknown, negative or no integer.
+    """
+    try:
+        known = tuple(operator.index(n) for n in (shape if isinstance(shape, Iterable) else (shape,)))
+    except TypeError:
+        known = (-1,)
+    if any(n < 0 for n in known):
+        raise ShapeError(
+            "Random numbers need a shape of known sizes.",
+            argument="shape",
+            expected="natural numbers",
+            got=shape,
+            fix="draw with sizes that are known when the network is built, and broadcast",
+        )
+    return known
 
 
 def _word(xp, value, like):
@@ -62,20 +88,22 @@ def _as_signed(xp, x):
 
 
 @op
-def fold_bits(key, data):
+def fold_bits(key, data, dtype="uint32"):
     """The two words for the counters (0, data): what `split` and `fold_in` are made of.
 
     Args:
         key: uint32 (2,).
         data: integers (...), taken modulo 2**32.
+        dtype: "uint32", or "int32" for the same bits as signed integers.
 
     Returns:
-        uint32 (..., 2).
+        (..., 2) of `dtype`.
     """
     xp = namespace(key, data)
     lo = xp.reshape(_as_words(xp, data), (-1,))
     words = xp.stack(_threefry(xp, key, xp.zeros_like(lo), lo), axis=-1)
-    return xp.reshape(words, (*data.shape, 2))
+    words = xp.reshape(words, (*data.shape, 2))
+    return _as_signed(xp, words) if dtype == "int32" else words
 
 
 @op
@@ -126,3 +154,50 @@ def wrapped_square(span: int) -> int:
     """`2**32 mod span`, by way of 2**16 and with a product that wraps, as `jax.random.randint` has it."""
     half = 2**16 % span
     return half * half % WORD % span
+
+
+# Of each round, how far the word is shifted onto itself, and what it is then multiplied by.
+HASH = ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB))
+PART = 2**31
+"""How many elements of a mask share two words of the key."""
+
+
+def signed(word: int) -> int:
+    """The integer in [-2**31, 2**31) that is `word` modulo 2**32."""
+    return (word + 2**31) % WORD - 2**31
+
+
+def mask_threshold(probability: float) -> int:
+    """The int32 that a uniform int32 lies below with this probability."""
+    return min(max(round(probability * WORD), 0), WORD - 1) - 2**31
+
+
+@op
+def random_mask(key, shape, probability):
+    """Booleans that are True with a probability, for dropout: cheap to draw.
+
+    Each comes from its position, hashed in three rounds of a shift and a product (the constants are those of Wellons,
+    "hash-prospector", 2018, triple32) with the two words of a Threefry block added before the first and the second.
+    Only the upper bits are uniform to the last test, so what comes out is a comparison and not the words. The
+    arithmetic is that of int32 modulo 2**32, which all backends have.
+
+    Args:
+        key: uint32 (2,).
+        shape: A tuple of integers.
+        probability: In [0, 1); rounded to a multiple of 2**-32.
+
+    Returns:
+        bool (*shape,).
+    """
+    xp = namespace(key)
+    size, parts = math.prod(shape), []
+    for start in range(0, max(size, 1), PART):
+        part = xp.full((1,), start // PART, dtype=xp.int32, device=device(key))
+        words = fold_bits(key, part, "int32")
+        x = xp.arange(min(size - start, PART), dtype=xp.int32, device=device(key)) + words[:, 0]
+        for i, (shift, factor) in enumerate(HASH):
+            # The shift copies the sign bit, which the mask takes away again.
+            x = (x ^ (xp.bitwise_right_shift(x, shift) & (2 ** (32 - shift) - 1))) * signed(factor)
+            x = x + words[:, 1] if i == 0 else x
+        parts.append(x < mask_threshold(probability))
+    return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts), shape)

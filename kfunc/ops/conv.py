@@ -5,13 +5,23 @@ from __future__ import annotations
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ._op import op
-from ._windows import padding_amounts, per_axis, shifted_views, spatial_rank, window_shape
+from ._promotion import promote
+from ._windows import (
+    PADDINGS,
+    padding_amounts,
+    per_axis,
+    shifted_views,
+    spatial_rank,
+    spatial_sizes,
+    spread,
+    window_shape,
+)
 from .manipulation import pad
 
-__all__ = ["conv", "conv_geometry"]
+__all__ = ["conv", "conv_transpose", "depthwise_conv", "separable_conv"]
 
 
-def conv_geometry(x, kernel, strides, padding, data_format, dilation_rate):
+def conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate):
     """What every lowering needs to know of a convolution, checked.
 
     Returns:
@@ -20,7 +30,28 @@ def conv_geometry(x, kernel, strides, padding, data_format, dilation_rate):
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    rank = spatial_rank(x, data_format, padding, kernel.ndim - 2)
+    strides, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate, PADDINGS)
+    channels = _channels(inputs, data_format)
+    width, filters = kernel.shape[-2:]
+    if channels is None or channels % width or filters % (channels // width):
+        raise ShapeError(
+            "The input's channels do not fit the kernel.",
+            argument="inputs",
+            expected=f"{width} channels, or a multiple whose quotient divides {filters} filters",
+            got=f"{channels} channels",
+            fix="check data_format, or the layer before",
+        )
+    window_shape(spatial_sizes(inputs, data_format), kernel.shape[:-2], strides, dilation, padding)
+    return strides, dilation, channels // width
+
+
+def _channels(inputs, data_format):
+    return inputs.shape[1 if data_format == "channels_first" else -1]
+
+
+def _steps(inputs, kernel, strides, padding, data_format, dilation_rate, paddings=PADDINGS[:2]):
+    """Strides and dilation, a tuple of integers a spatial axis each, checked."""
+    rank = spatial_rank(inputs, data_format, padding, kernel.ndim - 2, paddings)
     strides = per_axis(strides, rank, "strides")
     dilation = per_axis(dilation_rate, rank, "dilation_rate")
     if max(strides) > 1 and max(dilation) > 1:
@@ -30,28 +61,19 @@ def conv_geometry(x, kernel, strides, padding, data_format, dilation_rate):
             expected="strides=1 or dilation_rate=1",
             got=f"strides={strides}, dilation_rate={dilation}",
         )
-    channels = x.shape[-1 if data_format == "channels_last" else 1]
-    inputs, filters = kernel.shape[-2:]
-    if channels is None or channels % inputs or filters % (channels // inputs):
-        raise ShapeError(
-            "The input's channels do not fit the kernel.",
-            argument="x",
-            expected=f"{inputs} channels, or a multiple whose quotient divides {filters} filters",
-            got=f"{channels} channels",
-            fix="check data_format, or the layer before",
-        )
-    return strides, dilation, channels // inputs
+    return strides, dilation
 
 
 @op
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
-    """Convolution of `x` with `kernel`.
+def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    """Convolution of `inputs` with `kernel`.
 
     Args:
-        x: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
+        inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         kernel: (*window, channels / groups, filters); the number of groups follows from the two channel counts.
-        strides, dilation_rate: One integer, or one a spatial axis.
-        padding: "valid", or "same" (output size is input size / strides, rounded up; zeros outside).
+        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
+        padding: "valid"; "same" (output size is input size / strides, rounded up; zeros outside); or "causal" (of that
+            size too, and no output sees what comes after it).
         bias: (filters,) or None.
 
     Returns:
@@ -61,10 +83,11 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
         ArgumentError, ShapeError: The arguments do not fit together.
     """
     if bias is not None:
-        out = conv(x, kernel, strides, padding, data_format, dilation_rate)
+        out = conv(inputs, kernel, strides, padding, data_format, dilation_rate)
         if data_format == "channels_first":
-            bias = namespace(bias).reshape(bias, (-1,) + (1,) * (x.ndim - 2))
+            bias = namespace(bias).reshape(bias, (-1,) + (1,) * (inputs.ndim - 2))
         return out + bias
+    x, kernel = promote(inputs, kernel, least="f")
     strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
     xp = namespace(x, kernel)
     if data_format == "channels_first":
@@ -74,13 +97,153 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
     amounts = padding_amounts(sizes, window, strides, dilation, padding)
     x = pad(x, ((0, 0), *amounts, (0, 0)))
     width, filters = kernel.shape[-2], kernel.shape[-1] // groups
+    alone = width == 1 and groups > 1
+    if alone:  # each channel by itself: products of elements, and none of matrices
+        x = xp.repeat(x, filters, axis=-1) if filters > 1 else x
     outs = []
-    for g in range(groups):
-        part = x[..., g * width : (g + 1) * width] if groups > 1 else x
+    for g in range(1 if alone else groups):
+        part = x if alone or groups == 1 else x[..., g * width : (g + 1) * width]
         out = None
         for position, view in shifted_views(part, out_sizes, window, strides, dilation):
-            tap = xp.matmul(view, kernel[(*position, slice(None), slice(g * filters, (g + 1) * filters))])
+            if alone:
+                tap = view * kernel[(*position, 0, slice(None))]
+            else:
+                tap = xp.matmul(view, kernel[(*position, slice(None), slice(g * filters, (g + 1) * filters))])
             out = tap if out is None else out + tap
         outs.append(out)
-    out = outs[0] if groups == 1 else xp.concat(outs, axis=-1)
+    out = outs[0] if len(outs) == 1 else xp.concat(outs, axis=-1)
     return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
+
+
+def transposed_geometry(inputs, kernel, strides, padding, output_padding, data_format, dilation_rate):
+    """What every lowering needs to know of a transposed convolution, checked.
+
+    Returns:
+        (strides, dilation, crops): a tuple of integers a spatial axis, twice; and a pair a spatial axis: by how much
+        the result is smaller, before and after, than all that the windows cover (negative: larger).
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    strides, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate)
+    channels = _channels(inputs, data_format)
+    if channels != kernel.shape[-1]:
+        raise ShapeError(
+            "The input's channels do not fit the kernel.",
+            argument="inputs",
+            expected=f"{kernel.shape[-1]} channels, the last axis of the kernel",
+            got=f"{channels} channels",
+            fix="a transposed kernel is (*window, filters, channels)",
+        )
+    more = (None,) * len(strides) if output_padding is None else output_padding
+    more = (more,) * len(strides) if isinstance(more, int) else tuple(more)
+    crops = []
+    for k, s, d, extra in zip(kernel.shape[:-2], strides, dilation, more, strict=True):
+        extent = (k - 1) * d + 1
+        if padding == "valid":
+            crops.append((0, min(extent - s, 0) if extra is None else -extra))
+            continue
+        total = extent - s if extra is None else extent - extent % 2 - extra
+        # The odd element is taken away after; where the result is to be larger, all of the rest is added there.
+        before = max(total // 2, 0)
+        crops.append((before, total - before))
+    return strides, dilation, crops
+
+
+@op
+def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+    """The transpose of a convolution, as a linear map: a window of output for each element of the input.
+
+    Args:
+        inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
+        kernel: (*window, filters, channels).
+        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
+        padding: "valid" (output size is (input size - 1) * strides + the window's extent, or strides if larger), or
+            "same" (input size * strides).
+        output_padding: How much larger than the smallest size that a convolution would map to the input's, one integer
+            or one a spatial axis; None gives the sizes above.
+
+    Returns:
+        (batch, *output, filters), or (batch, filters, *output).
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    x, kernel = promote(inputs, kernel, least="f")
+    strides, dilation, crops = transposed_geometry(
+        x, kernel, strides, padding, output_padding, data_format, dilation_rate
+    )
+    xp = namespace(x, kernel)
+    if data_format == "channels_first":
+        x = xp.moveaxis(x, 1, -1)
+    window = kernel.shape[:-2]
+    # A plain convolution with the kernel turned around, over the inputs set apart by zeros.
+    turned = xp.matrix_transpose(xp.flip(kernel, axis=tuple(range(len(window)))))
+    around = [((k - 1) * d - a, (k - 1) * d - b) for k, d, (a, b) in zip(window, dilation, crops, strict=True)]
+    for i, (s, (before, after)) in enumerate(zip(strides, around, strict=True)):
+        x = _resized(spread(x, i + 1, s), i + 1, before, after)
+    out = conv(x, turned, dilation_rate=dilation)
+    return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
+
+
+def _resized(x, axis, before, after):
+    """`x` with zeros added along `axis`, or with elements taken away where the numbers are negative."""
+    end = x.shape[axis] + min(after, 0)
+    x = x[(slice(None),) * axis + (slice(max(-before, 0), end), ...)]
+    return pad(x, tuple((max(before, 0), max(after, 0)) if i == axis else (0, 0) for i in range(x.ndim)))
+
+
+@op
+def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+    """Convolution of each channel by itself.
+
+    Args:
+        inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
+        kernel: (*window, channels, multiplier).
+        strides, padding, dilation_rate: As for `conv`.
+
+    Returns:
+        (batch, *output, channels * multiplier), or (batch, channels * multiplier, *output).
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    inputs, kernel = promote(inputs, kernel, least="f")
+    channels = _channels(inputs, data_format)
+    if kernel.shape[-2] != channels:
+        raise ShapeError(
+            "The input's channels do not fit the kernel.",
+            argument="inputs",
+            expected=f"{kernel.shape[-2]} channels, the kernel's last axis but one",
+            got=f"{channels} channels",
+            fix="check data_format, or the layer before",
+        )
+    kernel = namespace(kernel).reshape(kernel, (*kernel.shape[:-2], 1, -1))
+    return conv(inputs, kernel, strides, padding, data_format, dilation_rate)
+
+
+@op
+def separable_conv(
+    inputs,
+    depthwise_kernel,
+    pointwise_kernel,
+    strides=1,
+    padding="valid",
+    data_format=None,
+    dilation_rate=1,
+):
+    """`depthwise_conv`, and then the mixing of channels by `conv` with windows of 1 (Chollet, arXiv:1610.02357).
+
+    Args:
+        inputs, strides, padding, dilation_rate: As for `conv`.
+        depthwise_kernel: (*window, channels, multiplier).
+        pointwise_kernel: (*ones, channels * multiplier, filters).
+
+    Returns:
+        (batch, *output, filters), or (batch, filters, *output).
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    x = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
+    return conv(x, pointwise_kernel, data_format=data_format)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from .. import random
 from ..arrays import namespace
 from ._op import op
+from .bits import random_mask, sizes
 
 __all__ = ["dropout"]
 
 
 @op
-def dropout(x, key, rate, noise_shape):
+def dropout(x, key, rate, noise_shape=None):
     """Zero each element of `x` with probability `rate`, and scale the others by `1 / (1 - rate)`.
 
-    Srivastava et al., JMLR 15, 2014. The mask is `random.bernoulli`'s, the same bits on every backend.
+    Srivastava et al., JMLR 15, 2014. The same elements on every backend.
 
     Args:
-        x: An array of any shape.
+        x: An array of any shape, float.
         key: A random key.
-        rate: In [0, 1).
-        noise_shape: Shape of the mask; broadcasts to that of `x`.
+        rate: In [0, 1); rounded to a multiple of 2**-32.
+        noise_shape: Shape of the mask, which broadcasts to that of `x`; that of `x` by default.
     """
-    keep = random.bernoulli(key, 1 - rate, noise_shape)
-    return namespace(x).where(keep, x / (1 - rate), namespace(x).zeros_like(x))
+    if rate == 0:
+        return x
+    keep = random_mask(key, sizes(x.shape if noise_shape is None else noise_shape), 1 - rate)
+    return namespace(x).where(keep, x * (1 / (1 - rate)), namespace(x).zeros_like(x))

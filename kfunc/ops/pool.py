@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
 from ..arrays import device, namespace
 from ._op import op
-from ._windows import padding_amounts, per_axis, shifted_views, spatial_rank, window_shape
+from ._promotion import floating
+from ._windows import padding_amounts, per_axis, shifted_views, spatial_rank, spatial_sizes, window_shape
 from .manipulation import pad
 
-__all__ = ["average_pool", "max_pool", "pool_geometry"]
+__all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool"]
 
 
-def pool_geometry(x, pool_size, strides, padding, data_format):
+def pool_geometry(inputs, pool_size, strides, padding, data_format):
     """The window and the strides of a pooling, a tuple of integers a spatial axis each, checked.
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    rank = spatial_rank(x, data_format, padding)
+    rank = spatial_rank(inputs, data_format, padding)
     window = per_axis(pool_size, rank, "pool_size")
-    return window, window if strides is None else per_axis(strides, rank, "strides")
+    strides = window if strides is None else per_axis(strides, rank, "strides")
+    window_shape(spatial_sizes(inputs, data_format), window, strides, (1,) * rank, padding)
+    return window, strides
 
 
 def _pool(x, pool_size, strides, padding, data_format, fill, combine):
-    """Fold `combine` over the shifted views of `x`, padded with `fill`; channels last. Returns the sum and geometry."""
+    """Fold `combine` over the shifted views of `x`, padded with `fill`."""
+    x = floating(x)
     window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
     xp = namespace(x)
     if data_format == "channels_first":
@@ -32,7 +38,7 @@ def _pool(x, pool_size, strides, padding, data_format, fill, combine):
     amounts = padding_amounts(sizes, window, strides, dilation, padding)
 
     def fold(x, fill):
-        x = pad(x, ((0, 0), *amounts, (0, 0)), fill)
+        x = pad(x, ((0, 0), *amounts, (0, 0)), constant_values=fill)
         out = None
         for _, view in shifted_views(x, out_sizes, window, strides, dilation):
             out = view if out is None else combine(xp, out, view)
@@ -42,10 +48,7 @@ def _pool(x, pool_size, strides, padding, data_format, fill, combine):
     if combine is _add:
         # Padding does not count: each mean is over the elements that are there.
         ones = xp.ones((1, *sizes, 1), dtype=x.dtype, device=device(x)) if any(map(any, amounts)) else None
-        n = 1
-        for k in window:
-            n *= k
-        out = out / (n if ones is None else fold(ones, 0.0))
+        out = out / (math.prod(window) if ones is None else fold(ones, 0.0))
     return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
 
 
@@ -59,11 +62,11 @@ def _first_max(xp, a, b):
 
 
 @op
-def max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
     """The maximum over each window.
 
     Args:
-        x: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
+        inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         pool_size, strides: One integer, or one a spatial axis; `strides` is `pool_size` by default.
         padding: "valid", or "same" (what is outside does not count).
 
@@ -73,10 +76,59 @@ def max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    return _pool(x, pool_size, strides, padding, data_format, float("-inf"), _first_max)
+    return _pool(inputs, pool_size, strides, padding, data_format, float("-inf"), _first_max)
 
 
 @op
-def average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
     """The mean over each window; arguments and shapes as for `max_pool`."""
-    return _pool(x, pool_size, strides, padding, data_format, 0.0, _add)
+    return _pool(inputs, pool_size, strides, padding, data_format, 0.0, _add)
+
+
+# -- windows as many as asked for --------------------------------------------------------------------------------------
+
+
+def adaptive_sizes(inputs, output_size, data_format):
+    """The output's spatial sizes, a tuple of integers, checked.
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    return per_axis(output_size, spatial_rank(inputs, data_format, "valid"), "output_size")
+
+
+def _adaptive(x, output_size, data_format, reduce):
+    """`reduce` over windows along one spatial axis after the other."""
+    x = floating(x)
+    first = 2 if data_format == "channels_first" else 1
+    for axis, n in enumerate(adaptive_sizes(x, output_size, data_format), first):
+        size, xp = x.shape[axis], namespace(x)
+        before = (slice(None),) * axis
+        windows = [x[(*before, slice(i * size // n, -(-(i + 1) * size // n)), ...)] for i in range(n)]
+        x = xp.concat([reduce(xp, window, axis) for window in windows], axis=axis)
+    return x
+
+
+@op
+def adaptive_average_pool(inputs, output_size, data_format=None):
+    """The means over as many windows of nearly equal size as asked for.
+
+    Along an axis, window i of n goes from `floor(i * size / n)` to `ceil((i + 1) * size / n)`.
+
+    Args:
+        inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
+        output_size: One integer, or one a spatial axis.
+
+    Returns:
+        (batch, *output_size, channels), or (batch, channels, *output_size).
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    return _adaptive(inputs, output_size, data_format, lambda xp, x, axis: xp.mean(x, axis=axis, keepdims=True))
+
+
+@op
+def adaptive_max_pool(inputs, output_size, data_format=None):
+    """The maxima over as many windows as asked for; arguments and shapes as for `adaptive_average_pool`."""
+    return _adaptive(inputs, output_size, data_format, lambda xp, x, axis: xp.max(x, axis=axis, keepdims=True))

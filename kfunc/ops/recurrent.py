@@ -6,8 +6,8 @@ from ..arrays import namespace
 from ..transforms import scan
 from ._op import op
 from .activation import sigmoid, tanh
+from .joining import split
 from .linear import linear
-from .manipulation import split
 
 __all__ = ["gru", "lstm"]
 
@@ -53,7 +53,7 @@ def lstm(
     def step(carry, z):
         h, c = carry
         z = z + xp.matmul(h, recurrent_kernel)
-        i, f, g, o = split(z, 4)
+        i, f, g, o = split(z, 4, axis=-1)
         c = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)
         h = recurrent_activation(o) * activation(c)
         return (h, c), h
@@ -95,10 +95,10 @@ def gru(
     xp = namespace(zs)
 
     def step(h, z):
-        x_z, x_r, x_h = split(z, 3)
+        x_z, x_r, x_h = split(z, 3, axis=-1)
         if reset_after:
             inner = linear(h, recurrent_kernel, recurrent)
-            h_z, h_r, h_h = split(inner, 3)
+            h_z, h_r, h_h = split(inner, 3, axis=-1)
             gate, reset = recurrent_activation(x_z + h_z), recurrent_activation(x_r + h_r)
             candidate = activation(x_h + reset * h_h)
         else:

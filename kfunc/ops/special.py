@@ -6,8 +6,9 @@ import math
 
 from ..arrays import dtype_name, namespace
 from ._op import op
+from ._promotion import floating
 
-__all__ = ["erf", "erf_inv"]
+__all__ = ["erf", "erfc", "erfinv", "i0"]
 
 # Rational approximations of W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23
 # (1969), (numerator, denominator), highest power first: of erf(x)/x in x² up to 0.46875, of exp(x²) erfc(x) in x up to
@@ -94,6 +95,25 @@ _ERF_INV_DOUBLE = (
     ),
 )
 
+# Chebyshev coefficients, lowest degree first, computed from the Bessel function at their nodes: of exp(-x) I₀(x) in
+# x/4 - 1 up to 8, and of exp(-x) √x I₀(x) in 16/x - 1 beyond.
+_I0_SMALL = (
+    *(0.33839763720473803, -0.30468267234319835, 0.1716209015222087, -0.09490109704804758),
+    *(0.04930528423967062, -0.023737414805899415, 0.010546460394594951, -0.004324309995050506),
+    *(0.0016394756169412633, -0.0005763755745387539, 0.0001885028850956913, -5.75419501005342e-05),
+    *(1.644844807076329e-05, -4.416738358700711e-06, 1.117387539037451e-06, -2.6707938505232676e-07),
+    *(6.046994996400379e-08, -1.3000250209671549e-08, 2.6598238472841373e-09, -5.18979414998455e-10),
+    *(9.675810153098041e-11, -1.7268075858112297e-11, 2.9547649049721514e-12, -4.853964452600223e-13),
+    *(7.662967482779948e-14, -1.1879386363489175e-14, 2.0469737016526324e-15),
+)
+_I0_LARGE = (
+    *(0.4022452055070544, 0.003369116478255711, 6.889758346915673e-05, 2.8913705208723217e-06),
+    *(2.0489185890699806e-07, 2.2666689882683277e-08, 3.3962320122003786e-09, 4.940602510439263e-10),
+    *(1.1889134642062427e-11, -3.149930316581617e-11, -1.3215860263787738e-11, -1.7940718355369256e-12),
+    *(7.180484505597828e-13, 3.851363672424668e-13, 1.535100171978776e-14, -4.143907439413397e-14),
+    *(-9.686695889854491e-15, 3.802513859341161e-15, 1.848347863653288e-15),
+)
+
 
 def _polynomial(x, coefficients):
     """Horner's rule, highest power first."""
@@ -108,35 +128,53 @@ def _ratio(x, coefficients):
     return _polynomial(x, numerator) / _polynomial(x, denominator)
 
 
-@op
-def erf(x):
-    """The error function, elementwise, to about one rounding error (Cody, Math. Comp. 23, 1969)."""
+def _erf_and_erfc(x):
+    """erf(x) where |x| is at most 0.46875, erfc(|x|) where it is more, and where that is."""
     xp = namespace(x)
     one = xp.ones_like(x)
     magnitude = xp.abs(x)
     # Each formula sees only numbers from its own interval, so that none overflows where it is not taken.
     small = xp.where(magnitude <= 0.46875, x, 0 * one)
-    # Beyond 6 the result is 1 in double precision.
     middle = xp.where(magnitude > 4, 4 * one, magnitude)
-    large = xp.where(magnitude > 6, 6 * one, xp.where(magnitude > 4, magnitude, 4 * one))
+    # Beyond 30 the result is 0 in double precision.
+    large = xp.where(magnitude > 30, 30 * one, xp.where(magnitude > 4, magnitude, 4 * one))
     inverse = 1 / (large * large)
     tail = (1 / math.sqrt(math.pi) - inverse * _ratio(inverse, _ERFC_LARGE)) / large
-    erfc = xp.where(
-        magnitude > 4,
-        xp.exp(-large * large) * tail,
-        xp.exp(-middle * middle) * _ratio(middle, _ERFC_MIDDLE),
-    )
-    inner = small * _ratio(small * small, _ERF_SMALL)
-    out = xp.where(magnitude <= 0.46875, inner, xp.where(x < 0, erfc - 1, 1 - erfc))
+    # The square's rounding would be magnified by the square, so that of a short number, which is exact, goes first.
+    either = xp.where(magnitude > 4, large, middle)
+    short = xp.trunc(either * 16) / 16
+    decay = xp.exp(-short * short) * xp.exp(-(either - short) * (either + short))
+    erfc = decay * xp.where(magnitude > 4, tail, _ratio(middle, _ERFC_MIDDLE))
+    return small * _ratio(small * small, _ERF_SMALL), erfc, magnitude > 0.46875
+
+
+@op
+def erf(x):
+    """The error function, elementwise, to about one rounding error (Cody, Math. Comp. 23, 1969)."""
+    x = floating(x)
+    xp = namespace(x)
+    inner, outer, beyond = _erf_and_erfc(x)
+    out = xp.where(beyond, xp.where(x < 0, outer - 1, 1 - outer), inner)
     return xp.where(x != x, x, out)
 
 
 @op
-def erf_inv(x):
+def erfc(x):
+    """`1 - erf(x)`, elementwise, to a few rounding errors where it is small too (Cody, Math. Comp. 23, 1969)."""
+    x = floating(x)
+    xp = namespace(x)
+    inner, outer, beyond = _erf_and_erfc(x)
+    out = xp.where(beyond, xp.where(x < 0, 2 - outer, outer), 1 - inner)
+    return xp.where(x != x, x, out)
+
+
+@op
+def erfinv(x):
     """The inverse of the error function on (-1, 1), elementwise; infinite at -1 and 1, NaN outside.
 
     Float32 by the polynomial that XLA evaluates, float64 by its long form (Giles, GPU Computing Gems, 2011).
     """
+    x = floating(x)
     xp = namespace(x)
     table = _ERF_INV_DOUBLE if dtype_name(x.dtype) == "float64" else _ERF_INV_SINGLE
     magnitude = xp.abs(x)
@@ -150,3 +188,28 @@ def erf_inv(x):
     infinite = xp.where(x > 0, xp.full_like(x, float("inf")), xp.full_like(x, float("-inf")))
     edge = xp.where(magnitude == 1, infinite, xp.full_like(x, float("nan")))
     return xp.where(magnitude < 1, value * inside, edge)
+
+
+def _chebyshev(x, coefficients):
+    """The sum of Chebyshev polynomials, by Clenshaw's recurrence."""
+    last = namespace(x).zeros_like(x)
+    value = last + coefficients[-1]
+    for c in coefficients[-2:0:-1]:
+        value, last = 2 * x * value - last + c, value
+    return x * value - last + coefficients[0]
+
+
+@op
+def i0(x):
+    """The modified Bessel function of the first kind of order 0, elementwise; integers are taken as float32."""
+    x = floating(x)
+    xp = namespace(x)
+    magnitude = xp.abs(x)
+    bound = xp.full_like(x, 8.0)
+    small, large = xp.where(magnitude <= 8, magnitude, bound), xp.where(magnitude > 8, magnitude, bound)
+    scaled = xp.where(
+        magnitude <= 8,
+        _chebyshev(small / 4 - 1, _I0_SMALL),
+        _chebyshev(16 / large - 1, _I0_LARGE) / xp.sqrt(large),
+    )
+    return xp.exp(magnitude) * scaled

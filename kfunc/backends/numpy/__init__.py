@@ -50,4 +50,4 @@ class NumpyBackend(Backend):
 
 backend = NumpyBackend()
 
-from . import lowerings, random, recurrent, windows  # noqa: E402, F401  (they register)
+from . import lowerings, random, recurrent, segments, windows  # noqa: E402, F401  (they register)

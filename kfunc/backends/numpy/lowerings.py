@@ -9,10 +9,12 @@ import numpy as np
 
 from ... import ops
 from ...ops._op import lowering, pullback
+from ...ops.manipulation import pad_pairs
+from ...ops.normalization import EPSILON
 from ...ops.optimize import adam_factors
-from ...ops.scatter import scatter_add
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import backend
+from .segments import segment_sum
 
 __all__ = ["linear", "masked", "pad", "sigmoid", "uniform"]
 
@@ -75,20 +77,6 @@ def linear_pullback(x, kernel, bias=None):
     return out, pull
 
 
-@lowering(backend, scatter_add)
-def scatter_add_lowering(x, indices, size):
-    indices = np.asarray(indices)
-    if x.ndim == 1 and x.dtype.kind == "f" and indices.size and indices.min() >= 0:
-        return np.bincount(indices, x, size).astype(x.dtype)
-    out = np.zeros((size, *x.shape[1:]), x.dtype)
-    if indices.size:
-        order = np.argsort(indices, kind="stable")
-        ordered = indices[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        out[ordered[starts]] += np.add.reduceat(x[order], starts, axis=0)
-    return out
-
-
 @lowering(backend, ops.embedding)
 def embedding(indices, table):
     return np.take(table, indices, axis=0)
@@ -98,7 +86,7 @@ def embedding(indices, table):
 def embedding_pullback(indices, table):
     def pull(g):
         g = g.reshape(-1, table.shape[-1])
-        return None, lambda: scatter_add_lowering(g, np.ravel(indices), table.shape[0])
+        return None, lambda: segment_sum(g, np.ravel(indices), table.shape[0])
 
     return np.take(table, indices, axis=0), pull
 
@@ -108,7 +96,7 @@ def embedding_pullback(indices, table):
 
 @lowering(backend, ops.relu)
 def relu(x):
-    return np.maximum(x, x.dtype.type(0))
+    return np.maximum(x, x.dtype.type(0)) if uniform(x) else NotImplemented
 
 
 @pullback(backend, ops.relu)
@@ -263,8 +251,8 @@ def label_crossentropy_pullback(logits, labels, axis=-1):
     return out, pull
 
 
-@lowering(backend, ops.erf_inv)
-def erf_inv(x):
+@lowering(backend, ops.erfinv)
+def erfinv(x):
     if not uniform(x):
         return NotImplemented
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -285,9 +273,13 @@ def erf_inv(x):
 
 
 @lowering(backend, ops.pad)
-def pad(x, pad_width, constant_values=0.0):
+def pad(x, pad_width, mode="constant", constant_values=None):
+    if mode != "constant":
+        return NotImplemented
+    pad_width = pad_pairs(pad_width, x.ndim)
     if not any(map(any, pad_width)):
         return x
+    constant_values = 0 if constant_values is None else constant_values
     out = np.full([n + a + b for n, (a, b) in zip(x.shape, pad_width, strict=True)], constant_values, x.dtype)
     out[_inside(x, pad_width)] = x
     return out
@@ -298,17 +290,22 @@ def _inside(x, pad_width):
 
 
 @pullback(backend, ops.pad)
-def pad_pullback(x, pad_width, constant_values=0.0):
-    return pad(x, pad_width, constant_values), lambda g: (g[_inside(x, pad_width)],)
+def pad_pullback(x, pad_width, mode="constant", constant_values=None):
+    if mode != "constant":
+        return NotImplemented
+    inside = _inside(x, pad_pairs(pad_width, x.ndim))
+    return pad(x, pad_width, mode, constant_values), lambda g: (g[inside],)
 
 
 @lowering(backend, ops.one_hot)
-def one_hot(x, num_classes, dtype="float32"):
-    out = np.zeros((x.size, num_classes), dtype)
+def one_hot(x, num_classes, axis=-1, dtype=None):
+    if not isinstance(x, np.ndarray):
+        return NotImplemented
+    out = np.zeros((x.size, num_classes), dtype or np.float32)
     flat = np.ravel(x)
     valid = np.flatnonzero((flat >= 0) & (flat < num_classes))
     out[valid, flat[valid]] = 1
-    return out.reshape(*x.shape, num_classes)
+    return np.moveaxis(out.reshape(*x.shape, num_classes), -1, axis)
 
 
 @lowering(backend, ops.all_finite)
@@ -371,18 +368,18 @@ def _moments(x, axes):
 
 @lowering(backend, ops.moments)
 def moments(x, axes, keepdims=False):
-    if not uniform(x):
+    if not uniform(x) or x.dtype.itemsize < 4:
         return NotImplemented
-    axes = tuple(axes)
+    axes = (axes,) if isinstance(axes, int) else tuple(axes)
     mean, _, variance = _moments(x, axes)
     return (mean, variance) if keepdims else (mean.squeeze(axes), variance.squeeze(axes))
 
 
 @pullback(backend, ops.moments)
 def moments_pullback(x, axes, keepdims=False):
-    if not uniform(x):
+    if not uniform(x) or x.dtype.itemsize < 4:
         return NotImplemented
-    axes = tuple(axes)
+    axes = (axes,) if isinstance(axes, int) else tuple(axes)
     mean, centred, variance = _moments(x, axes)
     kept, count = mean.shape, x.size // max(mean.size, 1)
 
@@ -401,7 +398,7 @@ def _along(x, v, axis):
 
 
 @lowering(backend, ops.batch_normalization)
-def batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
     if not uniform(x, mean, variance, offset, scale):
         return NotImplemented
     factor = 1 / np.sqrt(variance + epsilon)
@@ -414,8 +411,8 @@ def batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, eps
 
 
 @pullback(backend, ops.batch_normalization)
-def batch_normalization_pullback(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
-    out = batch_normalization(x, mean, variance, offset, scale, axis, epsilon)
+def batch_normalization_pullback(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+    out = batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
     if out is NotImplemented:
         return out
     deviation = 1 / np.sqrt(variance + epsilon)
@@ -430,6 +427,7 @@ def batch_normalization_pullback(x, mean, variance, offset=None, scale=None, axi
             lambda: g * _along(x, factor, axis),
             lambda: -total * factor,
             lambda: centred() * factor * deviation * deviation * -0.5,
+            None,
             total,
             lambda: centred() * deviation,
         )
@@ -485,7 +483,7 @@ def _layer_shape(x, axes):
 
 def _layer_normalize(x, gamma, beta, axes, epsilon):
     _, normal, variance = _moments(x, axes)
-    deviation = 1 / np.sqrt(variance + epsilon)
+    deviation = 1 / np.sqrt(variance + (EPSILON if epsilon is None else epsilon))
     normal *= deviation
     shape = _layer_shape(x, axes)
     out = normal.copy() if gamma is None else normal * gamma.reshape(shape)
@@ -495,15 +493,15 @@ def _layer_normalize(x, gamma, beta, axes, epsilon):
 
 
 @lowering(backend, ops.layer_normalization)
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
-    if not uniform(x, gamma, beta):
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+    if not uniform(x, gamma, beta) or x.dtype.itemsize < 4:
         return NotImplemented
     return _layer_normalize(x, gamma, beta, (axis,) if isinstance(axis, int) else tuple(axis), epsilon)[0]
 
 
 @pullback(backend, ops.layer_normalization)
-def layer_normalization_pullback(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
-    if not uniform(x, gamma, beta):
+def layer_normalization_pullback(x, gamma=None, beta=None, axis=-1, epsilon=None):
+    if not uniform(x, gamma, beta) or x.dtype.itemsize < 4:
         return NotImplemented
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     shape = _layer_shape(x, axes)

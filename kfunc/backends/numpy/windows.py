@@ -44,7 +44,7 @@ class _Windows:
         self.strides, self.dilation, self.groups = conv_geometry(
             x, kernel, strides, padding, data_format, dilation_rate
         )
-        sizes = x.shape[1:-1] if data_format == "channels_last" else x.shape[2:]
+        sizes = x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
         self.window = kernel.shape[:-2]
         self.out = window_shape(sizes, self.window, self.strides, self.dilation, padding)
         self.amounts = padding_amounts(sizes, self.window, self.strides, self.dilation, padding)
@@ -180,7 +180,8 @@ def _conv_cotangents(geometry, x, kernel, g):
 
 
 @lowering(backend, ops.conv)
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
+def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    x = inputs
     geometry = _Windows(x, kernel, strides, padding, data_format, dilation_rate)
     if not uniform(x, kernel, bias):
         return NotImplemented
@@ -188,7 +189,8 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
 
 
 @pullback(backend, ops.conv)
-def conv_pullback(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
+def conv_pullback(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    x = inputs
     geometry = _Windows(x, kernel, strides, padding, data_format, dilation_rate)
     if not uniform(x, kernel, bias):
         return NotImplemented
@@ -215,7 +217,7 @@ class _Pool:
 
     def __init__(self, x, pool_size, strides, padding, data_format):
         self.window, self.strides = pool_geometry(x, pool_size, strides, padding, data_format)
-        self.sizes = x.shape[1:-1] if data_format == "channels_last" else x.shape[2:]
+        self.sizes = x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
         self.dilation = (1,) * len(self.window)
         self.out = window_shape(self.sizes, self.window, self.strides, self.dilation, padding)
         self.amounts = padding_amounts(self.sizes, self.window, self.strides, self.dilation, padding)
@@ -223,7 +225,7 @@ class _Pool:
         self.apart = all(s >= k for s, k in zip(self.strides, self.window, strict=True))
 
     def padded(self, x, fill):
-        return pad(x, ((0, 0), *self.amounts, (0, 0)), fill)
+        return pad(x, ((0, 0), *self.amounts, (0, 0)), constant_values=fill)
 
     def views(self, x):
         return [view for _, view in shifted_views(x, self.out, self.window, self.strides, self.dilation)]
@@ -236,7 +238,8 @@ class _Pool:
 
 
 @lowering(backend, ops.max_pool)
-def max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
         return NotImplemented
@@ -248,7 +251,8 @@ def max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_
 
 
 @pullback(backend, ops.max_pool)
-def max_pool_pullback(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+def max_pool_pullback(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
         return NotImplemented
@@ -290,7 +294,8 @@ def _average(geometry, x, counts):
 
 
 @lowering(backend, ops.average_pool)
-def average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
         return NotImplemented
@@ -298,7 +303,8 @@ def average_pool(x, pool_size, strides=None, padding="valid", data_format="chann
 
 
 @pullback(backend, ops.average_pool)
-def average_pool_pullback(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
+def average_pool_pullback(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
         return NotImplemented

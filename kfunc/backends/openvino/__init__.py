@@ -4,7 +4,8 @@ What to know:
 - It does not train. Train on NumPy, JAX, PyTorch or TensorFlow, and move the model here to serve it.
 - float64 is computed as float32; int64 and uint64 as int32, whose range is what may be counted on; uint32 is exact
   (as bits of int32) in addition, multiplication, comparison, bits, shifts and sorting. Numbers below 1.2e-38 may be
-  flushed to 0.
+  flushed to 0. The remainder of a quotient beyond 2**24 is not exact.
+- The sign of a zero may get lost in `-x` and `a - b`, and that of a NaN is not seen.
 - As in other inference engines, relu and max_pool may take a NaN for a small number.
 - Arithmetic is float32. `kf.backends.get("openvino").precision = "bf16"` (or "f16") trades accuracy for speed where the
   processor has it, and `.target = "GPU"` compiles for another device; both hold for what is compiled from then on.
@@ -86,6 +87,18 @@ class OpenvinoBackend(Backend):
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         raise self.unsupported("differentiation", _TRAIN)
 
+    def vjp(self, fun, *primals, has_aux=False):
+        raise self.unsupported("differentiation", _TRAIN)
+
+    def jvp(self, fun, primals, tangents, has_aux=False):
+        raise self.unsupported("differentiation", _TRAIN)
+
+    def checkpoint(self, fun):
+        return fun
+
+    def custom_gradient(self, fun):
+        return lambda *args: fun(*args)[0]
+
     def vmap(self, fun, in_axes=0, out_axes=0):
         raise self.unsupported(
             "vmap", "write the batch axis out, which costs nothing here, or run it on another backend"
@@ -94,6 +107,19 @@ class OpenvinoBackend(Backend):
     def scan(self, fun, init, xs, length=None, reverse=False):
         """Unrolled: the number of steps must be known when the program is built."""
         return loops.scan(fun, init, xs, length, reverse)
+
+    def while_loop(self, cond_fun, body_fun, init):
+        carry = init
+        while True:
+            go_on = cond_fun(carry)
+            if self.is_traced(go_on):
+                raise self.unsupported(
+                    "while_loop over arrays that are not known yet",
+                    "give the number of steps as an int (fori_loop, scan), or keep the loop out of kf.jit",
+                )
+            if not bool(go_on):
+                return carry
+            carry = body_fun(carry)
 
     def cond(self, pred, true_fun, false_fun, *operands):
         """Both branches are computed where `pred` is traced, and one is picked."""
@@ -139,7 +165,9 @@ class Compiled:
         options = (self.backend.precision, self.backend.target, tuple(sorted(static.items())))
         programs = self._programs(constants)
         key = (structure, constant_structure, options, tuple(map(_signature, leaves)))
-        program = programs.get(key)
+        # The plugin cannot be trusted with a size of 0 that it did not know of.
+        empty = any(isinstance(x, Array) and 0 in x.shape for x in leaves)
+        program = _FOR_ONE_SHAPE if empty else programs.get(key)
         if program is None:
             program = programs[key] = self._build(leaves, structure, constant, static, dynamic=True)
         if program is _FOR_ONE_SHAPE:
@@ -234,4 +262,4 @@ class Program:
 backend = OpenvinoBackend()
 add_kind(Array, Kind(backend))
 
-from . import lowerings  # noqa: E402, F401
+from . import lowerings, spectra  # noqa: E402, F401

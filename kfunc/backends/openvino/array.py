@@ -12,9 +12,9 @@ import openvino as ov
 from openvino import opset15 as opset  # of opset16, the CPU plugin crashes on AvgPool (2026.4)
 
 from ...errors import ArgumentError, ShapeError, UnsupportedError
-from ..standard import named
+from .gaps import cannot
 
-__all__ = ["Array", "build", "cannot", "compile_graph", "core", "ints", "missing", "opset"]
+__all__ = ["Array", "build", "compile_graph", "core", "ints", "opset"]
 
 # uint32 travels in int32: the CPU plugin has no unsigned 32-bit arithmetic, and clamps what it is given.
 TYPES = {
@@ -88,8 +88,11 @@ class Array:
         out = node if isinstance(node, ov.Output) else node.output(0)
         if out.get_element_type() != TYPES[dtype]:
             out = opset.convert(out, TYPES[dtype]).output(0)
-        sizes = out.get_partial_shape()
-        return cls(out, None, dtype, tuple(d.get_length() if d.is_static else None for d in sizes), traced)
+        shape = tuple(d.get_length() if d.is_static else None for d in out.get_partial_shape())
+        if 0 in shape and None not in shape and out.get_node().get_type_name() != "Parameter":
+            # The values are known, as there are none; the plugin divides by 0 on its way to them.
+            return cls.concrete(np.empty(shape, dtype))
+        return cls(out, None, dtype, shape, traced)
 
     @property
     def is_concrete(self) -> bool:
@@ -125,7 +128,7 @@ class Array:
 
     # -- what the standard asks of an array ------------------------------------------------------------------------
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
         from . import namespace
 
         return namespace
@@ -155,8 +158,16 @@ class Array:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        return self.numpy().__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
@@ -190,9 +201,7 @@ class Array:
         return (self[i, ...] for i in range(len(self)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise UnsupportedError(
-            "openvino's arrays cannot be changed in place.", argument="key", fix="make a new array with where or concat"
-        )
+        raise cannot("assignment to elements", "make a new array with xp.where or xp.concat")
 
 
 def read(tensor: ov.Tensor, dtype: np.dtype) -> np.ndarray:
@@ -233,21 +242,3 @@ def build(op: Callable, dtype: np.dtype, *inputs: Any, **attributes: Any) -> Arr
             got=", ".join(f"{x.dtype} {x.shape}" for x in arrays),
         ) from error
     return Array.of_node(node, dtype, any(x.traced for x in arrays))
-
-
-def cannot(what: str, reason: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"openvino cannot do {what}: {reason}.",
-        argument="backend",
-        got="openvino",
-        fix='compute it on another backend: kf.asarray(x, backend="numpy")',
-    )
-
-
-def missing(name: str, reason: str) -> Callable:
-    """The function `name` of the standard, which is not there."""
-
-    def fun(*args: Any, **kwargs: Any) -> Any:
-        raise cannot(name, reason)
-
-    return named(name, fun)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ArgumentError
 from .array import TYPES, UINT32, Array, build, check_device, opset
 from .dtypes import BOOL, float32, int32, is_float, rank
 
@@ -32,7 +33,7 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     """The dtype that the arguments promote to: by kind (bool, integer, float), then by width.
 
     Raises:
-        TypeError: uint64 meets a signed integer.
+        ArgumentError: uint64 meets a signed integer.
     """
     scalars = [x for x in arrays_and_dtypes if isinstance(x, SCALARS)]
     dtypes = [x.dtype if isinstance(x, Array) else np.dtype(x) for x in arrays_and_dtypes if not _is_scalar(x)]
@@ -41,7 +42,13 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     top = max(map(rank, dtypes))
     dtype = np.result_type(*(d for d in dtypes if rank(d) == top))
     if top == 1 and dtype.kind == "f":
-        raise TypeError(f"no integer dtype holds all values of {', '.join(map(str, dtypes))}: convert one with astype")
+        raise ArgumentError(
+            "result_type: no integer dtype holds all values of both.",
+            argument="arrays_and_dtypes",
+            expected="dtypes that promote",
+            got=", ".join(map(str, dtypes)),
+            fix="cast one of them: xp.astype(x, y.dtype)",
+        )
     scalar_rank = max((rank(np.asarray(x).dtype) for x in scalars), default=0)
     return dtype if scalar_rank <= top else (BOOL, int32, float32)[scalar_rank]
 
@@ -68,6 +75,9 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     dtype = np.dtype(dtype)
     if dtype == x.dtype:
         return x
+    if dtype == BOOL:
+        # The plugin's conversion makes False of NaN and of the smallest integer.
+        return build(opset.not_equal, dtype, x, scalar(0, x.dtype))
     if dtype == UINT32 and is_float(x):
         high = x >= 2.0**31  # beyond int32, where conversion would stop
         low = astype(where(high, x - 2.0**31, x), int32)

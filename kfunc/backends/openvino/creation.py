@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from ... import tree
 from ...errors import ShapeError
-from .array import Array, build, check_device, ints, opset
+from ..spec.shapes import one_of
+from .array import Array, build, check_device, opset
 from .casting import astype, make, scalar, where
 from .dtypes import float32
 from .manipulation import broadcast_arrays, broadcast_to, reshape, stack
@@ -42,7 +44,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         obj = Array.concrete(np.array(obj) if copy else np.asarray(obj))
     if isinstance(obj, Array):
         return obj if dtype is None else astype(obj, dtype)
-    if isinstance(obj, list | tuple) and any(isinstance(x, Array) for x in obj):
+    if isinstance(obj, list | tuple) and any(isinstance(x, Array) for x in tree.leaves(obj)):
         return stack([asarray(x, dtype=dtype) for x in obj])
     return make(obj, dtype)
 
@@ -95,7 +97,7 @@ def full_like(x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = 
     dtype = np.dtype(dtype or x.dtype)
     value = astype(fill_value, dtype) if isinstance(fill_value, Array) else scalar(fill_value, dtype)
     if None not in x.shape:
-        return build(opset.broadcast, dtype, value, ints(*x.shape))
+        return broadcast_to(value, x.shape)
     return build(lambda value, x: opset.broadcast(value, opset.shape_of(x)), dtype, value, x)
 
 
@@ -125,6 +127,7 @@ def _matrix_sizes(x: Array) -> tuple[int, int]:
 
 
 def meshgrid(*arrays: Array, indexing: str = "xy") -> list[Array]:
+    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
     n = len(arrays)
     order = list(range(n))
     if indexing == "xy" and n > 1:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..spec import inspection
 from ..standard import KINDS
 from .array import Array
 
@@ -38,7 +40,7 @@ class __array_namespace_info__:
     """What the namespace can do, in the standard's terms."""
 
     def capabilities(self) -> dict:
-        return {"boolean indexing": False, "data-dependent shapes": False, "max dimensions": 8}
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 8}
 
     def default_device(self) -> str:
         return "cpu"
@@ -61,12 +63,17 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     return dtype.kind in KINDS[kind] if isinstance(kind, str) and kind in KINDS else dtype == np.dtype(kind)
 
 
+def _information(find: Callable, type: Any) -> Any:
+    out = find(str(np.dtype(type.dtype if isinstance(type, Array) else type)))
+    return out._replace(dtype=np.dtype(out.dtype))
+
+
 def finfo(type: Any, /) -> Any:
-    return np.finfo(type.dtype if isinstance(type, Array) else type)
+    return _information(inspection.finfo, type)
 
 
 def iinfo(type: Any, /) -> Any:
-    return np.iinfo(type.dtype if isinstance(type, Array) else type)
+    return _information(inspection.iinfo, type)
 
 
 def can_cast(from_: Any, to: Any, /) -> bool:

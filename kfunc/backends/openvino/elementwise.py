@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from ..spec.dtypes import check_kind
 from ..standard import named
-from .array import UINT32, Array, build, cannot, missing, opset
+from .array import UINT32, Array, build, opset
 from .casting import astype, floats, is_small, promote, scalar, view, where
 from .creation import full_like, ones_like, zeros_like
 from .dtypes import BOOL, int32, is_float
 
+FLOAT32 = np.finfo(np.float32)
 __all__ = [
     "abs",
     "acos",
@@ -132,12 +134,17 @@ def pow(x1: Any, x2: Any, /) -> Array:
     a, b = promote(x1, x2)
     if is_float(a):
         return build(opset.power, a.dtype, a, b)
-    if not (b.is_concrete and b.ndim == 0 and b.numpy() >= 0):
-        raise cannot("pow of integers", "it goes through float32, unless the exponent is a number")
-    exponent, out = int(b.numpy()), ones_like(a)
-    while exponent:
-        out = out * a if exponent & 1 else out
-        a, exponent = a * a, exponent >> 1
+    # The plugin's own goes through float32. Squares, and products of those whose bit the exponent has, are exact.
+    out = ones_like(a)
+    if b.is_concrete and b.ndim == 0 and b.numpy() >= 0:
+        exponent = int(b.numpy())
+        while exponent:
+            out = out * a if exponent & 1 else out
+            a, exponent = a * a, exponent >> 1
+        return out
+    for bit in range(31):
+        out = where((b >> bit) & 1 == 1, out * a, out)
+        a = a * a
     return out
 
 
@@ -198,13 +205,15 @@ def log10(x: Array, /) -> Array:
 def log1p(x: Array, /) -> Array:
     (x,) = floats(x)
     # Near 0 by log1p(x) = 2 atanh(x / (2 + x)), which loses no digit of a small x.
-    return where(abs(x) < 0.5, 2 * atanh(x / (2 + x)), log(1 + x))
+    out = where(abs(x) < 0.5, 2 * atanh(x / (2 + x)), log(1 + x))
+    return where(x == 0, x, out)
 
 
 def expm1(x: Array, /) -> Array:
     (x,) = floats(x)
     # Near 0 by expm1(x) = tanh(x / 2) (exp(x) + 1).
-    return where(abs(x) < 1, tanh(x * 0.5) * (exp(x) + 1), exp(x) - 1)
+    out = where(abs(x) < 1, tanh(x * 0.5) * (exp(x) + 1), exp(x) - 1)
+    return where(x == 0, x, out)
 
 
 def hypot(x1: Any, x2: Any, /) -> Array:
@@ -234,10 +243,25 @@ def signbit(x: Array, /) -> Array:
 
 def copysign(x1: Any, x2: Any, /) -> Array:
     a, b = floats(x1, x2)
-    return where(signbit(b), -abs(a), abs(a))
+    return abs(a) * where(signbit(b), full_like(b, -1), ones_like(b))  # the plugin's -0.0 is 0.0
 
 
-nextafter = missing("nextafter", "no operation of its opset sees the bits of a float")
+def nextafter(x1: Any, x2: Any, /) -> Array:
+    """By a step of more than half a unit in the last place, and less than one and a half, which rounding makes one.
+
+    The neighbours of 0 are the smallest normal numbers, as the plugin has no others.
+    Of S. Rump, P. Zimmermann, S. Boldo and G. Melquiond: Computing predecessor and successor in rounding to nearest.
+    """
+    a, b = floats(x1, x2)
+    scale = where(abs(a) < 2.0**-60, full_like(a, 2.0**90), ones_like(a))  # no step is flushed to 0
+    size = abs(a * scale)
+    step = size * (2.0**-24 * (1 + 2.0**-23))
+    # Away from 0 where both have one sign and `b` is larger.
+    away = (abs(b) > abs(a)) & (signbit(a) == signbit(b))
+    out = copysign(where(away, size + step, size - step) / scale, a)
+    out = where(isinf(a), copysign(full_like(a, FLOAT32.max), a), out)
+    out = where(a == 0, copysign(full_like(a, FLOAT32.smallest_normal), b), out)
+    return where(isnan(a) | isnan(b), a + b, where(a == b, b, out))
 
 
 def floor_divide(x1: Any, x2: Any, /) -> Array:
@@ -245,13 +269,25 @@ def floor_divide(x1: Any, x2: Any, /) -> Array:
     if not is_float(a):
         return _integer_divide(a, b)
     # The compiler makes of a quotient a product with a rounded reciprocal, by which 21 / 7 is less than 3.
-    rest = remainder(a, b)
-    return where(isnan(rest), floor(a / b), round((a - rest) / b))
+    rest = build(opset.floor_mod, a.dtype, a, b)
+    out = where(isnan(rest), floor(a / b), round((a - rest) / b))
+    zero = where(signbit(a) != signbit(b), full_like(out, -0.0), zeros_like(out))
+    return where(out == 0, zero, out)
 
 
 def remainder(x1: Any, x2: Any, /) -> Array:
     a, b = promote(x1, x2)
-    return build(opset.floor_mod, a.dtype, a, b) if is_float(a) else a - _integer_divide(a, b) * b
+    if not is_float(a):
+        return a - _integer_divide(a, b) * b
+    out = build(opset.floor_mod, a.dtype, a, b)
+    out = where((out < 0) & (b > 0) | (out > 0) & (b < 0), out + b, out)  # it leaves an `a` that is next to nothing
+    zero = copysign(zeros_like(out), b)
+    out = where(out == 0, zero, out)
+    if b.is_concrete and np.isfinite(b.numpy()).all():
+        return out
+    # Infinity goes into nothing: what is left is `a`, or, of the other sign, infinity.
+    left = where(a == 0, zero, where(signbit(a) != signbit(b), b, a))
+    return where(isinf(b) & isfinite(a), left, out)
 
 
 def _integer_divide(a: Array, b: Array) -> Array:
@@ -270,21 +306,34 @@ def _integer_divide(a: Array, b: Array) -> Array:
     return q + astype(a - q * b >= b, UINT32)
 
 
-def _bitwise(name: str) -> Callable:
-    logical, bits = getattr(opset, f"logical_{name}"), getattr(opset, f"bitwise_{name}")
-
-    def fun(*xs: Any) -> Array:
-        arrays = promote(*xs)
-        dtype = arrays[0].dtype
-        if dtype.kind == "f":
-            raise TypeError(f"bitwise_{name} takes integers or booleans, not {dtype}")
-        return build(logical if dtype == BOOL else bits, dtype, *arrays)
-
-    return named(f"bitwise_{name}", fun)
+def _bits(name: str, *xs: Any) -> Array:
+    arrays = promote(*xs)
+    dtype = arrays[0].dtype
+    check_kind(f"bitwise_{name}", str(dtype), "biu")
+    return build(getattr(opset, f"{'logical' if dtype == BOOL else 'bitwise'}_{name}"), dtype, *arrays)
 
 
-bitwise_and, bitwise_or, bitwise_xor = _bitwise("and"), _bitwise("or"), _bitwise("xor")
-bitwise_invert = named("bitwise_invert", _bitwise("not"))
+def _truth(name: str, *xs: Any) -> Array:
+    return build(getattr(opset, f"logical_{name}"), BOOL, *(astype(x, BOOL) for x in promote(*xs)))
+
+
+def _binary(rule: Callable, kind: str, name: str) -> Callable:
+    def fun(x1: Any, x2: Any, /) -> Array:
+        return rule(name, x1, x2)
+
+    return named(f"{kind}_{name}", fun)
+
+
+bitwise_and, bitwise_or, bitwise_xor = (_binary(_bits, "bitwise", name) for name in ("and", "or", "xor"))
+logical_and, logical_or, logical_xor = (_binary(_truth, "logical", name) for name in ("and", "or", "xor"))
+
+
+def bitwise_invert(x: Array, /) -> Array:
+    return _bits("not", x)
+
+
+def logical_not(x: Array, /) -> Array:
+    return _truth("not", x)
 
 
 def bitwise_left_shift(x1: Any, x2: Any, /) -> Array:
@@ -301,14 +350,6 @@ def bitwise_right_shift(x1: Any, x2: Any, /) -> Array:
     one = build(opset.bitwise_right_shift, UINT32, a, scalar(1, UINT32)) & 0x7FFFFFFF
     rest = scalar(0, UINT32) if b.is_concrete and not b.numpy().any() else b - 1
     return where(b == 0, a, build(opset.bitwise_right_shift, UINT32, one, where(b == 0, zeros_like(b), rest)))
-
-
-def _logical(name: str) -> Callable:
-    op = getattr(opset, f"logical_{name}")
-    return named(f"logical_{name}", lambda *xs: build(op, BOOL, *(astype(x, BOOL) for x in promote(*xs))))
-
-
-logical_and, logical_not, logical_or, logical_xor = (_logical(name) for name in ("and", "not", "or", "xor"))
 
 
 def ordered(x: Array) -> Array:

@@ -11,11 +11,14 @@ import numpy as np
 
 from ... import ops, tree
 from ...ops._op import lowering
-from ...ops._windows import window_shape
-from ...ops.bits import fold_bits, random_bits, random_integers
-from ...ops.conv import conv_geometry
-from ...ops.pool import pool_geometry
-from ...ops.quantile import normal_quantile
+from ...ops.attention import check_attention
+from ...ops.bits import fold_bits, random_bits, random_integers, random_mask
+from ...ops.conv import conv_geometry, transposed_geometry
+from ...ops.manipulation import pad_pairs
+from ...ops.normal import normal_quantile
+from ...ops.normalization import EPSILON
+from ...ops.pool import adaptive_sizes, pool_geometry
+from ...ops.rejection import binomial_variates, gamma_variates
 from . import backend, namespace
 from .array import Array, build, ints, opset
 
@@ -69,6 +72,9 @@ def _elementwise(op: ops.Op, operation: Any) -> None:
 _elementwise(ops.relu, opset.relu)
 _elementwise(ops.sigmoid, opset.sigmoid)
 _elementwise(ops.silu, opset.swish)
+_elementwise(ops.hard_silu, opset.hswish)
+_elementwise(ops.hard_sigmoid, opset.hsigmoid)
+_elementwise(ops.softplus, opset.softplus)
 _elementwise(ops.erf, opset.erf)
 
 
@@ -92,12 +98,20 @@ def leaky_relu(x, negative_slope=0.2):
 
 @lowering(backend, ops.softmax)
 def softmax(x, axis=-1):
-    return build(opset.softmax, x.dtype, x, axis=axis % x.ndim) if _is_float(x) else NotImplemented
+    return (
+        build(opset.softmax, x.dtype, x, axis=axis % x.ndim)
+        if _is_float(x) and isinstance(axis, int) and -x.ndim <= axis < x.ndim
+        else NotImplemented
+    )
 
 
 @lowering(backend, ops.log_softmax)
 def log_softmax(x, axis=-1):
-    return build(opset.log_softmax, x.dtype, x, axis=axis % x.ndim) if _is_float(x) else NotImplemented
+    return (
+        build(opset.log_softmax, x.dtype, x, axis=axis % x.ndim)
+        if _is_float(x) and isinstance(axis, int) and -x.ndim <= axis < x.ndim
+        else NotImplemented
+    )
 
 
 @lowering(backend, ops.embedding)
@@ -106,21 +120,26 @@ def embedding(indices, table):
 
 
 @lowering(backend, ops.one_hot)
-def one_hot(x, num_classes, dtype="float32"):
-    dtype = np.dtype(dtype)
+def one_hot(x, num_classes, axis=-1, dtype=None):
+    if not isinstance(x, Array):
+        return NotImplemented
+    dtype = np.dtype(dtype or np.float32)
     on, off = (Array.concrete(np.asarray(n, dtype)) for n in (1, 0))
     depth = opset.constant(np.int64(num_classes))
     x = x if x.dtype in (namespace.int32, namespace.int64) else namespace.astype(x, namespace.int32)
-    return build(opset.one_hot, dtype, x, depth, on, off, axis=-1)
+    return build(opset.one_hot, dtype, x, depth, on, off, axis=axis)
 
 
 @lowering(backend, ops.pad)
-def pad(x, pad_width, constant_values=0.0):
+def pad(x, pad_width, mode="constant", constant_values=None):
+    if mode not in ("constant", "edge", "reflect", "symmetric"):
+        return NotImplemented
+    pad_width = pad_pairs(pad_width, x.ndim)
     if not any(map(any, pad_width)):
         return x
     before, after = zip(*pad_width, strict=True)
-    value = Array.concrete(np.asarray(constant_values, x.dtype))
-    return build(opset.pad, x.dtype, x, ints(*before), ints(*after), "constant", value)
+    value = Array.concrete(np.asarray(0 if constant_values is None else constant_values, x.dtype))
+    return build(opset.pad, x.dtype, x, ints(*before), ints(*after), mode, value)
 
 
 @lowering(backend, ops.split_last)
@@ -151,21 +170,17 @@ def _back(x, data_format):
     return x if data_format == "channels_first" else _second_to_last(x)
 
 
-def _spatial(x, data_format):
-    return x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
-
-
 # "same" is told, not computed, so that it holds for sizes that are unknown.
-_PADDING = {"valid": "valid", "same": "same_upper"}
+_PADDING = {"valid": "valid", "same": "same_upper", "causal": "explicit"}
 
 
 @lowering(backend, ops.conv)
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
-    strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
+def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    strides, dilation, groups = conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate)
     rank = len(strides)
-    if rank > 3 or not _is_float(x, kernel) or None in kernel.shape:
+    if rank > 3 or not _is_float(inputs, kernel) or None in kernel.shape:
         return NotImplemented
-    window_shape(_spatial(x, data_format), kernel.shape[:-2], strides, dilation, padding)  # refuses too large windows
+    before = [(k - 1) * d if padding == "causal" else 0 for k, d in zip(kernel.shape, dilation, strict=False)]
     kernel = namespace.permute_dims(kernel, (rank + 1, rank, *range(rank)))
     if groups > 1:
         kernel = namespace.reshape(kernel, (groups, kernel.shape[0] // groups, *kernel.shape[1:]))
@@ -173,15 +188,37 @@ def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dil
     operation = functools.partial(
         operation,
         strides=strides,
-        pads_begin=(0,) * rank,
+        pads_begin=before,
         pads_end=(0,) * rank,
         dilations=dilation,
         auto_pad=_PADDING[padding],
     )
-    out = build(operation, x.dtype, _channels_first(x, data_format), kernel)
+    out = build(operation, inputs.dtype, _channels_first(inputs, data_format), kernel)
     if bias is not None:
         out = out + namespace.reshape(bias, (-1,) + (1,) * rank)
     return _back(out, data_format)
+
+
+@lowering(backend, ops.conv_transpose)
+def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+    strides, dilation, crops = transposed_geometry(
+        inputs, kernel, strides, padding, output_padding, data_format, dilation_rate
+    )
+    rank = len(strides)
+    if rank > 3 or not _is_float(inputs, kernel):
+        return NotImplemented
+    operation = functools.partial(
+        opset.convolution_backprop_data,
+        strides=list(strides),
+        pads_begin=[a for a, _ in crops],
+        pads_end=[max(b, 0) for _, b in crops],
+        dilations=list(dilation),
+        auto_pad="explicit",
+        output_padding=[max(-b, 0) for _, b in crops],
+    )
+    kernel = namespace.permute_dims(kernel, (rank + 1, rank, *range(rank)))
+    x = _channels_first(inputs, data_format)
+    return _back(build(operation, inputs.dtype, x, kernel), data_format)
 
 
 def _pooling(x, pool_size, strides, padding, data_format, operation, **attributes):
@@ -189,7 +226,6 @@ def _pooling(x, pool_size, strides, padding, data_format, operation, **attribute
     rank = len(window)
     if rank > 3 or not _is_float(x):
         return NotImplemented
-    window_shape(_spatial(x, data_format), window, strides, (1,) * rank, padding)
     operation = functools.partial(
         operation,
         strides=strides,
@@ -203,29 +239,44 @@ def _pooling(x, pool_size, strides, padding, data_format, operation, **attribute
 
 
 @lowering(backend, ops.max_pool)
-def max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    rank = x.ndim - 2
-    return _pooling(x, pool_size, strides, padding, data_format, opset.max_pool, dilations=(1,) * rank)
+def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    rank = inputs.ndim - 2
+    return _pooling(inputs, pool_size, strides, padding, data_format, opset.max_pool, dilations=(1,) * rank)
 
 
 @lowering(backend, ops.average_pool)
-def average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    return _pooling(x, pool_size, strides, padding, data_format, opset.avg_pool, exclude_pad=True)
+def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    return _pooling(inputs, pool_size, strides, padding, data_format, opset.avg_pool, exclude_pad=True)
+
+
+def _adaptive(op, operation):
+    @lowering(backend, op)
+    def pool(inputs, output_size, data_format=None):
+        sizes = adaptive_sizes(inputs, output_size, data_format)
+        if len(sizes) > 3 or not _is_float(inputs):
+            return NotImplemented
+        x = _channels_first(inputs, data_format)
+        return _back(build(lambda x: operation(x, ints(*sizes)), x.dtype, x), data_format)
+
+
+_adaptive(ops.adaptive_average_pool, opset.adaptive_avg_pool)
+_adaptive(ops.adaptive_max_pool, lambda x, sizes: opset.adaptive_max_pool(x, sizes, "i32").output(0))
 
 
 # -- normalisation and attention ---------------------------------------------------------------------------------------
 
 
 @lowering(backend, ops.batch_normalization)
-def batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
     inner = _channels_second(x) if axis % x.ndim == x.ndim - 1 else None
     if inner is None:
         return NotImplemented
-    return _second_to_last(ops.batch_normalization(inner, mean, variance, offset, scale, 1, epsilon))
+    return _second_to_last(ops.batch_normalization(inner, mean, variance, 1, offset, scale, epsilon))
 
 
 @lowering(backend, ops.layer_normalization)
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+    epsilon = EPSILON if epsilon is None else epsilon
     axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
     if not _is_float(x, gamma, beta) or axes != list(range(x.ndim - len(axes), x.ndim)):
         return NotImplemented
@@ -239,32 +290,32 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
 
 
 @lowering(backend, ops.dot_product_attention)
-def dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
-    if not _is_float(query, key, value) or query.shape[-1] != value.shape[-1]:
+def dot_product_attention(
+    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
+):
+    check_attention(query, key, value)
+    if not _is_float(query, key, value) or query.shape[-1] != value.shape[-1] or query.shape[2] != key.shape[2]:
         return NotImplemented
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    if isinstance(scale, Array):
+    if isinstance(scale, Array) or attn_logits_soft_cap is not None:
         return NotImplemented
     q, k, v = (namespace.permute_dims(x, (0, 2, 1, 3)) for x in (query, key, value))
-    if mask is not None:
-        if mask.ndim > 4 or mask.dtype != namespace.bool:
+    if is_causal and (mask is not None or bias is not None):
+        target, source = query.shape[1], key.shape[1]
+        if target is None or source is None:
             return NotImplemented
-        if is_causal:
-            target, source = query.shape[1], key.shape[1]
-            if target is None or source is None:
-                return NotImplemented
-            mask = mask & Array.concrete(np.tri(target, source, dtype=bool))
-        mask = mask[(None,) * (4 - mask.ndim) + (...,)]
+        causal = Array.concrete(np.tri(target, source, dtype=bool))
+        mask, is_causal = causal if mask is None else mask & causal, False
+    if mask is not None:
         # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
-        mask = namespace.where(mask, 0.0, float(namespace.finfo(query.dtype).min))
+        low = float(namespace.finfo(query.dtype).min)
+        bias = namespace.where(mask, 0.0 if bias is None else bias, low)
+    if bias is not None:
+        if bias.ndim > 4 or bias.dtype != query.dtype:
+            return NotImplemented
+        bias = bias[(None,) * (4 - bias.ndim) + (...,)]
     number = Array.concrete(np.asarray(scale, query.dtype))
-    out = build(
-        _attention,
-        query.dtype,
-        *(q, k, v, number),
-        *([] if mask is None else [mask]),
-        causal=is_causal and mask is None,
-    )
+    out = build(_attention, query.dtype, *(q, k, v, number), *([] if bias is None else [bias]), causal=is_causal)
     return namespace.permute_dims(out, (0, 2, 1, 3))
 
 
@@ -403,8 +454,11 @@ def _by_numpy(op: ops.Op) -> None:
         if any(x.traced for x in arrays):
             return NotImplemented
         args, kwargs = tree.map(lambda x: x.numpy() if isinstance(x, Array) else x, (args, kwargs))
-        return Array.concrete(op(*args, **kwargs))
+        return tree.map(Array.concrete, op(*args, **kwargs))
 
 
-for _op in (fold_bits, normal_quantile, random_bits, random_integers):
+for _op in (
+    *(fold_bits, normal_quantile, random_bits, random_integers, random_mask),
+    *(binomial_variates, gamma_variates),
+):
     _by_numpy(_op)

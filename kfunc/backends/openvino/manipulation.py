@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
+from ..spec import shapes as spec_shapes
 from .array import Array, build, ints, opset
-from .casting import astype, make, result_type
+from .casting import astype, result_type
 
 __all__ = [
     "broadcast_arrays",
@@ -20,7 +21,6 @@ __all__ = [
     "matrix_transpose",
     "moveaxis",
     "permute_dims",
-    "repeat",
     "reshape",
     "roll",
     "squeeze",
@@ -32,10 +32,7 @@ __all__ = [
 
 def normal_axes(x: Array, axis: Any) -> tuple[int, ...]:
     """`axis`, an integer, a tuple of them, or None for all, as a tuple of non-negative integers."""
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
-    if any(not -x.ndim <= a < x.ndim for a in axes):
-        raise ShapeError("There is no such axis.", argument="axis", expected=f"axes of {x.shape}", got=axis)
-    return tuple(int(a) % x.ndim for a in axes)
+    return spec_shapes.normal_axes("indexing", axis, x.ndim)
 
 
 def _shape_of(x: Array) -> Any:
@@ -49,6 +46,8 @@ def broadcast_to(x: Array, /, shape: Sequence[int | None]) -> Array:
     known = zip(reversed(shape), reversed(x.shape), strict=False)
     if len(shape) < x.ndim or any(n is not None and m not in (None, 1, n) for n, m in known):
         raise ShapeError("These shapes do not broadcast.", argument="shape", expected=f"from {x.shape}", got=shape)
+    if shape == x.shape:
+        return x  # the plugin crashes on a broadcast from no axes to none
     return build(
         opset.broadcast, x.dtype, x, ints(*(1 if n is None else n for n in shape)), broadcast_spec="BIDIRECTIONAL"
     )
@@ -94,6 +93,11 @@ def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Array:
     return build(opset.reshape, x.dtype, x, ints(*sizes), special_zero=False)
 
 
+def reshape_like(x: Array, like: Array) -> Array:
+    """`x` with the shape of `like`, whatever of that is unknown."""
+    return build(opset.reshape, x.dtype, x, _shape_of(like), special_zero=False)
+
+
 def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
     return build(opset.transpose, x.dtype, x, ints(*normal_axes(x, tuple(axes))))
 
@@ -110,10 +114,9 @@ def moveaxis(x: Array, source: Any, destination: Any, /) -> Array:
     return permute_dims(x, tuple(order))
 
 
-def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise ShapeError("There is no such axis.", argument="axis", expected=f"a place in {x.shape}", got=axis)
-    return build(opset.unsqueeze, x.dtype, x, ints(axis % (x.ndim + 1)))
+def expand_dims(x: Array, /, axis: int = 0) -> Array:
+    axes = spec_shapes.normal_axes("expand_dims", axis, x.ndim + (len(axis) if isinstance(axis, tuple) else 1))
+    return build(opset.unsqueeze, x.dtype, x, ints(*axes))
 
 
 def squeeze(x: Array, /, axis: Any) -> Array:
@@ -151,27 +154,12 @@ def flip(x: Array, /, *, axis: Any = None) -> Array:
 
 def roll(x: Array, /, shift: Any, *, axis: Any = None) -> Array:
     if axis is None:
-        return build(opset.reshape, x.dtype, roll(reshape(x, (-1,)), shift, axis=0), _shape_of(x), special_zero=False)
+        return reshape_like(roll(reshape(x, (-1,)), shift, axis=0), x)
     axes = normal_axes(x, axis)
     shifts = (shift,) * len(axes) if isinstance(shift, int) else tuple(shift)
     return build(opset.roll, x.dtype, x, ints(*shifts), ints(*axes))
 
 
-def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    (axis,) = normal_axes(x, axis)
-    if x.shape[axis] is None:
-        raise ShapeError(
-            "repeat needs a known size.",
-            argument="axis",
-            expected="an axis whose size is known",
-            got=x.shape,
-            fix="use tile, or expand_dims and broadcast_to",
-        )
-    repeats = repeats.numpy() if isinstance(repeats, Array) else repeats
-    return x[(slice(None),) * axis + (make(np.repeat(np.arange(x.shape[axis]), repeats)),)]
-
-
 def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
+    repetitions = tuple(spec_shapes.natural("tile", "repetitions", n) for n in repetitions)
     return build(opset.tile, x.dtype, x, ints(*repetitions))

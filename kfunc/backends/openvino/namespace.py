@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
+from ..spec import Spec
+from ..spec import namespace as spec
 from ..standard import add_operators
+from . import fft, linalg
 from .array import Array
 from .casting import *  # noqa: F403
 from .casting import OPERANDS
 from .creation import *  # noqa: F403
 from .dtypes import *  # noqa: F403
 from .dtypes import BOOL
+from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .explaining import explained
 from .indexing import *  # noqa: F403
 from .indexing import getitem
-from .linalg import *  # noqa: F403
+from .linalg import matmul, matrix_transpose, tensordot, vecdot  # noqa: F401
 from .manipulation import *  # noqa: F403
 from .reductions import *  # noqa: F403
 from .sorting import *  # noqa: F403
@@ -27,6 +33,17 @@ from .sorting import *  # noqa: F403
 __array_api_version__ = "2024.12"
 
 e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
+
+
+def _explain(functions: dict[str, Any], on_specs: Any) -> None:
+    for name, fun in functions.items():
+        if isinstance(fun, FunctionType) and hasattr(on_specs, name):
+            functions[name] = explained(fun, getattr(on_specs, name))
+
+
+_explain(globals(), spec)
+_explain(vars(linalg), spec.linalg)
+_explain(vars(fft), spec.fft)
 
 
 def _operator(name: str, reflected: bool = False) -> Callable:
@@ -41,6 +58,6 @@ def _operator(name: str, reflected: bool = False) -> Callable:
 
 
 add_operators(Array, globals().__getitem__, _operator)
-Array.__getitem__ = getitem
+Array.__getitem__ = explained(getitem, Spec.__getitem__)
 
 bool = BOOL

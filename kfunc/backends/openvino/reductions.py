@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ShapeError
+from ..spec.shapes import natural
 from ..standard import named
-from .array import Array, build, ints, missing, opset
+from .array import Array, build, ints, opset
 from .casting import astype, floats, where
-from .creation import full_like, ones_like, zeros_like
+from .creation import full_like, ones_like, zeros, zeros_like
 from .dtypes import BOOL, int32, is_float, uint32
 from .elementwise import isnan, maximum, sqrt
+from .gaps import cannot
 from .manipulation import concat, normal_axes, squeeze
 from .sorting import top_k
 
@@ -70,6 +73,8 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
 
 def mean(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
     (x,) = floats(x)
+    if 0 in x.shape:
+        return sum(x, axis=axis, keepdims=keepdims) * math.nan  # the plugin says 0
     return _reduce(opset.reduce_mean, x, axis, keepdims)
 
 
@@ -119,21 +124,50 @@ def count_nonzero(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> A
 
 
 def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
-    (axis,) = normal_axes(x, axis)
+    (axis,) = _running_axis("cumulative_sum", x, axis)
     x = astype(x, dtype or _sum_dtype(x.dtype))
     out = build(lambda node: opset.cum_sum(node, opset.constant(np.int64(axis))), x.dtype, x)
-    if not include_initial:
-        return out
-    return concat([zeros_like(x[(slice(None),) * axis + (slice(0, 1),)]), out], axis=axis)
+    return _with_initial(out, axis, zeros_like) if include_initial else out
 
 
-cumulative_prod = missing("cumulative_prod", "no operation of its opset expresses it")
+def cumulative_prod(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
+    """By doubling: after step k, each element is the product of the 2**k up to it."""
+    (axis,) = _running_axis("cumulative_prod", x, axis)
+    x = astype(x, dtype or _sum_dtype(x.dtype))
+    if x.shape[axis] is None:
+        raise cannot("cumulative_prod along an unknown size")
+    before, width = (slice(None),) * axis, 1
+    while width < x.shape[axis]:
+        ones = ones_like(x[(*before, slice(0, width))])
+        x = x * concat([ones, x[(*before, slice(None, -width))]], axis=axis)
+        width *= 2
+    return _with_initial(x, axis, ones_like) if include_initial else x
+
+
+def _running_axis(name: str, x: Array, axis: int | None) -> tuple[int, ...]:
+    if axis is None and x.ndim != 1:
+        raise ShapeError(
+            f"{name}: the shape does not fit.",
+            argument="x",
+            expected="one axis, or axis=",
+            got=x.shape,
+            fix="say which axis: axis=-1",
+        )
+    return normal_axes(x, axis)
+
+
+def _with_initial(x: Array, axis: int, like: Callable) -> Array:
+    """`x` after one element along `axis`, of zeros or ones."""
+    sizes = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
+    first = x[(slice(None),) * axis + (slice(0, 1),)] if None in sizes else zeros(sizes, dtype=x.dtype)
+    return concat([like(first), x], axis=axis)
 
 
 def diff(
     x: Array, /, *, axis: int = -1, n: int = 1, prepend: Array | None = None, append: Array | None = None
 ) -> Array:
     (axis,) = normal_axes(x, axis)
+    n = natural("diff", "n", n)
     x = concat([p for p in (prepend, x, append) if p is not None], axis=axis)
     before = (slice(None),) * axis
     for _ in range(n):

@@ -1,4 +1,4 @@
-"""Order: sorting, where the extremes are, searching; and sets, of which there are none."""
+"""Order: sorting, where the extremes are, searching."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..spec.shapes import one_of
 from ..standard import named
-from .array import UINT32, Array, build, cannot, ints, missing, opset
+from .array import UINT32, Array, build, ints, opset
 from .casting import astype, promote
-from .dtypes import int32, int64, is_float
-from .elementwise import ordered, unordered
+from .dtypes import float32, int32, int64, is_float
+from .elementwise import less, less_equal, ordered, unordered
 from .indexing import take
-from .manipulation import normal_axes, reshape, squeeze
+from .manipulation import expand_dims, normal_axes, reshape, squeeze
 
 __all__ = [
     "argmax",
     "argmin",
     "argsort",
-    "nonzero",
     "searchsorted",
     "sort",
-    "unique_all",
-    "unique_counts",
-    "unique_inverse",
-    "unique_values",
 ]
 
 
@@ -63,16 +59,10 @@ argmax, argmin = _arg("argmax", "max"), _arg("argmin", "min")
 
 
 def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Array | None = None) -> Array:
+    one_of("searchsorted", "side", side, ("left", "right"))
     x1, x2 = promote(take(x1, sorter) if sorter is not None else x1, x2)
-    if not is_float(x1):
-        raise cannot("searchsorted", "integers are compared as float32")
-    return build(opset.search_sorted, int32, x1, x2, right_mode=side == "right")
-
-
-_DATA_DEPENDENT = "the shape of its result depends on values"
-
-
-nonzero, unique_all, unique_counts, unique_inverse, unique_values = (
-    missing(name, _DATA_DEPENDENT)
-    for name in ("nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values")
-)
+    if is_float(x1) and 0 not in x1.shape:
+        return build(opset.search_sorted, int32, x1, x2, right_mode=side == "right")
+    # The plugin's own compares integers as float32. Counting those that come before is exact.
+    before = (less_equal if side == "right" else less)(x1, expand_dims(x2, axis=-1))
+    return astype(build(opset.reduce_sum, float32, astype(before, float32), ints(-1), keep_dims=False), int32)

@@ -64,6 +64,20 @@ class SpecBackend(Backend):
 
         return both
 
+    def vjp(self, fun, *primals, has_aux=False):
+        out, aux = fun(*primals) if has_aux else (fun(*primals), None)
+        return (out, lambda cotangent: primals, aux) if has_aux else (out, lambda cotangent: primals)
+
+    def jvp(self, fun, primals, tangents, has_aux=False):
+        out, aux = fun(*primals) if has_aux else (fun(*primals), None)
+        return (out, out, aux) if has_aux else (out, out)
+
+    def checkpoint(self, fun):
+        return fun
+
+    def custom_gradient(self, fun):
+        return lambda *args: fun(*args)[0]
+
     def vmap(self, fun, in_axes=0, out_axes=0):
         from .. import loops
 
@@ -94,6 +108,18 @@ class SpecBackend(Backend):
         carry, y = fun(init, tree.map(lambda x: _without(x, 0), xs))
         _same_tree("scan", "the carry that goes in", init, "the one that comes out", carry)
         return carry, tree.map(lambda y: _with(y, n, 0), y)
+
+    def associative_scan(self, fun, elems, reverse=False, axis=0):
+        one_size("associative_scan", {x.shape[axis] for x in tree.leaves(elems)}, [x.shape for x in tree.leaves(elems)])
+        out = fun(elems, elems)
+        _same_tree("associative_scan", "elems", elems, "what fun returns", out)
+        return elems
+
+    def while_loop(self, cond_fun, body_fun, init):
+        cond_fun(init)
+        carry = body_fun(init)
+        _same_tree("while_loop", "the carry that goes in", init, "the one that comes out", carry)
+        return carry
 
     def cond(self, pred, true_fun, false_fun, *operands):
         a, b = true_fun(*operands), false_fun(*operands)

@@ -54,7 +54,7 @@ class Spec:
 
     @property
     def T(self) -> Spec:
-        need(self.ndim == 2, ".T", self, fix="use xp.matrix_transpose or xp.permute_dims")
+        need(self.ndim == 2, "T", self, expected="two axes", fix="use xp.matrix_transpose or xp.permute_dims")
         return make(self.shape[::-1], self.dtype)
 
     @property
@@ -64,7 +64,7 @@ class Spec:
     def to_device(self, device: Any, /, *, stream: Any = None) -> Spec:
         return self
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
         from . import namespace  # here, since importing kfunc would take longer with it
 
         return namespace
@@ -89,7 +89,16 @@ class Spec:
             "to give the value to NumPy, do it outside of the network",
         )
 
-    __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = __dlpack__ = _no_value
+    __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = __dlpack__ = __dlpack_device__ = _no_value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise UnsupportedError(
+            "Arrays cannot be changed in place while shapes are found, nor on every backend.",
+            argument="key",
+            expected="code that makes new arrays",
+            got=f"an assignment to {key}",
+            fix="make a new array with xp.where or xp.concat",
+        )
 
 
 def _unknown_value(what: str, fix: str) -> UnsupportedError:
@@ -115,7 +124,9 @@ def as_spec(name: str, x: Any) -> Spec:
         return x
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return Spec(x.shape, x.dtype)
-    raise ArgumentError(f"{name} needs an array.", argument=name, expected="an array", got=repr(x))
+    raise ArgumentError(
+        f"{name}: needs an array.", argument="x", expected="an array", got=repr(x), fix="make one: xp.asarray(x)"
+    )
 
 
 def as_operand(name: str, x: Any) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...errors import ArgumentError
 from ..standard import DTYPES, named
 from .array import as_spec, make
 from .dtypes import SCALARS, dtype_name
 from .manipulation import stack
-from .shapes import as_shape, need
+from .shapes import as_shape, natural, need, one_of
 
 __all__ = [
     "arange",
@@ -72,23 +73,41 @@ _MISSING: Any = object()
 def arange(start, /, stop=_MISSING, step=1, *, dtype=None, device=None):
     start, stop = (0, start) if stop is _MISSING else (start, stop)
     ends = (start, stop, step)
+    if step == 0 or any(type(e) not in (int, float, type(None)) for e in ends):
+        raise ArgumentError(
+            "arange: these ends give no range.",
+            argument="step" if step == 0 else "start, stop, step",
+            expected="integers or floats, and a step other than 0",
+            got=ends,
+            fix="give Python numbers",
+        )
     n = None if None in ends else max(math.ceil((stop - start) / step), 0)
     default = "float32" if any(isinstance(e, float) for e in ends) else "int64"
     return make((n,), dtype_name(default if dtype is None else dtype))
 
 
 def linspace(start, stop, /, num, *, dtype=None, device=None, endpoint=True):
-    return make(as_shape("linspace", num), dtype_name("float32" if dtype is None else dtype))
+    default = "complex64" if any(type(e) is complex for e in (start, stop)) else "float32"
+    return make((natural("linspace", "num", num),), dtype_name(default if dtype is None else dtype))
 
 
 def eye(n_rows, n_cols=None, /, *, k=0, dtype=None, device=None):
-    return make(as_shape("eye", (n_rows, n_rows if n_cols is None else n_cols)), dtype_name(dtype or "float32"))
+    shape = (natural("eye", "n_rows", n_rows), natural("eye", "n_cols", n_rows if n_cols is None else n_cols))
+    return make(shape, dtype_name("float32" if dtype is None else dtype))
 
 
 def asarray(obj, /, *, dtype=None, device=None, copy=None):
     if type(obj) in SCALARS:
         return make((), _default(obj) if dtype is None else dtype_name(dtype))
     if not hasattr(obj, "shape"):
+        if isinstance(obj, str) or not isinstance(obj, Iterable):
+            raise ArgumentError(
+                "asarray: no array can be made of this.",
+                argument="obj",
+                expected="an array, numbers, or nested sequences of numbers",
+                got=repr(obj),
+                fix="give numbers",
+            )
         rows = [asarray(row) for row in obj]
         kinds = {DTYPES[row.dtype][0] for row in rows}
         if len(kinds) > 1:
@@ -105,6 +124,7 @@ def from_dlpack(x, /, *, device=None, copy=None):
 
 
 def meshgrid(*arrays, indexing="xy"):
+    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
     arrays = [as_spec("meshgrid", a) for a in arrays]
     sizes = [a.size for a in arrays]
     if indexing == "xy" and len(sizes) > 1:

@@ -13,6 +13,7 @@ __all__ = ["FLOATS", "REAL", "SCALARS", "check_kind", "common_dtype", "dtype_nam
 # Bits, mantissa bits and largest exponent.
 FLOATS = {"float16": (16, 10, 15), "bfloat16": (16, 7, 127), "float32": (32, 23, 127), "float64": (64, 52, 1023)}
 REAL = {"complex64": "float32", "complex128": "float64"}
+_EXAMPLES = {"b": "bool", "i": "int32", "u": "int32", "f": "float32", "c": "float32"}
 # Which kinds of array a Python scalar goes with.
 SCALARS = {bool: "b", int: "iufc", float: "fc", complex: "fc"}
 
@@ -23,7 +24,11 @@ def dtype_name(dtype: Any) -> str:
     name = name or str(dtype).rpartition(".")[2]
     if name not in DTYPES:
         raise ArgumentError(
-            "There is no such dtype.", argument="dtype", expected="one of " + ", ".join(DTYPES), got=repr(dtype)
+            "There is no such dtype.",
+            argument="dtype",
+            expected="one of " + ", ".join(DTYPES),
+            got=repr(dtype),
+            fix="write its name, such as 'float32', or give a dtype of any backend",
         )
     return name
 
@@ -38,7 +43,13 @@ def common_dtype(name: str, operands: Sequence[Any]) -> str:
             if out is None:
                 raise mixed(name, before, dtype)
     if out is None:
-        raise ArgumentError(f"{name} needs an array.", argument=name, expected="an array", got="Python scalars")
+        raise ArgumentError(
+            f"{name}: there is no array among the arguments.",
+            argument="x1 and x2",
+            expected="an array, and scalars beside it",
+            got="Python scalars alone",
+            fix="make an array of one of them: xp.asarray(x)",
+        )
     for x in operands:
         if type(x) in SCALARS:
             if DTYPES[out][0] not in SCALARS[type(x)]:
@@ -50,8 +61,8 @@ def common_dtype(name: str, operands: Sequence[Any]) -> str:
 
 def mixed(name: str, a: Any, b: Any) -> ArgumentError:
     return ArgumentError(
-        f"{name} does not mix {a} and {b}: libraries disagree about the result.",
-        argument=name,
+        f"{name}: {a} and {b} do not promote; libraries disagree about the result.",
+        argument="x1 and x2",
         expected="dtypes of one kind",
         got=f"{a} and {b}",
         fix="cast one of them: xp.astype(x, y.dtype)",
@@ -62,15 +73,15 @@ def check_kind(name: str, dtype: str, kinds: str) -> None:
     if DTYPES[dtype][0] not in kinds:
         words = [word for word, kind in KINDS.items() if len(kind) == 1 and kind in kinds]
         raise ArgumentError(
-            f"{name} is not defined for {dtype}.",
-            argument=name,
+            f"{name}: not defined for {dtype}.",
+            argument="x",
             expected=" or ".join(words),
             got=dtype,
-            fix="cast it first: xp.astype(x, xp.float32)" if "f" in kinds else None,
+            fix=f"cast it first: xp.astype(x, xp.{_EXAMPLES[kinds[-1]]})",
         )
 
 
 def widened(dtype: str, wanted: Any = None) -> str:
-    """The dtype of a sum over `dtype`: integers get the default integer, which holds it."""
+    """The dtype of a sum over `dtype`: `wanted`, else integers get the default integer, which holds it."""
     kind = DTYPES[dtype][0]
     return dtype_name(wanted) if wanted is not None else "int64" if kind in "bi" else "uint64" if kind == "u" else dtype

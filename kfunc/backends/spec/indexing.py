@@ -7,14 +7,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, IndexingError, ShapeError
 from .. import results
 from ..standard import named
 from .array import Spec, as_spec, make
 from .creation import asarray
-from .dtypes import check_kind
-from .manipulation import same_shape
-from .shapes import Shape, broadcast, need, normal_axis, replace, unify
+from .dtypes import check_kind, common_dtype
+from .shapes import Shape, broadcast, need, normal_axis, one_of, replace, unify
 
 __all__ = [
     "argsort",
@@ -43,16 +42,21 @@ def indexed(shape: Shape, index: Any) -> Shape:
                 index[n] = operator.index(i) if not isinstance(i, bool) else 1 / 0
             except (TypeError, ZeroDivisionError):
                 raise ArgumentError(
-                    "An array is not indexed by this.",
+                    "indexing: an array is not indexed by this.",
                     argument="index",
                     expected="integers, slices, ..., None, and arrays of integers or booleans",
                     got=repr(i),
+                    fix="round numbers to integers first",
                 ) from None
     taken = [0 if i is None or i is Ellipsis else i.ndim if _is_mask(i) else 1 for i in index]
     dots = [n for n, i in enumerate(index) if i is Ellipsis]
     if sum(taken) > len(shape) or len(dots) > 1:
-        raise ShapeError(
-            "There are more indices than axes.", argument="index", expected=f"{len(shape)} at most", got=sum(taken)
+        raise IndexingError(
+            "indexing: there are more indices than axes.",
+            argument="index",
+            expected=f"{len(shape)} at most, and ... once",
+            got=f"{sum(taken)} for an array of shape {shape}",
+            fix="leave some out, or add axes by None",
         )
     at = dots[0] if dots else len(index)
     index[at : at + len(dots)] = [slice(None)] * (len(shape) - sum(taken))
@@ -64,19 +68,25 @@ def indexed(shape: Shape, index: Any) -> Shape:
         if i is None:
             out.append(1)
             continue
-        size = next(sizes)
+        size = None if _is_mask(i) and not i.ndim else next(sizes)
         if isinstance(i, slice):
             out.append(_sliced(size, i))
         elif type(i) is Spec:
             if _is_mask(i):
-                unify("indexing by a mask", i.shape, (size, *itertools.islice(sizes, i.ndim - 1)))
+                _check_mask(i.shape, (size, *itertools.islice(sizes, i.ndim - 1)) if i.ndim else ())
             else:
                 check_kind("indexing", i.dtype, "iu")
             arrays.append((None,) if _is_mask(i) else i.shape)
             out.append(Ellipsis)
         else:
             if size is not None and not -size <= i < size:
-                raise ShapeError("An index is out of range.", argument="index", expected=f"in [{-size}, {size})", got=i)
+                raise IndexingError(
+                    "indexing: an index is out of range.",
+                    argument="index",
+                    expected=f"an integer in [{-size}, {size})",
+                    got=f"{i} for an array of shape {shape}",
+                    fix="count from 0, or from the end by -1",
+                )
             out += [Ellipsis] if has_arrays else []
     if not arrays:
         return tuple(out)
@@ -87,13 +97,32 @@ def indexed(shape: Shape, index: Any) -> Shape:
     return (*rest[:at], *broadcast("indexing", *arrays), *rest[at:])
 
 
+def _check_mask(mask: Shape, shape: Shape) -> None:
+    try:
+        unify("indexing", mask, shape)
+    except ShapeError:
+        raise IndexingError(
+            "indexing: the mask does not fit the axes that it picks from.",
+            argument="index",
+            expected=f"a mask of shape {shape}",
+            got=mask,
+            fix="compute the mask from the array itself",
+        ) from None
+
+
 def _is_mask(i: Any) -> bool:
     return type(i) is Spec and i.dtype == "bool"
 
 
 def _sliced(size: int | None, s: slice) -> int | None:
     if s.step == 0:
-        raise ArgumentError("A slice has a step of 0.", argument="index", expected="a step other than 0", got=s)
+        raise ArgumentError(
+            "indexing: a slice has a step of 0.",
+            argument="index",
+            expected="a step other than 0",
+            got=s,
+            fix="leave the step out",
+        )
     if size is None:
         return None
     return len(range(*s.indices(size)))
@@ -102,7 +131,7 @@ def _sliced(size: int | None, s: slice) -> int | None:
 def take(x, indices, /, *, axis=None):
     x, indices = as_spec("take", x), as_spec("take", indices)
     check_kind("take", indices.dtype, "iu")
-    need(axis is not None or x.ndim == 1, "take", x, expected="one axis, or axis=")
+    need(axis is not None or x.ndim == 1, "take", x, expected="one axis, or axis=", fix="say which axis: axis=-1")
     axis = normal_axis("take", -1 if axis is None else axis, x.ndim)
     return make(replace(x.shape, axis, *indices.shape), x.dtype)
 
@@ -118,15 +147,33 @@ def take_along_axis(x, indices, /, *, axis=-1):
 
 def nonzero(x, /):
     x = as_spec("nonzero", x)
+    need(x.ndim >= 1, "nonzero", x, expected="one axis or more")
     return (make((None,), "int64"),) * x.ndim
 
 
-sort, argsort = same_shape("sort", "iuf"), same_shape("argsort", "iuf", "int64")
+def sort(x, /, *, axis=-1, descending=False, stable=True):
+    x = as_spec("sort", x)
+    check_kind("sort", x.dtype, "iuf")
+    normal_axis("sort", axis, x.ndim)
+    return x
+
+
+def argsort(x, /, *, axis=-1, descending=False, stable=True):
+    x = as_spec("argsort", x)
+    check_kind("argsort", x.dtype, "iuf")
+    normal_axis("argsort", axis, x.ndim)
+    return make(x.shape, "int64")
 
 
 def searchsorted(x1, x2, /, *, side="left", sorter=None):
-    need(as_spec("searchsorted", x1).ndim == 1, "searchsorted", as_spec("searchsorted", x1), expected="one axis")
-    return make(as_spec("searchsorted", x2).shape, "int64")
+    a, b = as_spec("searchsorted", x1), as_spec("searchsorted", x2)
+    check_kind("searchsorted", common_dtype("searchsorted", (a, b)), "iuf")
+    need(a.ndim == 1, "searchsorted", a, expected="one axis")
+    one_of("searchsorted", "side", side, ("left", "right"))
+    if sorter is not None:
+        check_kind("searchsorted", as_spec("searchsorted", sorter).dtype, "iu")
+        unify("searchsorted", a.shape, sorter.shape)
+    return make(b.shape, "int64")
 
 
 def _unique(name: str, cls: Any) -> Callable:

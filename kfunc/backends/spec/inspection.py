@@ -7,22 +7,23 @@ import math
 from ...errors import ArgumentError
 from .. import results
 from ..standard import DTYPES, KINDS, STANDARD, promote
-from .array import Spec
 from .dtypes import FLOATS, REAL, SCALARS, check_kind, common_dtype, dtype_name
 
 __all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"]
 
 
 def result_type(*arrays_and_dtypes):
-    operands = [
-        x if type(x) in SCALARS else x.dtype if type(x) is Spec else dtype_name(x.dtype if hasattr(x, "shape") else x)
-        for x in arrays_and_dtypes
-    ]
-    return common_dtype("result_type", operands)
+    return common_dtype("result_type", [x if type(x) in SCALARS else _dtype_of(x) for x in arrays_and_dtypes])
+
+
+def _dtype_of(x):
+    """The dtype of an array, or that `x` is; NumPy's own classes and dtypes have some attributes of arrays."""
+    is_array = not isinstance(x, type) and hasattr(x, "shape") and hasattr(x, "dtype")
+    return dtype_name(x.dtype if is_array else x)
 
 
 def can_cast(from_, to, /):
-    source, target = dtype_name(getattr(from_, "dtype", from_)), dtype_name(to)
+    source, target = _dtype_of(from_), dtype_name(to)
     return promote(source, target) == target
 
 
@@ -35,17 +36,23 @@ def isdtype(dtype, kind):
 
 
 def finfo(type, /):
-    dtype = dtype_name(getattr(type, "dtype", type))
+    dtype = _dtype_of(type)
     dtype = REAL.get(dtype, dtype)
     if dtype not in FLOATS:
-        raise ArgumentError("finfo needs a floating-point dtype.", argument="type", expected=list(FLOATS), got=dtype)
+        raise ArgumentError(
+            "finfo: needs a floating-point dtype.",
+            argument="type",
+            expected="one of " + ", ".join(FLOATS),
+            got=dtype,
+            fix="ask xp.iinfo of integers",
+        )
     bits, mantissa, exponent = FLOATS[dtype]
     top = math.ldexp(2 - 2.0**-mantissa, exponent)
     return results.Finfo(bits, 2.0**-mantissa, top, -top, 2.0 ** (1 - exponent), dtype)
 
 
 def iinfo(type, /):
-    dtype = dtype_name(getattr(type, "dtype", type))
+    dtype = _dtype_of(type)
     check_kind("iinfo", dtype, "iu")
     kind, bits = DTYPES[dtype]
     return results.Iinfo(bits, 2 ** (bits - (kind == "i")) - 1, -(2 ** (bits - 1)) if kind == "i" else 0, dtype)

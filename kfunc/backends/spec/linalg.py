@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 from .. import results
-from ..standard import named
 from .array import as_spec, make
 from .dtypes import REAL, check_kind, common_dtype, widened
 from .manipulation import matrix_transpose
-from .shapes import broadcast, mismatch, need, normal_axes, normal_axis, reduced, replace
+from .shapes import broadcast, mismatch, natural, need, normal_axes, normal_axis, one_of, reduced, replace
 
-__all__ = ["cross", "matmul", "matrix_transpose", "outer", "solve", "tensordot", "vecdot", "vector_norm"]
+__all__ = [
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
 
 
 def matmul(x1, x2, /):
@@ -39,6 +62,7 @@ def tensordot(x1, x2, /, *, axes=2):
     dtype = common_dtype("tensordot", (a, b))
     check_kind("tensordot", dtype, "iufc")
     if isinstance(axes, int):
+        natural("tensordot", "axes", axes)
         need(axes <= min(a.ndim, b.ndim), "tensordot", a, b, expected=f"{axes} axes or more each")
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     left, right = (normal_axes("tensordot", tuple(s), x.ndim) for s, x in zip(axes, (a, b), strict=True))
@@ -54,6 +78,7 @@ def vecdot(x1, x2, /, *, axis=-1):
     a, b = as_spec("vecdot", x1), as_spec("vecdot", x2)
     dtype = common_dtype("vecdot", (a, b))
     check_kind("vecdot", dtype, "iufc")
+    need(min(a.ndim, b.ndim) >= 1, "vecdot", a, b, expected="one axis or more each")
     normal_axis("vecdot", axis, min(a.ndim, b.ndim))
     if a.shape[axis] != b.shape[axis] and None not in (a.shape[axis], b.shape[axis]):
         raise mismatch("vecdot", (a.shape, b.shape), f"equal sizes along axis {axis}")
@@ -65,73 +90,135 @@ def _least(m: int | None, n: int | None) -> int | None:
     return None if m is None or n is None else min(m, n)
 
 
-# Decompositions: name, whether the matrices must be square, and the result for (..., m, n).
-_DECOMPOSITIONS: list[tuple[str, bool, Callable]] = [
-    ("qr", False, lambda x, b, m, n, k, mode="reduced": _qr(x, b, m, n, k if mode == "reduced" else m)),
-    ("svd", False, lambda x, b, m, n, k, full_matrices=True: _svd(x, b, m, n, k, full_matrices)),
-    ("svdvals", False, lambda x, b, m, n, k: make((*b, k), REAL.get(x.dtype, x.dtype))),
-    ("pinv", False, lambda x, b, m, n, k, rtol=None: make((*b, n, m), x.dtype)),
-    ("matrix_rank", False, lambda x, b, m, n, k, rtol=None: make(b, "int64")),
-    ("matrix_norm", False, lambda x, b, m, n, k, keepdims=False, ord="fro": _norm(x, b, (1, 1) if keepdims else ())),
-    ("diagonal", False, lambda x, b, m, n, k, offset=0: make((*b, k if offset == 0 else None), x.dtype)),
-    ("trace", False, lambda x, b, m, n, k, offset=0, dtype=None: make(b, widened(x.dtype, dtype))),
-    ("cholesky", True, lambda x, b, m, n, k, upper=False: x),
-    ("inv", True, lambda x, b, m, n, k: x),
-    ("matrix_power", True, lambda x, b, m, n, k, power: x),
-    ("det", True, lambda x, b, m, n, k: make(b, x.dtype)),
-    ("slogdet", True, lambda x, b, m, n, k: results.Slogdet(make(b, x.dtype), _norm(x, b, ()))),
-    ("eigh", True, lambda x, b, m, n, k: results.Eigh(_norm(x, b, (n,)), x)),
-    ("eigvalsh", True, lambda x, b, m, n, k: _norm(x, b, (n,))),
-]
+def _matrices(name: str, x, kinds: str = "fc", square: bool = False):
+    """`x` as a Spec of checked matrices, the shape of the stack of them, and their own two sizes."""
+    x = as_spec(name, x)
+    check_kind(name, x.dtype, kinds)
+    need(x.ndim >= 2, name, x, expected="matrices: two axes or more")
+    *batch, m, n = x.shape
+    need(not square or m == n or None in (m, n), name, x, expected="square matrices: the last two sizes equal")
+    return x, tuple(batch), m, n
 
 
-def _qr(x, batch, m, n, k):
+def _real(x, shape):
+    return make(shape, REAL.get(x.dtype, x.dtype))
+
+
+def cholesky(x, /, *, upper=False):
+    return _matrices("cholesky", x, square=True)[0]
+
+
+def det(x, /):
+    x, batch, _, _ = _matrices("det", x, square=True)
+    return make(batch, x.dtype)
+
+
+def diagonal(x, /, *, offset=0):
+    x, batch, m, n = _matrices("diagonal", x, "biufc")
+    return make((*batch, _diagonal(m, n, offset)), x.dtype)
+
+
+def _diagonal(m: int | None, n: int | None, offset: int) -> int | None:
+    if m is None or n is None:
+        return None
+    return max(min(m + min(offset, 0), n - max(offset, 0)), 0)
+
+
+def eigh(x, /):
+    x, batch, _, n = _matrices("eigh", x, square=True)
+    return results.Eigh(_real(x, (*batch, n)), x)
+
+
+def eigvalsh(x, /):
+    x, batch, _, n = _matrices("eigvalsh", x, square=True)
+    return _real(x, (*batch, n))
+
+
+def inv(x, /):
+    return _matrices("inv", x, square=True)[0]
+
+
+def matrix_norm(x, /, *, keepdims=False, ord="fro"):
+    one_of("matrix_norm", "ord", ord, ("fro", "nuc", 1, 2, math.inf, -1, -2, -math.inf))
+    x, batch, _, _ = _matrices("matrix_norm", x)
+    return _real(x, (*batch, 1, 1) if keepdims else batch)
+
+
+def matrix_power(x, n, /):
+    return _matrices("matrix_power", x, square=True)[0]
+
+
+def matrix_rank(x, /, *, rtol=None):
+    return make(_matrices("matrix_rank", x)[1], "int64")
+
+
+def pinv(x, /, *, rtol=None):
+    x, batch, m, n = _matrices("pinv", x)
+    return make((*batch, n, m), x.dtype)
+
+
+def qr(x, /, *, mode="reduced"):
+    one_of("qr", "mode", mode, ("reduced", "complete"))
+    x, batch, m, n = _matrices("qr", x)
+    k = _least(m, n) if mode == "reduced" else m
     return results.QR(make((*batch, m, k), x.dtype), make((*batch, k, n), x.dtype))
 
 
-def _svd(x, batch, m, n, k, full):
-    u, vh = (m, n) if full else (k, k)
-    return results.SVD(make((*batch, m, u), x.dtype), _norm(x, batch, (k,)), make((*batch, vh, n), x.dtype))
+def slogdet(x, /):
+    x, batch, _, _ = _matrices("slogdet", x, square=True)
+    return results.Slogdet(make(batch, x.dtype), _real(x, batch))
 
 
-def _norm(x, batch, sizes):
-    return make((*batch, *sizes), REAL.get(x.dtype, x.dtype))
+def svd(x, /, *, full_matrices=True):
+    x, batch, m, n = _matrices("svd", x)
+    k = _least(m, n)
+    u, vh = (m, n) if full_matrices else (k, k)
+    return results.SVD(make((*batch, m, u), x.dtype), _real(x, (*batch, k)), make((*batch, vh, n), x.dtype))
 
 
-def _matrix_function(name: str, square: bool, rule: Callable) -> Callable:
-    def fun(x, /, *args, **kwargs):
-        x = as_spec(name, x)
-        need(x.ndim >= 2, name, x, expected="matrices: two axes or more")
-        *batch, m, n = x.shape
-        need(not square or m == n or None in (m, n), name, x, expected="square matrices")
-        return rule(x, tuple(batch), m, n, _least(m, n), *args, **kwargs)
-
-    return named(name, fun)
+def svdvals(x, /):
+    x, batch, m, n = _matrices("svdvals", x)
+    return _real(x, (*batch, _least(m, n)))
 
 
-for _name, _square, _rule in _DECOMPOSITIONS:
-    globals()[_name] = _matrix_function(_name, _square, _rule)
-    __all__.append(_name)
+def trace(x, /, *, offset=0, dtype=None):
+    x, batch, _, _ = _matrices("trace", x, "iufc")
+    return make(batch, widened(x.dtype, dtype))
 
 
 def solve(x1, x2, /):
     a, b = as_spec("solve", x1), as_spec("solve", x2)
-    need(a.ndim >= 2 and b.ndim >= 1, "solve", a, b, expected="square matrices, and a vector or matrices")
-    return matmul(a, b)
+    dtype = common_dtype("solve", (a, b))
+    check_kind("solve", dtype, "fc")
+    fits = a.ndim >= 2 and b.ndim >= 1
+    rows = b.shape[0 if b.ndim == 1 else -2] if fits else None
+    fits = fits and len({*a.shape[-2:], rows} - {None}) <= 1
+    need(fits, "solve", a, b, expected="square matrices, and a vector or matrices with as many rows")
+    if b.ndim == 1:
+        return make(a.shape[:-1], dtype)
+    return make((*broadcast("solve", a.shape[:-2], b.shape[:-2]), rows, b.shape[-1]), dtype)
 
 
 def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     x = as_spec("vector_norm", x)
-    return make(reduced("vector_norm", x.shape, axis, keepdims), REAL.get(x.dtype, x.dtype))
+    check_kind("vector_norm", x.dtype, "fc")
+    return _real(x, reduced("vector_norm", x.shape, axis, keepdims))
 
 
 def outer(x1, x2, /):
     a, b = as_spec("outer", x1), as_spec("outer", x2)
+    dtype = common_dtype("outer", (a, b))
+    check_kind("outer", dtype, "iufc")
     need(a.ndim == b.ndim == 1, "outer", a, b, expected="one axis each")
-    return make((*a.shape, *b.shape), common_dtype("outer", (a, b)))
+    return make((*a.shape, *b.shape), dtype)
 
 
 def cross(x1, x2, /, *, axis=-1):
     a, b = as_spec("cross", x1), as_spec("cross", x2)
-    need(a.shape[axis] in (3, None) and b.shape[axis] in (3, None), "cross", a, b, expected=f"3 along axis {axis}")
-    return make(broadcast("cross", a.shape, b.shape), common_dtype("cross", (a, b)))
+    dtype = common_dtype("cross", (a, b))
+    check_kind("cross", dtype, "iufc")
+    need(min(a.ndim, b.ndim) >= 1, "cross", a, b, expected="one axis or more each")
+    normal_axis("cross", axis, min(a.ndim, b.ndim))
+    threes = a.shape[axis] in (3, None) and b.shape[axis] in (3, None)
+    need(threes, "cross", a, b, expected=f"sizes of 3 along axis {axis}")
+    return make(broadcast("cross", a.shape, b.shape), dtype)

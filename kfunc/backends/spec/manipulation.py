@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
-from ...errors import ShapeError
-from ..standard import named
-from .array import as_spec, make
+from ...errors import ArgumentError, ShapeError
+from .array import Spec, as_spec, make
 from .dtypes import check_kind, common_dtype
-from .shapes import as_shape, broadcast, mismatch, need, normal_axes, normal_axis, replace, reshaped, unify
+from .shapes import as_shape, broadcast, mismatch, natural, need, normal_axes, normal_axis, replace, reshaped, unify
 
 __all__ = [
     "broadcast_arrays",
@@ -30,19 +29,24 @@ __all__ = [
 ]
 
 
-def same_shape(name: str, kinds: str, out: str | None = None) -> Callable:
-    """The function `name`, which works along some axes and gives an array of the shape of its own."""
-
-    def fun(x, /, *args, axis=None, **kwargs):
-        x = as_spec(name, x)
-        check_kind(name, x.dtype, kinds)
-        normal_axes(name, axis, x.ndim)
-        return make(x.shape, out or x.dtype)
-
-    return named(name, fun)
+def flip(x, /, *, axis=None):
+    x = as_spec("flip", x)
+    normal_axes("flip", axis, x.ndim)
+    return x
 
 
-flip, roll = same_shape("flip", "biufc"), same_shape("roll", "biufc")
+def roll(x, /, shift, *, axis=None):
+    x = as_spec("roll", x)
+    axes = normal_axes("roll", axis, x.ndim)
+    if isinstance(shift, (tuple, list)) and (axis is None or len(shift) != len(axes)):
+        raise ArgumentError(
+            "roll: there are not as many shifts as axes.",
+            argument="shift",
+            expected="an integer, or one for each axis of axis=",
+            got=shift,
+            fix="give as many shifts as axes",
+        )
+    return x
 
 
 def reshape(x, /, shape, *, copy=None):
@@ -52,14 +56,22 @@ def reshape(x, /, shape, *, copy=None):
 
 def permute_dims(x, /, axes):
     x = as_spec("permute_dims", x)
-    axes = normal_axes("permute_dims", tuple(axes), x.ndim)
-    need(len(axes) == x.ndim, "permute_dims", x, expected=f"as many axes as in axes={axes}")
+    axes = normal_axes("permute_dims", axes, x.ndim)
+    need(len(axes) == x.ndim, "permute_dims", x, expected=f"as many axes as in axes={axes}", fix="name every axis once")
     return make(tuple(x.shape[a] for a in axes), x.dtype)
 
 
 def moveaxis(x, source, destination, /):
     x = as_spec("moveaxis", x)
     source, destination = normal_axes("moveaxis", source, x.ndim), normal_axes("moveaxis", destination, x.ndim)
+    if len(source) != len(destination):
+        raise ArgumentError(
+            "moveaxis: source and destination differ in length.",
+            argument="destination",
+            expected=f"{len(source)} axes",
+            got=destination,
+            fix="name a place for each axis that moves",
+        )
     order = [a for a in range(x.ndim) if a not in source]
     for to, a in sorted(zip(destination, source, strict=True)):
         order.insert(to, a)
@@ -72,7 +84,7 @@ def matrix_transpose(x, /):
     return make((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 
-def expand_dims(x, /, *, axis=0):
+def expand_dims(x, /, axis=0):
     x = as_spec("expand_dims", x)
     n = x.ndim + (len(axis) if isinstance(axis, tuple) else 1)
     axes = normal_axes("expand_dims", axis, n)
@@ -83,7 +95,13 @@ def expand_dims(x, /, *, axis=0):
 def squeeze(x, /, axis):
     x = as_spec("squeeze", x)
     axes = normal_axes("squeeze", axis, x.ndim)
-    need(all(x.shape[a] in (1, None) for a in axes), "squeeze", x, expected=f"a size of 1 at axis {axis}")
+    need(
+        all(x.shape[a] in (1, None) for a in axes),
+        "squeeze",
+        x,
+        expected=f"a size of 1 at axis {axis}",
+        fix="squeeze other axes, or index the array",
+    )
     return make(tuple(n for i, n in enumerate(x.shape) if i not in axes), x.dtype)
 
 
@@ -96,6 +114,8 @@ def broadcast_to(x, /, shape):
 
 
 def broadcast_arrays(*arrays):
+    if not arrays:
+        return []
     arrays = [as_spec("broadcast_arrays", a) for a in arrays]
     shape = broadcast("broadcast_arrays", *(a.shape for a in arrays))
     return [make(shape, a.dtype) for a in arrays]
@@ -106,8 +126,21 @@ def _total(sizes: Iterable[int | None]) -> int | None:
     return None if None in sizes else sum(sizes)
 
 
+def _some(name: str, arrays) -> list[Spec]:
+    arrays = [as_spec(name, a) for a in arrays] if isinstance(arrays, Iterable) else []
+    if not arrays:
+        raise ArgumentError(
+            f"{name}: there is nothing to join.",
+            argument="arrays",
+            expected="a sequence of one array or more",
+            got="none",
+            fix="leave the call out where there is no array",
+        )
+    return arrays
+
+
 def concat(arrays, /, *, axis=0):
-    arrays = [as_spec("concat", a) for a in arrays]
+    arrays = _some("concat", arrays)
     dtype = common_dtype("concat", arrays)
     if axis is None:
         return make((_total(a.size for a in arrays),), dtype)
@@ -120,7 +153,7 @@ def concat(arrays, /, *, axis=0):
 
 
 def stack(arrays, /, *, axis=0):
-    arrays = [as_spec("stack", a) for a in arrays]
+    arrays = _some("stack", arrays)
     dtype = common_dtype("stack", arrays)
     shape = unify("stack", *(a.shape for a in arrays))
     axis = normal_axis("stack", axis, len(shape) + 1)
@@ -137,9 +170,13 @@ def unstack(x, /, *, axis=0):
 
 def tile(x, repetitions, /):
     x = as_spec("tile", x)
+    repetitions = tuple(
+        natural("tile", "repetitions", r)
+        for r in (repetitions if isinstance(repetitions, Sequence) else (repetitions,))
+    )
     n = max(x.ndim, len(repetitions))
     shape = (1,) * (n - x.ndim) + x.shape
-    repetitions = (1,) * (n - len(repetitions)) + tuple(repetitions)
+    repetitions = (1,) * (n - len(repetitions)) + repetitions
     return make(tuple(None if m is None else m * r for m, r in zip(shape, repetitions, strict=True)), x.dtype)
 
 
@@ -148,11 +185,20 @@ def repeat(x, repeats, /, *, axis=None):
     shape = (x.size,) if axis is None else x.shape
     axis = normal_axis("repeat", 0 if axis is None else axis, len(shape))
     n = shape[axis]
-    return make(replace(shape, axis, n * repeats if isinstance(repeats, int) and n is not None else None), x.dtype)
+    if not hasattr(repeats, "shape"):
+        repeats = natural("repeat", "repeats", repeats)
+        return make(replace(shape, axis, None if n is None else n * repeats), x.dtype)
+    repeats = as_spec("repeat", repeats)
+    check_kind("repeat", repeats.dtype, "iu")
+    counts = broadcast("repeat", repeats.shape, (n,))
+    need(len(counts) == 1 and counts[0] in (n, None), "repeat", x, repeats, expected=f"one count, or {n} of them")
+    return make(replace(shape, axis, None), x.dtype)
 
 
 def diff(x, /, *, axis=-1, n=1, prepend=None, append=None):
     x = as_spec("diff", x)
+    check_kind("diff", x.dtype, "iufc")
+    n = natural("diff", "n", n)
     parts = [p for p in (prepend, x, append) if p is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
     axis = normal_axis("diff", axis, x.ndim)

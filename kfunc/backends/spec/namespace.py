@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..standard import STANDARD
-from . import linalg  # noqa: F401  (the standard's extension)
+from . import fft, linalg  # noqa: F401  (the standard's extensions)
 from .creation import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403

@@ -4,53 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import ArgumentError
 from ..standard import named
 from .array import as_spec, make
 from .dtypes import check_kind, widened
 from .shapes import need, normal_axis, reduced, replace
 
-__all__ = ["cumulative_prod", "cumulative_sum"]
-
-# (names, kinds, dtype of the result, the keywords they take besides axis and keepdims).
-_REDUCTIONS = [
-    ("sum prod", "iufc", "wide", {"dtype"}),
-    ("mean", "fc", None, set()),
-    ("std var", "f", None, {"correction"}),
-    ("max min", "iuf", None, set()),
-    ("all any", "biufc", "bool", set()),
-    ("argmax argmin", "iuf", "int64", set()),
-    ("count_nonzero", "biufc", "int64", set()),
-]
+__all__ = ["cumulative_prod", "cumulative_sum", "prod", "std", "sum", "var"]
 
 
-def _reduction(name: str, kinds: str, out: str | None, options: set[str]) -> Callable:
-    def fun(x, /, *, axis=None, keepdims=False, **kwargs):
-        if kwargs and not kwargs.keys() <= options:
-            raise ArgumentError(
-                f"{name} has no such argument.",
-                argument=", ".join(kwargs.keys() - options),
-                expected=", ".join(sorted({"axis", "keepdims", *options})),
-            )
+def _reduction(name: str, kinds: str, out: str | None) -> Callable:
+    def fun(x, /, *, axis=None, keepdims=False):
         x = as_spec(name, x)
         check_kind(name, x.dtype, kinds)
-        dtype = widened(x.dtype, kwargs.get("dtype")) if out == "wide" else out or x.dtype
-        return make(reduced(name, x.shape, axis, keepdims), dtype)
+        return make(reduced(name, x.shape, axis, keepdims), out or x.dtype)
 
     return named(name, fun)
 
 
-for _names, _kinds, _out, _options in _REDUCTIONS:
-    for _name in _names.split():
-        globals()[_name] = _reduction(_name, _kinds, _out, _options)
-        __all__.append(_name)
+def _sum(name: str) -> Callable:
+    def fun(x, /, *, axis=None, dtype=None, keepdims=False):
+        x = as_spec(name, x)
+        check_kind(name, x.dtype, "iufc")
+        return make(reduced(name, x.shape, axis, keepdims), widened(x.dtype, dtype))
+
+    return named(name, fun)
+
+
+def _spread(name: str) -> Callable:
+    def fun(x, /, *, axis=None, correction=0.0, keepdims=False):
+        x = as_spec(name, x)
+        check_kind(name, x.dtype, "f")
+        return make(reduced(name, x.shape, axis, keepdims), x.dtype)
+
+    return named(name, fun)
+
+
+def _place(name: str) -> Callable:
+    def fun(x, /, *, axis=None, keepdims=False):
+        x = as_spec(name, x)
+        check_kind(name, x.dtype, "iuf")
+        axes = None if axis is None else normal_axis(name, axis, x.ndim)
+        return make(reduced(name, x.shape, axes, keepdims), "int64")
+
+    return named(name, fun)
 
 
 def _cumulative(name: str) -> Callable:
     def fun(x, /, *, axis=None, dtype=None, include_initial=False):
         x = as_spec(name, x)
         check_kind(name, x.dtype, "iufc")
-        need(axis is not None or x.ndim == 1, name, x, expected="one axis, or axis=")
+        need(axis is not None or x.ndim == 1, name, x, expected="one axis, or axis=", fix="say which axis: axis=-1")
         axis = normal_axis(name, -1 if axis is None else axis, x.ndim)
         n = x.shape[axis]
         n = n + 1 if include_initial and n is not None else n
@@ -59,4 +62,20 @@ def _cumulative(name: str) -> Callable:
     return named(name, fun)
 
 
+sum, prod = _sum("sum"), _sum("prod")
+std, var = _spread("std"), _spread("var")
 cumulative_sum, cumulative_prod = _cumulative("cumulative_sum"), _cumulative("cumulative_prod")
+
+# (names, kinds, dtype of the result if it is not that of the array).
+for _names, _kinds, _out in [
+    ("mean", "fc", None),
+    ("max min", "iuf", None),
+    ("all any", "biufc", "bool"),
+    ("count_nonzero", "biufc", "int64"),
+]:
+    for _name in _names.split():
+        globals()[_name] = _reduction(_name, _kinds, _out)
+        __all__.append(_name)
+for _name in "argmax", "argmin":
+    globals()[_name] = _place(_name)
+    __all__.append(_name)

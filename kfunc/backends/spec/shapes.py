@@ -14,9 +14,11 @@ __all__ = [
     "as_shape",
     "broadcast",
     "mismatch",
+    "natural",
     "need",
     "normal_axes",
     "normal_axis",
+    "one_of",
     "one_size",
     "reduced",
     "replace",
@@ -36,27 +38,59 @@ def as_shape(name: str, shape: Any) -> Shape:
         sizes = (-1,)
     if any(n is not None and n < 0 for n in sizes):
         raise ArgumentError(
-            f"{name} was given a shape with a size that is no natural number.",
+            f"{name}: a shape has a size that is no natural number.",
             argument="shape",
             expected="natural numbers, or None where unknown",
             got=shape,
+            fix="give sizes of 0 or more, as integers",
         )
     return sizes
 
 
-def mismatch(name: str, shapes: Iterable[Shape], expected: str | None = None, fix: str | None = None) -> ShapeError:
+def mismatch(name: str, shapes: Iterable[Shape], expected: str, fix: str | None = None) -> ShapeError:
+    """The error of the function `name`, whose array arguments have `shapes`."""
+    shapes = list(shapes)
+    one = len(shapes) == 1
     return ShapeError(
-        f"{name}: shapes do not fit together.",
-        argument=name,
+        f"{name}: the shape does not fit." if one else f"{name}: shapes do not fit together.",
+        argument="x" if one else "x1 and x2" if len(shapes) == 2 else "arrays",
         expected=expected,
         got=" and ".join(map(str, shapes)),
-        fix=fix or "reshape or transpose one of them",
+        fix=fix or ("reshape it" if one else "reshape or transpose one of them"),
     )
 
 
-def need(condition: bool, name: str, *arrays: Any, expected: str | None = None, fix: str | None = None) -> None:
+def need(condition: bool, name: str, *arrays: Any, expected: str, fix: str | None = None) -> None:
     if not condition:
         raise mismatch(name, [a.shape for a in arrays], expected, fix)
+
+
+def natural(name: str, argument: str, value: Any, least: int = 0) -> int:
+    """`value` as an integer that is not below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ArgumentError(
+            f"{name}: {argument} is out of range.",
+            argument=argument,
+            expected=f"an integer, {least} or more",
+            got=value,
+            fix=f"give an integer of {least} or more",
+        )
+    return number
+
+
+def one_of(name: str, argument: str, value: Any, allowed: tuple) -> None:
+    if value not in allowed:
+        raise ArgumentError(
+            f"{name}: {argument} has no such value.",
+            argument=argument,
+            expected="one of " + ", ".join(map(repr, allowed)),
+            got=repr(value),
+            fix="use one of these",
+        )
 
 
 def broadcast(name: str, *shapes: Shape) -> Shape:
@@ -87,15 +121,25 @@ def one_size(name: str, sizes: Iterable[int | None], shapes: Iterable[Shape], on
 
 
 def normal_axis(name: str, axis: Any, ndim: int) -> int:
-    axis = operator.index(axis)
-    if not -ndim <= axis < ndim:
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise ArgumentError(
+            f"{name}: the axis is no integer.",
+            argument="axis",
+            expected="an integer",
+            got=repr(axis),
+            fix="count axes from 0, or from the last one by -1",
+        ) from None
+    if not -ndim <= index < ndim:
         raise ShapeError(
-            f"{name}: there is no axis {axis}.",
+            f"{name}: there is no axis {index}.",
             argument="axis",
             expected=f"an integer in [{-ndim}, {ndim})" if ndim else "no axis: the array has none",
-            got=axis,
+            got=index,
+            fix="count axes from 0, or from the last one by -1",
         )
-    return axis % ndim
+    return index % ndim
 
 
 def normal_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
@@ -104,7 +148,13 @@ def normal_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
         return tuple(range(ndim))
     axes = tuple(normal_axis(name, a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     if len({*axes}) < len(axes):
-        raise ShapeError(f"{name}: an axis is named twice.", argument="axis", expected="distinct axes", got=axis)
+        raise ShapeError(
+            f"{name}: an axis is named twice.",
+            argument="axis",
+            expected="distinct axes",
+            got=axis,
+            fix="name each axis once",
+        )
     return axes
 
 
@@ -118,7 +168,10 @@ def _known(shape: Shape) -> int:
 
 def reshaped(old: Shape, new: Any) -> Shape:
     """The shape that `reshape` gives: -1 is found, and as many None as `old` has are taken to be the same unknowns."""
-    sizes = tuple(n if n is None else operator.index(n) for n in (new if isinstance(new, Iterable) else (new,)))
+    try:
+        sizes = tuple(n if n is None else operator.index(n) for n in (new if isinstance(new, Iterable) else (new,)))
+    except TypeError:
+        sizes = as_shape("reshape", new)
     hole = [i for i, n in enumerate(sizes) if n == -1]
     unknown_old, unknown_new = old.count(None), sizes.count(None)
     if not hole and unknown_new == 1 and unknown_old == 0:

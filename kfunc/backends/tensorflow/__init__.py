@@ -7,8 +7,8 @@ import os
 # TensorFlow reads it when it is imported, and else fills the console with notices.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from . import lowerings, random  # they register themselves
+from . import algebra, lowerings, random, segments, windows  # they register themselves
 from .array import Array
 from .backend import TensorflowBackend, backend
 
-__all__ = ["Array", "TensorflowBackend", "backend", "lowerings", "random"]
+__all__ = ["Array", "TensorflowBackend", "algebra", "backend", "lowerings", "random", "segments", "windows"]

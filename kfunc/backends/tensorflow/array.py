@@ -150,14 +150,22 @@ def operands(x: Any, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
         if isinstance(y, _SCALARS):
             raise TypeError("One operand must be an array.")
         dtype = scalar_type(type(x), y.dtype)
-        return tf.constant(x, dtype), cast(y, dtype)
+        return constant(x, dtype), cast(y, dtype)
     if isinstance(y, _SCALARS):
         dtype = scalar_type(type(y), x.dtype)
-        return cast(x, dtype), tf.constant(y, dtype)
+        return cast(x, dtype), constant(y, dtype)
     if x.dtype is y.dtype:
         return x, y
     dtype = promote(x.dtype, y.dtype)
     return cast(x, dtype), cast(y, dtype)
+
+
+def constant(x: Any, dtype: tf.DType) -> tf.Tensor:
+    """The Python scalar `x` as a tensor."""
+    if x == 0 and type(x) is float:
+        # TensorFlow keeps eager constants by value, and -0.0 equals 0.0; arrays it does not keep.
+        return tf.constant(np.asarray(x, dtype.as_numpy_dtype))
+    return tf.constant(x, dtype)
 
 
 def _operand(x: Any) -> Any:
@@ -231,6 +239,21 @@ def _pow(x, y):
     return tf.cast(tf.pow(tf.cast(x, tf.int64), tf.cast(y, tf.int64)), x.dtype)
 
 
+def _remainder(x, y):
+    out = tf.math.floormod(x, y)
+    if not x.dtype.is_floating:
+        return out
+    # A zero takes the sign of the divisor, and keeps its gradient: what is subtracted is +0.
+    value = tf.stop_gradient(out)
+    zero = tf.zeros_like(value)  # and no constant: TensorFlow keeps those by value, and -0.0 equals 0.0
+    return tf.where(value == 0, tf.where(signbit(y), -zero, zero) - (value - out), out)
+
+
+def signbit(x: tf.Tensor) -> tf.Tensor:
+    """Whether the floating numbers `x` have a minus sign, zeros and NaN included."""
+    return tf.bitcast(x, {2: tf.int16, 4: tf.int32, 8: tf.int64}[x.dtype.size]) < 0
+
+
 def matmul(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     dtype = x.dtype
     if dtype.is_integer and dtype not in (tf.int32, tf.int64):
@@ -282,7 +305,7 @@ BINARY: dict[str, Callable] = {
     "multiply": tf.multiply,
     "divide": _divide,
     "floor_divide": tf.math.floordiv,
-    "remainder": tf.math.floormod,
+    "remainder": _remainder,
     "pow": _pow,
     "bitwise_and": _bitwise(tf.bitwise.bitwise_and, tf.logical_and),
     "bitwise_or": _bitwise(tf.bitwise.bitwise_or, tf.logical_or),
@@ -351,7 +374,7 @@ def index(x: tf.Tensor, key: Any) -> tf.Tensor:
 def _plain(key: Any) -> Any:
     """One part of a key, in TensorFlow's own terms."""
     if isinstance(key, slice):
-        return slice(*(k.tensor if type(k) is Array else k for k in (key.start, key.stop, key.step)))
+        return slice(*(None if k is None else _plain(k) for k in (key.start, key.stop, key.step)))
     if key is None or key is Ellipsis:
         return key
     if isinstance(key, (bool, np.bool_)):
@@ -363,7 +386,9 @@ def _plain(key: Any) -> Any:
     key = raw(key)
     if not (key.dtype.is_integer or key.dtype.is_bool):
         raise IndexError(f"Indices must be integers or booleans, not {key.dtype.name}.")
-    return key
+    if key.dtype.is_bool or key.dtype in (tf.int32, tf.int64):
+        return key
+    return tf.cast(key, tf.int64 if key.dtype.size == 8 or key.dtype is tf.uint32 else tf.int32)
 
 
 def _basic(x: tf.Tensor, keys: list) -> tf.Tensor:
@@ -405,7 +430,6 @@ def _gathered(x: tf.Tensor, keys: list) -> tf.Tensor:
     indices = []
     for axis in axes:
         k = tf.convert_to_tensor(keys[axis])
-        k = tf.cast(k, tf.int64 if k.dtype.size == 8 or k.dtype is tf.uint32 else tf.int32)
         indices.append(tf.where(k < 0, k + tf.cast(sizes[axis], k.dtype), k))
     together = axes == list(range(axes[0], axes[-1] + 1))
     if len(axes) == 1:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from ... import tree
 from ...errors import ArgumentError, ShapeError
 from .. import Backend, Kind, add_kind, loops
+from . import autodiff
 from .array import Array, cast
 
 __all__ = ["TensorflowBackend", "backend"]
@@ -52,10 +53,10 @@ class TensorflowBackend(Backend):
         return x.tensor if type(x) is Array else x
 
     def asarray(self, x, dtype=None, device=None):
-        from . import namespace
+        from .creation import on
 
         dtype = None if dtype is None else tf.as_dtype(dtype)
-        with namespace.on(device):
+        with on(device):
             x = tf.convert_to_tensor(self.lower(x))
             x = tf.identity(x) if device else x
             return x if dtype is None else cast(x, dtype)
@@ -176,6 +177,9 @@ class TensorflowBackend(Backend):
 
         return both
 
+    vjp, jvp = staticmethod(autodiff.vjp), staticmethod(autodiff.jvp)
+    checkpoint, custom_gradient = staticmethod(autodiff.checkpoint), staticmethod(autodiff.custom_gradient)
+
     def stop_gradient(self, x):
         if type(x) is Array:
             return Array(tf.stop_gradient(x.tensor))
@@ -223,6 +227,11 @@ class TensorflowBackend(Backend):
         sizes = {x.shape[0] for x in tree.leaves(xs)} | ({length} if length is not None else set())
         n = tf.shape(tree.leaves(xs)[0])[0] if sizes == {None} else loops.scan_length(xs, length)
         return _while_scan(self, fun, init, xs, n, reverse)
+
+    def while_loop(self, cond_fun, body_fun, init):
+        if tf.executing_eagerly():
+            return super().while_loop(lambda carry: self.lower(cond_fun(carry)), body_fun, init)
+        return autodiff.while_loop(cond_fun, body_fun, init)
 
     def cond(self, pred, true_fun, false_fun, *operands):
         pred = self.lower(pred)

@@ -9,7 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from .array import Array, cast, raw
-from .namespace import _axes, _last, _last_back, _normal, float32, on, roll
+from .axes import from_last, normal_axes, normal_axis, to_last
+from .creation import on
+from .dtypes import float32
+from .manipulation import roll
 
 __all__ = [
     "fft",
@@ -51,8 +54,8 @@ def _scaled(x: tf.Tensor, n: int, norm: str, inverse: bool) -> tf.Tensor:
 
 def _along(x: Any, axis: int, transform: Callable) -> Array:
     x = raw(x)
-    axis = _normal(axis, x.shape.rank)
-    return Array(_last_back(transform(_last(x, axis)), axis))
+    axis = normal_axis(axis, x.shape.rank)
+    return Array(from_last(transform(to_last(x, axis)), axis))
 
 
 def _full(kernel: Callable, inverse: bool) -> Callable:
@@ -99,7 +102,7 @@ def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
 def _sizes(x: tf.Tensor, s: Sequence[int] | None, axes: Sequence[int] | None) -> list[tuple[int, int | None]]:
     """Pairs of an axis and the size asked for along it."""
     n = x.shape.rank
-    axes = list(range(n))[-len(s) :] if axes is None and s is not None else _axes(axes, n)
+    axes = list(range(n))[-len(s) :] if axes is None and s is not None else normal_axes(axes, n)
     return list(zip(axes, s or [None] * len(axes), strict=True))
 
 
@@ -145,7 +148,7 @@ fftfreq, rfftfreq = _frequencies(np.fft.fftfreq), _frequencies(np.fft.rfftfreq)
 def _shifted(sign: int) -> Callable:
     def function(x: Any, /, *, axes: Any = None) -> Array:
         x = raw(x)
-        axes = _axes(axes, x.shape.rank)
+        axes = normal_axes(axes, x.shape.rank)
         # Half the size: rounded down one way, and what is left the other way.
         return roll(x, tuple(sign * (x.shape[a] // 2) for a in axes), axis=tuple(axes))
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
 from .. import results
-from . import namespace
+from . import elementwise
 from .array import Array, cast, dims, operands, raw
-from .namespace import matmul, matrix_transpose, tensordot, vecdot
+from .axes import from_last, normal_axes, normal_axis, to_last
+from .dtypes import finfo, int32, int64
+from .manipulation import broadcast_arrays, matrix_transpose
+from .reductions import sum as total
 
 __all__ = [
     "cholesky",
@@ -38,6 +42,27 @@ __all__ = [
 ]
 
 
+matmul = elementwise.matmul
+
+
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Array:
+    x, y = operands(x1, x2)
+    wide = cast(x, int64), cast(y, int64)
+    small = x.dtype.is_integer and x.dtype not in (int32, int64)
+    return Array(cast(tf.tensordot(*(wide if small else (x, y)), axes), x.dtype))
+
+
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
+    """`sum(conj(x1) * x2)` along `axis`, the others broadcasting."""
+    x, y = operands(x1, x2)
+    if axis >= 0:
+        x, y = to_last(x, normal_axis(axis, x.shape.rank)), to_last(y, normal_axis(axis, y.shape.rank))
+        axis = -1
+    if x.shape[axis] != y.shape[axis] and None not in (x.shape[axis], y.shape[axis]):
+        raise ValueError(f"vecdot: shapes {tuple(x.shape)} and {tuple(y.shape)} differ along axis {axis}.")
+    return Array(tf.reduce_sum((tf.math.conj(x) if x.dtype.is_complex else x) * y, axis))
+
+
 def _adjoint(x):
     return tf.linalg.matrix_transpose(x, conjugate=True)
 
@@ -56,11 +81,12 @@ def svdvals(x, /):
 
 
 def eigh(x, /):
-    return results.Eigh(*map(Array, tf.linalg.eigh(raw(x))))
+    values, vectors = tf.linalg.eigh(raw(x))
+    return results.Eigh(Array(tf.math.real(values)), Array(vectors))
 
 
 def eigvalsh(x, /):
-    return Array(tf.linalg.eigvalsh(raw(x)))
+    return Array(tf.math.real(tf.linalg.eigvalsh(raw(x))))
 
 
 def cholesky(x, /, *, upper=False):
@@ -78,7 +104,8 @@ def solve(x1, x2, /):
 
 
 def slogdet(x, /):
-    return results.Slogdet(*map(Array, tf.linalg.slogdet(raw(x))))
+    sign, logarithm = tf.linalg.slogdet(raw(x))
+    return results.Slogdet(Array(sign), Array(tf.math.real(logarithm)))
 
 
 def matrix_norm(x, /, *, keepdims=False, ord="fro"):
@@ -99,7 +126,7 @@ def matrix_norm(x, /, *, keepdims=False, ord="fro"):
 
 def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     x = raw(x)
-    axes = namespace._axes(axis, x.shape.rank)
+    axes = normal_axes(axis, x.shape.rank)
     a = tf.abs(x)
     if ord == math.inf:
         out = tf.reduce_max(a, axes, keepdims)
@@ -117,7 +144,7 @@ def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
 def matrix_rank(x, /, *, rtol=None):
     x = raw(x)
     s = tf.linalg.svd(x, compute_uv=False)
-    rtol = namespace.finfo(x.dtype).eps * max(x.shape[-2:]) if rtol is None else raw(rtol)
+    rtol = finfo(x.dtype).eps * max(x.shape[-2:]) if rtol is None else raw(rtol)
     limit = tf.reduce_max(s, -1, keepdims=True) * tf.expand_dims(tf.cast(rtol, s.dtype), -1)
     return Array(tf.reduce_sum(cast(s > limit, tf.int64), -1))
 
@@ -125,7 +152,7 @@ def matrix_rank(x, /, *, rtol=None):
 def pinv(x, /, *, rtol=None):
     x = raw(x)
     s, u, v = tf.linalg.svd(x)
-    rtol = namespace.finfo(x.dtype).eps * max(x.shape[-2:]) if rtol is None else raw(rtol)
+    rtol = finfo(x.dtype).eps * max(x.shape[-2:]) if rtol is None else raw(rtol)
     limit = tf.reduce_max(s, -1, keepdims=True) * tf.expand_dims(tf.cast(rtol, s.dtype), -1)
     scale = tf.where(s > limit, 1 / tf.where(s > limit, s, tf.ones_like(s)), tf.zeros_like(s))
     return Array(tf.matmul(v * tf.expand_dims(cast(scale, x.dtype), -2), u, adjoint_b=True))
@@ -143,9 +170,9 @@ def matrix_power(x, n, /):
 
 
 def cross(x1, x2, /, *, axis=-1):
-    x, y = (a.tensor for a in namespace.broadcast_arrays(*map(Array, operands(x1, x2))))
-    axis = namespace._normal(axis, x.shape.rank)
-    return Array(namespace._last_back(tf.linalg.cross(namespace._last(x, axis), namespace._last(y, axis)), axis))
+    x, y = (a.tensor for a in broadcast_arrays(*map(Array, operands(x1, x2))))
+    axis = normal_axis(axis, x.shape.rank)
+    return Array(from_last(tf.linalg.cross(to_last(x, axis), to_last(y, axis)), axis))
 
 
 def diagonal(x, /, *, offset=0):
@@ -153,7 +180,7 @@ def diagonal(x, /, *, offset=0):
 
 
 def trace(x, /, *, offset=0, dtype=None):
-    return namespace.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+    return total(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
 def outer(x1, x2, /):

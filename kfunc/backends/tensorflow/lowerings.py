@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import functools
-
 import tensorflow as tf
 
 from ... import ops
 from ...ops._op import lowering
-from ...ops.conv import conv_geometry
-from ...ops.pool import pool_geometry
-from .array import Array, matmul
+from ...ops.manipulation import pad_pairs
+from .array import matmul
 from .backend import backend
-
-FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
 
 def _lower(op):
@@ -51,26 +45,39 @@ def _activation(op, kernel):
 
 
 _activation(ops.relu, tf.nn.relu)
+_activation(ops.relu6, tf.nn.relu6)
+_activation(ops.selu, tf.nn.selu)
 _activation(ops.sigmoid, tf.sigmoid)
-_activation(ops.tanh, tf.tanh)
 _activation(ops.silu, tf.nn.silu)
 _activation(ops.softplus, tf.math.softplus)
+_activation(ops.softsign, tf.nn.softsign)
+_activation(ops.log_sigmoid, tf.math.log_sigmoid)
 _activation(ops.erf, tf.math.erf)
-_activation(ops.softmax, lambda x, axis=-1: tf.nn.softmax(x, axis))
-_activation(ops.log_softmax, lambda x, axis=-1: tf.nn.log_softmax(x, axis))
-_activation(ops.logsumexp, lambda x, axis=-1, keepdims=False: tf.reduce_logsumexp(x, axis, keepdims))
+_activation(ops.logsumexp, lambda x, axis=None, keepdims=False: tf.reduce_logsumexp(x, axis, keepdims))
 
 
-@_lower(ops.gelu)
-def gelu(x, approximate=True):
-    # TensorFlow's constants are float32.
-    return tf.nn.gelu(x, approximate) if _floating(x) and x.dtype.size <= 4 else NotImplemented
+def _along_axis(op, kernel):
+    @_lower(op)
+    def activation(x, axis=-1):
+        return kernel(x, axis) if isinstance(axis, int) and _floating(x) else NotImplemented
+
+
+_along_axis(ops.softmax, tf.nn.softmax)
+_along_axis(ops.log_softmax, tf.nn.log_softmax)
 
 
 @_lower(ops.leaky_relu)
 def leaky_relu(x, negative_slope=0.2):
     # TensorFlow's slope is float32.
     return tf.nn.leaky_relu(x, negative_slope) if _floating(x) and x.dtype.size <= 4 else NotImplemented
+
+
+@_lower(ops.elu)
+def elu(x, alpha=1.0):
+    if not _floating(x):
+        return NotImplemented
+    out = tf.nn.elu(x)
+    return out if alpha == 1 else tf.where(x > 0, out, alpha * out)
 
 
 @_lower(ops.label_crossentropy)
@@ -88,123 +95,27 @@ def label_crossentropy(logits, labels, axis=-1):
     return tf.where(valid, values, tf.constant(float("nan"), logits.dtype))
 
 
-@_lower(ops.elu)
-def elu(x, alpha=1.0):
-    if not _floating(x):
-        return NotImplemented
-    out = tf.nn.elu(x)
-    return out if alpha == 1 else tf.where(x > 0, out, alpha * out)
-
-
-# -- windows -----------------------------------------------------------------------------------------------------------
-
-
-def _channels_last(kernel):
-    """`kernel(x, ...)` of channels-last data for either format: on the CPU, TensorFlow knows no other."""
-
-    def run(x, *args, data_format, **kwargs):
-        if data_format == "channels_last":
-            return kernel(x, *args, **kwargs)
-        n = x.shape.rank
-        out = kernel(tf.transpose(x, [0, *range(2, n), 1]), *args, **kwargs)
-        return tf.transpose(out, [0, n - 1, *range(1, n - 1)])
-
-    return run
-
-
-@_lower(ops.conv)
-def conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
-    if bias is not None:
-        return NotImplemented
-    strides, dilation, groups = conv_geometry(Array(x), Array(kernel), strides, padding, data_format, dilation_rate)
-    if len(strides) > 3 or x.dtype != kernel.dtype or not _floating(x):
-        return NotImplemented
-    return _convolve(x, kernel, groups, strides, padding.upper(), dilation, data_format=data_format)
-
-
-@_channels_last
-def _convolve(x, kernel, groups, strides, padding, dilation):
-    rank = len(strides)
-
-    def convolve(x, kernel):
-        # Named, because the gradient of the three-dimensional one asks for it.
-        layout = {"data_format": FORMATS[rank]}
-        return tf.nn.convolution(x, kernel, strides=strides, padding=padding, dilations=dilation, **layout)
-
-    if groups == 1:
-        return convolve(x, kernel)
-    if kernel.shape[-2] == 1 and rank < 3 and len(set(strides)) == 1:
-        return _depthwise(x, kernel, groups, strides, padding, dilation)
-    if _groups_train(rank, x.dtype):
-        return convolve(x, kernel)
-    parts = zip(tf.split(x, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
-    return tf.concat([convolve(a, b) for a, b in parts], axis=-1)
-
-
-def _depthwise(x, kernel, groups, strides, padding, dilation):
-    """Convolution of each channel by itself, along one axis or two."""
-    if len(strides) == 1:
-        out = _depthwise(x[:, None], kernel[None], groups, strides * 2, padding, dilation * 2)
-        return tf.squeeze(out, 1)
-    kernel = tf.reshape(kernel, (*kernel.shape[:2], groups, kernel.shape[-1] // groups))
-    return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), padding, dilations=dilation)
-
-
-@functools.cache
-def _groups_train(rank: int, dtype: tf.DType) -> bool:
-    """Whether TensorFlow has kernels for grouped convolution and its gradient here: builds for the CPU differ."""
-
-    def attempt():
-        x, kernel = tf.ones((1, *(3,) * rank, 4), dtype), tf.ones((*(2,) * rank, 2, 4), dtype)
-        try:
-            with tf.GradientTape() as tape:
-                tape.watch((x, kernel))
-                out = tf.nn.convolution(x, kernel, data_format=FORMATS[rank])
-            tape.gradient(out, (x, kernel))
-        except tf.errors.OpError:
-            return False
-        return True
-
-    # In a thread of its own, outside whatever graph or tape is being recorded.
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(attempt).result()
-
-
-def _pooling(op, kernel):
-    @_lower(op)
-    def pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-        window, strides = pool_geometry(Array(x), pool_size, strides, padding, data_format)
-        if len(window) > 3 or not _floating(x):
-            return NotImplemented
-        if len(window) == 3 and x.dtype not in (tf.float32, tf.bfloat16):
-            return NotImplemented  # the CPU has no kernels for the others
-        return run(x, window, strides, padding.upper(), data_format=data_format)
-
-    run = _channels_last(lambda x, window, strides, padding: kernel(x, window, strides, padding, FORMATS[len(window)]))
-
-
-_pooling(ops.max_pool, tf.nn.max_pool)
-_pooling(ops.average_pool, tf.nn.avg_pool)
-
-
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
 @_lower(ops.pad)
-def pad(x, pad_width, constant_values=0.0):
-    return tf.pad(x, pad_width, constant_values=tf.cast(constant_values, x.dtype))
+def pad(x, pad_width, mode="constant", constant_values=None):
+    if mode != "constant":
+        return NotImplemented
+    value = tf.cast(0 if constant_values is None else constant_values, x.dtype)
+    return tf.pad(x, pad_pairs(pad_width, x.shape.rank), constant_values=value)
 
 
 @_lower(ops.split)
-def split(x, sections, axis=-1):
-    return tuple(tf.split(x, sections, axis))
+def split(x, indices_or_sections, axis=0):
+    return tf.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented
 
 
 @_lower(ops.one_hot)
-def one_hot(x, num_classes, dtype="float32"):
-    if x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64):
+def one_hot(x, num_classes, axis=-1, dtype=None):
+    if not tf.is_tensor(x) or x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64):
         return NotImplemented
-    return tf.one_hot(x, num_classes, dtype=tf.as_dtype(dtype))
+    return tf.one_hot(x, num_classes, axis=axis, dtype=tf.as_dtype(dtype or "float32"))
 
 
 @_lower(ops.normalize_batch)
@@ -230,6 +141,8 @@ def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
 
 @_lower(ops.moments)
 def moments(x, axes, keepdims=False):
+    if x.dtype not in (tf.float32, tf.float64):
+        return NotImplemented
     # Not tf.nn.moments, which stops the gradient at the mean: right once, wrong for second derivatives.
     mean = tf.reduce_mean(x, axes, keepdims=True)
     variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ...ops._op import lowering
-from ...ops.bits import fold_bits, random_bits
-from ...ops.quantile import normal_quantile
+from ...ops.bits import fold_bits, random_bits, random_mask
+from ...ops.normal import normal_quantile
 from .. import _threefry
 from .backend import backend
 
@@ -22,11 +22,19 @@ def _(key, shape, dtype="uint32"):
 
 
 @lowering(backend, fold_bits)
-def _(key, data):
+def _(key, data, dtype="uint32"):
     if not tf.executing_eagerly():
         return NotImplemented
     with tf.device(key.device):
-        return tf.convert_to_tensor(_threefry.fold_bits(key.numpy(), data.numpy()))
+        return tf.convert_to_tensor(_threefry.fold_bits(key.numpy(), data.numpy(), dtype))
+
+
+@lowering(backend, random_mask)
+def _(key, shape, probability):
+    if not tf.executing_eagerly():
+        return NotImplemented
+    with tf.device(key.device):
+        return tf.convert_to_tensor(_threefry.random_mask(key.numpy(), shape, probability))
 
 
 @lowering(backend, normal_quantile)

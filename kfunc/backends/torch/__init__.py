@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import types
+import warnings
 
 import numpy as np
 import torch
+import torch.utils.checkpoint
 
 from ... import tree
 from ...errors import ShapeError
-from .. import Backend, Kind
+from .. import Backend, Kind, loops
 from . import namespace
 
 __all__ = ["TorchBackend", "backend"]
@@ -37,7 +40,7 @@ class TorchBackend(Backend):
         return tensor.to(device=device, dtype=dtype)
 
     def to_numpy(self, x):
-        x = x.detach().cpu()
+        x = x.detach().cpu().resolve_conj().resolve_neg()  # conjugates and negatives may be lazy, as FFTs' are
         if x.dtype != torch.bfloat16:
             return x.numpy()
         try:
@@ -67,11 +70,72 @@ class TorchBackend(Backend):
 
         return value_and_gradient
 
+    def vjp(self, fun, *primals, has_aux=False):
+        run, restore = _split_results(fun, has_aux)
+        out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
+        return (out, pull, restore(aux)) if has_aux else (out, pull)
+
+    def jvp(self, fun, primals, tangents, has_aux=False):
+        run, restore = _split_results(fun, has_aux)
+        try:
+            if torch.compiler.is_compiling():
+                raise NotImplementedError  # Dynamo does not trace forward mode
+            _load_forward_mode()
+            out, tangent, aux = torch.func.jvp(run, primals, tangents, has_aux=True)
+        except NotImplementedError:
+            # Nor have some fused kernels one. The product with a cotangent is linear in it, and has a product itself.
+            out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
+            tangent = torch.func.vjp(pull, tree.map(torch.zeros_like, out))[1](tangents)[0]
+        return (out, tangent, restore(aux)) if has_aux else (out, tangent)
+
+    def checkpoint(self, fun):
+        def run(*args, **kwargs):
+            if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+                return fun(*args, **kwargs)
+            return torch.utils.checkpoint.checkpoint(
+                fun, *args, use_reentrant=False, preserve_rng_state=False, determinism_check="none", **kwargs
+            )
+
+        return run
+
+    def custom_gradient(self, fun):
+        def run(*args):
+            out, gradient = fun(*args)
+            leaves = tree.leaves(args)
+            if torch.compiler.is_compiling():
+                if torch._C._are_functorch_transforms_active() or any([x.requires_grad for x in leaves]):
+                    dynamo.refuse_custom_gradient()
+                return out
+
+            def shares(*upstream):
+                return loops.gradient_leaves(gradient, upstream, args)
+
+            outs = iter(_Attached.apply(shares, len(leaves), *leaves, *[x.detach() for x in tree.leaves(out)]))
+            return tree.map(lambda _: next(outs), out)
+
+        return run
+
     def stop_gradient(self, x):
         return x.detach()
 
     def vmap(self, fun, in_axes=0, out_axes=0):
         return torch.vmap(fun, in_axes, out_axes)
+
+    def while_loop(self, cond_fun, body_fun, init):
+        if not torch.compiler.is_compiling():
+            return super().while_loop(cond_fun, body_fun, init)
+
+        def refill(flat):
+            flat = iter(flat)
+            return tree.map(lambda _: next(flat), init)
+
+        # Copies, since neither inputs nor results may share memory.
+        out = torch.while_loop(
+            lambda *flat: cond_fun(refill(flat)),
+            lambda *flat: tuple([x.clone() for x in tree.leaves(body_fun(refill(flat)))]),
+            tuple([x.clone() for x in tree.leaves(init)]),
+        )
+        return refill(out)
 
     def cond(self, pred, true_fun, false_fun, *operands):
         if torch.compiler.is_compiling() or pred.device.type != "cpu":
@@ -82,6 +146,49 @@ class TorchBackend(Backend):
                 false_fun(*operands),
             )
         return super().cond(pred, true_fun, false_fun, *operands)
+
+
+@functools.cache
+def _load_forward_mode():
+    """Its first use loads parts of torch that warn about other parts of torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
+
+
+def _split_results(fun, has_aux):
+    """`fun` returning `(out, tensors of aux)`, and what makes the auxiliary tree of these tensors again."""
+    plain = None
+
+    def run(*args):
+        nonlocal plain
+        out = fun(*args)
+        out, plain = out if has_aux else (out, None)
+        return out, [x for x in tree.leaves(plain) if isinstance(x, torch.Tensor)]
+
+    def restore(tensors):
+        tensors = iter(tensors)
+        return tree.map(lambda x: next(tensors) if isinstance(x, torch.Tensor) else x, plain)
+
+    return run, restore
+
+
+class _Attached(torch.autograd.Function):
+    """The values of the tensors after the first `n`, from which `shares` carries cotangents back to these."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(shares, n, *tensors):
+        return tuple(x.clone() for x in tensors[n:])
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.shares = inputs[0]
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        return None, None, *ctx.shares(*upstream), *(None for _ in upstream)
 
 
 def _without_our_tables(guards):
@@ -156,4 +263,4 @@ def _reaches_beyond(value, leaves, inputs):
 
 backend = TorchBackend()
 
-from . import dynamo, lowerings, random  # noqa: E402, F401
+from . import activation, algebra, dynamo, lowerings, random, segments, standard, windows  # noqa: E402, F401

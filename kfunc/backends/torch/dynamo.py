@@ -50,3 +50,10 @@ def map(fun, tree, *rest):
         return None
     others = [_children(r) for r in rest]
     return _rebuild(tree, [map(fun, child, *(o[i] for o in others)) for i, child in enumerate(children)])
+
+
+@torch.compiler.disable(
+    reason="torch.compile cannot trace the gradient of a custom_gradient (it would give zeros): take it without kf.jit"
+)
+def refuse_custom_gradient():
+    """Fails wherever Dynamo meets it, which cannot raise errors that have more than a message."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 
 from ... import ops
 from ...ops._op import lowering
-from ...ops._windows import padding_amounts, window_shape
-from ...ops.conv import conv_geometry
+from ...ops.manipulation import pad_pairs
+from ...ops.normalization import EPSILON
 from ...ops.optimize import adam_factors
-from ...ops.pool import pool_geometry
 from . import backend, namespace
+from .windows import FROM, TO, planned
+
+_WIDE = (torch.float32, torch.float64)
 
 
 def _in_functorch():
@@ -30,41 +29,13 @@ def on_host(*tensors):
     )
 
 
-for _op, _kernel in (
-    (ops.erf, torch.erf),
-    (ops.relu, torch.relu),
-    (ops.sigmoid, torch.sigmoid),
-    (ops.silu, F.silu),
-    (ops.tanh, torch.tanh),
-    (ops.elu, F.elu),
-    (ops.embedding, F.embedding),
-):
+for _op, _kernel in ((ops.erf, torch.erf), (ops.embedding, F.embedding)):
     lowering(backend, _op)(_kernel)
 
 
-@lowering(backend, ops.leaky_relu)
-def _leaky_relu(x, negative_slope=0.2):
-    return F.leaky_relu(x, negative_slope)
-
-
-@lowering(backend, ops.gelu)
-def _gelu(x, approximate=True):
-    return F.gelu(x, approximate="tanh" if approximate else "none")
-
-
-@lowering(backend, ops.softmax)
-def _softmax(x, axis=-1):
-    return torch.softmax(x, axis) if isinstance(axis, int) else NotImplemented
-
-
-@lowering(backend, ops.log_softmax)
-def _log_softmax(x, axis=-1):
-    return torch.log_softmax(x, axis) if isinstance(axis, int) else NotImplemented
-
-
 @lowering(backend, ops.logsumexp)
-def _logsumexp(x, axis=-1, keepdims=False):
-    return torch.logsumexp(x, axis, keepdims)
+def _logsumexp(x, axis=None, keepdims=False):
+    return torch.logsumexp(x, tuple(range(x.ndim)) if axis is None else axis, keepdims)
 
 
 @lowering(backend, ops.label_crossentropy)
@@ -87,32 +58,31 @@ def _linear(x, kernel, bias=None):
 
 
 @lowering(backend, ops.pad)
-def _pad(x, pad_width, constant_values=0.0):
+def _pad(x, pad_width, mode="constant", constant_values=None):
+    if mode != "constant":
+        return NotImplemented
     # torch counts from the last axis.
-    return F.pad(x, [n for pair in reversed(pad_width) for n in pair], value=constant_values)
+    amounts = [n for pair in reversed(pad_pairs(pad_width, x.ndim)) for n in pair]
+    return F.pad(x, amounts, value=0 if constant_values is None else constant_values)
 
 
 @lowering(backend, ops.split)
-def _split(x, sections, axis=-1):
-    return torch.chunk(x, sections, axis)
-
-
-@lowering(backend, ops.moments)
-def _moments(x, axes, keepdims=False):
-    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=keepdims)
-    return mean, variance
+def _split(x, indices_or_sections, axis=0):
+    if not isinstance(indices_or_sections, int) or x.shape[axis] % indices_or_sections:
+        return NotImplemented
+    return list(torch.chunk(x, indices_or_sections, axis))
 
 
 @lowering(backend, ops.batch_normalization)
-def _batch_normalization(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
     axis = axis % x.ndim
-    last = axis == x.ndim - 1 and x.ndim in _TO
+    last = axis == x.ndim - 1 and x.ndim in TO
     if torch.compiler.is_compiling() or _in_functorch() or _differentiated((mean, variance)):
         return NotImplemented  # through the moments, the kernel gives no gradient
     if not last and axis != 1:
         return NotImplemented
-    out = F.batch_norm(x.permute(_TO[x.ndim]) if last else x, mean, variance, scale, offset, eps=epsilon)
-    return out.permute(_FROM[x.ndim]) if last else out
+    out = F.batch_norm(x.permute(TO[x.ndim]) if last else x, mean, variance, scale, offset, eps=epsilon)
+    return out.permute(FROM[x.ndim]) if last else out
 
 
 @lowering(backend, ops.normalize_batch)
@@ -129,12 +99,32 @@ def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
 
 
 @lowering(backend, ops.layer_normalization)
-def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=1e-3):
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    axes = tuple(sorted(a % x.ndim for a in axes))
-    if axes != tuple(range(x.ndim - len(axes), x.ndim)):
+def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+    shape = _last_sizes(x, axis)
+    if shape is None or not _alike(x, gamma, beta):
         return NotImplemented
-    return F.layer_norm(x, x.shape[axes[0] :], gamma, beta, epsilon)
+    return F.layer_norm(x, shape, gamma, beta, EPSILON if epsilon is None else epsilon)
+
+
+@lowering(backend, ops.rms_normalization)
+def _rms_normalization(x, scale=None, axis=-1, epsilon=None):
+    shape = _last_sizes(x, axis)
+    if shape is None or not _alike(x, scale):
+        return NotImplemented
+    return F.rms_norm(x, shape, scale, EPSILON if epsilon is None else epsilon)
+
+
+def _last_sizes(x, axis):
+    """The sizes of `x` along `axis`, an integer or several, if these are the last ones; else None."""
+    if axis == -1:
+        return x.shape[-1:]
+    axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    return x.shape[axes[0] :] if axes == list(range(x.ndim - len(axes), x.ndim)) else None
+
+
+def _alike(x, a, b=None):
+    dtype = x.dtype
+    return dtype in _WIDE and (a is None or a.dtype is dtype) and (b is None or b.dtype is dtype)
 
 
 @lowering(backend, ops.all_finite)
@@ -183,114 +173,37 @@ def _differentiated(tensors):
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
-# -- windows: a permuted channels-last array is torch's own channels_last layout, so nothing is copied ---------------
-
-
-_TO = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
-_FROM = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
-_KERNEL = {3: (2, 1, 0), 4: (3, 2, 0, 1), 5: (4, 3, 0, 1, 2)}
-_CONV = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
-_MAX_POOL = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}
-_AVERAGE_POOL = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}
-
-
-class Shaped(NamedTuple):
-    """What the geometry of an operation needs to know of an array."""
-
-    ndim: int
-    shape: tuple
-
-
-def _planned(plan):
-    """`plan(*shapes, *options)`, remembered: it takes as long as the kernel of a small layer."""
-    known = functools.lru_cache(4096)(plan)
-
-    def planned(*args):
-        args = [tuple(a) if isinstance(a, list | tuple) else a for a in args]
-        return (plan if torch.compiler.is_compiling() else known)(*args)
-
-    return planned
-
-
-def _padding(sizes, window, strides, dilation, padding):
-    """Torch's own symmetric padding, or None; and the padding for F.pad."""
-    window_shape(sizes, window, strides, dilation, padding)
-    amounts = padding_amounts(sizes, window, strides, dilation, padding)
-    if all(before == after for before, after in amounts):
-        return tuple(before for before, _ in amounts), ()
-    return None, tuple(n for pair in reversed(amounts) for n in pair)
-
-
-def _spatial(shape, data_format):
-    return shape[1:-1] if data_format == "channels_last" else shape[2:]
-
-
-@_planned
-def _conv_plan(shape, kernel, strides, padding, data_format, dilation_rate):
-    x, w = Shaped(len(shape), shape), Shaped(len(kernel), kernel)
-    strides, dilation, groups = conv_geometry(x, w, strides, padding, data_format, dilation_rate)
-    left, around = _padding(_spatial(shape, data_format), kernel[:-2], strides, dilation, padding)
-    return strides, dilation, groups, left, around
-
-
-@_planned
-def _pool_plan(shape, pool_size, strides, padding, data_format):
-    window, strides = pool_geometry(Shaped(len(shape), shape), pool_size, strides, padding, data_format)
-    return window, strides, *_padding(_spatial(shape, data_format), window, strides, (1,) * len(window), padding)
-
-
-@lowering(backend, ops.conv)
-def _conv(x, kernel, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, bias=None):
-    if x.ndim not in _CONV:
-        return NotImplemented
-    strides, dilation, groups, left, around = _conv_plan(
-        x.shape, kernel.shape, strides, padding, data_format, dilation_rate
-    )
-    last = data_format == "channels_last"
-    x = x.permute(_TO[x.ndim]) if last else x
-    x = F.pad(x, around) if around else x
-    out = _CONV[x.ndim](x, kernel.permute(_KERNEL[x.ndim]), bias, strides, left or 0, dilation, groups)
-    return out.permute(_FROM[x.ndim]) if last else out
-
-
-@lowering(backend, ops.max_pool)
-def _max_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    if x.ndim not in _MAX_POOL:
-        return NotImplemented
-    window, strides, left, around = _pool_plan(x.shape, pool_size, strides, padding, data_format)
-    last = data_format == "channels_last"
-    x = x.permute(_TO[x.ndim]) if last else x
-    x = F.pad(x, around, value=float("-inf")) if around else x
-    out = _MAX_POOL[x.ndim](x, window, strides, left or 0)
-    return out.permute(_FROM[x.ndim]) if last else out
-
-
-@lowering(backend, ops.average_pool)
-def _average_pool(x, pool_size, strides=None, padding="valid", data_format="channels_last"):
-    if x.ndim not in _AVERAGE_POOL:
-        return NotImplemented
-    window, strides, left, around = _pool_plan(x.shape, pool_size, strides, padding, data_format)
-    if around:
-        return NotImplemented
-    last = data_format == "channels_last"
-    out = _AVERAGE_POOL[x.ndim](x.permute(_TO[x.ndim]) if last else x, window, strides, left, count_include_pad=False)
-    return out.permute(_FROM[x.ndim]) if last else out
-
-
 # -- attention and recurrence ----------------------------------------------------------------------------------------
 
 
 @lowering(backend, ops.dot_product_attention)
-def _dot_product_attention(query, key, value, mask=None, scale=None, is_causal=False):
-    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-    if mask is None:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, scale=scale).transpose(1, 2)
-    if is_causal:
+def _dot_product_attention(
+    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
+):
+    groups = _groups(query.shape, key.shape, value.shape, query.dtype, key.dtype, value.dtype)
+    if groups is None or attn_logits_soft_cap is not None:
         return NotImplemented
+    q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    options = {"scale": scale, "enable_gqa": True} if groups > 1 else {} if scale is None else {"scale": scale}
+    if is_causal and (mask is not None or bias is not None):
+        causal = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+        mask, is_causal = causal if mask is None else mask & causal, False
+    bias = None if bias is None else bias.to(q.dtype)
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, bias, 0.0, is_causal, **options).transpose(1, 2)
     # Torch leaves a row that sees nothing undefined; the reference gives the mean, and query and key no gradient.
     seen = mask.any(-1, keepdim=True)
-    out = F.scaled_dot_product_attention(q, k, v, mask | ~seen, scale=scale)
-    return torch.where(seen, out, v.mean(-2, keepdim=True)).transpose(1, 2)
+    added = mask | ~seen if bias is None else torch.where(mask, bias, torch.finfo(q.dtype).min)
+    out = F.scaled_dot_product_attention(q, k, v, added, **options)
+    return torch.where(seen, out, v.mean(-2, keepdim=True).repeat_interleave(groups, 1)).transpose(1, 2)
+
+
+@planned
+def _groups(query, key, value, *dtypes):
+    """How many heads of the query share one of the key; None if the kernel does not take these shapes and dtypes."""
+    if len(set(dtypes)) > 1 or not dtypes[0].is_floating_point or not len(query) == len(key) == len(value) == 4:
+        return None
+    return None if key[2] != value[2] or query[2] % key[2] else query[2] // key[2]
 
 
 def _recurrent(x, reverse, run):

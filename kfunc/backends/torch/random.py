@@ -11,8 +11,19 @@ from collections.abc import Sequence
 import torch
 
 from ...ops._op import lowering
-from ...ops.bits import PARITY, ROTATIONS, ROUNDS, WORD, fold_bits, random_bits, random_integers, wrapped_square
-from ...ops.quantile import normal_quantile
+from ...ops.bits import (
+    PARITY,
+    ROTATIONS,
+    ROUNDS,
+    WORD,
+    fold_bits,
+    random_bits,
+    random_integers,
+    random_mask,
+    wrapped_square,
+)
+from ...ops.normal import normal_quantile
+from ...ops.rejection import binomial_variates, gamma_variates
 from .. import _threefry
 from . import backend
 from .lowerings import on_host
@@ -83,11 +94,7 @@ def _(key, data):
 
 @_fold_bits.register_vmap
 def _(info, in_dims, key, data):
-    keys, rows = (
-        [x] * info.batch_size if axis is None else x.movedim(axis, 0).contiguous()
-        for x, axis in zip((key, data), in_dims, strict=True)
-    )
-    return torch.stack([_fold_bits(k, d) for k, d in zip(keys, rows, strict=True)]), 0
+    return torch.stack(_by_row(_fold_bits, info, in_dims, (key, data))), 0
 
 
 @lowering(backend, random_bits)
@@ -100,10 +107,17 @@ def _(key, shape, dtype="uint32"):
 
 
 @lowering(backend, fold_bits)
-def _(key, data):
+def _(key, data, dtype="uint32"):
     if on_host(key, data):
-        return torch.from_numpy(_threefry.fold_bits(key.numpy(), data.numpy()))
-    return _fold_bits(key, data).view(torch.uint32)
+        return torch.from_numpy(_threefry.fold_bits(key.numpy(), data.numpy(), dtype))
+    out = _fold_bits(key, data)
+    return out if dtype == "int32" else out.view(torch.uint32)
+
+
+@lowering(backend, random_mask)
+def _(key, shape, probability):
+    # Elsewhere the reference: ten operations, which Inductor fuses into the product with the mask.
+    return torch.from_numpy(_threefry.random_mask(key.numpy(), shape, probability)) if on_host(key) else NotImplemented
 
 
 @lowering(backend, random_integers)
@@ -132,3 +146,52 @@ def _(info, in_dims, u):
 
 
 lowering(backend, normal_quantile)(_normal_quantile)
+
+
+# Of the steps of these, too, Inductor would make a kernel for minutes.
+
+
+@torch.library.custom_op("kfunc::gamma_variates", mutates_args=())
+def _gamma_variates(
+    alpha: torch.Tensor, x: torch.Tensor, u: torch.Tensor, w: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return gamma_variates.reference(alpha, x, u, w)
+
+
+@_gamma_variates.register_fake
+def _(alpha, x, u, w):
+    return torch.empty_like(w), torch.empty_like(w)
+
+
+@_gamma_variates.register_vmap
+def _(info, in_dims, *args):
+    return tuple(map(torch.stack, zip(*_by_row(_gamma_variates, info, in_dims, args), strict=True))), (0, 0)
+
+
+@torch.library.custom_op("kfunc::binomial_variates", mutates_args=())
+def _binomial_variates(
+    counts: torch.Tensor, probabilities: torch.Tensor, u: torch.Tensor, v: torch.Tensor
+) -> torch.Tensor:
+    return binomial_variates.reference(counts, probabilities, u, v)
+
+
+@_binomial_variates.register_fake
+def _(counts, probabilities, u, v):
+    return torch.empty_like(u[0])
+
+
+@_binomial_variates.register_vmap
+def _(info, in_dims, *args):
+    return torch.stack(_by_row(_binomial_variates, info, in_dims, args)), 0
+
+
+def _by_row(op, info, in_dims, args):
+    rows = [
+        [x] * info.batch_size if axis is None else x.movedim(axis, 0).contiguous()
+        for x, axis in zip(args, in_dims, strict=True)
+    ]
+    return [op(*row) for row in zip(*rows, strict=True)]
+
+
+lowering(backend, gamma_variates)(_gamma_variates)
+lowering(backend, binomial_variates)(_binomial_variates)

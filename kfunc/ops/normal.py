@@ -11,7 +11,7 @@ import math
 
 from ..arrays import dtype_name, namespace
 from ._op import op
-from .special import _ERF_INV_SINGLE, erf_inv
+from .special import _ERF_INV_SINGLE, erfinv
 
 __all__ = ["normal_quantile"]
 
@@ -107,7 +107,7 @@ def far_log(xp, x):
 
 
 def middle(xp, w):
-    """`erf_inv(u) / u` for `w = -log(1 - u²)` below `TAIL`."""
+    """`erfinv(u) / u` for `w = -log(1 - u²)` below `TAIL`."""
     return _horner(xp, _rounded(xp, w - 2.5), _MIDDLE)
 
 
@@ -122,7 +122,7 @@ def scaled(xp, p, u):
 
 @op
 def normal_quantile(u):
-    """`sqrt(2) * erf_inv(u)`: the number that a normal one lies below with probability `(u + 1) / 2`.
+    """`sqrt(2) * erfinv(u)`: the number that a normal one lies below with probability `(u + 1) / 2`.
 
     Args:
         u: Floats (...) in (-1, 1).
@@ -131,7 +131,7 @@ def normal_quantile(u):
         (...) of the dtype of `u`. In float32 the bits that XLA computes on processors with fused multiply-add.
     """
     if dtype_name(u.dtype) != "float32":
-        return erf_inv(u) * math.sqrt(2)
+        return erfinv(u) * math.sqrt(2)
     xp = namespace(u)
     wide = xp.astype(u, xp.float64)
     x, near = negative_square(xp, wide)

@@ -1,0 +1,49 @@
+"""JAX's kernels for what is written at indices, and for the largest elements."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from .. import ops
+from ..ops._op import lowering
+from ..ops.segment import flat_rows, highest, lowest
+from .jax import backend
+
+__all__: list[str] = []
+
+
+def _lower(op, neutral, how):
+    @lowering(backend, op)
+    def segments(data, segment_ids, num_segments=None, sorted=False):
+        data, ids, size = flat_rows(data, segment_ids, num_segments)
+        out = jnp.full((size, *data.shape[1:]), neutral(data), data.dtype)
+        # A negative number would count from the end.
+        at = out.at[jnp.where(ids < 0, size, ids)]
+        return getattr(at, how)(data, mode="drop")
+
+
+# Products have no derivative there.
+_lower(ops.segment_sum, lambda x: 0, "add")
+_lower(ops.segment_max, lowest, "max")
+_lower(ops.segment_min, highest, "min")
+
+
+@lowering(backend, ops.top_k)
+def _top_k(x, k, sorted=True):
+    if not isinstance(x, jax.Array) or x.ndim == 0 or not 0 <= k <= x.shape[-1] or x.dtype == bool:
+        return NotImplemented
+    return tuple(jax.lax.top_k(x, k))
+
+
+@lowering(backend, ops.slice_update)
+def _slice_update(inputs, start_indices, updates):
+    # In place, where the compiler finds the old array not needed any more.
+    if not (isinstance(inputs, jax.Array) and isinstance(updates, jax.Array)) or inputs.ndim != updates.ndim:
+        return NotImplemented
+    if any(m > n for m, n in zip(updates.shape, inputs.shape, strict=True)) or len(start_indices) != inputs.ndim:
+        return NotImplemented
+    starts = [jnp.asarray(s, jnp.int32) for s in start_indices]
+    # It counts negative starts from the end.
+    starts = [jnp.maximum(s, 0) for s in starts]
+    return jax.lax.dynamic_update_slice(inputs, updates.astype(inputs.dtype), starts)

@@ -1,0 +1,56 @@
+"""NumPy's reductions of rows that share a number: one sort, and one pass over the runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops.segment import flat_rows, highest, lowest
+from . import backend
+
+__all__ = ["segment_sum"]
+
+
+def _lower(op, ufunc, neutral):
+    @lowering(backend, op)
+    def segments(data, segment_ids, num_segments=None, sorted=False):
+        data, ids, size = flat_rows(data, segment_ids, num_segments)
+        if ids.size and (ids.min() < 0 or ids.max() >= size):
+            inside = (ids >= 0) & (ids < size)
+            data, ids = data[inside], ids[inside]
+        if ufunc is np.add and data.ndim == 1 and data.dtype.kind == "f" and ids.size:
+            return np.bincount(ids, data, size).astype(data.dtype)
+        out = np.full((size, *data.shape[1:]), neutral(data), data.dtype)
+        if ids.size:
+            if not sorted:
+                order = np.argsort(ids, kind="stable")
+                data, ids = data[order], ids[order]
+            starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+            out[ids[starts]] = ufunc.reduceat(data, starts, axis=0, dtype=data.dtype)
+        return out
+
+    return segments
+
+
+segment_sum = _lower(ops.segment_sum, np.add, lambda x: 0)
+_lower(ops.segment_prod, np.multiply, lambda x: 1)
+_lower(ops.segment_max, np.maximum, lowest)
+_lower(ops.segment_min, np.minimum, highest)
+
+
+@lowering(backend, ops.argpartition)
+def argpartition(x, kth, axis=-1):
+    return np.argpartition(x, kth, axis=axis) if isinstance(x, np.ndarray) and x.dtype.kind in "iuf" else NotImplemented
+
+
+@lowering(backend, ops.top_k)
+def top_k(x, k, sorted=True):
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuf" or x.ndim == 0 or not 0 < k <= x.shape[-1]:
+        return NotImplemented
+    n = x.shape[-1]
+    some = np.sort(np.argpartition(x, n - k, axis=-1)[..., n - k :], axis=-1)
+    values = np.take_along_axis(x, some, axis=-1)
+    # Ascending from the back, so that the first one of equal elements stays the first.
+    order = k - 1 - np.flip(np.argsort(np.flip(values, axis=-1), axis=-1, kind="stable"), axis=-1)
+    return np.take_along_axis(values, order, axis=-1), np.take_along_axis(some, order, axis=-1)

@@ -1,0 +1,89 @@
+"""Functions whose result has a shape that depends on values, and so is unknown until they run: sets, and repeating."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...errors import ShapeError
+from .. import results
+from .array import Array, build, opset
+from .casting import astype, make, where
+from .creation import full_like, zeros_like
+from .dtypes import int32, is_float
+from .elementwise import isnan
+from .indexing import nonzero, take
+from .manipulation import broadcast_to, concat, normal_axes, reshape, reshape_like
+from .reductions import cumulative_sum
+from .sorting import argsort, searchsorted
+
+__all__ = ["repeat", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
+
+
+def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    (axis,) = normal_axes(x, axis)
+    size = x.shape[axis]
+    if size is None:
+        raise ShapeError(
+            "repeat needs a known size.",
+            argument="axis",
+            expected="an axis whose size is known",
+            got=x.shape,
+            fix="use tile, or expand_dims and broadcast_to",
+        )
+    if not isinstance(repeats, Array) or repeats.is_concrete:
+        counts = repeats.numpy() if isinstance(repeats, Array) else repeats
+        return take(x, make(np.repeat(np.arange(size), counts)), axis=axis)
+    if not size:
+        return x
+    ends = cumulative_sum(broadcast_to(astype(repeats, int32), (size,)))
+    places = build(lambda end: opset.range(opset.constant(0), end, opset.constant(1), "i32"), int32, ends[-1])
+    return take(x, searchsorted(ends, places, side="right"), axis=axis)
+
+
+def _groups(x: Array) -> results.UniqueAll:
+    """All that the functions for unique elements return: sort, and see where a new value starts."""
+    if 0 in x.shape:
+        none = Array.concrete(np.zeros(0, int32))
+        return results.UniqueAll(astype(none, x.dtype), none, zeros_like(x, dtype=int32), none)
+    flat = reshape(x, (-1,))
+    if is_float(flat):
+        # NaN has no place in the order; each is a value of its own, after all others.
+        order = argsort(where(isnan(flat), full_like(flat, math.inf), flat))
+        order = take(order, argsort(isnan(take(flat, order))))
+    else:
+        order = argsort(flat)
+    values = take(flat, order)
+    first = cumulative_sum(full_like(values, 1, dtype=int32)) == 1  # there may be none
+    new = first | (values != concat([values[:1], values[:-1]]))
+    (starts,) = nonzero(new)
+    size = build(opset.shape_of, int32, flat, output_type="i32")
+    groups = cumulative_sum(astype(new, int32)) - 1
+    return results.UniqueAll(
+        take(values, starts),
+        take(order, starts),
+        reshape_like(take(groups, argsort(order)), x),
+        concat([starts[1:], size]) - starts,
+    )
+
+
+def unique_all(x: Array, /) -> results.UniqueAll:
+    return _groups(x)
+
+
+def unique_counts(x: Array, /) -> results.UniqueCounts:
+    groups = _groups(x)
+    return results.UniqueCounts(groups.values, groups.counts)
+
+
+def unique_inverse(x: Array, /) -> results.UniqueInverse:
+    groups = _groups(x)
+    return results.UniqueInverse(groups.values, groups.inverse_indices)
+
+
+def unique_values(x: Array, /) -> Array:
+    return _groups(x).values

@@ -1,0 +1,67 @@
+"""What of the Array API standard (2024.12) OpenVINO cannot do, and the runtime version at which that was found."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from ...errors import UnsupportedError
+
+__all__ = ["GAPS", "cannot", "missing"]
+
+_FACTORISATIONS = "its operations multiply and invert matrices, and factorise none"
+_COMPLEX = "it has no complex dtype"
+
+GAPS: dict[str, tuple[str, str]] = {
+    "cholesky": ("2026.4.1", _FACTORISATIONS),
+    "det": ("2026.4.1", _FACTORISATIONS),
+    "eigh": ("2026.4.1", _FACTORISATIONS),
+    "eigvalsh": ("2026.4.1", _FACTORISATIONS),
+    "matrix_rank": ("2026.4.1", _FACTORISATIONS),
+    "pinv": ("2026.4.1", _FACTORISATIONS),
+    "qr": ("2026.4.1", _FACTORISATIONS),
+    "slogdet": ("2026.4.1", _FACTORISATIONS),
+    "svd": ("2026.4.1", _FACTORISATIONS),
+    "svdvals": ("2026.4.1", _FACTORISATIONS),
+    "matrix_norm by singular values": ("2026.4.1", _FACTORISATIONS),
+    "fft": ("2026.4.1", _COMPLEX),
+    "ifft": ("2026.4.1", _COMPLEX),
+    "fftn": ("2026.4.1", _COMPLEX),
+    "ifftn": ("2026.4.1", _COMPLEX),
+    "rfft": ("2026.4.1", _COMPLEX),
+    "irfft": ("2026.4.1", _COMPLEX),
+    "rfftn": ("2026.4.1", _COMPLEX),
+    "irfftn": ("2026.4.1", _COMPLEX),
+    "hfft": ("2026.4.1", _COMPLEX),
+    "ihfft": ("2026.4.1", _COMPLEX),
+    "cumulative_prod along an unknown size": ("2026.4.1", "running products are built for one size"),
+    "indexing by arrays and None at once": ("2026.4.1", "the new axes would have to be placed among gathered ones"),
+    "indexing by negative integers": ("2026.4.1", "where several arrays index, the size to count from must be known"),
+    "assignment to elements": ("2026.4.1", "a graph's outputs do not change"),
+}
+"""What is missing: the runtime's version, and why."""
+
+
+_ELSEWHERE = 'compute it on another backend: kf.asarray(x, backend="numpy")'
+
+
+def cannot(what: str, fix: str = _ELSEWHERE) -> UnsupportedError:
+    """The error of using the gap `what`."""
+    version, reason = GAPS[what]
+    return UnsupportedError(
+        f"openvino cannot do {what}: {reason}.",
+        argument="backend",
+        expected="a backend that can",
+        got=f"openvino {version}",
+        fix=fix,
+    )
+
+
+def missing(like: Callable) -> Callable:
+    """The function that stands for the gap of the name, and with the arguments, of `like`."""
+
+    @functools.wraps(like)
+    def fun(*args, **kwargs):
+        raise cannot(like.__name__)
+
+    return fun

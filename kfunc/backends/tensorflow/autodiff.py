@@ -1,0 +1,147 @@
+"""TensorFlow's products with derivatives, functions with gradients of their own, and loops of unknown length."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ... import tree
+from ...errors import ShapeError
+from .. import loops
+from .array import Array
+
+__all__ = ["checkpoint", "custom_gradient", "jvp", "vjp", "while_loop"]
+
+
+def _tensor(x: Any) -> Any:
+    return x.tensor if type(x) is Array else x
+
+
+def _tensors(values: Any) -> tuple[list[tf.Tensor], Any]:
+    """The leaves as tensors, and the structure."""
+    leaves, structure = tree.flatten(values)
+    return [tf.convert_to_tensor(_tensor(x)) for x in leaves], structure
+
+
+def _renewed(values: Any) -> tuple[list[tf.Tensor], Any]:
+    """The same as new tensors, of which a tape knows no other uses."""
+    leaves, structure = _tensors(values)
+    return [tf.identity(x) for x in leaves], structure
+
+
+def _results(fun: Callable, args: Sequence, has_aux: bool) -> tuple[list[tf.Tensor], Any, list]:
+    out, *aux = fun(*args) if has_aux else (fun(*args),)
+    return *_tensors(out), [tree.map(_tensor, x) for x in aux]
+
+
+def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    flat, structure = _renewed(primals)
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
+        tape.watch(flat)
+        outs, out_structure, aux = _results(fun, tree.unflatten(structure, flat), has_aux)
+
+    def pull(cotangent):
+        given, _ = _tensors(cotangent)
+        grads = tape.gradient(outs, flat, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tree.unflatten(structure, [tf.convert_to_tensor(g) for g in grads])
+
+    return tree.unflatten(out_structure, outs), pull, *aux
+
+
+def jvp(fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+    flat, structure = _renewed(primals)
+    with tf.autodiff.ForwardAccumulator(flat, _tensors(tangents)[0]) as accumulator:
+        outs, out_structure, aux = _results(fun, tree.unflatten(structure, flat), has_aux)
+    tangent = accumulator.jvp(outs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return tree.unflatten(out_structure, outs), tree.unflatten(out_structure, tangent), *aux
+
+
+def _attach(outs: list[tf.Tensor], inputs: list[tf.Tensor], shares: Callable) -> list[tf.Tensor]:
+    """The values of `outs`, from which `shares(*upstream)` gives the cotangents of `inputs`; that of `outs` goes on."""
+
+    @tf.custom_gradient
+    def values(*tensors):
+        def gradient(*upstream):
+            return *upstream, *shares(*upstream)
+
+        return [tf.identity(x) for x in tensors[: len(outs)]], gradient
+
+    return values(*outs, *inputs)
+
+
+def checkpoint(fun: Callable) -> Callable:
+    """Unlike `tf.recompute_grad`, it gives gradients to what `fun` closes over: it records what depends on that."""
+
+    @functools.wraps(fun)
+    def run(*args, **kwargs):
+        leaves, structure = tree.flatten((args, kwargs))
+        leaves = [_tensor(x) for x in leaves]
+        at = [i for i, x in enumerate(leaves) if isinstance(x, (tf.Tensor, tf.Variable)) and _differentiable(x)]
+        inputs = [tf.convert_to_tensor(leaves[i]) for i in at]
+
+        def call(tensors):
+            filled = list(leaves)
+            for i, x in zip(at, tensors, strict=True):
+                filled[i] = x
+            args, kwargs = tree.unflatten(structure, filled)
+            return _tensors(fun(*args, **kwargs))
+
+        def again(*upstream):
+            # In a graph, this keeps the second computation from being merged with the first.
+            with tf.control_dependencies(upstream):
+                new = [tf.identity(x) for x in inputs]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(new)
+                outs, _ = call(new)
+            return tape.gradient(outs, new, upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        outs, out_structure = call([tf.stop_gradient(x) for x in inputs])
+        return tree.unflatten(out_structure, _attach(outs, inputs, again))
+
+    return run
+
+
+def _differentiable(x: Any) -> bool:
+    return x.dtype.is_floating or x.dtype.is_complex
+
+
+def custom_gradient(fun: Callable) -> Callable:
+    @functools.wraps(fun)
+    def run(*args):
+        out, gradient = fun(*args)
+        outs, structure = _tensors(out)
+        inputs, _ = _tensors(args)
+
+        def shares(*upstream):
+            leaves = loops.gradient_leaves(gradient, upstream, args)
+            return [tf.zeros_like(x) if g is None else _tensor(g) for x, g in zip(inputs, leaves, strict=True)]
+
+        return tree.unflatten(structure, _attach([tf.stop_gradient(x) for x in outs], inputs, shares))
+
+    return run
+
+
+def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+    """A loop inside a graph."""
+    carry, structure = _tensors(init)
+
+    def body(*flat):
+        out, out_structure = _tensors(body_fun(tree.unflatten(structure, flat)))
+        if out_structure != structure or any(
+            x.dtype is not was.dtype or not x.shape.is_compatible_with(was.shape)
+            for x, was in zip(out, carry, strict=True)
+        ):
+            raise ShapeError(
+                "while_loop's carry changes its structure, shapes or dtypes.",
+                argument="body_fun",
+                expected=f"{structure}: {[(x.dtype.name, tuple(x.shape)) for x in carry]}",
+                got=f"{out_structure}: {[(x.dtype.name, tuple(x.shape)) for x in out]}",
+                fix="give init the shapes and dtypes that body_fun returns",
+            )
+        return [tf.ensure_shape(x, was.shape) for x, was in zip(out, carry, strict=True)]
+
+    out = tf.while_loop(lambda *flat: _tensor(cond_fun(tree.unflatten(structure, flat))), body, carry)
+    return tree.unflatten(structure, out)

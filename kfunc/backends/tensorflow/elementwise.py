@@ -1,0 +1,173 @@
+"""Functions of each element, or of each pair: mathematics, bits, logic, comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from .. import _complex
+from ..standard import named
+from .array import BINARY, UNARY, Array, cast, operands, raw, signbit
+from .creation import asarray
+from .dtypes import result_type
+
+
+def _of_one(name: str, kernel: Callable) -> Callable:
+    def function(x: Any, /) -> Array:
+        return Array(kernel(raw(x)))
+
+    return named(name, function)
+
+
+def _of_two(name: str, kernel: Callable) -> Callable:
+    def function(x1: Any, x2: Any, /) -> Array:
+        return Array(kernel(*operands(x1, x2)))
+
+    return named(name, function)
+
+
+def _unless_integer(kernel: Callable) -> Callable:
+    return lambda x: kernel(x) if x.dtype.is_floating else x
+
+
+def _is(kernel: Callable, otherwise: bool, join: Callable) -> Callable:
+    """A question about floating numbers; all other dtypes have one answer, complex ones that of both parts."""
+
+    def question(x):
+        if x.dtype.is_floating:
+            return kernel(x)
+        if x.dtype.is_complex:
+            return join(kernel(tf.math.real(x)), kernel(tf.math.imag(x)))
+        return tf.fill(tf.shape(x), otherwise)
+
+    return question
+
+
+def _trunc(x):
+    return tf.where(x < 0, tf.math.ceil(x), tf.floor(x))
+
+
+def _sign(x):
+    if not x.dtype.is_complex:
+        return UNARY["sign"](x)
+    size = tf.cast(tf.abs(x), x.dtype)
+    return tf.where(x == 0, x, x / tf.where(x == 0, tf.ones_like(size), size))
+
+
+def _round(x):
+    return tf.complex(tf.round(tf.math.real(x)), tf.round(tf.math.imag(x))) if x.dtype.is_complex else tf.round(x)
+
+
+def _log_by(base: float) -> Callable:
+    return lambda x: tf.math.log(x) / tf.constant(math.log(base), x.dtype)
+
+
+def _hypot(x, y):
+    x, y = tf.abs(x), tf.abs(y)
+    big, small = tf.maximum(x, y), tf.minimum(x, y)
+    plain = (big > 0) & tf.math.is_finite(big)
+    ratio = tf.where(plain, small / tf.where(plain, big, tf.ones_like(big)), tf.zeros_like(big))
+    out = big * tf.sqrt(1 + ratio * ratio)
+    infinite = tf.math.is_inf(x) | tf.math.is_inf(y)
+    return tf.where(infinite, tf.constant(math.inf, x.dtype), out)
+
+
+def _logaddexp(x, y):
+    top, gap = tf.maximum(x, y), -tf.abs(x - y)
+    # Equal infinities have no difference.
+    return top + tf.math.log1p(tf.exp(tf.where(x == y, tf.zeros_like(gap), gap)))
+
+
+def _copysign(x, y):
+    return tf.where(signbit(x) == signbit(y), x, -x)
+
+
+def _with_complex(of_reals: Callable, of_parts: Callable) -> Callable:
+    def kernel(x):
+        if not x.dtype.is_complex:
+            return of_reals(x)
+        from . import namespace  # which imports this module
+
+        parts = of_parts(namespace, Array(tf.math.real(x)), Array(tf.math.imag(x)))
+        return tf.complex(*(part.tensor for part in parts))
+
+    return kernel
+
+
+_UNARY = {
+    **UNARY,
+    "sign": _sign,
+    "square": tf.square,
+    "sqrt": tf.sqrt,
+    "reciprocal": tf.math.reciprocal,
+    "exp": tf.exp,
+    "expm1": _with_complex(tf.math.expm1, _complex.expm1),
+    "log": tf.math.log,
+    "log1p": _with_complex(tf.math.log1p, _complex.log1p),
+    "log2": _log_by(2),
+    "log10": _log_by(10),
+    "sin": tf.sin,
+    "cos": tf.cos,
+    "tan": tf.tan,
+    "asin": tf.asin,
+    "acos": tf.acos,
+    "atan": tf.atan,
+    "sinh": tf.sinh,
+    "cosh": tf.cosh,
+    "tanh": tf.tanh,
+    "asinh": tf.asinh,
+    "acosh": tf.acosh,
+    "atanh": tf.atanh,
+    "floor": _unless_integer(tf.floor),
+    "ceil": _unless_integer(tf.math.ceil),
+    "trunc": _unless_integer(_trunc),
+    "round": _round,
+    "isnan": _is(tf.math.is_nan, False, tf.logical_or),
+    "isinf": _is(tf.math.is_inf, False, tf.logical_or),
+    "isfinite": _is(tf.math.is_finite, True, tf.logical_and),
+    "signbit": signbit,
+    "logical_not": lambda x: tf.logical_not(cast(x, tf.bool)),
+    "real": tf.math.real,
+    "imag": tf.math.imag,
+    "conj": tf.math.conj,
+}
+
+_BINARY = {
+    **BINARY,
+    "maximum": tf.maximum,
+    "minimum": tf.minimum,
+    "atan2": tf.atan2,
+    "hypot": _hypot,
+    "logaddexp": _logaddexp,
+    "copysign": _copysign,
+    "nextafter": tf.math.nextafter,
+    "logical_and": lambda x, y: tf.logical_and(cast(x, tf.bool), cast(y, tf.bool)),
+    "logical_or": lambda x, y: tf.logical_or(cast(x, tf.bool), cast(y, tf.bool)),
+    "logical_xor": lambda x, y: tf.not_equal(cast(x, tf.bool), cast(y, tf.bool)),
+}
+
+globals().update({name: _of_one(name, kernel) for name, kernel in _UNARY.items()})
+globals().update({name: _of_two(name, kernel) for name, kernel in _BINARY.items()})
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Array:
+    """`x` kept between `min` and `max`, numbers or arrays that broadcast with it."""
+    x = raw(x)
+    for bound, kernel in ((min, tf.maximum), (max, tf.minimum)):
+        if bound is not None:
+            a, b = operands(x, bound)
+            x = cast(kernel(a, b), x.dtype)
+    return Array(x)
+
+
+def where(condition: Any, x1: Any, x2: Any, /) -> Array:
+    """`x1` where `condition` holds, else `x2`; either may be a Python scalar."""
+    if isinstance(x1, (int, float, complex)) and isinstance(x2, (int, float, complex)):
+        x1 = asarray(x1, dtype=result_type(asarray(x1), asarray(x2)))
+    return Array(tf.where(cast(raw(condition), tf.bool), *operands(x1, x2)))
+
+
+__all__ = ["clip", "where", *_UNARY, *_BINARY]

@@ -1,0 +1,137 @@
+"""The convolutions and poolings that TensorFlow has kernels for. Each function takes and returns bare tensors."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+
+import tensorflow as tf
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops.conv import conv_geometry, transposed_geometry
+from ...ops.pool import pool_geometry
+from .array import Array
+from .backend import backend
+
+FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
+
+
+# -- convolution -------------------------------------------------------------------------------------------------------
+
+
+def _channels_last(kernel):
+    """`kernel(x, ...)` of channels-last data for either format: on the CPU, TensorFlow knows no other."""
+
+    def run(x, *args, data_format, **kwargs):
+        if data_format != "channels_first":
+            return kernel(x, *args, **kwargs)
+        n = x.shape.rank
+        out = kernel(tf.transpose(x, [0, *range(2, n), 1]), *args, **kwargs)
+        return tf.transpose(out, [0, n - 1, *range(1, n - 1)])
+
+    return run
+
+
+@lowering(backend, ops.conv)
+def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
+        return NotImplemented
+    strides, dilation, groups = conv_geometry(
+        Array(inputs), Array(kernel), strides, padding, data_format, dilation_rate
+    )
+    if len(strides) > 3:
+        return NotImplemented
+    return _convolve(inputs, kernel, groups, strides, padding, dilation, data_format=data_format)
+
+
+@_channels_last
+def _convolve(x, kernel, groups, strides, padding, dilation):
+    rank = len(strides)
+    if padding == "causal":
+        before = [((k - 1) * d, 0) for k, d in zip(kernel.shape[:-2], dilation, strict=True)]
+        x, padding = tf.pad(x, [(0, 0), *before, (0, 0)]), "valid"
+    padding = padding.upper()
+
+    def convolve(x, kernel):
+        # Named, because the gradient of the three-dimensional one asks for it.
+        layout = {"data_format": FORMATS[rank]}
+        return tf.nn.convolution(x, kernel, strides=strides, padding=padding, dilations=dilation, **layout)
+
+    if groups == 1:
+        return convolve(x, kernel)
+    if kernel.shape[-2] == 1 and rank < 3 and len(set(strides)) == 1:
+        return _depthwise(x, kernel, groups, strides, padding, dilation)
+    if _groups_train(rank, x.dtype):
+        return convolve(x, kernel)
+    parts = zip(tf.split(x, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
+    return tf.concat([convolve(a, b) for a, b in parts], axis=-1)
+
+
+def _depthwise(x, kernel, groups, strides, padding, dilation):
+    """Convolution of each channel by itself, along one axis or two."""
+    if len(strides) == 1:
+        out = _depthwise(x[:, None], kernel[None], groups, strides * 2, padding, dilation * 2)
+        return tf.squeeze(out, 1)
+    kernel = tf.reshape(kernel, (*kernel.shape[:2], groups, kernel.shape[-1] // groups))
+    return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), padding, dilations=dilation)
+
+
+@functools.cache
+def _groups_train(rank: int, dtype: tf.DType) -> bool:
+    """Whether TensorFlow has kernels for grouped convolution and its gradient here: builds for the CPU differ."""
+
+    def attempt():
+        x, kernel = tf.ones((1, *(3,) * rank, 4), dtype), tf.ones((*(2,) * rank, 2, 4), dtype)
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch((x, kernel))
+                out = tf.nn.convolution(x, kernel, data_format=FORMATS[rank])
+            tape.gradient(out, (x, kernel))
+        except tf.errors.OpError:
+            return False
+        return True
+
+    # In a thread of its own, outside whatever graph or tape is being recorded.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(attempt).result()
+
+
+@lowering(backend, ops.conv_transpose)
+def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+    if output_padding is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
+        return NotImplemented
+    strides, dilation, crops = transposed_geometry(
+        Array(inputs), Array(kernel), strides, padding, None, data_format, dilation_rate
+    )
+    if len(strides) > 3 or max(dilation) > 1 or None in kernel.shape:
+        return NotImplemented
+    return _transposed(inputs, kernel, strides, padding.upper(), crops, data_format=data_format)
+
+
+@_channels_last
+def _transposed(x, kernel, strides, padding, crops):
+    batch, *sizes = tf.unstack(tf.shape(x))[:-1]
+    steps = zip(sizes, kernel.shape, strides, crops, strict=False)
+    shape = [batch, *((n - 1) * s + k - a - b for n, k, s, (a, b) in steps), kernel.shape[-2]]
+    return tf.nn.conv_transpose(x, kernel, tf.stack(shape), strides, padding, FORMATS[len(strides)])
+
+
+# -- pooling -----------------------------------------------------------------------------------------------------------
+
+
+def _pooling(op, kernel):
+    @lowering(backend, op)
+    def pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+        window, strides = pool_geometry(Array(inputs), pool_size, strides, padding, data_format)
+        if len(window) > 3 or not inputs.dtype.is_floating:
+            return NotImplemented
+        if len(window) == 3 and inputs.dtype not in (tf.float32, tf.bfloat16):
+            return NotImplemented  # the CPU has no kernels for the others
+        return run(inputs, window, strides, padding.upper(), data_format=data_format)
+
+    run = _channels_last(lambda x, window, strides, padding: kernel(x, window, strides, padding, FORMATS[len(window)]))
+
+
+_pooling(ops.max_pool, tf.nn.max_pool)
+_pooling(ops.average_pool, tf.nn.avg_pool)

@@ -1,0 +1,45 @@
+"""The Array API standard's linear algebra extension for PyTorch: array_api_compat's, for all integers too."""
+
+from __future__ import annotations
+
+import array_api_compat.torch.linalg as _compat
+import torch as _torch
+
+globals().update({name: getattr(_compat, name) for name in dir(_compat) if not name.startswith("_")})
+
+
+def _product(fun, x1, x2, **kwargs):
+    """`fun` of two arrays in the standard's common dtype; in int64, which has the same bits, for unsigned integers."""
+    from . import namespace  # which imports this module
+
+    dtype = namespace.result_type(x1, x2)
+    small = dtype in namespace._WIDE_UNSIGNED
+    x1, x2 = (x.to(_torch.int64 if small else dtype) for x in (x1, x2))
+    out = fun(x1, x2, **kwargs)
+    return out.to(dtype) if small else out
+
+
+def matmul(x1, x2, /):
+    return _product(_torch.matmul, x1, x2)
+
+
+def outer(x1, x2, /):
+    return _product(_torch.outer, x1, x2)
+
+
+def tensordot(x1, x2, /, *, axes=2):
+    return _product(_compat.tensordot, x1, x2, axes=axes)
+
+
+def vecdot(x1, x2, /, *, axis=-1):
+    return _product(_compat.vecdot, x1, x2, axis=axis)
+
+
+def cross(x1, x2, /, *, axis=-1):
+    return _product(_compat.cross, x1, x2, axis=axis)
+
+
+def trace(x, /, *, offset=0, dtype=None):
+    from . import namespace
+
+    return namespace.sum(_compat.diagonal(x, offset=offset), axis=-1, dtype=dtype)

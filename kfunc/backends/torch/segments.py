@@ -1,0 +1,44 @@
+"""PyTorch's kernels for rows that share a number, and for the largest elements."""
+
+from __future__ import annotations
+
+import torch
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops.segment import flat_rows, highest, lowest
+from . import backend
+
+__all__: list[str] = []
+
+
+def _lower(op, neutral, fill):
+    @lowering(backend, op)
+    def segments(data, segment_ids, num_segments=None, sorted=False):
+        data, ids, size = flat_rows(data, segment_ids, num_segments)
+        # One row more takes what lies out of range.
+        ids = torch.where((ids >= 0) & (ids < size), ids, size).long()
+        return fill(data.new_full((size + 1, *data.shape[1:]), neutral(data)), ids, data)[:size]
+
+
+def _sum(out, ids, data):
+    return out.index_add(0, ids, data)
+
+
+def _extreme(how):
+    def fill(out, ids, data):
+        return out.scatter_reduce(0, ids.reshape(-1, *(1,) * (data.ndim - 1)).expand_as(data), data, how)
+
+    return fill
+
+
+_lower(ops.segment_sum, lambda x: 0, _sum)
+_lower(ops.segment_max, lowest, _extreme("amax"))
+_lower(ops.segment_min, highest, _extreme("amin"))
+
+
+@lowering(backend, ops.top_k)
+def _top_k(x, k, sorted=True):
+    if not isinstance(x, torch.Tensor) or x.ndim == 0 or not 0 <= k <= x.shape[-1] or x.dtype == torch.bool:
+        return NotImplemented
+    return tuple(torch.topk(x, k, sorted=sorted))

@@ -1,0 +1,191 @@
+"""The convolutions and poolings that PyTorch has kernels for.
+
+A permuted channels-last array is torch's own channels_last layout, so nothing is copied.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from ... import ops
+from ...ops._op import lowering
+from ...ops._windows import padding_amounts
+from ...ops.conv import conv_geometry, transposed_geometry
+from ...ops.pool import adaptive_sizes, pool_geometry
+from . import backend
+
+TO = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+FROM = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+_KERNEL = {3: (2, 1, 0), 4: (3, 2, 0, 1), 5: (4, 3, 0, 1, 2)}
+_CONV = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+_CONV_TRANSPOSE = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
+
+
+class Shaped(NamedTuple):
+    """What the geometry of an operation needs to know of an array."""
+
+    ndim: int
+    shape: tuple
+
+
+def planned(plan):
+    """`plan(shape, ..., dtype, ..., *options)`, remembered: it takes as long as the kernel of a small layer."""
+    known = functools.lru_cache(4096)(plan)
+
+    def remembered(*args):
+        if torch.compiler.is_compiling():
+            return plan(*args)
+        try:
+            return known(*args)
+        except TypeError:  # lists have no hash
+            return known(*(tuple(a) if isinstance(a, list) else a for a in args))
+
+    return remembered
+
+
+class Kernel(NamedTuple):
+    """A kernel of torch's, and how arrays are brought before it: these axes, then this padding; and back."""
+
+    run: Callable
+    to: tuple[int, ...]
+    back: tuple[int, ...]
+    around: tuple[int, ...]
+    options: tuple
+
+    def __call__(self, x, *weights, fill=0.0):
+        x = x.permute(self.to)
+        x = F.pad(x, self.around, value=fill) if self.around else x
+        return self.run(x, *weights, *self.options).permute(self.back)
+
+
+def _kernel(kernels, rank, data_format, around, *options):
+    axes = tuple(range(rank))
+    first = data_format == "channels_first"
+    return Kernel(kernels[rank], *((axes, axes) if first else (TO[rank], FROM[rank])), around, options)
+
+
+def _padding(shape, data_format, window, strides, dilation, padding):
+    """Torch's own symmetric padding, or 0; and the padding for F.pad, of what is not symmetric."""
+    sizes = shape[2:] if data_format == "channels_first" else shape[1:-1]
+    amounts = padding_amounts(sizes, window, strides, dilation, padding)
+    if all(before == after for before, after in amounts):
+        return tuple(before for before, _ in amounts), ()
+    return 0, tuple(n for pair in reversed(amounts) for n in pair)
+
+
+# -- convolution -------------------------------------------------------------------------------------------------------
+
+
+@planned
+def _conv_plan(shape, kernel, dtype, other, strides, padding, data_format, dilation_rate):
+    x, w = Shaped(len(shape), shape), Shaped(len(kernel), kernel)
+    if x.ndim not in _CONV or dtype != other or not dtype.is_floating_point:
+        return None
+    strides, dilation, groups = conv_geometry(x, w, strides, padding, data_format, dilation_rate)
+    left, around = _padding(shape, data_format, kernel[:-2], strides, dilation, padding)
+    return _kernel(_CONV, x.ndim, data_format, around, strides, left, dilation, groups)
+
+
+@lowering(backend, ops.conv)
+def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    run = _conv_plan(
+        inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, strides, padding, data_format, dilation_rate
+    )
+    return NotImplemented if run is None else run(inputs, kernel.permute(_KERNEL[kernel.ndim]), bias)
+
+
+@planned
+def _transposed_plan(shape, kernel, dtype, other, strides, padding, output_padding, data_format, dilation_rate):
+    x, w = Shaped(len(shape), shape), Shaped(len(kernel), kernel)
+    if x.ndim not in _CONV or dtype != other or not dtype.is_floating_point:
+        return None
+    strides, dilation, crops = transposed_geometry(x, w, strides, padding, output_padding, data_format, dilation_rate)
+    # What torch's own padding does not do at the end is padded, or cut off, after it.
+    more = [a - b for a, b in crops]
+    added = [min(max(n, 0), max(s, d) - 1) for n, s, d in zip(more, strides, dilation, strict=True)]
+    rest = [m - a for m, a in zip(more, added, strict=True)]
+    kept = [slice(None, min(n, 0) or None) for n in rest]
+    around = [n for m in reversed(rest) for n in (0, max(m, 0))]
+    first = data_format == "channels_first"
+    kept, around = ((..., *kept), around) if first else ((..., *kept, slice(None)), [0, 0, *around])
+    options = strides, [a for a, _ in crops], added, 1, dilation
+    return _kernel(_CONV_TRANSPOSE, x.ndim, data_format, (), *options), kept, around if any(around) else None
+
+
+@lowering(backend, ops.conv_transpose)
+def _conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+    options = strides, padding, output_padding, data_format, dilation_rate
+    plan = _transposed_plan(inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, *options)
+    if plan is None:
+        return NotImplemented
+    run, kept, around = plan
+    out = run(inputs, kernel.permute(_KERNEL[kernel.ndim]), None)[kept]
+    return F.pad(out, around) if around else out
+
+
+# -- pooling -----------------------------------------------------------------------------------------------------------
+
+
+def _pool_plan(kernels):
+    @planned
+    def plan(shape, dtype, pool_size, strides, padding, data_format):
+        rank = len(shape)
+        if rank not in kernels or not dtype.is_floating_point:
+            return None
+        window, strides = pool_geometry(Shaped(rank, shape), pool_size, strides, padding, data_format)
+        left, around = _padding(shape, data_format, window, strides, (1,) * len(window), padding)
+        return _kernel(kernels, rank, data_format, around, window, strides, left)
+
+    return plan
+
+
+_max_plan = _pool_plan({3: torch.max_pool1d, 4: torch.max_pool2d, 5: torch.max_pool3d})
+_average_plan = _pool_plan(
+    {
+        rank: functools.partial(pool, count_include_pad=False)
+        for rank, pool in ((3, F.avg_pool1d), (4, F.avg_pool2d), (5, F.avg_pool3d))
+    }
+)
+
+
+@lowering(backend, ops.max_pool)
+def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    run = _max_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
+    return NotImplemented if run is None else run(inputs, fill=-math.inf)
+
+
+@lowering(backend, ops.average_pool)
+def _average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    run = _average_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
+    if run is None:
+        return NotImplemented
+    if not run.around:
+        return run(inputs)
+    # Torch pads both sides alike; the share of each window that lies inside is a mean, too.
+    channel = (slice(1), slice(1)) if data_format == "channels_first" else (slice(1), ..., slice(1))
+    return run(inputs) / run(torch.ones_like(inputs[channel]))
+
+
+def _adaptive(op, kernels):
+    @planned
+    def plan(shape, dtype, output_size, data_format):
+        rank = len(shape)
+        if rank not in kernels or not dtype.is_floating_point:
+            return None
+        sizes = adaptive_sizes(Shaped(rank, shape), output_size, data_format)
+        return _kernel(kernels, rank, data_format, (), sizes)
+
+    @lowering(backend, op)
+    def pool(inputs, output_size, data_format=None):
+        run = plan(inputs.shape, inputs.dtype, output_size, data_format)
+        return NotImplemented if run is None else run(inputs)
+
+
+_adaptive(ops.adaptive_max_pool, {3: F.adaptive_max_pool1d, 4: F.adaptive_max_pool2d, 5: F.adaptive_max_pool3d})
+_adaptive(ops.adaptive_average_pool, {3: F.adaptive_avg_pool1d, 4: F.adaptive_avg_pool2d, 5: F.adaptive_avg_pool3d})

@@ -1,0 +1,184 @@
+"""Which dtype an op computes in: Keras's rules, which are JAX's, and which mix kinds as the standard does not.
+
+Python numbers adapt to the arrays; nested lists of numbers become arrays. Bool < integer < float < complex: where two
+kinds meet the higher one wins, and integers take no part in how wide it is (int64 and float32 give float32).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import asarray, device, dtype_name, kind_of_tree, namespace
+from ..backends import kind_of
+from ..backends.standard import DTYPES
+from ..backends.standard import promote as promote_in_kind
+
+__all__ = ["FLOAT", "cast", "common", "dtype_of", "floating", "kind", "lift", "numeric", "promote", "together"]
+
+FLOAT = "float32"
+"""What integers become where only a float will do."""
+
+_ORDER = "biufc"
+_SCALARS = {bool: "b", int: "i", float: "f", complex: "c"}
+_namers: dict[type, Callable[[Any], str]] = {}
+
+
+def dtype_of(x: Any) -> str:
+    """The standard's name of the dtype of the array `x`."""
+    dtype = x.dtype
+    cls = type(dtype)
+    try:
+        name = _namers[cls]
+    except KeyError:
+        name = _namers[cls] = _namer()
+    return name(dtype)
+
+
+def _namer() -> Callable[[Any], str]:
+    """`dtype_name` with a memory, for dtypes of one class.
+
+    Those of two libraries warn, or worse, when they are compared; and Dynamo cannot hash TensorFlow's.
+    """
+    names: dict[Any, str] = {}
+
+    def name(dtype):
+        try:
+            return names[dtype]
+        except KeyError:
+            found = names[dtype] = dtype_name(dtype)
+            return found
+
+    return name
+
+
+def kind(x: Any) -> str:
+    """The kind of the dtype of `x`, an array or a Python number: "b", "i", "u", "f" or "c"."""
+    scalar = _SCALARS.get(type(x))
+    return DTYPES[dtype_of(x)][0] if scalar is None else scalar
+
+
+def cast(x: Any, dtype: str) -> Any:
+    """The array `x` in `dtype`, by name; `x` itself where it has that."""
+    if dtype_of(x) == dtype:
+        return x
+    xp = namespace(x)
+    return xp.astype(x, getattr(xp, dtype))
+
+
+def lift(*xs: Any) -> Any:
+    """`xs` with Python numbers and nested lists made arrays, beside the arrays among them, else of NumPy; None stays.
+
+    Returns:
+        One array for one argument, else a tuple.
+    """
+    found = [x for x in xs if kind_of(type(x)) is not None]
+    if len(found) == len(xs):
+        return xs[0] if len(xs) == 1 else xs
+    nested = kind_of_tree([x for x in xs if kind_of(type(x)) is None])
+    out = []
+    for x in xs:
+        if x is None or kind_of(type(x)) is not None:
+            out.append(x)
+        elif nested is not None and isinstance(x, list | tuple) and kind_of_tree(x) is not None:
+            parts = together(*x)
+            out.append(namespace(*parts).stack(list(parts)))
+        elif found:
+            out.append(_beside(found[0], x))
+        else:
+            out.append(asarray(x, backend="numpy"))
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+def _beside(like: Any, x: Any) -> Any:
+    """The Python number, or nested list of numbers, `x` as an array where `like` lives."""
+    own = _kind_of_numbers(x)
+    if own is None:
+        import numpy as np
+
+        values = np.asarray(x)
+        own, x = values.dtype.kind, values.tolist()
+    low = {"b": "bool", "i": "int32", "u": "uint32", "f": FLOAT, "c": "complex64"}[own]
+    same = own == kind(like) or (own in "iu" and kind(like) in "iuf")
+    dtype = dtype_of(like) if same and not isinstance(x, list | tuple) else low
+    xp = namespace(like)
+    return xp.asarray(x, dtype=getattr(xp, dtype), device=device(like))
+
+
+def _kind_of_numbers(x: Any) -> str | None:
+    """The kind of a Python number, or the highest one in nested lists of them; None if there is anything else."""
+    if not isinstance(x, list | tuple):
+        return _SCALARS.get(type(x))
+    kinds = [_kind_of_numbers(part) for part in x]
+    known = [k for k in kinds if k is not None]  # a list: Dynamo takes no generator here
+    return max(known, key=_ORDER.index, default="f") if len(known) == len(kinds) else None
+
+
+@functools.cache
+def common(*dtypes: str) -> str:
+    """The dtype, by name, that arrays of `dtypes` are computed in."""
+    out, *rest = dtypes
+    for other in rest:
+        (a, _), (b, _) = DTYPES[out], DTYPES[other]
+        joint = promote_in_kind(out, other)
+        if joint is None:
+            # The kinds differ, or no integer holds both.
+            joint = FLOAT if {a, b} == {"i", "u"} else max(out, other, key=lambda d: _ORDER.index(DTYPES[d][0]))
+        out = joint
+    return out
+
+
+def promote(*xs: Any, least: str = "b") -> tuple:
+    """`xs` in their common dtype, of the kind `least` at least.
+
+    Args:
+        xs: Arrays, Python numbers (which stay so, as the standard's functions take them) and nested lists.
+        least: "b", "i" or "f"; "f" makes float32 of integers.
+    """
+    first, *rest = xs
+    if kind_of(type(first)) is None or any(kind_of(type(x)) is None for x in rest):
+        xs = _without_lists(xs)
+    arrays = [x for x in xs if type(x) not in _SCALARS]
+    dtype = dtype_of(arrays[0])
+    for x in arrays[1:]:
+        other = dtype_of(x)
+        dtype = dtype if other == dtype else common(dtype, other)
+    rank = _ORDER.index(DTYPES[dtype][0])
+    if len(arrays) < len(xs):
+        wanted = max(_ORDER.index(_SCALARS[type(x)]) for x in xs if type(x) in _SCALARS)
+        if wanted > rank and not (rank == 2 and wanted == 1):
+            dtype = ("bool", "int32", "int32", FLOAT, "complex64" if dtype != "float64" else "complex128")[wanted]
+            rank = wanted
+    if rank < _ORDER.index(least):
+        dtype = FLOAT if least == "f" else "int32"
+    return tuple(x if type(x) in _SCALARS else cast(x, dtype) for x in xs)
+
+
+def _without_lists(xs: tuple) -> tuple:
+    """`xs` with lists made arrays, and with one array at least."""
+    if all(type(x) in _SCALARS for x in xs):
+        return (lift(xs[0]), *xs[1:])
+    as_they_are = tuple(x for x in xs if type(x) not in _SCALARS)
+    lifted = iter(lift(*as_they_are) if len(as_they_are) > 1 else (lift(*as_they_are),))
+    return tuple(x if type(x) in _SCALARS else next(lifted) for x in xs)
+
+
+def together(*xs: Any, least: str = "b") -> tuple:
+    """`promote`, with Python numbers made arrays too."""
+    xs = promote(*xs, least=least)
+    like = next(x for x in xs if type(x) not in _SCALARS)
+    xp = namespace(like)
+    return tuple(xp.asarray(x, dtype=like.dtype, device=device(like)) if type(x) in _SCALARS else x for x in xs)
+
+
+def floating(x: Any) -> Any:
+    """`x` as an array of floats, or of complex numbers where it is that; integers become float32."""
+    x = lift(x)
+    return x if kind(x) in "fc" else cast(x, FLOAT)
+
+
+def numeric(x: Any) -> Any:
+    """`x` as an array of numbers; booleans become int32."""
+    x = lift(x)
+    return cast(x, "int32") if kind(x) == "b" else x

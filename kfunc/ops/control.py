@@ -1,0 +1,187 @@
+"""Control flow and function transformations under Keras's names and arguments; see `kfunc.transforms`."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import transforms
+from ..errors import ArgumentError, ShapeError
+from ..transforms import jvp, switch
+from ._promotion import lift
+from .creation import convert_to_tensor
+from .manipulation import broadcast_to, reshape
+from .standard import less, logical_and
+
+__all__ = [
+    "associative_scan",
+    "cond",
+    "custom_gradient",
+    "fori_loop",
+    "jvp",
+    "map",
+    "scan",
+    "stop_gradient",
+    "switch",
+    "vectorize",
+    "vectorized_map",
+    "while_loop",
+]
+
+
+def cond(pred: Any, true_fn: Callable, false_fn: Callable) -> Any:
+    """`true_fn()` if the scalar `pred` holds, else `false_fn()`; see `transforms.cond`."""
+    return transforms.cond(pred, true_fn, false_fn)
+
+
+def scan(f: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+    """Run `carry, y = f(carry, x)` over the first axis of `xs`; see `transforms.scan`."""
+    return transforms.scan(f, init, xs, length, reverse)
+
+
+def map(f: Callable, xs: Any) -> Any:
+    """`f` of each entry of the first axis of `xs`, one after the other, and the results stacked."""
+    return transforms.map(f, xs)
+
+
+def associative_scan(f: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    """All partial results of the associative `f` along `axis`; see `transforms.associative_scan`."""
+    return transforms.associative_scan(f, elems, reverse, axis)
+
+
+def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any) -> Any:
+    """Run `carry = body_fun(i, carry)` for `i` from `lower` to `upper - 1`; see `transforms.fori_loop`."""
+    return transforms.fori_loop(lower, upper, body_fun, init_val)
+
+
+def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
+    """Run `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds; see `transforms.while_loop`.
+
+    Args:
+        cond, body: Functions of the entries of `loop_vars`, or of `loop_vars` itself where it is no tuple or list.
+        loop_vars: A tree of arrays; numbers become arrays.
+        maximum_iterations: After so many it stops, whatever `cond` says.
+    """
+    several = isinstance(loop_vars, list | tuple)
+    carry = tuple(builtins.map(convert_to_tensor, loop_vars)) if several else convert_to_tensor_tree(loop_vars)
+    test, step = (
+        (lambda values: cond(*values)) if several else cond,
+        (lambda values: _same_structure(body(*values), carry)) if several else body,
+    )
+    if maximum_iterations is not None:
+        count = convert_to_tensor(0, "int32", like=transforms.tree.leaves(carry)[0])
+        test, step = _at_most(maximum_iterations, test, step)
+        carry = (count, carry)
+    out = transforms.while_loop(test, step, carry)
+    out = out if maximum_iterations is None else out[1]
+    return type(loop_vars)(out) if several and not hasattr(loop_vars, "_fields") else out
+
+
+def convert_to_tensor_tree(values: Any) -> Any:
+    return transforms.tree.map(convert_to_tensor, values)
+
+
+def _same_structure(new: Any, carry: tuple) -> tuple:
+    return tuple(new) if isinstance(new, list | tuple) else (new,)
+
+
+def _at_most(n: int, test: Callable, step: Callable) -> tuple[Callable, Callable]:
+    """`test` and `step` with a count beside their values."""
+    return (
+        lambda counted: logical_and(less(counted[0], n), test(counted[1])),
+        lambda counted: (counted[0] + 1, step(counted[1])),
+    )
+
+
+def vectorized_map(function: Callable, elements: Any) -> Any:
+    """`function` of all entries of the first axis of `elements`, a tree of arrays, at once; see `transforms.vmap`."""
+    return transforms.vmap(function)(elements)
+
+
+def stop_gradient(variable: Any) -> Any:
+    """The same values, through which no gradient flows."""
+    return transforms.stop_gradient(variable)
+
+
+def custom_gradient(f: Callable) -> Callable:
+    """A function with the gradient that it brings along; see `transforms.custom_gradient`."""
+    return transforms.custom_gradient(f)
+
+
+# -- vectorize -------------------------------------------------------------------------------------------------------
+
+
+def vectorize(pyfunc: Callable, *, excluded: Any = None, signature: str | None = None) -> Callable:
+    """`pyfunc` of scalars, or of small arrays, as a function of arrays that broadcast; as `numpy.vectorize`, by `vmap`.
+
+    Args:
+        pyfunc: Takes and returns arrays.
+        excluded: Positions and names of arguments that are passed on as they are.
+        signature: Which of the last axes each call sees, such as `"(m,n),(n)->(m)"`; none by default.
+
+    Raises:
+        ArgumentError: The signature is none, or has another number of arguments than the call.
+        ShapeError: An argument has fewer axes than the signature says.
+    """
+    excluded = set(excluded or ())
+    cores = None if signature is None else _core_ranks(signature)
+
+    def vectorized(*args: Any, **kwargs: Any) -> Any:
+        at = [i for i in range(len(args)) if i not in excluded]
+        names = [name for name in kwargs if name not in excluded]
+        arrays = lift(*[args[i] for i in at], *[kwargs[name] for name in names])
+        arrays = arrays if isinstance(arrays, tuple) else (arrays,)
+        ranks = [0] * len(arrays) if cores is None else cores
+        if len(ranks) != len(arrays):
+            raise ArgumentError(
+                "The call does not fit the signature.", argument="signature", expected=signature, got=len(arrays)
+            )
+        loop = _loop_shape([_loop_part(x, n) for x, n in zip(arrays, ranks, strict=True)])
+        # One axis to map over, whatever the loop's shape.
+        flat = [_flattened(x, n, loop) for x, n in zip(arrays, ranks, strict=True)]
+
+        def run(*entries: Any) -> Any:
+            filled, named = list(args), dict(kwargs)
+            for i, x in zip(at, entries, strict=False):
+                filled[i] = x
+            named.update(zip(names, entries[len(at) :], strict=True))
+            return pyfunc(*filled, **named)
+
+        if not loop:
+            return run(*arrays)
+        out = transforms.vmap(run)(*flat)
+        return transforms.tree.map(lambda x: reshape(x, (*loop, *x.shape[1:])), out)
+
+    return vectorized
+
+
+def _core_ranks(signature: str) -> list[int]:
+    """How many axes of each argument one call sees."""
+    inputs, arrow, _ = signature.replace(" ", "").partition("->")
+    parts = inputs.removeprefix("(").removesuffix(")").split("),(")
+    if not arrow or not inputs.startswith("(") or not inputs.endswith(")"):
+        raise ArgumentError(
+            "This is no signature.", argument="signature", expected='for example "(m,n),(n)->(m)"', got=repr(signature)
+        )
+    return [len([name for name in part.split(",") if name]) for part in parts]
+
+
+def _loop_part(x: Any, rank: int) -> tuple[int, ...]:
+    if x.ndim < rank:
+        raise ShapeError(
+            "An argument has too few axes.", argument="signature", expected=f"{rank} axes at least", got=tuple(x.shape)
+        )
+    return tuple(x.shape[: x.ndim - rank])
+
+
+def _loop_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    import numpy as np
+
+    return np.broadcast_shapes(*shapes)
+
+
+def _flattened(x: Any, rank: int, loop: tuple[int, ...]) -> Any:
+    core = tuple(x.shape[x.ndim - rank :])
+    return reshape(broadcast_to(x, (*loop, *core)), (math.prod(loop), *core))

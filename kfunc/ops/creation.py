@@ -1,0 +1,365 @@
+"""New arrays: constants, ranges, and values converted.
+
+These functions have no array to choose the backend by. It is the one named by `backend=`, that of the array `like=`
+(and its device; the way to go in compiled functions), or NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import asarray, backend_of, device, dtype_name, namespace
+from ..arrays import to_numpy as convert_to_numpy
+from ..backends import get, kind_of
+from ..backends.standard import DTYPES
+from ..errors import ArgumentError
+from . import _promotion
+from ._op import op
+from ._promotion import FLOAT, dtype_of, floating, kind, lift, together
+
+__all__ = [
+    "arange",
+    "array",
+    "cast",
+    "convert_to_numpy",
+    "convert_to_tensor",
+    "dtype",
+    "empty",
+    "empty_like",
+    "eye",
+    "full",
+    "full_like",
+    "geomspace",
+    "identity",
+    "is_tensor",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "saturate_cast",
+    "tri",
+    "zeros",
+    "zeros_like",
+]
+
+_PYTHON = {"float": FLOAT, "int": "int32"}
+
+
+def _name(dtype: Any, default: str = FLOAT) -> str:
+    """The standard's name of `dtype`, which is a name, a Python type or a dtype of any library.
+
+    Raises:
+        ArgumentError: It is none of these.
+    """
+    if dtype is None:
+        return default
+    name = dtype_name(dtype)
+    name = _PYTHON.get(name, name)
+    if name not in DTYPES:
+        raise ArgumentError(
+            "There is no such dtype.", argument="dtype", expected=f"one of {', '.join(DTYPES)}", got=repr(dtype)
+        )
+    return name
+
+
+def _object(xp: Any, name: str) -> Any:
+    """The dtype of the namespace `xp` that has this name."""
+    try:
+        return getattr(xp, name)
+    except AttributeError:
+        raise ArgumentError(
+            f"This backend has no dtype {name}.", argument="dtype", got=name, fix="use float32, which all have"
+        ) from None
+
+
+def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
+    """`make(xp, dtype=…, device=…)` on the backend that is asked for."""
+    if backend is not None and like is not None:
+        raise ArgumentError(
+            "backend= and like= both choose the backend.", argument="backend", expected="one of the two", got="both"
+        )
+    name = _name(dtype)
+    if like is not None:
+        xp = namespace(like)
+        return make(xp, dtype=_object(xp, name), device=device(like))
+    target = get("numpy" if backend is None else backend)
+    return target.lower(make(target.xp, dtype=_object(target.xp, name), device=None))
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+
+
+# -- constants -------------------------------------------------------------------------------------------------------
+
+
+@op
+def zeros(shape, dtype=None, *, backend=None, like=None):
+    """Zeros of a shape; float32 by default."""
+    return _create(lambda xp, **options: xp.zeros(_sizes(shape), **options), dtype, backend, like)
+
+
+@op
+def ones(shape, dtype=None, *, backend=None, like=None):
+    """Ones of a shape; float32 by default."""
+    return _create(lambda xp, **options: xp.ones(_sizes(shape), **options), dtype, backend, like)
+
+
+@op
+def empty(shape, dtype=None, *, backend=None, like=None):
+    """An array of a shape whose elements may be anything; float32 by default."""
+    return _create(lambda xp, **options: xp.empty(_sizes(shape), **options), dtype, backend, like)
+
+
+@op
+def full(shape, fill_value, dtype=None, *, backend=None, like=None):
+    """An array of a shape with one value, or with an array of values, broadcast; float32 by default."""
+    if kind_of(type(fill_value)) is not None:
+        values = _promotion.cast(fill_value, _name(dtype))
+        return namespace(values).broadcast_to(values, _sizes(shape))
+    return _create(lambda xp, **options: xp.full(_sizes(shape), fill_value, **options), dtype, backend, like)
+
+
+@op
+def zeros_like(x, dtype=None):
+    """Zeros of the shape and, by default, the dtype of `x`."""
+    return _like("zeros_like", x, dtype)
+
+
+@op
+def ones_like(x, dtype=None):
+    """Ones of the shape and, by default, the dtype of `x`."""
+    return _like("ones_like", x, dtype)
+
+
+@op
+def empty_like(x, dtype=None):
+    """An array of the shape and, by default, the dtype of `x`, whose elements may be anything."""
+    return _like("empty_like", x, dtype)
+
+
+@op
+def full_like(x, fill_value, dtype=None):
+    """An array of the shape and, by default, the dtype of `x`, with one value, or an array of values, broadcast."""
+    if kind_of(type(fill_value)) is not None:
+        x = lift(x)
+        values = _promotion.cast(fill_value, _name(dtype, dtype_of(x)))
+        return namespace(x, values).broadcast_arrays(x, values)[1]  # sizes of x may be unknown
+    return _like("full_like", x, dtype, fill_value)
+
+
+def _like(standard: str, x: Any, dtype: Any, *values: Any) -> Any:
+    x = lift(x)
+    xp = namespace(x)
+    return getattr(xp, standard)(x, *values, dtype=_object(xp, _name(dtype, dtype_of(x))))
+
+
+@op
+def eye(N, M=None, k=0, dtype=None, *, backend=None, like=None):
+    """Ones on the diagonal number `k`, zeros elsewhere: (N, M), M being N by default; float32 by default."""
+    return _create(lambda xp, **options: xp.eye(N, M, k=k, **options), dtype, backend, like)
+
+
+@op
+def identity(n, dtype=None, *, backend=None, like=None):
+    """The identity matrix (n, n); float32 by default."""
+    return eye(n, dtype=dtype, backend=backend, like=like)
+
+
+@op
+def tri(N, M=None, k=0, dtype=None, *, backend=None, like=None):
+    """Ones on and below the diagonal number `k`, zeros above: (N, M), M being N by default; float32 by default."""
+    shape = (N, N if M is None else M)
+    return _create(lambda xp, **options: xp.tril(xp.ones(shape, **options), k=k), dtype, backend, like)
+
+
+# -- ranges ----------------------------------------------------------------------------------------------------------
+
+
+@op
+def arange(start, stop=None, step=None, dtype=None, *, backend=None, like=None):
+    """Numbers from `start` up to but not `stop`, by `step`; from 0 up to `start` if there is no `stop`.
+
+    Args:
+        start, stop, step: Numbers, or 0-dimensional arrays whose values can be read when the call is made.
+        dtype: int32 by default; float32 if one of the numbers is a float; or that of arrays among them.
+    """
+    given = [x for x in (start, stop, step) if x is not None]
+    arrays = [x for x in given if kind_of(type(x)) is not None]
+    if like is None and backend is None and arrays:
+        like = arrays[0]
+    if dtype is None:
+        dtype = FLOAT if any(isinstance(x, float) for x in given) else "int32"
+        dtype = _promotion.common(dtype, *map(dtype_of, arrays)) if arrays else dtype
+    start, stop, step = (x if kind_of(type(x)) is None else _number(x) for x in (start, stop, step))
+    step = 1 if step is None else step
+    return _create(lambda xp, **options: xp.arange(start, stop, step, **options), dtype, backend, like)
+
+
+def _number(x: Any) -> float:
+    return float(x) if kind(x) == "f" else int(x)
+
+
+@op
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, backend=None, like=None):
+    """`num` numbers at equal distances from `start` to `stop`.
+
+    Args:
+        start, stop: Numbers, or arrays that broadcast.
+        endpoint: Whether `stop` is the last of them, or the one that would follow.
+        retstep: Whether to return `(numbers, distance)`.
+        dtype: float32 by default, or that of floats among the arrays; integers are rounded down.
+        axis: Which axis of the result the numbers lie along, where `start` and `stop` are arrays.
+    """
+    out = _line(start, stop, num, endpoint, lambda line: _finished(line, dtype, axis), dtype, backend, like)
+    if not retstep:
+        return out
+    steps = num - 1 if endpoint else num
+    if not _are_numbers(start, stop):
+        start, stop = together(start, stop, least="f")
+    return out, (stop - start) / steps if steps else float("nan")
+
+
+@op
+def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0, *, backend=None, like=None):
+    """`base` to the power of the numbers of `linspace`, whose arguments the other ones are."""
+
+    def finish(line):
+        return _finished(namespace(line).pow(*together(base, line, least="f")), dtype, axis)
+
+    return _line(start, stop, num, endpoint, finish, dtype, backend, like)
+
+
+@op
+def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0, *, backend=None, like=None):
+    """`num` numbers of equal ratios from `start` to `stop`, of one sign; other arguments as in `linspace`."""
+    if _are_numbers(start, stop):
+        sign = math.copysign(1, start)
+        start, stop = math.log10(abs(start)), math.log10(abs(stop))
+    else:
+        start, stop = together(start, stop, least="f")
+        xp = namespace(start, stop)
+        sign, start, stop = xp.sign(start), xp.log10(xp.abs(start)), xp.log10(xp.abs(stop))
+
+    def finish(line):
+        return _finished(sign * namespace(line).pow(*together(10, line)), dtype, axis)
+
+    return _line(start, stop, num, endpoint, finish, dtype, backend, like)
+
+
+def _are_numbers(*xs: Any) -> bool:
+    return all(isinstance(x, int | float) for x in xs)
+
+
+def _line(start: Any, stop: Any, num: int, endpoint: bool, finish: Callable, dtype: Any, backend: Any, like: Any):
+    """`finish` of the numbers of `linspace`, which lie along the first axis."""
+    if _are_numbers(start, stop):
+
+        def make(xp, **options):
+            return finish(xp.linspace(float(start), float(stop), num, endpoint=endpoint, **options))
+
+        name = _name(dtype)
+        return _create(make, name if DTYPES[name][0] == "f" else FLOAT, backend, like)
+    start, stop = together(start, stop, least="f")
+    xp = namespace(start, stop)
+    start, stop = xp.broadcast_arrays(start, stop)
+    t = xp.linspace(0.0, 1.0, num, endpoint=endpoint, dtype=start.dtype, device=device(start))
+    t = xp.reshape(t, (-1,) + (1,) * start.ndim)
+    return finish(start * (1 - t) + stop * t)  # exact at both ends
+
+
+def _finished(out: Any, dtype: Any, axis: int) -> Any:
+    """`out` in `dtype`, rounded down for integers, with its first axis at the place `axis`."""
+    xp = namespace(out)
+    name = _name(dtype, dtype_of(out))
+    out = _promotion.cast(xp.floor(out) if DTYPES[name][0] in "iu" else out, name)
+    return out if axis in (0, -out.ndim) else xp.moveaxis(out, 0, axis)
+
+
+# -- conversions -----------------------------------------------------------------------------------------------------
+
+
+@op(nested=True)
+def convert_to_tensor(x, dtype=None, *, backend=None, like=None):
+    """`x` as an array.
+
+    Args:
+        x: An array, which stays on its backend unless another is named; a number; or nested lists of these.
+        dtype: That of `x` by default; Python's floats become float32, its integers int32.
+        backend, like: Where to put it.
+    """
+    if kind_of(type(x)) is None:
+        x = _from_lists(x, like)
+    if backend is not None and get(backend) is not backend_of(x):
+        return asarray(x, None if dtype is None else _name(dtype), backend=backend)
+    return x if dtype is None else _cast(x, dtype)
+
+
+def _from_lists(x: Any, like: Any) -> Any:
+    if like is not None:
+        return lift(like, x)[1]
+    x = lift(x)
+    # NumPy makes int64 of Python's integers.
+    return _promotion.cast(x, "int32") if dtype_of(x) == "int64" else x
+
+
+@op(nested=True)
+def array(x, dtype=None, *, backend=None, like=None):
+    """`convert_to_tensor`."""
+    return convert_to_tensor(x, dtype, backend=backend, like=like)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether `x` is an array of a backend."""
+    return kind_of(type(x)) is not None
+
+
+@op
+def dtype(x):
+    """The standard's name of the dtype of `x`: `"float32"`."""
+    return dtype_of(lift(x))
+
+
+@op
+def cast(x, dtype):
+    """`x` in `dtype`; of complex numbers the real part, where `dtype` has no other."""
+    return _cast(lift(x), dtype)
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    name = _name(dtype)
+    if dtype_of(x) == name:
+        return x
+    xp = namespace(x)
+    if kind(x) == "c" and DTYPES[name][0] not in "bc":
+        x = xp.real(x)
+    return xp.astype(x, _object(xp, name))
+
+
+@op
+def saturate_cast(x, dtype):
+    """`x` in `dtype`; numbers beyond its range become the last in it; NaN as an integer 0. As booleans, whether > 0."""
+    x, name = lift(x), _name(dtype)
+    source, (target, _) = dtype_of(x), DTYPES[name]
+    if source == name or target == "c" or kind(x) == "b":
+        return _cast(x, name)
+    x = namespace(x).real(x) if kind(x) == "c" else x
+    if target == "b":
+        return x > 0
+    xp = namespace(x)
+    if target == "f":
+        if kind(x) in "iu":
+            x = floating(x)
+        top = xp.finfo(_object(xp, name)).max
+        return _cast(x if top >= xp.finfo(x.dtype).max else xp.clip(x, -top, top), name)
+    low, high = (getattr(xp.iinfo(_object(xp, name)), end) for end in ("min", "max"))
+    if kind(x) in "iu":
+        own = xp.iinfo(x.dtype)
+        return _cast(xp.clip(x, max(low, own.min), min(high, own.max)), name)
+    # The last float may lie beyond the last integer: those that reach it are set apart.
+    over, under = x >= float(high), x <= float(low)
+    inside = xp.where(over | under | xp.isnan(x), xp.zeros_like(x), x)
+    out = _cast(inside, name)
+    return xp.where(over, xp.full_like(out, high), xp.where(under, xp.full_like(out, low), out))

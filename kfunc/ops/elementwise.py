@@ -1,0 +1,333 @@
+"""Elementwise functions that the standard lacks."""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import backend_of, namespace
+from ..errors import ArgumentError, ShapeError
+from . import standard
+from ._op import Op, op
+from ._promotion import cast, dtype_of, floating, kind, lift, numeric, promote, together
+
+__all__ = [
+    "allclose",
+    "angle",
+    "cbrt",
+    "clip",
+    "deg2rad",
+    "divide_no_nan",
+    "exp2",
+    "fmax",
+    "fmin",
+    "fmod",
+    "gcd",
+    "heaviside",
+    "isclose",
+    "isneginf",
+    "isposinf",
+    "isreal",
+    "lcm",
+    "ldexp",
+    "logaddexp2",
+    "nan_to_num",
+    "polar",
+    "rad2deg",
+    "round",
+    "rsqrt",
+    "sinc",
+    "view_as_complex",
+    "view_as_real",
+]
+
+_COMPLEX = {"float32": "complex64", "float64": "complex128"}
+
+
+def join_complex(real, imaginary):
+    """The complex numbers of two real arrays of one dtype; complex64 of what is narrower than that."""
+    dtype = _COMPLEX.get(dtype_of(real), "complex64")
+    if not hasattr(namespace(real), dtype):
+        raise backend_of(real).unsupported("complex numbers", "keep the real and the imaginary part apart")
+    return cast(real, dtype) + 1j * cast(imaginary, dtype)
+
+
+# -- of one array ----------------------------------------------------------------------------------------------------
+
+
+@op
+def angle(x):
+    """The angle of each number with the positive real axis, in radians, in (-π, π]: 0 or π where `x` is real."""
+    x = floating(x)
+    xp = namespace(x)
+    if kind(x) == "c":
+        return xp.atan2(xp.imag(x), xp.real(x))
+    half_turn = xp.where(xp.signbit(x), xp.full_like(x, math.pi), xp.zeros_like(x))
+    return xp.where(xp.isnan(x), x, half_turn)
+
+
+@op
+def cbrt(x):
+    """The real cube root; integers are taken as float32."""
+    x = floating(x)
+    xp = namespace(x)
+    ordinary = xp.isfinite(x) & (x != 0)
+    size = xp.where(ordinary, xp.abs(x), xp.ones_like(x))
+    root = size ** (1 / 3)
+    root = root - (root - size / (root * root)) / 3  # a third has no exact power: one step of Newton's makes up for it
+    return xp.where(ordinary, xp.where(x < 0, -root, root), x)
+
+
+@op
+def deg2rad(x):
+    """Degrees as radians."""
+    return floating(x) * (math.pi / 180)
+
+
+@op
+def rad2deg(x):
+    """Radians as degrees."""
+    return floating(x) * (180 / math.pi)
+
+
+@op
+def exp2(x):
+    """`2 ** x`; integers are taken as float32."""
+    return standard.power(2.0, floating(x))
+
+
+@op
+def rsqrt(x):
+    """`1 / sqrt(x)`; integers are taken as float32."""
+    x = floating(x)
+    return 1 / namespace(x).sqrt(x)
+
+
+@op
+def sinc(x):
+    """`sin(πx) / (πx)`, and 1 at 0; integers are taken as float32."""
+    x = floating(x)
+    xp = namespace(x)
+    zero = x == 0
+    turn = math.pi * xp.where(zero, xp.ones_like(x), x)
+    return xp.where(zero, xp.ones_like(x), xp.sin(turn) / turn)
+
+
+@op
+def isneginf(x):
+    """Whether each number is -∞."""
+    return floating(x) == -math.inf
+
+
+@op
+def isposinf(x):
+    """Whether each number is ∞."""
+    return floating(x) == math.inf
+
+
+@op
+def isreal(x):
+    """Whether each number has no imaginary part."""
+    x = lift(x)
+    xp = namespace(x)
+    return xp.imag(x) == 0 if kind(x) == "c" else xp.ones_like(x, dtype=xp.bool)
+
+
+@op
+def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+    """`x` with numbers in place of NaN, ∞ and -∞; by default 0, and the largest and least of the dtype."""
+    x = lift(x)
+    if kind(x) not in "fc":
+        return x
+    xp = namespace(x)
+    if kind(x) == "c":
+        return join_complex(*(nan_to_num(part, nan, posinf, neginf) for part in (xp.real(x), xp.imag(x))))
+    most = float(xp.finfo(x.dtype).max)
+    for found, value in (
+        (xp.isnan(x), nan),
+        (x == math.inf, most if posinf is None else posinf),
+        (x == -math.inf, -most if neginf is None else neginf),
+    ):
+        x = xp.where(found, xp.full_like(x, value), x)
+    return x
+
+
+@op
+def round(x, decimals=0):
+    """`x` to `decimals` places, halves to the even neighbour; to tens and hundreds where `decimals` is negative."""
+    x = numeric(x)
+    xp = namespace(x)
+    if decimals == 0:
+        return xp.round(x)
+    if kind(x) in "iu":
+        return x if decimals > 0 else cast(round(floating(x), decimals), dtype_of(x))
+    unit = 10.0 ** (decimals if decimals > 0 else -decimals)
+    return xp.round(x * unit) / unit if decimals > 0 else xp.round(x / unit) * unit
+
+
+@op
+def view_as_complex(x):
+    """Real and imaginary parts (..., 2) as complex numbers (...)."""
+    x = floating(x)
+    if x.ndim == 0 or x.shape[-1] != 2:
+        raise ShapeError(
+            "The last axis holds the real and the imaginary part.", argument="x", expected="(..., 2)", got=x.shape
+        )
+    return join_complex(x[..., 0], x[..., 1])
+
+
+@op
+def view_as_real(x):
+    """Complex numbers (...) as real and imaginary parts (..., 2)."""
+    x = numeric(x)
+    xp = namespace(x)
+    parts = (xp.real(x), xp.imag(x)) if kind(x) == "c" else (x, xp.zeros_like(x))
+    return xp.stack(parts, axis=-1)
+
+
+# -- of several ------------------------------------------------------------------------------------------------------
+
+
+@op
+def clip(x, x_min, x_max):
+    """`x`, at least `x_min` and at most `x_max`: arrays that broadcast, or numbers; None sets no bound."""
+    x = numeric(x)
+    bounds = [b for b in (x_min, x_max) if b is not None]
+    x, *bounds = promote(x, *bounds, least="i")
+    if x_min is None:
+        bounds.insert(0, None)
+    return namespace(x, *bounds).clip(x, *bounds)
+
+
+@op
+def divide_no_nan(x1, x2):
+    """`x1 / x2`, and 0 where `x2` is 0."""
+    x1, x2 = together(x1, x2, least="f")
+    xp = namespace(x1, x2)
+    zero = x2 == 0
+    quotient = x1 / xp.where(zero, xp.ones_like(x2), x2)
+    return xp.where(zero, xp.zeros_like(quotient), quotient)
+
+
+def _past_nan(name: str, pick: Op) -> Op:
+    def fun(x1, x2):
+        x1, x2 = together(x1, x2, least="i")
+        if kind(x1) != "f":
+            return pick(x1, x2)
+        xp = namespace(x1, x2)
+        a, b = xp.where(xp.isnan(x1), x2, x1), xp.where(xp.isnan(x2), x1, x2)
+        return pick(a, b)
+
+    fun.__name__ = fun.__qualname__ = name
+    fun.__doc__ = f"`{pick.name}`, which passes over NaN where the other number is none."
+    return op(fun)
+
+
+fmax = _past_nan("fmax", standard.maximum)
+fmin = _past_nan("fmin", standard.minimum)
+
+
+@op
+def fmod(x1, x2):
+    """The remainder of division with the sign of `x1`, as C's fmod; see `mod` for the sign of `x2`."""
+    x1, x2 = together(x1, x2, least="i")
+    xp = namespace(x1, x2)
+    if kind(x1) == "u":
+        return xp.remainder(x1, x2)
+    # Between positive numbers both kinds of remainder agree, and the standard's is exact.
+    rest = xp.remainder(xp.where(x1 < 0, -x1, x1), xp.where(x2 < 0, -x2, x2))
+    return xp.where(x1 < 0, -rest, rest)
+
+
+@op
+def heaviside(x1, x2):
+    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; NaN stays."""
+    x1, x2 = together(x1, x2, least="f")
+    xp = namespace(x1, x2)
+    step = xp.where(xp.isnan(x1), x1, cast(x1 > 0, dtype_of(x1)))
+    return xp.where(x1 == 0, x2, step)
+
+
+@op
+def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether `abs(x1 - x2) <= atol + rtol * abs(x2)`; infinities are close to themselves."""
+    x1, x2 = together(x1, x2, least="f")
+    xp = namespace(x1, x2)
+    finite = xp.isfinite(x1) & xp.isfinite(x2)
+    a, b = xp.where(finite, x1, xp.zeros_like(x1)), xp.where(finite, x2, xp.zeros_like(x2))
+    close = xp.where(finite, xp.abs(a - b) <= atol + rtol * xp.abs(b), x1 == x2)
+    return close | (xp.isnan(x1) & xp.isnan(x2)) if equal_nan else close
+
+
+@op
+def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether all numbers are close, as for `isclose`: a boolean array ()."""
+    return standard.all(isclose(x1, x2, rtol, atol, equal_nan))
+
+
+@op
+def ldexp(x1, x2):
+    """`x1 * 2 ** x2`, for integers `x2`.
+
+    Raises:
+        ArgumentError: `x2` holds other numbers than integers.
+    """
+    x1, x2 = lift(x1, x2)
+    if kind(x2) not in "iu":
+        raise ArgumentError("The exponent is an integer.", argument="x2", expected="integers", got=dtype_of(x2))
+    x1 = floating(x1)
+    xp = namespace(x1, x2)
+    half = xp.floor_divide(x2, xp.full_like(x2, 2))
+    rest = xp.subtract(x2, half)
+    # In two steps, of which neither overflows where the result does not.
+    return x1 * exp2(cast(half, dtype_of(x1))) * exp2(cast(rest, dtype_of(x1)))
+
+
+@op
+def logaddexp2(x1, x2):
+    """`log2(2 ** x1 + 2 ** x2)`, without overflow."""
+    x1, x2 = together(x1, x2, least="f")
+    ln2 = math.log(2)
+    return namespace(x1, x2).logaddexp(x1 * ln2, x2 * ln2) / ln2
+
+
+@op
+def polar(abs_, angle):
+    """Complex numbers of absolute value `abs_` at `angle`, in radians."""
+    size, angle = together(abs_, angle, least="f")
+    xp = namespace(size, angle)
+    return join_complex(size * xp.cos(angle), size * xp.sin(angle))
+
+
+# -- of integers -----------------------------------------------------------------------------------------------------
+
+# Each two steps of Euclid's algorithm halve the smaller number at least, and Fibonacci's are the slowest.
+_EUCLID = {8: 12, 16: 23, 32: 46, 64: 92}
+
+
+@op
+def gcd(x1, x2):
+    """The greatest common divisor of integers; 0 of zeros."""
+    x1, x2 = _integers(x1, x2)
+    xp = namespace(x1, x2)
+    a, b = (x1, x2) if kind(x1) == "u" else (xp.abs(x1), xp.abs(x2))
+    for _ in range(_EUCLID[xp.iinfo(a.dtype).bits]):
+        done = b == 0
+        a, b = xp.where(done, a, b), xp.where(done, b, xp.remainder(a, xp.where(done, xp.ones_like(b), b)))
+    return a
+
+
+@op
+def lcm(x1, x2):
+    """The least common multiple of integers; 0 where one is 0."""
+    x1, x2 = _integers(x1, x2)
+    xp = namespace(x1, x2)
+    divisor = gcd(x1, x2)
+    product = xp.floor_divide(x1, xp.where(divisor == 0, xp.ones_like(divisor), divisor)) * x2
+    return product if kind(product) == "u" else xp.abs(product)
+
+
+def _integers(*xs):
+    xs = together(*xs, least="i")
+    if kind(xs[0]) not in "iu":
+        raise ArgumentError("Divisors are of integers.", argument="x1", expected="integers", got=dtype_of(xs[0]))
+    return xs

@@ -1,0 +1,139 @@
+"""Parts of images and frames around them."""
+
+from __future__ import annotations
+
+from ...arrays import namespace
+from ...errors import ArgumentError
+from .._op import op
+from .._promotion import lift
+from .._windows import padding_amounts, per_axis, shifted_views, window_shape
+from ..manipulation import pad
+from ._layout import check_among, known_sizes, last
+
+__all__ = ["crop_images", "extract_patches", "extract_patches_3d", "pad_images"]
+
+
+def _two_of_three(names, before, after, target, total):
+    """The two amounts along an axis, of which two are given, or one and the size that remains: `total(target)`."""
+    values = (before, after, target)
+    if sum(v is None for v in values) != 1:
+        raise ArgumentError(
+            "Exactly two of three must be given.",
+            argument=names[0],
+            expected=f"two of {', '.join(names)}",
+            got=dict(zip(names, values, strict=True)),
+        )
+    before = total(target) - after if before is None else before
+    after = total(target) - before if after is None else after
+    if before < 0 or after < 0:
+        raise ArgumentError(
+            "The amounts do not fit the image.",
+            argument=names[0],
+            expected="natural numbers",
+            got=f"{before} before and {after} after",
+        )
+    return before, after
+
+
+@op
+def crop_images(
+    images,
+    top_cropping=None,
+    left_cropping=None,
+    bottom_cropping=None,
+    right_cropping=None,
+    target_height=None,
+    target_width=None,
+    data_format=None,
+):
+    """A rectangle of each image; along each axis two of the two margins and the target size are given.
+
+    Args:
+        images: (batch, height, width, channels), or as `data_format` says; or one image without the batch.
+
+    Raises:
+        ArgumentError: Not two are given, or they do not fit.
+    """
+    x, restore = last(images, data_format)
+    height, width = known_sizes(x)
+    top, bottom = _two_of_three(
+        ("top_cropping", "bottom_cropping", "target_height"),
+        *(top_cropping, bottom_cropping, target_height),
+        lambda target: height - target,
+    )
+    left, right = _two_of_three(
+        ("left_cropping", "right_cropping", "target_width"),
+        *(left_cropping, right_cropping, target_width),
+        lambda target: width - target,
+    )
+    return restore(x[:, top : height - bottom, left : width - right, :])
+
+
+@op
+def pad_images(
+    images,
+    top_padding=None,
+    left_padding=None,
+    bottom_padding=None,
+    right_padding=None,
+    target_height=None,
+    target_width=None,
+    data_format=None,
+):
+    """Each image in a frame of zeros; along each axis two of the two margins and the target size are given.
+
+    Args:
+        images: (batch, height, width, channels), or as `data_format` says; or one image without the batch.
+
+    Raises:
+        ArgumentError: Not two are given, or they do not fit.
+    """
+    x, restore = last(images, data_format)
+    height, width = known_sizes(x)
+    rows = _two_of_three(
+        ("top_padding", "bottom_padding", "target_height"),
+        *(top_padding, bottom_padding, target_height),
+        lambda target: target - height,
+    )
+    columns = _two_of_three(
+        ("left_padding", "right_padding", "target_width"),
+        *(left_padding, right_padding, target_width),
+        lambda target: target - width,
+    )
+    return restore(pad(x, ((0, 0), rows, columns, (0, 0))))
+
+
+def _patches(images, size, strides, dilation_rate, padding, data_format, rank, argument):
+    x, restore = last(images, data_format, argument, rank)
+    check_among(padding, ("valid", "same"), "padding")
+    window = per_axis(size, rank, "size")
+    strides = window if strides is None else per_axis(strides, rank, "strides")
+    dilation = per_axis(dilation_rate, rank, "dilation_rate")
+    sizes = x.shape[1:-1]
+    out = window_shape(sizes, window, strides, dilation, padding)
+    x = pad(x, ((0, 0), *padding_amounts(sizes, window, strides, dilation, padding), (0, 0)))
+    views = [view for _, view in shifted_views(x, out, window, strides, dilation)]
+    return restore(namespace(x).concat(views, axis=-1))
+
+
+@op
+def extract_patches(images, size, strides=None, dilation_rate=1, padding="valid", data_format=None):
+    """Windows of images, each as one row of channels.
+
+    Args:
+        images: (batch, height, width, channels), or as `data_format` says; or one image without the batch; or volumes,
+            with three spatial axes, if `size` has three numbers.
+        size, strides, dilation_rate: One integer, or one a spatial axis; `strides` is `size` by default.
+        padding: "valid", or "same" (zeros outside).
+
+    Returns:
+        (batch, rows, columns, window * channels): the window's elements row by row, channels last.
+    """
+    rank = 2 if isinstance(size, int) else len(size)
+    return _patches(lift(images), size, strides, dilation_rate, padding, data_format, rank, "images")
+
+
+@op
+def extract_patches_3d(volumes, size, strides=None, dilation_rate=1, padding="valid", data_format=None):
+    """`extract_patches` of volumes: (batch, depth, height, width, channels), or as `data_format` says."""
+    return _patches(lift(volumes), size, strides, dilation_rate, padding, data_format, 3, "volumes")

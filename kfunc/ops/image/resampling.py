@@ -1,0 +1,176 @@
+"""Images at other sizes: along each axis a matrix of weights, as the axes are independent."""
+
+from __future__ import annotations
+
+import math
+
+from ...arrays import device, namespace
+from ...errors import ArgumentError, ShapeError
+from .._op import op
+from .._promotion import cast, dtype_of, floating, lift
+from ..manipulation import pad
+from ._layout import check_among, known_sizes, last
+
+__all__ = ["resize", "scale_and_translate"]
+
+
+# -- kernels: the weight of a sample at a distance, in samples ---------------------------------------------------------
+
+
+def _triangle(xp, x):
+    return xp.maximum(1 - x, xp.zeros_like(x))
+
+
+def _cubic(xp, x):
+    """Keys, IEEE ASSP 29, 1981, with a = -1/2."""
+    near = ((1.5 * x - 2.5) * x) * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return xp.where(x < 1, near, xp.where(x < 2, far, xp.zeros_like(x)))
+
+
+def _lanczos(radius):
+    def kernel(xp, x):
+        """Duchon, Journal of Applied Meteorology 18, 1979."""
+        inside = (x > 0) & (x < radius)
+        angle = math.pi * xp.where(inside, x, xp.full_like(x, 0.5))
+        value = radius * xp.sin(angle) * xp.sin(angle / radius) / (angle * angle)
+        return xp.where(inside, value, xp.where(x == 0, xp.ones_like(x), xp.zeros_like(x)))
+
+    return kernel
+
+
+KERNELS = {
+    **dict.fromkeys(("linear", "bilinear", "trilinear", "triangle"), _triangle),
+    **dict.fromkeys(("cubic", "bicubic", "tricubic"), _cubic),
+    "lanczos3": _lanczos(3),
+    "lanczos5": _lanczos(5),
+}
+
+
+def _weights(like, n, size, scale, translation, method, antialias):
+    """The matrix (size, n) that resamples `n` numbers: output `i` lies over input `(i + 1/2 - translation) / scale`.
+
+    Where samples are dropped, `antialias` widens the kernel to see them all. An output outside gets no weight.
+    """
+    xp = namespace(like)
+    where = {"dtype": like.dtype, "device": device(like)}
+    at = (xp.arange(size, **where) + 0.5 - translation) / scale - 0.5
+    distance = xp.abs(xp.expand_dims(at, axis=1) - xp.arange(n, **where))
+    if antialias:
+        wide = 1 / scale
+        distance = distance / (max(wide, 1.0) if isinstance(scale, float) else xp.maximum(wide, xp.ones_like(wide)))
+    weights = KERNELS[method](xp, distance)
+    total = xp.sum(weights, axis=1, keepdims=True)
+    # Next to nothing to share means that the output lies outside.
+    shared = xp.abs(total) > 1000 * xp.finfo(like.dtype).eps
+    weights = xp.where(shared, weights / xp.where(shared, total, xp.ones_like(total)), xp.zeros_like(weights))
+    inside = xp.expand_dims((at >= -0.5) & (at <= n - 0.5), axis=1)
+    return xp.where(inside, weights, xp.zeros_like(weights))
+
+
+def _along(x, axis, matrix):
+    """`x` with its `axis` mapped by `matrix`, (size, n)."""
+    xp = namespace(x, matrix)
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    flat = xp.reshape(x, (-1, x.shape[axis], math.prod(after)))
+    out = xp.matmul(matrix, flat)
+    return xp.reshape(out, (*(-1 if n is None else n for n in before), matrix.shape[0], *after))
+
+
+@op
+def scale_and_translate(images, output_shape, scale, translation, spatial_dims, method, antialias=True):
+    """Images scaled, then moved: what lay at `p` lies at `p * scale + translation`, pixel centres at halves.
+
+    Args:
+        images: An array of any shape; integers become float32.
+        output_shape: The shape of the result.
+        scale, translation: (dims,), numbers for each of `spatial_dims`.
+        spatial_dims: The axes that are resampled.
+        method: "linear", "cubic", "lanczos3" or "lanczos5", or Keras's other names of them.
+        antialias: Whether to average where samples are dropped.
+
+    Raises:
+        ArgumentError: There is no such method.
+    """
+    check_among(method, KERNELS, "method")
+    images = floating(images)
+    xp = namespace(images)
+    scale, translation = (
+        cast(lift(v), dtype_of(images))
+        if hasattr(v, "shape")
+        else xp.asarray(v, dtype=images.dtype, device=device(images))
+        for v in (scale, translation)
+    )
+    for i, axis in enumerate(spatial_dims):
+        axis = axis % images.ndim
+        n, size = images.shape[axis], output_shape[axis]
+        images = _along(images, axis, _weights(images, n, size, scale[i], translation[i], method, antialias))
+    return images
+
+
+def _nearest(x, axis, size):
+    xp = namespace(x)
+    n = x.shape[axis]
+    rows = [((2 * i + 1) * n) // (2 * size) for i in range(size)]
+    return xp.take(x, xp.asarray(rows, dtype=xp.int32, device=device(x)), axis=axis)
+
+
+@op
+def resize(
+    images,
+    size,
+    interpolation="bilinear",
+    antialias=False,
+    crop_to_aspect_ratio=False,
+    pad_to_aspect_ratio=False,
+    fill_mode="constant",
+    fill_value=0.0,
+    data_format=None,
+):
+    """Images of another size.
+
+    Args:
+        images: (batch, height, width, channels), or as `data_format` says; or one image without the batch.
+        size: The new (height, width).
+        interpolation: "nearest", "bilinear", "bicubic", "lanczos3" or "lanczos5".
+        antialias: Whether to average where pixels are dropped.
+        crop_to_aspect_ratio: Whether to cut the image to the new proportions first.
+        pad_to_aspect_ratio: Whether to frame it to the new proportions first, with `fill_value`.
+
+    Returns:
+        Floats; with "nearest", the dtype of the images.
+
+    Raises:
+        ArgumentError, ShapeError: The arguments do not fit together.
+    """
+    check_among(interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"), "interpolation")
+    check_among(fill_mode, ("constant",), "fill_mode")
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ArgumentError(
+            "An image is cut or framed, not both.",
+            argument="pad_to_aspect_ratio",
+            expected="one of crop_to_aspect_ratio and pad_to_aspect_ratio at most",
+            got="both",
+        )
+    size = tuple(size)
+    if len(size) != 2 or min(size) < 1:
+        raise ShapeError("The new size is a pair.", argument="size", expected="(height, width)", got=size)
+    x, restore = last(images, data_format)
+    height, width = known_sizes(x)
+    # The height that belongs to this width, and the width to this height.
+    fitting = int(width * size[0] / size[1]), int(height * size[1] / size[0])
+    if crop_to_aspect_ratio:
+        rows, columns = max(min(height, fitting[0]), 1), max(min(width, fitting[1]), 1)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        x = x[:, top : top + rows, left : left + columns, :]
+    elif pad_to_aspect_ratio:
+        top, left = (max(n, m) - n >> 1 for n, m in zip((height, width), fitting, strict=True))
+        x = pad(x, ((0, 0), (top, top), (left, left), (0, 0)), constant_values=fill_value)
+    x = x if interpolation == "nearest" else floating(x)
+    for axis, n in (1, size[0]), (2, size[1]):
+        if interpolation == "nearest":
+            x = _nearest(x, axis, n)
+        elif x.shape[axis] != n:
+            scale = n / x.shape[axis]
+            x = _along(x, axis, _weights(x, x.shape[axis], n, scale, 0.0, interpolation, antialias))
+    return restore(x)

@@ -1,0 +1,324 @@
+"""Choosing elements: by conditions, by indices, by slices; and classes as indicator vectors."""
+
+from __future__ import annotations
+
+import builtins
+import math
+
+from ..arrays import backend_of, device, kind_of_tree, namespace
+from ..backends import kind_of
+from ..errors import ArgumentError, ShapeError
+from ._op import op
+from ._promotion import FLOAT, cast, dtype_of, kind, lift, together
+from .creation import _name
+from .segment import places
+from .sorting import nonzero
+
+__all__ = [
+    "get_item",
+    "multi_hot",
+    "one_hot",
+    "select",
+    "slice",
+    "slice_update",
+    "take",
+    "take_along_axis",
+    "unravel_index",
+    "where",
+]
+
+# -- by conditions ---------------------------------------------------------------------------------------------------
+
+
+@op
+def where(condition, x1=None, x2=None):
+    """`x1` where the condition holds, else `x2`, arrays that broadcast, or numbers; `nonzero` without these."""
+    if x1 is None and x2 is None:
+        return nonzero(condition)
+    if kind_of_tree([condition, x1, x2]) is not None and kind_of_tree([x1, x2]) is None:
+        # Two numbers have no backend of their own.
+        x1, x2 = lift(condition, x1, x2)[1:]
+    x1, x2 = together(x1, x2)
+    condition, x1, x2 = lift(condition, x1, x2)
+    xp = namespace(condition, x1, x2)
+    return xp.where(condition if kind(condition) == "b" else condition != 0, x1, x2)
+
+
+@op(nested=True)
+def select(condlist, choicelist, default=0):
+    """For each element the choice of the first condition that holds, or `default`.
+
+    Args:
+        condlist: Boolean arrays.
+        choicelist: As many arrays or numbers.
+        default: An array or a number.
+    """
+    if len(condlist) != len(choicelist):
+        raise ArgumentError(
+            "There is one choice for each condition.",
+            argument="choicelist",
+            expected=f"{len(condlist)} arrays",
+            got=len(choicelist),
+        )
+    out = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        out = where(condition, choice, out)
+    return out
+
+
+# -- by indices ------------------------------------------------------------------------------------------------------
+
+
+def _sizes(shape):
+    return tuple(-1 if n is None else n for n in shape)
+
+
+@op
+def take(x, indices, axis=None):
+    """The standard's `take` along `axis`, or of all elements in order by default, with `indices` of any shape.
+
+    Args:
+        indices: Integers (...) in [-n, n) where `axis` has n elements.
+
+    Returns:
+        The shape of `x` with (...) in place of `axis`.
+    """
+    x = lift(x, indices)[0] if kind_of(type(x)) is None else x
+    indices = places(x, indices)
+    xp = namespace(x, indices)
+    if axis is None:
+        x, axis = xp.reshape(x, (-1,)), 0
+    axis = axis % x.ndim if -x.ndim <= axis < x.ndim else axis
+    if kind(indices) == "i":
+        n = x.shape[axis]
+        indices = xp.where(indices < 0, indices + n, indices) if n is not None else indices
+    if indices.ndim == 1:
+        return xp.take(x, indices, axis=axis)
+    out = xp.take(x, xp.reshape(indices, (-1,)), axis=axis)
+    return xp.reshape(out, _sizes((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])))
+
+
+@op
+def take_along_axis(x, indices, axis=None):
+    """The standard's `take_along_axis`: `x[..., indices[..., i, ...], ...]`, other axes broadcast.
+
+    Args:
+        indices: Integers, of the shape of `x` but along `axis`.
+        axis: By default `x` is flattened, and `indices` is a vector.
+    """
+    x, indices = lift(x, indices)
+    xp = namespace(x, indices)
+    if axis is None:
+        x, axis = xp.reshape(x, (-1,)), 0
+    if x.ndim != indices.ndim:
+        raise ShapeError(
+            "Indices along an axis have as many axes as x.",
+            argument="indices",
+            expected=f"{x.ndim} axes",
+            got=tuple(indices.shape),
+        )
+    axis = axis % x.ndim
+    if kind(indices) == "i" and x.shape[axis] is not None:
+        indices = xp.where(indices < 0, indices + x.shape[axis], indices)
+    for n in range(x.ndim):
+        if n != axis and x.shape[n] != indices.shape[n] and 1 in (x.shape[n], indices.shape[n]):
+            small, other = (x, indices) if x.shape[n] == 1 else (indices, x)
+            wide = tuple(other.shape[n] if m == n else small.shape[m] for m in range(x.ndim))
+            small = xp.broadcast_to(small, wide)
+            x, indices = (small, indices) if other is indices else (x, small)
+    return xp.take_along_axis(x, indices, axis=axis)
+
+
+@op
+def unravel_index(indices, shape):
+    """Places in C order in an array of `shape` as a tuple of one array for each axis; negative ones from the end."""
+    indices = lift(indices)
+    xp = namespace(indices)
+    if kind(indices) == "i":
+        indices = xp.where(indices < 0, indices + math.prod(shape), indices)
+    out = []
+    for size in reversed(shape):
+        size = xp.full_like(indices, size)
+        out.append(xp.remainder(indices, size))
+        indices = xp.floor_divide(indices, size)
+    return tuple(reversed(out))
+
+
+@op(nested=True)
+def get_item(x, key):
+    """`x[key]`, by the standard's rules of indexing; `key` may lack trailing axes, or be an array or list alone."""
+    x = lift(x)
+    if isinstance(key, list) or (kind_of(type(key)) is not None and kind(key) != "b"):
+        return take(x, key, axis=0)
+    if isinstance(key, int | builtins.slice):
+        key = (key,)
+    if isinstance(key, tuple) and not any(k is Ellipsis for k in key):
+        key = (*key, ...)
+    return x[key]
+
+
+# -- by slices -------------------------------------------------------------------------------------------------------
+
+
+def _starts(x, start_indices):
+    """Where a slice starts along each axis: ints where they are known, else arrays ()."""
+    if kind_of(type(start_indices)) is not None:
+        start_indices = [start_indices[n] for n in range(start_indices.shape[0])]
+    starts = [s if kind_of(type(s)) is None or backend_of(s).is_traced(s) else int(s) for s in start_indices]
+    if len(starts) != x.ndim:
+        raise ArgumentError(
+            "A slice starts somewhere along each axis.",
+            argument="start_indices",
+            expected=f"{x.ndim} integers",
+            got=len(starts),
+        )
+    return starts
+
+
+def _clamped(start, most):
+    """`start` in [0, most]; `most` may be unknown."""
+    if isinstance(start, int):
+        return max(start, 0) if most is None else max(min(start, most), 0)
+    return namespace(start).clip(start, 0, most)
+
+
+def _room(size, within):
+    """How much of `within` is left beside `size`; None where one is unknown."""
+    return None if size is None or within is None else within - size
+
+
+def _check_sizes(argument, sizes, shape):
+    if len(sizes) != len(shape) or any(None not in (m, n) and not 0 <= m <= n for m, n in zip(sizes, shape)):  # noqa: B905
+        raise ShapeError(
+            "A slice lies within the array.",
+            argument=argument,
+            expected=f"{len(shape)} sizes up to {tuple(shape)}",
+            got=tuple(sizes),
+        )
+
+
+@op(nested=True)
+def slice(inputs, start_indices, shape):
+    """A block of `shape`, which starts at `start_indices`.
+
+    Args:
+        start_indices: One integer for each axis, or an integer array (ndim,), which may be unknown while compiling. A
+            block that would pass an end is moved within.
+        shape: The sizes; -1 for all up to the end, where the start is known.
+    """
+    inputs = lift(inputs)
+    starts = _starts(inputs, start_indices)
+    sizes = [
+        _room(starts[n], inputs.shape[n]) if size == -1 and isinstance(starts[n], int) else size
+        for n, size in enumerate(shape)
+    ]
+    _check_sizes("shape", sizes, inputs.shape)
+    starts = [_clamped(s, _room(m, n)) for s, m, n in zip(starts, sizes, inputs.shape, strict=True)]
+    known = [isinstance(s, int) for s in starts]
+    block = inputs[
+        tuple(
+            builtins.slice(s, None if m is None else s + m) if k else builtins.slice(None)
+            for s, m, k in zip(starts, sizes, known, strict=True)
+        )
+    ]
+    xp = namespace(block)
+    for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        if not known[axis]:
+            places = xp.arange(size, dtype=start.dtype, device=device(start)) + start
+            block = xp.take(block, places, axis=axis)
+    return block
+
+
+@op(nested=True)
+def slice_update(inputs, start_indices, updates):
+    """`inputs` with the block `updates` in place of what starts at `start_indices`.
+
+    Args:
+        start_indices: One integer for each axis, or an integer array (ndim,), which may be unknown while compiling. A
+            block that would pass an end is moved within.
+        updates: An array of as many axes, no longer than `inputs` along any.
+    """
+    inputs, updates = lift(inputs, updates)
+    updates = cast(updates, dtype_of(inputs))
+    _check_sizes("updates", updates.shape, inputs.shape)
+    starts = _starts(inputs, start_indices)
+    starts = [_clamped(s, _room(m, n)) for s, m, n in zip(starts, updates.shape, inputs.shape, strict=True)]
+    xp = namespace(inputs, updates)
+    if None not in updates.shape and all(isinstance(s, int) for s in starts):
+        return _replaced(xp, inputs, starts, updates, 0)
+    inside, out = None, updates
+    for axis, start in enumerate(starts):
+        place = _positions(inputs, axis) - (start if isinstance(start, int) else cast(start, "int32"))
+        size = updates.shape[axis]
+        size = _positions(updates, axis)[-1] + 1 if size is None else size
+        here = (place >= 0) & (place < size)
+        out = xp.take(out, xp.where(here, place, xp.zeros_like(place)), axis=axis)
+        here = xp.reshape(here, tuple(-1 if n == axis else 1 for n in range(inputs.ndim)))
+        inside = here if inside is None else inside & here
+    return xp.where(inside, out, inputs)
+
+
+def _positions(x, axis):
+    """0, 1, … along `axis`, whose size may be unknown."""
+    xp = namespace(x)
+    if x.shape[axis] is not None:
+        return xp.arange(x.shape[axis], dtype=xp.int32, device=device(x))
+    line = x[tuple(builtins.slice(None) if n == axis else 0 for n in range(x.ndim))]
+    return xp.cumulative_sum(xp.ones_like(line, dtype=xp.int32)) - 1
+
+
+def _replaced(xp, x, starts, updates, axis):
+    """`x` with `updates` in a block, from `axis` on; the axes before are all the block's."""
+    if axis == x.ndim:
+        return updates
+    if updates.shape[axis] == x.shape[axis]:
+        return _replaced(xp, x, starts, updates, axis + 1)
+    start, end, before = starts[axis], starts[axis] + updates.shape[axis], (builtins.slice(None),) * axis
+    middle = _replaced(xp, x[(*before, builtins.slice(start, end), ...)], starts, updates, axis + 1)
+    parts = [middle]
+    if start > 0:
+        parts.insert(0, x[(*before, builtins.slice(0, start), ...)])
+    if x.shape[axis] is None or end < x.shape[axis]:
+        parts.append(x[(*before, builtins.slice(end, None), ...)])
+    return xp.concat(parts, axis=axis)
+
+
+# -- classes ---------------------------------------------------------------------------------------------------------
+
+
+@op
+def one_hot(x, num_classes, axis=-1, dtype=None):
+    """Class numbers (...) as vectors that are 1 at the class and else 0; all 0 for numbers out of range.
+
+    Args:
+        x: Integers (...).
+        num_classes: The length of a vector.
+        axis: Where the vectors go in the result.
+        dtype: float32 by default.
+
+    Returns:
+        (..., num_classes), or with `num_classes` at `axis`.
+    """
+    x = lift(x)
+    xp = namespace(x)
+    classes = xp.arange(num_classes, dtype=x.dtype, device=device(x))
+    axis = axis % (x.ndim + 1)
+    classes = xp.reshape(classes, (num_classes, *(1 for _ in range(x.ndim - axis))))
+    return xp.astype(xp.expand_dims(x, axis=axis) == classes, getattr(xp, _name(dtype, FLOAT)))
+
+
+@op
+def multi_hot(inputs, num_classes=None, axis=-1, dtype=None):
+    """Sets of class numbers as vectors that are 1 at each of the classes and else 0.
+
+    Args:
+        inputs: Integers (n,) or (batch, n, ...): a set lies along the only axis, or the second.
+        num_classes, axis, dtype: As for `one_hot`.
+
+    Returns:
+        (num_classes,) or (batch, ..., num_classes).
+    """
+    if num_classes is None:
+        raise ArgumentError("The number of classes is not known.", argument="num_classes", expected="an integer")
+    codes = one_hot(inputs, num_classes, axis, dtype)
+    return namespace(codes).max(codes, axis=1 if codes.ndim > 2 else 0)

@@ -1,0 +1,208 @@
+"""Arrays put together into one, and taken apart."""
+
+from __future__ import annotations
+
+from ..arrays import namespace
+from ..backends import kind_of
+from ..errors import ArgumentError, ShapeError
+from ._axes import normal_axis
+from ._op import op
+from ._promotion import lift, together
+
+__all__ = [
+    "append",
+    "array_split",
+    "concatenate",
+    "dsplit",
+    "dstack",
+    "hsplit",
+    "hstack",
+    "meshgrid",
+    "split",
+    "stack",
+    "unstack",
+    "vsplit",
+    "vstack",
+]
+
+
+# -- together --------------------------------------------------------------------------------------------------------
+
+
+def _parts(xs):
+    """The arrays in the list `xs`, or the entries of the array `xs`, in one dtype."""
+    if kind_of(type(xs)) is not None:
+        return namespace(xs).unstack(xs)
+    if not xs:
+        raise ArgumentError("There is nothing to join.", argument="xs", expected="one array or more", got="none")
+    return together(*xs)
+
+
+def _at_least(ndim, xs):
+    """Each of `xs` with `ndim` axes or more: NumPy's `atleast_2d` puts them before, `atleast_3d` one after too."""
+    xp = namespace(*xs)
+    out = []
+    for x in xs:
+        while x.ndim < min(ndim, 2):
+            x = xp.expand_dims(x, axis=0)
+        out.append(xp.expand_dims(x, axis=-1) if x.ndim < ndim else x)
+    return out
+
+
+@op(nested=True)
+def concatenate(xs, axis=0):
+    """A list of arrays, one after the other along `axis`; of all elements in flat order if it is None."""
+    xs = _parts(xs)
+    return namespace(*xs).concat(list(xs), axis=axis)
+
+
+@op(nested=True)
+def stack(x, axis=0):
+    """A list of arrays of one shape, along a new axis."""
+    xs = _parts(x)
+    return namespace(*xs).stack(list(xs), axis=axis)
+
+
+@op(nested=True)
+def hstack(xs):
+    """A list of arrays, one after the other along their second axis; vectors along their only one."""
+    xs = _at_least(1, _parts(xs))
+    return namespace(*xs).concat(xs, axis=0 if xs[0].ndim == 1 else 1)
+
+
+@op(nested=True)
+def vstack(xs):
+    """A list of arrays, one after the other along their first axis; vectors (n,) as rows (1, n)."""
+    xs = _at_least(2, _parts(xs))
+    return namespace(*xs).concat(xs, axis=0)
+
+
+@op(nested=True)
+def dstack(xs):
+    """A list of arrays, one after the other along their third axis; (n,) as (1, n, 1), (n, m) as (n, m, 1)."""
+    xs = _at_least(3, _parts(xs))
+    return namespace(*xs).concat(xs, axis=2)
+
+
+@op
+def append(x1, x2, axis=None):
+    """`x2` after `x1` along `axis`; all elements of both in flat order by default."""
+    x1, x2 = together(x1, x2)
+    return namespace(x1, x2).concat([x1, x2], axis=axis)
+
+
+@op
+def meshgrid(*x, indexing="xy"):
+    """Vectors as coordinates of a grid: for each, an array of its values over the grid.
+
+    Args:
+        x: Vectors (n,), (m,), …, or numbers.
+        indexing: "ij" for grids (n, m, …); "xy" for (m, n, …).
+
+    Raises:
+        ArgumentError: `indexing` is neither.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError("Unknown indexing.", argument="indexing", expected="'xy' or 'ij'", got=repr(indexing))
+    if not x:
+        return []
+    xp = namespace(*(arrays := together(*x)))
+    return list(xp.meshgrid(*(xp.reshape(v, (-1,)) for v in arrays), indexing=indexing))
+
+
+# -- apart -----------------------------------------------------------------------------------------------------------
+
+
+@op
+def split(x, indices_or_sections, axis=0):
+    """`x` in parts along `axis`: a list.
+
+    Args:
+        indices_or_sections: How many equal parts, or the indices at which a new part begins.
+
+    Raises:
+        ShapeError: There are no such equal parts, or the size is not known.
+    """
+    x = lift(x)
+    axis = normal_axis(axis, x.ndim)
+    at = indices_or_sections
+    if isinstance(at, int):
+        size = x.shape[axis]
+        if at < 1 or size is None or size % at:
+            raise ShapeError(
+                f"Axis {axis} does not split into {at} equal parts.",
+                argument="indices_or_sections",
+                expected=f"a divisor of {size}" if size is not None else "a known size",
+                got=at,
+                fix="give the indices at which to split, or use array_split",
+            )
+        at = range(size // at, size, size // at) if size else (0,) * (at - 1)
+    elif x.shape[axis] is not None:
+        at = [min(i, x.shape[axis]) for i in at]
+    before = (slice(None),) * axis
+    bounds = zip((None, *at), (*at, None), strict=True)
+    return [x[(*before, slice(start, stop), ...)] for start, stop in bounds]
+
+
+@op
+def array_split(x, indices_or_sections, axis=0):
+    """`split`, where the parts need not be equal: the first ones are longer by one."""
+    x = lift(x)
+    at = indices_or_sections
+    if isinstance(at, int):
+        size = x.shape[normal_axis(axis, x.ndim)]
+        if at < 1 or size is None:
+            raise ShapeError(
+                "There are no such parts.",
+                argument="indices_or_sections",
+                expected="1 or more parts of a known size",
+                got=f"{at} of {size}",
+            )
+        at = [i * (size // at) + min(i, size % at) for i in range(1, at)]
+    return split(x, at, axis)
+
+
+@op
+def vsplit(x, indices_or_sections):
+    """`split` along the first axis."""
+    return split(x, indices_or_sections, 0)
+
+
+@op
+def hsplit(x, indices_or_sections):
+    """`split` along the second axis; of a vector, along its only one."""
+    x = lift(x)
+    return split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
+
+
+@op
+def dsplit(x, indices_or_sections):
+    """`split` along the third axis."""
+    return split(x, indices_or_sections, 2)
+
+
+@op
+def unstack(x, num=None, axis=0):
+    """The entries of `x` along `axis`, which goes: a list.
+
+    Args:
+        num: How many there are; needed only where the size is not known while a function is compiled.
+
+    Raises:
+        ShapeError: There are not `num` of them, or their number is not known.
+    """
+    x = lift(x)
+    axis = normal_axis(axis, x.ndim)
+    size = x.shape[axis]
+    if (num is None and size is None) or (None not in (num, size) and num != size):
+        raise ShapeError(
+            f"Axis {axis} does not come apart so.",
+            argument="num",
+            expected="a number of entries" if size is None else size,
+            got=num,
+            fix="give the size of the axis",
+        )
+    if size is not None:
+        return list(namespace(x).unstack(x, axis=axis))
+    before = (slice(None),) * axis
+    return [x[(*before, i, ...)] for i in range(num)]

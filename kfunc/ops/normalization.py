@@ -1,0 +1,151 @@
+"""Normalisation: moments, and what the layers do with them."""
+
+from __future__ import annotations
+
+from ..arrays import namespace
+from ..errors import ArgumentError
+from ..transforms import stop_gradient
+from ._op import op
+from ._promotion import cast, dtype_of, floating
+
+__all__ = [
+    "batch_normalization",
+    "layer_normalization",
+    "moments",
+    "normalize",
+    "normalize_batch",
+    "rms_normalization",
+]
+
+EPSILON = 1e-7
+"""Keras's default."""
+
+
+def _axes(axis):
+    return (axis,) if isinstance(axis, int) else tuple(axis)
+
+
+def _wide(x):
+    """`x` in float32 at least, as half precision does not hold sums of squares; and its own floating dtype."""
+    x = floating(x)
+    own = dtype_of(x)
+    return (cast(x, "float32") if own in ("float16", "bfloat16") else x), own
+
+
+@op
+def moments(x, axes, keepdims=False):
+    """Mean and (biased) variance of `x` over `axes`, an integer or several; half precision is summed in float32."""
+    x, own = _wide(x)
+    xp, axes = namespace(x), _axes(axes)
+    mean = xp.mean(x, axis=axes, keepdims=True)
+    variance = xp.mean((x - mean) * (x - mean), axis=axes, keepdims=keepdims)
+    return cast(mean if keepdims else xp.squeeze(mean, axis=axes), own), cast(variance, own)
+
+
+@op
+def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+    """`(x - mean) / sqrt(variance + epsilon) * scale + offset` along `axis` (Ioffe and Szegedy, arXiv:1502.03167).
+
+    Args:
+        x: An array whose size along `axis` is `features`.
+        mean, variance: (features,).
+        offset, scale: (features,) or None.
+    """
+    x = floating(x)
+    xp = namespace(x, mean)
+    factor = 1 / xp.sqrt(variance + epsilon)
+    factor = factor if scale is None else factor * scale
+    if axis % x.ndim != x.ndim - 1:
+        shape = (-1,) + (1,) * (x.ndim - 1 - axis % x.ndim)
+        mean, factor = xp.reshape(mean, shape), xp.reshape(factor, shape)
+        offset = None if offset is None else xp.reshape(offset, shape)
+    out = (x - mean) * factor
+    return out if offset is None else out + offset
+
+
+@op
+def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+    """`batch_normalization` by the moments of `x` itself, as in training.
+
+    Returns:
+        (out, mean, variance): as `x`, (features,), (features,); the moments carry no gradient.
+    """
+    axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    mean, variance = moments(x, axes)
+    out = batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
+    return out, stop_gradient(mean), stop_gradient(variance)
+
+
+def _along(x, axes, v):
+    """`v`, of the shape of `x` along `axes`, so that it broadcasts to `x`."""
+    if v is None or (v.ndim == 1 and axes in ((-1,), (x.ndim - 1,))):
+        return v
+    kept = {a % x.ndim for a in axes}
+    return namespace(v).reshape(v, tuple(n if i in kept else 1 for i, n in enumerate(x.shape)))
+
+
+@op
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+    """`x` with mean 0 and variance 1 along `axis`, times `gamma`, plus `beta` (Ba et al., arXiv:1607.06450).
+
+    Args:
+        x: An array of any shape; half precision is computed in float32.
+        gamma, beta: Arrays with the shape of `x` along `axis`, or None.
+        axis: An integer, or several.
+        epsilon: Added to the variance; 1e-7 by default.
+    """
+    x, own = _wide(x)
+    axes = _axes(axis)
+    mean, variance = moments(x, axes, keepdims=True)
+    out = (x - mean) / namespace(x).sqrt(variance + (EPSILON if epsilon is None else epsilon))
+    return cast(_scaled(x, axes, out, gamma, beta), own)
+
+
+def _scaled(x, axes, out, gamma, beta=None):
+    gamma, beta = (None if v is None else cast(v, dtype_of(x)) for v in (gamma, beta))
+    out = out if gamma is None else out * _along(x, axes, gamma)
+    return out if beta is None else out + _along(x, axes, beta)
+
+
+@op
+def rms_normalization(x, scale=None, axis=-1, epsilon=None):
+    """`x` divided by its root mean square along `axis`, times `scale` (Zhang and Sennrich, arXiv:1910.07467).
+
+    Args:
+        x: An array of any shape; half precision is computed in float32.
+        scale: An array with the shape of `x` along `axis`, or None.
+        axis: An integer, or several.
+        epsilon: Added to the mean square; 1e-7 by default.
+    """
+    x, own = _wide(x)
+    axes, xp = _axes(axis), namespace(x)
+    square = xp.mean(x * x, axis=axes, keepdims=True)
+    return cast(_scaled(x, axes, x / xp.sqrt(square + (EPSILON if epsilon is None else epsilon)), scale), own)
+
+
+@op
+def normalize(x, axis=-1, order=2, epsilon=None):
+    """`x` divided by its norm of that order along `axis`, or by `epsilon` (1e-7 by default) where that is larger.
+
+    Args:
+        x: An array of any shape.
+        axis: An integer, several, or None for all.
+        order: A positive integer.
+
+    Raises:
+        ArgumentError: `order` is no positive integer.
+    """
+    if not isinstance(order, int) or order < 1:
+        raise ArgumentError("There is no such norm.", argument="order", expected="a positive integer", got=order)
+    x = floating(x)
+    xp = namespace(x)
+    epsilon = EPSILON if epsilon is None else epsilon
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    x = xp.reshape(x, (1,)) if x.ndim == 0 else x
+    terms = x * x if order == 2 else xp.abs(x) if order == 1 else xp.abs(x) ** order
+    power = xp.sum(terms, axis=axis, keepdims=True)
+    # A root has no gradient at 0, and none is taken there.
+    small = power <= epsilon**order
+    safe = xp.where(small, xp.ones_like(power), power)
+    norm = safe if order == 1 else xp.sqrt(safe) if order == 2 else safe ** (1 / order)
+    return x / xp.where(small, xp.full_like(power, epsilon), norm)

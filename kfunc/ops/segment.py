@@ -1,0 +1,282 @@
+"""Reductions of rows that share a number, and all that writes at indices, which the standard lacks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..arrays import backend_of, device, namespace
+from ..backends import kind_of
+from ..errors import ArgumentError, ShapeError
+from ._op import Op, op
+from ._promotion import cast, dtype_of, kind, lift, numeric
+
+__all__ = [
+    "bincount",
+    "scatter",
+    "scatter_update",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
+]
+
+
+def known(value: Any, argument: str) -> int:
+    """The integer array () `value` as an int, which decides the size of a result.
+
+    Raises:
+        UnsupportedError: It is not known yet, in a compiled function; `argument` would say it.
+    """
+    backend = backend_of(value)
+    if backend.is_traced(value):
+        raise backend.unsupported(
+            "find the size of a result from values that are not known yet",
+            f"give {argument} as an integer, or call this outside of kf.jit",
+        )
+    return int(value)
+
+
+def places(x, indices):
+    """`indices`, an integer or nested lists of them, as an array beside `x`."""
+    if kind_of(type(indices)) is None:
+        indices = namespace(x).asarray(indices, device=device(x))
+    if kind(indices) not in "iu":
+        raise ArgumentError("Places are integers.", argument="indices", expected="integers", got=dtype_of(indices))
+    return indices
+
+
+# -- segments --------------------------------------------------------------------------------------------------------
+
+
+def lowest(x) -> float | int:
+    """What changes no maximum of numbers of the dtype of `x`."""
+    return -math.inf if kind(x) == "f" else int(namespace(x).iinfo(x.dtype).min)
+
+
+def highest(x) -> float | int:
+    """What changes no minimum of numbers of the dtype of `x`."""
+    return math.inf if kind(x) == "f" else int(namespace(x).iinfo(x.dtype).max)
+
+
+def flat_rows(data, ids, num_segments) -> tuple:
+    """What the segment ops work on, of their arguments: rows (n, ...), their segments (n,) and the number of segments.
+
+    Raises:
+        ShapeError: `ids` are not for the leading axes of `data`.
+        ArgumentError: They are no integers, or the number of segments is not known.
+    """
+    data, ids = lift(data, ids)
+    data, depth = numeric(data), ids.ndim
+    if kind(ids) not in "iu":
+        raise ArgumentError("Segments are numbered.", argument="segment_ids", expected="integers", got=dtype_of(ids))
+    sizes = zip(data.shape[:depth], ids.shape, strict=False)
+    if depth == 0 or depth > data.ndim or any(None not in (m, n) and m != n for m, n in sizes):
+        raise ShapeError(
+            "There is one segment for each row.",
+            argument="segment_ids",
+            expected=f"the leading axes of {tuple(data.shape)}, one at least",
+            got=tuple(ids.shape),
+        )
+    xp = namespace(data, ids)
+    if depth > 1:
+        data, ids = xp.reshape(data, (-1, *data.shape[depth:])), xp.reshape(ids, (-1,))
+    if num_segments is None:
+        num_segments = known(xp.max(ids) + 1, "num_segments") if ids.shape[0] != 0 else 0
+    return data, ids, num_segments
+
+
+def _segments(name: str, what: str, combine: str, neutral: Callable[[Any], float | int]) -> Op:
+    def fun(data, segment_ids, num_segments=None, sorted=False):
+        data, ids, size = flat_rows(data, segment_ids, num_segments)
+        xp = namespace(data, ids)
+        fill, rows, rest = neutral(data), data.shape[0], tuple(data.shape[1:])
+        if rows == 0 or size == 0:
+            return xp.full((size, *rest), fill, dtype=data.dtype, device=device(data))
+        if not sorted:
+            order = xp.argsort(ids)
+            data, ids = xp.take(data, order, axis=0), xp.take(ids, order)
+        column = (-1,) + (1,) * len(rest)
+        # Equal numbers are neighbours now: a doubling scan leaves what comes of each run in its last row.
+        distance = 1
+        while distance < rows:
+            same = xp.reshape(ids[distance:] == ids[:-distance], column)
+            later = data[distance:, ...]
+            earlier = xp.where(same, data[:-distance, ...], xp.full_like(later, fill))
+            data = xp.concat([data[:distance, ...], getattr(xp, combine)(later, earlier)], axis=0)
+            distance *= 2
+        wanted = xp.arange(size, dtype=ids.dtype, device=device(ids))
+        after = xp.searchsorted(ids, wanted, side="right")
+        last = xp.where(after > 0, after - 1, xp.zeros_like(after))
+        found = xp.reshape((after > 0) & (xp.take(ids, last) == wanted), column)
+        out = xp.take(data, last, axis=0)
+        return xp.where(found, out, xp.full_like(out, fill))
+
+    fun.__name__ = fun.__qualname__ = name
+    fun.__doc__ = f"""{what} of the rows of each segment.
+
+    Args:
+        data: (*rows, ...).
+        segment_ids: Integers (*rows): the segment of each row. Rows of segments out of range count nowhere.
+        num_segments: How many there are; by default one more than the largest number, which no compiler knows.
+        sorted: Whether the numbers ascend.
+
+    Returns:
+        (num_segments, ...), of the dtype of `data`; what changes no {what.lower()} for segments without rows.
+
+    Raises:
+        ShapeError: `segment_ids` is not of the shape of the leading axes of `data`.
+    """
+    return op(fun)
+
+
+segment_sum = _segments("segment_sum", "Sum", "add", lambda x: 0)
+segment_prod = _segments("segment_prod", "Product", "multiply", lambda x: 1)
+segment_max = _segments("segment_max", "Maximum", "maximum", lowest)
+segment_min = _segments("segment_min", "Minimum", "minimum", highest)
+
+
+def gather_segments(x, segment_ids):
+    """The row of `x` for each of `segment_ids`, zeros out of range: `segment_sum` the other way, and its gradient."""
+    xp = namespace(x, segment_ids)
+    inside = (segment_ids >= 0) & (segment_ids < x.shape[0])
+    flat = xp.reshape(xp.where(inside, segment_ids, xp.zeros_like(segment_ids)), (-1,))
+    rows = xp.reshape(xp.take(x, flat, axis=0), (*segment_ids.shape, *x.shape[1:]))
+    inside = xp.reshape(inside, (*segment_ids.shape, *(1 for _ in x.shape[1:])))
+    return xp.where(inside, rows, xp.zeros_like(rows))
+
+
+# -- writing at indices ----------------------------------------------------------------------------------------------
+
+
+def flat_index(xp, indices, shape: Sequence[int]):
+    """Places (..., k) along axes of sizes `shape` as one number each, in C order; -1 out of range.
+
+    Negative places count from the end.
+    """
+    index, inside = None, None
+    for n, size in enumerate(shape):
+        place = indices[..., n]
+        place = xp.where(place < 0, place + size, place) if kind(place) == "i" else place
+        fits = (place >= 0) & (place < size)
+        inside = fits if inside is None else inside & fits
+        place = cast(place, "int64") if kind(place) == "u" else place  # which says "out of range" by a negative number
+        index = place if index is None else index * size + place
+    return xp.where(inside, index, xp.full_like(index, -1))
+
+
+@op
+def scatter(indices, values, shape):
+    """Zeros of `shape`, with `values` added at `indices`.
+
+    Args:
+        indices: Integers (..., k): places along the first k axes of the result, negative ones from the end. What lies
+            out of range is left out.
+        values: (..., *shape[k:]).
+        shape: The sizes of the result.
+
+    Raises:
+        ShapeError: The shapes do not fit together.
+    """
+    values, indices = lift(values, indices)
+    indices = places(values, indices)
+    xp = namespace(indices, values)
+    k, shape = indices.shape[-1], tuple(shape)
+    _check_written("values", values, indices, shape)
+    flat = flat_index(xp, indices, shape[:k])
+    return xp.reshape(segment_sum(values, flat, math.prod(shape[:k])), shape)
+
+
+def _check_written(argument, values, indices, shape):
+    wanted = (*indices.shape[:-1], *shape[indices.shape[-1] :])
+    if indices.ndim < 2 or indices.shape[-1] > len(shape) or tuple(values.shape) != wanted:
+        raise ShapeError(
+            "Indices (..., k), the shape written to, and what is written there do not fit together.",
+            argument=argument,
+            expected=f"(*indices.shape[:-1], *shape[k:]), here {wanted}",
+            got=tuple(values.shape),
+        )
+
+
+_JOIN = {
+    "add": (segment_sum, "add"),
+    "mul": (segment_prod, "multiply"),
+    "max": (segment_max, "maximum"),
+    "min": (segment_min, "minimum"),
+}
+
+
+@op
+def scatter_update(inputs, indices, updates, reduction=None):
+    """`inputs` with `updates` written at `indices`.
+
+    Args:
+        inputs: (*sizes).
+        indices: Integers (n, k): places along the first k axes, negative ones from the end. What lies out of range is
+            left out.
+        updates: (n, *sizes[k:]).
+        reduction: What becomes of the numbers at one place: "add", "max", "min" or "mul" of the old one and the new
+            ones; by default the last one written.
+
+    Raises:
+        ShapeError: The shapes do not fit together.
+        ArgumentError: There is no such reduction.
+    """
+    inputs, indices, updates = lift(inputs, indices, updates)
+    indices, updates = places(inputs, indices), cast(updates, dtype_of(inputs))
+    if reduction is not None and reduction not in _JOIN:
+        raise ArgumentError(
+            "Unknown reduction.", argument="reduction", expected=f"None or one of {', '.join(_JOIN)}", got=reduction
+        )
+    xp = namespace(inputs, indices, updates)
+    k, shape = indices.shape[-1], tuple(inputs.shape)
+    _check_written("updates", updates, indices, shape)
+    size = math.prod(shape[:k])
+    flat = xp.reshape(flat_index(xp, indices, shape[:k]), (-1,))
+    old, new = xp.reshape(inputs, (size, *shape[k:])), xp.reshape(updates, (-1, *shape[k:]))
+    if reduction is not None:
+        of_each_place, join = _JOIN[reduction]
+        out = getattr(xp, join)(old, of_each_place(new, flat, size))
+    else:
+        nth = xp.cumulative_sum(xp.ones_like(flat)) - 1  # no arange: how many there are may be unknown
+        last = segment_max(nth, flat, size)
+        written = last >= 0
+        rows = xp.take(new, xp.where(written, last, xp.zeros_like(last)), axis=0)
+        out = xp.where(xp.reshape(written, (size, *(1 for _ in shape[k:]))), rows, old)
+    return xp.reshape(out, shape)
+
+
+@op
+def bincount(x, weights=None, minlength=0):
+    """How often each number from 0 is in `x`, or the sum of the `weights` of where it is.
+
+    Args:
+        x: Natural numbers (n,), or (rows, n), which are counted row by row.
+        weights: The shape of `x`, or None.
+        minlength: The least length of the result.
+
+    Returns:
+        (length,) or (rows, length); the length is one more than the largest number, which no compiler knows.
+    """
+    x = numeric(x)
+    xp = namespace(x)
+    if weights is None:
+        weights = xp.ones_like(cast(x, "int32"))
+    x, weights = lift(x, weights)
+    if x.ndim not in (1, 2) or tuple(weights.shape) != tuple(x.shape):
+        raise ShapeError(
+            "A vector of numbers, or rows of them, is counted.",
+            argument="x" if x.ndim not in (1, 2) else "weights",
+            expected="(n,) or (rows, n)",
+            got=tuple(x.shape if x.ndim not in (1, 2) else weights.shape),
+        )
+    length = minlength
+    if 0 not in x.shape:
+        length = max(minlength, known(xp.max(x) + 1, "x"))
+    if x.ndim == 1:
+        return segment_sum(weights, x, length)
+    row = xp.expand_dims(xp.arange(x.shape[0], dtype=x.dtype, device=device(x)), axis=1)
+    place = xp.where(x < 0, x, x + row * length)
+    out = segment_sum(weights, place, x.shape[0] * length)
+    return namespace(out).reshape(out, (x.shape[0], length))

@@ -1,0 +1,232 @@
+"""Spectra: Fourier transforms, and those of short pieces of a signal.
+
+Complex numbers are pairs of real arrays, `(real, imaginary)`, as in Keras.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import device, namespace
+from ..errors import ArgumentError, ShapeError
+from ._axes import sizes_of
+from ._extensions import extension
+from ._op import op
+from ._promotion import floating, lift, together
+from .manipulation import pad
+
+__all__ = ["extract_sequences", "fft", "fft2", "ifft2", "irfft", "istft", "rfft", "stft"]
+
+
+def _complex(x):
+    """The pair `x` as one complex array.
+
+    Raises:
+        ArgumentError: It is no pair.
+        ShapeError: The two differ in shape.
+    """
+    if not isinstance(x, list | tuple) or len(x) != 2:
+        raise ArgumentError(
+            "Complex numbers are taken as two arrays.",
+            argument="x",
+            expected="(real, imaginary)",
+            got=type(x).__name__,
+            fix="pass (x, zeros_like(x)) for real numbers",
+        )
+    real, imaginary = together(*x, least="f")
+    if tuple(real.shape) != tuple(imaginary.shape):
+        raise ShapeError(
+            "The real and the imaginary part differ in shape.",
+            argument="x",
+            expected=tuple(real.shape),
+            got=tuple(imaginary.shape),
+        )
+    xp = namespace(real, imaginary)
+    dtype = xp.complex128 if real.dtype == xp.float64 else xp.complex64
+    return xp.astype(real, dtype) + xp.astype(imaginary, dtype) * 1j
+
+
+def _pair(z):
+    xp = namespace(z)
+    return xp.real(z), xp.imag(z)
+
+
+@op(nested=True)
+def fft(x):
+    """The discrete Fourier transform along the last axis of a pair of arrays (..., n): a pair."""
+    z = _complex(x)
+    return _pair(extension("fft", "fft", z)(z))
+
+
+@op(nested=True)
+def fft2(x):
+    """The discrete Fourier transform along the last two axes of a pair of arrays (..., n, m): a pair."""
+    z = _complex(x)
+    return _pair(extension("fft", "fftn", z)(z, axes=(-2, -1)))
+
+
+@op(nested=True)
+def ifft2(x):
+    """The inverse of `fft2`."""
+    z = _complex(x)
+    return _pair(extension("fft", "ifftn", z)(z, axes=(-2, -1)))
+
+
+@op
+def rfft(x, fft_length=None):
+    """The half of the Fourier transform of real numbers (..., n) that holds all of it: a pair of (..., n // 2 + 1).
+
+    Args:
+        fft_length: Cut or fill up with zeros to this length first; n by default.
+    """
+    x = floating(x)
+    return _pair(extension("fft", "rfft", x)(x, n=fft_length))
+
+
+@op(nested=True)
+def irfft(x, fft_length=None):
+    """The inverse of `rfft`: real numbers (..., fft_length) of a pair of arrays (..., k).
+
+    Args:
+        fft_length: 2 * (k - 1) by default.
+    """
+    z = _complex(x)
+    return extension("fft", "irfft", z)(z, n=fft_length)
+
+
+# -- pieces of a signal ----------------------------------------------------------------------------------------------
+
+
+@op
+def extract_sequences(x, sequence_length, sequence_stride):
+    """Pieces of a signal, of `sequence_length` numbers, one every `sequence_stride`.
+
+    Args:
+        x: (..., n).
+
+    Returns:
+        (..., pieces, sequence_length), where pieces = 1 + (n - sequence_length) // sequence_stride.
+
+    Raises:
+        ShapeError: Not one piece fits, or n is not known.
+    """
+    x = lift(x)
+    xp = namespace(x)
+    n = x.shape[-1]
+    if n is None or n < sequence_length:
+        raise ShapeError(
+            "Not one piece fits.",
+            argument="x",
+            expected=f"a known length of at least {sequence_length}",
+            got=n,
+            fix="pad the signal, or take shorter pieces",
+        )
+    count = 1 + (n - sequence_length) // sequence_stride
+    starts = xp.arange(count, dtype=xp.int32, device=device(x)) * sequence_stride
+    places = xp.expand_dims(starts, axis=1) + xp.arange(sequence_length, dtype=xp.int32, device=device(x))
+    pieces = xp.take(x, xp.reshape(places, (-1,)), axis=-1)
+    return xp.reshape(pieces, (*(-1 if m is None else m for m in x.shape[:-1]), count, sequence_length))
+
+
+_COSINES = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46)}
+
+
+def _window(window, length, size, like):
+    """The window (length,), named or given, with zeros on both sides up to `size`, in the dtype of `like`.
+
+    Raises:
+        ArgumentError: There is no window of that name.
+        ShapeError: It has another length.
+    """
+    xp = namespace(like)
+    if window is None:
+        return xp.ones(size, dtype=like.dtype, device=device(like))
+    if isinstance(window, str):
+        if window not in _COSINES:
+            raise ArgumentError(
+                f"There is no window {window!r}.", argument="window", expected=" or ".join(_COSINES), got=repr(window)
+            )
+        a, b = _COSINES[window]
+        values = [a - b * math.cos(2 * math.pi * i / length) for i in range(length)]
+        values = xp.asarray(values, dtype=like.dtype, device=device(like))
+    else:
+        values = floating(lift(like, window)[1])
+        values = xp.astype(values, like.dtype)
+    if tuple(values.shape) != (length,):
+        raise ShapeError(
+            "The window has another length.", argument="window", expected=(length,), got=tuple(values.shape)
+        )
+    before = (size - length) // 2
+    return pad(values, ((before, size - length - before),))
+
+
+def _check_lengths(sequence_length, fft_length):
+    if fft_length < sequence_length:
+        raise ArgumentError(
+            "The transform is shorter than the pieces.",
+            argument="fft_length",
+            expected=f"at least sequence_length, {sequence_length}",
+            got=fft_length,
+        )
+
+
+@op
+def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=True):
+    """The Fourier transforms of short pieces of real signals (..., n): a pair of (..., pieces, fft_length // 2 + 1).
+
+    Args:
+        sequence_length: Length of the pieces.
+        sequence_stride: How far apart they begin.
+        fft_length: Length of the transforms; the windows are filled up with zeros to it, on both sides.
+        window: "hann", "hamming", an array (sequence_length,), or None for ones of that length `fft_length`.
+        center: Whether the signal is mirrored at its ends, so that piece i has its middle at `i * sequence_stride`.
+    """
+    _check_lengths(sequence_length, fft_length)
+    x = floating(x)
+    if center:
+        half = fft_length // 2
+        x = pad(x, (*((0, 0),) * (x.ndim - 1), (half, half)), mode="reflect")
+    pieces = extract_sequences(x, fft_length, sequence_stride)
+    return rfft(pieces * _window(window, sequence_length, fft_length, x), fft_length)
+
+
+@op(nested=True)
+def istft(x, sequence_length, sequence_stride, fft_length, length=None, window="hann", center=True):
+    """Real signals (..., length) of the transforms of their pieces: the inverse of `stft`, by least squares.
+
+    Griffin and Lim, 1984: pieces are laid over each other, weighted by the window, and divided by its squares' sum.
+
+    Args:
+        x: A pair of arrays (..., pieces, fft_length // 2 + 1).
+        length: Length of the result; all that the pieces tell by default.
+        sequence_length, sequence_stride, fft_length, window, center: As for `stft`.
+    """
+    _check_lengths(sequence_length, fft_length)
+    pieces = irfft(x, fft_length)
+    xp = namespace(pieces)
+    (count,) = sizes_of(pieces, -2)
+    weight = _window(window, sequence_length, fft_length, pieces)
+    signal = _overlap_add(pieces * weight, sequence_stride)
+    norm = _overlap_add(xp.broadcast_to(weight * weight, (count, fft_length)), sequence_stride)
+    signal = signal / xp.where(norm > 1e-10, norm, xp.ones_like(norm))
+    start = fft_length // 2 if center else 0
+    total = fft_length + sequence_stride * (count - 1)
+    stop = start + length if length is not None else total - start
+    return signal[..., start : min(stop, total)]
+
+
+def _overlap_add(pieces, stride):
+    """Pieces (..., count, length), each `stride` after the last one, added: (..., length + stride * (count - 1))."""
+    xp = namespace(pieces)
+    count, length = pieces.shape[-2:]
+    turns = -(-length // stride)
+    lead = tuple(-1 if n is None else n for n in pieces.shape[:-2])
+    none = ((0, 0),) * len(lead)
+    blocks = pad(pieces, (*none, (0, 0), (0, turns * stride - length)))
+    blocks = xp.reshape(blocks, (*lead, count, turns, stride))
+    # Block number i of piece number f lies at block f + i of the signal.
+    total = None
+    for i in range(turns):
+        part = pad(blocks[..., i, :], (*none, (i, turns - 1 - i), (0, 0)))
+        total = part if total is None else total + part
+    return xp.reshape(total, (*lead, (count + turns - 1) * stride))[..., : length + stride * (count - 1)]

@@ -1,0 +1,210 @@
+"""Order: sorting, the largest elements, places in sorted sequences, and sets."""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import device, namespace
+from ..errors import ArgumentError, ShapeError
+from ._op import op
+from ._promotion import cast, kind, lift, numeric, together
+from .nans import without_nan
+from .segment import known
+
+__all__ = [
+    "argpartition",
+    "argsort",
+    "digitize",
+    "in_top_k",
+    "isin",
+    "nonzero",
+    "searchsorted",
+    "sort",
+    "top_k",
+    "unique",
+]
+
+
+def _sortable(x, axis):
+    """`x` as an array that has the axis to sort along, and that axis; None takes all elements in order."""
+    x = numeric(x)
+    return (namespace(x).reshape(x, (-1,)), 0) if axis is None or x.ndim == 0 else (x, axis)
+
+
+@op
+def sort(x, axis=-1):
+    """The standard's `sort` along `axis`, ascending; of all elements where it is None."""
+    x, axis = _sortable(x, axis)
+    return namespace(x).sort(x, axis=axis)
+
+
+@op
+def argsort(x, axis=-1):
+    """The standard's `argsort` along `axis`, ascending and stable; of all elements where it is None."""
+    x, axis = _sortable(x, axis)
+    return namespace(x).argsort(x, axis=axis)
+
+
+@op
+def argpartition(x, kth, axis=-1):
+    """Indices that put the element of rank `kth` in its place, smaller ones before it and larger ones behind it."""
+    x, axis = _sortable(x, axis)
+    return namespace(x).argsort(x, axis=axis)
+
+
+@op
+def top_k(x, k, sorted=True):
+    """The `k` largest elements along the last axis, the largest first, and where they are.
+
+    Args:
+        x: (..., n), n at least k.
+        k: How many.
+        sorted: False leaves their order to the backend.
+
+    Returns:
+        (values, indices): both (..., k). Which one of equal elements comes first is the backend's choice.
+    """
+    x = numeric(x)
+    xp = namespace(x)
+    if x.ndim == 0 or not isinstance(k, int) or k < 0 or (x.shape[-1] is not None and k > x.shape[-1]):
+        raise ArgumentError(
+            "There are not as many elements along the last axis.",
+            argument="k",
+            expected=f"an integer up to {x.shape[-1] if x.ndim else 0}",
+            got=k,
+        )
+    indices = xp.argsort(x, axis=-1, descending=True)[..., :k]
+    return xp.take_along_axis(x, indices, axis=-1), indices
+
+
+@op
+def in_top_k(targets, predictions, k):
+    """Whether fewer than `k` predictions are larger than that of the target: (...) and (..., classes) to (...)."""
+    predictions, targets = lift(predictions, targets)
+    xp = namespace(predictions, targets)
+    of_target = xp.take_along_axis(predictions, xp.expand_dims(targets, axis=-1), axis=-1)
+    if kind(of_target) == "f":
+        of_target = xp.where(xp.isnan(of_target), xp.full_like(of_target, -math.inf), of_target)
+    return xp.count_nonzero(predictions > of_target, axis=-1) < k
+
+
+@op
+def searchsorted(sorted_sequence, values, side="left"):
+    """The standard's `searchsorted`: where `values` would go in an ascending vector, before or behind equal ones.
+
+    Args:
+        sorted_sequence: (n,).
+        values: (...).
+        side: "left" (before equal elements) or "right".
+
+    Returns:
+        (...) integers in [0, n].
+    """
+    sorted_sequence, values = together(sorted_sequence, values, least="i")
+    xp = namespace(sorted_sequence, values)
+    if sorted_sequence.ndim != 1:
+        raise ShapeError(
+            "One vector is searched.", argument="sorted_sequence", expected="(n,)", got=tuple(sorted_sequence.shape)
+        )
+    return xp.searchsorted(sorted_sequence, values, side=side)
+
+
+@op
+def digitize(x, bins):
+    """In which interval between the ascending `bins` (n,) each number lies: i where `bins[i - 1] <= x < bins[i]`."""
+    return searchsorted(bins, x, side="right")
+
+
+# -- sets ------------------------------------------------------------------------------------------------------------
+
+
+@op
+def isin(x1, x2, assume_unique=False, invert=False):
+    """Whether each element of `x1` is one of `x2`; whether it is none where `invert`. NaN is in no set.
+
+    Args:
+        assume_unique: Changes nothing: one sort finds them either way.
+    """
+    x1, x2 = together(x1, x2, least="i")
+    xp = namespace(x1, x2)
+    x2 = xp.reshape(x2, (-1,))
+    if x2.shape[0] == 0:
+        found = xp.zeros_like(x1, dtype=xp.bool)
+    else:
+        there = xp.any(x2 == math.inf) if kind(x2) == "f" else None
+        # Libraries do not agree on where NaN is in order.
+        x2 = xp.sort(without_nan(x2, math.inf)[0])
+        place = xp.searchsorted(x2, x1)
+        last = xp.zeros_like(place) + (x2.shape[0] - 1) if x2.shape[0] is not None else place
+        nearest = xp.take(x2, xp.reshape(xp.minimum(place, last), (-1,)))
+        found = xp.reshape(nearest, x1.shape) == x1
+        found = found if there is None else xp.where(x1 == math.inf, there, found)
+    return ~found if invert else found
+
+
+@op
+def nonzero(x):
+    """The standard's `nonzero`: for each axis the places of the elements other than 0, as many as there are.
+
+    No compiler knows how many, so it does not work there on backends that need sizes.
+    """
+    x = lift(x)
+    return namespace(x).nonzero(x)
+
+
+@op
+def unique(
+    x, sorted=True, return_index=False, return_inverse=False, return_counts=False, axis=None, size=None, fill_value=None
+):
+    """The distinct elements, ascending; or the distinct slices along `axis`, by their first element that differs.
+
+    Args:
+        sorted: They are sorted either way.
+        return_index: Whether to say where each one comes first.
+        return_inverse: Whether to say which one each element is.
+        return_counts: Whether to say how often each one comes.
+        axis: By default all elements are looked at.
+        size: How many to return, so that compilers know: the first ones, filled up where there are fewer. By default
+            all, which no compiler knows.
+        fill_value: What to fill up with; 0 by default. Indices and counts are filled with 0.
+
+    Returns:
+        The elements (size,), or slices (..., size, ...); and what else is asked for, in the order of the arguments:
+        (size,), the shape of `x` (or its length along `axis`), (size,). Each NaN is distinct.
+    """
+    x = lift(x)
+    xp = namespace(x)
+    rows = xp.reshape(x, (-1, 1)) if axis is None else xp.moveaxis(x, axis, 0)
+    slices = rows.shape[1:]
+    n = rows.shape[0]
+    rows = xp.reshape(rows, (n, -1) if n else (0, math.prod(slices)))
+    where = {"device": device(x)}
+    keys = cast(rows, "int32") if kind(rows) == "b" else rows
+    # Stable sorts from the last column to the first order the rows.
+    order = xp.arange(n, **where)
+    for column in range(keys.shape[1] - 1, -1, -1):
+        order = xp.take(order, xp.argsort(xp.take(keys[:, column], order)))
+    ordered = xp.take(keys, order, axis=0)
+    fresh = xp.any(ordered[1:, :] != ordered[:-1, :], axis=1)
+    first = xp.ones((min(n, 1),), dtype=xp.bool, device=device(x))
+    group = xp.cumulative_sum(xp.astype(xp.concat([first, fresh]), order.dtype)) - 1
+    if size is None:
+        size = known(group[-1] + 1, "size") if n else 0
+    wanted = xp.arange(size, **where)
+    start = xp.searchsorted(group, wanted)
+    end = xp.searchsorted(group, wanted, side="right")
+    there = end > start
+    index = xp.take(order, xp.where(there, start, xp.zeros_like(start))) if n else xp.zeros_like(wanted)
+    out = xp.take(rows, index, axis=0) if n else xp.zeros((size, rows.shape[1]), dtype=x.dtype, device=device(x))
+    fill = xp.full_like(out, 0 if fill_value is None else fill_value)
+    out = xp.where(xp.expand_dims(there, axis=1), out, fill)
+    out = xp.reshape(out, (size,)) if axis is None else xp.moveaxis(xp.reshape(out, (size, *slices)), 0, axis)
+    inverse = xp.take(group, xp.argsort(order))
+    results = [
+        out,
+        xp.where(there, index, xp.zeros_like(index)) if return_index else None,
+        (xp.reshape(inverse, x.shape) if axis is None else inverse) if return_inverse else None,
+        end - start if return_counts else None,
+    ]
+    results = [r for r in results if r is not None]
+    return results[0] if len(results) == 1 else tuple(results)

@@ -1,0 +1,329 @@
+"""What the standard has, under Keras's names: dispatched to the arrays' namespace, in the dtype that Keras computes in.
+
+Semantics, special values included, are those of the Array API standard 2024.12:
+https://data-apis.org/array-api/2024.12/API_specification/. Arguments are arrays of one backend, Python numbers or
+nested lists of these; kinds of dtype mix as said in `_promotion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..arrays import namespace
+from ._op import Op, op
+from ._promotion import cast, dtype_of, floating, kind, lift, numeric, promote, together
+
+__all__ = [
+    "abs",
+    "absolute",
+    "add",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "argmax",
+    "argmin",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
+    "conj",
+    "conjugate",
+    "cos",
+    "cosh",
+    "count_nonzero",
+    "cumprod",
+    "cumsum",
+    "divide",
+    "equal",
+    "exp",
+    "expm1",
+    "fabs",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "imag",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "left_shift",
+    "less",
+    "less_equal",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "nextafter",
+    "not_equal",
+    "power",
+    "prod",
+    "real",
+    "reciprocal",
+    "right_shift",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "std",
+    "subtract",
+    "sum",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
+    "var",
+]
+
+
+def _named(name: str, standard: str, what: str, fun: Callable) -> Op:
+    fun.__name__ = fun.__qualname__ = name
+    fun.__doc__ = f"The standard's `{standard}`{what}."
+    return op(fun)
+
+
+# -- elementwise -----------------------------------------------------------------------------------------------------
+
+
+def _unary(name: str, standard: str = "", prepare: Callable = lift) -> Op:
+    standard = standard or name
+
+    def fun(x):
+        x = prepare(x)
+        return getattr(namespace(x), standard)(x)
+
+    what = {floating: "; integers are taken as float32", numeric: "; booleans are taken as int32"}.get(prepare, "")
+    return _named(name, standard, f", of each element of `x`{what}", fun)
+
+
+def _logical(x):
+    """`x`, or whether its elements are other than 0."""
+    x = lift(x)
+    return x if kind(x) == "b" else x != 0
+
+
+abs = _unary("abs", prepare=numeric)
+absolute = _unary("absolute", "abs", numeric)
+arccos = _unary("arccos", "acos", floating)
+arccosh = _unary("arccosh", "acosh", floating)
+arcsin = _unary("arcsin", "asin", floating)
+arcsinh = _unary("arcsinh", "asinh", floating)
+arctan = _unary("arctan", "atan", floating)
+arctanh = _unary("arctanh", "atanh", floating)
+bitwise_invert = _unary("bitwise_invert")
+bitwise_not = _unary("bitwise_not", "bitwise_invert")
+ceil = _unary("ceil", prepare=floating)
+conj = _unary("conj", prepare=numeric)
+conjugate = _unary("conjugate", "conj", numeric)
+cos = _unary("cos", prepare=floating)
+cosh = _unary("cosh", prepare=floating)
+exp = _unary("exp", prepare=floating)
+expm1 = _unary("expm1", prepare=floating)
+fabs = _unary("fabs", "abs", floating)
+floor = _unary("floor", prepare=floating)
+isfinite = _unary("isfinite", prepare=numeric)
+isinf = _unary("isinf", prepare=numeric)
+isnan = _unary("isnan", prepare=numeric)
+log = _unary("log", prepare=floating)
+log10 = _unary("log10", prepare=floating)
+log1p = _unary("log1p", prepare=floating)
+log2 = _unary("log2", prepare=floating)
+logical_not = _unary("logical_not", prepare=_logical)
+negative = _unary("negative", prepare=numeric)
+real = _unary("real", prepare=numeric)
+reciprocal = _unary("reciprocal", prepare=floating)
+sign = _unary("sign", prepare=numeric)
+signbit = _unary("signbit", prepare=floating)
+sin = _unary("sin", prepare=floating)
+sinh = _unary("sinh", prepare=floating)
+sqrt = _unary("sqrt", prepare=floating)
+square = _unary("square", prepare=numeric)
+tan = _unary("tan", prepare=floating)
+tanh = _unary("tanh", prepare=floating)
+trunc = _unary("trunc", prepare=floating)
+
+
+@op
+def imag(x):
+    """The imaginary part of each element of `x`: 0 where that is real."""
+    x = numeric(x)
+    xp = namespace(x)
+    return xp.imag(x) if kind(x) == "c" else xp.zeros_like(x)
+
+
+def _binary(name: str, standard: str = "", least: str = "b", names: tuple[str, str] = ("x1", "x2")) -> Op:
+    standard = standard or name
+
+    def fun(x1, x2):
+        x1, x2 = promote(x1, x2, least=least)
+        return getattr(namespace(x1, x2), standard)(x1, x2)
+
+    def bits(x, y):
+        return fun(x, y)
+
+    what = ", in float32 at least" if least == "f" else ""
+    return _named(name, standard, f" of arrays that broadcast{what}", fun if names == ("x1", "x2") else bits)
+
+
+def _bits(name: str, standard: str = "") -> Op:
+    return _binary(name, standard, names=("x", "y"))
+
+
+def _logic(name: str) -> Op:
+    def fun(x1, x2):
+        x1, x2 = _logical(x1), _logical(x2)
+        return getattr(namespace(x1, x2), name)(x1, x2)
+
+    return _named(name, name, " of arrays that broadcast; a number other than 0 is True", fun)
+
+
+add = _binary("add")
+arctan2 = _binary("arctan2", "atan2", "f")
+bitwise_and = _bits("bitwise_and")
+bitwise_left_shift = _bits("bitwise_left_shift")
+bitwise_or = _bits("bitwise_or")
+bitwise_right_shift = _bits("bitwise_right_shift")
+bitwise_xor = _bits("bitwise_xor")
+divide = _binary("divide", least="f")
+equal = _binary("equal")
+floor_divide = _binary("floor_divide", least="i")
+greater = _binary("greater", least="i")
+greater_equal = _binary("greater_equal", least="i")
+hypot = _binary("hypot", least="f")
+left_shift = _bits("left_shift", "bitwise_left_shift")
+less = _binary("less", least="i")
+less_equal = _binary("less_equal", least="i")
+logaddexp = _binary("logaddexp", least="f")
+logical_and = _logic("logical_and")
+logical_or = _logic("logical_or")
+logical_xor = _logic("logical_xor")
+maximum = _binary("maximum", least="i")
+minimum = _binary("minimum", least="i")
+mod = _binary("mod", "remainder", "i")
+multiply = _binary("multiply", least="i")
+nextafter = _binary("nextafter", least="f")
+not_equal = _binary("not_equal")
+power = _binary("power", "pow", "i")
+right_shift = _bits("right_shift", "bitwise_right_shift")
+subtract = _binary("subtract", least="i")
+true_divide = _binary("true_divide", "divide", "f")
+
+
+# -- reductions ------------------------------------------------------------------------------------------------------
+
+
+def _total(x):
+    """`x` in the dtype that sums of it are taken in: Keras's, 32 bits at least."""
+    x = lift(x)
+    name = dtype_of(x)
+    return cast(
+        x, {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}.get(name, name)
+    )
+
+
+def _reduction(name: str, standard: str = "", prepare: Callable = numeric, own_dtype: bool = False) -> Op:
+    standard = standard or name
+
+    def fun(x, axis=None, keepdims=False):
+        x = prepare(x)
+        axis = tuple(axis) if isinstance(axis, list) else axis
+        options = {"dtype": x.dtype} if own_dtype else {}
+        return getattr(namespace(x), standard)(x, axis=axis, keepdims=keepdims, **options)
+
+    return _named(name, standard, " along `axis`, an integer, several, or all by default", fun)
+
+
+all = _reduction("all", prepare=_logical)
+any = _reduction("any", prepare=_logical)
+argmax = _reduction("argmax")
+argmin = _reduction("argmin")
+mean = _reduction("mean", prepare=floating)
+std = _reduction("std", prepare=floating)
+sum = _reduction("sum", prepare=_total, own_dtype=True)
+var = _reduction("var", prepare=floating)
+
+
+@op
+def prod(x, axis=None, keepdims=False, dtype=None):
+    """The standard's `prod` along `axis`, an integer, several, or all by default, in `dtype` if given."""
+    x = _total(x) if dtype is None else cast(lift(x), dtype)
+    return namespace(x).prod(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
+
+
+def _extreme(name: str, pick: Op) -> Op:
+    def fun(x, axis=None, keepdims=False, initial=None):
+        x = lift(x)
+        axis = tuple(axis) if isinstance(axis, list) else axis
+        xp = namespace(x)
+        if kind(x) == "b":  # the standard orders numbers only
+            return (xp.any if name == "max" else xp.all)(x, axis=axis, keepdims=keepdims)
+        out = getattr(xp, name)(x, axis=axis, keepdims=keepdims)
+        return out if initial is None else pick(out, initial)
+
+    return _named(name, name, " along `axis`, an integer, several, or all by default, and `initial` if given", fun)
+
+
+max = _extreme("max", maximum)
+min = _extreme("min", minimum)
+amax = _reduction("amax", "max")
+amin = _reduction("amin", "min")
+
+
+def _cumulative(name: str, standard: str) -> Op:
+    def fun(x, axis=None, dtype=None):
+        x = numeric(x) if dtype is None else cast(lift(x), dtype)
+        xp = namespace(x)
+        if axis is None:
+            x, axis = xp.reshape(x, (-1,)), 0
+        return getattr(xp, standard)(x, axis=axis, dtype=x.dtype)
+
+    return _named(name, standard, " along `axis`; of all elements in order by default", fun)
+
+
+cumsum = _cumulative("cumsum", "cumulative_sum")
+cumprod = _cumulative("cumprod", "cumulative_prod")
+
+
+@op
+def count_nonzero(x, axis=None):
+    """The standard's `count_nonzero` along `axis`, an integer, several, or all by default."""
+    x = lift(x)
+    return namespace(x).count_nonzero(x, axis=axis)
+
+
+# -- products --------------------------------------------------------------------------------------------------------
+
+
+@op
+def matmul(x1, x2):
+    """The standard's `matmul`: (..., n, k) and (..., k, m) to (..., n, m)."""
+    x1, x2 = together(x1, x2, least="i")
+    return namespace(x1, x2).matmul(x1, x2)

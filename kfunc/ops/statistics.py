@@ -1,0 +1,292 @@
+"""Statistics that the standard lacks: quantiles, weighted means, histograms, correlation, differences."""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import device, namespace
+from ..errors import ArgumentError, ShapeError
+from . import segment, standard
+from ._op import op
+from ._promotion import cast, dtype_of, floating, lift, numeric, together
+from .nans import without_nan
+
+__all__ = [
+    "average",
+    "corrcoef",
+    "correlate",
+    "diff",
+    "histogram",
+    "median",
+    "nanmedian",
+    "nanpercentile",
+    "nanquantile",
+    "percentile",
+    "ptp",
+    "quantile",
+    "trapezoid",
+]
+
+# -- quantiles -------------------------------------------------------------------------------------------------------
+
+METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _reduced_last(x, axis):
+    """`x` with the axes to reduce made one, the last, and the shape of the result with these axes kept."""
+    xp = namespace(x)
+    if axis is None:
+        return xp.reshape(x, (-1,)), (1,) * x.ndim
+    axes = sorted({a % x.ndim for a in (axis if isinstance(axis, list | tuple) else (axis,))})
+    kept = [n for n in range(x.ndim) if n not in axes]
+    shape = tuple(1 if n in axes else -1 if x.shape[n] is None else x.shape[n] for n in range(x.ndim))
+    if len(axes) == 1:
+        return xp.moveaxis(x, axes[0], -1), shape
+    moved = xp.permute_dims(x, (*kept, *axes))
+    return xp.reshape(moved, (*(x.shape[n] for n in kept), math.prod(x.shape[n] for n in axes))), shape
+
+
+def _quantile(x, q, axis, method, keepdims, skip_nan):
+    if method not in METHODS:
+        raise ArgumentError(
+            "Unknown method.", argument="method", expected=f"one of {', '.join(METHODS)}", got=repr(method)
+        )
+    x, q = lift(floating(x), q)
+    xp = namespace(x, q)
+    q = cast(q, dtype_of(x))
+    if q.ndim > 1:
+        raise ShapeError("Probabilities are a number or a vector.", argument="q", expected="() or (n,)", got=q.shape)
+    rows, kept = _reduced_last(x, axis)
+    # NaN last, so that the numbers of a row are its first ones.
+    filled, number = without_nan(rows, math.inf)
+    ordered = xp.sort(filled, axis=-1)
+    count = xp.sum(cast(number, dtype_of(x)), axis=-1, keepdims=True)
+    position = xp.reshape(q, (-1,)) * (count - 1)  # (..., probabilities)
+    position = xp.maximum(position, xp.zeros_like(position))
+    low = xp.floor(position)
+    part = position - low
+    if method == "nearest":
+        low = xp.where(part > 0.5, low + 1, low)
+    below = xp.take_along_axis(ordered, _index(xp, low), axis=-1)
+    above = xp.take_along_axis(ordered, _index(xp, xp.ceil(position)), axis=-1)
+    if method in ("lower", "nearest"):
+        out = below
+    elif method == "higher":
+        out = above
+    else:
+        share = xp.full_like(part, 0.5) if method == "midpoint" else part
+        # An infinite neighbour would make a NaN of its share of 0.
+        exact = low == position
+        out = below + xp.where(exact, xp.zeros_like(part), share) * xp.where(exact, xp.zeros_like(part), above - below)
+    full = xp.any(number, axis=-1, keepdims=True) if skip_nan else xp.all(number, axis=-1, keepdims=True)
+    out = xp.where(full, out, xp.full_like(out, math.nan))
+    if q.ndim == 0:
+        return xp.reshape(out, kept) if keepdims else out[..., 0]
+    out = xp.moveaxis(out, -1, 0)
+    return xp.reshape(out, (q.shape[0], *kept)) if keepdims else out
+
+
+def _index(xp, x):
+    return xp.astype(x, xp.int32)
+
+
+@op
+def quantile(x, q, axis=None, method="linear", keepdims=False):
+    """The numbers that the share `q` of `x` lies below; NaN where there is one along `axis`.
+
+    Args:
+        x: Real numbers; integers are taken as float32.
+        q: Probabilities in [0, 1], () or (n,).
+        axis: An integer, several, or all by default.
+        method: What comes of a place between two neighbours: "linear" interpolates, "lower" and "higher" choose one,
+            "nearest" the nearer, "midpoint" takes their mean.
+        keepdims: Whether the axes stay, with size 1.
+
+    Returns:
+        The shape of `x` without `axis`; (n, ...) for several probabilities.
+    """
+    return _quantile(x, q, axis, method, keepdims, False)
+
+
+@op
+def nanquantile(x, q, axis=None, method="linear", keepdims=False):
+    """`quantile` of the numbers that are not NaN; NaN where all are."""
+    return _quantile(x, q, axis, method, keepdims, True)
+
+
+@op
+def percentile(x, q, axis=None, method="linear", keepdims=False):
+    """`quantile`, for shares in per cent."""
+    return _quantile(x, _hundredth(x, q), axis, method, keepdims, False)
+
+
+@op
+def nanpercentile(x, q, axis=None, method="linear", keepdims=False):
+    """`nanquantile`, for shares in per cent."""
+    return _quantile(x, _hundredth(x, q), axis, method, keepdims, True)
+
+
+def _hundredth(x, q):
+    return floating(lift(lift(x), q)[1]) / 100
+
+
+@op
+def median(x, axis=None, keepdims=False):
+    """The middle number along `axis`, or the mean of the two in the middle; NaN where there is one."""
+    return _quantile(x, 0.5, axis, "linear", keepdims, False)
+
+
+@op
+def nanmedian(x, axis=None, keepdims=False):
+    """`median` of the numbers that are not NaN; NaN where all are."""
+    return _quantile(x, 0.5, axis, "linear", keepdims, True)
+
+
+# -- sums ------------------------------------------------------------------------------------------------------------
+
+
+@op
+def average(x, axis=None, weights=None):
+    """The mean along `axis`, an integer, several, or all by default, weighted by `weights` if given.
+
+    Args:
+        x: Numbers; integers are taken as float32.
+        weights: As many as `x` has elements, of its shape, or a vector along the one `axis`.
+    """
+    if weights is None:
+        return standard.mean(x, axis=axis)
+    x, weights = together(x, weights, least="f")
+    xp = namespace(x, weights)
+    if weights.ndim != x.ndim:
+        if weights.ndim != 1 or not isinstance(axis, int):
+            raise ShapeError(
+                "These weights do not go with the elements of x.",
+                argument="weights",
+                expected=f"{x.shape}, or a vector and the axis that it goes along",
+                got=f"{weights.shape} and axis {axis}",
+            )
+        weights = xp.reshape(weights, tuple(-1 if n == axis % x.ndim else 1 for n in range(x.ndim)))
+    weights = xp.broadcast_to(weights, x.shape) if weights.shape != x.shape else weights
+    return standard.sum(x * weights, axis=axis) / standard.sum(weights, axis=axis)
+
+
+@op
+def ptp(x, axis=None, keepdims=False):
+    """The largest minus the least element along `axis`, an integer, several, or all by default."""
+    x = numeric(x)
+    return standard.max(x, axis=axis, keepdims=keepdims) - standard.min(x, axis=axis, keepdims=keepdims)
+
+
+@op
+def diff(a, n=1, axis=-1):
+    """The standard's `diff`: differences of neighbours along `axis`, taken `n` times."""
+    a = lift(a)
+    return namespace(a).diff(a, n=n, axis=axis)
+
+
+@op
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    """The integral of `y` along `axis` by the trapezoidal rule.
+
+    Args:
+        x: The places of the samples, of the shape of `y` or a vector along `axis`; by default `dx` apart.
+    """
+    if x is None:
+        y = floating(y)
+        xp = namespace(y)
+        y = xp.moveaxis(y, axis, -1)
+        return xp.sum(y[..., 1:] + y[..., :-1], axis=-1) * (dx / 2)
+    y, x = together(y, x, least="f")
+    xp = namespace(y, x)
+    x = x if x.ndim == 1 else xp.moveaxis(x, axis, -1)
+    y = xp.moveaxis(y, axis, -1)
+    return xp.sum((x[..., 1:] - x[..., :-1]) * (y[..., 1:] + y[..., :-1]), axis=-1) / 2
+
+
+@op
+def corrcoef(x):
+    """Pearson's correlation of each two rows: (variables, observations) to (variables, variables); 1 for a vector."""
+    x = floating(x)
+    xp = namespace(x)
+    rows = xp.reshape(x, (1, -1)) if x.ndim < 2 else x
+    centred = rows - xp.mean(rows, axis=1, keepdims=True)
+    products = xp.matmul(centred, xp.matrix_transpose(xp.conj(centred) if _is_complex(x) else centred))
+    size = xp.sqrt(xp.sum(xp.real(centred * xp.conj(centred)) if _is_complex(x) else xp.square(centred), axis=1))
+    size = cast(size, dtype_of(x))
+    out = products / size / xp.expand_dims(size, axis=1)
+    out = out if _is_complex(x) else xp.clip(out, -1.0, 1.0)
+    return out[0, 0] if x.ndim < 2 else out
+
+
+def _is_complex(x):
+    return dtype_of(x).startswith("complex")
+
+
+@op
+def correlate(x1, x2, mode="valid"):
+    """The sums `x1[i + n] * conj(x2[i])` over i, for each shift n: (n,) and (m,) to one number a shift.
+
+    Args:
+        mode: "valid" takes the shifts where the shorter lies within the longer, "full" all where they overlap, "same"
+            the middle ones of these, as many as the longer has elements.
+
+    Returns:
+        (shifts,), floats or complex numbers.
+    """
+    x1, x2 = together(x1, x2, least="f")
+    if mode not in ("valid", "same", "full"):
+        raise ArgumentError("Unknown mode.", argument="mode", expected="'valid', 'same' or 'full'", got=repr(mode))
+    if x1.ndim != 1 or x2.ndim != 1 or 0 in (x1.shape[0], x2.shape[0]):
+        raise ShapeError(
+            "Vectors of one element or more are correlated.",
+            argument="x1" if x1.ndim != 1 else "x2",
+            expected="(n,) and (m,)",
+            got=f"{x1.shape} and {x2.shape}",
+        )
+    xp = namespace(x1, x2)
+    if _is_complex(x2):
+        x2 = xp.conj(x2)
+    n, m = x1.shape[0], x2.shape[0]
+    short, long, reverse = (x2, x1, False) if n >= m else (x1, x2, True)
+    k = min(n, m)
+    before, after = {"valid": (0, 0), "same": (k // 2, k - 1 - k // 2), "full": (k - 1, k - 1)}[mode]
+    ends = [xp.zeros((width,), dtype=x1.dtype, device=device(x1)) for width in (before, after)]
+    padded = xp.concat([ends[0], long, ends[1]])
+    shifts = max(n, m) + before + after - k + 1
+    where = {"device": device(x1)}
+    index = xp.expand_dims(xp.arange(shifts, **where), axis=1) + xp.arange(k, **where)
+    windows = xp.reshape(xp.take(padded, xp.reshape(index, (-1,))), (shifts, k))
+    out = xp.matmul(windows, short)
+    return xp.flip(out) if reverse else out
+
+
+@op
+def histogram(x, bins=10, range=None):
+    """How many elements of a vector lie in each of `bins` intervals of one width, and the intervals' borders.
+
+    Args:
+        range: (least, largest) border; by default the least and the largest element. What lies outside is not counted.
+
+    Returns:
+        (counts, borders): (bins,) integers and (bins + 1,) floats. The last interval holds its right border too.
+    """
+    x = floating(x)
+    xp = namespace(x)
+    if not isinstance(bins, int) or bins < 0:
+        raise ArgumentError("No such number of bins.", argument="bins", expected="an integer from 0", got=repr(bins))
+    if x.ndim != 1:
+        raise ShapeError("Histograms are of vectors.", argument="x", expected="(n,)", got=x.shape)
+    if range is not None and not range[0] <= range[1]:
+        raise ArgumentError("The range is empty.", argument="range", expected="(least, largest)", got=range)
+    if range is None and x.shape[0] != 0:
+        low, high = xp.min(x), xp.max(x)
+    else:
+        low, high = (xp.full((), float(v), dtype=x.dtype, device=device(x)) for v in range or (0, 1))
+    flat = low == high
+    low, high = xp.where(flat, low - 0.5, low), xp.where(flat, high + 0.5, high)
+    step = xp.arange(bins + 1, dtype=x.dtype, device=device(x)) / max(bins, 1)
+    borders = low * (1 - step) + high * step
+    bin_ = xp.searchsorted(borders, x, side="right") - 1
+    bin_ = xp.where(x == high, xp.full_like(bin_, bins - 1), bin_)
+    bin_ = xp.where(xp.isnan(x) | (x > high), xp.full_like(bin_, -1), bin_)
+    return segment.segment_sum(xp.ones_like(bin_), bin_, bins), borders

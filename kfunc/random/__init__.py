@@ -1,0 +1,35 @@
+"""Random numbers as pure functions of a key: the same bits on every backend, and those of `jax.random`.
+
+A key is a uint32 array (2,) of any backend. Use a key once; make new ones with `split` and `fold_in`.
+
+`dropout`, `gamma`, `beta` and `binomial` are the same on every backend too, and not those of `jax.random`. Where
+numbers come from logarithms, which libraries round differently, they agree to a few roundings; and where such a number
+decides (`categorical`, `choice` with `p`, `gamma`, `beta`, `binomial`), one decision in some 10**6 may differ.
+"""
+
+from .continuous import beta, exponential, gamma, gumbel, laplace, normal, truncated_normal, uniform
+from .discrete import bernoulli, binomial, categorical, choice, dropout, permutation, randint, shuffle
+from .keys import bits, fold_in, key, split
+
+__all__ = [
+    "bernoulli",
+    "beta",
+    "binomial",
+    "bits",
+    "categorical",
+    "choice",
+    "dropout",
+    "exponential",
+    "fold_in",
+    "gamma",
+    "gumbel",
+    "key",
+    "laplace",
+    "normal",
+    "permutation",
+    "randint",
+    "shuffle",
+    "split",
+    "truncated_normal",
+    "uniform",
+]

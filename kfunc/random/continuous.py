@@ -1,0 +1,291 @@
+"""Random real numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..arrays import device, dtype_name, namespace, native
+from ..errors import ArgumentError, ShapeError
+from ..ops.activation import sigmoid
+from ..ops.bits import fold_bits, random_bits, sizes
+from ..ops.normal import normal_quantile
+from ..ops.rejection import GAMMA_PROPOSALS, gamma_variates
+from ..transforms import stop_gradient
+from .keys import Shape, check_key, split
+
+__all__ = [
+    "beta",
+    "exponential",
+    "float_name",
+    "gamma",
+    "gumbel",
+    "laplace",
+    "normal",
+    "open_unit",
+    "parameters",
+    "truncated_normal",
+    "uniform",
+    "unit",
+    "working",
+]
+
+# For each dtype, which of the 32 bits make the number: the lowest one used, and how many. As in jax.random, those are
+# the upper bits of as many as the dtype has, or of 8 where the mantissa has fewer.
+_FIELDS = {"float32": (9, 23), "float16": (6, 10), "bfloat16": (1, 7)}
+_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+_TINY = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
+
+
+def float_name(dtype: Any, key: Any) -> str:
+    """The name of a floating-point dtype that the key's backend has; an ArgumentError if there is none."""
+    name = dtype_name(dtype)
+    known = [d for d in _EPS if hasattr(namespace(key), d)]
+    if name not in known:
+        raise ArgumentError("No such floating-point dtype here.", argument="dtype", expected=", ".join(known), got=name)
+    return name
+
+
+def unit(key: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """Uniform in [0, 1), in steps of the dtype's epsilon."""
+    xp = namespace(key)
+    if dtype == "float64":
+        # 52 bits: all of the first word, and the upper 20 of the second.
+        counters = xp.reshape(xp.arange(math.prod(shape), dtype=xp.int32, device=device(key)), shape)
+        words = xp.astype(fold_bits(key, counters), xp.float64)
+        return words[..., 0] * 2.0**-32 + xp.floor(words[..., 1] * 2.0**-12) * 2.0**-52
+    lowest, width = _FIELDS[dtype]
+    # The shift of a signed integer copies the sign, so the mask comes after it.
+    mantissa = xp.bitwise_right_shift(random_bits(key, shape, "int32"), lowest) & (2**width - 1)
+    return xp.astype(mantissa, getattr(xp, dtype)) * 2.0**-width
+
+
+def open_unit(key: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """Uniform in (0, 1), exactly in the middle of the steps of `unit`."""
+    return unit(key, shape, dtype) + _EPS[dtype] / 2
+
+
+def _scaled(u: Any, minval: Any, maxval: Any, dtype: str) -> Any:
+    """`u` in [0, 1) taken to [minval, maxval), all in `dtype`."""
+    xp = namespace(u, minval, maxval)
+    if not (hasattr(minval, "shape") or hasattr(maxval, "shape")):
+        if not minval <= maxval:
+            raise ArgumentError("The interval is empty.", argument="maxval", expected=f">= {minval}", got=maxval)
+        if (minval, maxval) == (0, 1):
+            return u
+    t = getattr(xp, dtype)
+    low, high = (
+        xp.astype(v, t) if hasattr(v, "shape") else xp.asarray(v, dtype=t, device=device(u)) for v in (minval, maxval)
+    )
+    return (high - low) * u + low
+
+
+def working(dtype: str) -> str:
+    """The dtype to compute in where the result shall be of `dtype`."""
+    return dtype if dtype == "float64" else "float32"
+
+
+@native
+def uniform(key: Any, shape: Shape = (), dtype: Any = "float32", minval: Any = 0.0, maxval: Any = 1.0) -> Any:
+    """Uniform random numbers in `[minval, maxval)`, as `jax.random.uniform` draws them.
+
+    Args:
+        key: uint32 (2,).
+        shape: Shape of the result.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+        minval, maxval: Numbers, or arrays that broadcast to `shape`.
+    """
+    check_key(key)
+    name = float_name(dtype, key)
+    return _scaled(unit(key, sizes(shape), name), minval, maxval, name)
+
+
+@native
+def normal(key: Any, shape: Shape = (), dtype: Any = "float32", mean: Any = 0.0, stddev: Any = 1.0) -> Any:
+    """Normal random numbers, by the inverse of the distribution function.
+
+    Args:
+        key: uint32 (2,).
+        shape: Shape of the result.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+        mean, stddev: Numbers, or arrays that broadcast to `shape`.
+    """
+    check_key(key)
+    name = float_name(dtype, key)
+    # Uniform in (-1, 1); the sum is exact, and -1 itself does not come out of it.
+    u = unit(key, sizes(shape), name) * 2.0 + (_EPS[name] / 2 - 1.0)
+    if name in ("float32", "float64"):
+        x = normal_quantile(u)
+    else:
+        xp = namespace(key)
+        x = xp.astype(normal_quantile(xp.astype(u, xp.float32)), u.dtype)
+    return _moved(x, mean, stddev)
+
+
+def _moved(x: Any, mean: Any, stddev: Any) -> Any:
+    xp = namespace(x, mean, stddev)
+    stddev, mean = (xp.astype(v, x.dtype) if hasattr(v, "shape") else float(v) for v in (stddev, mean))
+    x = x if isinstance(stddev, float) and stddev == 1 else stddev * x
+    return x if isinstance(mean, float) and mean == 0 else mean + x
+
+
+@native
+def truncated_normal(
+    key: Any,
+    lower: float = -2.0,
+    upper: float = 2.0,
+    shape: Shape = (),
+    dtype: Any = "float32",
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+) -> Any:
+    """Normal random numbers, given that they lie between `lower` and `upper` standard deviations from the mean.
+
+    Args:
+        key: uint32 (2,).
+        lower, upper: Numbers; the bounds themselves do not come up.
+        shape: Shape of the result.
+        dtype: "float32", "float64", "float16" or "bfloat16"; the short ones are rounded from float32, to a bound too.
+        mean, stddev: Numbers, or arrays that broadcast to `shape`.
+    """
+    check_key(key)
+    name = float_name(dtype, key)
+    if not lower < upper:
+        raise ArgumentError(
+            "No such truncated normal distribution.",
+            argument="upper",
+            expected="lower < upper",
+            got=f"({lower}, {upper})",
+        )
+    import numpy as np
+
+    xp, at = namespace(key), working(name)
+    cast = np.dtype(at).type
+    a, b = (float(cast(math.erf(v / math.sqrt(2)))) for v in (lower, upper))
+    edge = 1.0 - _EPS[at] / 2
+    x = normal_quantile(xp.clip(_scaled(unit(key, sizes(shape), at), a, b, at), -edge, edge))
+    least = float(np.nextafter(cast(lower), cast(math.inf)))
+    most = float(np.nextafter(cast(upper), cast(-math.inf)))
+    x = _moved(xp.clip(x, least, most), mean, stddev)
+    return namespace(x).astype(x, getattr(xp, name))
+
+
+@native
+def exponential(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
+    """Exponentially distributed random numbers with mean 1, as `jax.random.exponential` draws them.
+
+    Args:
+        key: uint32 (2,).
+        shape: Shape of the result.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+    """
+    check_key(key)
+    return -namespace(key).log1p(-unit(key, sizes(shape), float_name(dtype, key)))
+
+
+@native
+def gumbel(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
+    """Gumbel distributed random numbers, `-log(-log(u))`, as `jax.random.gumbel` draws them.
+
+    Args:
+        key: uint32 (2,).
+        shape: Shape of the result.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+    """
+    check_key(key)
+    xp, name = namespace(key), float_name(dtype, key)
+    # The least number stands for 0, and to others adds nothing.
+    return -xp.log(-xp.log(unit(key, sizes(shape), name) * (1.0 - _TINY[name]) + _TINY[name]))
+
+
+@native
+def laplace(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
+    """Laplace distributed random numbers with mean 0 and variance 2, as `jax.random.laplace` draws them.
+
+    Args:
+        key: uint32 (2,).
+        shape: Shape of the result.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+    """
+    check_key(key)
+    xp, name = namespace(key), float_name(dtype, key)
+    u = _scaled(unit(key, sizes(shape), name), -1.0 + _EPS[name] / 2, 1.0, name)
+    return xp.sign(u) * xp.log1p(-xp.abs(u))
+
+
+def parameters(key: Any, shape: Any, dtype: str, *values: Any) -> list[Any]:
+    """The shape of the result, and the values as arrays of `dtype`, which broadcast to it."""
+    import numpy as np
+
+    own = [tuple(v.shape) if hasattr(v, "shape") else np.shape(v) for v in values]
+    own = own if shape is None else [sizes(shape), *own]
+    try:
+        common = tuple(np.broadcast_shapes(*own))  # under torch.compile, a torch.Size
+    except (TypeError, ValueError):
+        common = None
+    if common is None or (shape is not None and common != own[0]):
+        raise ShapeError(
+            "The parameters of a distribution broadcast to the shape of the result.",
+            argument="shape",
+            expected=f"parameters that broadcast to {own[0]}" if shape is not None else "parameters that broadcast",
+            got=", ".join(map(str, own if shape is None else own[1:])),
+        )
+    values = tuple(stop_gradient(v) if hasattr(v, "shape") else v for v in values)
+    xp = namespace(key, *values)
+    t = getattr(xp, dtype)
+    arrays = [xp.astype(v, t) if hasattr(v, "dtype") else xp.asarray(v, dtype=t, device=device(key)) for v in values]
+    return [common, *arrays]
+
+
+def _gamma(key: Any, alpha: Any, shape: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
+    """Gamma distributed numbers, but for a factor, and the logarithm of that factor."""
+    xp, keys = namespace(key, alpha), split(key, 3)
+    many = (GAMMA_PROPOSALS, *shape)
+    alpha = xp.broadcast_to(alpha, shape)
+    x, u = normal(keys[0, :], many, dtype), open_unit(keys[1, :], many, dtype)
+    positive = alpha > 0
+    given = xp.where(positive, alpha, xp.ones_like(alpha))
+    value, log_factor = gamma_variates(given, x, u, open_unit(keys[2, :], shape, dtype))
+    return xp.where(positive, value, xp.full_like(value, math.nan)), log_factor
+
+
+@native
+def gamma(key: Any, alpha: Any, shape: Shape | None = None, dtype: Any = "float32") -> Any:
+    """Gamma distributed random numbers with shape `alpha` and scale 1.
+
+    Marsaglia and Tsang, ACM TOMS 26, 2000. Numbers below the least of the dtype, which small `alpha` makes, are 0. No
+    gradient flows to `alpha`.
+
+    Args:
+        key: uint32 (2,).
+        alpha: Positive, a number or an array; NaN comes of any other.
+        shape: Shape of the result, which `alpha` broadcasts to; that of `alpha` by default.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+    """
+    check_key(key)
+    name = float_name(dtype, key)
+    common, alpha = parameters(key, shape, working(name), alpha)
+    value, log_factor = _gamma(key, alpha, common, working(name))
+    xp = namespace(value)
+    return xp.astype(value * xp.exp(log_factor), getattr(xp, name))
+
+
+@native
+def beta(key: Any, alpha: Any, beta: Any, shape: Shape | None = None, dtype: Any = "float32") -> Any:
+    """Beta distributed random numbers: `a / (a + b)` for gamma distributed numbers a and b.
+
+    Args:
+        key: uint32 (2,).
+        alpha, beta: Positive, numbers or arrays; NaN comes of any other. No gradient flows to them.
+        shape: Shape of the result, which both broadcast to; their common one by default.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+    """
+    check_key(key)
+    name = float_name(dtype, key)
+    common, *both = parameters(key, shape, working(name), alpha, beta)
+    keys = split(key)
+    # By logarithms: of small parameters, both numbers would underflow.
+    a, b = (_gamma(keys[i, :], p, common, working(name)) for i, p in enumerate(both))
+    xp = namespace(a[0])
+    log_ratio = xp.log(a[0]) - xp.log(b[0]) + (a[1] - b[1])
+    return xp.astype(sigmoid(log_ratio), getattr(xp, name))

@@ -1,0 +1,123 @@
+"""Keys, and the bits that they stand for."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from ..arrays import asarray, device, dtype_name, namespace, native
+from ..backends import Backend
+from ..errors import ArgumentError
+from ..ops.bits import WORD, fold_bits, random_bits, sizes
+
+__all__ = ["Shape", "bits", "check_key", "fold_in", "key", "split"]
+
+Shape = int | tuple[int, ...]
+
+
+def check_key(key: Any) -> None:
+    """Raise an ArgumentError unless `key` is one."""
+    if tuple(key.shape) != (2,) or dtype_name(key.dtype) != "uint32":
+        raise ArgumentError(
+            "This is no random key.",
+            argument="key",
+            expected="a uint32 array of shape (2,)",
+            got=f"{dtype_name(key.dtype)} of shape {tuple(key.shape)}",
+            fix="make keys by kf.random.key(seed) and split; of a typed JAX key, pass jax.random.key_data(key)",
+        )
+
+
+def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> Any:
+    """A key of 64 bits from an integer, as `jax.random.key` makes it (where that has 64-bit integers enabled).
+
+    Args:
+        seed: An integer in [-2**63, 2**64); distinct seeds modulo 2**64 give distinct keys.
+        backend: Name of the backend that the key is for; NumPy by default.
+        device: Where to put it.
+
+    Returns:
+        uint32 (2,): the upper and the lower half of the seed.
+
+    Raises:
+        ArgumentError: The seed is no integer, or out of range.
+    """
+    import numpy as np
+
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        value = WORD * WORD
+    if not -(2**63) <= value < 2**64:
+        raise ArgumentError(
+            "This is no seed.", argument="seed", expected="an integer in [-2**63, 2**64)", got=repr(seed)
+        )
+    words = np.array([(value // WORD) % WORD, value % WORD], dtype=np.uint32)
+    return asarray(words, backend="numpy" if backend is None else backend, device=device)
+
+
+@native
+def split(key: Any, num: Shape = 2) -> Any:
+    """New keys, independent of each other and of `key`.
+
+    Args:
+        key: uint32 (2,).
+        num: How many, or a shape.
+
+    Returns:
+        uint32 (num, 2), or (*num, 2).
+    """
+    check_key(key)
+    shape = sizes(num)
+    xp = namespace(key)
+    out = fold_bits(key, xp.arange(math.prod(shape), dtype=xp.int32, device=device(key)))
+    return out if len(shape) == 1 else xp.reshape(out, (*shape, 2))
+
+
+@native
+def fold_in(key: Any, data: Any) -> Any:
+    """A new key from a key and an integer, such as the number of a step or a layer.
+
+    Args:
+        key: uint32 (2,).
+        data: An integer, or an array of integers (...), which may be traced; taken modulo 2**32.
+
+    Returns:
+        uint32 (2,), or (..., 2).
+    """
+    check_key(key)
+    if not hasattr(data, "shape"):
+        try:
+            value = operator.index(data) % WORD
+        except TypeError:
+            raise ArgumentError(
+                "Only integers can be folded in.", argument="data", expected="an integer", got=repr(data)
+            ) from None
+        xp = namespace(key)
+        data = xp.asarray(value - WORD if value >= 2**31 else value, dtype=xp.int32, device=device(key))
+    elif "int" not in dtype_name(data.dtype):
+        raise ArgumentError(
+            "Only integers can be folded in.", argument="data", expected="integers", got=dtype_name(data.dtype)
+        )
+    return fold_bits(key, data)
+
+
+@native
+def bits(key: Any, shape: Shape = (), dtype: Any = "uint32") -> Any:
+    """Uniform random bits.
+
+    Args:
+        key: uint32 (2,).
+        shape: Shape of the result.
+        dtype: "uint32", "uint16" or "uint8".
+    """
+    check_key(key)
+    name = dtype_name(dtype)
+    if name == "uint32":
+        return random_bits(key, sizes(shape))
+    if name not in ("uint16", "uint8"):
+        raise ArgumentError("No such dtype of bits.", argument="dtype", expected="uint32, uint16 or uint8", got=name)
+    xp = namespace(key)
+    return xp.astype(
+        random_bits(key, sizes(shape), "int32") & (0xFFFF if name == "uint16" else 0xFF), getattr(xp, name)
+    )

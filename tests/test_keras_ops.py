@@ -1,0 +1,207 @@
+"""Every function of `keras.ops`, on every backend: signatures, values and gradients against Keras 3 itself."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import math
+
+import numpy as np
+import pytest
+from backends import COMPILING, EAGER, TRAINING
+from keras_oracle import IDS, ROWS, call, compute, flat, floats, function, is_array, moving, oracle, stale, weights
+
+import kfunc as kf
+from kfunc import ops
+
+keras = pytest.importorskip("keras")
+
+EPS = float(np.finfo(np.float32).eps)
+NAMES = sorted(name for name in dir(keras.ops) if not name.startswith("_"))
+FUNCTIONS = [name for name in NAMES if callable(getattr(keras.ops, name))]
+MODULES = [name for name in NAMES if name not in FUNCTIONS]
+IMAGE = [name for name in dir(keras.ops.image) if not name.startswith("_")]
+
+rows = pytest.mark.parametrize("i", range(len(ROWS)), ids=IDS)
+
+
+# -- the list --------------------------------------------------------------------------------------------------------
+
+
+def test_keras_has_the_names_that_this_was_written_for():
+    assert len(NAMES) == 341
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules(name):
+    assert {n for n in dir(getattr(keras.ops, name)) if not n.startswith("_")} <= set(dir(getattr(ops, name)))
+
+
+# Arguments that mean something to Keras alone.
+WITHOUT = {"sparse", "ragged", "synchronized", "flash_attention", "unroll", "kwargs"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS + IMAGE)
+def test_arguments(name):
+    """Keras's, in its order and with its defaults; more may follow."""
+    theirs = inspect.signature(function(keras.ops, name)).parameters
+    ours = list(inspect.signature(function(ops, name)).parameters.values())
+    wanted = [p for p in theirs.values() if p.name not in WITHOUT]
+    assert [p.name for p in ours[: len(wanted)]] == [p.name for p in wanted]
+    for a, b in zip(ours, wanted, strict=False):
+        assert a.default == b.default, a.name
+
+
+def test_every_function_has_a_row():
+    assert {row.name for row in ROWS} == set(FUNCTIONS + IMAGE)
+
+
+def test_the_oracle_is_up_to_date():
+    """`python tests/keras_oracle.py` brings it there."""
+    assert not [name for i, name in enumerate(IDS) if stale(i)]
+
+
+@pytest.mark.parametrize("i", range(0, len(ROWS), 97))
+def test_keras_still_says_so(i):
+    """A sample of what the file says, computed anew."""
+    for kept, new in zip(oracle(i), compute(ROWS[i]), strict=True):
+        for a, b in zip(kept or [], new or [], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+# -- values and gradients --------------------------------------------------------------------------------------------
+
+
+def close(got, want, row):
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        assert a.shape == b.shape
+        assert a.dtype.kind == b.dtype.kind or {a.dtype.kind, b.dtype.kind} == {"i", "u"}
+        if a.dtype.kind not in "fc":
+            np.testing.assert_array_equal(a, b)
+            continue
+        assert a.dtype in (np.float32, np.complex64)
+        finite = np.abs(b)[np.isfinite(b)]
+        scale = max(1.0, finite.max(initial=0))
+        np.testing.assert_allclose(a, b, rtol=0, atol=8 * EPS * math.sqrt(row.n) * row.condition * scale)
+
+
+def on(name, tree):
+    return kf.tree.map(lambda x: kf.asarray(x, backend=name) if is_array(x) else x, tree)
+
+
+def backends_of(tree):
+    kinds = [kf.backends.kind_of(type(x)) for x in kf.tree.leaves(tree)]
+    return {kind.backend.name for kind in kinds if kind is not None and kind.rank >= 0}
+
+
+def filled(tree, arrays):
+    """`tree` with its arrays replaced by the next of `arrays`, in plain steps that Dynamo can follow."""
+    if isinstance(tree, dict):
+        return {key: filled(tree[key], arrays) for key in sorted(tree)}
+    if isinstance(tree, list | tuple):
+        return type(tree)([filled(part, arrays) for part in tree])
+    return next(arrays) if is_array(tree) else tree
+
+
+def compiled_at_once(name, row):
+    """Whether the row runs compiled from the start: alone, JAX compiles each of its functions, which takes minutes."""
+    return name == "jax" and row.jit is True
+
+
+@rows
+@pytest.mark.parametrize("name", EAGER)
+def test_values(name, i):
+    row = ROWS[i]
+    given = (row.args, row.kwargs)
+    arrays = on(name, [x for x in kf.tree.leaves(given) if is_array(x)])
+
+    def fun(*arrays):
+        return call(ops, row, *filled(given, iter(arrays)))
+
+    out = (kf.jit(fun) if compiled_at_once(name, row) and arrays else fun)(*arrays)
+    # What is made of arrays stays in their backend; what is made of Python values alone is NumPy's.
+    assert backends_of(out) <= ({name} if arrays else {"numpy"}) or row.name == "convert_to_numpy"
+    close(flat(out), oracle(i)[0], row)
+
+
+@rows
+@pytest.mark.parametrize("name", TRAINING)
+def test_gradients(name, i):
+    row = ROWS[i]
+    if oracle(i)[1] is None:
+        return
+    given = (row.args, row.kwargs)
+    xs, fill = moving(given, on(name, given))
+
+    @kf.arrays.native
+    def weighted(outs, ws):
+        xp = kf.namespace(*outs)
+        return functools.reduce(lambda a, b: a + b, [xp.sum(o * w) for o, w in zip(outs, ws, strict=True)])
+
+    def objective(xs, ws):
+        return weighted(floats(kf.tree.leaves(call(ops, row, *fill(xs)))), ws)
+
+    gradient = kf.grad(objective)
+    gradient = kf.jit(gradient) if compiled_at_once(name, row) else gradient
+    gradients = gradient(xs, on(name, [w.astype(np.float32) for w in weights(oracle(i)[0])]))
+    close(flat(gradients), oracle(i)[1], row)
+
+
+# -- compiled --------------------------------------------------------------------------------------------------------
+
+FIRST = {
+    row.name: i
+    for i, row in reversed(list(enumerate(ROWS)))
+    if row.jit is True and any(map(is_array, kf.tree.leaves((row.args, row.kwargs))))
+}
+"""The row that is compiled, for each function."""
+
+NOT_IN_OPENVINO = {
+    "cholesky": "no factorisation of matrices",
+    "cumprod": "no cumulative product",
+    "det": "no factorisation of matrices",
+    "eig": "no factorisation of matrices",
+    "eigh": "no factorisation of matrices",
+    "jvp": "no differentiation",
+    "logdet": "no factorisation of matrices",
+    "lstsq": "no factorisation of matrices",
+    "matrix_rank": "no factorisation of matrices",
+    "nextafter": "no bits of floats",
+    "polar": "no complex numbers",
+    "pinv": "no factorisation of matrices",
+    "qr": "no factorisation of matrices",
+    "slogdet": "no factorisation of matrices",
+    "svd": "no factorisation of matrices",
+    "vectorize": "no vmap",
+    "vectorized_map": "no vmap",
+    "view": "no bits of arrays",
+    "view_as_complex": "no complex numbers",
+    "while_loop": "no loop over what is not known yet",
+}
+"""What OpenVINO has no operation for; each raises an `UnsupportedError` that says so."""
+
+
+@pytest.mark.parametrize("op", FIRST)
+@pytest.mark.parametrize("name", [p for p in COMPILING if p.values[0] != "jax"])
+def test_compiled(name, op):
+    """JAX's are compiled above. PyTorch: as one graph, run as it is; what Inductor does is tested with the layers."""
+    row = ROWS[FIRST[op]]
+    given = (row.args, row.kwargs)
+
+    def fun(*arrays):
+        return call(ops, row, *filled(given, iter(arrays)))
+
+    if name == "torch":
+        torch = importlib.import_module("torch")
+        torch.compiler.reset()
+        compiled = torch.compile(fun, fullgraph=True, backend="eager")
+    else:
+        compiled = kf.jit(fun)
+    arrays = on(name, [x for x in kf.tree.leaves(given) if is_array(x)])
+    if name == "openvino" and op in NOT_IN_OPENVINO:
+        with pytest.raises(kf.errors.UnsupportedError):
+            compiled(*arrays)
+    else:
+        close(flat(compiled(*arrays)), oracle(FIRST[op])[0], row)
