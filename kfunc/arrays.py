@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from . import tree
 from .backends import Backend, Kind, common_backend, get, kind_of
 from .backends.spec import Spec
-from .errors import UnknownBackendError
+from .errors import ArgumentError, UnknownBackendError
 
 __all__ = [
     "Spec",
@@ -112,15 +112,27 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
     if kind is not None and kind.backend is not target:
         x = kind.backend.to_numpy(x)
     elif kind is None:
-        x = _from_python(x)
+        values = _from_python(x)
+        if values.dtype.kind in "OSU":
+            raise _no_numbers(x)
+        x = values
     return target.asarray(x, dtype, device)
 
 
 def _from_python(x: Any) -> Any:
     import numpy as np
 
-    x = np.asarray(x)
-    return x.astype(np.float32) if x.dtype == np.float64 else x
+    try:
+        out = np.asarray(x)
+    except ValueError as error:  # lists of different lengths
+        raise _no_numbers(x) from error
+    return out.astype(np.float32) if out.dtype == np.float64 else out
+
+
+def _no_numbers(x: Any) -> ArgumentError:
+    return ArgumentError(
+        "These values make no array.", expected="numbers, or nested lists of them, of equal lengths", got=repr(x)[:80]
+    )
 
 
 def to_numpy(x: Any) -> Any:

@@ -2,10 +2,11 @@
 
 Computing them anew takes minutes, since JAX compiles each; reading them takes a moment. After a change of rows, run
 
-    python tests/keras_oracle.py
+    python tests/keras_oracle.py [FUNCTION ...]
 
-which computes what is missing or was made from other arguments (`--all`: everything). The file, `keras_oracle.npz`, is
-the output of Keras 3 (Apache-2.0) on our own inputs; nothing else is in it.
+which computes what is missing or was made from other arguments, and the functions that are named, as after a change of
+a row's `call` alone; `--all` names all. The file, `keras_oracle.npz`, is the output of Keras 3 (Apache-2.0) on our own
+inputs; nothing else is in it.
 """
 
 from __future__ import annotations
@@ -158,11 +159,11 @@ def oracle(i: int) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
     return parts["value"], parts["gradient"] if ROWS[i].grad is True and parts["gradient"] else None
 
 
-def record(everything: bool) -> None:
-    """Write the file."""
+def record(anew: set[str]) -> None:
+    """Write the file, with the functions `anew`, or all if it has "--all", computed again."""
     out = {}
     for i, (name, row) in enumerate(zip(IDS, ROWS, strict=True)):
-        values, gradients = compute(row) if everything else oracle(i)
+        values, gradients = compute(row) if anew & {row.name, "--all"} else oracle(i)
         out[f"{name}/digest"] = np.asarray(digest(row))
         for kind, arrays in (("value", values), ("gradient", gradients or [])):
             out.update({f"{name}/{kind}{k}": x for k, x in enumerate(arrays)})
@@ -171,4 +172,4 @@ def record(everything: bool) -> None:
 
 
 if __name__ == "__main__":
-    record("--all" in sys.argv)
+    record(set(sys.argv[1:]))

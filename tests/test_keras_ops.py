@@ -160,7 +160,6 @@ FIRST = {
 
 NOT_IN_OPENVINO = {
     "cholesky": "no factorisation of matrices",
-    "cumprod": "no cumulative product",
     "det": "no factorisation of matrices",
     "eig": "no factorisation of matrices",
     "eigh": "no factorisation of matrices",
@@ -168,7 +167,6 @@ NOT_IN_OPENVINO = {
     "logdet": "no factorisation of matrices",
     "lstsq": "no factorisation of matrices",
     "matrix_rank": "no factorisation of matrices",
-    "nextafter": "no bits of floats",
     "polar": "no complex numbers",
     "pinv": "no factorisation of matrices",
     "qr": "no factorisation of matrices",

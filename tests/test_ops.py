@@ -204,7 +204,10 @@ def run(name, fun, args, kwargs, gradient):
             filled[i] = x
         return weighted(kf.tree.leaves(fun(*filled, **kwargs)), weights)
 
-    gradients = kf.grad(objective)([on(name, args)[i] for i in moving], on(name, weights))
+    gradient = kf.grad(objective)
+    # Alone, JAX compiles each function that it meets, which takes minutes.
+    gradient = kf.jit(gradient) if name == "jax" else gradient
+    gradients = gradient([on(name, args)[i] for i in moving], on(name, weights))
     return flat(values), flat(gradients)
 
 

@@ -734,8 +734,6 @@ LOWERED = [
     *[(name, ((3, 5),), {}) for name in ("relu", "sigmoid", "silu", "softplus", "erf", "leaky_relu", "elu")],
     ("leaky_relu", ((3, 5),), {"negative_slope": 0.1}),
     ("elu", ((3, 5),), {"alpha": 0.3}),
-    ("gelu", ((3, 5),), {}),
-    ("gelu", ((3, 5),), {"approximate": False}),
     *[(n, ((3, 5, 2),), {"axis": a}) for n in ("softmax", "log_softmax", "logsumexp") for a in (-1, 1)],
     ("logsumexp", ((3, 5),), {"keepdims": True}),
     *conv_rows(),

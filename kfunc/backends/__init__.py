@@ -120,9 +120,11 @@ class Backend:
     # -- ops ---------------------------------------------------------------------------------------------------------
 
     def implement(self, name: str, reference: Callable, native: bool) -> Callable:
-        """The callable that runs the op `name` on this backend's arrays (`native` ones, or conforming ones)."""
-        lowering = self.lowerings.get(name)
-        return reference if lowering is None else or_else(lowering, reference)
+        """The callable that runs the op `name` on this backend's arrays (`native` ones, or conforming ones).
+
+        Where it returns NotImplemented, the reference runs.
+        """
+        return self.lowerings.get(name, reference)
 
     # -- transforms: each takes and returns functions of native arrays -------------------------------------------------
 

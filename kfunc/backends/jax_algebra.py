@@ -1,4 +1,4 @@
-"""JAX's lowerings of linear algebra: factorisations that it has, and sums that XLA fuses."""
+"""JAX's lowerings of linear algebra: the factorisations that it has."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from ..arrays import dtype_name
-from ..ops import eig, einsum, lu_factor, solve_triangular, view
+from ..ops import eig, lu_factor, solve_triangular, view
 from ..ops._op import lowering
 from .jax import backend
 
 __all__: list[str] = []
-
-
-@lowering(backend, einsum)
-def _einsum(subscripts, *operands):
-    dtypes = {x.dtype for x in operands if isinstance(x, jax.Array)}
-    if len(dtypes) != 1 or not all(isinstance(x, jax.Array) for x in operands) or dtypes == {jnp.dtype("int8")}:
-        return NotImplemented
-    return jnp.einsum(subscripts, *operands)
 
 
 @lowering(backend, solve_triangular)

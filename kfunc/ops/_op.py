@@ -38,15 +38,18 @@ class Op:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.nested:
             types: Any = kind_of_tree(args, tuple(kwargs.values()))
-        else:
+        elif kwargs:
             types = (*map(type, args), *map(type, kwargs.values()))
+        else:
+            types = tuple(map(type, args))
         try:
             implementation = self._implementations[types]
         except KeyError:
             kind = types if self.nested else common_backend(k for k in map(kind_of, types) if k is not None)
             implementation = self._implementations[types] = _implementation(self, kind)
         try:
-            return implementation(*args, **kwargs)
+            out = implementation(*args, **kwargs)
+            return self.reference(*args, **kwargs) if out is NotImplemented else out
         except Exception as error:
             better = _explained(self, error, args, kwargs)
             if better is error:
@@ -55,7 +58,7 @@ class Op:
 
 
 def _implementation(op: Op, kind: Any) -> Callable:
-    """What runs `op` on arrays of `kind`."""
+    """What runs `op` on arrays of `kind`, unless it returns NotImplemented."""
     return op.reference if kind is None else kind.backend.implement(op.name, op.reference, kind.native)
 
 

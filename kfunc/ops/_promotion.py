@@ -14,8 +14,11 @@ from ..arrays import asarray, device, dtype_name, kind_of_tree, namespace
 from ..backends import kind_of
 from ..backends.standard import DTYPES
 from ..backends.standard import promote as promote_in_kind
+from ..errors import ArgumentError
 
-__all__ = ["FLOAT", "cast", "common", "dtype_of", "floating", "kind", "lift", "numeric", "promote", "together"]
+__all__ = [
+    *("FLOAT", "cast", "common", "dtype_of", "floating", "in_single", "kind", "lift", "numeric", "promote", "together"),
+]
 
 FLOAT = "float32"
 """What integers become where only a float will do."""
@@ -79,7 +82,7 @@ def lift(*xs: Any) -> Any:
     nested = kind_of_tree([x for x in xs if kind_of(type(x)) is None])
     out = []
     for x in xs:
-        if x is None or kind_of(type(x)) is not None:
+        if kind_of(type(x)) is not None or (x is None and len(xs) > 1):
             out.append(x)
         elif nested is not None and isinstance(x, list | tuple) and kind_of_tree(x) is not None:
             parts = together(*x)
@@ -87,17 +90,28 @@ def lift(*xs: Any) -> Any:
         elif found:
             out.append(_beside(found[0], x))
         else:
-            out.append(asarray(x, backend="numpy"))
+            out.append(_alone(x))
     return out[0] if len(out) == 1 else tuple(out)
+
+
+def _alone(x: Any) -> Any:
+    """The Python number, or nested list of numbers, `x` as NumPy's; integers become int32, where that holds them."""
+    out = asarray(x, backend="numpy")
+    return out.astype("int32") if dtype_of(out) == "int64" and _fits(x) else out
+
+
+def _fits(x: Any) -> bool:
+    """Whether int32 holds the integers in nested lists."""
+    if isinstance(x, list | tuple):
+        return all([_fits(part) for part in x])  # a list: Dynamo takes no generator here
+    return not isinstance(x, int) or -(2**31) <= x < 2**31
 
 
 def _beside(like: Any, x: Any) -> Any:
     """The Python number, or nested list of numbers, `x` as an array where `like` lives."""
     own = _kind_of_numbers(x)
     if own is None:
-        import numpy as np
-
-        values = np.asarray(x)
+        values = asarray(x, backend="numpy")
         own, x = values.dtype.kind, values.tolist()
     low = {"b": "bool", "i": "int32", "u": "uint32", "f": FLOAT, "c": "complex64"}[own]
     same = own == kind(like) or (own in "iu" and kind(like) in "iuf")
@@ -152,11 +166,14 @@ def promote(*xs: Any, least: str = "b") -> tuple:
             rank = wanted
     if rank < _ORDER.index(least):
         dtype = FLOAT if least == "f" else "int32"
-    return tuple(x if type(x) in _SCALARS else cast(x, dtype) for x in xs)
+    own = bool if dtype == "bool" else int
+    return tuple((own(x) if type(x) is bool else x) if type(x) in _SCALARS else cast(x, dtype) for x in xs)
 
 
 def _without_lists(xs: tuple) -> tuple:
     """`xs` with lists made arrays, and with one array at least."""
+    if any(x is None for x in xs):
+        raise ArgumentError("An operand is missing.", expected="arrays or numbers", got="None")
     if all(type(x) in _SCALARS for x in xs):
         return (lift(xs[0]), *xs[1:])
     as_they_are = tuple(x for x in xs if type(x) not in _SCALARS)
@@ -176,6 +193,19 @@ def floating(x: Any) -> Any:
     """`x` as an array of floats, or of complex numbers where it is that; integers become float32."""
     x = lift(x)
     return x if kind(x) in "fc" else cast(x, FLOAT)
+
+
+def in_single(fun: Callable) -> Callable:
+    """`fun(x, …)` of floats, with those of 16 bits computed in float32: few numbers add up beyond what they hold."""
+
+    @functools.wraps(fun)
+    def wide(x, *args, **kwargs):
+        x = floating(x)
+        own = dtype_of(x)
+        short = own in ("float16", "bfloat16")
+        return cast(fun(cast(x, FLOAT), *args, **kwargs), own) if short else fun(x, *args, **kwargs)
+
+    return wide
 
 
 def numeric(x: Any) -> Any:

@@ -10,8 +10,9 @@ import math
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..transforms import stop_gradient
+from ._axes import normal_axis
 from ._op import op
-from ._promotion import floating, numeric
+from ._promotion import floating, kind, numeric
 from .special import erf
 from .standard import tanh
 
@@ -82,7 +83,8 @@ def leaky_relu(x, negative_slope=0.2):
 @op
 def hard_tanh(x):
     """`x` within [-1, 1]."""
-    return _between(numeric(x), -1, 1)
+    x = numeric(x)
+    return _between(x, 0 if kind(x) == "u" else -1, 1)
 
 
 @op
@@ -183,12 +185,13 @@ swish = silu
 def glu(x, axis=-1):
     """The first half of `x` along `axis`, times the sigmoid of the second (Dauphin et al., arXiv:1612.08083)."""
     x = floating(x)
+    axis = normal_axis(axis, x.ndim)
     size = x.shape[axis]
     if size is not None and size % 2:
         raise ShapeError(
             "glu halves the axis.", argument="x", expected=f"an even size along axis {axis}", got=tuple(x.shape)
         )
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     half = None if size is None else size // 2
     return x[(*before, slice(0, half), ...)] * sigmoid(x[(*before, slice(half, None), ...)])
 
@@ -252,13 +255,19 @@ def tanh_shrink(x):
 # -- along an axis -----------------------------------------------------------------------------------------------------
 
 
+def _top(x, axis):
+    """The maximum of `x` along `axis`, which stays; 0 where there are no elements. It carries no gradient."""
+    xp = namespace(x)
+    return stop_gradient((xp.sum if 0 in x.shape else xp.max)(x, axis=axis, keepdims=True))
+
+
 @op
 def logsumexp(x, axis=None, keepdims=False):
-    """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default; without overflow."""
+    """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default, without overflow; -inf of nothing."""
     x = floating(x)
     xp = namespace(x)
     axis = tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, list) else axis
-    top = stop_gradient(xp.max(x, axis=axis, keepdims=True))
+    top = _top(x, axis)
     # An infinite maximum would give inf - inf; the sum is then infinite all the same.
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     out = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
@@ -269,7 +278,7 @@ def _below_top(x, axis):
     """`x` less its maximum along `axis`, an integer, several, or None for all."""
     x = floating(x)
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return x - stop_gradient(namespace(x).max(x, axis=axis, keepdims=True)), axis
+    return x - _top(x, axis), axis
 
 
 @op
@@ -294,6 +303,8 @@ def sparsemax(x, axis=-1):
     """The probabilities nearest to `x` along `axis` (Martins and Astudillo, arXiv:1602.02068)."""
     x = floating(x)
     xp = namespace(x)
+    if 0 in x.shape:
+        return x
     # Which elements stay above 0 is piecewise constant: gradients flow through the threshold and not the sorting.
     fixed = stop_gradient(x)
     ordered = xp.sort(fixed, axis=axis, descending=True)
@@ -301,6 +312,6 @@ def sparsemax(x, axis=-1):
     ranks = xp.cumulative_sum(xp.ones_like(ordered), axis=axis)
     count = xp.sum(xp.astype(ranks * ordered > totals - 1, x.dtype), axis=axis, keepdims=True)
     least = xp.min(xp.where(ranks <= count, ordered, xp.full_like(ordered, math.inf)), axis=axis, keepdims=True)
-    inside = xp.where(fixed >= least, x, xp.zeros_like(x))
+    inside = xp.where(fixed < least, xp.zeros_like(x), x)  # NaN stays, and all becomes NaN
     limit = (xp.sum(inside, axis=axis, keepdims=True) - 1) / count
     return relu(x - limit)

@@ -14,8 +14,9 @@ from ..arrays import asarray, backend_of, device, dtype_name, namespace
 from ..arrays import to_numpy as convert_to_numpy
 from ..backends import get, kind_of
 from ..backends.standard import DTYPES
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from . import _promotion
+from ._axes import normal_axis
 from ._op import op
 from ._promotion import FLOAT, dtype_of, floating, kind, lift, together
 
@@ -89,7 +90,10 @@ def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
-    return tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    if any(isinstance(n, int) and n < 0 for n in sizes):
+        raise ShapeError("A size is negative.", argument="shape", expected="natural numbers", got=shape)
+    return sizes
 
 
 # -- constants -------------------------------------------------------------------------------------------------------
@@ -275,7 +279,7 @@ def _finished(out: Any, dtype: Any, axis: int) -> Any:
     xp = namespace(out)
     name = _name(dtype, dtype_of(out))
     out = _promotion.cast(xp.floor(out) if DTYPES[name][0] in "iu" else out, name)
-    return out if axis in (0, -out.ndim) else xp.moveaxis(out, 0, axis)
+    return out if axis in (0, -out.ndim) else xp.moveaxis(out, 0, normal_axis(axis, out.ndim))
 
 
 # -- conversions -----------------------------------------------------------------------------------------------------
@@ -287,22 +291,14 @@ def convert_to_tensor(x, dtype=None, *, backend=None, like=None):
 
     Args:
         x: An array, which stays on its backend unless another is named; a number; or nested lists of these.
-        dtype: That of `x` by default; Python's floats become float32, its integers int32.
+        dtype: That of `x` by default; Python's floats become float32, its integers int32, or int64 where they must.
         backend, like: Where to put it.
     """
     if kind_of(type(x)) is None:
-        x = _from_lists(x, like)
+        x = lift(x) if like is None else lift(like, x)[1]
     if backend is not None and get(backend) is not backend_of(x):
         return asarray(x, None if dtype is None else _name(dtype), backend=backend)
     return x if dtype is None else _cast(x, dtype)
-
-
-def _from_lists(x: Any, like: Any) -> Any:
-    if like is not None:
-        return lift(like, x)[1]
-    x = lift(x)
-    # NumPy makes int64 of Python's integers.
-    return _promotion.cast(x, "int32") if dtype_of(x) == "int64" else x
 
 
 @op(nested=True)

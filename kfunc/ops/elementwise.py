@@ -271,7 +271,9 @@ def ldexp(x1, x2):
     Raises:
         ArgumentError: `x2` holds other numbers than integers.
     """
+    number = type(x2) is int
     x1, x2 = lift(x1, x2)
+    x2 = cast(x2, "int32") if number else x2
     if kind(x2) not in "iu":
         raise ArgumentError("The exponent is an integer.", argument="x2", expected="integers", got=dtype_of(x2))
     x1 = floating(x1)

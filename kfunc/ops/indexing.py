@@ -8,8 +8,9 @@ import math
 from ..arrays import backend_of, device, kind_of_tree, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
+from ._axes import normal_axis
 from ._op import op
-from ._promotion import FLOAT, cast, dtype_of, kind, lift, together
+from ._promotion import FLOAT, cast, dtype_of, kind, lift, numeric, together
 from .creation import _name
 from .segment import places
 from .sorting import nonzero
@@ -88,7 +89,7 @@ def take(x, indices, axis=None):
     xp = namespace(x, indices)
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
-    axis = axis % x.ndim if -x.ndim <= axis < x.ndim else axis
+    axis = normal_axis(axis, x.ndim)
     if kind(indices) == "i":
         n = x.shape[axis]
         indices = xp.where(indices < 0, indices + n, indices) if n is not None else indices
@@ -117,7 +118,7 @@ def take_along_axis(x, indices, axis=None):
             expected=f"{x.ndim} axes",
             got=tuple(indices.shape),
         )
-    axis = axis % x.ndim
+    axis = normal_axis(axis, x.ndim)
     if kind(indices) == "i" and x.shape[axis] is not None:
         indices = xp.where(indices < 0, indices + x.shape[axis], indices)
     for n in range(x.ndim):
@@ -299,10 +300,10 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
     Returns:
         (..., num_classes), or with `num_classes` at `axis`.
     """
-    x = lift(x)
+    x = numeric(x)
     xp = namespace(x)
     classes = xp.arange(num_classes, dtype=x.dtype, device=device(x))
-    axis = axis % (x.ndim + 1)
+    axis = normal_axis(axis, x.ndim + 1)
     classes = xp.reshape(classes, (num_classes, *(1 for _ in range(x.ndim - axis))))
     return xp.astype(xp.expand_dims(x, axis=axis) == classes, getattr(xp, _name(dtype, FLOAT)))
 

@@ -149,9 +149,10 @@ def view(x, dtype=None):
     # The standard has no such function. Libraries without a lowering hold their arrays where NumPy can read them.
     import numpy as np
 
-    viewed_shape(x, dtype_name(dtype))
     xp, dtype = namespace(x), dtype_name(dtype)
-    return xp.asarray(np.ascontiguousarray(to_numpy(x)).view(dtype), dtype=getattr(xp, dtype), device=device(x))
+    shape = viewed_shape(x, dtype)
+    bits = np.ascontiguousarray(to_numpy(x)).view(dtype).reshape(shape)
+    return xp.asarray(bits, dtype=getattr(xp, dtype), device=device(x))
 
 
 def viewed_shape(x, dtype):

@@ -7,7 +7,7 @@ import math
 from ..arrays import namespace
 from . import standard
 from ._op import Op, op
-from ._promotion import cast, dtype_of, floating, kind, lift
+from ._promotion import cast, dtype_of, in_single, kind, lift
 
 __all__ = [
     "nanargmax",
@@ -96,18 +96,20 @@ def _mean(filled, number, axis, keepdims):
 
 
 @op
+@in_single
 def nanmean(x, axis=None, keepdims=False):
     """`mean` of the numbers that are not NaN, along `axis`; NaN where all are."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    filled, number = without_nan(floating(x), 0.0)
+    filled, number = without_nan(x, 0.0)
     return nan_where_none(_mean(filled, number, axis, keepdims), number, axis, keepdims)
 
 
 @op
+@in_single
 def nanvar(x, axis=None, keepdims=False):
     """`var` of the numbers that are not NaN, along `axis`; NaN where all are."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    filled, number = without_nan(floating(x), 0.0)
+    filled, number = without_nan(x, 0.0)
     xp = namespace(filled)
     deviation = filled - _mean(filled, number, axis, True)
     square = xp.square(xp.where(number, deviation, xp.zeros_like(deviation)))
@@ -115,6 +117,7 @@ def nanvar(x, axis=None, keepdims=False):
 
 
 @op
+@in_single
 def nanstd(x, axis=None, keepdims=False):
     """`std` of the numbers that are not NaN, along `axis`; NaN where all are."""
     variance = nanvar(x, axis, keepdims)

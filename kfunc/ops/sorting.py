@@ -7,7 +7,7 @@ import math
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from ._op import op
-from ._promotion import cast, kind, lift, numeric, together
+from ._promotion import cast, dtype_of, kind, lift, numeric, together
 from .nans import without_nan
 from .segment import known
 
@@ -34,8 +34,9 @@ def _sortable(x, axis):
 @op
 def sort(x, axis=-1):
     """The standard's `sort` along `axis`, ascending; of all elements where it is None."""
-    x, axis = _sortable(x, axis)
-    return namespace(x).sort(x, axis=axis)
+    x = lift(x)
+    numbers, axis = _sortable(x, axis)
+    return cast(namespace(numbers).sort(numbers, axis=axis), dtype_of(x))
 
 
 @op
@@ -79,13 +80,18 @@ def top_k(x, k, sorted=True):
 
 @op
 def in_top_k(targets, predictions, k):
-    """Whether fewer than `k` predictions are larger than that of the target: (...) and (..., classes) to (...)."""
+    """Whether fewer than `k` predictions are larger than that of the target: (...) and (..., classes) to (...).
+
+    A target that is no class is not among them.
+    """
     predictions, targets = lift(predictions, targets)
     xp = namespace(predictions, targets)
-    of_target = xp.take_along_axis(predictions, xp.expand_dims(targets, axis=-1), axis=-1)
+    there = (targets >= 0) & (targets < predictions.shape[-1])
+    place = xp.expand_dims(xp.where(there, targets, xp.zeros_like(targets)), axis=-1)
+    of_target = xp.take_along_axis(predictions, place, axis=-1)
     if kind(of_target) == "f":
         of_target = xp.where(xp.isnan(of_target), xp.full_like(of_target, -math.inf), of_target)
-    return xp.count_nonzero(predictions > of_target, axis=-1) < k
+    return there & (xp.count_nonzero(predictions > of_target, axis=-1) < k)
 
 
 @op

@@ -6,7 +6,7 @@ import math
 
 from ..arrays import dtype_name, namespace
 from ._op import op
-from ._promotion import floating
+from ._promotion import in_single
 
 __all__ = ["erf", "erfc", "erfinv", "i0"]
 
@@ -149,9 +149,9 @@ def _erf_and_erfc(x):
 
 
 @op
+@in_single
 def erf(x):
     """The error function, elementwise, to about one rounding error (Cody, Math. Comp. 23, 1969)."""
-    x = floating(x)
     xp = namespace(x)
     inner, outer, beyond = _erf_and_erfc(x)
     out = xp.where(beyond, xp.where(x < 0, outer - 1, 1 - outer), inner)
@@ -159,9 +159,9 @@ def erf(x):
 
 
 @op
+@in_single
 def erfc(x):
     """`1 - erf(x)`, elementwise, to a few rounding errors where it is small too (Cody, Math. Comp. 23, 1969)."""
-    x = floating(x)
     xp = namespace(x)
     inner, outer, beyond = _erf_and_erfc(x)
     out = xp.where(beyond, xp.where(x < 0, 2 - outer, outer), 1 - inner)
@@ -169,12 +169,12 @@ def erfc(x):
 
 
 @op
+@in_single
 def erfinv(x):
     """The inverse of the error function on (-1, 1), elementwise; infinite at -1 and 1, NaN outside.
 
     Float32 by the polynomial that XLA evaluates, float64 by its long form (Giles, GPU Computing Gems, 2011).
     """
-    x = floating(x)
     xp = namespace(x)
     table = _ERF_INV_DOUBLE if dtype_name(x.dtype) == "float64" else _ERF_INV_SINGLE
     magnitude = xp.abs(x)
@@ -200,9 +200,9 @@ def _chebyshev(x, coefficients):
 
 
 @op
+@in_single
 def i0(x):
     """The modified Bessel function of the first kind of order 0, elementwise; integers are taken as float32."""
-    x = floating(x)
     xp = namespace(x)
     magnitude = xp.abs(x)
     bound = xp.full_like(x, 8.0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ..arrays import namespace
 from ._op import Op, op
-from ._promotion import cast, dtype_of, floating, kind, lift, numeric, promote, together
+from ._promotion import cast, dtype_of, floating, in_single, kind, lift, numeric, promote, together
 
 __all__ = [
     "abs",
@@ -168,7 +168,7 @@ sqrt = _unary("sqrt", prepare=floating)
 square = _unary("square", prepare=numeric)
 tan = _unary("tan", prepare=floating)
 tanh = _unary("tanh", prepare=floating)
-trunc = _unary("trunc", prepare=floating)
+trunc = _unary("trunc", prepare=numeric)
 
 
 @op
@@ -189,17 +189,17 @@ def _binary(name: str, standard: str = "", least: str = "b", names: tuple[str, s
     def bits(x, y):
         return fun(x, y)
 
-    what = ", in float32 at least" if least == "f" else ""
+    what = {"f": ", in float32 at least", "i": "; booleans are taken as int32"}.get(least, "")
     return _named(name, standard, f" of arrays that broadcast{what}", fun if names == ("x1", "x2") else bits)
 
 
-def _bits(name: str, standard: str = "") -> Op:
-    return _binary(name, standard, names=("x", "y"))
+def _bits(name: str, standard: str = "", least: str = "b") -> Op:
+    return _binary(name, standard, least, names=("x", "y"))
 
 
 def _logic(name: str) -> Op:
     def fun(x1, x2):
-        x1, x2 = _logical(x1), _logical(x2)
+        x1, x2 = map(_logical, lift(x1, x2))
         return getattr(namespace(x1, x2), name)(x1, x2)
 
     return _named(name, name, " of arrays that broadcast; a number other than 0 is True", fun)
@@ -208,9 +208,9 @@ def _logic(name: str) -> Op:
 add = _binary("add")
 arctan2 = _binary("arctan2", "atan2", "f")
 bitwise_and = _bits("bitwise_and")
-bitwise_left_shift = _bits("bitwise_left_shift")
+bitwise_left_shift = _bits("bitwise_left_shift", least="i")
 bitwise_or = _bits("bitwise_or")
-bitwise_right_shift = _bits("bitwise_right_shift")
+bitwise_right_shift = _bits("bitwise_right_shift", least="i")
 bitwise_xor = _bits("bitwise_xor")
 divide = _binary("divide", least="f")
 equal = _binary("equal")
@@ -218,7 +218,7 @@ floor_divide = _binary("floor_divide", least="i")
 greater = _binary("greater", least="i")
 greater_equal = _binary("greater_equal", least="i")
 hypot = _binary("hypot", least="f")
-left_shift = _bits("left_shift", "bitwise_left_shift")
+left_shift = _bits("left_shift", "bitwise_left_shift", "i")
 less = _binary("less", least="i")
 less_equal = _binary("less_equal", least="i")
 logaddexp = _binary("logaddexp", least="f")
@@ -232,7 +232,7 @@ multiply = _binary("multiply", least="i")
 nextafter = _binary("nextafter", least="f")
 not_equal = _binary("not_equal")
 power = _binary("power", "pow", "i")
-right_shift = _bits("right_shift", "bitwise_right_shift")
+right_shift = _bits("right_shift", "bitwise_right_shift", "i")
 subtract = _binary("subtract", least="i")
 true_divide = _binary("true_divide", "divide", "f")
 
@@ -249,16 +249,19 @@ def _total(x):
     )
 
 
-def _reduction(name: str, standard: str = "", prepare: Callable = numeric, own_dtype: bool = False) -> Op:
-    standard = standard or name
+def _several(axis):
+    """`axis`, an integer, several or None, as the standard takes it."""
+    return tuple(axis) if isinstance(axis, list) else axis
 
+
+def _reduction(name: str, prepare: Callable = numeric, own_dtype: bool = False) -> Op:
     def fun(x, axis=None, keepdims=False):
         x = prepare(x)
-        axis = tuple(axis) if isinstance(axis, list) else axis
         options = {"dtype": x.dtype} if own_dtype else {}
-        return getattr(namespace(x), standard)(x, axis=axis, keepdims=keepdims, **options)
+        return getattr(namespace(x), name)(x, axis=_several(axis), keepdims=keepdims, **options)
 
-    return _named(name, standard, " along `axis`, an integer, several, or all by default", fun)
+    fun = in_single(fun) if prepare is floating else fun
+    return _named(name, name, " along `axis`, an integer, several, or all by default", fun)
 
 
 all = _reduction("all", prepare=_logical)
@@ -275,26 +278,36 @@ var = _reduction("var", prepare=floating)
 def prod(x, axis=None, keepdims=False, dtype=None):
     """The standard's `prod` along `axis`, an integer, several, or all by default, in `dtype` if given."""
     x = _total(x) if dtype is None else cast(lift(x), dtype)
-    return namespace(x).prod(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
+    return namespace(x).prod(x, axis=_several(axis), keepdims=keepdims, dtype=x.dtype)
 
 
-def _extreme(name: str, pick: Op) -> Op:
+def _extreme(name: str, pick: Op, any_or_all: Op) -> Op:
     def fun(x, axis=None, keepdims=False, initial=None):
         x = lift(x)
-        axis = tuple(axis) if isinstance(axis, list) else axis
+        axis = _several(axis)
         xp = namespace(x)
         if kind(x) == "b":  # the standard orders numbers only
-            return (xp.any if name == "max" else xp.all)(x, axis=axis, keepdims=keepdims)
-        out = getattr(xp, name)(x, axis=axis, keepdims=keepdims)
-        return out if initial is None else pick(out, initial)
+            out = any_or_all(x, axis=axis, keepdims=keepdims)
+        elif initial is not None and 0 in x.shape:  # of no elements there is a sum, and no extreme
+            out = xp.full_like(xp.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype), initial)
+        else:
+            out = getattr(xp, name)(x, axis=axis, keepdims=keepdims)
+        return out if initial is None else cast(pick(out, initial), dtype_of(out))
 
     return _named(name, name, " along `axis`, an integer, several, or all by default, and `initial` if given", fun)
 
 
-max = _extreme("max", maximum)
-min = _extreme("min", minimum)
-amax = _reduction("amax", "max")
-amin = _reduction("amin", "min")
+def _of_elements(name: str, extreme: Op) -> Op:
+    def fun(x, axis=None, keepdims=False):
+        return extreme(x, axis=axis, keepdims=keepdims)
+
+    return _named(name, extreme.name, " along `axis`, an integer, several, or all by default", fun)
+
+
+max = _extreme("max", maximum, any)
+min = _extreme("min", minimum, all)
+amax = _of_elements("amax", max)
+amin = _of_elements("amin", min)
 
 
 def _cumulative(name: str, standard: str) -> Op:
@@ -316,7 +329,7 @@ cumprod = _cumulative("cumprod", "cumulative_prod")
 def count_nonzero(x, axis=None):
     """The standard's `count_nonzero` along `axis`, an integer, several, or all by default."""
     x = lift(x)
-    return namespace(x).count_nonzero(x, axis=axis)
+    return namespace(x).count_nonzero(x, axis=_several(axis))
 
 
 # -- products --------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ import math
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from . import segment, standard
+from ._axes import normal_axes, normal_axis
 from ._op import op
-from ._promotion import cast, dtype_of, floating, lift, numeric, together
+from ._promotion import cast, dtype_of, floating, in_single, lift, numeric, together
 from .nans import without_nan
 
 __all__ = [
@@ -37,7 +38,7 @@ def _reduced_last(x, axis):
     xp = namespace(x)
     if axis is None:
         return xp.reshape(x, (-1,)), (1,) * x.ndim
-    axes = sorted({a % x.ndim for a in (axis if isinstance(axis, list | tuple) else (axis,))})
+    axes = sorted(normal_axes(axis, x.ndim))
     kept = [n for n in range(x.ndim) if n not in axes]
     shape = tuple(1 if n in axes else -1 if x.shape[n] is None else x.shape[n] for n in range(x.ndim))
     if len(axes) == 1:
@@ -46,22 +47,27 @@ def _reduced_last(x, axis):
     return xp.reshape(moved, (*(x.shape[n] for n in kept), math.prod(x.shape[n] for n in axes))), shape
 
 
+@in_single
 def _quantile(x, q, axis, method, keepdims, skip_nan):
     if method not in METHODS:
         raise ArgumentError(
             "Unknown method.", argument="method", expected=f"one of {', '.join(METHODS)}", got=repr(method)
         )
-    x, q = lift(floating(x), q)
+    x, q = lift(x, q)
     xp = namespace(x, q)
     q = cast(q, dtype_of(x))
     if q.ndim > 1:
         raise ShapeError("Probabilities are a number or a vector.", argument="q", expected="() or (n,)", got=q.shape)
     rows, kept = _reduced_last(x, axis)
+    if rows.shape[-1] == 0:  # the quantiles of nothing
+        rows = xp.full((*rows.shape[:-1], 1), math.nan, dtype=x.dtype, device=device(x))
     # NaN last, so that the numbers of a row are its first ones.
     filled, number = without_nan(rows, math.inf)
     ordered = xp.sort(filled, axis=-1)
     count = xp.sum(cast(number, dtype_of(x)), axis=-1, keepdims=True)
-    position = xp.reshape(q, (-1,)) * (count - 1)  # (..., probabilities)
+    q_ = xp.reshape(q, (-1,))
+    possible = (q_ >= 0) & (q_ <= 1)
+    position = xp.where(possible, q_, xp.zeros_like(q_)) * (count - 1)  # (..., probabilities)
     position = xp.maximum(position, xp.zeros_like(position))
     low = xp.floor(position)
     part = position - low
@@ -79,7 +85,7 @@ def _quantile(x, q, axis, method, keepdims, skip_nan):
         exact = low == position
         out = below + xp.where(exact, xp.zeros_like(part), share) * xp.where(exact, xp.zeros_like(part), above - below)
     full = xp.any(number, axis=-1, keepdims=True) if skip_nan else xp.all(number, axis=-1, keepdims=True)
-    out = xp.where(full, out, xp.full_like(out, math.nan))
+    out = xp.where(full & possible, out, xp.full_like(out, math.nan))
     if q.ndim == 0:
         return xp.reshape(out, kept) if keepdims else out[..., 0]
     out = xp.moveaxis(out, -1, 0)
@@ -96,10 +102,10 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
 
     Args:
         x: Real numbers; integers are taken as float32.
-        q: Probabilities in [0, 1], () or (n,).
+        q: Probabilities in [0, 1], () or (n,); others give NaN.
         axis: An integer, several, or all by default.
         method: What comes of a place between two neighbours: "linear" interpolates, "lower" and "higher" choose one,
-            "nearest" the nearer, "midpoint" takes their mean.
+            "nearest" the nearer (the lower, at equal distances), "midpoint" takes their mean.
         keepdims: Whether the axes stay, with size 1.
 
     Returns:
@@ -165,7 +171,7 @@ def average(x, axis=None, weights=None):
                 expected=f"{x.shape}, or a vector and the axis that it goes along",
                 got=f"{weights.shape} and axis {axis}",
             )
-        weights = xp.reshape(weights, tuple(-1 if n == axis % x.ndim else 1 for n in range(x.ndim)))
+        weights = xp.reshape(weights, tuple(-1 if n == normal_axis(axis, x.ndim) else 1 for n in range(x.ndim)))
     weights = xp.broadcast_to(weights, x.shape) if weights.shape != x.shape else weights
     return standard.sum(x * weights, axis=axis) / standard.sum(weights, axis=axis)
 

@@ -32,7 +32,7 @@ ROWS = [
     row("threshold", BETWEEN, 0.5, -3.0),
     *(row(name, WIDE, n=5, **k) for name in ("softmax", "log_softmax") for k in ({}, {"axis": 0})),
     row("softmax", WIDE, n=30, axis=(0, 1)),  # the other one fails in Keras
-    *(row(name, INTS, n=4) for name in ("softmax", "log_softmax")),
+    row("softmax", INTS, n=4),  # Keras rounds log_softmax of integers to integers
     row("softmax", np.float32([[0.0, -np.inf, 1.0]]), n=3),
     *(row("sparsemax", APART, n=4, **k) for k in ({}, {"axis": 0})),
 ]

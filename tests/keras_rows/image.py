@@ -11,6 +11,7 @@ COLORS = unit(2, 4, 5, 3)
 FIRST = np.ascontiguousarray(np.moveaxis(IMAGES, -1, 1))
 COORDINATES = np.float32([[-1.3, 0.2, 1.7, 3.4, 5.6, 2.25], [0.3, -2.6, 2.2, 4.8, 1.4, 7.3]])
 AFFINE = np.float32([0.93, 0.11, -0.42, -0.157, 1.12, 0.31, 0, 0])
+MAPS = [AFFINE.tolist(), (-AFFINE).tolist()]
 START = np.float32([[0.3, 0.2], [4.1, 0.4], [0.1, 5.3], [3.7, 4.6]])
 END = np.float32([[0, 0], [4, 0], [0, 5], [4, 5]])
 # A coordinate is a sum of products of the size of the image, and the weights are differences of coordinates.
@@ -69,7 +70,7 @@ ROWS = [
             x,
             # As a list: Keras on JAX leaves the last two numbers out, and with them their gradient.
             call=lambda ops, x, m=method, f=mode: ops.image.affine_transform(
-                x, AFFINE.tolist() if x.ndim == 3 else [AFFINE.tolist(), (-AFFINE).tolist()], m, f, 0.3
+                x, MAPS[0] if x.ndim == 3 else MAPS, m, f, 0.3
             ),
             **WARP,
         )

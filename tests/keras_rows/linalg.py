@@ -105,7 +105,13 @@ FACTORS = [
     *(row("svd", x, compute_uv=False, n=25, condition=9) for x in (TALL, WIDE, X)),
     row("svd", TALL, call=polar, n=25, condition=condition(TALL) ** 2),
     row(
-        "svd", TALL, call=through("svd", lambda ops, x: x, signless), full_matrices=True, n=25, condition=9, grad=False
+        "svd",
+        TALL,
+        call=through("svd", lambda ops, x: x, determined),
+        full_matrices=True,
+        n=25,
+        condition=9,
+        grad=False,
     ),
     row("eigh", X, call=lambda ops, x: ops.eigh(symmetric(ops, x))[0], n=16, condition=9),
     row("eigh", STACK, call=root, n=16, condition=STACKED),

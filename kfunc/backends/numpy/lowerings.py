@@ -178,7 +178,7 @@ def gelu_pullback(x, approximate=True):
 
 @lowering(backend, ops.softmax)
 def softmax(x, axis=-1):
-    if not uniform(x):
+    if not uniform(x) or not x.size or isinstance(axis, list):
         return NotImplemented
     out = x - x.max(axis=axis, keepdims=True)
     np.exp(out, out=out)
@@ -202,7 +202,7 @@ def softmax_pullback(x, axis=-1):
 
 @lowering(backend, ops.log_softmax)
 def log_softmax(x, axis=-1):
-    if not uniform(x):
+    if not uniform(x) or not x.size or isinstance(axis, list):
         return NotImplemented
     out = x - x.max(axis=axis, keepdims=True)
     out -= np.log(np.exp(out).sum(axis=axis, keepdims=True))
@@ -221,7 +221,7 @@ def _label_crossentropy(logits, labels, axis):
     if not uniform(logits) or not labels.size:
         return None
     rows = np.moveaxis(logits, axis, -1)
-    shape, rows = rows.shape, rows.reshape(-1, rows.shape[axis])
+    shape, rows = rows.shape, rows.reshape(-1, rows.shape[-1])
     numbers = labels.reshape(-1)
     if numbers.min() < 0 or numbers.max() >= rows.shape[-1]:
         return None
@@ -299,7 +299,7 @@ def pad_pullback(x, pad_width, mode="constant", constant_values=None):
 
 @lowering(backend, ops.one_hot)
 def one_hot(x, num_classes, axis=-1, dtype=None):
-    if not isinstance(x, np.ndarray):
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
         return NotImplemented
     out = np.zeros((x.size, num_classes), dtype or np.float32)
     flat = np.ravel(x)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..standard import named
-from .array import as_spec, make
+from .array import Spec, as_spec, make
 from .dtypes import check_kind, widened
-from .shapes import need, normal_axis, reduced, replace
+from .shapes import need, normal_axes, normal_axis, reduced, replace
 
 __all__ = ["cumulative_prod", "cumulative_sum", "prod", "std", "sum", "var"]
 
@@ -16,9 +17,17 @@ def _reduction(name: str, kinds: str, out: str | None) -> Callable:
     def fun(x, /, *, axis=None, keepdims=False):
         x = as_spec(name, x)
         check_kind(name, x.dtype, kinds)
+        if name in ("max", "min"):
+            _some(name, x, axis)
         return make(reduced(name, x.shape, axis, keepdims), out or x.dtype)
 
     return named(name, fun)
+
+
+def _some(name: str, x: Spec, axis: Any) -> None:
+    """Raises: ShapeError: There are no elements along `axis`, of which one would be the answer."""
+    sizes = [x.shape[a] for a in normal_axes(name, axis, x.ndim)]
+    need(0 not in sizes, name, x, expected="one element or more along the axis", fix="leave empty arrays out")
 
 
 def _sum(name: str) -> Callable:
@@ -44,6 +53,7 @@ def _place(name: str) -> Callable:
         x = as_spec(name, x)
         check_kind(name, x.dtype, "iuf")
         axes = None if axis is None else normal_axis(name, axis, x.ndim)
+        _some(name, x, axes)
         return make(reduced(name, x.shape, axes, keepdims), "int64")
 
     return named(name, fun)

@@ -182,7 +182,7 @@ def reshaped(old: Shape, new: Any) -> Shape:
         fits = False
     elif hole:
         exact = unknown_old == unknown_new
-        fits = not exact or (a % b == 0 if b else a == 0)
+        fits = not exact or (b != 0 and a % b == 0)
         size = a // b if exact and b else None if not exact else 0
         sizes = replace(sizes, hole[0], size)
     elif unknown_new:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import UnsupportedError
-from .. import Backend, Kind, add_kind, kind_of, standard
+from .. import Backend, Kind, add_kind, kind_of, or_else, standard
 from .array import TapeArray, base, is_tracked
 from .nodes import GroupNode, IndexNode, Node, PullNode, RuleNode, sweep
 
@@ -222,7 +222,7 @@ class TapeBackend(Backend):
         x.value, x.level, x.node = new.value, new.level, new.node
 
     def implement(self, name, reference, native):
-        plain = self.inner.implement(name, reference, False)
+        plain = or_else(self.inner.implement(name, reference, False), reference)
         rules = self.xp.op_rules(name)
         pullback = self.inner.pullbacks.get(name)
         kinds = {p.kind for p in inspect.signature(reference).parameters.values()}

@@ -111,7 +111,7 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
 
 @_channels_last
 def _transposed(x, kernel, strides, padding, crops):
-    batch, *sizes = tf.unstack(tf.shape(x))[:-1]
+    batch, *sizes, _ = x.shape if x.shape.is_fully_defined() else tf.unstack(tf.shape(x))
     steps = zip(sizes, kernel.shape, strides, crops, strict=False)
     shape = [batch, *((n - 1) * s + k - a - b for n, k, s, (a, b) in steps), kernel.shape[-2]]
     return tf.nn.conv_transpose(x, kernel, tf.stack(shape), strides, padding, FORMATS[len(strides)])

@@ -11,7 +11,7 @@ from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
 from ...ops.optimize import adam_factors
 from . import backend, namespace
-from .windows import FROM, TO, planned
+from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)
 
@@ -25,7 +25,7 @@ def on_host(*tensors):
     return (
         not torch.compiler.is_compiling()
         and torch._C._functorch.peek_interpreter_stack() is None
-        and all(x.device.type == "cpu" for x in tensors)
+        and all(x.is_cpu for x in tensors)
     )
 
 
@@ -75,14 +75,18 @@ def _split(x, indices_or_sections, axis=0):
 
 @lowering(backend, ops.batch_normalization)
 def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
-    axis = axis % x.ndim
-    last = axis == x.ndim - 1 and x.ndim in TO
-    if torch.compiler.is_compiling() or _in_functorch() or _differentiated((mean, variance)):
+    rank = x.ndim
+    axis = axis % rank
+    last = axis == rank - 1 and rank in TO
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return NotImplemented
+    if (mean.requires_grad or variance.requires_grad) and torch.is_grad_enabled():
         return NotImplemented  # through the moments, the kernel gives no gradient
     if not last and axis != 1:
         return NotImplemented
-    out = F.batch_norm(x.permute(TO[x.ndim]) if last else x, mean, variance, scale, offset, eps=epsilon)
-    return out.permute(FROM[x.ndim]) if last else out
+    x, fused = x.permute(*TO[rank]) if last else x, torch.backends.cudnn.enabled
+    out = torch.batch_norm(x, scale, offset, mean, variance, False, 0.0, epsilon, fused)
+    return out.permute(*FROM[rank]) if last else out
 
 
 @lowering(backend, ops.normalize_batch)
@@ -180,10 +184,12 @@ def _differentiated(tensors):
 def _dot_product_attention(
     query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
 ):
-    groups = _groups(query.shape, key.shape, value.shape, query.dtype, key.dtype, value.dtype)
+    groups = _groups(query, key, value)
     if groups is None or attn_logits_soft_cap is not None:
         return NotImplemented
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    if groups == 1 and bias is None and mask is None and scale is None:
+        return F.scaled_dot_product_attention(q, k, v, None, 0.0, is_causal).transpose(1, 2)
     options = {"scale": scale, "enable_gqa": True} if groups > 1 else {} if scale is None else {"scale": scale}
     if is_causal and (mask is not None or bias is not None):
         causal = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
@@ -198,12 +204,15 @@ def _dot_product_attention(
     return torch.where(seen, out, v.mean(-2, keepdim=True).repeat_interleave(groups, 1)).transpose(1, 2)
 
 
-@planned
-def _groups(query, key, value, *dtypes):
+def _groups(query, key, value):
     """How many heads of the query share one of the key; None if the kernel does not take these shapes and dtypes."""
-    if len(set(dtypes)) > 1 or not dtypes[0].is_floating_point or not len(query) == len(key) == len(value) == 4:
+    dtype = query.dtype
+    if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
         return None
-    return None if key[2] != value[2] or query[2] % key[2] else query[2] // key[2]
+    if not query.ndim == key.ndim == value.ndim == 4:
+        return None
+    heads, groups = query.size(2), key.size(2)
+    return None if groups != value.size(2) or heads % groups else heads // groups
 
 
 def _recurrent(x, reverse, run):

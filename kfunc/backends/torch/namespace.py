@@ -193,10 +193,15 @@ def broadcast_arrays(*arrays):
 
 
 def _from_the_start(indices, size):
-    """`indices` of a dtype that torch gathers by, with negative ones counted from the end."""
-    if indices.dtype not in (_torch.int64, _torch.int32):
-        indices = indices.to(_torch.int64)
+    """`indices` with negative ones counted from the end."""
     return _torch.where(indices < 0, indices + size, indices)
+
+
+def _checked(indices):
+    """Whether torch checks such indices as it gathers, so that negative ones are an error, and no access beyond."""
+    return (
+        indices.is_cpu and not _torch.compiler.is_compiling() and _torch._C._functorch.peek_interpreter_stack() is None
+    )
 
 
 def take(x, indices, /, *, axis=None):
@@ -205,15 +210,26 @@ def take(x, indices, /, *, axis=None):
         if x.ndim != 1:
             raise ValueError("take needs axis= unless the array has one axis.")
         axis = 0
-    indices = _from_the_start(indices, x.shape[axis])
-    if indices.ndim == 1:
-        return _torch.index_select(x, axis, indices)
-    axis %= x.ndim
-    return x[(slice(None),) * axis + (indices,)]
+    if indices.dtype not in (_torch.int64, _torch.int32):
+        indices = indices.to(_torch.int64)
+    if indices.ndim != 1:
+        return x[(slice(None),) * (axis % x.ndim) + (indices,)]
+    if _checked(indices):
+        try:
+            return _torch.index_select(x, axis, indices)
+        except (IndexError, RuntimeError):
+            pass  # some are negative, or too large; which of the errors it is depends on the axis
+    return _torch.index_select(x, axis, _from_the_start(indices, x.shape[axis]))
 
 
 def take_along_axis(x, indices, /, *, axis=-1):
-    return _torch.take_along_dim(x, _from_the_start(indices.long(), x.shape[axis]), axis)
+    indices = indices.long()
+    if _checked(indices):
+        try:
+            return _torch.take_along_dim(x, indices, axis)
+        except (IndexError, RuntimeError):
+            pass
+    return _torch.take_along_dim(x, _from_the_start(indices, x.shape[axis]), axis)
 
 
 def unique_all(x, /):

@@ -5,13 +5,12 @@ A permuted channels-last array is torch's own channels_last layout, so nothing i
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch.compiler import is_compiling
 
 from ... import ops
 from ...ops._op import lowering
@@ -36,38 +35,45 @@ class Shaped(NamedTuple):
 
 def planned(plan):
     """`plan(shape, ..., dtype, ..., *options)`, remembered: it takes as long as the kernel of a small layer."""
-    known = functools.lru_cache(4096)(plan)
+    known: dict = {}
 
     def remembered(*args):
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return plan(*args)
         try:
-            return known(*args)
+            return known[args]
+        except KeyError:
+            if len(known) == 4096:
+                known.clear()
+            found = known[args] = plan(*args)
+            return found
         except TypeError:  # lists have no hash
-            return known(*(tuple(a) if isinstance(a, list) else a for a in args))
+            hashable = [tuple(a) if isinstance(a, list) else a for a in args]
+            return plan(*args) if hashable == list(args) else remembered(*hashable)
 
     return remembered
 
 
-class Kernel(NamedTuple):
-    """A kernel of torch's, and how arrays are brought before it: these axes, then this padding; and back."""
+def _kernel(kernels, rank, data_format, around, *options, fill=0.0):
+    """`kernels[rank]` with its options, on arrays padded by `around` and brought before it: their axes, and back."""
+    kernel = kernels[rank]
+    options = tuple(map(_short, options))
 
-    run: Callable
-    to: tuple[int, ...]
-    back: tuple[int, ...]
-    around: tuple[int, ...]
-    options: tuple
+    def run(x, *weights):
+        return kernel(F.pad(x, around, value=fill) if around else x, *weights, *options)
 
-    def __call__(self, x, *weights, fill=0.0):
-        x = x.permute(self.to)
-        x = F.pad(x, self.around, value=fill) if self.around else x
-        return self.run(x, *weights, *self.options).permute(self.back)
+    if data_format == "channels_first":
+        return run
+    to, back = TO[rank], FROM[rank]
+    if around:
+        return lambda x, *weights: run(x.permute(*to), *weights).permute(*back)
+    return lambda x, *weights: kernel(x.permute(*to), *weights, *options).permute(*back)
 
 
-def _kernel(kernels, rank, data_format, around, *options):
-    axes = tuple(range(rank))
-    first = data_format == "channels_first"
-    return Kernel(kernels[rank], *((axes, axes) if first else (TO[rank], FROM[rank])), around, options)
+def _short(option):
+    """One integer for several alike, which takes torch a microsecond less to read."""
+    alike = isinstance(option, tuple | list) and all(n == option[0] for n in option)
+    return option[0] if alike else option
 
 
 def _padding(shape, data_format, window, strides, dilation, padding):
@@ -97,7 +103,7 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
     run = _conv_plan(
         inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, strides, padding, data_format, dilation_rate
     )
-    return NotImplemented if run is None else run(inputs, kernel.permute(_KERNEL[kernel.ndim]), bias)
+    return NotImplemented if run is None else run(inputs, kernel.permute(*_KERNEL[kernel.ndim]), bias)
 
 
 @planned
@@ -115,6 +121,7 @@ def _transposed_plan(shape, kernel, dtype, other, strides, padding, output_paddi
     first = data_format == "channels_first"
     kept, around = ((..., *kept), around) if first else ((..., *kept, slice(None)), [0, 0, *around])
     options = strides, [a for a, _ in crops], added, 1, dilation
+    kept = kept if min(rest) < 0 else None
     return _kernel(_CONV_TRANSPOSE, x.ndim, data_format, (), *options), kept, around if any(around) else None
 
 
@@ -125,14 +132,15 @@ def _conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=N
     if plan is None:
         return NotImplemented
     run, kept, around = plan
-    out = run(inputs, kernel.permute(_KERNEL[kernel.ndim]), None)[kept]
-    return F.pad(out, around) if around else out
+    out = run(inputs, kernel.permute(*_KERNEL[kernel.ndim]), None)
+    out = out if kept is None else out[kept]
+    return out if around is None else F.pad(out, around)
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------
 
 
-def _pool_plan(kernels):
+def _pool_plan(kernels, *options, fill=0.0):
     @planned
     def plan(shape, dtype, pool_size, strides, padding, data_format):
         rank = len(shape)
@@ -140,32 +148,29 @@ def _pool_plan(kernels):
             return None
         window, strides = pool_geometry(Shaped(rank, shape), pool_size, strides, padding, data_format)
         left, around = _padding(shape, data_format, window, strides, (1,) * len(window), padding)
-        return _kernel(kernels, rank, data_format, around, window, strides, left)
+        return _kernel(kernels, rank, data_format, around, window, strides, left, *options, fill=fill), around
 
     return plan
 
 
-_max_plan = _pool_plan({3: torch.max_pool1d, 4: torch.max_pool2d, 5: torch.max_pool3d})
-_average_plan = _pool_plan(
-    {
-        rank: functools.partial(pool, count_include_pad=False)
-        for rank, pool in ((3, F.avg_pool1d), (4, F.avg_pool2d), (5, F.avg_pool3d))
-    }
-)
+_max_plan = _pool_plan({3: torch.max_pool1d, 4: torch.max_pool2d, 5: torch.max_pool3d}, fill=-math.inf)
+# Its last options: whether sizes are rounded up, and whether torch's own padding counts.
+_average_plan = _pool_plan({3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}, False, False)
 
 
 @lowering(backend, ops.max_pool)
 def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
-    run = _max_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
-    return NotImplemented if run is None else run(inputs, fill=-math.inf)
+    plan = _max_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
+    return NotImplemented if plan is None else plan[0](inputs)
 
 
 @lowering(backend, ops.average_pool)
 def _average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
-    run = _average_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
-    if run is None:
+    plan = _average_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
+    if plan is None:
         return NotImplemented
-    if not run.around:
+    run, around = plan
+    if not around:
         return run(inputs)
     # Torch pads both sides alike; the share of each window that lies inside is a mean, too.
     channel = (slice(1), slice(1)) if data_format == "channels_first" else (slice(1), ..., slice(1))
