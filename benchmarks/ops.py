@@ -5,7 +5,8 @@
 Each row is one op of one backend: the time of `kf.ops`, the framework's own call, their ratio (1.00: nothing lost), and
 how many times slower our reference is on the same arrays (why the lowering exists). The two sides are timed by turns: a
 round runs one for a while and then the other, and the next round begins with the other; ratios are medians over the
-rounds. The last table is what dispatch adds to one small op, in processor time and at best, as other work would drown it. JAX is timed under `jit` on both sides, as it is used.
+rounds. JAX is timed under `jit` on both sides, as it is used. The last table is what dispatch adds to one small op: the
+least processor time of each side, since whatever else runs would drown it.
 """
 
 from __future__ import annotations

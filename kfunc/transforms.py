@@ -336,6 +336,8 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
 
     Where `pred` is not known yet (in a compiled function), the choice is made on the device.
     """
+    if getattr(pred, "shape", ()) != ():
+        raise ShapeError("cond chooses by one value.", argument="pred", expected="()", got=tuple(pred.shape))
     return _call("cond", kind_of_tree(pred, operands), pred, true_fun, false_fun, *operands)
 
 

@@ -49,6 +49,15 @@ CALLS = [
     ),
     (lambda a, b: ops.bitwise_and(a, b), (f(2, 3), INTS), ArgumentError, "float32"),
     (lambda a: ops.bitwise_not(a), (f(2, 3),), ArgumentError, "float32"),
+    *((fun, (f(0, 3),), ShapeError, "(0, 3)") for fun in (ops.max, ops.amin, ops.argmax, ops.nanmin)),
+    (lambda a: ops.median(a, axis=2), (f(3, 2),), ShapeError, "axis 2"),
+    (lambda a: ops.quantile(a, 0.3, axis=-3), (f(3, 2),), ShapeError, "axis -3"),
+    (lambda a: ops.take(a, [0], axis=2), (f(3, 2),), ShapeError, "axis 2"),
+    (lambda a: ops.take_along_axis(a, a > 0, axis=2), (f(3, 2),), ShapeError, "axis 2"),
+    (lambda a: ops.glu(a, axis=2), (f(3, 2),), ShapeError, "axis 2"),
+    (lambda a: ops.one_hot(a, 3, axis=3), (INTS,), ShapeError, "axis 3"),
+    (lambda a: ops.add(a, None), (f(3),), ArgumentError, "missing"),
+    (lambda a: ops.add(a, "a"), (f(3),), ArgumentError, "'a'"),
 ]
 
 

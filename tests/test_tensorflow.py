@@ -731,7 +731,7 @@ def pool_rows():
 LOWERED = [
     ("linear", ((3, 4), (4, 5)), {}),
     ("linear", ((2, 3, 4), (4, 5), (5,)), {}),
-    *[(name, ((3, 5),), {}) for name in ("relu", "sigmoid", "silu", "softplus", "erf", "leaky_relu", "elu")],
+    *[(name, ((3, 5),), {}) for name in ("relu", "sigmoid", "softplus", "erf", "leaky_relu", "elu")],
     ("leaky_relu", ((3, 5),), {"negative_slope": 0.1}),
     ("elu", ((3, 5),), {"alpha": 0.3}),
     *[(n, ((3, 5, 2),), {"axis": a}) for n in ("softmax", "log_softmax", "logsumexp") for a in (-1, 1)],

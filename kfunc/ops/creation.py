@@ -147,8 +147,8 @@ def empty_like(x, dtype=None):
 @op
 def full_like(x, fill_value, dtype=None):
     """An array of the shape and, by default, the dtype of `x`, with one value, or an array of values, broadcast."""
-    if kind_of(type(fill_value)) is not None:
-        x = lift(x)
+    if kind_of(type(fill_value)) is not None or isinstance(fill_value, list | tuple):
+        x, fill_value = lift(x, fill_value)
         values = _promotion.cast(fill_value, _name(dtype, dtype_of(x)))
         return namespace(x, values).broadcast_arrays(x, values)[1]  # sizes of x may be unknown
     return _like("full_like", x, dtype, fill_value)

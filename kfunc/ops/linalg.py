@@ -14,7 +14,7 @@ from ..transforms import jvp
 from ._axes import normal_axes, sizes_of
 from ._extensions import extension
 from ._op import op
-from ._promotion import floating, kind, together
+from ._promotion import floating, in_single, kind, together
 
 __all__ = [
     "cholesky",
@@ -292,6 +292,7 @@ def matrix_rank(x, tol=None):
 
 
 @op
+@in_single
 def norm(x, ord=None, axis=None, keepdims=False):
     """Norms of vectors or matrices.
 
@@ -302,7 +303,6 @@ def norm(x, ord=None, axis=None, keepdims=False):
             its elements are a vector, whatever its shape.
         keepdims: Whether these axes stay, with size 1.
     """
-    x = floating(x)
     if axis is None and ord is None:
         return _linalg("vector_norm", x)(x, keepdims=keepdims)
     axes = normal_axes(axis, x.ndim)

@@ -235,6 +235,7 @@ def roll(x, shift, axis=None):
     """The standard's `roll`: elements moved by `shift` along `axis`, in a circle; in flat order by default."""
     x = lift(x)
     shift, axis = (tuple(a) if isinstance(a, list) else a for a in (shift, axis))
+    shift = (shift,) * len(axis) if isinstance(axis, tuple) and isinstance(shift, int) else shift
     return namespace(x).roll(x, shift, axis=axis)
 
 

@@ -6,7 +6,7 @@ from ..arrays import namespace
 from ..errors import ArgumentError
 from ..transforms import stop_gradient
 from ._op import op
-from ._promotion import cast, dtype_of, floating
+from ._promotion import cast, dtype_of, floating, in_single
 
 __all__ = [
     "batch_normalization",
@@ -124,6 +124,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
 
 
 @op
+@in_single
 def normalize(x, axis=-1, order=2, epsilon=None):
     """`x` divided by its norm of that order along `axis`, or by `epsilon` (1e-7 by default) where that is larger.
 
@@ -137,7 +138,6 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     """
     if not isinstance(order, int) or order < 1:
         raise ArgumentError("There is no such norm.", argument="order", expected="a positive integer", got=order)
-    x = floating(x)
     xp = namespace(x)
     epsilon = EPSILON if epsilon is None else epsilon
     axis = tuple(axis) if isinstance(axis, list) else axis

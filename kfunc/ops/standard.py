@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..arrays import namespace
+from ..errors import ShapeError
+from ._axes import normal_axes
 from ._op import Op, op
 from ._promotion import cast, dtype_of, floating, in_single, kind, lift, numeric, promote, together
 
@@ -254,6 +256,20 @@ def _several(axis):
     return tuple(axis) if isinstance(axis, list) else axis
 
 
+def _some(x, axis):
+    """`axis` as the standard takes it, where there is an element along it to choose."""
+    axis = _several(axis)
+    if 0 in x.shape and 0 in [x.shape[n] for n in normal_axes(axis, x.ndim)]:
+        raise ShapeError(
+            "There are no elements to choose from.",
+            argument="x",
+            expected="one or more along the axis",
+            got=tuple(x.shape),
+            fix="leave empty arrays out, or give max and min an initial value",
+        )
+    return axis
+
+
 def _reduction(name: str, prepare: Callable = numeric, own_dtype: bool = False) -> Op:
     def fun(x, axis=None, keepdims=False):
         x = prepare(x)
@@ -266,8 +282,6 @@ def _reduction(name: str, prepare: Callable = numeric, own_dtype: bool = False) 
 
 all = _reduction("all", prepare=_logical)
 any = _reduction("any", prepare=_logical)
-argmax = _reduction("argmax")
-argmin = _reduction("argmin")
 mean = _reduction("mean", prepare=floating)
 std = _reduction("std", prepare=floating)
 sum = _reduction("sum", prepare=_total, own_dtype=True)
@@ -291,7 +305,7 @@ def _extreme(name: str, pick: Op, any_or_all: Op) -> Op:
         elif initial is not None and 0 in x.shape:  # of no elements there is a sum, and no extreme
             out = xp.full_like(xp.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype), initial)
         else:
-            out = getattr(xp, name)(x, axis=axis, keepdims=keepdims)
+            out = getattr(xp, name)(x, axis=_some(x, axis), keepdims=keepdims)
         return out if initial is None else cast(pick(out, initial), dtype_of(out))
 
     return _named(name, name, " along `axis`, an integer, several, or all by default, and `initial` if given", fun)
@@ -304,6 +318,16 @@ def _of_elements(name: str, extreme: Op) -> Op:
     return _named(name, extreme.name, " along `axis`, an integer, several, or all by default", fun)
 
 
+def _place(name: str) -> Op:
+    def fun(x, axis=None, keepdims=False):
+        x = numeric(x)
+        return getattr(namespace(x), name)(x, axis=_some(x, axis), keepdims=keepdims)
+
+    return _named(name, name, " along `axis`, an integer, or of all elements in order by default: int64", fun)
+
+
+argmax = _place("argmax")
+argmin = _place("argmin")
 max = _extreme("max", maximum, any)
 min = _extreme("min", minimum, all)
 amax = _of_elements("amax", max)

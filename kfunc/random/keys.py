@@ -18,14 +18,19 @@ Shape = int | tuple[int, ...]
 
 def check_key(key: Any) -> None:
     """Raise an ArgumentError unless `key` is one."""
-    if tuple(key.shape) != (2,) or dtype_name(key.dtype) != "uint32":
-        raise ArgumentError(
-            "This is no random key.",
-            argument="key",
-            expected="a uint32 array of shape (2,)",
-            got=f"{dtype_name(key.dtype)} of shape {tuple(key.shape)}",
-            fix="make keys by kf.random.key(seed) and split; of a typed JAX key, pass jax.random.key_data(key)",
-        )
+    if not hasattr(key, "shape"):  # an integer, or the shape in its place
+        got = repr(key)
+    elif tuple(key.shape) == (2,) and dtype_name(key.dtype) == "uint32":
+        return
+    else:
+        got = f"{dtype_name(key.dtype)} of shape {tuple(key.shape)}"
+    raise ArgumentError(
+        "This is no random key.",
+        argument="key",
+        expected="a uint32 array of shape (2,)",
+        got=got,
+        fix="make keys by kf.random.key(seed) and split; of a typed JAX key, pass jax.random.key_data(key)",
+    )
 
 
 def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> Any:

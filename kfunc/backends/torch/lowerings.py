@@ -40,6 +40,8 @@ def _logsumexp(x, axis=None, keepdims=False):
 
 @lowering(backend, ops.label_crossentropy)
 def _label_crossentropy(logits, labels, axis=-1):
+    if logits.ndim == 1:
+        return NotImplemented
     classes = logits.shape[axis]
     logits = logits if logits.ndim == 2 and axis in (1, -1) else logits.movedim(axis, 1)
     numbers = labels.long()

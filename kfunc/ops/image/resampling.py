@@ -8,6 +8,7 @@ from ...arrays import device, namespace
 from ...errors import ArgumentError, ShapeError
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
+from ..creation import saturate_cast
 from ..manipulation import pad
 from ._layout import check_among, known_sizes, last
 
@@ -138,7 +139,7 @@ def resize(
         pad_to_aspect_ratio: Whether to frame it to the new proportions first, with `fill_value`.
 
     Returns:
-        Floats; with "nearest", the dtype of the images.
+        The dtype of the images; where that is integers, what comes between two is rounded.
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
@@ -155,6 +156,7 @@ def resize(
     size = tuple(size)
     if len(size) != 2 or min(size) < 1:
         raise ShapeError("The new size is a pair.", argument="size", expected="(height, width)", got=size)
+    images = lift(images)
     x, restore = last(images, data_format)
     height, width = known_sizes(x)
     # The height that belongs to this width, and the width to this height.
@@ -173,4 +175,5 @@ def resize(
         elif x.shape[axis] != n:
             scale = n / x.shape[axis]
             x = _along(x, axis, _weights(x, x.shape[axis], n, scale, 0.0, interpolation, antialias))
-    return restore(x)
+    own = dtype_of(images)
+    return restore(x if dtype_of(x) == own else saturate_cast(namespace(x).round(x), own))

@@ -7,12 +7,12 @@ import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from ..ops import embedding, split
-from ..ops._op import lowering
-from ..ops.bits import fold_bits, random_bits
-from ..ops.normal import normal_quantile
-from ..ops.rejection import binomial_variates, gamma_variates
-from . import Backend, Kind, loops
+from ...ops import embedding, split
+from ...ops._op import lowering
+from ...ops.bits import fold_bits, random_bits
+from ...ops.normal import normal_quantile
+from ...ops.rejection import binomial_variates, gamma_variates
+from .. import Backend, Kind, loops
 
 __all__ = ["JaxBackend", "backend"]
 
@@ -142,4 +142,4 @@ def _normal_quantile(u):
     return jax.lax.erf_inv(u) * jnp.sqrt(jnp.asarray(2, u.dtype))
 
 
-from . import jax_algebra, jax_nn, jax_segments  # noqa: E402, F401
+from . import algebra, networks, segments  # noqa: E402, F401

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .. import ops
-from ..ops._op import lowering
-from ..ops.segment import flat_rows, highest, lowest
-from .jax import backend
+from ... import ops
+from ...ops._op import lowering
+from ...ops.segment import flat_rows, highest, lowest
+from . import backend
 
 __all__: list[str] = []
 

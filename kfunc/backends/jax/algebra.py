@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ..arrays import dtype_name
-from ..ops import eig, lu_factor, solve_triangular, view
-from ..ops._op import lowering
-from .jax import backend
+from ...arrays import dtype_name
+from ...ops import eig, lu_factor, solve_triangular, view
+from ...ops._op import lowering
+from . import backend
 
 __all__: list[str] = []
 

@@ -9,12 +9,12 @@ import math
 import jax
 import jax.numpy as jnp
 
-from .. import ops
-from ..ops._op import lowering
-from ..ops._windows import padding_amounts, spatial_sizes
-from ..ops.conv import conv_geometry, transposed_geometry
-from ..ops.pool import pool_geometry
-from .jax import backend
+from ... import ops
+from ...ops._op import lowering
+from ...ops._windows import padding_amounts, spatial_sizes
+from ...ops.conv import conv_geometry, transposed_geometry
+from ...ops.pool import pool_geometry
+from . import backend
 
 __all__: list[str] = []
 
