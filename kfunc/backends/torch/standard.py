@@ -58,7 +58,7 @@ def _binary_of_tensors(kernel, dtypes=_FLOATS):
 
 for _guard, _names in (
     (_unary, "abs absolute arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh exp expm1 floor isfinite isinf"),
-    (_unary, "isnan log log10 log1p log2 negative reciprocal rsqrt sign signbit sin sinh sqrt square tan tanh trunc"),
+    (_unary, "isnan log log10 log1p log2 negative reciprocal rsqrt signbit sin sinh sqrt square tan tanh trunc"),
     (_binary_of_floats, "divide true_divide"),
     (_binary_of_tensors, "arctan2 hypot logaddexp matmul nextafter"),
 ):
