@@ -74,3 +74,18 @@ def test_bad_input(name, i):
     assert str(caught.value) == str(on_shapes.value)
     for a, x in zip(args, given, strict=True):
         np.testing.assert_array_equal(kf.to_numpy(x), a)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("call", [lambda a, b: ops.add(a, b), lambda a, b: ops.concatenate([a, b])])
+def test_arrays_of_two_backends(call):
+    with pytest.raises(kf.errors.MixedBackendsError) as caught:
+        call(kf.asarray(f(3), backend="torch"), f(3))
+    assert caught.value.op in ("add", "concatenate")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_numpy_scalars_are_numbers_beside_any_array(name):
+    x = kf.asarray(f(3), backend=name)
+    for out in (ops.add(x, np.float32(2)), ops.full_like(x, np.float64(2)), ops.maximum(np.float32(2), x)):
+        np.testing.assert_array_equal(kf.to_numpy(out), [2, 2, 2])

@@ -36,18 +36,16 @@ class Op:
         return f"<op {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.nested:
-            types: Any = kind_of_tree(args, tuple(kwargs.values()))
-        elif kwargs:
-            types = (*map(type, args), *map(type, kwargs.values()))
-        else:
-            types = tuple(map(type, args))
         try:
-            implementation = self._implementations[types]
-        except KeyError:
-            kind = types if self.nested else common_backend(k for k in map(kind_of, types) if k is not None)
-            implementation = self._implementations[types] = _implementation(self, kind)
-        try:
+            if self.nested:
+                types: Any = kind_of_tree(args, tuple(kwargs.values()))
+            elif kwargs:
+                types = (*map(type, args), *map(type, kwargs.values()))
+            else:
+                types = tuple(map(type, args))
+            implementation = self._implementations.get(types)
+            if implementation is None:
+                implementation = self._implementations[types] = _implementation(self, types)
             out = implementation(*args, **kwargs)
             return self.reference(*args, **kwargs) if out is NotImplemented else out
         except Exception as error:
@@ -57,9 +55,25 @@ class Op:
             raise better from error
 
 
-def _implementation(op: Op, kind: Any) -> Callable:
-    """What runs `op` on arrays of `kind`, unless it returns NotImplemented."""
-    return op.reference if kind is None else kind.backend.implement(op.name, op.reference, kind.native)
+def _implementation(op: Op, types: Any) -> Callable:
+    """What runs `op` on arguments of these types, or of a common kind if it is nested; or returns NotImplemented."""
+    kinds = [types] if op.nested else [kind_of(t) for t in types]
+    kind = common_backend(k for k in kinds if k is not None)
+    if kind is None:
+        return op.reference
+    if kind.rank >= 0 and any(k is not None and k.rank < 0 for k in kinds):
+        return functools.partial(_with_numbers, op)
+    return kind.backend.implement(op.name, op.reference, kind.native)
+
+
+def _with_numbers(op: Op, *args: Any, **kwargs: Any) -> Any:
+    """`op` with NumPy's scalars beside another backend's arrays as the Python numbers that they are."""
+
+    def number(x: Any) -> Any:
+        kind = kind_of(type(x))
+        return x.item() if kind is not None and kind.rank < 0 else x
+
+    return op(*map(number, args), **{name: number(x) for name, x in kwargs.items()})
 
 
 def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Exception:

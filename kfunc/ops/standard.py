@@ -361,6 +361,6 @@ def count_nonzero(x, axis=None):
 
 @op
 def matmul(x1, x2):
-    """The standard's `matmul`: (..., n, k) and (..., k, m) to (..., n, m)."""
-    x1, x2 = together(x1, x2, least="i")
+    """The standard's `matmul`: (..., n, k) and (..., k, m) to (..., n, m); of int8 in int32, which holds the sums."""
+    x1, x2 = (cast(x, "int32") if dtype_of(x) == "int8" else x for x in together(x1, x2, least="i"))
     return namespace(x1, x2).matmul(x1, x2)
