@@ -93,8 +93,11 @@ def torch_calls() -> dict[str, Any]:
 
         return run
 
+    mean, variance = torch.zeros(64), torch.ones(64)
+
     def training(x, offset, scale):
-        return torch.native_batch_norm(x.permute(0, 3, 1, 2), scale, offset, None, None, True, 0.0, 1e-3)
+        # With momentum 1 it hands out the moments, as our op does.
+        return F.batch_norm(x.permute(0, 3, 1, 2), mean, variance, scale, offset, True, 1.0, 1e-3)
 
     return {
         "linear": lambda x, w, b: F.linear(x, w.T, b),

@@ -56,7 +56,7 @@ def through_json(category, obj):
         Leaf(3, activation={"a": (1, 2.5, None, True), "category": {"class": "x"}}),
         Stack((Leaf(1), Stack((Leaf(2), Leaf(2))))),
     ],
-    ids=repr,
+    ids=["plain", "name", "function", "nested", "shared"],
 )
 def test_dataclasses_come_back_equal(obj):
     assert through_json("layer", obj) == obj
