@@ -61,7 +61,7 @@ def _implementation(op: Op, types: Any) -> Callable:
     kind = common_backend(k for k in kinds if k is not None)
     if kind is None:
         return op.reference
-    if kind.rank >= 0 and any(k is not None and k.rank < 0 for k in kinds):
+    if kind.rank == 0 and any(k is not None and k.rank < 0 and k.backend is not kind.backend for k in kinds):
         return functools.partial(_with_numbers, op)
     return kind.backend.implement(op.name, op.reference, kind.native)
 
