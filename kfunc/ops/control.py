@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from .. import transforms
 from ..errors import ArgumentError, ShapeError
 from ..transforms import jvp, switch
-from ._promotion import lift
-from .creation import convert_to_tensor
+from ._promotion import FLOAT, lift
+from .creation import convert_to_tensor, is_tensor
 from .manipulation import broadcast_to, reshape
 from .standard import less, logical_and
 
@@ -65,25 +64,28 @@ def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iteration
         maximum_iterations: After so many it stops, whatever `cond` says.
     """
     several = isinstance(loop_vars, list | tuple)
-    carry = tuple(builtins.map(convert_to_tensor, loop_vars)) if several else convert_to_tensor_tree(loop_vars)
-    test, step = (
-        (lambda values: cond(*values)) if several else cond,
-        (lambda values: _same_structure(body(*values), carry)) if several else body,
-    )
+    carry = _arrays(tuple(loop_vars) if several else loop_vars)
+    test, step = cond, body
+    if several:
+        test, step = (lambda values: cond(*values)), (lambda values: _as_tuple(body(*values)))
     if maximum_iterations is not None:
-        count = convert_to_tensor(0, "int32", like=transforms.tree.leaves(carry)[0])
         test, step = _at_most(maximum_iterations, test, step)
-        carry = (count, carry)
+        carry = _arrays((0, carry))
     out = transforms.while_loop(test, step, carry)
     out = out if maximum_iterations is None else out[1]
-    return type(loop_vars)(out) if several and not hasattr(loop_vars, "_fields") else out
+    return list(out) if isinstance(loop_vars, list) else out
 
 
-def convert_to_tensor_tree(values: Any) -> Any:
-    return transforms.tree.map(convert_to_tensor, values)
+def _arrays(values: Any) -> Any:
+    """The tree `values` with its numbers as arrays, beside the arrays among them."""
+    like = next((x for x in transforms.tree.leaves(values) if is_tensor(x)), None)
+    return transforms.tree.map(lambda x: convert_to_tensor(x, _DTYPES.get(type(x)), like=like), values)
 
 
-def _same_structure(new: Any, carry: tuple) -> tuple:
+_DTYPES = {bool: "bool", int: "int32", float: FLOAT}
+
+
+def _as_tuple(new: Any) -> tuple:
     return tuple(new) if isinstance(new, list | tuple) else (new,)
 
 

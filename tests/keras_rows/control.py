@@ -49,6 +49,12 @@ ROWS = [
     row(
         "while_loop",
         positive(3),
+        call=lambda ops, x: ops.while_loop(lambda x, i: i < 9, lambda x, i: [x * 2.0, i + 1], [x, 0], 3),
+        grad="JAX has none for a loop of unknown length",
+    ),
+    row(
+        "while_loop",
+        positive(3),
         integers(0, 1),
         call=lambda ops, x, i: ops.while_loop(lambda x, i: i < 9, lambda x, i: (x + 1.0, i + 1), (x, i), 4),
         grad="JAX has none for a loop of unknown length",
