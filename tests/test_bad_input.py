@@ -87,5 +87,7 @@ def test_arrays_of_two_backends(call):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_numpy_scalars_are_numbers_beside_any_array(name):
     x = kf.asarray(f(3), backend=name)
-    for out in (ops.add(x, np.float32(2)), ops.full_like(x, np.float64(2)), ops.maximum(np.float32(2), x)):
+    two = np.float32(2)
+    for out in (ops.add(x, two), ops.full_like(x, np.float64(2)), ops.maximum(two, x)):
         np.testing.assert_array_equal(kf.to_numpy(out), [2, 2, 2])
+    np.testing.assert_array_equal(kf.to_numpy(ops.stack([ops.sum(x), two])), [0, 2])

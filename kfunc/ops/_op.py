@@ -37,8 +37,9 @@ class Op:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            types: Any
             if self.nested:
-                types: Any = kind_of_tree(args, tuple(kwargs.values()))
+                types = _types_inside(args, kwargs)
             elif kwargs:
                 types = (*map(type, args), *map(type, kwargs.values()))
             else:
@@ -55,9 +56,30 @@ class Op:
             raise better from error
 
 
-def _implementation(op: Op, types: Any) -> Callable:
-    """What runs `op` on arguments of these types, or of a common kind if it is nested; or returns NotImplemented."""
-    kinds = [types] if op.nested else [kind_of(t) for t in types]
+def _types_inside(args: tuple, kwargs: dict[str, Any]) -> tuple:
+    """The types of the arguments, and of what lies in lists and tuples among them; each of these begins with None."""
+    types: list = []
+    for x in (*args, *kwargs.values()):
+        if type(x) is list or type(x) is tuple:
+            types.append(None)
+            types.extend(map(type, x))
+        else:
+            types.append(type(x))
+    return tuple(types)
+
+
+def _by_leaves(op: Op, *args: Any, **kwargs: Any) -> Any:
+    """`op` where arrays lie deeper than their types were looked for."""
+    kind = kind_of_tree(args, tuple(kwargs.values()))
+    run = op.reference if kind is None else kind.backend.implement(op.name, op.reference, kind.native)
+    return run(*args, **kwargs)
+
+
+def _implementation(op: Op, types: tuple) -> Callable:
+    """What runs `op` on arguments of these types, unless it returns NotImplemented."""
+    if op.nested and any(t in (list, tuple, dict) for t in types):
+        return functools.partial(_by_leaves, op)
+    kinds = [kind_of(t) for t in types if t is not None]
     kind = common_backend(k for k in kinds if k is not None)
     if kind is None:
         return op.reference
@@ -73,7 +95,8 @@ def _with_numbers(op: Op, *args: Any, **kwargs: Any) -> Any:
         kind = kind_of(type(x))
         return x.item() if kind is not None and kind.rank < 0 else x
 
-    return op(*map(number, args), **{name: number(x) for name, x in kwargs.items()})
+    args, kwargs = tree.map(number, (args, kwargs))
+    return op(*args, **kwargs)
 
 
 def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Exception:

@@ -177,8 +177,9 @@ def _var(x, axis=None, keepdims=False):
 
 @lowering(backend, ops.std)
 def _std(x, axis=None, keepdims=False):
-    variance = _var(x, axis, keepdims)
-    return variance if variance is NotImplemented else variance.sqrt()
+    if axis in _NO_AXES or not x.is_floating_point():
+        return NotImplemented
+    return torch.std(x, axis, correction=0, keepdim=keepdims)
 
 
 @lowering(backend, ops.cumsum)
