@@ -11,10 +11,28 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops.conv import conv_geometry, transposed_geometry
 from ...ops.pool import pool_geometry
+from ..spec import Spec
 from .array import Array
 from .backend import backend
 
 FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
+
+
+def _remembered(geometry):
+    """`geometry` of shapes in place of arrays, remembered: it takes as long as the kernel of a small layer."""
+
+    @functools.lru_cache(maxsize=4096, typed=True)
+    def of_shapes(*args):
+        return geometry(*(Spec(a) if isinstance(a, tf.TensorShape) else a for a in args))
+
+    def of_tensors(*args):
+        return of_shapes(*(tuple(a) if isinstance(a, list) else a for a in args))
+
+    return of_tensors
+
+
+_conv_geometry = _remembered(conv_geometry)
+_pool_geometry = _remembered(pool_geometry)
 
 
 # -- convolution -------------------------------------------------------------------------------------------------------
@@ -37,9 +55,7 @@ def _channels_last(kernel):
 def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
     if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
-    strides, dilation, groups = conv_geometry(
-        Array(inputs), Array(kernel), strides, padding, data_format, dilation_rate
-    )
+    strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
     if len(strides) > 3:
         return NotImplemented
     return _convolve(inputs, kernel, groups, strides, padding, dilation, data_format=data_format)
@@ -123,7 +139,7 @@ def _transposed(x, kernel, strides, padding, crops):
 def _pooling(op, kernel):
     @lowering(backend, op)
     def pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
-        window, strides = pool_geometry(Array(inputs), pool_size, strides, padding, data_format)
+        window, strides = _pool_geometry(inputs.shape, pool_size, strides, padding, data_format)
         if len(window) > 3 or not inputs.dtype.is_floating:
             return NotImplemented
         if len(window) == 3 and inputs.dtype not in (tf.float32, tf.bfloat16):
