@@ -136,7 +136,9 @@ def _transposed(x, kernel, strides, padding, crops):
 # -- pooling -----------------------------------------------------------------------------------------------------------
 
 
-def _pooling(op, kernel):
+def _pooling(op, kernel, plane):
+    """`kernel`, whose Python takes as long as a small layer; `plane` is the bare operation for two axes."""
+
     @lowering(backend, op)
     def pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
         window, strides = _pool_geometry(inputs.shape, pool_size, strides, padding, data_format)
@@ -146,8 +148,12 @@ def _pooling(op, kernel):
             return NotImplemented  # the CPU has no kernels for the others
         return run(inputs, window, strides, padding.upper(), data_format=data_format)
 
-    run = _channels_last(lambda x, window, strides, padding: kernel(x, window, strides, padding, FORMATS[len(window)]))
+    @_channels_last
+    def run(x, window, strides, padding):
+        if len(window) == 2:
+            return plane(x, ksize=(1, *window, 1), strides=(1, *strides, 1), padding=padding)
+        return kernel(x, window, strides, padding, FORMATS[len(window)])
 
 
-_pooling(ops.max_pool, tf.nn.max_pool)
-_pooling(ops.average_pool, tf.nn.avg_pool)
+_pooling(ops.max_pool, tf.nn.max_pool, lambda x, **options: tf.raw_ops.MaxPool(input=x, **options))
+_pooling(ops.average_pool, tf.nn.avg_pool, lambda x, **options: tf.raw_ops.AvgPool(value=x, **options))
