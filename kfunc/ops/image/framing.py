@@ -14,7 +14,7 @@ __all__ = ["crop_images", "extract_patches", "extract_patches_3d", "pad_images"]
 
 
 def _two_of_three(names, before, after, target, total):
-    """The two amounts along an axis, of which two are given, or one and the size that remains: `total(target)`."""
+    """The two amounts along an axis: both are given, or one and the target size, for which they sum to `total`."""
     values = (before, after, target)
     if sum(v is None for v in values) != 1:
         raise ArgumentError(
@@ -23,8 +23,8 @@ def _two_of_three(names, before, after, target, total):
             expected=f"two of {', '.join(names)}",
             got=dict(zip(names, values, strict=True)),
         )
-    before = total(target) - after if before is None else before
-    after = total(target) - before if after is None else after
+    before = total - after if before is None else before
+    after = total - before if after is None else after
     if before < 0 or after < 0:
         raise ArgumentError(
             "The amounts do not fit the image.",
@@ -33,6 +33,19 @@ def _two_of_three(names, before, after, target, total):
             got=f"{before} before and {after} after",
         )
     return before, after
+
+
+def _margins(sizes, word, sign, top, left, bottom, right, target_height, target_width):
+    """Margins (top, bottom) and (left, right) between `sizes` and the target's; `sign` 1 cuts them, -1 adds them."""
+    pairs = []
+    for sides, before, after, target, axis, size in (
+        (("top", "bottom"), top, bottom, target_height, "target_height", sizes[0]),
+        (("left", "right"), left, right, target_width, "target_width", sizes[1]),
+    ):
+        names = (*(f"{side}_{word}" for side in sides), axis)
+        total = None if target is None else sign * (size - target)
+        pairs.append(_two_of_three(names, before, after, target, total))
+    return pairs
 
 
 @op
@@ -56,16 +69,8 @@ def crop_images(
     """
     x, restore = last(images, data_format)
     height, width = known_sizes(x)
-    top, bottom = _two_of_three(
-        ("top_cropping", "bottom_cropping", "target_height"),
-        *(top_cropping, bottom_cropping, target_height),
-        lambda target: height - target,
-    )
-    left, right = _two_of_three(
-        ("left_cropping", "right_cropping", "target_width"),
-        *(left_cropping, right_cropping, target_width),
-        lambda target: width - target,
-    )
+    margins = top_cropping, left_cropping, bottom_cropping, right_cropping, target_height, target_width
+    (top, bottom), (left, right) = _margins((height, width), "cropping", 1, *margins)
     return restore(x[:, top : height - bottom, left : width - right, :])
 
 
@@ -89,17 +94,8 @@ def pad_images(
         ArgumentError: Not two are given, or they do not fit.
     """
     x, restore = last(images, data_format)
-    height, width = known_sizes(x)
-    rows = _two_of_three(
-        ("top_padding", "bottom_padding", "target_height"),
-        *(top_padding, bottom_padding, target_height),
-        lambda target: target - height,
-    )
-    columns = _two_of_three(
-        ("left_padding", "right_padding", "target_width"),
-        *(left_padding, right_padding, target_width),
-        lambda target: target - width,
-    )
+    margins = top_padding, left_padding, bottom_padding, right_padding, target_height, target_width
+    rows, columns = _margins(known_sizes(x), "padding", -1, *margins)
     return restore(pad(x, ((0, 0), rows, columns, (0, 0))))
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 
 from ... import random
-from ...arrays import asarray, device, namespace
+from ...arrays import device, namespace
 from ...errors import ArgumentError, MissingKeyError, ShapeError
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
@@ -262,7 +262,7 @@ def elastic_transform(
         )
     x, restore = last(images, data_format)
     xp = namespace(x)
-    key = seed if hasattr(seed, "shape") else xp.asarray(_words(seed), device=device(x))
+    key = seed if hasattr(seed, "shape") else xp.asarray(random.key(seed), device=device(x))
     height, width = known_sizes(x)
     # Both displacements are channels of one image of noise.
     noise = random.normal(key, (x.shape[0], height, width, 2), dtype_of(floating(x))) * sigma
@@ -271,7 +271,3 @@ def elastic_transform(
     moved = xp.reshape(moved, (-1, height * width, 2))
     rows, columns = _pixels(moved, (height, width))
     return restore(_warp(x, rows + moved[..., 0], columns + moved[..., 1], interpolation, fill_mode, fill_value))
-
-
-def _words(seed):
-    return asarray(random.key(seed), backend="numpy")
