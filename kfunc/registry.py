@@ -18,7 +18,10 @@ class Entry(NamedTuple):
     factory: bool
 
 
-_CATEGORIES = ("layer", "loss", "metric", "optimizer", "schedule", "initializer", "activation")
+_CATEGORIES = (
+    *("layer", "loss", "metric", "optimizer", "schedule", "initializer", "activation", "regularizer", "constraint"),
+    "dtype_policy",
+)
 _tables: dict[str, dict[str, Entry]] = {category: {} for category in _CATEGORIES}
 _entries: dict[int, tuple[str, Entry]] = {}
 """The other way round: id of a registered value to its category and entry."""
@@ -29,7 +32,8 @@ def register(category: str, *names: str, factory: bool | None = None) -> Callabl
     """Decorator that makes a class or function known under `names`, the first being the one that configs hold.
 
     Args:
-        category: "layer", "loss", "metric", "optimizer", "schedule", "initializer" or "activation".
+        category: "layer", "loss", "metric", "optimizer", "schedule", "initializer", "activation", "regularizer",
+            "constraint" or "dtype_policy".
         names: The object's own name by default. Names of objects from outside kfunc start with "custom:", which is
             added where it is missing.
         factory: Whether the name stands for what the object returns when it is called with the config, as that of a

@@ -1,12 +1,12 @@
 """Layers: frozen dataclasses with pure `init` and `apply`."""
 
-from . import activations, initializers
+from . import activations, constraints, dtype_policies, initializers, regularizers
 from .attention import MultiHeadAttention
 from .combinators import Residual, Sequential
 from .conv import Conv2D
 from .core import Activation, Dense, Dropout, Embedding, Flatten, Reshape
 from .graph import Graph, Input
-from .layer import Layer, layer
+from .layer import Aux, Layer, layer
 from .normalization import BatchNormalization, LayerNormalization
 from .pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
 from .recurrent import GRU, LSTM
@@ -16,6 +16,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "Aux",
     "AveragePooling2D",
     "BatchNormalization",
     "Conv2D",
@@ -35,6 +36,9 @@ __all__ = [
     "Scope",
     "Sequential",
     "activations",
+    "constraints",
+    "dtype_policies",
     "initializers",
     "layer",
+    "regularizers",
 ]

@@ -32,9 +32,11 @@ class Sequential(Layer):
     def children(self) -> Iterable[tuple[str, Layer]]:
         return unique_names(self.layers)
 
-    def forward(self, s: Scope, x, *more: Any):
+    def forward(self, s: Scope, x, *more: Any, mask=None):
         for child in self.layers:
-            x, more = child(s, x, *more), ()
+            x, mask = child.masked(s, x, *more, mask=mask)
+            more = ()
+        s.hand_on(mask)
         return x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,16 +81,24 @@ class Graph(Layer):
     def children(self) -> Iterable[tuple[str, Layer]]:
         return unique_names(node.layer for node in self._order if node.layer is not None)
 
-    def forward(self, s: Scope, *xs: Any):
+    def forward(self, s: Scope, *xs: Any, mask=None):
         given = xs[0] if len(xs) == 1 and not (isinstance(self.inputs, list | tuple) and len(self.inputs) == 1) else xs
-        values: dict[Any, Any] = dict(zip(tree.leaves(self.inputs), self._matched(given), strict=True))
+        inputs = tree.leaves(self.inputs)
+        values: dict[Any, Any] = dict(zip(inputs, self._matched(given), strict=True))
+        masks: dict[Any, Any] = dict(zip(inputs, _flat_masks(mask, len(inputs)), strict=True))
 
         def value(x: Any) -> Any:
             return values[x] if isinstance(x, Node) else x
 
+        def mask_of(x: Any) -> Any:
+            return masks.get(x) if isinstance(x, Node) else None
+
         for node in self._order:
             args, kwargs = (tree.map(value, part) for part in (node.args, node.kwargs))
-            values[node] = node.layer(s, *args, **kwargs)  # type: ignore[misc]
+            layer = node.layer
+            own = dict(zip(itertools.chain(layer._inputs, itertools.count()), node.args, strict=False)) | node.kwargs
+            values[node], masks[node] = layer._masked(s, args, kwargs, tree.map(mask_of, own))
+        s.hand_on(tree.map(mask_of, self.outputs))
         return tree.map(value, self.outputs)
 
     def _matched(self, given: Any) -> list:
@@ -133,6 +142,12 @@ class Graph(Layer):
         for child, args, kwargs in config["nodes"]:
             nodes.append(child(*decoded(args), **decoded(kwargs)))
         return cls(inputs, decoded(config["outputs"]), name=config.get("name"))
+
+
+def _flat_masks(mask: Any, n: int) -> list:
+    """One mask for each input: a mask alone is the first one's."""
+    given = list(mask) if isinstance(mask, list | tuple) else [mask]
+    return [*given, *[None] * (n - len(given))]
 
 
 def _is_spec(x: Any) -> bool:

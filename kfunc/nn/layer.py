@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import typing
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .. import random, tree
 from ..arrays import Spec, backend_of, enter, kind_of_tree, to_backend
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
-from ..registry import register
-from .scope import Call, Scope, name_id
+from ..registry import register, resolve
+from . import dtype_policies
+from .scope import Call, Scope, name_id, updated
 
-__all__ = ["Layer", "layer", "unique_names"]
+__all__ = ["Aux", "Layer", "layer", "unique_names"]
 
 L = TypeVar("L", bound=type)
+
+
+class Aux(NamedTuple):
+    """What a call makes beside its output and state.
+
+    Attributes:
+        losses: Scalars that training adds to the loss, by the path of the parameter or layer that they come from.
+        mask: Booleans that say which positions of the output count; None if all do.
+    """
+
+    losses: dict[str, Any]
+    mask: Any
 
 
 @typing.dataclass_transform(frozen_default=True, eq_default=False)
@@ -36,12 +50,41 @@ class Layer:
 
     Args:
         name: The layer's name in the parameter tree, where its parent numbers its children (`Sequential`, `Graph`).
+        dtype: The precision of this layer and those in it: a policy or its name ("mixed_bfloat16", "float16"), or a
+            `DTypePolicyMap`. By default that of the layer around it; at the root, no array is cast.
+        trainable: If False, the parameters of this layer, and of those in it, are a part of the state, where no
+            optimizer sees them, and they behave as in inference.
+        activity_regularizer: `(output) -> scalar`, or the name of one: an auxiliary loss.
     """
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
+    dtype: Any = dataclasses.field(default=None, kw_only=True)
+    trainable: bool = dataclasses.field(default=True, kw_only=True)
+    activity_regularizer: Any = dataclasses.field(default=None, kw_only=True)
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
 
+    supports_masking: ClassVar[bool] = False
+    """Whether a mask of the first input holds for the output, too; `Scope.hand_on` says anything else."""
+
+    _inputs: ClassVar[tuple[str, ...]] = ("x",)
+    """Names of the arguments of `forward` that may be given by position."""
+
+    _options: ClassVar[frozenset[str]] = frozenset()
+    """Names of all arguments of `forward`."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "forward" in cls.__dict__:
+            parameters = list(inspect.signature(cls.forward).parameters.values())[2:]
+            cls._inputs = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+            cls._options = frozenset(p.name for p in parameters)
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtype_policies.get(self.dtype))
+        if not isinstance(self.trainable, bool):
+            raise ArgumentError("trainable is yes or no.", argument="trainable", expected="a bool", got=self.trainable)
+        if self.activity_regularizer is not None:
+            object.__setattr__(self, "activity_regularizer", resolve("regularizer", self.activity_regularizer))
         if self.name is not None and not re.fullmatch(r"[\w-]+", self.name):
             raise ArgumentError(
                 "A layer's name is part of a path.",
@@ -99,9 +142,36 @@ class Layer:
             fix="to run it on arrays: params, state = layer.init(0, x); y, state = layer.apply(params, x, state=state)",
         )
 
+    def masked(self, s: Scope, *inputs: Any, mask: Any = None, **options: Any) -> tuple[Any, Any]:
+        """Inside another layer's `forward`: the output, and its mask, for inputs of which the first has `mask`."""
+        return self._masked(s, inputs, options, {"": mask})
+
+    def _masked(self, s: Scope, inputs: tuple, options: dict, masks: dict[str, Any]) -> tuple[Any, Any]:
+        """The output and its mask; `masks` holds those of the arguments, by their names in `forward`, the first first.
+
+        As in Keras, the mask of the first argument is given as `mask`, and that of any argument `x` as `x_mask`, if
+        `forward` has an argument of that name and the caller has not given it.
+        """
+        scope = s.child(self)
+        first = next(iter(masks.values()), None)
+        for i, (name, mask) in enumerate(masks.items()):
+            if all(m is None for m in tree.leaves(mask)):
+                continue
+            for argument in ("mask", f"{name}_mask")[i > 0 :]:
+                if argument in self._options and options.get(argument) is None:
+                    options = {**options, argument: mask}
+                    break
+        out = self._run(scope, inputs, options)
+        return out, scope.masked(first)
+
     def _run(self, s: Scope, args: tuple, kwargs: dict) -> Any:
         try:
+            if s.policy is not None:
+                args, kwargs = tree.map(s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
+            if self.activity_regularizer is not None and s.wants_losses:
+                for i, x in enumerate(tree.leaves(out)):
+                    s.add_loss(self.activity_regularizer(x), f"activity_{i}")
         except KfuncError as error:
             if error.path is None:
                 error.path = s.path or type(self).__name__
@@ -120,8 +190,13 @@ class Layer:
     def trace(self, *inputs: Any, **options: Any) -> Call:
         """Run `forward` on shapes alone. The call that comes back holds what was declared, and each layer's output."""
         call = Call(declared={})
-        self._run(Scope(call, self, (), 0, None, None), *tree.map(_spec, (inputs, options)))
+        self._run(Scope(call, self, None, None), *tree.map(_spec, (inputs, options)))
         return call
+
+    def constraints(self, *inputs: Any, **options: Any) -> dict[str, Callable]:
+        """The constraint of each parameter that has one, by its path; see `nn.constraints.constrain`."""
+        declared = self.trace(*inputs, **options).declared or {}
+        return {"/".join(path): d.constraint for path, d in declared.items() if d.constraint and d.kind == "params"}
 
     def init(
         self, key: Any, *inputs: Any, backend: str | Backend | None = None, device: Any = None, **options: Any
@@ -152,8 +227,15 @@ class Layer:
         return values if backend_of(key) is target and device is None else to_backend(values, target, device)
 
     def apply(
-        self, params: Any, *inputs: Any, state: Any = None, key: Any = None, train: bool = False, **options: Any
-    ) -> tuple[Any, Any]:
+        self,
+        params: Any,
+        *inputs: Any,
+        state: Any = None,
+        key: Any = None,
+        train: bool = False,
+        aux: bool = False,
+        **options: Any,
+    ) -> Any:
         """The output for `inputs`, and the new state. Pure: nothing that was passed changes.
 
         Args:
@@ -162,9 +244,11 @@ class Layer:
             state: As `init` or the last `apply` returned it; needed if the network has state.
             key: A key or seed; needed if a layer draws random numbers, as Dropout does in training.
             train: Whether layers behave as in training.
+            aux: Whether to return what else there is: auxiliary losses, and the mask of the output.
 
         Returns:
-            (output, state): native arrays; the state has the structure of the one passed.
+            (output, state), or (output, state, `Aux`) with `aux`: native arrays; the state has the structure of the one
+            passed.
 
         Raises:
             ParamError, MissingKeyError, ShapeError: With the layer's path.
@@ -172,12 +256,14 @@ class Layer:
         """
         if isinstance(key, int):
             key = random.key(key, backend=backend_of(params, inputs))
-        return enter(self._apply, (params, inputs, options, state, key), {"train": train})
+        return enter(self._apply, (params, inputs, options, state, key), {"train": train, "aux": aux})
 
-    def _apply(self, params, inputs, options, state, key, train):
-        call = Call(train=train, key=key)
-        out = self._run(Scope(call, self, (), 0, params, state), inputs, options)
-        return out, _updated(state, call.new_state)
+    def _apply(self, params, inputs, options, state, key, train, aux):
+        call = Call(train=train, key=key, losses={} if aux else None)
+        scope = Scope(call, self, params, state)
+        out = self._run(scope, inputs, options)
+        state = updated(state, call.new_state)
+        return (out, state, Aux(call.losses, scope.masked(options.get("mask")))) if aux else (out, state)
 
 
 def _spec(x: Any) -> Any:
@@ -192,22 +278,6 @@ def _put(branch: dict, path: tuple[str, ...], value: Any) -> None:
     for part in path[:-1]:
         branch = branch.setdefault(part, {})
     branch[path[-1]] = value
-
-
-def _updated(state: Any, values: dict[tuple[str, ...], Any]) -> Any:
-    """`state` with `values` at their paths; what does not change is shared, and nothing is written to."""
-    if not values:
-        return {} if state is None else state
-    new = dict(state)
-    below: dict[str, dict] = {}
-    for path, value in values.items():
-        if len(path) == 1:
-            new[path[0]] = value
-        else:
-            below.setdefault(path[0], {})[path[1:]] = value
-    for name, inner in below.items():
-        new[name] = _updated(new[name], inner)
-    return new
 
 
 def snake_case(name: str) -> str:

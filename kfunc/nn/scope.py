@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import random
+from .. import random, tree
 from ..arrays import Spec, dtype_name, namespace
 from ..errors import LayerError, MissingKeyError, ParamError
 from ..registry import resolve
 
 if TYPE_CHECKING:
+    from .dtype_policies import DTypePolicy
     from .layer import Layer
 
 __all__ = ["Scope"]
@@ -30,6 +32,7 @@ class Call:
         declared: In `init`, each parameter's and state variable's declaration; None in `apply`.
         owners: In `init`, the path at which each layer object was met.
         outputs: In `init`, for each layer that ran, its path, itself and what it returned.
+        losses: Auxiliary losses by their path, scalar arrays; None where nobody asked for them.
     """
 
     train: bool = False
@@ -39,6 +42,7 @@ class Call:
     declared: dict[tuple[str, ...], Declaration] | None = None
     owners: dict[int, str] = dataclasses.field(default_factory=dict)
     outputs: list[tuple[str, Layer, Any]] = dataclasses.field(default_factory=list)
+    losses: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Declaration:
     kind: str
     spec: Spec
     initializer: Callable
+    constraint: Callable | None = None
 
     def draw(self, key: Any, path: tuple[str, ...]) -> Any:
         """Its first value, which depends on the key and the path and on nothing else."""
@@ -72,23 +77,42 @@ def mix(a: int, b: int) -> int:
     return h ^ (h >> 13)
 
 
+_NOT_SAID = object()
+
+
 class Scope:
-    """One layer's view of the call: `param`, `state` and `set`, `key`, and the Python bool `train`.
+    """One layer's view of the call: `param`, `state` and `set`, `key`, `add_loss`, and the Python bool `train`.
 
     Attributes:
-        train: Whether the layer behaves as in training.
+        train: Whether the layer behaves as in training; never, below a layer that is not trainable.
         path: Where the layer stands in the network: `"encoder/dense"`.
+        policy: The `DTypePolicy` that holds here, or None.
+        mask: The mask of the layer's output, if it has said (`hand_on`).
     """
 
-    __slots__ = ("_call", "_id", "_layer", "_params", "_parts", "_state")
+    __slots__ = ("_call", "_frozen", "_id", "_layer", "_params", "_parts", "_policies", "_state", "mask", "policy")
 
-    def __init__(self, call: Call, layer: Layer, parts: tuple[str, ...], number: int, params: Any, state: Any):
-        self._call, self._layer, self._parts, self._id = call, layer, parts, number
-        self._params, self._state = params, state
+    def __init__(
+        self,
+        call: Call,
+        layer: Layer,
+        params: Any,
+        state: Any,
+        parent: Scope | None = None,
+        name: str = "",
+        number: int = 0,
+    ):
+        self._call, self._layer, self._params, self._state = call, layer, params, state
+        self._parts: tuple[str, ...] = () if parent is None else (*parent._parts, name)
+        self._id = 0 if parent is None else mix(parent._id, number)
+        self._frozen = not layer.trainable or (parent is not None and parent._frozen)
+        self._policies = layer.dtype if layer.dtype is not None or parent is None else parent._policies
+        self.policy: DTypePolicy | None = None if self._policies is None else self._policies.at(self.path)
+        self.mask: Any = _NOT_SAID
 
     @property
     def train(self) -> bool:
-        return self._call.train
+        return self._call.train and not self._frozen
 
     @property
     def initializing(self) -> bool:
@@ -106,7 +130,7 @@ class Scope:
     def _below(self, layer: Layer, name: str, number: int) -> Scope:
         params = self._params.get(name) if self._params else None
         state = self._state.get(name) if self._state else None
-        return Scope(self._call, layer, (*self._parts, name), mix(self._id, number), params, state)
+        return Scope(self._call, layer, params, state, self, name, number)
 
     def child(self, layer: Layer) -> Scope:
         """The scope of `layer`, one of this layer's children.
@@ -129,6 +153,77 @@ class Scope:
             self._claim(layer, scope.path)
         return scope
 
+    def pure(self, layer: Layer) -> tuple[Callable, Any, Any]:
+        """A child as a pure function, for what values cannot be written out of: checkpoints, scans, branches.
+
+        Args:
+            layer: One of this layer's children.
+
+        Returns:
+            (fun, params, state): `fun(params, state, key, *inputs, **options) -> (output, new state, losses)`, and the
+            child's own parameters and state. The caller hands the new state to `update`, and the losses, a dict of
+            scalars, to `add_losses`. `key` may be None where nothing is drawn.
+        """
+        outer = self.child(layer)
+
+        def fun(params: Any, state: Any, key: Any, *inputs: Any, **options: Any) -> tuple[Any, Any, dict[str, Any]]:
+            call = Call(self._call.train, key, losses=None if self._call.losses is None else {})
+            inner = Scope(call, layer, params, state)
+            inner._parts, inner._id = outer._parts, outer._id
+            inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
+            out = layer._run(inner, inputs, options)
+            below = {path[len(outer._parts) :]: value for path, value in call.new_state.items()}
+            return out, updated(state, below), call.losses or {}
+
+        return fun, outer._params, outer._state
+
+    def update(self, layer: Layer, state: Any) -> None:
+        """Take `state` for the new state of a child that ran by `pure`."""
+        if self._call.declared is None and state:
+            start = self.child(layer)._parts
+            for path, value in zip(tree.paths(state), tree.leaves(state), strict=True):
+                self._call.new_state[(*start, *path.split("/"))] = value
+
+    # -- masks -------------------------------------------------------------------------------------------------------
+
+    def hand_on(self, mask: Any) -> None:
+        """Say which mask the layer's output has: booleans, True where it counts; or None.
+
+        `Sequential` and `Graph` pass it to the next layer, and `Model` to the loss. A layer that says nothing hands on
+        the mask of its first input if it has `supports_masking`, else none.
+        """
+        self.mask = mask
+
+    def masked(self, mask: Any) -> Any:
+        """The mask that the layer hands on, where its first input had `mask`."""
+        if self.mask is not _NOT_SAID:
+            return self.mask
+        if self._layer.supports_masking or all(m is None for m in tree.leaves(mask)):
+            return mask
+        warnings.warn(
+            f"{self.path or type(self._layer).__name__} was given a mask, and takes none: it ends here. Give its class "
+            "a `mask` argument, or supports_masking = True if every position stays what it is.",
+            stacklevel=2,
+        )
+        return None
+
+    # -- losses ------------------------------------------------------------------------------------------------------
+
+    def add_loss(self, value: Any, name: str = "activity") -> None:
+        """Add a scalar to what training minimises; `apply(aux=True)` returns it. A name counts once a path."""
+        if self._call.losses is not None:
+            self._call.losses[f"{self.path}/{name}".lstrip("/")] = value
+
+    def add_losses(self, losses: dict[str, Any]) -> None:
+        """Take over the losses of a child that ran by `pure`."""
+        if self._call.losses is not None:
+            self._call.losses.update(losses)
+
+    @property
+    def wants_losses(self) -> bool:
+        """Whether the caller asked for auxiliary losses; if not, they need not be computed."""
+        return self._call.losses is not None
+
     def _claim(self, layer: Layer, path: str) -> None:
         owner = self._call.owners.setdefault(id(layer), path)
         if owner != path:
@@ -142,25 +237,44 @@ class Scope:
 
     # -- parameters and state ----------------------------------------------------------------------------------------
 
-    def param(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str = "float32") -> Any:
-        """The parameter `name` of this layer.
+    def param(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        dtype: str | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Any:
+        """The parameter `name` of this layer, in the policy's compute dtype if there is a policy.
+
+        Below a layer that is not trainable, it is a part of the state, where no optimizer sees it.
 
         Args:
             name: Its name in the tree, unique in the layer.
             shape: Its shape; may depend on the shapes of the inputs.
             initializer: `(key, shape, dtype) -> array`, or the name of one.
-            dtype: Name of the dtype it is made with.
+            dtype: Name of the dtype it is made with: the policy's variable dtype by default, float32 without one.
+            regularizer: `(value) -> scalar`, or the name of one: an auxiliary loss.
+            constraint: `(value) -> value`, or the name of one, which training applies after each update.
 
         Raises:
             ParamError: The tree that was passed has no such leaf, or one of another shape.
         """
+        kind = "state" if self._frozen else "params"
         if self._call.declared is not None:
-            return self._declare(self._call.declared, "params", name, shape, initializer, dtype)
-        return self._look_up("params", self._params, name, shape)
+            dtype = dtype or ("float32" if self.policy is None else self.policy.variable_dtype)
+            value = self._declare(self._call.declared, kind, name, shape, initializer, dtype, constraint)
+        else:
+            value = self._look_up(kind, self._state if self._frozen else self._params, name, shape)
+        if regularizer is not None and self._call.losses is not None and not self._frozen:
+            self.add_loss(resolve("regularizer", regularizer)(value), name)
+        return value if self.policy is None else self.policy.cast(value)
 
-    def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str = "float32") -> Any:
-        """The current value of the state variable `name`; arguments and errors as for `param`."""
+    def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str | None = None) -> Any:
+        """The current value of the state variable `name`, in its own dtype; arguments and errors as for `param`."""
         if self._call.declared is not None:
+            dtype = dtype or ("float32" if self.policy is None else self.policy.variable_dtype)
             return self._declare(self._call.declared, "state", name, shape, initializer, dtype)
         path = (*self._parts, name)
         if path in self._call.new_state:
@@ -180,7 +294,9 @@ class Scope:
             value = namespace(value).astype(value, old.dtype)
         self._call.new_state[(*self._parts, name)] = value
 
-    def _declare(self, declared: dict, kind: str, name: str, shape: Any, initializer: Any, dtype: str) -> Spec:
+    def _declare(
+        self, declared: dict, kind: str, name: str, shape: Any, initializer: Any, dtype: str, constraint: Any = None
+    ) -> Spec:
         if any(not isinstance(n, int) or n < 0 for n in shape):
             raise ParamError(
                 f"The shape of {name!r} is not known.",
@@ -190,7 +306,8 @@ class Scope:
                 got=tuple(shape),
                 fix="give the input's sizes on which it depends in the sample or Spec passed to init",
             )
-        declaration = Declaration(kind, Spec(tuple(shape), dtype), resolve("initializer", initializer))
+        limit = None if constraint is None else resolve("constraint", constraint)
+        declaration = Declaration(kind, Spec(tuple(shape), dtype), resolve("initializer", initializer), limit)
         path = (*self._parts, name)
         known = declared.setdefault(path, declaration)
         if known.kind != kind or known.spec.shape != declaration.spec.shape:
@@ -235,6 +352,8 @@ class Scope:
     def key(self) -> Any:
         """A fresh random key, which depends on the call's key, the layer's path, and the number of draws before.
 
+        A layer's field `seed`, where it has one that is not None, is mixed in, too.
+
         Raises:
             MissingKeyError: `apply` was given no key.
         """
@@ -250,4 +369,22 @@ class Scope:
             )
         count = call.draws.get(self.path, 0)
         call.draws[self.path] = count + 1
-        return random.fold_in(call.key, mix(self._id, count))
+        number = mix(self._id, count)
+        seed = getattr(self._layer, "seed", None)
+        return random.fold_in(call.key, number if seed is None else mix(number, seed & 0xFFFFFFFF))
+
+
+def updated(state: Any, values: dict[tuple[str, ...], Any]) -> Any:
+    """`state` with `values` at their paths; what does not change is shared, and nothing is written to."""
+    if not values:
+        return {} if state is None else state
+    new = dict(state)
+    below: dict[str, dict] = {}
+    for path, value in values.items():
+        if len(path) == 1:
+            new[path[0]] = value
+        else:
+            below.setdefault(path[0], {})[path[1:]] = value
+    for name, inner in below.items():
+        new[name] = updated(new[name], inner)
+    return new

@@ -1,0 +1,118 @@
+"""Constraints: `(value) -> value`, the nearest that is allowed, applied after an update; Keras's names."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from .. import tree
+from ..arrays import namespace, native
+from ..registry import register, resolve
+
+__all__ = [
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "constrain",
+    "get",
+    "max_norm",
+    "min_max_norm",
+    "non_neg",
+    "unit_norm",
+]
+
+C = TypeVar("C", bound=type)
+
+_EPSILON = 1e-7
+
+
+@typing.dataclass_transform(frozen_default=True)
+def _constraint(*names: str) -> Callable[[C], C]:
+    def decorate(cls: C) -> C:
+        cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
+        return register("constraint", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
+
+    return decorate
+
+
+def _norm(x: Any, axis: int | tuple[int, ...]) -> Any:
+    xp = namespace(x)
+    return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
+
+
+@_constraint("max_norm")
+class MaxNorm:
+    """Vectors along `axis` scaled down to the norm `max_value`, where they are longer.
+
+    Args:
+        max_value: A norm.
+        axis: An integer, or several: 0 for a kernel (inputs, outputs), (0, 1, 2) for (height, width, inputs, outputs).
+    """
+
+    max_value: float = 2
+    axis: int | tuple[int, ...] = 0
+
+    def __call__(self, x: Any) -> Any:
+        norm = _norm(x, self.axis)
+        return x * (namespace(x).clip(norm, 0, self.max_value) / (norm + _EPSILON))
+
+
+@_constraint("non_neg")
+class NonNeg:
+    """0 in place of negative numbers."""
+
+    def __call__(self, x: Any) -> Any:
+        xp = namespace(x)
+        return xp.where(x >= 0, x, xp.zeros_like(x))
+
+
+@_constraint("unit_norm")
+class UnitNorm:
+    """Vectors along `axis` scaled to the norm 1; see `MaxNorm`."""
+
+    axis: int | tuple[int, ...] = 0
+
+    def __call__(self, x: Any) -> Any:
+        return x / (_norm(x, self.axis) + _EPSILON)
+
+
+@_constraint("min_max_norm")
+class MinMaxNorm:
+    """Vectors along `axis` scaled to a norm between `min_value` and `max_value`; see `MaxNorm`.
+
+    Args:
+        rate: How far an update goes towards that norm: 1 is all the way.
+    """
+
+    min_value: float = 0.0
+    max_value: float = 1.0
+    rate: float = 1.0
+    axis: int | tuple[int, ...] = 0
+
+    def __call__(self, x: Any) -> Any:
+        norm = _norm(x, self.axis)
+        wanted = namespace(x).clip(norm, self.min_value, self.max_value)
+        return x * ((wanted * self.rate + norm * (1 - self.rate)) / (norm + _EPSILON))
+
+
+max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
+
+
+def get(constraint: Any) -> Callable | None:
+    """The constraint that `constraint` stands for: a name, a config, a function, or None."""
+    return None if constraint is None else resolve("constraint", constraint)
+
+
+@native
+def constrain(params: Any, constraints: Mapping[str, Callable]) -> Any:
+    """The parameters, each with its constraint from `Layer.constraints` applied; to be called after an update."""
+    if not constraints:
+        return params
+    leaves, structure = tree.flatten(params)
+    paths = tree.paths(params)
+    return tree.unflatten(
+        structure, [constraints[p](x) if p in constraints else x for p, x in zip(paths, leaves, strict=True)]
+    )

@@ -1,0 +1,93 @@
+"""Precision as a policy: the dtype that parameters are kept in, and the one that layers compute in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+from ..arrays import kind_of_tree, namespace
+from ..errors import ArgumentError
+from ..registry import register, resolve
+
+__all__ = ["DTypePolicy", "DTypePolicyMap", "get"]
+
+_FLOATING = ("bfloat16", "float16", "float32", "float64")
+
+
+@register("dtype_policy")
+@dataclasses.dataclass(frozen=True)
+class DTypePolicy:
+    """Which dtypes a layer keeps and computes in.
+
+    Args:
+        name: A floating dtype, for both; or "mixed_bfloat16" or "mixed_float16": parameters in float32, computing in
+            half precision (Micikevicius et al., arXiv:1710.03740).
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in (*_FLOATING, "mixed_bfloat16", "mixed_float16"):
+            raise ArgumentError(
+                "There is no such policy.",
+                argument="dtype",
+                expected=f"one of {', '.join(_FLOATING)}, mixed_bfloat16, mixed_float16",
+                got=repr(self.name),
+            )
+
+    @property
+    def compute_dtype(self) -> str:
+        """Name of the dtype of inputs, outputs, and parameters in use."""
+        return self.name.removeprefix("mixed_")
+
+    @property
+    def variable_dtype(self) -> str:
+        """Name of the dtype that parameters are made and kept in."""
+        return "float32" if self.name.startswith("mixed_") else self.name
+
+    def at(self, path: str) -> DTypePolicy:
+        """The policy of the layer at `path`: this one."""
+        return self
+
+    def cast(self, x: Any) -> Any:
+        """`x` in the compute dtype, if it is a floating array."""
+        if kind_of_tree(x) is None or not hasattr(x, "dtype"):
+            return x
+        xp = namespace(x)
+        wanted = getattr(xp, self.compute_dtype)
+        return x if x.dtype == wanted or not xp.isdtype(x.dtype, "real floating") else xp.astype(x, wanted)
+
+
+@register("dtype_policy")
+@dataclasses.dataclass(frozen=True)
+class DTypePolicyMap:
+    """A policy for each path.
+
+    Args:
+        policy_map: Regular expressions, searched for in a layer's path (`"encoder/dense"`), to policies or their names;
+            the first that is found decides.
+        default_policy: For all other paths; None leaves their arrays as they are.
+    """
+
+    policy_map: dict[str, Any]
+    default_policy: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy_map", {k: get(v) for k, v in self.policy_map.items()})
+        object.__setattr__(self, "default_policy", get(self.default_policy))
+        object.__setattr__(self, "at", functools.lru_cache(maxsize=None)(self.at))
+
+    def at(self, path: str) -> DTypePolicy | None:
+        """The policy of the layer at `path`."""
+        return next((p for pattern, p in self.policy_map.items() if re.search(pattern, path)), self.default_policy)
+
+
+def get(policy: Any) -> Any:
+    """The policy that `policy` stands for: a name, a policy, a config, or None."""
+    if isinstance(policy, str):
+        return DTypePolicy(policy)
+    if isinstance(policy, dict) and "class" not in policy:
+        return DTypePolicyMap(policy)
+    return resolve("dtype_policy", policy)

@@ -1,0 +1,119 @@
+"""Regularizers: `(value) -> scalar`, added to the loss; Keras's names."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import ops
+from ..arrays import namespace, native
+from ..errors import ArgumentError, ShapeError
+from ..registry import register, resolve
+
+__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "get", "l1", "l1_l2", "l2", "orthogonal_regularizer"]
+
+C = TypeVar("C", bound=type)
+
+
+@typing.dataclass_transform(frozen_default=True)
+def _regularizer(*names: str) -> Callable[[C], C]:
+    def decorate(cls: C) -> C:
+        cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
+        return register("regularizer", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
+
+    return decorate
+
+
+def _factor(argument: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ArgumentError(
+            f"{argument} is a factor.", argument=argument, expected="a finite number, not negative", got=repr(value)
+        )
+
+
+@_regularizer("l1_l2")
+class L1L2:
+    """`l1 * sum(|x|) + l2 * sum(x**2)`: a scalar, in the dtype of `x`."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self):
+        for argument in ("l1", "l2"):
+            object.__setattr__(self, argument, getattr(self, argument) or 0.0)
+            _factor(argument, getattr(self, argument))
+
+    def __call__(self, x: Any) -> Any:
+        xp = namespace(x)
+        parts = []
+        if self.l1 or not self.l2:
+            parts.append(xp.sum(xp.abs(x)) * self.l1)
+        if self.l2:
+            parts.append(xp.sum(x * x) * self.l2)
+        return sum(parts[1:], start=parts[0])
+
+
+@_regularizer("l1")
+class L1:
+    """`l1 * sum(|x|)`: a scalar."""
+
+    l1: float = 0.01
+
+    def __post_init__(self):
+        _factor("l1", self.l1)
+
+    def __call__(self, x: Any) -> Any:
+        return L1L2(l1=self.l1)(x)
+
+
+@_regularizer("l2")
+class L2:
+    """`l2 * sum(x**2)`: a scalar."""
+
+    l2: float = 0.01
+
+    def __post_init__(self):
+        _factor("l2", self.l2)
+
+    def __call__(self, x: Any) -> Any:
+        return L1L2(l2=self.l2)(x)
+
+
+@_regularizer("orthogonal_regularizer")
+class OrthogonalRegularizer:
+    """The mean of `|cos|` between different rows (or columns) of a matrix, times `factor`: a scalar.
+
+    Args:
+        factor: A number.
+        mode: "rows" or "columns".
+    """
+
+    factor: float = 0.01
+    mode: str = "rows"
+
+    def __post_init__(self):
+        _factor("factor", self.factor)
+        if self.mode not in ("rows", "columns"):
+            raise ArgumentError("Unknown mode.", argument="mode", expected="'rows' or 'columns'", got=repr(self.mode))
+
+    def __call__(self, x: Any) -> Any:
+        if x.ndim != 2:
+            raise ShapeError("Only a matrix has rows.", argument="x", expected="two axes", got=tuple(x.shape))
+        xp = namespace(x)
+        x = x if self.mode == "rows" else xp.matrix_transpose(x)
+        x = ops.normalize(x, axis=1)
+        n = x.shape[0]
+        products = xp.abs(xp.matmul(x, xp.matrix_transpose(x)))
+        between = products * (1 - xp.eye(n, dtype=x.dtype))
+        return xp.sum(between) * (self.factor * 0.5 / max(n * (n - 1) / 2, 1))
+
+
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+
+
+def get(regularizer: Any) -> Callable | None:
+    """The regularizer that `regularizer` stands for: a name, a config, a function, or None."""
+    return None if regularizer is None else resolve("regularizer", regularizer)

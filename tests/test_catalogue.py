@@ -1,0 +1,269 @@
+"""Everything in Keras's catalogue, on every backend, against Keras 3 itself. The rows are in `catalogue/`."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import json
+import math
+
+import numpy as np
+import pytest
+from backends import BACKENDS
+from catalogue_oracle import FILE, IDS, OURS, ROWS, cotangents, made, weights
+
+import kfunc as kf
+
+keras = pytest.importorskip("keras")
+
+EPS = float(np.finfo(np.float32).eps)
+
+rows = pytest.mark.parametrize("i", range(len(ROWS)), ids=IDS)
+
+# -- the list --------------------------------------------------------------------------------------------------------
+
+THEMES = (
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "optimizers.schedules",
+    "initializers",
+    "regularizers",
+    "constraints",
+)
+
+ELSEWHERE: dict[str, str] = {}
+"""Classes of Keras that have no row here, each with where it is, or why it is not."""
+
+
+def classes(theme):
+    module = functools.reduce(getattr, theme.split("."), keras)
+    found = {n: getattr(module, n) for n in dir(module) if inspect.isclass(getattr(module, n))}
+    names = {}
+    for name, cls in found.items():  # of aliases, the class's own name
+        names.setdefault(cls, []).append(name)
+    return {cls.__name__ if cls.__name__ in ns else ns[0]: ns for cls, ns in names.items()}
+
+
+NAMES = [
+    (theme, name, alias)
+    for theme in THEMES
+    for name, aliases in classes(theme).items()
+    for alias in aliases
+    if name not in ELSEWHERE
+]
+
+
+@pytest.mark.parametrize(("theme", "name", "alias"), NAMES, ids=lambda x: x)
+def test_names(theme, name, alias):
+    assert hasattr(OURS[theme], alias)
+
+
+def test_every_class_has_a_row():
+    with_rows = {row.new.name for row in ROWS}
+    missing = {
+        name if theme == "layers" else f"{theme}.{name}"
+        for theme, name, _ in NAMES
+        if not with_rows & {f"{theme}.{a}".removeprefix("layers.") for a in classes(theme)[name]}
+    }
+    assert not missing
+
+
+WITHOUT: dict[str, str] = {
+    "kwargs": "what Keras passes to its base class are arguments of their own here",
+    "autocast": "arrays are cast if there is a policy",
+    "lora_rank": "a transformation of the parameters, not of the layer",
+    "lora_alpha": "a transformation of the parameters, not of the layer",
+    "quantization_config": "a transformation of the parameters, not of the layer",
+}
+"""Arguments that mean something to Keras alone."""
+
+
+@pytest.mark.parametrize(("theme", "name"), sorted({(t, n) for t, n, _ in NAMES}))
+def test_arguments(theme, name):
+    """Keras's, in its order and with its defaults; more may follow."""
+    theirs = inspect.signature(getattr(functools.reduce(getattr, theme.split("."), keras), name)).parameters
+    ours = list(inspect.signature(getattr(OURS[theme], name)).parameters.values())
+    wanted = [p for p in theirs.values() if p.name not in WITHOUT and p.name != "args"]
+    positional = [p for p in ours if p.kind is not p.KEYWORD_ONLY]
+    by_name = {p.name: p for p in ours}
+    assert {p.name for p in wanted} <= set(by_name)
+    named = [p.name for p in wanted if p.kind is p.POSITIONAL_OR_KEYWORD and by_name[p.name] in positional]
+    assert [p.name for p in positional[: len(named)]] == named
+    for p in wanted:
+        assert by_name[p.name].default == p.default or p.default is p.empty, p.name
+
+
+def test_the_oracle_is_up_to_date():
+    """`python tests/catalogue_oracle.py` brings it there."""
+    assert not [name for i, name in enumerate(IDS) if FILE.stale(i)]
+
+
+@pytest.mark.parametrize("i", range(0, len(ROWS), 29))
+def test_keras_still_says_so(i):
+    """A sample of what the file says, computed anew."""
+    kept, new = FILE.answer(i), FILE.compute(i)
+    for kind, arrays in new.items():
+        for a, b in zip(kept.get(kind, []), arrays, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+# -- what our objects say --------------------------------------------------------------------------------------------
+
+
+@kf.arrays.native
+def weighted(outputs, ws):
+    xp = kf.namespace(*outputs)
+    return functools.reduce(lambda a, b: a + b, [xp.sum(y * w) for y, w in zip(outputs, ws, strict=True)])
+
+
+def ours_layer(row):
+    def fun(tree, state):
+        params, inputs, options = tree
+        out, new, aux = made(row).apply(params, *inputs, state=state, key=0, train=row.train, aux=True, **options)
+        losses = list(aux.losses.values())
+        found = {"value": out, "losses": [summed(losses)] if losses else [], "mask": aux.mask}
+        return {**found, "state": new} if row.train else found
+
+    params, state = weights(row)
+    return fun, (params, row.args, row.options), state
+
+
+@kf.arrays.native
+def summed(xs):
+    return functools.reduce(lambda a, b: a + b, xs)
+
+
+def ours_call(row):
+    return lambda tree, state: {"value": made(row)(*tree[0], **tree[1])}, (row.args, row.options), ()
+
+
+def ours_metric(row):
+    def fun(batches, state):
+        acc = made(row).init(like=batches)
+        for batch in batches:
+            acc = made(row).update(acc, *batch)
+        return {"value": made(row).result(acc)}
+
+    return fun, row.args, ()
+
+
+def ours_optimizer(row):
+    def fun(given, state):
+        params, *gradients = given
+        out, opt_state = [], made(row).init(params)
+        for g in gradients:
+            updates, opt_state = made(row).update(g, opt_state, params)
+            params = kf.optim.apply_updates(params, updates)
+            out.append(params)
+        return {"value": out}
+
+    return fun, row.args, ()
+
+
+def run(row, name, answer, compiled):
+    """Everything that the row gives on backend `name`."""
+    make, given, state = globals()[f"ours_{row.kind}"](row)
+    leaves, structure = kf.tree.flatten((given, state))
+    at = [i for i, x in enumerate(leaves) if isinstance(x, np.ndarray)]
+    differentiable = [i for i in at if leaves[i].dtype.kind == "f" and i < len(kf.tree.leaves(given))]
+    ws = kf.to_backend([w.astype(np.float32) for w in cotangents(answer["value"])], name)
+    with_gradient = "gradient" in answer and name != "openvino"
+
+    def fun(arrays, ws):
+        values = dict(zip(at, arrays, strict=True))
+
+        def objective(xs):
+            now = {**values, **dict(zip(differentiable, xs, strict=True))}
+            out = make(*kf.tree.unflatten(structure, [now.get(i, x) for i, x in enumerate(leaves)]))
+            if not with_gradient:
+                return out
+            return weighted([y for y in kf.tree.leaves(out["value"]) if "float" in str(y.dtype)], ws), out
+
+        xs = [values[i] for i in differentiable]
+        if not with_gradient:
+            return objective(xs)
+        gradients, out = kf.grad(objective, has_aux=True)(xs)
+        return {**out, "gradient": gradients}
+
+    arrays = kf.to_backend([leaves[i] for i in at], name)
+    return compiled(fun)(arrays, ws)
+
+
+def close(got, want, row):
+    got = [kf.to_numpy(x) for x in kf.tree.leaves(got)]
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        assert a.shape == b.shape
+        if a.dtype.kind != "f":
+            np.testing.assert_array_equal(a, b)
+            continue
+        assert a.dtype == np.float32
+        scale = max(1.0, np.abs(b[np.isfinite(b)]).max(initial=0))
+        np.testing.assert_allclose(a, b, rtol=0, atol=8 * EPS * math.sqrt(row.n) * row.condition * scale)
+
+
+def check(row, i, name, compiled):
+    answer = FILE.answer(i)
+    out = run(row, name, answer, compiled)
+    for kind in out:
+        close(out[kind], answer.get(kind, []), row)
+    assert set(answer) - set(out) <= ({"gradient"} if name == "openvino" else set())
+    assert {kf.backend_of(x).name for x in kf.tree.leaves(out["value"])} <= {name}
+
+
+@rows
+@pytest.mark.parametrize("name", BACKENDS)
+def test_row(name, i):
+    """Values, gradients, state, losses and mask; compiled where the backend compiles whole programs cheaply."""
+    row = ROWS[i]
+    if name == "openvino" and row.openvino is not True:
+        with pytest.raises(kf.errors.UnsupportedError):
+            check(row, i, name, kf.jit)
+        return
+    wanted = name in ("jax", "tensorflow", "openvino") and row.jit is True
+    check(row, i, name, kf.jit if wanted else lambda fun: fun)
+
+
+FIRST = {row.new.name: i for i, row in reversed(list(enumerate(ROWS))) if row.jit is True}
+"""The row of each class that Dynamo reads, which takes seconds."""
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("cls", FIRST)
+def test_one_graph_on_torch(cls):
+    """Without gradients, as one graph and run as it is; what Inductor makes of graphs is tested with the layers."""
+    torch = importlib.import_module("torch")
+    torch.compiler.reset()
+    i = FIRST[cls]
+    row = ROWS[i]
+    make, *given = globals()[f"ours_{row.kind}"](row)
+    out = torch.compile(make, fullgraph=True, backend="eager")(*kf.to_backend(given, "torch"))
+    for kind in out:
+        close(out[kind], FILE.answer(i).get(kind, []), row)
+
+
+@pytest.mark.parametrize("i", [i for i, row in enumerate(ROWS) if row.kind == "layer"], ids=lambda i: IDS[i])
+def test_an_unknown_batch_changes_no_shape(i):
+    row = ROWS[i]
+    if row.jit is not True:
+        return
+
+    def unknown(x):
+        return kf.Spec((None, *x.shape[1:]), x.dtype) if isinstance(x, np.ndarray) else x
+
+    found = made(row).trace(*kf.tree.map(unknown, row.args), **kf.tree.map(unknown, row.options)).outputs[-1][2]
+    for spec, array in zip(kf.tree.leaves(found), FILE.answer(i)["value"], strict=True):
+        assert [n for n in spec.shape if n is not None] == [
+            m for m, n in zip(array.shape, spec.shape, strict=True) if n is not None
+        ]
+        assert spec.shape[0] is None or row.options
+
+
+@pytest.mark.parametrize("i", [i for i, row in enumerate(ROWS) if row.kind == "layer"], ids=lambda i: IDS[i])
+def test_configs_describe_layers_completely(i):
+    config = json.loads(json.dumps(kf.registry.to_config("layer", made(ROWS[i]))))
+    again = kf.registry.from_config("layer", config)
+    assert json.loads(json.dumps(kf.registry.to_config("layer", again))) == config
