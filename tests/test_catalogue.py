@@ -120,9 +120,11 @@ def weighted(outputs, ws):
 
 
 def ours_layer(row):
+    net = made(row)  # outside: Dynamo reads no caches
+
     def fun(tree, state):
         params, inputs, options = tree
-        out, new, aux = made(row).apply(params, *inputs, state=state, key=0, train=row.train, aux=True, **options)
+        out, new, aux = net.apply(params, *inputs, state=state, train=row.train, aux=True, **options)
         losses = list(aux.losses.values())
         found = {"value": out, "losses": [summed(losses)] if losses else [], "mask": aux.mask}
         return {**found, "state": new} if row.train else found
@@ -137,25 +139,30 @@ def summed(xs):
 
 
 def ours_call(row):
-    return lambda tree, state: {"value": made(row)(*tree[0], **tree[1])}, (row.args, row.options), ()
+    fun = made(row)
+    return lambda tree, state: {"value": fun(*tree[0], **tree[1])}, (row.args, row.options), ()
 
 
 def ours_metric(row):
+    metric = made(row)
+
     def fun(batches, state):
-        acc = made(row).init(like=batches)
+        acc = metric.init(like=batches)
         for batch in batches:
-            acc = made(row).update(acc, *batch)
-        return {"value": made(row).result(acc)}
+            acc = metric.update(acc, *batch)
+        return {"value": metric.result(acc)}
 
     return fun, row.args, ()
 
 
 def ours_optimizer(row):
+    optimizer = made(row)
+
     def fun(given, state):
         params, *gradients = given
-        out, opt_state = [], made(row).init(params)
+        out, opt_state = [], optimizer.init(params)
         for g in gradients:
-            updates, opt_state = made(row).update(g, opt_state, params)
+            updates, opt_state = optimizer.update(g, opt_state, params)
             params = kf.optim.apply_updates(params, updates)
             out.append(params)
         return {"value": out}
