@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 import numpy as np
-from by_hand import HEADS, LEARNING_RATE
+from by_hand import EPSILON, HEADS, LEARNING_RATE
 
 import kfunc as kf
 from kfunc import backends, nn
@@ -128,7 +128,7 @@ def wait(x: Any) -> Any:
 def in_kfunc(net, backend, params, state, x, y):
     """kfunc's two functions of nothing, `train() -> loss` and `predict() -> outputs`, compiled as `Model` does."""
     params, state, x, y, key = kf.to_backend((params, state, x, y, kf.random.key(0)), backend)
-    optimizer = kf.optim.adam(LEARNING_RATE)
+    optimizer = kf.optim.adam(LEARNING_RATE, epsilon=EPSILON)
     predict = make_predict(net)
     if backend.compiles:
         predict = kf.jit(predict, constant_argnums=(0, 1))

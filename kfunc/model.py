@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import files, losses, metrics, random, tree
+from . import files, losses, optim, random, tree
 from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
 from .data import ArrayData, Batch, class_weights, split
 from .errors import ArgumentError, FileError, KfuncError, NonFiniteError
 from .nn.layer import Layer
+from .outputs import JointLoss, joint_loss, monitors
 from .registry import from_config, resolve, to_config
 from .step import Progress, TrainState, make_eval_step, make_predict, make_train_step, start
 from .transforms import jit
@@ -61,7 +62,9 @@ class Model:
         self.train_state: TrainState | None = None
         self.optimizer: Any = None
         self.loss: Any = None
-        self.metrics: tuple[Any, ...] = ()
+        self.loss_weights: Any = None
+        self.metrics: Any = ()
+        self.weighted_metrics: Any = ()
         self._inputs: Any = None
         self._jit_compile: bool | str = "auto"
         self._stored_opt_state: dict[str, Any] | None = None
@@ -73,16 +76,24 @@ class Model:
         self,
         optimizer: Any = "adam",
         loss: Any = None,
-        metrics: Sequence[Any] = (),
+        metrics: Any = (),
+        loss_weights: Any = None,
+        weighted_metrics: Any = (),
         jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Choose how to train.
 
         Args:
             optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol.
-            loss: A name, one of `kf.losses`, or a function `(y_true, y_pred) -> values`, one or more a sample.
-            metrics: Names and objects of `kf.metrics`.
+            loss: A name, one of `kf.losses`, or a function `(y_true, y_pred) -> values`, one or more a sample; for a
+                network with several outputs a list of these, or a dict by output.
+            metrics: Names and objects of `kf.metrics`: a list; for several outputs a list of lists, or a dict of lists.
+            loss_weights: For several outputs, by how much each loss counts: a list or a dict of numbers.
+            weighted_metrics: The same as `metrics`, for those that heed sample weights; `metrics` pass over them.
             jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.
+            auto_scale_loss: Whether to scale the loss (`optim.LossScaleOptimizer`) if a part of the network computes in
+                float16, whose gradients would vanish otherwise.
 
         Raises:
             ArgumentError: A name is unknown, or something is no optimizer.
@@ -95,10 +106,16 @@ class Model:
                 expected='a name such as "adam", or an object with init and update',
                 got=repr(optimizer),
             )
+        if auto_scale_loss and _in_float16(self.net) and not hasattr(optimizer, "loss_scale"):
+            optimizer = optim.LossScaleOptimizer(optimizer)
         self.optimizer = optimizer
-        # These two names wait for the shapes of the data.
-        self.loss = loss if loss is None or loss in ("crossentropy", "ce") else losses.get(loss)
-        self.metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        # These names wait for the shapes of the data; a tree of losses for the network's outputs.
+        wait = isinstance(loss, list | tuple | dict) and "class" not in loss
+        self.loss = loss if loss is None or wait or loss in ("crossentropy", "ce") else losses.get(loss)
+        self.loss_weights = loss_weights
+        self.metrics, self.weighted_metrics = (
+            (m,) if isinstance(m, str) or not isinstance(m, Sequence | dict) else m for m in (metrics, weighted_metrics)
+        )
         self._jit_compile = jit_compile
         self._functions.clear()
         if self.train_state is not None:
@@ -107,7 +124,8 @@ class Model:
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model."""
         self._inputs = tree.map(lambda x: Spec((None, *x.shape[1:]), x.dtype), inputs)
-        self.__dict__.pop("_output", None)  # found for other inputs
+        for found in ("_output", "_constraints"):  # for other inputs
+            self.__dict__.pop(found, None)
         target = get("numpy" if backend is None else backend)
         params, state = self.net.init(self.seed, *self._inputs, backend=target)
         key = random.key(self.seed, backend=target)
@@ -208,6 +226,10 @@ class Model:
             initial_epoch: The number of the first epoch.
             backend: Where to train; by default where the parameters are, at first NumPy.
 
+        Returns:
+            What it saw. Beside the loss and the metrics there is "skipped_steps" where the optimizer scales the loss:
+            how many steps of the epoch changed nothing, as their gradients overflowed.
+
         Raises:
             NonFiniteError: A loss or gradient was not finite; `train_state` is that before the step.
             LabelError: Labels lie outside the classes.
@@ -219,11 +241,11 @@ class Model:
             data, validation = split(data, validation_split)
         if class_weight is not None:
             data = class_weights(data, class_weight)
-        found = self._trainable(data, backend)
+        loss, found = self._trainable(data, backend)
         if validation is not None:
             self._checked(validation)
         ts, target, where = self._on(backend)
-        step = self._function(make_train_step, self.optimizer, self.loss, found, backend=target)
+        step = self._function(make_train_step, self.optimizer, loss, found, self._constraints, backend=target)
         # The host's own copy, so that the order of samples needs nothing from the device.
         key, first = to_numpy(ts.key), int(to_numpy(ts.step))
         steps = math.ceil(data.size / batch_size)
@@ -236,6 +258,7 @@ class Model:
                 # A stream of its own: steps draw from fold_in(key, step).
                 order = random.permutation(random.fold_in(random.fold_in(key, 0xFFFFFFFF), done), data.size)
             progress = start(found, target, where)
+            skipped = self._skipped()
             with _Bar(steps, f"Epoch {epoch + 1}/{epochs}", verbose) as bar:
                 for batch in data.batches(batch_size, order):
                     ts, progress = step(ts, progress, _moved(batch, target, where))
@@ -243,16 +266,26 @@ class Model:
                     if bar.advance():
                         bar.show(self._read(progress, found))
                 logs = self._read(progress, found)
+                if skipped is not None:
+                    logs["skipped_steps"] = self._skipped() - skipped
                 bar.show(logs)
                 if validation is not None:
-                    against = self._evaluate(validation, found, batch_size, target, where)
+                    against = self._evaluate(validation, loss, found, batch_size, target, where)
                     logs |= {f"val_{name}": value for name, value in against.items()}
                     bar.show(logs)
             history._add(epoch, logs)
             if verbose == 2:
                 values = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
                 print(f"Epoch {epoch + 1}/{epochs} - {time.perf_counter() - begun:.1f}s - {values}")
+        if hasattr(self.optimizer, "finalize"):
+            self.train_state = ts._replace(params=self.optimizer.finalize(ts.params, ts.opt_state))
         return history
+
+    def _skipped(self) -> int | None:
+        """How many steps the optimizer has passed over, as gradients overflowed; None if it never does."""
+        if not hasattr(self.optimizer, "skipped"):
+            return None
+        return int(to_numpy(self.optimizer.skipped(self._built.opt_state)))
 
     def train_on_batch(
         self,
@@ -267,15 +300,15 @@ class Model:
         data = ArrayData(x, y, sample_weight)
         if class_weight is not None:
             data = class_weights(data, class_weight)
-        found = self._trainable(data, backend)
+        loss, found = self._trainable(data, backend)
         ts, target, where = self._on(backend)
-        step = self._function(make_train_step, self.optimizer, self.loss, found, backend=target)
+        step = self._function(make_train_step, self.optimizer, loss, found, self._constraints, backend=target)
         batch = _moved(data.arrays, target, where)
         self.train_state, progress = step(ts, start(found, target, where), batch)
         return _as_keras(self._read(progress, found), return_dict)
 
-    def _trainable(self, data: ArrayData, backend: Any) -> dict[str, Any]:
-        """Check that the model can train on `data`, before anything changes; the metrics."""
+    def _trainable(self, data: ArrayData, backend: Any) -> tuple[Any, dict[str, Any]]:
+        """Check that the model can train on `data`, before anything changes; the loss and the metrics."""
         if self.optimizer is None or self.loss is None:
             raise ArgumentError(
                 "The model is not compiled.",
@@ -289,24 +322,30 @@ class Model:
         self._build_for(data.arrays.x, backend)
         return self._checked(data)
 
-    def _checked(self, data: ArrayData) -> dict[str, Any]:
-        """Check labels against the network's output, and find the loss and the metrics that fit both; the metrics.
+    def _checked(self, data: ArrayData) -> tuple[Any, dict[str, Any]]:
+        """Check labels against the network's output; the loss and the metrics that fit both.
 
         Raises:
             LabelError: Labels lie outside the classes.
+            ArgumentError: There is no such loss or metric, or not one for each output.
         """
-        y, output = data.arrays.y, self._output.shape
-        if isinstance(self.loss, str):
-            self.loss = losses.get(self.loss, output, y.shape)
-        self.loss.check_labels(y, output[-1])
-        found = [metrics.resolve(m, self.loss, output, y.shape) for m in self.metrics]
-        names = [m if isinstance(m, str) else str(f.name) for m, f in zip(self.metrics, found, strict=True)]
-        return dict(zip(names, found, strict=True))
+        y, output = data.arrays.y, self._output
+        loss = joint_loss(self.loss, self.loss_weights, output, y)
+        if isinstance(loss, JointLoss):
+            loss.check_labels(y, output)
+        else:
+            loss.check_labels(y, output.shape[-1])
+        return loss, monitors(self.metrics, self.weighted_metrics, loss, output, y)
 
     @functools.cached_property
-    def _output(self) -> Spec:
-        """Shape and dtype of the network's output."""
+    def _output(self) -> Any:
+        """Shape and dtype of the network's output, or the tree of them."""
         return self.net.trace(*self._inputs).outputs[-1][2]
+
+    @functools.cached_property
+    def _constraints(self) -> dict[str, Callable]:
+        """The parameters' constraints, by path."""
+        return self.net.constraints(*self._inputs)
 
     def _read(self, progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
         """The numbers so far; waits for the device.
@@ -328,7 +367,7 @@ class Model:
             )
         total, count = (float(to_numpy(v)) for v in progress.loss)
         logs = {"loss": total / max(count, 1.0)}
-        return logs | {name: float(to_numpy(m.result(progress.metrics[name]))) for name, m in metrics.items()}
+        return logs | {name: _number(m.result(progress.metrics[name])) for name, m in metrics.items()}
 
     # -- using it ----------------------------------------------------------------------------------------------------
 
@@ -351,14 +390,14 @@ class Model:
             raise ArgumentError("The model is not compiled.", fix="call model.compile(loss=...) first")
         data = ArrayData(x, y, sample_weight)
         self._build_for(data.arrays.x, backend)
-        found = self._checked(data)
+        loss, found = self._checked(data)
         _, target, where = self._on(backend)
-        logs = self._evaluate(data, found, batch_size, target, where, verbose)
+        logs = self._evaluate(data, loss, found, batch_size, target, where, verbose)
         return _as_keras(logs, return_dict)
 
-    def _evaluate(self, data, found, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
+    def _evaluate(self, data, loss, found, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
         ts = self._built
-        step = self._function(make_eval_step, self.loss, found, backend=target)
+        step = self._function(make_eval_step, loss, found, backend=target)
         progress = start(found, target, where)
         with _Bar(math.ceil(data.size / batch_size), "Evaluate", verbose) as bar:
             for batch in data.batches(batch_size):
@@ -427,8 +466,10 @@ class Model:
             "inputs": _encoded(self._inputs),
             "seed": self.seed,
             "optimizer": _described("optimizer", self.optimizer),
-            "loss": _described("loss", self.loss),
-            "metrics": [m for m in map(_described_metric, self.metrics) if m is not None],
+            "loss": _described_losses(self.loss),
+            "loss_weights": self.loss_weights,
+            "metrics": _described_metrics(self.metrics),
+            "weighted_metrics": _described_metrics(self.weighted_metrics),
         }
         arrays = _named(ts._asdict())
         files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, {_MODEL: json.dumps(config)})
@@ -446,8 +487,13 @@ class Model:
             model = cls(from_config("layer", config["net"]), config["seed"])
             model._inputs = _decoded(config["inputs"])
             if config["optimizer"] is not None:
-                metrics = [from_config("metric", m) if isinstance(m, dict) else m for m in config["metrics"]]
-                model.compile(from_config("optimizer", config["optimizer"]), config["loss"], metrics)
+                model.compile(
+                    from_config("optimizer", config["optimizer"]),
+                    config["loss"],
+                    _metrics_of(config["metrics"]),
+                    config.get("loss_weights"),
+                    _metrics_of(config.get("weighted_metrics", [])),
+                )
             call = model.net.trace(*model._inputs)
         except (KfuncError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
             raise FileError(
@@ -537,9 +583,44 @@ def _described(category: str, value: Any) -> Any:
         return None
 
 
-def _described_metric(metric: Any) -> Any:
-    # Names such as "accuracy" find their metric by the shapes of the data, so they stay names.
-    return metric if isinstance(metric, str) else _described("metric", metric)
+def _described_losses(loss: Any) -> Any:
+    if isinstance(loss, dict):
+        return {name: _described_losses(v) for name, v in loss.items()}
+    if isinstance(loss, list | tuple):
+        return [_described_losses(v) for v in loss]
+    return _described("loss", loss)
+
+
+def _described_metrics(metrics: Any) -> Any:
+    """Names stay names: some find their metric by the shapes of the data. What cannot be described is left out."""
+    if isinstance(metrics, dict):
+        return {name: _described_metrics(v) for name, v in metrics.items()}
+    if isinstance(metrics, list | tuple):
+        found = [_described_metrics(v) for v in metrics]
+        return [m for m in found if m is not None]
+    return metrics if isinstance(metrics, str) else _described("metric", metrics)
+
+
+def _metrics_of(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_metrics_of(v) for v in config]
+    if isinstance(config, dict) and "class" not in config:
+        return {name: _metrics_of(v) for name, v in config.items()}
+    return from_config("metric", config) if isinstance(config, dict) else config
+
+
+def _number(x: Any) -> Any:
+    """A metric's value: a number, or a list of them."""
+    x = to_numpy(x)
+    return float(x) if x.ndim == 0 else x.tolist()
+
+
+def _in_float16(layer: Layer) -> bool:
+    """Whether a policy somewhere in the network computes in float16 with parameters of more."""
+    policies = getattr(layer.dtype, "policy_map", {"": layer.dtype}).values()
+    return any(p is not None and p.name == "mixed_float16" for p in policies) or any(
+        _in_float16(child) for _, child in layer.children()
+    )
 
 
 def _moved(batch: Batch, backend: Backend, where: Any) -> Batch:

@@ -9,6 +9,7 @@ from . import ops, random, tree
 from .arrays import asarray, namespace, native
 from .backends import Backend
 from .data import Batch
+from .nn.constraints import constrain
 from .optim import apply_updates
 from .transforms import choose, value_and_grad
 
@@ -55,51 +56,97 @@ def start(metrics: Mapping[str, Any], backend: Backend, on: Any = None) -> Progr
     return Progress((zero, count), first, asarray([-1, -1], "int32", backend=backend, device=on))
 
 
-def forward(net: Any, params: Any, x: Any, **options: Any) -> tuple[Any, Any]:
+def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
     """`net.apply` on a batch's inputs: the parts of a list or tuple are arguments of their own."""
     return net.apply(params, *x, **options) if isinstance(x, list | tuple) else net.apply(params, x, **options)
 
 
-def _accumulate(progress: Progress, metrics: Mapping[str, Any], loss: Any, y: Any, y_pred: Any, batch: Batch):
+def _accumulate(progress: Progress, metrics: Mapping[str, Any], loss: Any, batch: Batch, y_pred: Any, *mask: Any):
     n = batch.size
     accumulators = {
-        name: metric.update(progress.metrics[name], y, y_pred, batch.sample_weight) for name, metric in metrics.items()
+        name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, *mask)
+        for name, metric in metrics.items()
     }
     return progress._replace(loss=(progress.loss[0] + loss * n, progress.loss[1] + n), metrics=accumulators)
 
 
-def make_train_step(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any]) -> Callable:
+def _given(mask: Any) -> tuple:
+    """The mask as an argument, where there is one: Dynamo cannot hand a None out of a gradient."""
+    return () if mask is None else (mask,)
+
+
+@native
+def _total(loss: Any, aux: dict[str, Any]) -> Any:
+    """The loss and the auxiliary losses, each in the dtype of the loss."""
+    for value in aux.values():
+        loss = loss + namespace(value).astype(value, loss.dtype)
+    return loss
+
+
+def make_train_step(
+    net: Any,
+    optimizer: Any,
+    loss: Callable,
+    metrics: Mapping[str, Any],
+    constraints: Mapping[str, Callable] | None = None,
+) -> Callable:
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
+
+    What is minimised is the loss and the network's auxiliary losses. Where the optimizer scales the loss, a gradient
+    that overflowed makes it skip the step and lower the scale, and is a fault at the scale 1 only.
 
     Args:
         net: A layer.
         optimizer: `(init, update)` in optax's protocol.
-        loss: `(y_true, y_pred, sample_weight) -> scalar`.
+        loss: `(y_true, y_pred, sample_weight, mask) -> scalar`.
         metrics: Name to metric.
+        constraints: Of parameters, by path, as `net.constraints` finds them.
     """
+    scale_of = getattr(optimizer, "loss_scale", None)
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
         key = random.fold_in(ts.key, ts.step)
+        scale = None if scale_of is None else scale_of(ts.opt_state)
 
         def objective(params):
-            y_pred, state = forward(net, params, batch.x, state=ts.state, key=key, train=True)
-            return loss(batch.y, y_pred, batch.sample_weight), (y_pred, state)
+            y_pred, state, aux = forward(net, params, batch.x, state=ts.state, key=key, train=True, aux=True)
+            value = _total(loss(batch.y, y_pred, batch.sample_weight, *_given(aux.mask)), aux.losses)
+            return value if scale is None else value * scale, (value, y_pred, state, _given(aux.mask))
 
-        (value, (y_pred, state)), grads = value_and_grad(objective, has_aux=True)(ts.params)
+        (_, (value, y_pred, state, mask)), grads = value_and_grad(objective, has_aux=True)(ts.params)
         finite = ops.all_finite(value, *tree.leaves(grads))
 
         def advance():
             updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
-            return apply_updates(ts.params, updates), state, opt_state, ts.step + 1, progress.fault
+            params = constrain(apply_updates(ts.params, updates), constraints or {})
+            return params, state, opt_state, ts.step + 1, progress.fault
 
         def refuse():
             return ts.params, ts.state, ts.opt_state, ts.step, _fault(finite, progress.fault, ts.step)
 
-        params, new_state, opt_state, count, fault = choose(_sound(finite, progress.fault), advance, refuse)
-        after = _accumulate(progress, metrics, value, batch.y, y_pred, batch)._replace(fault=fault)
-        return TrainState(params, new_state, opt_state, ts.key, count), after
+        def skip():
+            _, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
+            return ts.params, ts.state, opt_state, ts.step + 1, progress.fault
+
+        def otherwise():
+            return refuse() if scale is None else choose(_may_skip(scale, progress.fault), skip, refuse)
+
+        def count():
+            done = _accumulate(progress, metrics, value, batch, y_pred, *mask)
+            return done.loss, done.metrics
+
+        sound = _sound(finite, progress.fault)
+        params, new_state, opt_state, number, fault = choose(sound, advance, otherwise)
+        loss_, seen = count() if scale is None else choose(sound, count, lambda: (progress.loss, progress.metrics))
+        return TrainState(params, new_state, opt_state, ts.key, number), Progress(loss_, seen, fault)
 
     return step
+
+
+@native
+def _may_skip(scale, fault):
+    """Whether a step that overflowed may be passed over: the scale can still be lowered."""
+    return (scale > 1) & (fault[0] < 0)
 
 
 @native
@@ -117,12 +164,12 @@ def _fault(finite, fault, step):
 
 
 def make_eval_step(net: Any, loss: Callable, metrics: Mapping[str, Any]) -> Callable:
-    """The function `(params, state, progress, batch) -> progress` of one evaluation step."""
+    """The function `(params, state, progress, batch) -> progress` of one evaluation step; arguments as for training."""
 
     def step(params: Any, state: Any, progress: Progress, batch: Batch) -> Progress:
-        y_pred, _ = forward(net, params, batch.x, state=state)
-        value = loss(batch.y, y_pred, batch.sample_weight)
-        return _accumulate(progress, metrics, value, batch.y, y_pred, batch)
+        y_pred, _, aux = forward(net, params, batch.x, state=state, aux=True)
+        value = _total(loss(batch.y, y_pred, batch.sample_weight, *_given(aux.mask)), aux.losses)
+        return _accumulate(progress, metrics, value, batch, y_pred, *_given(aux.mask))
 
     return step
 

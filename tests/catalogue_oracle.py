@@ -29,7 +29,20 @@ from oracle_file import OracleFile, digest
 
 import kfunc as kf
 
-__all__ = ["FILE", "IDS", "OURS", "ROWS", "compute", "cotangents", "floating", "made", "moving", "weights"]
+__all__ = [
+    "FILE",
+    "IDS",
+    "OURS",
+    "ROWS",
+    "THEIRS",
+    "compute",
+    "cotangents",
+    "floating",
+    "made",
+    "matched",
+    "moving",
+    "weights",
+]
 
 
 def _rows() -> tuple[list[Row], list[str]]:
@@ -67,6 +80,9 @@ class _Theirs:
         import keras
 
         return operator.attrgetter(theme)(keras)
+
+
+THEIRS = _Theirs()
 
 
 @functools.cache
@@ -212,7 +228,7 @@ def _layer(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
     ours = {**dict(zip(kf.tree.paths(params), kf.tree.leaves(params), strict=True))}
     ours |= dict(zip(kf.tree.paths(state), kf.tree.leaves(state), strict=True))
     ours = {path: ours[path] for path in order}
-    theirs = row.new.build(_Theirs())
+    theirs = row.new.build(THEIRS)
     inputs, options = jax.tree.map(jax.numpy.asarray, given)
     theirs(*inputs, **options)
     variables = [v for v in theirs.variables if "seed_generator" not in v.path]
@@ -242,12 +258,24 @@ def _layer(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
 
 
 def _call(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
-    theirs = row.new.build(_Theirs())
-    return _differentiated(row, given, lambda tree: theirs(*tree[0], **tree[1]))
+    import jax
+    import keras
+
+    theirs = row.new.build(THEIRS)
+
+    def fun(tree):
+        # Of NumPy's arrays, `keras.utils.normalize` takes axis 0 for the last.
+        args, options = jax.tree.map(lambda x: jax.numpy.asarray(x) if is_array(x) else x, tree)
+        if isinstance(theirs, keras.Loss) and "mask" in options:  # Keras finds it on the predictions
+            keras.src.backend.set_keras_mask(args[1], options["mask"])
+            options = {k: v for k, v in options.items() if k != "mask"}
+        return theirs(*args, **options)
+
+    return _differentiated(row, given, fun)
 
 
 def _metric(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
-    theirs = row.new.build(_Theirs())
+    theirs = row.new.build(THEIRS)
     for batch in given[0]:
         theirs.update_state(*batch)
     return {"value": arrays(theirs.result())}
@@ -257,17 +285,25 @@ def _optimizer(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
     import keras
 
     (params, *gradients), _ = given
-    theirs = row.new.build(_Theirs())
+    theirs = row.new.build(THEIRS)
     variables = {name: keras.Variable(x, name=name) for name, x in sorted(params.items())}
     out = []
+    theirs.build(list(variables.values()))
     for g in gradients:
-        theirs.apply([g[name] for name in variables], list(variables.values()))
-        out.append({name: v.numpy() for name, v in variables.items()})
+        listed = [g[name] for name in variables]
+        if hasattr(theirs, "inner_optimizer"):  # which runs on JAX without state alone
+            both = theirs.variables, [v.value for v in variables.values()]
+            news = theirs.stateless_apply([v.value for v in both[0]], listed, both[1])
+            for v, new in zip((*variables.values(), *theirs.variables), (*news[0], *news[1]), strict=True):
+                v.assign(new)
+        else:
+            theirs.apply(listed)
+        out.append({name: np.asarray(v.value) for name, v in variables.items()})
     return {"value": arrays(out)}
 
 
 def _initializer(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
-    return {"value": arrays(row.new.build(_Theirs())(row.args[0], "float64"))}
+    return {"value": arrays(row.new.build(THEIRS)(row.args[0], "float64"))}
 
 
 def _digest(i: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -300,7 +301,7 @@ ROWS = [
         "Activation/gelu",
         nn.Activation("gelu"),
         (normal(4, 3),),
-        lambda p, s, x: x * sigmoid(1.5957691216057308 * (x + 0.044715 * x**3)),
+        lambda p, s, x: 0.5 * x * (1 + np.vectorize(math.erf)(x * math.sqrt(0.5))),
     ),
     Row("Dropout/inference", nn.Dropout(0.5), (normal(4, 3),), lambda p, s, x: x),
     Row("BatchNormalization", nn.BatchNormalization(), (normal(4, 3, 2),), batch_norm, n=12),

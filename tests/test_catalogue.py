@@ -34,13 +34,30 @@ THEMES = (
     "constraints",
 )
 
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {
+    "InputLayer": "nn.Input",
+    "InputSpec": "kf.Spec",
+    "Layer": "a base of layers, which have rows",
+    "FlaxLayer": "a bridge to another library, not a layer",
+    "JaxLayer": "a bridge to another library, not a layer",
+    "TFSMLayer": "a bridge to another library, not a layer",
+    "TorchModuleWrapper": "a bridge to another library, not a layer",
+    "Metric": "a base of metrics, which have rows",
+    "Constraint": "a base of Keras's: here any function is one",
+    "Initializer": "a base of Keras's: here any function is one",
+    "Loss": "a base of losses, which have rows",
+    "Regularizer": "a base of Keras's: here any function is one",
+    "Optimizer": "optim.GradientTransformation, optax's pair of functions",
+    "OptimizerMap": "an argument of optim.MultiOptimizer, which has rows",
+    "LearningRateSchedule": "optim.LearningRateSchedule, the base of schedules, which have rows",
+}
 """Classes of Keras that have no row here, each with where it is, or why it is not."""
 
 
 def classes(theme):
     module = functools.reduce(getattr, theme.split("."), keras)
     found = {n: getattr(module, n) for n in dir(module) if inspect.isclass(getattr(module, n))}
+    found = {n: cls for n, cls in found.items() if ".preprocessing." not in cls.__module__}  # a step of its own
     names = {}
     for name, cls in found.items():  # of aliases, the class's own name
         names.setdefault(cls, []).append(name)
@@ -72,6 +89,7 @@ def test_every_class_has_a_row():
 
 
 WITHOUT: dict[str, str] = {
+    "weights": "first values are in the parameters that init returns, not in the layer",
     "kwargs": "what Keras passes to its base class are arguments of their own here",
     "autocast": "arrays are cast if there is a policy",
     "lora_rank": "a transformation of the parameters, not of the layer",
@@ -94,6 +112,28 @@ def test_arguments(theme, name):
     assert [p.name for p in positional[: len(named)]] == named
     for p in wanted:
         assert by_name[p.name].default == p.default or p.default is p.empty, p.name
+
+
+FUNCTIONS = [
+    (theme, name)
+    for theme in ("activations", "losses", "metrics")
+    for name, f in inspect.getmembers(functools.reduce(getattr, theme.split("."), keras), inspect.isfunction)
+    if name not in ("get", "serialize", "deserialize")
+]
+
+
+@pytest.mark.parametrize(("theme", "name"), FUNCTIONS)
+def test_functions(theme, name):
+    """Keras's, with its arguments in its order and its defaults; more may follow."""
+    theirs = inspect.signature(getattr(getattr(keras, theme), name)).parameters.values()
+    ours = list(inspect.signature(getattr(OURS[theme], name)).parameters.values())
+    assert [(p.name, p.default) for p in ours[: len(theirs)]] == [(p.name, p.default) for p in theirs]
+
+
+def test_every_activation_has_a_row():
+    with_rows = {row.new.name.removeprefix("activations.") for row in ROWS}
+    functions = {getattr(keras.activations, name): name for theme, name in FUNCTIONS if theme == "activations"}
+    assert not set(functions.values()) - with_rows
 
 
 def test_the_oracle_is_up_to_date():
@@ -168,6 +208,11 @@ def ours_optimizer(row):
         return {"value": out}
 
     return fun, row.args, ()
+
+
+def ours_initializer(row):
+    draw = made(row)
+    return lambda key, state: {"value": draw(key, row.args[0], "float32")}, kf.random.key(0), ()
 
 
 def run(row, name, answer, compiled):

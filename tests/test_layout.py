@@ -24,7 +24,7 @@ RANKS = (
     ("arrays",),
     ("ops", "random", "registry", "transforms"),
     ("callbacks", "data", "files", "losses", "metrics", "nn", "optim"),
-    ("interop", "model", "step"),
+    ("interop", "model", "outputs", "step"),
 )
 """Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
 TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/"))]

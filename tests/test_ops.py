@@ -52,9 +52,31 @@ def adam_arguments():
     return np.asarray(3, np.int32), -0.3, 0.9, 0.99, 1e-3, *(np.asarray(a, np.float32) for a in arrays)
 
 
+def _recurrences():
+    """With masks that begin, end and are wholly False, and with what no kernel does."""
+    x, h, c = normal(4, 5, 2), normal(4, 4), normal(4, 4)
+    lstm, gru, simple = ((x, normal(2, 4 * n), normal(4, 4 * n)) for n in (4, 3, 1))
+    mask = np.array([[1, 0, 1, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
+    usual, zeros = (ops.tanh, ops.sigmoid), {"zero_output_for_mask": True}
+    return [
+        ("lstm", (*lstm, normal(16), h, c, False, *usual, mask), {}, 30),
+        ("lstm", (*lstm, normal(16), None, None, True, *usual, mask), zeros, 30),
+        ("lstm", (*lstm, None, h, None, True, ops.relu, ops.sigmoid, None, normal(4, 4, 4)), {"unroll": True}, 30),
+        ("gru", (*gru, normal(2, 12), h, False, True, *usual, mask), {}, 30),
+        ("gru", (*gru, normal(12), None, True, False, *usual, mask), zeros, 30),
+        ("gru", (*gru, normal(12), h, False, False, *usual, mask, normal(3, 4, 4)), {"unroll": True}, 30),
+        ("gru", (*gru, None, None, False, True, *usual, None, normal(3, 4, 4)), {}, 30),
+        ("simple_rnn", (*simple, normal(4), h), {}, 20),
+        ("simple_rnn", (*simple, None, None, True, ops.relu), {}, 20),
+        ("simple_rnn", (*simple, normal(4), None, True, ops.tanh, mask), {}, 20),
+        ("simple_rnn", (*simple, normal(4), h, False, ops.tanh, mask, normal(1, 4, 4)), zeros, 20),
+    ]
+
+
 # Name of the op, positional arguments, keyword arguments, longest reduction.
 CASES = [
     ("adam", adam_arguments(), {}, 1),
+    ("adam", adam_arguments(), {"corrected": False}, 1),
     ("adaptive_average_pool", (X, (3, 4)), {}, 24),
     ("adaptive_average_pool", (normal(2, 3, 7), 2), {"data_format": "channels_first"}, 7),
     ("adaptive_max_pool", (distinct(2, 7, 6, 3), (3, 4)), {}, 4),
@@ -77,6 +99,7 @@ CASES = [
     ("conv", (X, normal(2, 3, 4, 5)), {"padding": "causal", "strides": 2}, 84),
     ("conv_transpose", (X, normal(3, 3, 5, 4)), {"strides": 2, "padding": "same"}, 84),
     ("conv_transpose", (X, normal(2, 2, 5, 4)), {"strides": 3}, 84),
+    ("conv_transpose", (X, normal(3, 2, 5, 4), 2, "same", None, None, 1, normal(5)), {}, 84),
     ("conv_transpose", (X, normal(3, 2, 5, 7)), {"data_format": "channels_first", "dilation_rate": 2}, 84),
     ("conv_transpose", (normal(2, 5, 3), normal(3, 4, 3)), {"strides": 2, "output_padding": 1}, 15),
     ("dot_product_attention", (normal(2, 5, 2, 3), normal(2, 6, 2, 3), normal(2, 6, 2, 4), None, MASK), {}, 18),
@@ -107,6 +130,8 @@ CASES = [
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(2, 12)), {}, 30),
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12)), {"reverse": True}, 30),
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(12), normal(3, 4)), {"reset_after": False}, 30),
+    ("group_normalization", (X, 2, normal(4), normal(4)), {}, 84),
+    ("group_normalization", (normal(3, 6, 4) + 3, 3), {"axis": 1, "epsilon": 1e-3}, 24),
     ("hard_sigmoid", (WIDE,), {}, 1),
     ("hard_silu", (WIDE,), {}, 1),
     ("join_last", (X,), {}, 1),
@@ -144,8 +169,10 @@ CASES = [
     ("softplus", (WIDE,), {}, 1),
     ("split", (X, 3), {"axis": 2}, 1),
     ("split", (normal(3, 8), 4), {"axis": -1}, 1),
+    ("split_first", (np.arange(84, dtype=np.float32).reshape(14, 6), np.ones((2, 7, 1), np.float32)), {}, 1),
     ("split_last", (X, (2, 2)), {}, 1),
     ("tanh", (WIDE,), {}, 1),
+    *_recurrences(),
 ]
 # Their bits are compared with JAX's, exactly, in test_random.py.
 ELSEWHERE = {

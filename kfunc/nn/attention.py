@@ -1,52 +1,312 @@
-"""Attention layers."""
+"""Attention layers, and the cache of keys and values with which they decode."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .. import ops
-from ..arrays import namespace
-from ..errors import ArgumentError
-from .core import positive
+from ..arrays import asarray, device, dtype_name, namespace
+from ..backends import Backend
+from ..errors import ArgumentError, ShapeError
+from . import checks
 from .layer import Layer, layer
+from .layer import _batch_size as batch_size
+from .rotary import steps
 from .scope import Scope
 
-__all__ = ["MultiHeadAttention"]
+__all__ = [
+    "AdditiveAttention",
+    "Attention",
+    "GroupQueryAttention",
+    "GroupedQueryAttention",
+    "KVCache",
+    "MultiHeadAttention",
+]
+
+# -- masks -----------------------------------------------------------------------------------------------------------
 
 
-@layer
-class MultiHeadAttention(Layer):
-    """Attention in several heads (Vaswani et al., arXiv:1706.03762).
+def _booleans(mask):
+    """A mask, which may be of numbers."""
+    return mask if dtype_name(mask.dtype) == "bool" else mask != 0
 
-    `layer(s, query, value, key=None, attention_mask=None, use_causal_mask=False, return_attention_scores=False)`:
-    query (batch, target, inputs), value and key (batch, source, inputs) to (batch, target, outputs). The mask,
-    booleans (batch, target, source), is True where a source may be seen. Scores are (batch, heads, target, source).
 
-    Args:
-        num_heads: Number of heads.
-        key_dim: Features of each head's query and key.
-        value_dim: Features of each head's value; `key_dim` by default.
-        dropout: Probability that training drops an attention weight.
-        output_shape: Number of outputs; as many as the query has inputs by default.
-    """
+def _both(masks):
+    """True where all of `masks` are, which broadcast; None of them says nothing."""
+    given = [mask for mask in masks if mask is not None]
+    return functools.reduce(lambda a, b: namespace(a, b).logical_and(a, b), given) if given else None
 
-    num_heads: int
-    key_dim: int
-    value_dim: int | None = None
-    dropout: float = 0.0
-    use_bias: bool = True
-    output_shape: int | None = None
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
+
+def _between(query, source, start=0):
+    """(target, 1) and (1, source): the positions of targets, of which the first is at `start`, and of sources."""
+    xp = namespace(query)
+    return xp.expand_dims(steps(query, 1) + start, axis=1), xp.expand_dims(steps(source, 1), axis=0)
+
+
+# -- attention without weights of its own ------------------------------------------------------------------------------
+
+
+class _Scored(Layer):
+    """`softmax(scores) value`, for a subclass's scores (batch, target, source)."""
+
+    use_scale: bool
+    dropout: float
 
     def __post_init__(self):
         super().__post_init__()
-        positive("num_heads", self.num_heads)
-        positive("key_dim", self.key_dim)
-        if not 0 <= self.dropout < 1:
-            raise ArgumentError(
-                "dropout is a probability.", argument="dropout", expected="0 <= dropout < 1", got=self.dropout
+        checks.standard(self)
+        checks.probability("dropout", self.dropout)
+
+    def _scores(self, s: Scope, query, key):
+        raise NotImplementedError
+
+    def forward(
+        self, s: Scope, inputs, mask=None, return_attention_scores: bool = False, use_causal_mask: bool = False
+    ):
+        query, value, key = _three("inputs", inputs)
+        query_mask, value_mask = (None, None) if mask is None else _three("mask", mask)[:2]
+        xp = namespace(query)
+        scores = self._scores(s, query, value if key is None else key)
+        seen = None if value_mask is None else xp.expand_dims(_booleans(value_mask), axis=-2)
+        if use_causal_mask:
+            target, source = _between(query, value)
+            seen = _both([seen, target >= source])
+        if seen is not None:
+            # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
+            scores = xp.where(seen, scores, xp.full_like(scores, xp.finfo(scores.dtype).min))
+        weights = ops.softmax(scores, axis=-1)
+        if self.dropout and s.train:
+            weights = ops.dropout(weights, s.key(), self.dropout)
+        out = xp.matmul(weights, value)
+        if query_mask is not None:
+            out = xp.where(xp.expand_dims(_booleans(query_mask), axis=-1), out, xp.zeros_like(out))
+        s.hand_on(query_mask)
+        return (out, weights) if return_attention_scores else out
+
+
+def _three(argument, given):
+    """Two or three parts of a list, the third None by default."""
+    if not isinstance(given, list | tuple) or not 2 <= len(given) <= 3:
+        raise ArgumentError(
+            "Attention is between a query, a value, and perhaps a key.",
+            argument=argument,
+            expected="a list of two or three: query, value, key",
+            got=f"{len(given)} of them" if isinstance(given, list | tuple) else type(given).__name__,
+        )
+    if argument == "inputs":
+        for name, x in zip(("query", "value", "key"), given, strict=False):
+            checks.rank(name, x, 3)
+    return [*given, None][:3]
+
+
+@layer
+class Attention(_Scored):
+    """Dot-product attention (Luong et al., arXiv:1508.04025).
+
+    `layer(s, [query, value, key], mask=None, return_attention_scores=False, use_causal_mask=False)`: query (batch,
+    target, features), value (batch, source, values), key (batch, source, features), by default the value, to (batch,
+    target, values). The mask is a list: of the query (batch, target), where False gives zeros, and of the value (batch,
+    source), where False is not seen; each may be None. Scores are (batch, target, source).
+
+    Args:
+        use_scale: Whether a learned number multiplies the scores.
+        score_mode: "dot", or "concat" for a learned number times `sum(tanh(query + key))`.
+        dropout: Probability that training drops a weight.
+        seed: Mixed into the key of the dropout.
+    """
+
+    use_scale: bool = False
+    score_mode: str = "dot"
+    dropout: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("score_mode", self.score_mode, ("dot", "concat"))
+
+    def _scores(self, s: Scope, query, key):
+        xp = namespace(query)
+        scale = s.param("scale", (), "ones") if self.use_scale else None
+        if self.score_mode == "dot":
+            scores = xp.matmul(query, xp.matrix_transpose(key))
+            return scores if scale is None else scores * scale
+        pairs = xp.expand_dims(query, axis=2) + xp.expand_dims(key, axis=1)
+        pairs = pairs if scale is None else pairs * scale
+        return xp.sum(xp.tanh(pairs), axis=-1) * s.param("concat_score_weight", (), "ones")
+
+
+@layer
+class AdditiveAttention(_Scored):
+    """Attention with the scores `sum(scale * tanh(query + key))` (Bahdanau et al., arXiv:1409.0473).
+
+    Called as `Attention` is; the value and the key have as many features as the query.
+
+    Args:
+        use_scale: Whether each feature has a learned `scale`, else 1.
+        dropout: Probability that training drops a weight.
+        seed: Mixed into the key of the dropout.
+    """
+
+    use_scale: bool = True
+    dropout: float = 0.0
+    seed: int | None = None
+
+    def _scores(self, s: Scope, query, key):
+        xp = namespace(query)
+        pairs = xp.tanh(xp.expand_dims(query, axis=2) + xp.expand_dims(key, axis=1))
+        if self.use_scale:
+            pairs = pairs * s.param("scale", (query.shape[-1],), "glorot_uniform")
+        return xp.sum(pairs, axis=-1)
+
+
+# -- attention in heads ------------------------------------------------------------------------------------------------
+
+
+class KVCache(NamedTuple):
+    """What decoding remembers of the positions before, as `init_cache` makes it.
+
+    Attributes:
+        key: (batch, length, heads, features).
+        value: (batch, length, heads, features).
+        index: How many positions are filled: an int32 scalar.
+    """
+
+    key: Any
+    value: Any
+    index: Any
+
+
+class _Fold:
+    """Attention over several axes, or over one among others, as attention over sequences (batch, time, features)."""
+
+    def __init__(self, query, value, axes: tuple[int, ...]):
+        self.query, self.axes = query, axes
+        self.rest = tuple(n for n in range(1, query.ndim - 1) if n not in axes)
+        self.others = checks.known("query", query, *self.rest)
+        self.target, self.source = checks.known("query", query, *axes), checks.known("value", value, *axes)
+        if _differ(self.others, checks.known("value", value, *self.rest)):
+            raise ShapeError(
+                "Attention is over other axes, so these do not differ.",
+                argument="value",
+                expected=f"the query's sizes of the axes {self.rest}: {self.others}",
+                got=tuple(value.shape),
             )
+
+    def sequence(self, x):
+        """(batch, ..., features) to (batch * others, time, features), or a mask of the positions."""
+        if x is None:
+            return None
+        xp, order = namespace(x), (0, *self.rest, *self.axes)
+        features = tuple(x.shape[len(order) :])
+        time = math.prod(checks.known("query", x, *self.axes))
+        return xp.reshape(xp.permute_dims(x, (*order, *range(len(order), x.ndim))), (-1, time, *features))
+
+    def pairs(self, mask):
+        """A mask (batch, others, heads, targets, sources), the first of which may be missing, of the sequences."""
+        if mask is None:
+            return None
+        xp = namespace(mask, self.query)
+        sizes = (*self.target, *self.source)
+        mask = xp.logical_and(_booleans(mask), xp.ones(sizes, dtype=xp.bool, device=device(mask)))
+        first = tuple(-1 if n is None else n for n in mask.shape[: mask.ndim - len(sizes)])
+        ones = (1,) * (2 + len(self.rest) - len(first))
+        mask = xp.reshape(mask, (*first, *ones, math.prod(self.target), math.prod(self.source)))
+        if not self.rest:
+            return mask
+        inside = [slice(None) if n in (0, *self.rest) else 0 for n in range(self.query.ndim)]
+        each = xp.ones_like(self.query[tuple(inside)], dtype=xp.bool)
+        mask = xp.logical_and(mask, xp.reshape(each, (-1, *self.others, 1, 1, 1)))
+        return xp.reshape(mask, (-1, *mask.shape[-3:]))
+
+    def positions(self, x):
+        """(batch * others, time, ...) to (batch, the query's axes, ...)."""
+        xp, order = namespace(x), (0, *self.rest, *self.axes)
+        x = xp.reshape(x, (-1, *self.others, *self.target, *x.shape[2:]))
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return xp.permute_dims(x, (*back, *range(len(order), x.ndim)))
+
+    def scores(self, x):
+        """(batch * others, heads, target, source) to (batch, others, heads, targets, sources)."""
+        if x is None:
+            return None
+        return namespace(x).reshape(x, (-1, *self.others, x.shape[1], *self.target, *self.source))
+
+
+class _MultiHead(Layer):
+    """Attention between projections of its inputs; a subclass says of how many heads, and how wide they are."""
+
+    dropout: float
+    use_bias: bool
+    sliding_window: int | None
+    flash_attention: bool | None
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    use_gate: bool
+    rotary: Layer | None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        checks.probability("dropout", self.dropout)
+        if self.sliding_window is not None:
+            checks.positive("sliding_window", self.sliding_window)
+        if self.flash_attention is not None:
+            checks.boolean("flash_attention", self.flash_attention)
+        if self.rotary is not None and not isinstance(self.rotary, Layer):
+            raise ArgumentError(
+                "rotary is a layer.",
+                argument="rotary",
+                expected="a layer (x, start_index) -> x, such as nn.RotaryEmbedding()",
+                got=repr(self.rotary),
+            )
+
+    @property
+    def _heads(self) -> tuple[int, int, int, int]:
+        """Heads of the query, and of key and value; features of a head's query and key, and of its value."""
+        raise NotImplementedError
+
+    @property
+    def _outputs(self) -> tuple[int, ...] | None:
+        return None
+
+    def _fold(self, query, value, key, cache) -> _Fold | None:
+        """How to get at sequences; None if (batch, time, features) it is."""
+        _check_inputs(query, value, key, 3)
+        return None
+
+    def init_cache(
+        self,
+        batch: int,
+        length: int,
+        dtype: str | None = None,
+        backend: str | Backend | None = None,
+        device: Any = None,
+    ) -> KVCache:
+        """An empty cache.
+
+        Args:
+            batch: Number of sequences.
+            length: The most positions that a sequence may have. Outputs past them are NaN.
+            dtype: Name of the dtype; by default that in which this layer's own policy computes, else float32.
+            backend: Where the arrays go; NumPy by default.
+            device: The device on that backend.
+        """
+        checks.positive("batch", batch)
+        checks.positive("length", length)
+        dtype = dtype or getattr(self.dtype, "compute_dtype", "float32")
+        _, groups, width, value_width = self._heads
+        shapes = [(batch, length, groups, n) for n in (width, value_width)]
+        key, value = (asarray(np.zeros(shape, np.float32), dtype, backend=backend, device=device) for shape in shapes)
+        return KVCache(key, value, asarray(np.zeros((), np.int32), backend=backend, device=device))
 
     def forward(
         self,
@@ -55,38 +315,316 @@ class MultiHeadAttention(Layer):
         value,
         key=None,
         attention_mask=None,
-        use_causal_mask: bool = False,
+        *,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
         return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+        cache: KVCache | None = None,
     ):
-        value_dim = self.value_dim or self.key_dim
-        q = self._heads(s.sub("query"), query, self.key_dim)
-        k = self._heads(s.sub("key"), value if key is None else key, self.key_dim)
-        v = self._heads(s.sub("value"), value, value_dim)
+        fold, inputs, handed_on = self._fold(query, value, key, cache), query, query_mask
+        if fold is not None:
+            query, value, key = fold.sequence(query), fold.sequence(value), fold.sequence(key)
+            query_mask, value_mask, key_mask = (fold.sequence(m) for m in (query_mask, value_mask, key_mask))
+            attention_mask = fold.pairs(attention_mask)
+        heads, groups, width, value_width = self._heads
+        q = self._dense(s, "query", query, (heads, width))
+        k = self._dense(s, "key", value if key is None else key, (groups, width))
+        v = self._dense(s, "value", value, (groups, value_width))
+        gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
+        if self.activity_regularizer is not None and s.wants_losses:
+            # The activity of the output is counted as every layer's is.
+            for name, x in (("query", q), ("key", k), ("value", v), ("gate", gate)):
+                if x is not None:
+                    s.sub(name).add_loss(self.activity_regularizer(x) / batch_size(inputs))
+        start = 0 if cache is None else cache.index
+        if self.rotary is not None:
+            q, k = self.rotary(s, q, start_index=start), self.rotary(s, k, start_index=start)
+        new = None if cache is None else _extended(cache, k, v)
+        if new is not None:
+            k, v = new.key, new.value
+        mask = self._mask(q, k, cache, query_mask, value_mask, key_mask, attention_mask)
+        causal = use_causal_mask and cache is None  # as a flag, of which kernels know more than of a mask
+        out, scores = self._attend(s, q, k, v, mask, causal, return_attention_scores)
+        if new is not None:
+            # Past its end the cache has lost what it held.
+            xp = namespace(out)
+            out = xp.where(new.index <= k.shape[1], out, xp.full_like(out, math.nan))
+        out = out if gate is None else out * gate
+        out = self._dense(s, "attention_output", out, self._outputs or (query.shape[-1],), joined=True)
+        if fold is not None:
+            out, scores = fold.positions(out), fold.scores(scores)
+        s.hand_on(handed_on)
+        results = (out, *([scores] if return_attention_scores else []), *([] if new is None else [new]))
+        return results if len(results) > 1 else out
+
+    def _mask(self, q, k, cache: KVCache | None, query_mask, value_mask, key_mask, attention_mask):
+        """All masks as one that broadcasts to the scores, or None."""
         xp = namespace(q)
-        mask = None if attention_mask is None else xp.expand_dims(attention_mask, axis=1)
-        scores = None
-        if return_attention_scores or (self.dropout and s.train):
-            scores = ops.attention_scores(q, k, mask=mask, is_causal=use_causal_mask)
-            weights = scores
-            if self.dropout and s.train:
-                weights = ops.dropout(scores, s.key(), self.dropout, tuple(scores.shape))
-            out = xp.permute_dims(xp.matmul(weights, xp.permute_dims(v, (0, 2, 1, 3))), (0, 2, 1, 3))
-        else:
-            out = ops.dot_product_attention(q, k, v, mask=mask, is_causal=use_causal_mask)
-        out = self._joined(s.sub("attention_output"), out, self.output_shape or query.shape[-1], value_dim)
-        return (out, scores) if return_attention_scores else out
+        masks = [_placed(q, query_mask, "query_mask", -1)]
+        masks += [_placed(k, value_mask, "value_mask", -2), _placed(k, key_mask, "key_mask", -2)]
+        if attention_mask is not None:
+            mask = _booleans(attention_mask)
+            for _ in range(4 - mask.ndim):
+                mask = xp.expand_dims(mask, axis=-3)
+            masks.append(mask)
+        if cache is not None or self.sliding_window is not None:
+            target, source = _between(q, k, 0 if cache is None else cache.index)
+            masks.append(None if self.sliding_window is None else xp.abs(target - source) < self.sliding_window)
+            masks.append(None if cache is None else target >= source)
+        return _both(masks)
 
-    def _heads(self, s: Scope, x, features: int):
-        """(batch, time, inputs) to (batch, time, heads, features)."""
-        shape = (self.num_heads, features)
-        kernel = s.param("kernel", (x.shape[-1], *shape), self.kernel_initializer)
-        bias = s.param("bias", shape, self.bias_initializer) if self.use_bias else None
+    def _attend(self, s: Scope, q, k, v, mask, causal: bool, with_scores: bool):
+        """(batch, target, heads, features) of the values, and the scores if they were asked for."""
+        dropping = self.dropout and s.train
+        if not with_scores and not dropping:
+            return ops.dot_product_attention(q, k, v, mask=mask, is_causal=causal), None
+        xp = namespace(q)
+        scores = ops.attention_scores(q, k, mask=mask, is_causal=causal)
+        weights = ops.dropout(scores, s.key(), self.dropout) if dropping else scores
+        v = v if v.shape[2] == q.shape[2] else xp.repeat(v, q.shape[2] // v.shape[2], axis=2)
+        return xp.permute_dims(xp.matmul(weights, xp.permute_dims(v, (0, 2, 1, 3))), (0, 2, 1, 3)), scores
+
+    def _dense(self, s: Scope, name: str, x, shape: tuple[int, ...], joined: bool = False):
+        """`x`, its last axis or two by a kernel, to (..., *shape)."""
+        s = s.sub(name)
+        kernel_shape = (*x.shape[-2 if joined else -1 :], *shape)
+        kernel = s.param(
+            "kernel", kernel_shape, self.kernel_initializer, None, self.kernel_regularizer, self.kernel_constraint
+        )
+        bias = None
+        if self.use_bias:
+            bias = s.param("bias", shape, self.bias_initializer, None, self.bias_regularizer, self.bias_constraint)
         xp = namespace(x)
-        y = ops.linear(x, xp.reshape(kernel, (x.shape[-1], -1)), None if bias is None else xp.reshape(bias, (-1,)))
-        return ops.split_last(y, shape)
+        x = ops.join_last(x) if joined else x
+        if kernel.ndim > 2:
+            kernel = xp.reshape(kernel, (x.shape[-1], -1))
+        if len(shape) == 1:
+            return ops.linear(x, kernel, bias)
+        return ops.split_last(ops.linear(x, kernel, None if bias is None else xp.reshape(bias, (-1,))), shape)
 
-    def _joined(self, s: Scope, x, units: int, features: int):
-        """(batch, time, heads, features) to (batch, time, units)."""
-        kernel = s.param("kernel", (self.num_heads, features, units), self.kernel_initializer)
-        bias = s.param("bias", (units,), self.bias_initializer) if self.use_bias else None
-        return ops.linear(ops.join_last(x), namespace(x).reshape(kernel, (-1, units)), bias)
+
+def _check_inputs(query, value, key, axes: int, least: bool = False):
+    checks.rank("query", query, axes, least)
+    for name, x in (("value", value), ("key", key)):
+        if x is not None:
+            checks.rank(name, x, query.ndim)
+    if key is not None and _differ(value.shape[:-1], key.shape[:-1]):
+        raise ShapeError(
+            "There is a key for each value.",
+            argument="key",
+            expected=f"{tuple(value.shape[:-1])} of them, as of the value",
+            got=tuple(key.shape),
+        )
+
+
+def _differ(first, second) -> bool:
+    return any(None not in (a, b) and a != b for a, b in zip(first, second, strict=True))
+
+
+def _placed(x, mask, name, axis):
+    """A mask of positions (batch, time) for scores; `axis` -1 for one of targets, -2 for one of sources."""
+    if mask is None:
+        return None
+    if mask.ndim != 2 or _differ(mask.shape[1:], x.shape[1:2]):
+        raise ShapeError(
+            "The mask does not fit; with a cache, masks of sources are of the whole cache.",
+            argument=name,
+            expected=f"(batch, {x.shape[1]})",
+            got=tuple(mask.shape),
+        )
+    xp = namespace(mask)
+    return xp.expand_dims(xp.expand_dims(_booleans(mask), axis=axis), axis=1)
+
+
+def _extended(cache: KVCache, key, value) -> KVCache:
+    """`cache` with further keys and values."""
+    for new, old, name in ((key, cache.key, "key"), (value, cache.value, "value")):
+        pairs = list(zip(new.shape, old.shape, strict=True)) if old.ndim == 4 else []
+        fits = [None in (n, m) or (n <= m if axis == 1 else n == m) for axis, (n, m) in enumerate(pairs)]
+        if not pairs or not all(fits):
+            raise ShapeError(
+                f"The cache does not fit the {name}.",
+                argument="cache",
+                expected=f"{tuple(new.shape)}, or longer",
+                got=tuple(old.shape),
+                fix="make it with init_cache of this layer, for this batch, as long as the longest sequence",
+            )
+    start = [0, cache.index, 0, 0]
+    length = key.shape[1]
+    end = cache.index + (steps(key, 1)[-1] + 1 if length is None else length)
+    return KVCache(ops.slice_update(cache.key, start, key), ops.slice_update(cache.value, start, value), end)
+
+
+@layer
+class MultiHeadAttention(_MultiHead):
+    """Attention in several heads (Vaswani et al., arXiv:1706.03762).
+
+    `layer(s, query, value, key=None, attention_mask=None, *, query_mask=None, value_mask=None, key_mask=None,
+    return_attention_scores=False, use_causal_mask=False, cache=None)`: query (batch, target, inputs), value and key
+    (batch, source, inputs) to (batch, target, outputs). Scores, if they are asked for, follow: (batch, heads, target,
+    source). Masks are True where a position counts: (batch, target), (batch, source) or, as `attention_mask`, what
+    broadcasts to (batch, target, source), or to the scores; a target that sees nothing gets the mean of the values.
+
+    To decode step by step, start from an empty cache, and pass the tokens as they come, any number at a time:
+
+        cache = layer.init_cache(batch, length, backend="jax")
+        (y, cache), _ = layer.apply(params, x, x, cache=cache)
+
+    Targets see the cache up to themselves; `attention_mask` and masks of sources are of the cache's whole length. The
+    shapes stay the same from step to step, so that one compiled step does for all. In a network, each block has one:
+
+        @nn.layer
+        class Decoder(nn.Layer):
+            blocks: tuple[nn.Layer, ...]
+
+            def forward(self, s, x, caches):
+                new = []
+                for block, cache in zip(self.blocks, caches, strict=True):
+                    y, cache = block(s, x, x, cache=cache)
+                    x = x + y
+                    new.append(cache)
+                return x, new
+
+    Args:
+        num_heads: Number of heads.
+        key_dim: Features of each head's query and key.
+        value_dim: Features of each head's value; `key_dim` by default.
+        dropout: Probability that training drops an attention weight.
+        use_bias: Whether the projections have a bias.
+        output_shape: Number of outputs, or their shape; as many as the query has inputs by default.
+        attention_axes: The axis of time, or several; by default all but the first and the last. Inputs are of any rank
+            from 3, and sequences along these axes, in their order, attend for each index of the others.
+        sliding_window: How near a source must be to be seen: at distances less than this.
+        flash_attention: Taken for Keras's sake; a framework's fused kernel is used wherever it takes the call.
+        kernel_initializer, kernel_regularizer, kernel_constraint: Of the kernels of all projections.
+        bias_initializer, bias_regularizer, bias_constraint: Of their biases.
+        use_gate: Whether the sigmoid of another projection of the query multiplies the heads' outputs
+            (arXiv:2505.06708).
+        seed: Mixed into the key of the dropout.
+        rotary: A layer for each head's query and key, called with a `start_index`: `RotaryEmbedding()`.
+    """
+
+    num_heads: int
+    key_dim: int
+    value_dim: int | None = None
+    dropout: float = 0.0
+    use_bias: bool = True
+    output_shape: int | tuple[int, ...] | None = None
+    attention_axes: int | tuple[int, ...] | None = None
+    sliding_window: int | None = None
+    flash_attention: bool | None = None
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
+    use_gate: bool = False
+    seed: int | None = None
+    rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("num_heads", self.num_heads)
+        checks.positive("key_dim", self.key_dim)
+        if self.value_dim is not None:
+            checks.positive("value_dim", self.value_dim)
+        for n in _tuple("output_shape", self.output_shape):
+            checks.positive("output_shape", n)
+        for axis in _tuple("attention_axes", self.attention_axes):
+            checks.integer("attention_axes", axis)
+
+    @property
+    def _heads(self):
+        return self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim
+
+    @property
+    def _outputs(self):
+        return _tuple("output_shape", self.output_shape)
+
+    def _fold(self, query, value, key, cache):
+        _check_inputs(query, value, key, 3, least=True)
+        given = _tuple("attention_axes", self.attention_axes) or range(1, query.ndim - 1)
+        axes = tuple(n + query.ndim if n < 0 else n for n in given)
+        if len(set(axes)) < len(axes) or not all(0 < n < query.ndim - 1 for n in axes):
+            raise ShapeError(
+                "Attention is over axes between the first and the last, each once.",
+                argument="attention_axes",
+                expected=f"axes of an input {tuple(query.shape)}",
+                got=self.attention_axes,
+            )
+        if query.ndim == 3:
+            return None
+        if cache is not None:
+            checks.rank("query", query, 3, fix="a cache is of sequences: pass none for attention over several axes")
+        return _Fold(query, value, axes)
+
+
+def _tuple(argument, given) -> tuple:
+    if given is None:
+        return ()
+    if isinstance(given, int):
+        return (given,)
+    if not isinstance(given, tuple | list) or not given:
+        raise ArgumentError(
+            f"{argument} is one integer or several.",
+            argument=argument,
+            expected="an integer or a tuple",
+            got=repr(given),
+        )
+    return tuple(given)
+
+
+@layer
+class GroupQueryAttention(_MultiHead):
+    """Attention in heads of which several share one key and value (Ainslie et al., arXiv:2305.13245).
+
+    Called as `MultiHeadAttention` is, and with the same cache, which is smaller by the number of heads that share.
+
+    Args:
+        head_dim: Features of each head's query, key and value.
+        num_query_heads: Number of heads.
+        num_key_value_heads: Number of keys and values, which divides it.
+        dropout, use_bias, sliding_window, flash_attention, use_gate, seed, rotary: As for `MultiHeadAttention`.
+        kernel_initializer, kernel_regularizer, kernel_constraint: Of the kernels of all projections.
+        bias_initializer, bias_regularizer, bias_constraint: Of their biases.
+    """
+
+    head_dim: int
+    num_query_heads: int
+    num_key_value_heads: int
+    dropout: float = 0.0
+    use_bias: bool = True
+    sliding_window: int | None = None
+    flash_attention: bool | None = None
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
+    use_gate: bool = False
+    seed: int | None = None
+    rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("head_dim", self.head_dim)
+        checks.positive("num_query_heads", self.num_query_heads)
+        checks.positive("num_key_value_heads", self.num_key_value_heads)
+        if self.num_query_heads % self.num_key_value_heads:
+            raise ArgumentError(
+                "As many heads share each key.",
+                argument="num_key_value_heads",
+                expected=f"a divisor of num_query_heads, {self.num_query_heads}",
+                got=self.num_key_value_heads,
+            )
+
+    @property
+    def _heads(self):
+        return self.num_query_heads, self.num_key_value_heads, self.head_dim, self.head_dim
+
+
+GroupedQueryAttention = GroupQueryAttention

@@ -1,15 +1,27 @@
-"""Layers that are made of layers."""
+"""Layers that are made of layers: in a row, side by side, repeated, frozen, checkpointed."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from .. import random, tree
+from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..transforms import checkpoint, scan
+from .checks import positive
 from .layer import Layer, layer, unique_names
-from .scope import Scope
+from .scope import Result, Scope
 
-__all__ = ["Residual", "Sequential"]
+__all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]
+
+
+def _layers(given: Any, who: str) -> None:
+    """Check that `given` is a list, tuple or dict of layers."""
+    values = given.values() if isinstance(given, dict) and who != "Sequential" else given
+    if not isinstance(given, list | tuple | dict) or not all(isinstance(x, Layer) for x in values):
+        raise ArgumentError(f"{who} takes layers.", argument="layers", expected="a list of layers", got=repr(given))
 
 
 @layer
@@ -23,10 +35,7 @@ class Sequential(Layer):
     layers: tuple[Layer, ...] = ()
 
     def __post_init__(self):
-        if not isinstance(self.layers, list | tuple) or not all(isinstance(x, Layer) for x in self.layers):
-            raise ArgumentError(
-                "Sequential takes layers.", argument="layers", expected="a list of layers", got=repr(self.layers)
-            )
+        _layers(self.layers, type(self).__name__)
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
@@ -57,3 +66,160 @@ class Residual(Layer):
                 fix="give its last layer the input's width; for convolutions, use padding='same' and strides=1",
             )
         return x + y
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Side(Layer):
+    """Layers side by side.
+
+    Args:
+        layers: A list, tuple or dict of layers; the outputs come in the same structure.
+    """
+
+    layers: Any
+
+    def __post_init__(self):
+        _layers(self.layers, type(self).__name__)
+        super().__post_init__()
+
+    def children(self) -> Iterable[tuple[str, Layer]]:
+        return self.layers.items() if isinstance(self.layers, dict) else unique_names(self.layers)
+
+    def _run_each(self, s: Scope, inputs: list, masks: list):
+        layers = list(self.layers.values()) if isinstance(self.layers, dict) else list(self.layers)
+        outs = [f.masked(s, x, mask=m) for f, x, m in zip(layers, inputs, masks, strict=True)]
+        keys = list(self.layers) if isinstance(self.layers, dict) else None
+        values, given = ([part[i] for part in outs] for i in (0, 1))
+        s.hand_on(given if keys is None else dict(zip(keys, given, strict=True)))
+        return values if keys is None else dict(zip(keys, values, strict=True))
+
+
+@layer
+class Branch(_Side):
+    """Each of `layers` on the same input: x to [layers[0](x), layers[1](x), …]."""
+
+    def forward(self, s: Scope, x, mask=None):
+        n = len(self.layers)
+        return self._run_each(s, [x] * n, [mask] * n)
+
+
+@layer
+class Parallel(_Side):
+    """Each of `layers` on an input of its own: [x, y] to [layers[0](x), layers[1](y)]; or dicts of them, by key."""
+
+    def forward(self, s: Scope, inputs, mask=None):
+        keys = self.layers.keys() if isinstance(self.layers, dict) else range(len(self.layers))
+        given = inputs.keys() if isinstance(inputs, dict) else range(len(inputs))
+        if set(keys) != set(given):
+            raise ShapeError(
+                "There is not one input for each layer.",
+                argument="inputs",
+                expected=", ".join(map(str, keys)) if isinstance(self.layers, dict) else f"{len(self.layers)} inputs",
+                got=", ".join(map(str, given)) if isinstance(inputs, dict) else f"{len(inputs)} inputs",
+            )
+        masks = [None if mask is None else mask[k] for k in keys]
+        return self._run_each(s, [inputs[k] for k in keys], masks)
+
+
+@layer
+class Wrapper(Layer):
+    """A layer around `layer`: the base of those that change what it does. By itself it does what `layer` does."""
+
+    layer: Layer
+
+    def __post_init__(self):
+        if not isinstance(self.layer, Layer):
+            raise ArgumentError(
+                f"{type(self).__name__} wraps a layer.", argument="layer", expected="a layer", got=repr(self.layer)
+            )
+        super().__post_init__()
+
+    def forward(self, s: Scope, *inputs: Any, mask=None, **options: Any):
+        out, mask = self.layer.masked(s, *inputs, mask=mask, **options)
+        s.hand_on(mask)
+        return out
+
+
+@layer
+class Frozen(Wrapper):
+    """`layer` with parameters that do not train: they are a part of the state, and it behaves as in inference.
+
+    So no gradient is computed for them, and no optimizer holds moments of them or decays them. Trained values go to
+    their places: `state["frozen"]["layer"] = …`. The same as `trainable=False` on the layer itself.
+    """
+
+    trainable: bool = dataclasses.field(default=False, kw_only=True)
+
+
+@layer
+class Remat(Wrapper):
+    """`layer`, whose inner values are computed again on the way back and not kept (Chen et al., arXiv:1604.06174).
+
+    Less memory for more time; the numbers are the same.
+    """
+
+    def forward(self, s: Scope, *inputs: Any, mask=None, **options: Any):
+        if mask is not None:
+            options["mask"] = mask
+        if s.initializing:
+            return super().forward(s, *inputs, **options)
+        fun, params, state = s.pure(self.layer)
+        # Values by position: Dynamo cannot flatten the dict of `**options`.
+        leaves, structure = tree.flatten((inputs, tuple(options.values())))
+        traced = [i for i, x in enumerate(leaves) if hasattr(x, "dtype")]
+
+        def run(params: Any, state: Any, key: Any, *arrays: Any):
+            now = dict(zip(traced, arrays, strict=True))
+            inputs, values = tree.unflatten(structure, [now.get(i, x) for i, x in enumerate(leaves)])
+            return fun(params, state, key, *inputs, **dict(zip(options, values, strict=True)))
+
+        return s.absorb(checkpoint(run)(params, state, s.maybe_key(), *(leaves[i] for i in traced)))
+
+
+@layer
+class Stack(Wrapper):
+    """`layer` `length` times, one after another, each time with parameters of its own: (batch, ...) to the same.
+
+    The parameters are stacked along a first axis, and one scan runs over them, so that a deep network compiles as fast
+    as one layer. State variables are stacked, too.
+
+    Args:
+        layer: Keeps the shape and dtype of its first input; further inputs are the same for all.
+        length: How many times.
+    """
+
+    length: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive("length", self.length)
+
+    def forward(self, s: Scope, x, *more: Any, mask=None, **options: Any):
+        if mask is not None:
+            options["mask"] = mask
+        if s.initializing:
+            y, mask = s.declare(self.layer, self.length, x, *more, **options)
+            if tuple(x.shape) != tuple(y.shape) or x.dtype != y.dtype:
+                raise ShapeError(
+                    "A layer that is stacked keeps the shape and the dtype.",
+                    argument="layer",
+                    expected=f"{tuple(x.shape)} {x.dtype}",
+                    got=f"{tuple(y.shape)} {y.dtype}",
+                    fix="give its last layer the input's width",
+                )
+            s.hand_on(mask)
+            return y
+        fun, params, state = s.pure(self.layer)
+        key = s.maybe_key()
+        masks = []
+
+        def step(x: Any, each: Any):
+            result = fun(each["params"], each["state"], each["key"], x, *more, **options)
+            masks.append(result.mask)
+            return result.output, (result.state, result.losses)
+
+        each = {"params": params, "state": state, "key": None if key is None else random.split(key, self.length)}
+        x, (changes, losses) = scan(step, x, each, self.length)
+        total = {name: namespace(each).sum(each) for name, each in losses.items()}
+        mask = options.get("mask") if masks[-1] is not None else None
+        return s.absorb(Result(x, changes, total, mask))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from .. import tree
 from ..arrays import namespace, native
 from ..registry import register, resolve
+from . import checks
 
 __all__ = [
     "MaxNorm",
@@ -38,6 +39,14 @@ def _constraint(*names: str) -> Callable[[C], C]:
     return decorate
 
 
+def _axes(self: Any) -> None:
+    """Check the field `axis`, and keep several as a tuple."""
+    axis = self.axis
+    for a in axis if isinstance(axis, list | tuple) else (axis,):
+        checks.integer("axis", a)
+    object.__setattr__(self, "axis", tuple(axis) if isinstance(axis, list) else axis)
+
+
 def _norm(x: Any, axis: int | tuple[int, ...]) -> Any:
     xp = namespace(x)
     return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
@@ -54,6 +63,10 @@ class MaxNorm:
 
     max_value: float = 2
     axis: int | tuple[int, ...] = 0
+
+    def __post_init__(self):
+        checks.number("max_value", self.max_value, least=0)
+        _axes(self)
 
     def __call__(self, x: Any) -> Any:
         norm = _norm(x, self.axis)
@@ -75,6 +88,9 @@ class UnitNorm:
 
     axis: int | tuple[int, ...] = 0
 
+    def __post_init__(self):
+        _axes(self)
+
     def __call__(self, x: Any) -> Any:
         return x / (_norm(x, self.axis) + _EPSILON)
 
@@ -91,6 +107,11 @@ class MinMaxNorm:
     max_value: float = 1.0
     rate: float = 1.0
     axis: int | tuple[int, ...] = 0
+
+    def __post_init__(self):
+        checks.number("max_value", self.max_value, least=checks.number("min_value", self.min_value, least=0))
+        checks.probability("rate", self.rate, one=True)
+        _axes(self)
 
     def __call__(self, x: Any) -> Any:
         norm = _norm(x, self.axis)

@@ -1,4 +1,4 @@
-"""Convolution layers."""
+"""Convolution layers: one description of a window, four kinds of kernel, any number of spatial axes."""
 
 from __future__ import annotations
 
@@ -8,48 +8,122 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..errors import ArgumentError, ShapeError
-from ..ops._windows import per_axis
-from . import activations
-from .core import positive
+from . import activations, checks
 from .layer import Layer, layer
 from .scope import Scope
 
-__all__ = ["Conv2D"]
+__all__ = [
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "Convolution1D",
+    "Convolution1DTranspose",
+    "Convolution2D",
+    "Convolution2DTranspose",
+    "Convolution3D",
+    "Convolution3DTranspose",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "SeparableConvolution1D",
+    "SeparableConvolution2D",
+]
+
+_Sizes = int | tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Conv(Layer):
-    """What convolutions over any number of spatial axes share.
+class _Convolving(Layer):
+    """What all convolutions share: their checks, the bias and the activation."""
+
+    rank: ClassVar[int]
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        of = dict(self._arguments())
+        for argument in ("filters", "groups", "depth_multiplier"):
+            if argument in of:
+                checks.positive(argument, of[argument])
+        sizes = {a: checks.per_axis(a, of[a], self.rank) for a in ("kernel_size", "strides", "dilation_rate")}
+        if max(sizes["strides"]) > 1 and max(sizes["dilation_rate"]) > 1:
+            raise ArgumentError(
+                "Strides and dilation cannot both exceed 1.",
+                argument="dilation_rate",
+                expected="strides=1 or dilation_rate=1",
+                got=f"strides={of['strides']}, dilation_rate={of['dilation_rate']}",
+            )
+        checks.one_of("padding", of["padding"], self.paddings)
+        checks.one_of("data_format", of["data_format"], (None, "channels_last", "channels_first"))
+
+    def forward(self, s: Scope, x):
+        of: Any = self
+        axis = 1 if of.data_format == "channels_first" else -1
+        groups = getattr(self, "groups", 1)
+        if x.ndim != self.rank + 2 or x.shape[axis] is None or x.shape[axis] % groups:
+            divided = f" that {groups} groups divide" if groups > 1 else ""
+            raise ShapeError(
+                "The input does not fit the convolution.",
+                argument="x",
+                expected=f"{self.rank + 2} axes and channels ({of.data_format or 'channels_last'}){divided}",
+                got=tuple(x.shape),
+                fix="add the missing axis, for example x[..., None] for a single channel; or check data_format",
+            )
+        window = checks.per_axis("kernel_size", of.kernel_size, self.rank)
+        return activations.get(of.activation)(self.convolve(s, x, window, x.shape[axis]))
+
+    def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
+        """The convolution of `x`, whose channels are counted, with this kind's kernels, plus the bias."""
+        raise NotImplementedError
+
+    def bias(self, s: Scope, filters: int) -> Any:
+        of: Any = self
+        if not of.use_bias:
+            return None
+        return s.param(
+            "bias", (filters,), of.bias_initializer, regularizer=of.bias_regularizer, constraint=of.bias_constraint
+        )
+
+
+# -- convolution -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Conv(_Convolving):
+    """Arguments of a convolution.
 
     Args:
         filters: Number of output channels.
         kernel_size: Window, one integer or one a spatial axis.
         strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
-        padding: "valid" or "same".
-        data_format: "channels_last" or "channels_first".
-        groups: Channel groups that do not see each other.
+        padding: "valid", "same", or (over one axis) "causal": no output sees what comes after it.
+        data_format: "channels_last", which None stands for, or "channels_first".
+        groups: Channel groups that do not see each other; divides the channels and `filters`.
     """
 
-    rank: ClassVar[int]
-
     filters: int
-    kernel_size: int | tuple[int, ...]
-    strides: int | tuple[int, ...] = 1
+    kernel_size: _Sizes
+    strides: _Sizes = 1
     padding: str = "valid"
-    data_format: str = "channels_last"
-    dilation_rate: int | tuple[int, ...] = 1
+    data_format: str | None = None
+    dilation_rate: _Sizes = 1
     groups: int = 1
     activation: str | Callable | None = None
     use_bias: bool = True
     kernel_initializer: Any = "glorot_uniform"
     bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
 
     def __post_init__(self):
         super().__post_init__()
-        positive("filters", self.filters)
-        positive("groups", self.groups)
-        for argument in ("kernel_size", "strides", "dilation_rate"):
-            per_axis(getattr(self, argument), self.rank, argument)
         if self.filters % self.groups:
             raise ArgumentError(
                 "groups does not divide filters.",
@@ -57,23 +131,29 @@ class _Conv(Layer):
                 expected=f"a divisor of {self.filters}",
                 got=self.groups,
             )
-        activations.get(self.activation)
 
-    def forward(self, s: Scope, x):
-        axis = -1 if self.data_format == "channels_last" else 1
-        if x.ndim != self.rank + 2 or x.shape[axis] is None or x.shape[axis] % self.groups:
-            raise ShapeError(
-                "The input does not fit the convolution.",
-                argument="x",
-                expected=f"{self.rank + 2} axes and channels ({self.data_format}) that {self.groups} groups divide",
-                got=tuple(x.shape),
-                fix="add the missing axis, for example x[..., None] for a single channel; or check data_format",
-            )
-        window = per_axis(self.kernel_size, self.rank, "kernel_size")
-        kernel = s.param("kernel", (*window, x.shape[axis] // self.groups, self.filters), self.kernel_initializer)
-        bias = s.param("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
-        y = ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
-        return activations.get(self.activation)(y)
+    def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
+        kernel = s.param(
+            "kernel",
+            (*window, channels // self.groups, self.filters),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        bias = self.bias(s, self.filters)
+        return ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
+
+
+@layer
+class Conv1D(_Conv):
+    """Convolution of sequences: (batch, time, channels) to (batch, time', filters).
+
+    Shapes are (batch, channels, time) with `data_format="channels_first"`. Arguments: see `Conv2D`; `padding` may also
+    be "causal" (van den Oord et al., arXiv:1609.03499).
+    """
+
+    rank: ClassVar[int] = 1
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")
 
 
 @layer
@@ -81,6 +161,269 @@ class Conv2D(_Conv):
     """Convolution of images: (batch, height, width, channels) to (batch, height', width', filters).
 
     Shapes are (batch, channels, height, width) with `data_format="channels_first"`.
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Window, one integer or one a spatial axis.
+        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
+        padding: "valid" or "same".
+        data_format: "channels_last", which None stands for, or "channels_first".
+        groups: Channel groups that do not see each other; divides the channels and `filters`.
+
+    Raises:
+        ArgumentError: An argument is none of these.
+        ShapeError: The input has another rank, or channels that the groups do not divide.
     """
 
     rank: ClassVar[int] = 2
+    strides: _Sizes = (1, 1)
+    dilation_rate: _Sizes = (1, 1)
+
+
+@layer
+class Conv3D(_Conv):
+    """Convolution of volumes: (batch, depth, height, width, channels) to (batch, depth', height', width', filters).
+
+    Shapes are (batch, channels, depth, height, width) with `data_format="channels_first"`. Arguments: see `Conv2D`.
+    """
+
+    rank: ClassVar[int] = 3
+    strides: _Sizes = (1, 1, 1)
+    dilation_rate: _Sizes = (1, 1, 1)
+
+
+# -- transposed --------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _ConvTranspose(_Convolving):
+    """Arguments of a transposed convolution: those of `_Conv` but for `groups`, and
+
+    Args:
+        output_padding: How much larger the output is than the smallest that a convolution would map to the input's
+            size, less than `strides`; None gives size * strides ("same"), or all that the windows cover ("valid").
+    """
+
+    filters: int
+    kernel_size: _Sizes
+    strides: _Sizes = 1
+    padding: str = "valid"
+    output_padding: _Sizes | None = None
+    data_format: str | None = None
+    dilation_rate: _Sizes = 1
+    activation: str | Callable | None = None
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.output_padding is None:
+            return
+        more = checks.per_axis("output_padding", self.output_padding, self.rank, least=0)
+        if any(a >= b for a, b in zip(more, checks.per_axis("strides", self.strides, self.rank), strict=True)):
+            raise ArgumentError(
+                "output_padding makes room for another stride.",
+                argument="output_padding",
+                expected=f"integers below strides={self.strides}",
+                got=self.output_padding,
+            )
+
+    def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
+        kernel = s.param(
+            "kernel",
+            (*window, self.filters, channels),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        bias = self.bias(s, self.filters)
+        options = self.strides, self.padding, self.output_padding, self.data_format, self.dilation_rate
+        return ops.conv_transpose(x, kernel, *options, bias)
+
+
+@layer
+class Conv1DTranspose(_ConvTranspose):
+    """Transposed convolution of sequences: (batch, time, channels) to (batch, time', filters).
+
+    See `Conv2DTranspose`.
+    """
+
+    rank: ClassVar[int] = 1
+
+
+@layer
+class Conv2DTranspose(_ConvTranspose):
+    """Transposed convolution of images: (batch, height, width, channels) to (batch, height', width', filters).
+
+    The way back from the sizes of a convolution's output to those of its input (Zeiler et al., CVPR 2010). Arguments:
+    see `Conv2D`, and
+
+    Args:
+        output_padding: How much larger the output is than the smallest that a convolution would map to the input's
+            size, less than `strides`; None gives size * strides ("same"), or all that the windows cover ("valid").
+    """
+
+    rank: ClassVar[int] = 2
+    strides: _Sizes = (1, 1)
+    dilation_rate: _Sizes = (1, 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FormatFirst(Layer):
+    """Keras's order of the first arguments of `Conv3DTranspose`, whose `output_padding` comes last."""
+
+    filters: int
+    kernel_size: _Sizes
+    strides: _Sizes = 1
+    padding: str = "valid"
+    data_format: str | None = None
+
+
+@layer
+class Conv3DTranspose(_ConvTranspose, _FormatFirst):
+    """Transposed convolution of volumes: (batch, depth, height, width, channels), likewise. See `Conv2DTranspose`."""
+
+    rank: ClassVar[int] = 3
+    strides: _Sizes = (1, 1, 1)
+    dilation_rate: _Sizes = (1, 1, 1)
+
+
+# -- depthwise, and separable ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _DepthwiseConv(_Convolving):
+    """Arguments of a convolution of each channel by itself: those of `_Conv`, and
+
+    Args:
+        depth_multiplier: Number of output channels for each input channel.
+    """
+
+    kernel_size: _Sizes
+    strides: _Sizes = 1
+    padding: str = "valid"
+    depth_multiplier: int = 1
+    data_format: str | None = None
+    dilation_rate: _Sizes = 1
+    activation: str | Callable | None = None
+    use_bias: bool = True
+    depthwise_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    depthwise_regularizer: Any = None
+    bias_regularizer: Any = None
+    depthwise_constraint: Any = None
+    bias_constraint: Any = None
+
+    def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
+        kernel = s.param(
+            "kernel",
+            (*window, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        bias = self.bias(s, channels * self.depth_multiplier)
+        return ops.depthwise_conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
+
+
+@layer
+class DepthwiseConv1D(_DepthwiseConv):
+    """Convolution of each channel by itself: (batch, time, channels) to (batch, time', channels * depth_multiplier).
+
+    See `DepthwiseConv2D`.
+    """
+
+    rank: ClassVar[int] = 1
+
+
+@layer
+class DepthwiseConv2D(_DepthwiseConv):
+    """Convolution of each channel by itself.
+
+    (batch, height, width, channels) to (batch, height', width', channels * depth_multiplier). Arguments: see `Conv2D`,
+    and
+
+    Args:
+        depth_multiplier: Number of output channels for each input channel.
+    """
+
+    rank: ClassVar[int] = 2
+    strides: _Sizes = (1, 1)
+    dilation_rate: _Sizes = (1, 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _SeparableConv(_Convolving):
+    """Arguments of a depthwise convolution with a mixing of channels after it: those of `_Conv`, `_DepthwiseConv`."""
+
+    filters: int
+    kernel_size: _Sizes
+    strides: _Sizes = 1
+    padding: str = "valid"
+    data_format: str | None = None
+    dilation_rate: _Sizes = 1
+    depth_multiplier: int = 1
+    activation: str | Callable | None = None
+    use_bias: bool = True
+    depthwise_initializer: Any = "glorot_uniform"
+    pointwise_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    depthwise_regularizer: Any = None
+    pointwise_regularizer: Any = None
+    bias_regularizer: Any = None
+    depthwise_constraint: Any = None
+    pointwise_constraint: Any = None
+    bias_constraint: Any = None
+
+    def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
+        depthwise = s.param(
+            "depthwise_kernel",
+            (*window, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        pointwise = s.param(
+            "pointwise_kernel",
+            (*(1 for _ in window), channels * self.depth_multiplier, self.filters),
+            self.pointwise_initializer,
+            regularizer=self.pointwise_regularizer,
+            constraint=self.pointwise_constraint,
+        )
+        bias = self.bias(s, self.filters)
+        options = self.strides, self.padding, self.data_format, self.dilation_rate
+        return ops.separable_conv(x, depthwise, pointwise, *options, bias)
+
+
+@layer
+class SeparableConv1D(_SeparableConv):
+    """Depthwise convolution and mixing of channels: (batch, time, channels) to (batch, time', filters).
+
+    See `SeparableConv2D`.
+    """
+
+    rank: ClassVar[int] = 1
+
+
+@layer
+class SeparableConv2D(_SeparableConv):
+    """Depthwise convolution, then a mixing of channels (Chollet, arXiv:1610.02357).
+
+    (batch, height, width, channels) to (batch, height', width', filters). Arguments: see `Conv2D` and
+    `DepthwiseConv2D`.
+    """
+
+    rank: ClassVar[int] = 2
+    strides: _Sizes = (1, 1)
+    dilation_rate: _Sizes = (1, 1)
+
+
+Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
+Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

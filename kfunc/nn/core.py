@@ -1,157 +1,432 @@
-"""Layers without a theme of their own: dense, activation, embedding, shapes, dropout."""
+"""Layers without a theme of their own: dense maps, tables, and those that change nothing but masks."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
-from .. import ops
-from ..arrays import namespace
+from .. import ops, registry
+from ..arrays import asarray, backend_of, device, namespace
 from ..errors import ArgumentError, ShapeError
-from . import activations
+from . import activations, checks
+from .checks import positive as positive
+from .dtype_policies import DTypePolicy
 from .layer import Layer, layer
 from .scope import Scope
 
-__all__ = ["Activation", "Dense", "Dropout", "Embedding", "Flatten", "Reshape", "positive"]
-
-
-def positive(argument: str, value: Any) -> None:
-    """Check that `value` is a positive integer.
-
-    Raises:
-        ArgumentError: It is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArgumentError(
-            f"{argument} counts something.", argument=argument, expected="a positive integer", got=repr(value)
-        )
+__all__ = [
+    "Dense",
+    "EinsumDense",
+    "Embedding",
+    "Identity",
+    "Lambda",
+    "Masking",
+    "ReversibleEmbedding",
+]
 
 
 @layer
 class Dense(Layer):
     """`activation(x @ kernel + bias)`: (..., inputs) to (..., units)."""
 
+    supports_masking: ClassVar[bool] = True
+
     units: int
     activation: str | Callable | None = None
     use_bias: bool = True
     kernel_initializer: Any = "glorot_uniform"
     bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
 
     def __post_init__(self):
         super().__post_init__()
-        positive("units", self.units)
-        activations.get(self.activation)
+        checks.standard(self)
+        checks.positive("units", self.units)
 
     def forward(self, s: Scope, x):
-        kernel = s.param("kernel", (x.shape[-1], self.units), self.kernel_initializer)
-        bias = s.param("bias", (self.units,), self.bias_initializer) if self.use_bias else None
+        checks.rank("x", x, 1, least=True)
+        kernel, bias = _weights(s, self, (x.shape[-1], self.units), (self.units,) if self.use_bias else None)
         return activations.get(self.activation)(ops.linear(x, kernel, bias))
+
+
+def _weights(s: Scope, of: Any, kernel: tuple, bias: tuple | None, initializer: Any = None) -> tuple[Any, Any]:
+    """The parameters `kernel` and `bias` of these shapes, made as the fields of the layer `of` say; None for none."""
+    first = initializer or of.kernel_initializer
+    w = s.param("kernel", kernel, first, None, of.kernel_regularizer, of.kernel_constraint)
+    if bias is None:
+        return w, None
+    return w, s.param("bias", bias, of.bias_initializer, None, of.bias_regularizer, of.bias_constraint)
+
+
+_EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
+
+
+@layer
+class EinsumDense(Layer):
+    """`activation(einsum(equation, x, kernel) + bias)`: a dense map between axes that the equation names.
+
+    Args:
+        equation: `"abc,cd->abd"`: the axes of the input, of the kernel, and of the output. "..." may stand for the
+            first or the last axes of the input and of the output.
+        output_shape: Sizes of the output's named axes, all but the batch's, of which None is as in the input. The
+            batch's is the first named axis, unless "..." comes before it.
+        bias_axes: The axes of the output along which the bias varies; None for no bias.
+    """
+
+    supports_masking: ClassVar[bool] = False
+
+    equation: str
+    output_shape: int | Sequence[int | None]
+    activation: str | Callable | None = None
+    bias_axes: str | None = None
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
+    _terms: tuple[str, str, str, str, str] = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        found = isinstance(self.equation, str) and _EQUATION.fullmatch(self.equation)
+        if not found or found.group(1, 3) != found.group(5, 7) or None not in found.group(1, 3):
+            raise ArgumentError(
+                "This is no equation of an input, a kernel and an output.",
+                argument="equation",
+                expected="'ab,bc->ac', '...b,bc->...c' or 'ab...,bc->ac...'",
+                got=repr(self.equation),
+            )
+        before, inputs, after, kernel, _, outputs, _ = found.groups(default="")
+        object.__setattr__(self, "_terms", (before, inputs, after, kernel, outputs))
+        self._refuse_letters("equation", set(kernel) - set(inputs + outputs), self.equation)
+        self._refuse_letters("equation", set(outputs) - set(inputs + kernel), self.equation)
+        if self.bias_axes is not None and not (isinstance(self.bias_axes, str) and self.bias_axes):
+            raise ArgumentError(
+                "bias_axes are letters.", argument="bias_axes", expected="letters or None", got=repr(self.bias_axes)
+            )
+        self._refuse_letters("bias_axes", set(self.bias_axes or "") - set(outputs), self.bias_axes)
+        checks.sizes("output_shape", self._partial())
+
+    def _refuse_letters(self, argument: str, letters: set[str], got: Any) -> None:
+        if letters:
+            raise ArgumentError(
+                f"Nothing says how long the axes {', '.join(sorted(letters))} are.",
+                argument=argument,
+                expected="letters of the input's or the output's axes",
+                got=repr(got),
+            )
+
+    def _partial(self) -> tuple[int | None, ...]:
+        one = isinstance(self.output_shape, int)
+        return (self.output_shape,) if one else self.output_shape  # type: ignore[return-value]
+
+    def _sizes(self, x: Any) -> tuple[dict[str, int | None], int]:
+        """The size of each letter, and for how many axes "..." stands."""
+        before, inputs, after, _, outputs = self._terms
+        hidden = x.ndim - len(inputs)
+        if hidden < 0 or (hidden and not before + after):
+            raise ShapeError(
+                "The input does not fit the equation.",
+                argument="x",
+                expected=f"the axes {before}{inputs}{after}",
+                got=tuple(x.shape),
+            )
+        known = x.shape[hidden:] if before else x.shape[: len(inputs)]
+        sizes = dict(zip(inputs, known, strict=True))
+        partial = self._partial()
+        given = partial if before and len(partial) == len(outputs) else (None, *partial)
+        if len(given) != len(outputs):
+            raise ArgumentError(
+                "output_shape does not fit the equation.",
+                argument="output_shape",
+                expected=f"{len(outputs) - (not before)} sizes",
+                got=self.output_shape,
+            )
+        for letter, n in zip(outputs, given, strict=True):
+            if n is not None and sizes.get(letter) not in (None, n):
+                raise ShapeError(
+                    f"The axis {letter!r} has two sizes.",
+                    argument="output_shape",
+                    expected=sizes[letter],
+                    got=n,
+                )
+            sizes[letter] = sizes.get(letter) if n is None else n
+        return sizes, hidden
+
+    def forward(self, s: Scope, x):
+        sizes, hidden = self._sizes(x)
+        _, _, after, kernel, outputs = self._terms
+        bias = None
+        if self.bias_axes is not None:
+            first = min([outputs.index(c) for c in self.bias_axes])
+            bias = tuple(sizes[c] if c in self.bias_axes else 1 for c in outputs[first:])
+            bias = (*bias, *(1,) * (hidden if after else 0))
+        made = registry.resolve("initializer", self.kernel_initializer)
+        if getattr(made, "input_axes", ()) is None and made.output_axes is None:
+            # What scales by fans cannot see from the shape which axes are inputs.
+            outer = tuple(i for i, c in enumerate(kernel) if c in outputs)
+            inner = tuple(i for i, c in enumerate(kernel) if c not in outputs)
+            made = dataclasses.replace(made, input_axes=inner, output_axes=outer)
+        w, b = _weights(s, self, tuple(sizes[c] for c in kernel), bias, made)
+        y = ops.einsum(self.equation, x, w)
+        return activations.get(self.activation)(y if b is None else y + b)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Values:
+    """An initializer: these values."""
+
+    values: Any
+
+    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+        return asarray(self.values, dtype, backend=backend_of(key), device=device(key))
+
+
+def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
+    """The rows of `table` for indices `x`."""
+    xp = namespace(x)
+    if not xp.isdtype(x.dtype, "integral"):
+        if x.dtype not in (xp.float32, getattr(xp, "float64", None)):
+            raise ArgumentError(
+                "Half precision does not hold indices.", argument="x", expected="integers", got=f"an array of {x.dtype}"
+            )
+        x = xp.astype(x, xp.int32)
+    if mask_zero:
+        s.hand_on(x != 0)
+    return ops.embedding(x, table)
+
+
+def _check_table(of: Any) -> None:
+    checks.standard(of)
+    checks.positive("input_dim", of.input_dim)
+    checks.positive("output_dim", of.output_dim)
 
 
 @layer
 class Embedding(Layer):
-    """Vectors for integers: (...) in `[0, input_dim)` to (..., output_dim)."""
+    """Vectors for integers: (...) in `[0, input_dim)` to (..., output_dim).
+
+    Args:
+        mask_zero: Whether index 0 stands for nothing: the mask that is handed on is False there.
+        weights: The first values of the table, (input_dim, output_dim), instead of the initializer's. They are no part
+            of the config: files hold the parameters.
+    """
 
     input_dim: int
     output_dim: int
     embeddings_initializer: Any = "uniform"
+    embeddings_regularizer: Any = None
+    embeddings_constraint: Any = None
+    mask_zero: bool = False
+    weights: Any = None
 
     def __post_init__(self):
         super().__post_init__()
-        positive("input_dim", self.input_dim)
-        positive("output_dim", self.output_dim)
+        _check_table(self)
+        weights = self.weights
+        if weights is None:
+            return
+        if isinstance(weights, tuple) and len(weights) == 1 and hasattr(weights[0], "shape"):
+            weights = weights[0]
+        shape = tuple((weights if hasattr(weights, "shape") else asarray(weights)).shape)
+        if shape != (self.input_dim, self.output_dim):
+            raise ArgumentError(
+                "The table has another shape.",
+                argument="weights",
+                expected=f"an array of shape {(self.input_dim, self.output_dim)}",
+                got=f"shape {shape}",
+            )
+        object.__setattr__(self, "weights", _Values(weights))
 
     def forward(self, s: Scope, x):
-        table = s.param("embeddings", (self.input_dim, self.output_dim), self.embeddings_initializer)
-        return ops.embedding(x, table)
+        initializer = self.embeddings_initializer if self.weights is None else self.weights
+        table = s.param(
+            *("embeddings", (self.input_dim, self.output_dim), initializer),
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        return _rows(s, x, table, self.mask_zero)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**dict(self._arguments()), "weights": None}
 
 
 @layer
-class Activation(Layer):
-    """`activation(x)`; any shape."""
+class ReversibleEmbedding(Layer):
+    """Vectors for integers, and back: (...) to (..., output_dim); reversed, (..., output_dim) to (..., input_dim).
 
-    activation: str | Callable
-
-    def __post_init__(self):
-        super().__post_init__()
-        activations.get(self.activation)
-
-    def forward(self, s: Scope, x):
-        return activations.get(self.activation)(x)
-
-
-@layer
-class Dropout(Layer):
-    """In training, zero each element with probability `rate`, and scale the others by `1 / (1 - rate)`; any shape.
-
-    Srivastava et al., JMLR 15, 2014. Draws a key from the scope in training.
+    Called with `reverse=True` it multiplies by the table's transpose (Press and Wolf, arXiv:1608.05859).
 
     Args:
-        rate: In [0, 1).
-        noise_shape: Shape of the mask, which broadcasts to the input's; None in it stands for the input's own size.
+        tie_weights: Whether both ways have one table.
+        mask_zero: As for `Embedding`.
+        reverse_dtype: Name of the floating dtype that the way back is computed in; that of its inputs by default.
+        logit_soft_cap: If given, a number c > 0: the way back gives `c * tanh(logits / c)`.
     """
 
-    rate: float
-    noise_shape: tuple[int | None, ...] | None = None
+    input_dim: int
+    output_dim: int
+    tie_weights: bool = True
+    embeddings_initializer: Any = "uniform"
+    embeddings_regularizer: Any = None
+    embeddings_constraint: Any = None
+    mask_zero: bool = False
+    reverse_dtype: str | None = None
+    logit_soft_cap: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.rate < 1:
-            raise ArgumentError("rate is a probability.", argument="rate", expected="0 <= rate < 1", got=self.rate)
+        _check_table(self)
+        if self.logit_soft_cap is not None:
+            checks.number("logit_soft_cap", self.logit_soft_cap, above=0)
+        allowed = (None, "bfloat16", "float16", "float32", "float64")
+        checks.one_of("reverse_dtype", self.reverse_dtype, allowed)
 
-    def forward(self, s: Scope, x):
-        if not s.train or self.rate == 0:
-            return x
-        shape = tuple(x.shape)
-        if self.noise_shape is not None:
-            shape = tuple(n if m is None else m for m, n in zip(self.noise_shape, shape, strict=True))
-        return ops.dropout(x, s.key(), self.rate, shape)
+    def forward(self, s: Scope, x, reverse=False):
+        table = s.param(
+            *("embeddings", (self.input_dim, self.output_dim), self.embeddings_initializer),
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        back = None
+        if not self.tie_weights:
+            back = s.param("reverse_embeddings", (self.output_dim, self.input_dim), self.embeddings_initializer)
+        if not reverse:
+            return _rows(s, x, table, self.mask_zero)
+        back = namespace(table).matrix_transpose(table) if back is None else back
+        if self.reverse_dtype is not None:
+            x, back = map(DTypePolicy(self.reverse_dtype).cast, (x, back))
+        s.hand_on(None)
+        logits = ops.linear(x, back)
+        cap = self.logit_soft_cap
+        return logits if cap is None else namespace(logits).tanh(logits / cap) * cap
+
+
+# -- what changes nothing, and what changes anything -------------------------------------------------------------------
 
 
 @layer
-class Flatten(Layer):
-    """(batch, ...) to (batch, product of the others)."""
+class Identity(Layer):
+    """`x` itself: an array, or a tree of arrays."""
+
+    supports_masking: ClassVar[bool] = True
 
     def forward(self, s: Scope, x):
-        if None in x.shape[1:]:
-            raise ShapeError(
-                "Flatten needs to know all sizes but the batch's.",
-                argument="x",
-                expected="known sizes",
-                got=tuple(x.shape),
-                fix="give them in the sample or Spec passed to init",
-            )
-        return namespace(x).reshape(x, (-1, math.prod(x.shape[1:])))
+        return x
 
 
 @layer
-class Reshape(Layer):
-    """(batch, ...) to (batch, *target_shape); one size may be -1."""
+class Masking(Layer):
+    """A mask of the steps that say something: (batch, steps, features) to the same.
 
-    target_shape: tuple[int, ...]
+    A step of which all features equal `mask_value` is masked, and becomes 0.
+    """
+
+    mask_value: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
-        if sum(n == -1 for n in self.target_shape) > 1 or any(n < -1 or n == 0 for n in self.target_shape):
+        if isinstance(self.mask_value, bool) or not isinstance(self.mask_value, int | float):
             raise ArgumentError(
-                "target_shape is no shape.",
-                argument="target_shape",
-                expected="positive integers, at most one of them -1",
-                got=self.target_shape,
+                "mask_value is a number.", argument="mask_value", expected="a number", got=repr(self.mask_value)
             )
 
     def forward(self, s: Scope, x):
-        shape, known = self.target_shape, None if None in x.shape[1:] else math.prod(x.shape[1:])
-        if known is not None:
-            rest = math.prod(n for n in shape if n != -1)
-            if known % rest or (-1 not in shape and known != rest):
-                raise ShapeError(
-                    "The input does not fill the target shape.",
-                    argument="target_shape",
-                    expected=f"a shape of {known} elements",
-                    got=shape,
-                )
-            # The batch size may be unknown, and a reshape finds one size only.
-            shape = tuple(known // rest if n == -1 else n for n in shape)
-        return namespace(x).reshape(x, (-1, *shape))
+        checks.rank("x", x, 2, least=True)
+        xp = namespace(x)
+        some = xp.any(x != self.mask_value, axis=-1, keepdims=True)
+        s.hand_on(xp.squeeze(some, axis=-1))
+        return xp.where(some, x, xp.zeros_like(x))
+
+
+@layer
+class Lambda(Layer):
+    """`function(x, **arguments)`; `function` is also given `mask` and `training`, if it takes these arguments.
+
+    Files hold names and never code: to save a network, register its functions by `kfunc.register("activation")`.
+
+    Args:
+        function: A function of conforming arrays, or the name of a registered one.
+        output_shape: What the shape of the output should be, without the batch's size; or a function from the shape of
+            the input to that of the output, with it. It is found in any case; this is checked.
+        mask: The mask to hand on: booleans, or a function `(x, mask) -> mask`. None hands on none.
+        arguments: Further arguments for `function`.
+    """
+
+    function: Callable
+    output_shape: Any = None
+    mask: Any = None
+    arguments: dict[str, Any] | None = None
+    _takes: frozenset[str] = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        for argument in ("function", "output_shape", "mask"):
+            if isinstance(getattr(self, argument), str):
+                object.__setattr__(self, argument, registry.resolve("activation", getattr(self, argument)))
+        if not callable(self.function):
+            raise ArgumentError(
+                "Lambda calls a function.", argument="function", expected="a function", got=repr(self.function)
+            )
+        if self.mask is not None and not callable(self.mask):
+            object.__setattr__(self, "mask", asarray(self.mask).tolist())
+        if self.arguments is not None and not isinstance(self.arguments, dict):
+            raise ArgumentError(
+                "Arguments have names.", argument="arguments", expected="a dict", got=repr(self.arguments)
+            )
+        try:  # here and not in forward: Dynamo does not look into signatures
+            takes = frozenset(inspect.signature(self.function).parameters) & {"mask", "training"}
+        except (TypeError, ValueError):
+            takes = frozenset()
+        object.__setattr__(self, "_takes", takes)
+
+    def forward(self, s: Scope, x, mask=None):
+        given = {"mask": mask, "training": s.train}
+        out = self.function(x, **(self.arguments or {}), **{name: given[name] for name in sorted(self._takes)})
+        if self.output_shape is not None and s.initializing:
+            self._check_shape(x, out)
+        if callable(self.mask):
+            s.hand_on(self.mask(x, mask))
+        elif self.mask is not None:
+            xp = namespace(out)
+            s.hand_on(xp.asarray(self.mask, dtype=xp.bool, device=device(out)))
+        return out
+
+    def _check_shape(self, x: Any, out: Any) -> None:
+        made = callable(self.output_shape)
+        wanted = self.output_shape(tuple(x.shape)) if made else (None, *self.output_shape)
+        if len(wanted) != out.ndim or any(n not in (None, m) for n, m in zip(wanted, out.shape, strict=True)):
+            raise ShapeError(
+                "The function gives another shape than output_shape says.",
+                argument="output_shape",
+                expected=tuple(wanted),
+                got=tuple(out.shape),
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        config = dict(self._arguments())
+        for argument in ("function", "output_shape", "mask"):
+            value = config[argument]
+            if callable(value):
+                try:
+                    registry.to_config("activation", value)
+                except ArgumentError as error:
+                    raise ArgumentError(
+                        "A file holds no code, and this function has no name in the registry.",
+                        argument=argument,
+                        expected="a registered function",
+                        got=repr(value),
+                        fix='register it where it is defined: @kfunc.register("activation")',
+                    ) from error
+        return config

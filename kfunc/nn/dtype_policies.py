@@ -7,7 +7,7 @@ import functools
 import re
 from typing import Any
 
-from ..arrays import kind_of_tree, namespace
+from ..arrays import backend_of, kind_of_tree, namespace
 from ..errors import ArgumentError
 from ..registry import register, resolve
 
@@ -52,11 +52,18 @@ class DTypePolicy:
         return self
 
     def cast(self, x: Any) -> Any:
-        """`x` in the compute dtype, if it is a floating array."""
+        """`x` in the compute dtype, if it is a floating array.
+
+        Raises:
+            UnsupportedError: The backend has no such dtype.
+        """
         if kind_of_tree(x) is None or not hasattr(x, "dtype"):
             return x
         xp = namespace(x)
-        wanted = getattr(xp, self.compute_dtype)
+        wanted = getattr(xp, self.compute_dtype, None)
+        if wanted is None:
+            fix = "run it elsewhere, or in another precision: dataclasses.replace(net, dtype='float32')"
+            raise backend_of(x).unsupported(f"the policy {self.name!r}", fix)
         return x if x.dtype == wanted or not xp.isdtype(x.dtype, "real floating") else xp.astype(x, wanted)
 
 
@@ -90,4 +97,9 @@ def get(policy: Any) -> Any:
         return DTypePolicy(policy)
     if isinstance(policy, dict) and "class" not in policy:
         return DTypePolicyMap(policy)
-    return resolve("dtype_policy", policy)
+    found = resolve("dtype_policy", policy)
+    if found is not None and not hasattr(found, "at"):
+        raise ArgumentError(
+            "This is no policy.", argument="dtype", expected="a dtype's name, 'mixed_bfloat16', or a policy", got=policy
+        )
+    return found

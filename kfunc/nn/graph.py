@@ -17,17 +17,56 @@ __all__ = ["Graph", "Input", "Node"]
 
 
 class Node:
-    """A value in a graph that is being built: an `Input`, or what a layer makes of other nodes."""
+    """A value in a graph that is being built: an `Input`, or what a layer makes of other nodes.
 
-    def __init__(self, layer: Layer | None, args: tuple = (), kwargs: dict | None = None, spec: Spec | None = None):
+    Attributes:
+        spec: Its shape and dtype; a tree of them, where the layer returns several values.
+    """
+
+    def __init__(self, layer: Layer | None, args: tuple = (), kwargs: dict | None = None, spec: Any = None):
         self.layer, self.args, self.kwargs, self.spec = layer, args, kwargs or {}, spec
 
     def __repr__(self) -> str:
-        return f"<input {self.spec}>" if self.layer is None else f"<output of {self.layer!r}>"
+        return f"<input {self.spec}>" if self.layer is None else f"<output of {self.layer!r}: {self.spec}>"
 
     @property
     def parents(self) -> list[Node]:
         return [x for x in tree.leaves((self.args, self.kwargs)) if isinstance(x, Node)]
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.spec.dtype
+
+
+class Part(Node):
+    """The value number `index` of the several that the layer of `whole` returns."""
+
+    def __init__(self, whole: Node, index: int, spec: Any):
+        super().__init__(whole.layer, spec=spec)
+        self.whole, self.index = whole, index
+
+    @property
+    def parents(self) -> list[Node]:
+        return [self.whole]
+
+
+def called(layer: Layer, args: tuple, kwargs: dict) -> Any:
+    """What `layer` makes of nodes: a node, or a tree of nodes where it returns several values.
+
+    Raises:
+        KfuncError: The nodes' shapes do not fit the layer.
+    """
+    inputs, options = tree.map(lambda x: x.spec if isinstance(x, Node) else x, (args, kwargs))
+    spec = layer.trace(*inputs, **options).outputs[-1][2]
+    node = Node(layer, args, kwargs, spec)
+    if isinstance(spec, Spec):
+        return node
+    leaves, structure = tree.flatten(spec)
+    return tree.unflatten(structure, [Part(node, i, leaf) for i, leaf in enumerate(leaves)])
 
 
 def Input(shape: tuple[int | None, ...], dtype: str = "float32", batch_size: int | None = None) -> Node:
@@ -75,7 +114,7 @@ class Graph(Layer):
                 got=repr(stray[0]),
                 fix="add it to inputs",
             )
-        object.__setattr__(self, "_order", [x for x in order if x.layer is not None])
+        object.__setattr__(self, "_order", [x for x in order if x.layer is not None and not isinstance(x, Part)])
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
@@ -88,9 +127,15 @@ class Graph(Layer):
         masks: dict[Any, Any] = dict(zip(inputs, _flat_masks(mask, len(inputs)), strict=True))
 
         def value(x: Any) -> Any:
+            if isinstance(x, Part):
+                return tree.leaves(values[x.whole])[x.index]
             return values[x] if isinstance(x, Node) else x
 
         def mask_of(x: Any) -> Any:
+            if isinstance(x, Part):
+                # A mask is that of the first value, unless there is one for each.
+                given = masks.get(x.whole)
+                return given[x.index] if isinstance(given, list | tuple) else given if x.index == 0 else None
             return masks.get(x) if isinstance(x, Node) else None
 
         for node in self._order:
@@ -122,6 +167,8 @@ class Graph(Layer):
         numbers = {node: i for i, node in enumerate([*tree.leaves(self.inputs), *self._order])}
 
         def encoded(x):
+            if isinstance(x, Part):
+                return {"node": numbers[x.whole], "part": x.index}
             return {"node": numbers[x]} if isinstance(x, Node) else x
 
         return {
@@ -137,7 +184,7 @@ class Graph(Layer):
         nodes = list(tree.leaves(inputs))
 
         def decoded(x):
-            return _map_config(x, _is_reference, lambda r: nodes[r["node"]])
+            return _map_config(x, _is_reference, lambda r: tree.leaves(nodes[r["node"]])[r.get("part", 0)])
 
         for child, args, kwargs in config["nodes"]:
             nodes.append(child(*decoded(args), **decoded(kwargs)))
@@ -155,7 +202,7 @@ def _is_spec(x: Any) -> bool:
 
 
 def _is_reference(x: Any) -> bool:
-    return isinstance(x, dict) and set(x) == {"node"} and isinstance(x["node"], int)
+    return isinstance(x, dict) and "node" in x and set(x) <= {"node", "part"} and isinstance(x["node"], int)
 
 
 def _map_config(x: Any, is_leaf: Any, fun: Any) -> Any:

@@ -1,91 +1,217 @@
-"""Initializers: `(key, shape, dtype) -> array`, on the key's backend."""
+"""Initializers: `(key, shape, dtype) -> array`, on the key's backend; Keras's names.
+
+Any such function is one. A field `seed`, where it is not None, is folded into the key; the values of two parameters
+differ all the same, as their keys do.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from .. import random
 from ..arrays import device, namespace, native
-from ..errors import ArgumentError
-from ..registry import register
+from ..errors import ArgumentError, ShapeError
+from ..registry import register, resolve
+from . import checks
 
 __all__ = [
+    "STFT",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
+    "IdentityInitializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
     "Orthogonal",
+    "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
+    "STFTInitializer",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
+    "constant",
+    "get",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "identity",
     "lecun_normal",
     "lecun_uniform",
     "ones",
     "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "stft",
+    "truncated_normal",
+    "variance_scaling",
     "zeros",
 ]
 
 
 C = TypeVar("C", bound=type)
+Shape = tuple[int, ...]
 
 
 @typing.dataclass_transform(frozen_default=True)
 def _initializer(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
-        cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
+        draw = cls.__call__  # type: ignore[misc]
+
+        @functools.wraps(draw)
+        def seeded(self: Any, key: Any, shape: Shape, dtype: str = "float32") -> Any:
+            seed = getattr(self, "seed", None)
+            return draw(self, key if seed is None else random.fold_in(key, seed), shape, dtype)
+
+        cls.__call__ = native(seeded)  # type: ignore[method-assign]
         return register("initializer", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
 
     return decorate
 
 
-def fans(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Fan-in and fan-out of a kernel (*window, inputs, outputs), as Keras counts them."""
-    if len(shape) < 2:
-        n = math.prod(shape)
-        return n, n
-    window = math.prod(shape[:-2])
-    return window * shape[-2], window * shape[-1]
+def _seed(value: Any) -> None:
+    if value is not None:
+        checks.integer("seed", value)
+
+
+# -- that draw nothing ------------------------------------------------------------------------------------------------
 
 
 @_initializer("constant")
 class Constant:
-    """Every element is `value`."""
+    """Every element is `value`, a number."""
 
     value: float = 0.0
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __post_init__(self) -> None:
+        checks.number("value", self.value)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         xp = namespace(key)
         return xp.full(shape, self.value, dtype=getattr(xp, dtype), device=device(key))
 
 
-@_initializer("zeros")
+@_initializer("zeros", "zero")
 class Zeros:
     """Every element is 0."""
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         return Constant(0.0)(key, shape, dtype)
 
 
-@_initializer("ones")
+@_initializer("ones", "one")
 class Ones:
     """Every element is 1."""
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         return Constant(1.0)(key, shape, dtype)
+
+
+@_initializer("identity", "IdentityInitializer")
+class Identity:
+    """A (rows, columns) matrix with `gain` on the diagonal, and else 0."""
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.number("gain", self.gain)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
+        if len(shape) != 2:
+            raise ShapeError("Only a matrix has a diagonal.", argument="shape", expected="two axes", got=tuple(shape))
+        xp = namespace(key)
+        return xp.eye(*shape, dtype=getattr(xp, dtype), device=device(key)) * self.gain
+
+
+_COSINES = {
+    "boxcar": (1.0,),
+    "hann": (0.5, 0.5),
+    "hamming": (0.54, 0.46),
+    "blackman": (0.42, 0.5, 0.08),
+    "nuttall": (0.3635819, 0.4891775, 0.1365995, 0.0106411),
+    "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
+    "flattop": (0.21557895, 0.41663158, 0.277263158, 0.083578947, 0.006947368),
+}
+"""Windows that are sums of cosines: the factors of cos(0), -cos(t), cos(2 t), ... for t from 0 to 2 pi."""
+
+
+def _window(name: str, length: int, periodic: bool) -> list[float]:
+    """A window by its name; periodic ones lack the last of one number more."""
+    steps = max(length - (not periodic), 1)
+    if name == "bartlett":
+        return [1 - abs(2 * i / steps - 1) if length > 1 else 1.0 for i in range(length)]
+    factors = [a * (-1) ** n for n, a in enumerate(_COSINES[name])]
+    if length == 1:
+        return [1.0]
+    return [sum(a * math.cos(2 * math.pi * n * i / steps) for n, a in enumerate(factors)) for i in range(length)]
+
+
+@_initializer("stft", "STFTInitializer")
+class STFT:
+    """The kernel of a convolution that is a short-time Fourier transform: (frame, 1, frequencies).
+
+    Args:
+        side: "real" or "imag": which part of the transform.
+        window: The name of a window, its numbers, one for each sample of a frame, or None.
+        scaling: What the kernel is divided by, if there is a window: the root of the sum of its squares ("density"),
+            its sum ("spectrum"), or 1 (None).
+        periodic: Whether a window that is named is one period of a function, and not symmetric.
+    """
+
+    side: str = "real"
+    window: str | Sequence[float] | None = "hann"
+    scaling: str | None = "density"
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        checks.one_of("side", self.side, ("real", "imag"))
+        checks.one_of("scaling", self.scaling, ("density", "spectrum", None))
+        checks.boolean("periodic", self.periodic)
+        if isinstance(self.window, str):
+            checks.one_of("window", self.window, (*_COSINES, "bartlett"))
+        elif self.window is not None:
+            object.__setattr__(self, "window", tuple(checks.number("window", float(w)) for w in self.window))
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
+        if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
+            raise ShapeError(
+                "This is no shape of a Fourier transform.",
+                argument="shape",
+                expected="(frame, 1, frequencies), of two frequencies or more",
+                got=tuple(shape),
+            )
+        frame, _, frequencies = shape
+        xp = namespace(key)
+        where: dict[str, Any] = {"device": device(key)}
+        # The angle is reduced in integers, where nothing rounds.
+        n = 2 * (frequencies - 1)
+        samples = xp.reshape(xp.arange(frame, dtype=xp.int32, **where) % n, (frame, 1, 1))
+        turns = samples * xp.reshape(xp.arange(frequencies, dtype=xp.int32, **where), (1, 1, frequencies)) % n
+        angle = xp.astype(turns, getattr(xp, dtype)) * (-2 * math.pi / n)
+        kernel = xp.cos(angle) if self.side == "real" else xp.sin(angle)
+        if self.window is None:
+            return kernel
+        window = _window(self.window, frame, self.periodic) if isinstance(self.window, str) else self.window
+        if len(window) != frame:
+            raise ShapeError(
+                "The window has another length than the frame.", argument="window", expected=frame, got=len(window)
+            )
+        size = {"density": math.hypot(*window), "spectrum": sum(map(abs, window)), None: 1.0}[self.scaling]
+        window = xp.asarray([w / size for w in window], dtype=getattr(xp, dtype), **where)
+        return kernel * xp.reshape(window, (frame, 1, 1))
+
+
+# -- that draw --------------------------------------------------------------------------------------------------------
 
 
 @_initializer("random_uniform", "uniform")
@@ -94,8 +220,13 @@ class RandomUniform:
 
     minval: float = -0.05
     maxval: float = 0.05
+    seed: int | None = None
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __post_init__(self) -> None:
+        checks.number("maxval", self.maxval, least=checks.number("minval", self.minval))
+        _seed(self.seed)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if self.minval == -self.maxval:
             # Only the product rounds: a fused multiply and add, which some compilers make, would change the last bit.
             return random.uniform(key, shape, dtype, -1.0, 1.0) * self.maxval
@@ -108,20 +239,51 @@ class RandomNormal:
 
     mean: float = 0.0
     stddev: float = 0.05
+    seed: int | None = None
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __post_init__(self) -> None:
+        checks.number("mean", self.mean)
+        checks.number("stddev", self.stddev, least=0)
+        _seed(self.seed)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         return random.normal(key, shape, dtype) * self.stddev + self.mean
 
 
 @_initializer("truncated_normal")
 class TruncatedNormal:
-    """Normal, cut off at two standard deviations."""
+    """Normal, cut off at two standard deviations, which are those before the cut."""
 
     mean: float = 0.0
     stddev: float = 0.05
+    seed: int | None = None
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __post_init__(self) -> None:
+        checks.number("mean", self.mean)
+        checks.number("stddev", self.stddev, least=0)
+        _seed(self.seed)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         return random.truncated_normal(key, -2.0, 2.0, shape, dtype) * self.stddev + self.mean
+
+
+def fans(shape: Shape, input_axes: Shape | None = None, output_axes: Shape | None = None) -> tuple[float, float]:
+    """Fan-in and fan-out of a kernel (*window, inputs, outputs), as Keras counts them; or those of given axes."""
+    if input_axes is not None and output_axes is not None:
+        try:
+            return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
+        except IndexError:
+            raise ShapeError(
+                "The shape has no such axes.",
+                argument="shape",
+                expected=f"one with the axes {input_axes} and {output_axes}",
+                got=tuple(shape),
+            ) from None
+    if len(shape) < 2:
+        n = math.prod(shape)
+        return n, n
+    window = math.prod(shape[:-2])
+    return window * shape[-2], window * shape[-1]
 
 
 # The standard deviation of the standard normal distribution, cut off at two.
@@ -135,29 +297,29 @@ class VarianceScaling:
     Args:
         scale: A positive factor.
         mode: "fan_in", "fan_out" or "fan_avg".
-        distribution: "truncated_normal", "untruncated_normal" or "uniform".
+        distribution: "truncated_normal" or "normal", "untruncated_normal", or "uniform".
+        input_axes, output_axes: The axes whose product the fans are; by default the last but one, the last, and to both
+            those before.
     """
 
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
+    seed: int | None = None
+    input_axes: Shape | None = None
+    output_axes: Shape | None = None
 
     def __post_init__(self) -> None:
-        allowed = {
-            "mode": ("fan_in", "fan_out", "fan_avg"),
-            "distribution": ("truncated_normal", "untruncated_normal", "uniform"),
-        }
-        for argument, values in allowed.items():
-            if getattr(self, argument) not in values:
-                raise ArgumentError(
-                    f"Unknown {argument}.",
-                    argument=argument,
-                    expected=" or ".join(map(repr, values)),
-                    got=repr(getattr(self, argument)),
-                )
+        checks.number("scale", self.scale, above=0)
+        checks.one_of("mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
+        if self.distribution == "normal":
+            object.__setattr__(self, "distribution", "truncated_normal")
+        checks.one_of("distribution", self.distribution, ("truncated_normal", "untruncated_normal", "uniform"))
+        _seed(self.seed)
+        _fan_axes(self)
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-        fan_in, fan_out = fans(shape)
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, fan))
         if self.distribution == "uniform":
@@ -168,64 +330,95 @@ class VarianceScaling:
         return TruncatedNormal(0.0, stddev / _TRUNCATED_STDDEV)(key, shape, dtype)
 
 
+def _fan_axes(self: Any) -> None:
+    """Check both, and keep them as tuples."""
+    for argument in ("input_axes", "output_axes"):
+        axes = getattr(self, argument)
+        if axes is not None:
+            if not isinstance(axes, list | tuple):
+                axes = (axes,)
+            object.__setattr__(self, argument, tuple(checks.integer(argument, a) for a in axes))
+    if (self.input_axes is None) != (self.output_axes is None):
+        missing = "input_axes" if self.input_axes is None else "output_axes"
+        raise ArgumentError("Only one of the fans has axes.", argument=missing, expected="both or none", got="None")
+
+
+@dataclasses.dataclass(frozen=True)
 class _Scaled:
     """A `VarianceScaling` that has a name of its own."""
 
+    seed: int | None = None
+    input_axes: Shape | None = None
+    output_axes: Shape | None = None
+
     scaling: ClassVar[VarianceScaling]
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-        return self.scaling(key, shape, dtype)
+    def __post_init__(self) -> None:
+        _seed(self.seed)
+        _fan_axes(self)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
+        scaling = dataclasses.replace(self.scaling, input_axes=self.input_axes, output_axes=self.output_axes)
+        return scaling(key, shape, dtype)
 
 
 @_initializer("glorot_uniform")
 class GlorotUniform(_Scaled):
-    """Uniform, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010)."""
+    """Uniform, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010); axes as for `VarianceScaling`."""
 
     scaling = VarianceScaling(1.0, "fan_avg", "uniform")
 
 
 @_initializer("glorot_normal")
 class GlorotNormal(_Scaled):
-    """Truncated normal, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010)."""
+    """Truncated normal, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010); axes as for `VarianceScaling`."""
 
     scaling = VarianceScaling(1.0, "fan_avg")
 
 
 @_initializer("lecun_uniform")
 class LecunUniform(_Scaled):
-    """Uniform, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998)."""
+    """Uniform, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998); axes as for `VarianceScaling`."""
 
     scaling = VarianceScaling(1.0, "fan_in", "uniform")
 
 
 @_initializer("lecun_normal")
 class LecunNormal(_Scaled):
-    """Truncated normal, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998)."""
+    """Truncated normal, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998); axes: `VarianceScaling`."""
 
     scaling = VarianceScaling(1.0, "fan_in")
 
 
 @_initializer("he_uniform")
 class HeUniform(_Scaled):
-    """Uniform, variance `2 / inputs` (He et al., arXiv:1502.01852)."""
+    """Uniform, variance `2 / inputs` (He et al., arXiv:1502.01852); axes as for `VarianceScaling`."""
 
     scaling = VarianceScaling(2.0, "fan_in", "uniform")
 
 
 @_initializer("he_normal")
 class HeNormal(_Scaled):
-    """Truncated normal, variance `2 / inputs` (He et al., arXiv:1502.01852)."""
+    """Truncated normal, variance `2 / inputs` (He et al., arXiv:1502.01852); axes as for `VarianceScaling`."""
 
     scaling = VarianceScaling(2.0, "fan_in")
 
 
-@_initializer("orthogonal")
+@_initializer("orthogonal", "OrthogonalInitializer")
 class Orthogonal:
-    """A (rows, columns) matrix with orthonormal rows or columns, times `gain` (Saxe et al., arXiv:1312.6120)."""
+    """A (rows, columns) matrix with orthonormal rows or columns, times `gain` (Saxe et al., arXiv:1312.6120).
+
+    Of more axes, all but the last are rows.
+    """
 
     gain: float = 1.0
+    seed: int | None = None
 
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    def __post_init__(self) -> None:
+        checks.number("gain", self.gain)
+        _seed(self.seed)
+
+    def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if len(shape) < 2:
             raise ArgumentError(
                 "Only a matrix can be orthogonal.", argument="shape", expected="two or more axes", got=shape
@@ -239,7 +432,16 @@ class Orthogonal:
         return self.gain * xp.reshape(q if rows >= columns else xp.matrix_transpose(q), shape)
 
 
-zeros, ones, orthogonal = Zeros(), Ones(), Orthogonal()
-glorot_uniform, glorot_normal = GlorotUniform(), GlorotNormal()
-lecun_uniform, lecun_normal = LecunUniform(), LecunNormal()
-he_uniform, he_normal = HeUniform(), HeNormal()
+constant, zeros, ones = Constant, Zeros, Ones()
+identity, stft, orthogonal = Identity, STFT, Orthogonal
+IdentityInitializer, STFTInitializer, OrthogonalInitializer = Identity, STFT, Orthogonal
+random_uniform, random_normal, truncated_normal = RandomUniform, RandomNormal, TruncatedNormal
+variance_scaling = VarianceScaling
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+he_uniform, he_normal = HeUniform, HeNormal
+
+
+def get(initializer: Any) -> Callable | None:
+    """The initializer that `initializer` stands for: a name, a config, a class, a function, or None."""
+    return None if initializer is None else resolve("initializer", initializer)

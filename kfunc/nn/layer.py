@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .. import random, tree
-from ..arrays import Spec, backend_of, enter, kind_of_tree, to_backend
+from ..arrays import Spec, asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
 from ..registry import register, resolve
@@ -41,7 +41,10 @@ def layer(cls: L) -> L:
     Fields are hyperparameters and children. A field that is a layer is a child of the field's name; layers in a list,
     tuple or dict are children named `field_0`, `field_key`.
     """
-    return register("layer")(dataclasses.dataclass(frozen=True, eq=False)(cls))
+    made = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    if "__repr__" not in cls.__dict__:
+        made.__repr__ = Layer.__repr__
+    return register("layer")(made)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ class Layer:
             `DTypePolicyMap`. By default that of the layer around it; at the root, no array is cast.
         trainable: If False, the parameters of this layer, and of those in it, are a part of the state, where no
             optimizer sees them, and they behave as in inference.
-        activity_regularizer: `(output) -> scalar`, or the name of one: an auxiliary loss.
+        activity_regularizer: `(output) -> scalar`, or the name of one: an auxiliary loss, divided by the batch size.
     """
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
@@ -122,6 +125,13 @@ class Layer:
     def _arguments(self) -> Iterable[tuple[str, Any]]:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self) if field.init]
 
+    def __repr__(self) -> str:
+        """Its class, and what differs from the defaults."""
+        fields = [f for f in dataclasses.fields(self) if f.init]
+        given = [(f, getattr(self, f.name)) for f in fields]
+        changed = [f"{f.name}={v!r}" for f, v in given if f.default is dataclasses.MISSING or v != f.default]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""
         raise TypeError(f"{type(self).__name__} defines no forward(self, s, x).")
@@ -130,10 +140,10 @@ class Layer:
         """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`."""
         if args and isinstance(args[0], Scope):
             return self._run(args[0].child(self), args[1:], kwargs)
-        from .graph import Node
+        from .graph import Node, called
 
         if any(isinstance(x, Node) for x in tree.leaves((args, kwargs))):
-            return Node(self, args, kwargs)
+            return called(self, args, kwargs)
         raise ArgumentError(
             f"{type(self).__name__} was called with neither a scope nor a graph's node.",
             argument="x",
@@ -171,7 +181,7 @@ class Layer:
             out = self.forward(s, *args, **kwargs)
             if self.activity_regularizer is not None and s.wants_losses:
                 for i, x in enumerate(tree.leaves(out)):
-                    s.add_loss(self.activity_regularizer(x), f"activity_{i}")
+                    s.add_loss(self.activity_regularizer(x) / _batch_size(x), f"activity_{i}")
         except KfuncError as error:
             if error.path is None:
                 error.path = s.path or type(self).__name__
@@ -220,11 +230,14 @@ class Layer:
         target = get(backend) if backend is not None else backend_of(key) if kind is None else kind.backend
         if isinstance(key, int):
             key = random.key(key)
+        moves = backend_of(key) is not target or device is not None
         trees: dict[str, dict] = {"params": {}, "state": {}}
         for path, declaration in (call.declared or {}).items():
-            _put(trees[declaration.kind], path, declaration.draw(key, path))
-        values = (trees["params"], trees["state"])
-        return values if backend_of(key) is target and device is None else to_backend(values, target, device)
+            value, dtype = declaration.draw(key, path), dtype_name(declaration.spec.dtype)
+            if moves or dtype_name(value.dtype) != dtype:
+                value = asarray(value, dtype, backend=target, device=device)
+            _put(trees[declaration.kind], path, value)
+        return trees["params"], trees["state"]
 
     def apply(
         self,
@@ -264,6 +277,15 @@ class Layer:
         out = self._run(scope, inputs, options)
         state = updated(state, call.new_state)
         return (out, state, Aux(call.losses, scope.masked(options.get("mask")))) if aux else (out, state)
+
+
+def _batch_size(x: Any) -> Any:
+    """The size of the first axis: a number, or an array where it is not known yet; 1 for a scalar."""
+    if x.ndim == 0 or x.shape[0] is not None:
+        return max(x.shape[0], 1) if x.ndim else 1
+    xp = namespace(x)
+    first = x[(slice(None), *[0] * (x.ndim - 1))]
+    return xp.sum(xp.ones_like(first))
 
 
 def _spec(x: Any) -> Any:

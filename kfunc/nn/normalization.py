@@ -1,26 +1,72 @@
-"""Normalization layers."""
+"""Normalization layers: of features over a batch, of groups within a sample, and of another layer's weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
-from ..errors import ShapeError
+from .. import ops, tree
+from ..arrays import namespace
+from ..errors import ArgumentError, ShapeError
+from ..ops._promotion import cast, dtype_of
+from ..ops.normalization import EPSILON, along, wide
+from ..registry import resolve
+from ..transforms import stop_gradient
+from . import checks
+from .combinators import Wrapper
+from .initializers import TruncatedNormal
 from .layer import Layer, layer
 from .scope import Scope
 
-__all__ = ["BatchNormalization", "LayerNormalization"]
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "SpectralNormalization",
+    "UnitNormalization",
+]
 
 
-def _size(x, axis: int) -> int:
-    if not -x.ndim <= axis < x.ndim or x.shape[axis] is None:
+def _sizes(x, axes: tuple[int, ...]) -> tuple[int, ...]:
+    if any(not -x.ndim <= axis < x.ndim or x.shape[axis] is None for axis in axes):
         raise ShapeError(
             "The axis to normalise has no known size.",
             argument="axis",
             expected=f"an axis of the input, of known size; the input has shape {tuple(x.shape)}",
-            got=axis,
+            got=axes[0] if len(axes) == 1 else axes,
         )
-    return x.shape[axis]
+    return tuple(x.shape[axis] for axis in axes)
+
+
+def _sorted_axes(x, axis: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The axes in the order of the input, in which parameters have their sizes."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    _sizes(x, axes)
+    return tuple(sorted(a % x.ndim for a in axes))
+
+
+def _check_axes(axis: Any) -> None:
+    several = isinstance(axis, tuple) and len(axis) > 0
+    for a in axis if several else (axis,):
+        checks.integer("axis", a)
+
+
+def _affine(s: Scope, of: Any, shape: tuple[int, ...], center: bool, scale: bool) -> tuple[Any, Any]:
+    """`gamma` and `beta` of a layer, or None; in float32 under a mixed policy."""
+
+    def parameter(name, *settings):
+        initializer, regularizer, constraint = settings
+        return s.param(name, shape, initializer, regularizer=regularizer, constraint=constraint, cast=False)
+
+    gamma, beta = None, None
+    if scale:
+        gamma = parameter("gamma", of.gamma_initializer, of.gamma_regularizer, of.gamma_constraint)
+    if center:
+        beta = parameter("beta", of.beta_initializer, of.beta_regularizer, of.beta_constraint)
+    return gamma, beta
+
+
+# -- over the batch ----------------------------------------------------------------------------------------------------
 
 
 @layer
@@ -28,13 +74,20 @@ class BatchNormalization(Layer):
     """Mean 0 and variance 1 along `axis`, over all other axes, then `* gamma + beta`; any shape.
 
     Training uses the batch's own moments, and moves `moving_mean` and `moving_variance`, which inference uses
-    (Ioffe and Szegedy, arXiv:1502.03167).
+    (Ioffe and Szegedy, arXiv:1502.03167). A mask, of the input's shape without its last axis, says which positions
+    count for the moments. Half precision is computed in float32.
 
     Args:
         axis: The axis of the features.
         momentum: How much of the moving moments a step keeps.
         epsilon: Added to the variance.
         center, scale: Whether there are `beta` and `gamma`.
+        renorm: Whether training, too, normalises by moving moments: the batch's, corrected by factors `r` and `d`
+            without gradient (batch renormalization: Ioffe, arXiv:1702.03275).
+        renorm_clipping: Bounds "rmin" and "rmax" of `r` and "dmax" of `|d|`, each of which may be missing.
+        renorm_momentum: How much of the moving moments for `r` and `d` a step keeps.
+        synchronized: Whether the moments are those of the batches on all devices. A step runs on one device as yet,
+            where it changes nothing.
     """
 
     axis: int = -1
@@ -46,19 +99,118 @@ class BatchNormalization(Layer):
     gamma_initializer: Any = "ones"
     moving_mean_initializer: Any = "zeros"
     moving_variance_initializer: Any = "ones"
+    beta_regularizer: Any = None
+    gamma_regularizer: Any = None
+    beta_constraint: Any = None
+    gamma_constraint: Any = None
+    renorm: bool = False
+    renorm_clipping: dict[str, float] | None = None
+    renorm_momentum: float = 0.99
+    synchronized: bool = False
 
-    def forward(self, s: Scope, x):
-        shape = (_size(x, self.axis),)
-        beta = s.param("beta", shape, self.beta_initializer) if self.center else None
-        gamma = s.param("gamma", shape, self.gamma_initializer) if self.scale else None
-        mean = s.state("moving_mean", shape, self.moving_mean_initializer)
-        variance = s.state("moving_variance", shape, self.moving_variance_initializer)
-        if s.train:
-            out, batch_mean, batch_variance = ops.normalize_batch(x, beta, gamma, self.axis, self.epsilon)
-            s.set("moving_mean", _moved(mean, batch_mean, self.momentum))
-            s.set("moving_variance", _moved(variance, batch_variance, self.momentum))
-            return out
-        return ops.batch_normalization(x, mean, variance, self.axis, beta, gamma, self.epsilon)
+    supports_masking = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        checks.integer("axis", self.axis)
+        checks.number("epsilon", self.epsilon, least=0)
+        for argument in ("momentum", "renorm_momentum"):
+            checks.number(argument, getattr(self, argument), least=0, most=1)
+        bounds = self.renorm_clipping or {}
+        good = isinstance(bounds, dict) and set(bounds) <= {"rmin", "rmax", "dmax"}
+        for value in bounds.values() if good else ():
+            checks.number("renorm_clipping", value, least=0)
+        if not good or ("rmin" in bounds and "rmax" in bounds and bounds["rmin"] > bounds["rmax"]):
+            raise ArgumentError(
+                "renorm_clipping holds bounds.",
+                argument="renorm_clipping",
+                expected="a dict with some of 'rmin' <= 'rmax', and 'dmax'",
+                got=bounds,
+            )
+
+    def forward(self, s: Scope, x, mask=None):
+        shape = _sizes(x, (self.axis,))
+        x, own = wide(x)
+        gamma, beta = _affine(s, self, shape, self.center, self.scale)
+        moving_mean = s.state("moving_mean", shape, self.moving_mean_initializer)
+        moving_variance = s.state("moving_variance", shape, self.moving_variance_initializer)
+        past = self._past(s, shape) if self.renorm else None
+        gamma, beta, moving_mean, moving_variance, past = tree.map(
+            lambda v: cast(v, dtype_of(x)), (gamma, beta, moving_mean, moving_variance, past)
+        )
+        if not s.train:
+            moments = moving_mean, moving_variance
+            return cast(ops.batch_normalization(x, *moments, self.axis, beta, gamma, self.epsilon), own)
+        if mask is None and past is None:
+            out, mean, variance = ops.normalize_batch(x, beta, gamma, self.axis, self.epsilon)
+        else:
+            if mask is None:
+                out, mean, variance = ops.normalize_batch(x, None, None, self.axis, self.epsilon)
+            else:
+                mean, variance = self._masked_moments(x, mask)
+                out = ops.batch_normalization(x, mean, variance, self.axis, None, None, self.epsilon)
+                mean, variance = stop_gradient(mean), stop_gradient(variance)
+            if past is not None:
+                out = self._corrected(out, mean, variance, past)
+            out = out if gamma is None else out * along(x, (self.axis,), gamma)
+            out = out if beta is None else out + along(x, (self.axis,), beta)
+        s.set("moving_mean", _moved(moving_mean, mean, self.momentum))
+        if past is not None:
+            variance = self._renormalized(s, mean, variance, past)
+        else:
+            variance = _moved(moving_variance, variance, self.momentum)
+        s.set("moving_variance", variance)
+        return cast(out, own)
+
+    def _masked_moments(self, x: Any, mask: Any) -> tuple[Any, Any]:
+        if mask.ndim != x.ndim - 1:
+            raise ShapeError(
+                "The mask does not fit the input.",
+                argument="mask",
+                expected=f"the input's shape {tuple(x.shape)} without its last axis",
+                got=tuple(mask.shape),
+            )
+        xp = namespace(x)
+        counts = xp.expand_dims(xp.astype(mask, xp.bool), axis=-1)
+        axes = tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
+        zeros = xp.zeros_like(x)
+        number = xp.sum(xp.where(counts, xp.ones_like(x), zeros), axis=axes) + EPSILON
+        mean = xp.sum(xp.where(counts, x, zeros), axis=axes) / number
+        away = xp.where(counts, x - along(x, (self.axis,), mean), zeros)
+        return mean, xp.sum(away * away, axis=axes) / number
+
+    def _past(self, s: Scope, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+        """The state of renormalization: the moving mean and deviation that correct, and the one that inference uses."""
+
+        def root(key, shape, dtype):
+            return ops.sqrt(resolve("initializer", self.moving_variance_initializer)(key, shape, dtype))
+
+        moving = s.state("moving_stddev", shape, root)
+        mean = s.state("renorm_mean", shape, self.moving_mean_initializer)
+        return mean, s.state("renorm_stddev", shape, root), moving
+
+    def _corrected(self, normal: Any, mean: Any, variance: Any, past: Any) -> Any:
+        """`normal`, which has the batch's moments, as if it had been normalised by the past's, within the bounds."""
+        xp, bounds = namespace(normal), self.renorm_clipping or {}
+        past_mean, past_deviation, _ = past
+        divisor = xp.maximum(past_deviation, xp.full_like(past_deviation, self.epsilon**0.5))
+        r = xp.sqrt(variance + self.epsilon) / divisor
+        d = (mean - past_mean) / divisor
+        r = xp.clip(r, bounds.get("rmin"), bounds.get("rmax"))
+        if "dmax" in bounds:
+            d = xp.clip(d, -bounds["dmax"], bounds["dmax"])
+        return normal * along(normal, (self.axis,), r) + along(normal, (self.axis,), d)
+
+    def _renormalized(self, s: Scope, mean: Any, variance: Any, past: Any) -> Any:
+        """Move the state of renormalization; the new `moving_variance`."""
+        past_mean, past_deviation, moving = past
+        deviation = namespace(mean).sqrt(variance + self.epsilon)
+        s.set("renorm_mean", _moved(past_mean, mean, self.renorm_momentum))
+        s.set("renorm_stddev", _moved(past_deviation, deviation, self.renorm_momentum))
+        moving = _moved(moving, deviation, self.momentum)
+        s.set("moving_stddev", moving)
+        return ops.relu(moving * moving - self.epsilon)
 
 
 def _moved(old, new, momentum):
@@ -66,14 +218,21 @@ def _moved(old, new, momentum):
     return new * (1 - momentum) + old * momentum
 
 
+# -- within a sample ---------------------------------------------------------------------------------------------------
+
+
 @layer
 class LayerNormalization(Layer):
     """Mean 0 and variance 1 along `axis`, then `* gamma + beta`; any shape (Ba et al., arXiv:1607.06450).
+
+    Half precision is computed in float32.
 
     Args:
         axis: An integer, or a tuple of them.
         epsilon: Added to the variance.
         center, scale: Whether there are `beta` and `gamma`, of the input's sizes along `axis`.
+        rms_scaling: Divide by the standard deviation and do nothing else: no mean is taken off, and there is no
+            `beta`. Kept for old models; what the name promises is `RMSNormalization`.
     """
 
     axis: int | tuple[int, ...] = -1
@@ -82,10 +241,167 @@ class LayerNormalization(Layer):
     scale: bool = True
     beta_initializer: Any = "zeros"
     gamma_initializer: Any = "ones"
+    beta_regularizer: Any = None
+    gamma_regularizer: Any = None
+    beta_constraint: Any = None
+    gamma_constraint: Any = None
+    rms_scaling: bool = False
+
+    supports_masking = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        _check_axes(self.axis)
+        checks.number("epsilon", self.epsilon, least=0)
 
     def forward(self, s: Scope, x):
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        shape = tuple(_size(x, axis) for axis in axes)
-        gamma = s.param("gamma", shape, self.gamma_initializer) if self.scale else None
-        beta = s.param("beta", shape, self.beta_initializer) if self.center else None
-        return ops.layer_normalization(x, gamma, beta, self.axis, self.epsilon)
+        axes = _sorted_axes(x, self.axis)
+        center, scale = self.center and not self.rms_scaling, self.scale or self.rms_scaling
+        gamma, beta = _affine(s, self, _sizes(x, axes), center, scale)
+        if not self.rms_scaling:
+            return ops.layer_normalization(x, gamma, beta, axes, self.epsilon)
+        x, own = wide(x)
+        _, variance = ops.moments(x, axes, keepdims=True)
+        return cast(x / namespace(x).sqrt(variance + self.epsilon) * along(x, axes, gamma), own)
+
+
+@layer
+class GroupNormalization(Layer):
+    """Mean 0 and variance 1 of each sample's groups of features, then `* gamma + beta`; any shape.
+
+    (batch, ..., features) to the same (Wu and He, arXiv:1803.08494). Half precision is computed in float32.
+
+    Args:
+        groups: Number of groups, which divides the features; -1 for one a feature (instance normalization).
+        axis: The axis of the features, not the first.
+        epsilon: Added to the variance.
+        center, scale: Whether there are `beta` and `gamma`, (features,).
+    """
+
+    groups: int = 32
+    axis: int = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: Any = "zeros"
+    gamma_initializer: Any = "ones"
+    beta_regularizer: Any = None
+    gamma_regularizer: Any = None
+    beta_constraint: Any = None
+    gamma_constraint: Any = None
+
+    supports_masking = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        if checks.integer("groups", self.groups, least=-1) != -1:
+            checks.positive("groups", self.groups)
+        checks.integer("axis", self.axis)
+        checks.number("epsilon", self.epsilon, least=0)
+
+    def forward(self, s: Scope, x):
+        (features,) = _sizes(x, (self.axis,))
+        gamma, beta = _affine(s, self, (features,), self.center, self.scale)
+        groups = features if self.groups == -1 else self.groups
+        return ops.group_normalization(x, groups, gamma, beta, self.axis, self.epsilon)
+
+
+@layer
+class RMSNormalization(Layer):
+    """`x / sqrt(mean(x**2) + epsilon) * scale` along `axis`; any shape (Zhang and Sennrich, arXiv:1910.07467).
+
+    Half precision is computed in float32.
+
+    Args:
+        axis: An integer, or a tuple of them.
+        epsilon: Added to the mean square.
+    """
+
+    axis: int | tuple[int, ...] = -1
+    epsilon: float = 1e-6
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_axes(self.axis)
+        checks.number("epsilon", self.epsilon, least=0)
+
+    def forward(self, s: Scope, x):
+        axes = _sorted_axes(x, self.axis)
+        return ops.rms_normalization(x, s.param("scale", _sizes(x, axes), "ones"), axes, self.epsilon)
+
+
+@layer
+class UnitNormalization(Layer):
+    """`x` divided by its Euclidean norm along `axis`; any shape.
+
+    Args:
+        axis: An integer, or a tuple of them.
+    """
+
+    axis: int | tuple[int, ...] = -1
+
+    supports_masking = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_axes(self.axis)
+
+    def forward(self, s: Scope, x):
+        return ops.normalize(x, axis=_sorted_axes(x, self.axis), epsilon=1e-12)
+
+
+# -- of weights --------------------------------------------------------------------------------------------------------
+
+
+@layer
+class SpectralNormalization(Wrapper):
+    """`layer` with its `kernel`, or its `embeddings`, divided by their largest singular value; its shapes.
+
+    The value is estimated by power iteration, which training carries on in the state `vector_u`, (1, outputs) (Miyato
+    et al., arXiv:1802.05957). The parameter that is stored stays as it is; inference divides it, too.
+
+    Args:
+        layer: A layer with a parameter `kernel` or `embeddings`, (..., outputs).
+        power_iterations: How many iterations a call makes.
+
+    Raises:
+        ArgumentError: The layer has no such parameter.
+    """
+
+    power_iterations: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("power_iterations", self.power_iterations)
+
+    def forward(self, s: Scope, *inputs: Any, mask=None, **options: Any):
+        found = []
+
+        def normalized(kernel):
+            found.append(True)
+            xp, outputs = namespace(kernel), kernel.shape[-1]
+            u = s.state("vector_u", (1, outputs), TruncatedNormal(stddev=0.02))
+            weights = stop_gradient(xp.reshape(kernel, (-1, outputs)))
+            across = v = cast(u, dtype_of(weights))
+            for _ in range(self.power_iterations):
+                v = ops.normalize(xp.matmul(across, xp.matrix_transpose(weights)), axis=None)
+                across = ops.normalize(xp.matmul(v, weights), axis=None)
+            # Only here the gradient takes notice of the weights.
+            largest = xp.sum(xp.matmul(v, xp.reshape(kernel, (-1, outputs))) * across)
+            nothing = largest == 0
+            if s.train:
+                s.set("vector_u", xp.where(nothing, u, across))
+            return kernel / xp.where(nothing, xp.ones_like(largest), largest)
+
+        s.reparametrize(self.layer, {"kernel": normalized, "embeddings": normalized})
+        out = super().forward(s, *inputs, mask=mask, **options)
+        if not found:
+            raise ArgumentError(
+                f"{type(self.layer).__name__} has no weights to normalise.",
+                argument="layer",
+                expected="a layer with a parameter 'kernel' or 'embeddings'",
+                got=repr(self.layer),
+            )
+        return out

@@ -1,18 +1,56 @@
-"""Pooling layers."""
+"""Pooling: the maximum or the mean over windows, over as many windows as asked for, and over everything."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .. import ops
-from ..arrays import namespace
 from ..ops import Op
-from ..ops._windows import per_axis, spatial_rank
+from ..ops._windows import DATA_FORMATS
+from . import checks
 from .layer import Layer, layer
 from .scope import Scope
 
-__all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "MaxPooling2D"]
+__all__ = [
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "AvgPool1D",
+    "AvgPool2D",
+    "AvgPool3D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
+    "GlobalAvgPool3D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPool3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPool3D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+]
+
+
+def _check_input(x: Any, axes: int) -> None:
+    checks.rank("x", x, axes + 2, fix="the input needs a batch axis and a channel axis beside those that are pooled")
+
+
+# -- over windows ------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,54 +64,235 @@ class _Pooling(Layer):
         data_format: "channels_last" or "channels_first".
     """
 
-    rank: ClassVar[int]
+    axes: ClassVar[int]
     op: ClassVar[Op]
 
-    pool_size: int | tuple[int, ...] = 2
+    pool_size: int | tuple[int, ...]
     strides: int | tuple[int, ...] | None = None
     padding: str = "valid"
-    data_format: str = "channels_last"
+    data_format: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        per_axis(self.pool_size, self.rank, "pool_size")
+        checks.per_axis("pool_size", self.pool_size, self.axes)
         if self.strides is not None:
-            per_axis(self.strides, self.rank, "strides")
+            checks.per_axis("strides", self.strides, self.axes)
+        checks.one_of("padding", self.padding, ("valid", "same"))
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
-        spatial_rank(x, self.data_format, self.padding, self.rank)
+        _check_input(x, self.axes)
         return self.op(x, self.pool_size, self.strides, self.padding, self.data_format)
+
+
+@layer
+class MaxPooling1D(_Pooling):
+    """Maxima over windows: (batch, steps, channels) to (batch, steps', channels)."""
+
+    axes, op = 1, ops.max_pool
+    pool_size: int | tuple[int, ...] = 2
 
 
 @layer
 class MaxPooling2D(_Pooling):
     """Maxima over windows: (batch, height, width, channels) to (batch, height', width', channels)."""
 
-    rank: ClassVar[int] = 2
-    op: ClassVar[Op] = ops.max_pool
+    axes, op = 2, ops.max_pool
+    pool_size: int | tuple[int, ...] = (2, 2)
+
+
+@layer
+class MaxPooling3D(_Pooling):
+    """Maxima over windows: (batch, depth, height, width, channels) to (batch, depth', height', width', channels)."""
+
+    axes, op = 3, ops.max_pool
+    pool_size: int | tuple[int, ...] = (2, 2, 2)
+
+
+@layer
+class AveragePooling1D(_Pooling):
+    """Means over windows: (batch, steps, channels) to (batch, steps', channels)."""
+
+    axes, op = 1, ops.average_pool
 
 
 @layer
 class AveragePooling2D(_Pooling):
     """Means over windows: (batch, height, width, channels) to (batch, height', width', channels)."""
 
-    rank: ClassVar[int] = 2
-    op: ClassVar[Op] = ops.average_pool
+    axes, op = 2, ops.average_pool
 
 
 @layer
-class GlobalAveragePooling2D(Layer):
-    """The mean over height and width: (batch, height, width, channels) to (batch, channels).
+class AveragePooling3D(_Pooling):
+    """Means over windows: (batch, depth, height, width, channels) to (batch, depth', height', width', channels)."""
+
+    axes, op = 3, ops.average_pool
+
+
+# -- over as many windows as asked for ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _AdaptivePooling(Layer):
+    """What poolings to a given size share: windows of nearly equal size, as in PyTorch.
+
+    Args:
+        output_size: How many windows, one integer or one a spatial axis.
+        data_format: "channels_last" or "channels_first".
+    """
+
+    axes: ClassVar[int]
+    op: ClassVar[Op]
+
+    output_size: int | tuple[int, ...]
+    data_format: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.per_axis("output_size", self.output_size, self.axes)
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
+
+    def forward(self, s: Scope, x):
+        _check_input(x, self.axes)
+        return self.op(x, self.output_size, self.data_format)
+
+
+@layer
+class AdaptiveMaxPooling1D(_AdaptivePooling):
+    """Maxima: (batch, steps, channels) to (batch, output_size, channels)."""
+
+    axes, op = 1, ops.adaptive_max_pool
+
+
+@layer
+class AdaptiveMaxPooling2D(_AdaptivePooling):
+    """Maxima: (batch, height, width, channels) to (batch, *output_size, channels)."""
+
+    axes, op = 2, ops.adaptive_max_pool
+
+
+@layer
+class AdaptiveMaxPooling3D(_AdaptivePooling):
+    """Maxima: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
+
+    axes, op = 3, ops.adaptive_max_pool
+
+
+@layer
+class AdaptiveAveragePooling1D(_AdaptivePooling):
+    """Means: (batch, steps, channels) to (batch, output_size, channels)."""
+
+    axes, op = 1, ops.adaptive_average_pool
+
+
+@layer
+class AdaptiveAveragePooling2D(_AdaptivePooling):
+    """Means: (batch, height, width, channels) to (batch, *output_size, channels)."""
+
+    axes, op = 2, ops.adaptive_average_pool
+
+
+@layer
+class AdaptiveAveragePooling3D(_AdaptivePooling):
+    """Means: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
+
+    axes, op = 3, ops.adaptive_average_pool
+
+
+# -- over everything ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _GlobalPooling(Layer):
+    """What poolings over all of space or time share.
 
     Args:
         data_format: "channels_last" or "channels_first".
-        keepdims: Whether height and width stay, with size 1.
+        keepdims: Whether the pooled axes stay, with size 1.
     """
 
-    data_format: str = "channels_last"
+    axes: ClassVar[int]
+    op: ClassVar[Op]
+
+    data_format: str | None = None
     keepdims: bool = False
 
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
+        checks.boolean("keepdims", self.keepdims)
+
     def forward(self, s: Scope, x):
-        spatial_rank(x, self.data_format, "valid", 2)
-        axes = (1, 2) if self.data_format == "channels_last" else (2, 3)
-        return namespace(x).mean(x, axis=axes, keepdims=self.keepdims)
+        _check_input(x, self.axes)
+        first = 2 if self.data_format == "channels_first" else 1
+        return self.op(x, axis=tuple(range(first, first + self.axes)), keepdims=self.keepdims)
+
+
+@layer
+class GlobalMaxPooling1D(_GlobalPooling):
+    """The maximum over time: (batch, steps, channels) to (batch, channels)."""
+
+    axes, op = 1, ops.max
+
+
+@layer
+class GlobalMaxPooling2D(_GlobalPooling):
+    """The maximum over height and width: (batch, height, width, channels) to (batch, channels)."""
+
+    axes, op = 2, ops.max
+
+
+@layer
+class GlobalMaxPooling3D(_GlobalPooling):
+    """The maximum over space: (batch, depth, height, width, channels) to (batch, channels)."""
+
+    axes, op = 3, ops.max
+
+
+@layer
+class GlobalAveragePooling1D(_GlobalPooling):
+    """The mean over time: (batch, steps, channels) to (batch, channels).
+
+    Where there is a mask (batch, steps), over the steps where it is True; NaN if there are none.
+    """
+
+    axes, op = 1, ops.mean
+
+    def forward(self, s: Scope, x, mask=None):
+        s.hand_on(None)
+        if mask is None:
+            return super().forward(s, x)
+        _check_input(x, 1)
+        steps, features = (2, 1) if self.data_format == "channels_first" else (1, 2)
+        kept = ops.expand_dims(ops.cast(mask, "bool"), features)
+        x = ops.where(kept, x, ops.zeros_like(x))
+        # Of two means, because sums of half precision overflow.
+        part = ops.mean(ops.cast(kept, x.dtype), axis=steps, keepdims=self.keepdims)
+        return ops.divide(ops.mean(x, axis=steps, keepdims=self.keepdims), part)
+
+
+@layer
+class GlobalAveragePooling2D(_GlobalPooling):
+    """The mean over height and width: (batch, height, width, channels) to (batch, channels)."""
+
+    axes, op = 2, ops.mean
+
+
+@layer
+class GlobalAveragePooling3D(_GlobalPooling):
+    """The mean over space: (batch, depth, height, width, channels) to (batch, channels)."""
+
+    axes, op = 3, ops.mean
+
+
+# -- by Keras's shorter names ------------------------------------------------------------------------------------------
+
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
+AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
+GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D
+GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D = (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+)

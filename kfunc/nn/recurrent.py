@@ -1,149 +1,272 @@
-"""Recurrent layers."""
+"""Recurrent layers: cells over time."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from .. import ops
+from .. import ops, tree
 from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
-from ..registry import register, resolve
-from . import activations, initializers
-from .core import positive
+from ..errors import ShapeError
+from ..ops.recurrent import recurrence
+from . import activations, cells, checks
 from .layer import Layer, layer
-from .scope import Scope
+from .scope import Result, Scope, updated
 
-__all__ = ["GRU", "LSTM"]
-
-
-@register("initializer")
-@dataclasses.dataclass(frozen=True)
-class ForgetGateOnes:
-    """The `bias` initializer for an LSTM's (4 * units,), with ones for the forget gate (Jozefowicz et al., 2015)."""
-
-    bias: Any = "zeros"
-
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-        units = shape[0] // 4
-        first = resolve("initializer", self.bias)(key, (units,), dtype)
-        rest = resolve("initializer", self.bias)(key, (2 * units,), dtype)
-        return namespace(key).concat([first, initializers.ones(key, (units,), dtype), rest])
+__all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Recurrent(Layer):
-    """What recurrent layers share.
+class OverTime(Layer):
+    """What all recurrent layers share.
+
+    `layer(s, x, initial_state=None, mask=None)`: x is (batch, time, ...), and the output that of the last step, or
+    (batch, time, ...) with `return_sequences`. `initial_state` is an array or a list of them, zeros by default. Where
+    `mask`, (batch, time) booleans, is False, the states stay, and the output is the last one again.
 
     Args:
-        units: Features of the state and of the output.
-        activation: For the candidate and the output.
-        recurrent_activation: For the gates.
         return_sequences: Whether to return the output of every step, and not of the last one only.
-        return_state: Whether to return the last state(s) too.
-        go_backwards: Whether to go from the last step to the first; the outputs come in that order.
-        dropout: Probability that training drops an input feature, at all steps of a sequence.
+        return_state: Whether to return (output, *last states).
+        go_backwards: Whether to go from the last step to the first; the outputs, and their mask, come in that order.
+        stateful: Whether the last states are the first ones of the next call. They are a part of the state, which
+            `apply` takes and returns; they are reset by passing the state as `init` made it. The batch has one size.
+        unroll: Whether compilers see one step after the other, and no loop.
+        zero_output_for_mask: Whether the outputs of steps that do not count are zero, with `return_sequences`.
     """
 
-    gates: ClassVar[int]
-
-    units: int
-    activation: str | Callable | None = "tanh"
-    recurrent_activation: str | Callable | None = "sigmoid"
-    use_bias: bool = True
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
-    dropout: float = 0.0
-    kernel_initializer: Any = "glorot_uniform"
-    recurrent_initializer: Any = "orthogonal"
-    bias_initializer: Any = "zeros"
+    stateful: bool = False
+    unroll: bool = False
+    zero_output_for_mask: bool = dataclasses.field(default=False, kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()
-        positive("units", self.units)
-        activations.get(self.activation)
-        activations.get(self.recurrent_activation)
-        if not 0 <= self.dropout < 1:
-            raise ArgumentError(
-                "dropout is a probability.", argument="dropout", expected="0 <= dropout < 1", got=self.dropout
-            )
+        checks.standard(self)
 
-    def forward(self, s: Scope, x, initial_state=None):
-        """(batch, time, inputs) to (batch, units), or (batch, time, units) with `return_sequences`."""
-        if x.ndim != 3:
+    def forward(self, s: Scope, x, initial_state=None, mask=None):
+        self.check(x)
+        if mask is not None:
+            checks.rank("mask", mask, 2)
+        if self.unroll:
+            checks.known("x", x, 1)
+        run, zeros = self.prepare(s, x)
+        states = self._first(s, x, zeros, initial_state)
+        options = {"reverse": self.go_backwards, "unroll": self.unroll}
+        if mask is not None:
+            options |= {"mask": mask, "zero_output_for_mask": self.zero_output_for_mask and self.return_sequences}
+        sequence, out, states = run(states, options)
+        if self.stateful:
+            for i, state in enumerate(tree.leaves(states)):
+                s.set(f"rnn_state_{i}", state)
+        xp = namespace(out)
+        if not self.return_sequences:
+            mask = None
+        elif self.go_backwards:
+            out, mask = xp.flip(sequence, axis=1), None if mask is None else xp.flip(mask, axis=1)
+        else:
+            out = sequence
+        s.hand_on((mask, *(None for _ in states)) if self.return_state else mask)
+        return (out, *states) if self.return_state else out
+
+    def _first(self, s: Scope, x: Any, zeros: Callable[[], Any], given: Any) -> Any:
+        """The first states; None stands for zeros."""
+        if given is not None:
+            return cells.filled("initial_state", zeros(), given)
+        if not self.stateful:
+            return None
+        if x.shape[0] is None:
             raise ShapeError(
-                "A recurrent layer reads sequences.",
+                "A stateful layer needs to know the size of the batch.",
                 argument="x",
-                expected="(batch, time, inputs)",
+                expected="(batch, time, ...), with a known batch",
                 got=tuple(x.shape),
+                fix="give it in the sample or Spec passed to init, or use stateful=False",
             )
-        kernel = s.param("kernel", (x.shape[-1], self.gates * self.units), self.kernel_initializer)
-        recurrent = s.param("recurrent_kernel", (self.units, self.gates * self.units), self.recurrent_initializer)
-        bias = s.param("bias", self._bias_shape(), self._bias_initializer()) if self.use_bias else None
-        if s.train and self.dropout:
-            x = ops.dropout(x, s.key(), self.dropout, (x.shape[0], 1, x.shape[2]))
-        first = () if initial_state is None else initial_state
-        first = first if isinstance(first, tuple | list) else (first,)
-        sequence, *last = self._run_sequence(x, kernel, recurrent, bias, first)
-        out = last[0]
-        if self.return_sequences:
-            out = namespace(sequence).flip(sequence, axis=1) if self.go_backwards else sequence
-        return (out, *last) if self.return_state else out
+        states = zeros()
+        kept = [s.state(f"rnn_state_{i}", a.shape, "zeros") for i, a in enumerate(tree.leaves(states))]
+        xp = namespace(x)
+        return tree.unflatten(tree.structure(states), [xp.astype(a, x.dtype) for a in kept])
 
-    def _bias_shape(self) -> tuple[int, ...]:
-        return (self.gates * self.units,)
+    def check(self, x: Any) -> None:
+        """Raise a ShapeError if `x` is no sequence."""
+        checks.rank("x", x, 3)
 
-    def _bias_initializer(self) -> Any:
-        return self.bias_initializer
+    def prepare(self, s: Scope, x: Any) -> tuple[Callable[[Any, dict], tuple], Callable[[], Any]]:
+        """(run, zeros), where `run(states or None, options)` is (outputs in the order of `x`, the last one, states)."""
+        raise NotImplementedError
 
-    def _functions(self) -> dict[str, Any]:
-        return {
-            "reverse": self.go_backwards,
-            "activation": activations.get(self.activation),
-            "recurrent_activation": activations.get(self.recurrent_activation),
-        }
 
-    def _run_sequence(self, x, kernel, recurrent, bias, first):
+# -- any cell ----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _OfCell(Layer):
+    cell: Any
+
+
+@layer
+class RNN(OverTime, _OfCell):
+    """Any cell over time: (batch, time, ...) to (batch, output_size).
+
+    A cell is a layer that is called as `cell(s, x, states)` with the input of one step and a tuple of states, and
+    returns (output, new states). It says the sizes of its states by `state_size`, an integer or one for each state, or
+    makes them by a method `initial_states(x)`; the output is of the size of the first, or of `output_size`.
+    What a cell draws (dropout) is the same at all steps; its auxiliary losses are those of the first step.
+
+    Args:
+        cell: A cell, or a list of cells, each of which takes the output of the one before.
+    """
+
+    def __post_init__(self):
+        if isinstance(self.cell, list | tuple):
+            object.__setattr__(self, "cell", cells.StackedRNNCells(self.cell))
+        cells.check_cell("cell", self.cell)
+        super().__post_init__()
+
+    def check(self, x):
+        checks.rank("x", x, 3, least=True)
+
+    def prepare(self, s, x):
+        start = x[:, 0, ...]
+
+        def zeros():
+            return cells.first_states(self.cell, start)
+
+        def run(states, options):
+            states = zeros() if states is None else states
+            once, kept, losses = self._step(s, start, states)
+
+            def step(x, states, kept):
+                output, new, kept = once(x, states, kept)
+                return output, cells.filled("states", states, new), kept
+
+            first = self._first_output(start, states) if "mask" in options else None
+            sequence, states, kept = recurrence(step, x, states, first=first, kept=kept, **options)
+            s.absorb(Result(None, dict(_by_path(kept, s.child(self.cell)._parts)), losses, None))
+            return sequence, sequence[:, 0 if self.go_backwards else -1, ...], states
+
+        return run, zeros
+
+    def _step(self, s: Scope, start: Any, states: Any) -> tuple[Callable, dict, dict]:
+        """The cell as `(x, states, kept) -> (output, states, kept)`; its own state, `kept`; and its losses."""
+        if s.initializing:
+            return lambda x, states, kept: (*self.cell(s, x, states), kept), {}, {}
+        # Nothing can be looked up or written inside a loop; and one key for all steps draws the same at all of them.
+        fun, params, state = s.pure(self.cell)
+        key = s.maybe_key() if s.train else None
+        depth = len(s.child(self.cell)._parts)
+
+        def once(x, states, kept):
+            result = fun(params, kept, key, x, states)
+            changes = {tuple(path.split("/")[depth:]): value for path, value in result.state.items()}
+            return *result.output, updated(kept, changes)
+
+        losses = fun(params, state, key, start, states).losses if s.wants_losses else {}
+        return once, state or {}, losses
+
+    def _first_output(self, x: Any, states: Any) -> Any:
+        """What stands for the output before there is one: the (last) cell's first state, or zeros if that is no output.
+
+        Keras on JAX does so, too.
+        """
+        state = states
+        while isinstance(state, tuple):
+            state = state[-1] if isinstance(state[0], tuple) else state[0]
+        size = cells.output_size(self.cell)
+        return state if state.ndim == 2 and state.shape[-1] == size else cells.zeros_for(x, size)[0]
+
+
+def _by_path(branch: dict, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dicts by their paths, without optree, whose dicts Dynamo cannot read."""
+    for name, value in branch.items():
+        path = (*above, name)
+        if isinstance(value, dict):
+            yield from _by_path(value, path)
+        else:
+            yield "/".join(path), value
+
+
+# -- the usual cells ---------------------------------------------------------------------------------------------------
+
+
+class _Fused(OverTime, cells.Recurrent):
+    """A usual cell over time, by an op that does all steps."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("use_cudnn", getattr(self, "use_cudnn", "auto"), ("auto", True, False))
+
+    def prepare(self, s, x):
+        weights = self.weights(s, x.shape[-1])
+        keep = self.keep(s, x)
+        x = self.dropped(s, x)
+
+        def zeros():
+            return cells.zeros_for(x, self.units) * self.states
+
+        def run(states, options):
+            sequence, *last = self.over_time(x, *weights, *(states or ()), keep=keep, **options)
+            return sequence, last[0], tuple(last)
+
+        return run, zeros
+
+    def over_time(self, x: Any, *args: Any, **options: Any) -> tuple:
+        """The op on `x`, weights and states."""
         raise NotImplementedError
 
 
 @layer
-class LSTM(_Recurrent):
+class LSTM(_Fused, cells.LSTMArguments):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997): (batch, time, inputs) to (batch, units).
 
     States are h and c, (batch, units) each; gates are in the order input, forget, cell, output.
 
     Args:
-        unit_forget_bias: Whether the forget gate's bias starts at 1.
+        use_cudnn: Nothing: each backend takes its fastest kernel.
     """
 
-    gates: ClassVar[int] = 4
-    unit_forget_bias: bool = True
+    use_cudnn: str | bool = "auto"
 
-    def _bias_initializer(self):
-        return ForgetGateOnes(self.bias_initializer) if self.unit_forget_bias else self.bias_initializer
+    def over_time(self, x, *args, **options):
+        functions = activations.get(self.activation), activations.get(self.recurrent_activation)
+        return ops.lstm(x, *args, activation=functions[0], recurrent_activation=functions[1], **options)
 
-    def _run_sequence(self, x, kernel, recurrent, bias, first):
-        return ops.lstm(x, kernel, recurrent, bias, *first, **self._functions())
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Seeded(Layer):
+    seed: int | None = None
 
 
 @layer
-class GRU(_Recurrent):
+class GRU(_Fused, _Seeded, cells.GRUArguments):
     """Gated recurrent unit (Cho et al., arXiv:1406.1078): (batch, time, inputs) to (batch, units).
 
     Gates are in the order update, reset, candidate.
 
     Args:
-        reset_after: Whether the reset gate works after the recurrent product (as in cuDNN) or before it.
+        use_cudnn: Nothing: each backend takes its fastest kernel.
     """
 
-    gates: ClassVar[int] = 3
     reset_after: bool = True
+    use_cudnn: str | bool = "auto"
 
-    def _bias_shape(self):
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+    def over_time(self, x, *args, **options):
+        functions = activations.get(self.activation), activations.get(self.recurrent_activation)
+        options |= {"activation": functions[0], "recurrent_activation": functions[1], "reset_after": self.reset_after}
+        return ops.gru(x, *args, **options)
 
-    def _run_sequence(self, x, kernel, recurrent, bias, first):
-        return ops.gru(x, kernel, recurrent, bias, *first, reset_after=self.reset_after, **self._functions())
+
+@layer
+class SimpleRNN(_Fused, cells.SimpleRNNArguments):
+    """`h = activation(x @ kernel + h @ recurrent_kernel + bias)` over time: (batch, time, inputs) to (batch, units).
+
+    Elman, Finding Structure in Time, 1990.
+    """
+
+    seed: int | None = None
+
+    def over_time(self, x, *args, **options):
+        return ops.simple_rnn(x, *args, activation=activations.get(self.activation), **options)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .. import ops
 from ..arrays import namespace, native
-from ..errors import ArgumentError, ShapeError
 from ..registry import register, resolve
+from . import checks
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "get", "l1", "l1_l2", "l2", "orthogonal_regularizer"]
 
@@ -27,11 +26,10 @@ def _regularizer(*names: str) -> Callable[[C], C]:
     return decorate
 
 
-def _factor(argument: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ArgumentError(
-            f"{argument} is a factor.", argument=argument, expected="a finite number, not negative", got=repr(value)
-        )
+def _factor(self: Any, argument: str, default: float) -> None:
+    """Check a field, in which None stands for the default, as in Keras."""
+    value = getattr(self, argument)
+    object.__setattr__(self, argument, default if value is None else checks.number(argument, value, least=0))
 
 
 @_regularizer("l1_l2")
@@ -42,9 +40,8 @@ class L1L2:
     l2: float = 0.0
 
     def __post_init__(self):
-        for argument in ("l1", "l2"):
-            object.__setattr__(self, argument, getattr(self, argument) or 0.0)
-            _factor(argument, getattr(self, argument))
+        _factor(self, "l1", 0.0)
+        _factor(self, "l2", 0.0)
 
     def __call__(self, x: Any) -> Any:
         xp = namespace(x)
@@ -63,7 +60,7 @@ class L1:
     l1: float = 0.01
 
     def __post_init__(self):
-        _factor("l1", self.l1)
+        _factor(self, "l1", 0.01)
 
     def __call__(self, x: Any) -> Any:
         return L1L2(l1=self.l1)(x)
@@ -76,7 +73,7 @@ class L2:
     l2: float = 0.01
 
     def __post_init__(self):
-        _factor("l2", self.l2)
+        _factor(self, "l2", 0.01)
 
     def __call__(self, x: Any) -> Any:
         return L1L2(l2=self.l2)(x)
@@ -95,13 +92,11 @@ class OrthogonalRegularizer:
     mode: str = "rows"
 
     def __post_init__(self):
-        _factor("factor", self.factor)
-        if self.mode not in ("rows", "columns"):
-            raise ArgumentError("Unknown mode.", argument="mode", expected="'rows' or 'columns'", got=repr(self.mode))
+        checks.number("factor", self.factor, least=0)
+        checks.one_of("mode", self.mode, ("rows", "columns"))
 
     def __call__(self, x: Any) -> Any:
-        if x.ndim != 2:
-            raise ShapeError("Only a matrix has rows.", argument="x", expected="two axes", got=tuple(x.shape))
+        checks.rank("x", x, 2)
         xp = namespace(x)
         x = x if self.mode == "rows" else xp.matrix_transpose(x)
         x = ops.normalize(x, axis=1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import random, tree
 from ..arrays import Spec, dtype_name, namespace
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .dtype_policies import DTypePolicy
     from .layer import Layer
 
-__all__ = ["Scope"]
+__all__ = ["Result", "Scope"]
 
 
 @dataclasses.dataclass(eq=False)
@@ -59,7 +60,19 @@ class Declaration:
         digest = hashlib.blake2b("/".join(path).encode(), digest_size=8).digest()
         for word in (digest[:4], digest[4:]):
             key = random.fold_in(key, int.from_bytes(word, "big"))
-        return self.initializer(key, self.spec.shape, dtype_name(self.spec.dtype))
+        dtype = dtype_name(self.spec.dtype)
+        # NumPy, where seeds draw, has no bfloat16; `init` rounds on the backend that the values go to.
+        return self.initializer(key, self.spec.shape, dtype if hasattr(namespace(key), dtype) else "float32")
+
+
+def _stacked(initializer: Callable, key: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """What `initializer` draws for each entry of the first axis of `shape`, with a key of its own."""
+    return namespace(key).stack([initializer(random.fold_in(key, i), shape[1:], dtype) for i in range(shape[0])])
+
+
+def _each(constraint: Callable, value: Any) -> Any:
+    """`constraint` of each entry of the first axis."""
+    return namespace(value).stack([constraint(value[i, ...]) for i in range(value.shape[0])])
 
 
 def name_id(name: str) -> int:
@@ -77,6 +90,22 @@ def mix(a: int, b: int) -> int:
     return h ^ (h >> 13)
 
 
+class Result(NamedTuple):
+    """What a layer run as a pure function gives.
+
+    Attributes:
+        output: What its `forward` returned.
+        state: New values of its state variables, by their path in the network.
+        losses: Auxiliary losses by their path.
+        mask: The mask of the output.
+    """
+
+    output: Any
+    state: dict[str, Any]
+    losses: dict[str, Any]
+    mask: Any
+
+
 _NOT_SAID = object()
 
 
@@ -90,7 +119,10 @@ class Scope:
         mask: The mask of the layer's output, if it has said (`hand_on`).
     """
 
-    __slots__ = ("_call", "_frozen", "_id", "_layer", "_params", "_parts", "_policies", "_state", "mask", "policy")
+    __slots__ = (
+        *("_call", "_frozen", "_id", "_layer", "_params", "_parts", "_policies", "_seen_as", "_state", "_views"),
+        *("mask", "policy"),
+    )
 
     def __init__(
         self,
@@ -104,11 +136,13 @@ class Scope:
     ):
         self._call, self._layer, self._params, self._state = call, layer, params, state
         self._parts: tuple[str, ...] = () if parent is None else (*parent._parts, name)
-        self._id = 0 if parent is None else mix(parent._id, number)
-        self._frozen = not layer.trainable or (parent is not None and parent._frozen)
-        self._policies = layer.dtype if layer.dtype is not None or parent is None else parent._policies
+        self._id: int = 0 if parent is None else mix(parent._id, number)
+        self._frozen: bool = not layer.trainable or (parent is not None and parent._frozen)
+        self._policies: Any = layer.dtype if layer.dtype is not None or parent is None else parent._policies
         self.policy: DTypePolicy | None = None if self._policies is None else self._policies.at(self.path)
         self.mask: Any = _NOT_SAID
+        self._seen_as: dict[str, Callable] = {}
+        self._views: dict[int, dict[str, Callable]] = {}
 
     @property
     def train(self) -> bool:
@@ -149,40 +183,64 @@ class Scope:
                 fix=f"make it a field of {type(self._layer).__name__}: its name in the parameter tree comes from there",
             ) from None
         scope = self._below(layer, name, number)
+        scope._seen_as = self._views.get(id(layer), scope._seen_as)
         if self._call.declared is not None:
             self._claim(layer, scope.path)
         return scope
 
-    def pure(self, layer: Layer) -> tuple[Callable, Any, Any]:
-        """A child as a pure function, for what values cannot be written out of: checkpoints, scans, branches.
+    def reparametrize(self, layer: Layer, views: dict[str, Callable]) -> None:
+        """From here on, let a child see those of its own parameters that `views` names as these functions return them.
+
+        The functions keep the shape. What is stored, and what the optimizer sees, are the arguments.
+        """
+        self._views[id(layer)] = views
+
+    def pure(self, layer: Layer) -> tuple[Callable[..., Result], Any, Any]:
+        """A child as a pure function, for where values cannot be written out of: checkpoints, scans, branches.
 
         Args:
             layer: One of this layer's children.
 
         Returns:
-            (fun, params, state): `fun(params, state, key, *inputs, **options) -> (output, new state, losses)`, and the
-            child's own parameters and state. The caller hands the new state to `update`, and the losses, a dict of
-            scalars, to `add_losses`. `key` may be None where nothing is drawn.
+            (fun, params, state): `fun(params, state, key, *inputs, **options)` gives a `Result`, which the caller hands
+            to `absorb`; `params` and `state` are the child's own. `key` may be None where nothing is drawn.
         """
         outer = self.child(layer)
 
-        def fun(params: Any, state: Any, key: Any, *inputs: Any, **options: Any) -> tuple[Any, Any, dict[str, Any]]:
+        def fun(params: Any, state: Any, key: Any, *inputs: Any, **options: Any) -> Result:
             call = Call(self._call.train, key, losses=None if self._call.losses is None else {})
             inner = Scope(call, layer, params, state)
             inner._parts, inner._id = outer._parts, outer._id
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
             out = layer._run(inner, inputs, options)
-            below = {path[len(outer._parts) :]: value for path, value in call.new_state.items()}
-            return out, updated(state, below), call.losses or {}
+            changes = {"/".join(path): value for path, value in call.new_state.items()}
+            return Result(out, changes, call.losses or {}, inner.masked(options.get("mask")))
 
         return fun, outer._params, outer._state
 
-    def update(self, layer: Layer, state: Any) -> None:
-        """Take `state` for the new state of a child that ran by `pure`."""
-        if self._call.declared is None and state:
-            start = self.child(layer)._parts
-            for path, value in zip(tree.paths(state), tree.leaves(state), strict=True):
-                self._call.new_state[(*start, *path.split("/"))] = value
+    def absorb(self, result: Result) -> Any:
+        """The output of a child that ran by `pure`, whose new state, losses and mask become those of this call."""
+        self._call.new_state.update({tuple(path.split("/")): value for path, value in result.state.items()})
+        if self._call.losses is not None:
+            self._call.losses.update(result.losses)
+        self.hand_on(result.mask)
+        return result.output
+
+    def declare(self, layer: Layer, length: int, *inputs: Any, **options: Any) -> tuple[Any, Any]:
+        """In `init`: what a child declares, `length` times over, along a new first axis; its output, and its mask."""
+        scope = self.child(layer)
+        call = self._call
+        outer, call.declared = call.declared, {}
+        try:
+            out = layer._run(scope, inputs, options)
+            found = call.declared
+        finally:
+            call.declared = outer
+        for path, d in (found or {}).items():
+            spec = Spec((length, *d.spec.shape), d.spec.dtype)
+            limit = None if d.constraint is None else functools.partial(_each, d.constraint)
+            outer[path] = Declaration(d.kind, spec, functools.partial(_stacked, d.initializer), limit)
+        return out, scope.masked(options.get("mask"))
 
     # -- masks -------------------------------------------------------------------------------------------------------
 
@@ -214,11 +272,6 @@ class Scope:
         if self._call.losses is not None:
             self._call.losses[f"{self.path}/{name}".lstrip("/")] = value
 
-    def add_losses(self, losses: dict[str, Any]) -> None:
-        """Take over the losses of a child that ran by `pure`."""
-        if self._call.losses is not None:
-            self._call.losses.update(losses)
-
     @property
     def wants_losses(self) -> bool:
         """Whether the caller asked for auxiliary losses; if not, they need not be computed."""
@@ -245,6 +298,7 @@ class Scope:
         dtype: str | None = None,
         regularizer: Any = None,
         constraint: Any = None,
+        cast: bool = True,
     ) -> Any:
         """The parameter `name` of this layer, in the policy's compute dtype if there is a policy.
 
@@ -257,6 +311,7 @@ class Scope:
             dtype: Name of the dtype it is made with: the policy's variable dtype by default, float32 without one.
             regularizer: `(value) -> scalar`, or the name of one: an auxiliary loss.
             constraint: `(value) -> value`, or the name of one, which training applies after each update.
+            cast: If False, it stays in the dtype that it is kept in, whatever the policy says.
 
         Raises:
             ParamError: The tree that was passed has no such leaf, or one of another shape.
@@ -267,9 +322,11 @@ class Scope:
             value = self._declare(self._call.declared, kind, name, shape, initializer, dtype, constraint)
         else:
             value = self._look_up(kind, self._state if self._frozen else self._params, name, shape)
+        if name in self._seen_as:
+            value = self._seen_as[name](value)
         if regularizer is not None and self._call.losses is not None and not self._frozen:
             self.add_loss(resolve("regularizer", regularizer)(value), name)
-        return value if self.policy is None else self.policy.cast(value)
+        return self.policy.cast(value) if cast and self.policy is not None else value
 
     def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str | None = None) -> Any:
         """The current value of the state variable `name`, in its own dtype; arguments and errors as for `param`."""
@@ -348,6 +405,10 @@ class Scope:
         )
 
     # -- randomness --------------------------------------------------------------------------------------------------
+
+    def maybe_key(self) -> Any:
+        """A fresh random key, or None if the call has none: for a child that may or may not draw."""
+        return None if self._call.key is None else self.key()
 
     def key(self) -> Any:
         """A fresh random key, which depends on the call's key, the layer's path, and the number of draws before.

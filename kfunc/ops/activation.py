@@ -187,13 +187,15 @@ def glu(x, axis=-1):
     x = floating(x)
     axis = normal_axis(axis, x.ndim)
     size = x.shape[axis]
-    if size is not None and size % 2:
+    if size is None or size % 2:
         raise ShapeError(
-            "glu halves the axis.", argument="x", expected=f"an even size along axis {axis}", got=tuple(x.shape)
+            "glu halves the axis.",
+            argument="x",
+            expected=f"a known, even size along axis {axis}",
+            got=tuple(x.shape),
         )
     before = (slice(None),) * axis
-    half = None if size is None else size // 2
-    return x[(*before, slice(0, half), ...)] * sigmoid(x[(*before, slice(half, None), ...)])
+    return x[(*before, slice(0, size // 2), ...)] * sigmoid(x[(*before, slice(size // 2, None), ...)])
 
 
 @op

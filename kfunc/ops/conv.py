@@ -64,6 +64,12 @@ def _steps(inputs, kernel, strides, padding, data_format, dilation_rate, padding
     return strides, dilation
 
 
+def _biased(out, bias, data_format):
+    if data_format == "channels_first":
+        bias = namespace(bias).reshape(bias, (-1,) + (1,) * (out.ndim - 2))
+    return out + bias
+
+
 @op
 def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
     """Convolution of `inputs` with `kernel`.
@@ -83,10 +89,7 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
         ArgumentError, ShapeError: The arguments do not fit together.
     """
     if bias is not None:
-        out = conv(inputs, kernel, strides, padding, data_format, dilation_rate)
-        if data_format == "channels_first":
-            bias = namespace(bias).reshape(bias, (-1,) + (1,) * (inputs.ndim - 2))
-        return out + bias
+        return _biased(conv(inputs, kernel, strides, padding, data_format, dilation_rate), bias, data_format)
     x, kernel = promote(inputs, kernel, least="f")
     strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
     xp = namespace(x, kernel)
@@ -151,7 +154,9 @@ def transposed_geometry(inputs, kernel, strides, padding, output_padding, data_f
 
 
 @op
-def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+def conv_transpose(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
     """The transpose of a convolution, as a linear map: a window of output for each element of the input.
 
     Args:
@@ -162,6 +167,7 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
             "same" (input size * strides).
         output_padding: How much larger than the smallest size that a convolution would map to the input's, one integer
             or one a spatial axis; None gives the sizes above.
+        bias: (filters,) or None.
 
     Returns:
         (batch, *output, filters), or (batch, filters, *output).
@@ -169,6 +175,9 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
+    if bias is not None:
+        out = conv_transpose(inputs, kernel, strides, padding, output_padding, data_format, dilation_rate)
+        return _biased(out, bias, data_format)
     x, kernel = promote(inputs, kernel, least="f")
     strides, dilation, crops = transposed_geometry(
         x, kernel, strides, padding, output_padding, data_format, dilation_rate
@@ -194,13 +203,14 @@ def _resized(x, axis, before, after):
 
 
 @op
-def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
     """Convolution of each channel by itself.
 
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         kernel: (*window, channels, multiplier).
         strides, padding, dilation_rate: As for `conv`.
+        bias: (channels * multiplier,) or None.
 
     Returns:
         (batch, *output, channels * multiplier), or (batch, channels * multiplier, *output).
@@ -219,7 +229,7 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
             fix="check data_format, or the layer before",
         )
     kernel = namespace(kernel).reshape(kernel, (*kernel.shape[:-2], 1, -1))
-    return conv(inputs, kernel, strides, padding, data_format, dilation_rate)
+    return conv(inputs, kernel, strides, padding, data_format, dilation_rate, bias)
 
 
 @op
@@ -231,6 +241,7 @@ def separable_conv(
     padding="valid",
     data_format=None,
     dilation_rate=1,
+    bias=None,
 ):
     """`depthwise_conv`, and then the mixing of channels by `conv` with windows of 1 (Chollet, arXiv:1610.02357).
 
@@ -238,6 +249,7 @@ def separable_conv(
         inputs, strides, padding, dilation_rate: As for `conv`.
         depthwise_kernel: (*window, channels, multiplier).
         pointwise_kernel: (*ones, channels * multiplier, filters).
+        bias: (filters,) or None.
 
     Returns:
         (batch, *output, filters), or (batch, filters, *output).
@@ -246,4 +258,4 @@ def separable_conv(
         ArgumentError, ShapeError: The arguments do not fit together.
     """
     x = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
-    return conv(x, pointwise_kernel, data_format=data_format)
+    return conv(x, pointwise_kernel, data_format=data_format, bias=bias)

@@ -33,6 +33,7 @@ __all__ = [
     "rot90",
     "shape",
     "size",
+    "split_first",
     "split_last",
     "squeeze",
     "swapaxes",
@@ -123,6 +124,12 @@ def join_last(x):
     """(..., a, b) to (..., a * b); any number of the leading sizes may be unknown."""
     xp = namespace(x)
     return xp.reshape(x, (*_known(x.shape[:-2]), x.shape[-2] * x.shape[-1]))
+
+
+@op
+def split_first(x, like):
+    """(a * b, ...) to (a, b, ...), where `like` is (a, b, ...); both may be unknown."""
+    return namespace(x).reshape(x, (*_known(like.shape[:2]), *x.shape[1:]))
 
 
 def _known(sizes):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..arrays import namespace
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..transforms import stop_gradient
 from ._op import op
 from ._promotion import cast, dtype_of, floating, in_single
 
 __all__ = [
     "batch_normalization",
+    "group_normalization",
     "layer_normalization",
     "moments",
     "normalize",
@@ -25,7 +26,7 @@ def _axes(axis):
     return (axis,) if isinstance(axis, int) else tuple(axis)
 
 
-def _wide(x):
+def wide(x):
     """`x` in float32 at least, as half precision does not hold sums of squares; and its own floating dtype."""
     x = floating(x)
     own = dtype_of(x)
@@ -35,7 +36,7 @@ def _wide(x):
 @op
 def moments(x, axes, keepdims=False):
     """Mean and (biased) variance of `x` over `axes`, an integer or several; half precision is summed in float32."""
-    x, own = _wide(x)
+    x, own = wide(x)
     xp, axes = namespace(x), _axes(axes)
     mean = xp.mean(x, axis=axes, keepdims=True)
     variance = xp.mean((x - mean) * (x - mean), axis=axes, keepdims=keepdims)
@@ -76,7 +77,7 @@ def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
     return out, stop_gradient(mean), stop_gradient(variance)
 
 
-def _along(x, axes, v):
+def along(x, axes, v):
     """`v`, of the shape of `x` along `axes`, so that it broadcasts to `x`."""
     if v is None or (v.ndim == 1 and axes in ((-1,), (x.ndim - 1,))):
         return v
@@ -94,7 +95,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
         axis: An integer, or several.
         epsilon: Added to the variance; 1e-7 by default.
     """
-    x, own = _wide(x)
+    x, own = wide(x)
     axes = _axes(axis)
     mean, variance = moments(x, axes, keepdims=True)
     out = (x - mean) / namespace(x).sqrt(variance + (EPSILON if epsilon is None else epsilon))
@@ -103,8 +104,41 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
 
 def _scaled(x, axes, out, gamma, beta=None):
     gamma, beta = (None if v is None else cast(v, dtype_of(x)) for v in (gamma, beta))
-    out = out if gamma is None else out * _along(x, axes, gamma)
-    return out if beta is None else out + _along(x, axes, beta)
+    out = out if gamma is None else out * along(x, axes, gamma)
+    return out if beta is None else out + along(x, axes, beta)
+
+
+@op
+def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None):
+    """`x` with mean 0 and variance 1 in each of `groups` parts of the features of a sample, times `gamma`, plus `beta`.
+
+    Wu and He, arXiv:1803.08494.
+
+    Args:
+        x: An array (batch, ...) with `features` along `axis`; half precision is computed in float32.
+        groups: An integer that divides the features.
+        gamma, beta: (features,) or None.
+        axis: An integer, not the batch's.
+        epsilon: Added to the variance; 1e-7 by default.
+
+    Raises:
+        ShapeError: The groups do not divide the features, or a size but the batch's is not known.
+    """
+    x, own = wide(x)
+    axis = axis % x.ndim
+    features = x.shape[axis]
+    if axis == 0 or None in x.shape[1:] or features % groups:
+        raise ShapeError(
+            "There is no such division of the features.",
+            argument="groups",
+            expected=f"an input of known sizes, with a multiple of {groups} features along an axis after the first",
+            got=f"{tuple(x.shape)}, axis {axis}",
+        )
+    xp = namespace(x)
+    parts = xp.reshape(x, (-1, *x.shape[1:axis], groups, features // groups, *x.shape[axis + 1 :]))
+    mean, variance = moments(parts, tuple(i for i in range(1, parts.ndim) if i != axis), keepdims=True)
+    out = (parts - mean) / xp.sqrt(variance + (EPSILON if epsilon is None else epsilon))
+    return cast(_scaled(x, (axis,), xp.reshape(out, (-1, *x.shape[1:])), gamma, beta), own)
 
 
 @op
@@ -117,7 +151,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
         axis: An integer, or several.
         epsilon: Added to the mean square; 1e-7 by default.
     """
-    x, own = _wide(x)
+    x, own = wide(x)
     axes, xp = _axes(axis), namespace(x)
     square = xp.mean(x * x, axis=axes, keepdims=True)
     return cast(_scaled(x, axes, x / xp.sqrt(square + (EPSILON if epsilon is None else epsilon)), scale), own)

@@ -11,13 +11,16 @@ __all__ = ["adam", "adam_factors"]
 
 
 @op
-def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
-    """One step of Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1) on n arrays.
+def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
+    """One step of Adam (Kingma and Ba, arXiv:1412.6980) on n arrays.
 
     Args:
         count: The number of this step, the first being 1: int32 ().
-        step_size, beta_1, beta_2, epsilon: Numbers; updates are to be added, so `step_size` is negative to descend.
+        step_size: A number, or an array (). Updates are to be added, so it is negative to descend.
+        beta_1, beta_2, epsilon: Numbers.
         leaves: The n gradients, then their n running means, then those of their n squares.
+        corrected: Whether epsilon is added to the root of the mean square without its bias (algorithm 1), or to that of
+            the running mean (the faster order of section 2, where the paper writes epsilon with a hat).
 
     Returns:
         3 n arrays: the updates, the new means, the new mean squares, each of the dtype of its running mean.
@@ -26,7 +29,7 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
     xp = namespace(*leaves)
     double = getattr(xp, "float64", None)
     wide = double if any(x.dtype == double for x in leaves) else xp.float32
-    factor, small = adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, wide)
+    factor, small = adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, wide, corrected)
     updates, means, squares = [], [], []
     for g, m, v in zip(leaves[:n], leaves[n : 2 * n], leaves[2 * n :], strict=True):
         m = beta_1 * m + (1 - beta_1) * g
@@ -38,14 +41,15 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
     return (*updates, *means, *squares)
 
 
-def adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, dtype):
+def adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, dtype, corrected=True):
     """What is the same for all elements, scalars of `dtype`: the update is `factor * mean / (sqrt(square) + small)`."""
     t = xp.astype(count, dtype)
     # Taken out of step_size * mean / unbias_1 / (sqrt(square / unbias_2) + epsilon).
-    root = xp.sqrt(_unbias(xp, t, beta_2))
-    return root * step_size / _unbias(xp, t, beta_1), root * epsilon
+    root = xp.sqrt(unbias(xp, t, beta_2))
+    return root * step_size / unbias(xp, t, beta_1), root * epsilon if corrected else xp.full_like(root, epsilon)
 
 
-def _unbias(xp, t, beta):
-    # 1 - beta**t, without the cancellation that costs four digits where beta is near 1 and t small.
-    return -xp.expm1(t * math.log(beta)) if beta else xp.ones_like(t)
+def unbias(xp, t, beta):
+    """How much a running mean that began at 0 has of the true one after `t` steps: `1 - beta**t`."""
+    # Without the cancellation that costs four digits where beta is near 1 and t small.
+    return -xp.expm1(t * math.log(beta)) if beta else 0 * t + 1

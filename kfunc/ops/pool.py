@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..arrays import device, namespace
+from ..errors import ShapeError
 from ._op import op
 from ._promotion import floating
 from ._windows import padding_amounts, per_axis, shifted_views, spatial_rank, spatial_sizes, window_shape
@@ -103,6 +104,14 @@ def _adaptive(x, output_size, data_format, reduce):
     first = 2 if data_format == "channels_first" else 1
     for axis, n in enumerate(adaptive_sizes(x, output_size, data_format), first):
         size, xp = x.shape[axis], namespace(x)
+        if size is None:
+            raise ShapeError(
+                "Windows as many as asked for need a known size here.",
+                argument="inputs",
+                expected="known spatial sizes",
+                got=tuple(x.shape),
+                fix="give the sizes in the input's Spec",
+            )
         before = (slice(None),) * axis
         windows = [x[(*before, slice(i * size // n, -(-(i + 1) * size // n)), ...)] for i in range(n)]
         x = xp.concat([reduce(xp, window, axis) for window in windows], axis=axis)

@@ -13,17 +13,21 @@ from typing import Any
 from ..arrays import asarray, kind_of_tree, namespace, native
 from ..errors import ArgumentError
 from ..registry import register
+from .base import flags, in_range
 
 __all__ = [
     "Constant",
     "CosineDecay",
+    "CosineDecayRestarts",
     "ExponentialDecay",
     "InverseTimeDecay",
+    "LearningRateSchedule",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Schedule",
     "constant",
     "cosine_decay",
+    "cosine_decay_restarts",
     "exponential_decay",
     "inverse_time_decay",
     "piecewise_constant_decay",
@@ -36,14 +40,16 @@ class Schedule:
     """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)`, with `t` a floating array."""
 
     def __post_init__(self):
-        steps = getattr(self, "decay_steps", 1)
-        if not steps > 0:
-            raise ArgumentError(
-                f"{type(self).__name__} needs steps to decay over.",
-                argument="decay_steps",
-                expected="a positive number",
-                got=steps,
-            )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("decay_steps", "first_decay_steps"):
+                in_range(field.name, value, ends="()")
+            elif field.type == "bool":
+                flags(**{field.name: value})
+            elif field.name == "name" or field.type.startswith("tuple"):
+                continue
+            elif field.name != "power":  # Keras takes all of them
+                in_range(field.name, value, none="None" in field.type)
 
     def __call__(self, step: Any) -> Any:
         """The value after `step` steps."""
@@ -90,6 +96,7 @@ class CosineDecay(Schedule):
     initial_learning_rate: float
     decay_steps: float
     alpha: float = 0.0
+    name: str = "CosineDecay"
     warmup_target: float | None = None
     warmup_steps: float = 0
 
@@ -107,6 +114,50 @@ class CosineDecay(Schedule):
         return start * (1 - self.alpha) / 2 * (1 + cosine) + start * self.alpha
 
 
+@register("schedule", "CosineDecayRestarts", "cosine_decay_restarts")
+@dataclasses.dataclass(frozen=True)
+class CosineDecayRestarts(Schedule):
+    """Half cosines one after the other, each `t_mul` times as long as the last (SGDR, arXiv:1608.03983).
+
+    Args:
+        initial_learning_rate: Value at step 0.
+        first_decay_steps: Length of the first.
+        t_mul: 1 or more.
+        m_mul: Each begins at `m_mul` times what the one before did.
+        alpha: Where they end, as a fraction of the initial learning rate.
+    """
+
+    initial_learning_rate: float
+    first_decay_steps: float
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+    name: str = "SGDRDecay"
+
+    def __post_init__(self):
+        super().__post_init__()
+        in_range("t_mul", self.t_mul, 1)
+
+    def at(self, xp, t):
+        done = t / self.first_decay_steps
+        if self.t_mul == 1:
+            restarts = xp.floor(done)
+            done = done - restarts
+        else:
+
+            def length(n):
+                """Of the first n, in units of the first."""
+                return (self.t_mul**n - 1) / (self.t_mul - 1)
+
+            restarts = xp.floor(xp.log1p(done * (self.t_mul - 1)) / math.log(self.t_mul))
+            # The logarithm's rounding may be off by one at a restart.
+            restarts = restarts + xp.astype(done >= length(restarts + 1), t.dtype)
+            restarts = restarts - xp.astype(done < length(restarts), t.dtype)
+            done = (done - length(restarts)) / self.t_mul**restarts
+        cosine = self.m_mul**restarts * (1 + xp.cos(math.pi * done))
+        return self.initial_learning_rate * ((1 - self.alpha) / 2 * cosine + self.alpha)
+
+
 @register("schedule", "ExponentialDecay", "exponential_decay")
 @dataclasses.dataclass(frozen=True)
 class ExponentialDecay(Schedule):
@@ -116,6 +167,7 @@ class ExponentialDecay(Schedule):
     decay_steps: float
     decay_rate: float
     staircase: bool = False
+    name: str = "ExponentialDecay"
 
     def at(self, xp, t):
         p = t / self.decay_steps
@@ -131,6 +183,7 @@ class InverseTimeDecay(Schedule):
     decay_steps: float
     decay_rate: float
     staircase: bool = False
+    name: str = "InverseTimeDecay"
 
     def at(self, xp, t):
         p = t / self.decay_steps
@@ -149,6 +202,7 @@ class PiecewiseConstantDecay(Schedule):
 
     boundaries: tuple[float, ...]
     values: tuple[float, ...]
+    name: str = "PiecewiseConstant"
 
     def __post_init__(self):
         super().__post_init__()
@@ -186,6 +240,7 @@ class PolynomialDecay(Schedule):
     end_learning_rate: float = 0.0001
     power: float = 1.0
     cycle: bool = False
+    name: str = "PolynomialDecay"
 
     def at(self, xp, t):
         if self.cycle:
@@ -196,8 +251,10 @@ class PolynomialDecay(Schedule):
         return (self.initial_learning_rate - self.end_learning_rate) * (1 - p) ** self.power + self.end_learning_rate
 
 
+LearningRateSchedule = Schedule
 constant = Constant
 cosine_decay = CosineDecay
+cosine_decay_restarts = CosineDecayRestarts
 exponential_decay = ExponentialDecay
 inverse_time_decay = InverseTimeDecay
 piecewise_constant_decay = PiecewiseConstantDecay

@@ -21,7 +21,7 @@ class New:
     Names without a dot are layers. A function with arguments stands for itself with these.
     """
 
-    def __init__(self, name: str, *args: Any, **kwargs: Any):
+    def __init__(self, name: str, /, *args: Any, **kwargs: Any):
         self.name, self.args, self.kwargs = name, args, kwargs
 
     def __repr__(self) -> str:

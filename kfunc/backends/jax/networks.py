@@ -59,8 +59,10 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
 
 
 @lowering(backend, ops.conv_transpose)
-def _conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
-    if not _fits(inputs, kernel):
+def _conv_transpose(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
+    if bias is not None or not _fits(inputs, kernel):
         return NotImplemented
     strides, dilation, crops = transposed_geometry(
         inputs, kernel, strides, padding, output_padding, data_format, dilation_rate
@@ -155,8 +157,8 @@ for _op in (
     *(ops.softmax, ops.softplus, ops.softsign, ops.sparse_plus, ops.sparse_sigmoid, ops.sparsemax, ops.squareplus),
     *(ops.tanh_shrink, ops.threshold, ops.adaptive_average_pool, ops.adaptive_max_pool, ops.unfold, ops.fold),
     *(ops.attention_scores, ops.dot_product_attention, ops.batch_normalization, ops.layer_normalization),
-    *(ops.rms_normalization, ops.moments, ops.normalize, ops.normalize_batch, ops.binary_crossentropy),
-    *(ops.categorical_crossentropy, ops.sparse_categorical_crossentropy, ops.label_crossentropy, ops.psnr),
-    *(ops.ctc_loss, ops.ctc_decode, ops.depth_to_space, ops.space_to_depth),
+    *(ops.rms_normalization, ops.group_normalization, ops.moments, ops.normalize, ops.normalize_batch),
+    *(ops.binary_crossentropy, ops.categorical_crossentropy, ops.sparse_categorical_crossentropy),
+    *(ops.label_crossentropy, ops.psnr, ops.ctc_loss, ops.ctc_decode, ops.depth_to_space, ops.space_to_depth),
 ):
     _compiled(_op)

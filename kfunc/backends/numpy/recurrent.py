@@ -16,8 +16,8 @@ _BLOCK = 1 << 14
 """Elements of a state, times steps, that are worked on at a time."""
 
 
-def _usual(activation, recurrent_activation) -> bool:
-    return activation is ops.tanh and recurrent_activation is ops.sigmoid
+def _usual(activation, recurrent_activation, mask, keep) -> bool:
+    return activation is ops.tanh and recurrent_activation is ops.sigmoid and mask is None and keep is None
 
 
 def _steps(x, kernel, bias, reverse):
@@ -76,16 +76,20 @@ def lstm(
     reverse=False,
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
 ):
-    if not _usual(activation, recurrent_activation) or not uniform(x, kernel, recurrent_kernel, bias, h, c):
+    if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h, c):
         return NotImplemented
     _, hs, cs = _lstm(x, kernel, recurrent_kernel, bias, h, c, reverse)
     return _outputs(hs[1:], reverse), hs[-1], cs[-1]
 
 
 @pullback(backend, ops.lstm)
-def lstm_pullback(x, kernel, recurrent_kernel, bias, h, c, reverse, activation, recurrent_activation):
-    if not _usual(activation, recurrent_activation) or not uniform(x, kernel, recurrent_kernel, bias, h, c):
+def lstm_pullback(x, kernel, recurrent_kernel, bias, h, c, reverse, activation, recurrent_activation, mask, keep, *_):
+    if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h, c):
         return NotImplemented
     gates, hs, cs = _lstm(x, kernel, recurrent_kernel, bias, h, c, reverse)
     units = recurrent_kernel.shape[0]
@@ -178,16 +182,22 @@ def gru(
     reset_after=True,
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
 ):
-    if not _usual(activation, recurrent_activation) or not uniform(x, kernel, recurrent_kernel, bias, h):
+    if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h):
         return NotImplemented
     _, _, hs = _gru(x, kernel, recurrent_kernel, bias, h, reverse, reset_after)
     return _outputs(hs[1:], reverse), hs[-1]
 
 
 @pullback(backend, ops.gru)
-def gru_pullback(x, kernel, recurrent_kernel, bias, h, reverse, reset_after, activation, recurrent_activation):
-    if not _usual(activation, recurrent_activation) or not uniform(x, kernel, recurrent_kernel, bias, h):
+def gru_pullback(
+    x, kernel, recurrent_kernel, bias, h, reverse, reset_after, activation, recurrent_activation, mask, keep, *_
+):
+    if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h):
         return NotImplemented
     gates, inner_h, hs = _gru(x, kernel, recurrent_kernel, bias, h, reverse, reset_after)
     units = recurrent_kernel.shape[0]

@@ -104,7 +104,8 @@ class Array:
         """The graph output that this array is."""
         if self._node is None:
             value = self._value.view(np.int32) if self.dtype == UINT32 else self._value
-            self._node = opset.constant(value, shared_memory=True).output(0)
+            # It shares no memory that it could not write to, such as that of JAX's arrays.
+            self._node = opset.constant(value, shared_memory=value.flags.writeable).output(0)
         return self._node
 
     def numpy(self) -> np.ndarray:

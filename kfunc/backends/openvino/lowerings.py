@@ -152,6 +152,15 @@ def join_last(x):
     return _reshape(x, (0,) * (x.ndim - 2) + (x.shape[-2] * x.shape[-1],))
 
 
+@lowering(backend, ops.split_first)
+def split_first(x, like):
+    if None in x.shape[1:] or 0 in x.shape:
+        return NotImplemented
+    first = opset.gather(opset.shape_of(like.node), ints(0, 1), ints(0))
+    sizes = first if x.ndim == 1 else opset.concat([first, ints(*x.shape[1:])], 0)
+    return build(lambda x, _: opset.reshape(x, sizes, special_zero=False), x.dtype, x, like)
+
+
 def _reshape(x, sizes):
     """`x` reshaped, where 0 stands for the size that is there."""
     if 0 in x.shape:
@@ -200,7 +209,11 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
 
 
 @lowering(backend, ops.conv_transpose)
-def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+def conv_transpose(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
+    if bias is not None:
+        return NotImplemented
     strides, dilation, crops = transposed_geometry(
         inputs, kernel, strides, padding, output_padding, data_format, dilation_rate
     )
@@ -274,6 +287,21 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     return _second_to_last(ops.batch_normalization(inner, mean, variance, 1, offset, scale, epsilon))
 
 
+@lowering(backend, ops.group_normalization)
+def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None):
+    axis = axis % x.ndim
+    features = x.shape[axis]
+    if axis not in (1, x.ndim - 1) or features is None or features % groups or not _is_float(x, gamma, beta):
+        return NotImplemented
+    data_format = "channels_first" if axis == 1 else "channels_last"
+    gamma = Array.concrete(np.ones(features, x.dtype)) if gamma is None else gamma
+    beta = Array.concrete(np.zeros(features, x.dtype)) if beta is None else beta
+    operation = functools.partial(
+        opset.group_normalization, num_groups=groups, epsilon=EPSILON if epsilon is None else epsilon
+    )
+    return _back(build(operation, x.dtype, _channels_first(x, data_format), gamma, beta), data_format)
+
+
 @lowering(backend, ops.layer_normalization)
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     epsilon = EPSILON if epsilon is None else epsilon
@@ -327,11 +355,12 @@ def _attention(q, k, v, scale, mask=None, *, causal):
 # -- recurrence --------------------------------------------------------------------------------------------------------
 
 
-def _is_plain(x, kernel, recurrent_kernel, activation, recurrent_activation):
-    """Whether the fused kernels can take a recurrence: default activations, and weights that are built in."""
+def _is_plain(x, kernel, recurrent_kernel, activation, mask, keep):
+    """Whether the fused kernels can take a recurrence: no mask, the usual activation, weights that are built in."""
     return (
         activation is ops.tanh
-        and recurrent_activation is ops.sigmoid
+        and mask is None
+        and keep is None
         and x.ndim == 3
         and x.dtype == kernel.dtype == recurrent_kernel.dtype == FLOAT32
         and not (kernel.traced or recurrent_kernel.traced)
@@ -381,8 +410,12 @@ def lstm(
     reverse=False,
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
 ):
-    if not _is_plain(x, kernel, recurrent_kernel, activation, recurrent_activation):
+    if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep) or recurrent_activation is not ops.sigmoid:
         return NotImplemented
     units, order = recurrent_kernel.shape[0], (1, 0, 2, 3)  # OpenVINO: forget, input, cell, output
     bias = Array.concrete(np.zeros(4 * units, np.float32)) if bias is None else bias
@@ -410,8 +443,12 @@ def gru(
     reset_after=True,
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
 ):
-    if not _is_plain(x, kernel, recurrent_kernel, activation, recurrent_activation):
+    if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep) or recurrent_activation is not ops.sigmoid:
         return NotImplemented
     units = recurrent_kernel.shape[0]
     if bias is None:
@@ -424,6 +461,36 @@ def gru(
         lambda *nodes: opset.gru_sequence(
             *nodes, units, "reverse" if reverse else "forward", linear_before_reset=reset_after
         ),
+        x,
+        _first_state(x, h, units),
+        _lengths(x),
+        _weights(kernel),
+        _weights(recurrent_kernel),
+        namespace.expand_dims(bias, axis=0),
+    )
+    return outs[0], outs[1]
+
+
+@lowering(backend, ops.simple_rnn)
+def simple_rnn(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    reverse=False,
+    activation=ops.tanh,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
+):
+    if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep):
+        return NotImplemented
+    units = recurrent_kernel.shape[0]
+    bias = Array.concrete(np.zeros(units, np.float32)) if bias is None else bias
+    outs = _sequence(
+        lambda *nodes: opset.rnn_sequence(*nodes, units, "reverse" if reverse else "forward"),
         x,
         _first_state(x, h, units),
         _lengths(x),

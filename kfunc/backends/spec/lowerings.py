@@ -40,7 +40,11 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
 
 
 @lowering(backend, ops.conv_transpose)
-def _conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+def _conv_transpose(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
+    if bias is not None:
+        return NotImplemented
     x, kernel = promote(inputs, kernel, least="f")
     strides, dilation, crops = transposed_geometry(
         x, kernel, strides, padding, output_padding, data_format, dilation_rate
@@ -94,6 +98,11 @@ def _split_last(x, sizes):
 @lowering(backend, ops.join_last)
 def _join_last(x):
     return Spec((*x.shape[:-2], Spec(x.shape[-2:]).size), x.dtype)
+
+
+@lowering(backend, ops.split_first)
+def _split_first(x, like):
+    return Spec((*like.shape[:2], *x.shape[1:]), x.dtype)
 
 
 @lowering(backend, ops.attention_scores)

@@ -30,6 +30,12 @@ def linear(x, kernel, bias=None):
     return out if bias is None else out + bias
 
 
+@_lower(ops.split_first)
+def split_first(x, like):
+    out = tf.reshape(x, tf.concat([tf.shape(like)[:2], tf.shape(x)[1:]], 0))
+    return tf.ensure_shape(out, [*like.shape[:2], *x.shape[1:]])
+
+
 @_lower(ops.embedding)
 def embedding(indices, table):
     return tf.gather(table, indices) if indices.dtype in (tf.int32, tf.int64) else NotImplemented

@@ -38,11 +38,14 @@ def _common(arrays: Sequence[Any]) -> list[tf.Tensor]:
 
 
 def reshape(x: Any, /, shape: int | tuple, *, copy: bool | None = None) -> Array:
-    """`x` in another shape, of which one size may be -1. Sizes may be scalar integer arrays."""
-    sizes = [n.tensor if type(n) is Array else n for n in shape_tuple(shape)]
-    if None in [n for n in sizes if not isinstance(n, tf.Tensor)]:
-        raise ValueError(f"reshape: shape {shape} holds an unknown size; let -1 stand for it.")
-    return Array(reshape_tensor(raw(x), tuple(sizes)))
+    """`x` in another shape, of which one size may be -1. Sizes may be scalar integer arrays; None keeps that of `x`."""
+    tensor, sizes = raw(x), [n.tensor if type(n) is Array else n for n in shape_tuple(shape)]
+    if any(n is None for n in sizes):
+        if any(n is None for n in sizes[tensor.shape.rank :]):
+            raise ValueError(f"reshape: shape {shape} holds an unknown size; let -1 stand for it.")
+        own = tf.shape(tensor)
+        return Array(tf.reshape(tensor, [own[i] if n is None else n for i, n in enumerate(sizes)]))
+    return Array(reshape_tensor(tensor, tuple(sizes)))
 
 
 def broadcast_to(x: Any, /, shape: tuple) -> Array:

@@ -114,8 +114,10 @@ def _groups_train(rank: int, dtype: tf.DType) -> bool:
 
 
 @lowering(backend, ops.conv_transpose)
-def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
-    if output_padding is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
+def conv_transpose(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
+    if not (output_padding is bias is None) or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, crops = transposed_geometry(
         Array(inputs), Array(kernel), strides, padding, None, data_format, dilation_rate

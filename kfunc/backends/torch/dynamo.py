@@ -1,6 +1,7 @@
 """What Dynamo needs to be told.
 
-It traces the functions below in place of optree's compiled code, of which its own stand-ins fail on dicts (torch 2.13).
+It traces the functions below in place of ours: optree's compiled code, for which its own stand-ins fail on dicts (torch
+2.13), and what remembers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from ... import tree
+from ...ops import _promotion
 
 
 def _rebuild(like: Any, parts: list) -> Any:
@@ -50,6 +52,15 @@ def map(fun, tree, *rest):
         return None
     others = [_children(r) for r in rest]
     return _rebuild(tree, [map(fun, child, *(o[i] for o in others)) for i, child in enumerate(children)])
+
+
+_NAMES = {x: str(x).rpartition(".")[2] for x in vars(torch).values() if isinstance(x, torch.dtype)}
+
+
+@torch.compiler.substitute_in_graph(_promotion.dtype_of, skip_signature_check=True)
+def dtype_of(x):
+    # Ours remembers what it has met; Dynamo takes a memory that grows for a change, and compiles anew.
+    return _NAMES[x.dtype]
 
 
 @torch.compiler.disable(

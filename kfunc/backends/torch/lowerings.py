@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -9,11 +11,12 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
-from ...ops.optimize import adam_factors
+from ...ops.optimize import adam_factors, unbias
 from . import backend, namespace
 from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)
+_HALF = (torch.float16, torch.bfloat16)
 
 
 def _in_functorch():
@@ -104,7 +107,43 @@ def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
     return out.permute(0, 2, 3, 1).reshape(shape).movedim(-1, axis), mean, deviation**-2 - epsilon
 
 
+def _in_single(kernel):
+    """`kernel`, with half precision computed in float32, as the references do it."""
+
+    def wide(x):
+        return x.float() if isinstance(x, torch.Tensor) and x.dtype in _HALF else x
+
+    def lowered(x, *args, **kwargs):
+        if x.dtype not in _HALF:
+            return kernel(x, *args, **kwargs)
+        out = kernel(x.float(), *map(wide, args), **{k: wide(v) for k, v in kwargs.items()})
+        return out if out is NotImplemented else out.to(x.dtype)
+
+    return lowered
+
+
+@lowering(backend, ops.group_normalization)
+@_in_single
+def _group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None):
+    axis = axis % x.ndim
+    if axis == 0 or x.shape[axis] % groups or not x.numel() or not _alike(x, gamma, beta):
+        return NotImplemented
+    if axis == x.ndim - 1 and x.ndim > 3:
+        x = x - _group_means(x, groups)
+    x = x.movedim(axis, 1)
+    return torch.group_norm(x, groups, gamma, beta, EPSILON if epsilon is None else epsilon).movedim(1, axis)
+
+
+@torch.no_grad()
+def _group_means(x, groups):
+    """What the kernel has to be spared: for features that are last in memory, it subtracts squares of means."""
+    features = x.shape[-1]
+    means = x.reshape(x.shape[0], -1, features).mean(1).reshape(-1, groups, features // groups).mean(-1, keepdim=True)
+    return means.expand(-1, -1, features // groups).reshape(-1, *(1,) * (x.ndim - 2), features)
+
+
 @lowering(backend, ops.layer_normalization)
+@_in_single
 def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     shape = _last_sizes(x, axis)
     if shape is None or not _alike(x, gamma, beta):
@@ -113,11 +152,21 @@ def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
 
 
 @lowering(backend, ops.rms_normalization)
+@_in_single
 def _rms_normalization(x, scale=None, axis=-1, epsilon=None):
     shape = _last_sizes(x, axis)
     if shape is None or not _alike(x, scale):
         return NotImplemented
     return F.rms_norm(x, shape, scale, EPSILON if epsilon is None else epsilon)
+
+
+@lowering(backend, ops.normalize)
+@_in_single
+def _normalize(x, axis=-1, order=2, epsilon=None):
+    if x.dtype not in _WIDE or x.ndim == 0 or not isinstance(order, int) or order < 1:
+        return NotImplemented
+    norm = torch.linalg.vector_norm(x, order, tuple(axis) if isinstance(axis, list) else axis, keepdim=True)
+    return x / norm.clamp_min(EPSILON if epsilon is None else epsilon)
 
 
 def _last_sizes(x, axis):
@@ -148,7 +197,7 @@ def _all_finite(*arrays):
 
 
 @lowering(backend, ops.adam)
-def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
+def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
     n = len(leaves) // 3
     gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
     dtypes = {x.dtype for x in leaves}
@@ -159,12 +208,14 @@ def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves):
         means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
         updates = [torch.zeros_like(m) for m in means]
         gradients = [g.contiguous() for g in gradients]
-        numbers = {"lr": -step_size, "beta1": beta_1, "beta2": beta_2, "eps": epsilon, "weight_decay": 0.0}
+        if not corrected:  # the kernel's epsilon is that of algorithm 1
+            epsilon = epsilon / math.sqrt(unbias(math, float(count), beta_2))
+        numbers = {"lr": -float(step_size), "beta1": beta_1, "beta2": beta_2, "eps": epsilon, "weight_decay": 0.0}
         steps = [count.to(torch.float32)] * n
         torch._fused_adam_(updates, gradients, means, squares, [], steps, amsgrad=False, maximize=False, **numbers)
         return (*updates, *means, *squares)
     wide = torch.float64 if torch.float64 in dtypes else torch.float32
-    factor, small = adam_factors(namespace, count, step_size, beta_1, beta_2, epsilon, wide)
+    factor, small = adam_factors(namespace, count, step_size, beta_1, beta_2, epsilon, wide, corrected)
     means = torch._foreach_lerp(means, gradients, 1 - beta_1)
     squares = torch._foreach_mul(squares, beta_2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
@@ -186,13 +237,18 @@ def _differentiated(tensors):
 def _dot_product_attention(
     query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
 ):
-    groups = _groups(query, key, value)
-    if groups is None or attn_logits_soft_cap is not None:
+    dtype = query.dtype
+    if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
         return NotImplemented
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    if groups == 1 and bias is None and mask is None and scale is None:
+    # Of another rank, this fails, and the reference says why.
+    (_, heads, _, _), (_, groups, _, _), (_, others, _, _) = q.shape, k.shape, v.shape
+    if groups != others or heads % groups or attn_logits_soft_cap is not None:
+        return NotImplemented
+    if groups == heads and bias is None and mask is None and scale is None:
         return F.scaled_dot_product_attention(q, k, v, None, 0.0, is_causal).transpose(1, 2)
-    options = {"scale": scale, "enable_gqa": True} if groups > 1 else {} if scale is None else {"scale": scale}
+    share = heads // groups
+    options = {"scale": scale, "enable_gqa": True} if share > 1 else {} if scale is None else {"scale": scale}
     if is_causal and (mask is not None or bias is not None):
         causal = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
         mask, is_causal = causal if mask is None else mask & causal, False
@@ -203,23 +259,37 @@ def _dot_product_attention(
     seen = mask.any(-1, keepdim=True)
     added = mask | ~seen if bias is None else torch.where(mask, bias, torch.finfo(q.dtype).min)
     out = F.scaled_dot_product_attention(q, k, v, added, **options)
-    return torch.where(seen, out, v.mean(-2, keepdim=True).repeat_interleave(groups, 1)).transpose(1, 2)
+    return torch.where(seen, out, v.mean(-2, keepdim=True).repeat_interleave(share, 1)).transpose(1, 2)
 
 
-def _groups(query, key, value):
-    """How many heads of the query share one of the key; None if the kernel does not take these shapes and dtypes."""
-    dtype = query.dtype
-    if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
-        return None
-    if not query.ndim == key.ndim == value.ndim == 4:
-        return None
-    heads, groups = query.size(2), key.size(2)
-    return None if groups != value.size(2) or heads % groups else heads // groups
+_CERTAIN = 1e4
+"""What a sigmoid of its size is 1 of, and 0 of its negative, exactly; float16 has it."""
 
 
-def _recurrent(x, reverse, run):
-    out = run(x.flip(1) if reverse else x)
-    return (out[0].flip(1), *out[1:]) if reverse else out
+def _recurrent(x, h, mask, zero_output_for_mask, reverse, run):
+    """What `run(x, h)` makes of the sequence: (outputs, h, ...); with a mask, `run(x, h, junk)`.
+
+    The kernels know no masks, so the steps that count are moved to the front, in their order; `junk` says which lie
+    behind. The output at a step is then that of as many steps as have counted, and the first state before them.
+    """
+    if reverse:
+        x, mask = x.flip(1), None if mask is None else mask.flip(1)
+    if mask is None:
+        out, h, *more = run(x, h)
+    else:
+        order = torch.sort(mask.to(torch.uint8), dim=1, descending=True, stable=True).indices
+        done = mask.cumsum(1)
+        junk = torch.arange(x.shape[1], device=x.device) >= done[:, -1:]
+        x = torch.where(junk[..., None], 0, x.gather(1, order[..., None].expand(x.shape)))
+        out, _, *more = run(x, h, junk)
+        out = torch.cat([h[:, None], out], 1).gather(1, done[..., None].expand(*mask.shape, out.shape[-1]))
+        h = out[:, -1]
+        out = torch.where(mask[..., None], out, 0) if zero_output_for_mask else out
+    return (out.flip(1) if reverse else out, h, *more)
+
+
+def _first(x, recurrent_kernel, h):
+    return x.new_zeros(x.shape[0], recurrent_kernel.shape[0]) if h is None else h
 
 
 @lowering(backend, ops.lstm)
@@ -233,22 +303,32 @@ def _lstm(
     reverse=False,
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
 ):
-    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or torch.compiler.is_compiling():
+    compiling = torch.compiler.is_compiling()
+    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or keep is not None or compiling:
         # Compiled, the gradient of torch.lstm fails on its own decomposition (torch 2.13).
         return NotImplemented
-    # Torch's gates come in our order, and it adds the two biases.
-    weights = [kernel.T, recurrent_kernel.T]
-    if bias is not None:
-        weights += [bias, torch.zeros_like(bias)]
-    start = x.new_zeros(x.shape[0], recurrent_kernel.shape[0])
-    first = tuple((start if s is None else s).unsqueeze(0) for s in (h, c))
+    c = _first(x, recurrent_kernel, c)
 
-    def run(x):
-        y, h, c = torch.lstm(x, first, weights, bias is not None, 1, 0.0, False, False, True)
-        return y, h[0], c[0]
+    def run(x, h, junk=None):
+        # Torch's gates come in our order, and it adds the two biases.
+        weights = [kernel.T, recurrent_kernel.T]
+        if junk is not None:  # one more input, that closes the input gate and opens the forget gate: the cell stays
+            closing = kernel.new_zeros(4, recurrent_kernel.shape[0])
+            closing[0], closing[1] = -_CERTAIN, _CERTAIN
+            x = torch.cat([x, junk[..., None].to(x.dtype)], -1)
+            weights[0] = torch.cat([weights[0], closing.reshape(-1, 1)], 1)
+        if bias is not None:
+            weights += [bias, torch.zeros_like(bias)]
+        first = (h.unsqueeze(0), c.unsqueeze(0))
+        y, h, last = torch.lstm(x, first, weights, bias is not None, 1, 0.0, False, False, True)
+        return y, h[0], last[0]
 
-    return _recurrent(x, reverse, run)
+    return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
 
 
 @lowering(backend, ops.gru)
@@ -262,8 +342,13 @@ def _gru(
     reset_after=True,
     activation=ops.tanh,
     recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
 ):
-    if not reset_after or activation is not ops.tanh or recurrent_activation is not ops.sigmoid:
+    usual = activation is ops.tanh and recurrent_activation is ops.sigmoid
+    if not reset_after or not usual or keep is not None:
         return NotImplemented
 
     def reset_first(w):
@@ -273,10 +358,37 @@ def _gru(
     weights = [reset_first(kernel).T, reset_first(recurrent_kernel).T]
     if bias is not None:
         weights += list(reset_first(bias))
-    first = x.new_zeros(x.shape[0], recurrent_kernel.shape[0]) if h is None else h
 
-    def run(x):
-        y, h = torch.gru(x, first.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
+    def run(x, h, junk=None):
+        y, h = torch.gru(x, h.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
         return y, h[0]
 
-    return _recurrent(x, reverse, run)
+    return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
+
+
+@lowering(backend, ops.simple_rnn)
+def _simple_rnn(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    reverse=False,
+    activation=ops.tanh,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
+):
+    if activation not in (ops.tanh, ops.relu) or keep is not None:
+        return NotImplemented
+    kernel_of = torch.rnn_tanh if activation is ops.tanh else torch.rnn_relu
+    weights = [kernel.T, recurrent_kernel.T]
+    if bias is not None:
+        weights += [bias, torch.zeros_like(bias)]
+
+    def run(x, h, junk=None):
+        y, h = kernel_of(x, h.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
+        return y, h[0]
+
+    return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)

@@ -126,13 +126,15 @@ def _transposed_plan(shape, kernel, dtype, other, strides, padding, output_paddi
 
 
 @lowering(backend, ops.conv_transpose)
-def _conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1):
+def _conv_transpose(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
     options = strides, padding, output_padding, data_format, dilation_rate
     plan = _transposed_plan(inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, *options)
-    if plan is None:
+    if plan is None or (bias is not None and plan[2] is not None):
         return NotImplemented
     run, kept, around = plan
-    out = run(inputs, kernel.permute(*_KERNEL[kernel.ndim]), None)
+    out = run(inputs, kernel.permute(*_KERNEL[kernel.ndim]), bias)
     out = out if kept is None else out[kept]
     return out if around is None else F.pad(out, around)
 

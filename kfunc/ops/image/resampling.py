@@ -53,7 +53,11 @@ def _weights(like, n, size, scale, translation, method, antialias):
 
     Where samples are dropped, `antialias` widens the kernel to see them all. An output outside gets no weight.
     """
-    xp = namespace(like)
+    xp, dtype = namespace(like), dtype_of(like)
+    if dtype in ("float16", "bfloat16"):
+        # Places would be rounded, and the share of an output at the border lost in what counts as nothing.
+        like = xp.zeros((), dtype=xp.float32, device=device(like))
+        scale, translation = (cast(v, "float32") if hasattr(v, "shape") else v for v in (scale, translation))
     where = {"dtype": like.dtype, "device": device(like)}
     at = (xp.arange(size, **where) + 0.5 - translation) / scale - 0.5
     distance = xp.abs(xp.expand_dims(at, axis=1) - xp.arange(n, **where))
@@ -66,7 +70,7 @@ def _weights(like, n, size, scale, translation, method, antialias):
     shared = xp.abs(total) > 1000 * xp.finfo(like.dtype).eps
     weights = xp.where(shared, weights / xp.where(shared, total, xp.ones_like(total)), xp.zeros_like(weights))
     inside = xp.expand_dims((at >= -0.5) & (at <= n - 0.5), axis=1)
-    return xp.where(inside, weights, xp.zeros_like(weights))
+    return cast(xp.where(inside, weights, xp.zeros_like(weights)), dtype)
 
 
 def _along(x, axis, matrix):

@@ -1,0 +1,316 @@
+"""What all losses share: the shapes of labels, weights, masks and reductions."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from ..arrays import namespace, native
+from ..errors import ArgumentError, LabelError, ShapeError
+from ..nn import checks, dtype_policies
+from ..registry import register
+
+__all__ = ["FunctionLoss", "Loss"]
+
+# -- shapes and dtypes ------------------------------------------------------------------------------------------------
+
+
+def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
+    """`a` and `b` without a last axis of size 1 that only one has; or with one, where the other is of rank 1."""
+    if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
+        b, a = same_rank(b, a)
+    elif b.ndim == a.ndim + 1 and b.shape[-1] == 1:
+        a, b = (namespace(a).expand_dims(a, axis=-1), b) if a.ndim == 1 else (a, namespace(b).squeeze(b, axis=-1))
+    return a, b
+
+
+def real(x: Any) -> Any:
+    """`x` in float32 if it is of half precision, an integer or a boolean; as it is otherwise."""
+    xp = namespace(x)
+    wide = (xp.float32, getattr(xp, "float64", None))
+    return x if x.dtype in wide else xp.astype(x, xp.float32)
+
+
+def pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both in one dtype and one shape."""
+    y_pred = real(y_pred)
+    # By the namespace of both: of a gradient taken by the tape, it makes constants of labels.
+    y_true = namespace(y_true, y_pred).astype(y_true, y_pred.dtype, copy=False)
+    y_true, y_pred = same_rank(y_true, y_pred)
+    _same_shape(y_true.shape, y_pred.shape, "the shape of y_pred")
+    return y_true, y_pred
+
+
+def elements(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both in one dtype and one shape; (batch,) is a batch of single elements."""
+    y_true, y_pred = pair(y_true, y_pred)
+    if y_pred.ndim == 1:
+        xp = namespace(y_pred)
+        y_true, y_pred = xp.expand_dims(y_true, axis=-1), xp.expand_dims(y_pred, axis=-1)
+    return y_true, y_pred
+
+
+def _same_shape(got, wanted, what):
+    # A size may be unknown while a function is being compiled.
+    if len(got) != len(wanted) or any(
+        m != n for m, n in zip(got, wanted, strict=True) if m is not None and n is not None
+    ):
+        raise ShapeError(
+            "The labels do not fit the predictions.", argument="y_true", expected=f"{tuple(wanted)}, {what}", got=got
+        )
+
+
+def class_labels(xp: Any, y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Labels in a signed integer type, of the shape of `y_pred` without `axis`.
+
+    Raises:
+        ShapeError: They have another shape.
+    """
+    if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
+        y_true = xp.squeeze(y_true, axis=axis)
+    wanted = list(y_pred.shape)
+    del wanted[axis]
+    _same_shape(y_true.shape, wanted, "the shape of y_pred without its axis of classes")
+    return y_true if xp.isdtype(y_true.dtype, "signed integer") else xp.astype(y_true, xp.int32)
+
+
+def check_classes(y_true: Any, classes: int, ignored: int | None = None) -> None:
+    """Check that all labels are classes.
+
+    Args:
+        y_true: NumPy array of labels.
+        classes: How many classes there are.
+        ignored: A label that may be there, too.
+
+    Raises:
+        LabelError: One is not an integer in [0, classes), nor the class to ignore.
+    """
+    import numpy as np
+
+    labels = np.asarray(y_true)
+    wrong = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
+    if ignored is not None:
+        wrong &= labels != ignored
+    if wrong.any():
+        position = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise LabelError(
+            f"{int(wrong.sum())} of {labels.size} labels are no classes.",
+            argument="y",
+            expected=f"integers in [0, {classes})",
+            got=f"{labels[position]} at position {position[0] if len(position) == 1 else position}",
+            fix=f"number the classes from 0, or give the last layer more than {classes} units",
+        )
+
+
+def snake_case(name: str) -> str:
+    """`KLDivergence` as `kl_divergence`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+# -- weights and masks ------------------------------------------------------------------------------------------------
+
+
+def _aligned(values, x, argument):
+    """`x` with an axis for each of those of `values`: axes are added at the end, or one of size 1 taken away."""
+    xp = namespace(values, x)
+    if values.ndim == 0:  # one value for the whole batch: as Keras does, each weight counts for it
+        return x
+    if x.ndim == values.ndim + 1 and x.shape[-1] == 1:
+        x = xp.squeeze(x, axis=-1)
+    if x.ndim > values.ndim:
+        raise ShapeError(
+            f"{argument} has more axes than the values of the loss.",
+            argument=argument,
+            expected=f"at most {values.ndim} axes, as the values {tuple(values.shape)} have",
+            got=tuple(x.shape),
+        )
+    for _ in range(values.ndim - x.ndim):
+        x = xp.expand_dims(x, axis=-1)
+    return x
+
+
+def weighted(values: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """The values, and the mask times the weights, with an axis for each of the values'; or None."""
+    given = [
+        _aligned(values, namespace(x).astype(x, values.dtype), argument)
+        for x, argument in ((mask, "mask"), (sample_weight, "sample_weight"))
+        if x is not None
+    ]
+    return values, functools.reduce(lambda a, b: a * b, given) if given else None
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+_REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A number that says how wrong predictions are. Subclasses are frozen dataclasses that define `call`.
+
+    Args:
+        reduction: What becomes of the values of the samples: "sum_over_batch_size" or "mean" (the sum of the weighted
+            values, divided by the number of those that no mask leaves out), "sum", "mean_with_sample_weight" (the sum,
+            divided by that of the weights of all values), or "none".
+        name: The class's name in snake case by default.
+        dtype: A policy or its name ("float64", "mixed_float16"): predictions are cast to it before, and the loss after.
+            By default nothing is cast.
+    """
+
+    reduction: str | None = dataclasses.field(default="sum_over_batch_size", kw_only=True)
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+    dtype: Any = dataclasses.field(default=None, kw_only=True)
+
+    function: ClassVar[Callable | None] = None
+    """What `call` runs, with the fields of the subclass as keyword arguments."""
+
+    _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
+    """What checks the fields of a subclass, by their names."""
+
+    def __post_init__(self):
+        if self.reduction not in _REDUCTIONS:
+            raise ArgumentError(
+                "There is no such reduction.", argument="reduction", expected=_REDUCTIONS, got=repr(self.reduction)
+            )
+        if self.name is None:
+            object.__setattr__(self, "name", snake_case(type(self).__name__))
+        object.__setattr__(self, "dtype", dtype_policies.get(self.dtype))
+        for field, check in self._checks.items():
+            object.__setattr__(self, field, check(field, getattr(self, field)))
+        base = {f.name for f in dataclasses.fields(Loss)}
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in base}
+        object.__setattr__(self, "_options", options)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The values of the samples, (batch, ...), from arrays of the namespace."""
+        return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
+
+    def mask(self, y_true: Any, y_pred: Any, values: Any = None) -> Any:
+        """Which values count, a boolean array like them; None if all do."""
+        return None
+
+    def check_labels(self, y_true: Any, classes: int) -> None:
+        """Raise LabelError if a NumPy array of labels holds what the loss cannot take."""
+
+    @native
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        """The values of the samples, before weights and reduction: (batch, ...)."""
+        return self.call(y_true, y_pred)
+
+    @native
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The loss, a scalar array (unless the reduction is "none").
+
+        Args:
+            y_true, y_pred: Labels and predictions, as the loss's function takes them.
+            sample_weight: A scalar; (batch,); or (batch, ...) with up to as many axes as the values have.
+            mask: Booleans of such a shape, as layers hand them on: which values count.
+        """
+        policy = None if self.dtype is None else self.dtype.at(self.name)
+        if policy is not None:
+            y_true, y_pred = policy.cast(y_true), policy.cast(y_pred)
+        values = self.call(y_true, y_pred)
+        xp = namespace(values)
+        masks = [m for m in (mask, self.mask(y_true, y_pred, values)) if m is not None]
+        masks = [_aligned(values, xp.astype(m, xp.bool), "mask") for m in masks]
+        counted = functools.reduce(lambda a, b: a & b, masks) if masks else None
+        values, weights = weighted(values, counted, sample_weight)
+        loss = self._reduced(values if weights is None else values * weights, weights, counted)
+        return loss if policy is None else policy.cast(loss)
+
+    def _reduced(self, values, weights, mask):
+        if self.reduction in ("none", None):
+            return values
+        xp = namespace(values)
+        total = xp.sum(values)
+        if self.reduction == "sum":
+            return total
+        # A weight may stand for several values, and counts for each of them.
+        if self.reduction == "mean_with_sample_weight" and weights is not None:
+            count = xp.sum(xp.zeros_like(values) + weights)
+        elif mask is not None:
+            count = xp.sum(xp.zeros_like(values) + xp.astype(mask, values.dtype))
+        else:
+            return xp.mean(values)
+        none = count == 0
+        return xp.where(none, xp.zeros_like(total), total / xp.where(none, xp.ones_like(count), count))
+
+
+OF_FUNCTION: dict[Callable, type[Loss]] = {}
+"""The loss of each function that has one."""
+
+C = TypeVar("C", bound=type)
+
+
+def _axes(argument, value):
+    """None, an axis, or a tuple of axes."""
+    if isinstance(value, list | tuple):
+        return tuple(checks.integer(argument, axis) for axis in value)
+    return None if value is None else checks.integer(argument, value)
+
+
+def _optional(check):
+    return lambda argument, value: None if value is None else check(argument, value)
+
+
+def _numbers(argument, value):
+    """A number, or a tuple of them."""
+    if isinstance(value, list | tuple):
+        return tuple(checks.number(argument, v) for v in value)
+    return checks.number(argument, value)
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("from_logits", "apply_class_balancing", "remove_diagonal"), checks.boolean),
+    **dict.fromkeys(("alpha", "beta", "gamma"), functools.partial(checks.number, least=0)),
+    "axis": checks.integer,
+    "delta": functools.partial(checks.number, above=0),
+    "ignore_class": _optional(checks.integer),
+    "label_smoothing": functools.partial(checks.probability, one=True),
+    "margin": checks.number,
+    "q": lambda argument, value: checks.number(argument, checks.probability(argument, value), above=0),
+    # Of some classes:
+    "axes": _axes,
+    "class_weights": _numbers,
+}
+
+
+@typing.dataclass_transform(frozen_default=True)
+def loss(*names: str, **kinds: str) -> Callable[[C], C]:
+    """Decorator that makes of a class with a `function` a loss, known by its own name, the function's, and `names`.
+
+    Its fields are checked by what is known of such names; `kinds` says which name stands for that of a field.
+    """
+
+    def decorate(cls: C) -> C:
+        function: Callable = cls.function  # type: ignore[attr-defined]
+        own = inspect.get_annotations(cls)
+        cls._checks = {f: _CHECKS[kinds.get(f, f)] for f in own if f != "name"}  # type: ignore[attr-defined]
+        if "name" not in own:
+            cls.__annotations__ = {**own, "name": "str | None"}
+            cls.name = dataclasses.field(default=snake_case(cls.__name__), kw_only=True)  # type: ignore[attr-defined]
+        OF_FUNCTION[function] = dataclasses.dataclass(frozen=True)(cls)
+        return register("loss", cls.__name__, function.__name__, *names)(cls)
+
+    return decorate
+
+
+@register("loss", "FunctionLoss")
+@dataclasses.dataclass(frozen=True)
+class FunctionLoss(Loss):
+    """A loss made of a function `fn(y_true, y_pred)` that returns the values of the samples."""
+
+    fn: Callable
+
+    def __post_init__(self):
+        if self.name is None:
+            object.__setattr__(self, "name", getattr(self.fn, "__name__", type(self.fn).__name__))
+        super().__post_init__()
+
+    def call(self, y_true, y_pred):
+        return self.fn(y_true, y_pred)

@@ -1,0 +1,146 @@
+"""Losses of numbers: how far predictions are off.
+
+In all of them `y_true` and `y_pred` are (batch, ..., features), and the values (batch, ...).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from .. import ops
+from ..arrays import namespace, native
+from ..ops.crossentropy import EPSILON
+from .base import Loss, elements, loss, pair
+
+__all__ = [
+    "CosineSimilarity",
+    "Huber",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "cosine_similarity",
+    "huber",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+]
+
+
+@native
+def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+    """Mean of `(y_true - y_pred)**2` over the last axis."""
+    y_true, y_pred = elements(y_true, y_pred)
+    difference = y_pred - y_true
+    return namespace(y_pred).mean(difference * difference, axis=-1)
+
+
+@native
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+    """Mean of `|y_true - y_pred|` over the last axis."""
+    y_true, y_pred = elements(y_true, y_pred)
+    xp = namespace(y_pred)
+    return xp.mean(xp.abs(y_pred - y_true), axis=-1)
+
+
+@native
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+    """Mean of `100 * |y_true - y_pred| / |y_true|` over the last axis; labels count as 1e-7 at least."""
+    y_true, y_pred = elements(y_true, y_pred)
+    xp = namespace(y_pred)
+    size = xp.clip(xp.abs(y_true), EPSILON, None)
+    return 100 * xp.mean(xp.abs((y_true - y_pred) / size), axis=-1)
+
+
+@native
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+    """Mean of `(log(1 + y_true) - log(1 + y_pred))**2` over the last axis; all numbers count as 1e-7 at least."""
+    y_true, y_pred = elements(y_true, y_pred)
+    xp = namespace(y_pred)
+    difference = xp.log1p(xp.clip(y_pred, EPSILON, None)) - xp.log1p(xp.clip(y_true, EPSILON, None))
+    return xp.mean(difference * difference, axis=-1)
+
+
+@native
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
+    """Mean over the last axis of half the square of the error up to `delta`, linear beyond (Huber, 1964)."""
+    y_true, y_pred = elements(y_true, y_pred)
+    xp = namespace(y_pred)
+    error = xp.abs(y_pred - y_true)
+    return xp.mean(xp.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta**2), axis=-1)
+
+
+@native
+def log_cosh(y_true: Any, y_pred: Any) -> Any:
+    """Mean of `log(cosh(y_pred - y_true))` over the last axis: near 0 half a square, else an absolute value."""
+    y_true, y_pred = elements(y_true, y_pred)
+    error = y_pred - y_true
+    return namespace(y_pred).mean(error + ops.softplus(-2 * error) - math.log(2), axis=-1)
+
+
+@native
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Minus the cosine of the angle between the vectors along `axis`: -1 is equal, 1 opposite; 0 of a zero vector.
+
+    Returns:
+        An array without `axis`.
+    """
+    y_true, y_pred = pair(y_true, y_pred)
+    return -namespace(y_pred).sum(ops.normalize(y_true, axis) * ops.normalize(y_pred, axis), axis=axis)
+
+
+@loss("mse", "MSE")
+class MeanSquaredError(Loss):
+    """See `mean_squared_error`."""
+
+    function = staticmethod(mean_squared_error)
+
+
+@loss("mae", "MAE")
+class MeanAbsoluteError(Loss):
+    """See `mean_absolute_error`."""
+
+    function = staticmethod(mean_absolute_error)
+
+
+@loss("mape", "MAPE")
+class MeanAbsolutePercentageError(Loss):
+    """See `mean_absolute_percentage_error`."""
+
+    function = staticmethod(mean_absolute_percentage_error)
+
+
+@loss("msle", "MSLE")
+class MeanSquaredLogarithmicError(Loss):
+    """See `mean_squared_logarithmic_error`."""
+
+    function = staticmethod(mean_squared_logarithmic_error)
+
+
+@loss()
+class Huber(Loss):
+    """See `huber`."""
+
+    delta: float = 1.0
+    name: str | None = dataclasses.field(default="huber_loss", kw_only=True)
+    function = staticmethod(huber)
+
+
+@loss("logcosh")
+class LogCosh(Loss):
+    """See `log_cosh`."""
+
+    function = staticmethod(log_cosh)
+
+
+@loss()
+class CosineSimilarity(Loss):
+    """See `cosine_similarity`."""
+
+    axis: int = -1
+    function = staticmethod(cosine_similarity)

@@ -1,0 +1,66 @@
+"""Losses of regions: by how much a predicted region and the true one overlap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays import namespace, native
+from ..ops.crossentropy import EPSILON
+from .base import Loss, loss, pair
+
+__all__ = ["Dice", "Tversky", "dice", "tversky"]
+
+Axes = int | tuple[int, ...] | None
+
+
+@native
+def dice(y_true: Any, y_pred: Any, axis: Axes = None) -> Any:
+    """`1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred))` (Sudre et al., arXiv:1707.03237).
+
+    Args:
+        y_true, y_pred: Memberships in [0, 1], of one shape.
+        axis: What is summed over: an axis, or several, or all by default.
+
+    Returns:
+        An array without these axes: a scalar by default.
+    """
+    y_true, y_pred = pair(y_true, y_pred)
+    sum = namespace(y_pred).sum
+    both = sum(y_true * y_pred, axis=axis)
+    return 1 - 2 * both / (sum(y_true, axis=axis) + sum(y_pred, axis=axis) + EPSILON)
+
+
+@native
+def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Axes = None) -> Any:
+    """`1 - both / (both + alpha * missed + beta * wrong)`, of the regions shared, missed, and predicted by mistake.
+
+    Salehi et al., arXiv:1706.05721. With both 1/2 it is `dice`.
+
+    Args:
+        y_true, y_pred, axis: As for `dice`.
+        alpha: Weight of `sum(y_true * (1 - y_pred))`.
+        beta: Weight of `sum(y_pred * (1 - y_true))`.
+    """
+    y_true, y_pred = pair(y_true, y_pred)
+    sum = namespace(y_pred).sum
+    both = sum(y_true * y_pred, axis=axis)
+    missed, wrong = sum(y_true * (1 - y_pred), axis=axis), sum(y_pred * (1 - y_true), axis=axis)
+    return 1 - both / (both + missed * alpha + wrong * beta + EPSILON)
+
+
+@loss(axis="axes")
+class Dice(Loss):
+    """See `dice`."""
+
+    axis: Axes = None
+    function = staticmethod(dice)
+
+
+@loss(axis="axes")
+class Tversky(Loss):
+    """See `tversky`."""
+
+    alpha: float = 0.5
+    beta: float = 0.5
+    axis: Axes = None
+    function = staticmethod(tversky)

@@ -1,0 +1,217 @@
+"""Metrics: pure accumulators that run inside compiled steps; Keras's names.
+
+`acc = metric.init(like=y_pred)`, then `acc = metric.update(acc, y_true, y_pred)` for each batch; `metric.result(acc)`.
+Accumulators of several devices or workers are put together by `metric.merge(acc, other)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .. import losses, registry
+from ..errors import ArgumentError
+from ..losses import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+from .accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+from .base import MeanMetric, Metric
+from .confusion import (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from .correlation import ConcordanceCorrelation, PearsonCorrelation, concordance_correlation, pearson_correlation
+from .fscore import F1Score, FBetaScore
+from .iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from .probabilistic import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    Hinge,
+    KLDivergence,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from .reduction import Mean, MeanMetricWrapper, OfValues, Sum
+from .regression import (
+    CosineSimilarity,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    R2Score,
+    RootMeanSquaredError,
+)
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "BinaryIoU",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConcordanceCorrelation",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "IoU",
+    "KLDivergence",
+    "LogCoshError",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetric",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "concordance_correlation",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "pearson_correlation",
+    "poisson",
+    "resolve",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
+]
+
+
+def resolve(
+    metric: Any, loss: Any = None, output_shape: tuple | None = None, label_shape: tuple | None = None
+) -> Metric:
+    """The metric that `metric` stands for; a name becomes the metric's name, as in Keras.
+
+    Args:
+        metric: A metric, its class, a config, a loss, a function `(y_true, y_pred) -> values`, or a name: that of a
+            metric or of a loss; or "accuracy", "acc", "crossentropy" or "ce", which are what fits the shapes.
+        loss: The loss, which says whether predictions are logits.
+        output_shape, label_shape: Shapes of `y_pred` and `y_true`, the batch included.
+
+    Raises:
+        ArgumentError: There is no such metric, or the shapes are needed and not given.
+    """
+    found = _resolve(metric, loss, output_shape, label_shape)
+    if label_shape is not None and isinstance(found, OfValues):
+        raise ArgumentError(
+            f"{type(found).__name__} sees values, and not labels and predictions.",
+            argument="metric",
+            fix="MeanMetricWrapper(fn) is the mean of fn(y_true, y_pred)",
+        )
+    return found.sized(output_shape[-1]) if output_shape else found
+
+
+def _resolve(metric, loss, output_shape, label_shape):
+    if isinstance(metric, Metric):
+        return metric
+    if not isinstance(metric, str):
+        found = registry.resolve("metric", metric)
+        return found if isinstance(found, Metric) else MeanMetricWrapper(found)
+    if metric in ("accuracy", "acc"):
+        if output_shape is None or label_shape is None:
+            raise ArgumentError(
+                f"Which accuracy {metric!r} is depends on the shapes.",
+                argument="metric",
+                fix='give the shapes, or name it: "sparse_categorical_accuracy"',
+            )
+        kind = losses.label_kind(output_shape, label_shape)
+        if kind == "binary":
+            # Keras compares logits with 0.5, too; a logit's own threshold is 0.
+            return BinaryAccuracy(0.0 if getattr(loss, "from_logits", False) else 0.5, name=metric)
+        return (SparseCategoricalAccuracy if kind == "sparse_categorical" else CategoricalAccuracy)(name=metric)
+    if metric in registry.names("metric"):
+        try:
+            return dataclasses.replace(registry.resolve("metric", metric), name=metric)
+        except TypeError as error:
+            raise ArgumentError(
+                f"The metric {metric!r} has to be told something: {error}.",
+                argument="metric",
+                fix="give an object, such as MeanIoU(num_classes=3)",
+            ) from error
+    if metric in {*registry.names("loss"), "crossentropy", "ce"}:
+        return MeanMetricWrapper(losses.get(metric, output_shape, label_shape), name=metric)
+    return registry.resolve("metric", metric)
+
+
+get = resolve
+MeanOf = MeanMetricWrapper

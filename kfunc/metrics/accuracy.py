@@ -1,0 +1,144 @@
+"""How often predictions are right. The functions return 1 or 0 for each of them, in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import ops
+from ..arrays import namespace, native
+from ..losses import class_labels
+from ..nn import checks
+from .base import MeanMetric, check_shape, fitting, metric
+
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
+
+
+def _ones(right):
+    xp = namespace(right)
+    return xp.astype(right, xp.float32)
+
+
+@native
+def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
+    """Whether `y_pred > threshold` says what `y_true`, of zeros and ones, says; both (batch, ...)."""
+    above = y_pred > threshold
+    y_true, above = fitting(
+        namespace(y_true).astype(y_true, y_pred.dtype), namespace(y_pred).astype(above, y_pred.dtype)
+    )
+    return _ones(y_true == above)
+
+
+@native
+def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Whether the largest of `y_pred` is where the largest of `y_true` is, (batch, ..., classes) to (batch, ...)."""
+    check_shape(y_true.shape, y_pred.shape)
+    xp = namespace(y_true, y_pred)
+    return _ones(xp.argmax(y_true, axis=-1) == xp.argmax(y_pred, axis=-1))
+
+
+@native
+def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Whether the largest of `y_pred`, (batch, ..., classes), is at `y_true`, (batch, ...) or (batch, ..., 1)."""
+    xp = namespace(y_true, y_pred)
+    found = xp.argmax(y_pred, axis=-1)
+    return _ones(found == xp.astype(class_labels(xp, y_true, y_pred), found.dtype))
+
+
+@native
+def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
+    """Whether fewer than `k` of `y_pred` exceed the one where `y_true` is largest, (batch, ..., classes) both."""
+    check_shape(y_true.shape, y_pred.shape)
+    xp = namespace(y_true, y_pred)
+    return _ones(ops.in_top_k(xp.argmax(y_true, axis=-1), y_pred, k))
+
+
+@native
+def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False) -> Any:
+    """Whether fewer than `k` of `y_pred`, (batch, ..., classes), exceed that at `y_true`, (batch, ...) or (..., 1).
+
+    Args:
+        from_sorted_ids: Whether `y_pred` holds classes, the most likely one first, in place of scores.
+    """
+    xp = namespace(y_true, y_pred)
+    labels = class_labels(xp, y_true, y_pred)
+    if from_sorted_ids:
+        first = y_pred[..., :k]
+        return _ones(xp.any(first == xp.expand_dims(xp.astype(labels, y_pred.dtype), axis=-1), axis=-1))
+    return _ones(ops.in_top_k(labels, y_pred, k))
+
+
+@native
+def _accuracy(y_true, y_pred):
+    y_true, y_pred = fitting(y_true, y_pred)
+    return _ones(y_true == y_pred)
+
+
+@metric()
+class Accuracy(MeanMetric):
+    """How often `y_pred` equals `y_true`, element by element."""
+
+    function = staticmethod(_accuracy)
+
+
+@metric()
+class BinaryAccuracy(MeanMetric):
+    """The mean of `binary_accuracy`."""
+
+    threshold: float = 0.5
+    function = staticmethod(binary_accuracy)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.number("threshold", self.threshold)
+
+
+@metric()
+class CategoricalAccuracy(MeanMetric):
+    """The mean of `categorical_accuracy`."""
+
+    function = staticmethod(categorical_accuracy)
+
+
+@metric()
+class SparseCategoricalAccuracy(MeanMetric):
+    """The mean of `sparse_categorical_accuracy`."""
+
+    function = staticmethod(sparse_categorical_accuracy)
+
+
+@metric()
+class TopKCategoricalAccuracy(MeanMetric):
+    """The mean of `top_k_categorical_accuracy`."""
+
+    k: int = 5
+    function = staticmethod(top_k_categorical_accuracy)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("k", self.k)
+
+
+@metric()
+class SparseTopKCategoricalAccuracy(MeanMetric):
+    """The mean of `sparse_top_k_categorical_accuracy`."""
+
+    k: int = 5
+    from_sorted_ids: bool = False
+    function = staticmethod(sparse_top_k_categorical_accuracy)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("k", self.k)
+        checks.boolean("from_sorted_ids", self.from_sorted_ids)

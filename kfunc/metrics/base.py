@@ -1,0 +1,230 @@
+"""What a metric is: the sums of batches, and what comes of them all; and the mean of values, which most are."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from ..arrays import backend_of, device, namespace, native
+from ..backends import Backend
+from ..backends import get as get_backend
+from ..errors import ShapeError
+from ..losses import real, same_rank, snake_case, weighted
+from ..nn import checks
+from ..registry import register
+from ..tree import leaves
+
+__all__ = ["MeanMetric", "Metric", "check_shape", "fitting", "loss_sums", "mean_of", "mean_sums", "metric", "weights"]
+
+M = TypeVar("M", bound=type)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What is known about predictions from sums over all samples. Its functions are pure:
+
+    `acc = metric.init(like=y_pred)`, then `acc = metric.update(acc, y_true, y_pred)` for each batch, and
+    `metric.result(acc)`. Subclasses are frozen dataclasses that define `shape`, `measure` and `finish`.
+
+    The accumulator has the running sums, and what their dtype lost of them (Kahan, 1965), so that neither counts beyond
+    2**24 nor long epochs lose precision.
+
+    Args:
+        name: The class's name in snake case by default.
+        dtype: Of the sums: "float32", which is the default, or "float64".
+    """
+
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+    dtype: str | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        if self.name is None:
+            object.__setattr__(self, "name", snake_case(type(self).__name__))
+        checks.one_of("dtype", self.dtype, (None, "float32", "float64"))
+
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the sums; with size 1 for the outputs while nobody said how many there are."""
+        return ()
+
+    def measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        """The sums of one batch, from arrays of the namespace."""
+        raise NotImplementedError
+
+    def finish(self, sums: Any) -> Any:
+        """The result, from the sums over all batches."""
+        return sums
+
+    def sized(self, outputs: int | None) -> Metric:
+        """This metric for `outputs` numbers in each prediction, where its accumulator depends on that."""
+        return self
+
+    def init(self, like: Any = None) -> dict[str, Any]:
+        """The accumulator of no samples.
+
+        Args:
+            like: An array, or a tree of arrays, whose backend and device to use; or a backend or its name.
+
+        Returns:
+            `{"sums": shape, "lost": shape}`.
+        """
+        if isinstance(like, str | Backend):
+            backend, where = get_backend(like), None
+        else:
+            backend, first = backend_of(like), leaves(like)[:1]
+            where = device(first[0]) if first else None
+        zeros = backend.xp.zeros(self.shape(), dtype=getattr(backend.xp, self.dtype or "float32"), device=where)
+        return {"sums": backend.lower(zeros), "lost": backend.lower(backend.xp.zeros_like(zeros))}
+
+    @native
+    def update(
+        self, acc: dict[str, Any], y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None
+    ) -> dict[str, Any]:
+        """The accumulator with a batch more.
+
+        Args:
+            acc: An accumulator.
+            y_true, y_pred: Labels and predictions, (batch, ...).
+            sample_weight: (batch,), or (batch, ...) with up to as many axes as what is weighted.
+            mask: Which predictions count, as `sample_weight`.
+        """
+        return _added(acc, self.measure(y_true, y_pred, sample_weight, mask))
+
+    @native
+    def merge(self, acc: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+        """The accumulator of the samples of both, which may come from other devices and workers."""
+        a, b = acc["sums"], other["sums"]
+        sums = a + b
+        # What an addition loses, whichever is larger (Knuth, 1969).
+        part = sums - a
+        return {"sums": sums, "lost": acc["lost"] + other["lost"] - ((a - (sums - part)) + (b - part))}
+
+    @native
+    def result(self, acc: dict[str, Any]) -> Any:
+        """The metric's value: a scalar array, or as many as the metric says; 0 if there were no samples."""
+        return self.finish(acc["sums"] - acc["lost"])
+
+
+def _added(acc, batch):
+    batch = namespace(batch).astype(batch, acc["sums"].dtype) - acc["lost"]
+    sums = acc["sums"] + batch
+    return {"sums": sums, "lost": (sums - acc["sums"]) - batch}
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def metric(*names: str, name: str | None = "") -> Callable[[M], M]:
+    """Class decorator: a frozen dataclass that the registry knows, by its name in snake case, too.
+
+    Args:
+        names: More names in the registry.
+        name: What the field `name` is by default: "" for the class's name in snake case, None for none.
+    """
+
+    def decorate(cls: M) -> M:
+        snake = snake_case(cls.__name__)
+        default = snake if name == "" else name
+        cls.name = dataclasses.field(default=default, kw_only=True)  # type: ignore[attr-defined]
+        cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
+        # Names once each, in order.
+        known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
+        return register("metric", *known)(dataclasses.dataclass(frozen=True)(cls))
+
+    return decorate
+
+
+# -- what metrics are made of ------------------------------------------------------------------------------------------
+
+
+def fitting(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both in the dtype of `y_pred`, and in one shape, up to a last axis of size 1 that only one of them has.
+
+    Raises:
+        ShapeError: Their shapes differ.
+    """
+    y_true, y_pred = same_rank(namespace(y_true, y_pred).astype(y_true, y_pred.dtype), y_pred)
+    check_shape(y_true.shape, y_pred.shape)
+    return y_true, y_pred
+
+
+def check_shape(got: Any, wanted: Any) -> None:
+    """Raise a ShapeError if labels are not of the shape `wanted`, as far as sizes are known."""
+    if len(got) != len(wanted) or any(None not in pair and len({*pair}) > 1 for pair in zip(got, wanted, strict=True)):
+        raise ShapeError(
+            "The labels do not fit the predictions.",
+            argument="y_true",
+            expected=f"{tuple(wanted)}, as the predictions",
+            got=tuple(got),
+        )
+
+
+def weights(values: Any, sample_weight: Any, mask: Any = None) -> Any:
+    """The product of both in the dtype of `values`, with an axis for each of theirs; None if there is neither."""
+    return weighted(values, mask, sample_weight)[1]
+
+
+# -- means -------------------------------------------------------------------------------------------------------------
+
+
+def mean_sums(values: Any, weights: Any) -> Any:
+    """The sums (2,) of values (batch, ...), averaged for each sample, and of their weights."""
+    values = real(values)
+    xp = namespace(values)
+    if weights is not None:
+        weights = xp.zeros_like(values) + weights
+        values = values * weights
+    total = xp.sum(_each_sample(xp, values))
+    if weights is not None:
+        count = xp.sum(_each_sample(xp, weights))
+    elif values.ndim == 0 or values.shape[0] is not None:
+        count = xp.full_like(total, float(values.shape[0] if values.ndim else 1))
+    else:
+        count = xp.sum(_each_sample(xp, xp.ones_like(values)))
+    return xp.stack([total, count])
+
+
+def _each_sample(xp, values):
+    return xp.mean(values, axis=tuple(range(1, values.ndim))) if values.ndim > 1 else values
+
+
+def mean_of(sums: Any) -> Any:
+    """The mean, from what `mean_sums` sums up; 0 if the weights are 0."""
+    xp = namespace(sums)
+    total, count = sums[0], sums[1]
+    return total / xp.where(count == 0, xp.ones_like(count), count)
+
+
+def loss_sums(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+    """`mean_sums` of the values of a `Loss`, without those that it ignores."""
+    values = real(loss.call(y_true, y_pred))
+    counted, given = loss.mask(y_true, y_pred, values), weights(values, sample_weight, mask)
+    return mean_sums(values, given if counted is None else weights(values, given, counted))
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanMetric(Metric):
+    """The weighted mean, over all samples, of what `call` returns; subclasses define that, or `function`."""
+
+    function: ClassVar[Callable | None] = None
+    """What `call` runs, with the fields of the subclass as keyword arguments."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        base = {f.name for f in dataclasses.fields(Metric)}
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in base}
+        object.__setattr__(self, "_options", options)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The values, (batch, ...), from arrays of the namespace."""
+        return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
+
+    def shape(self):
+        return (2,)
+
+    def measure(self, y_true, y_pred, sample_weight, mask):
+        values = real(self.call(y_true, y_pred))
+        return mean_sums(values, weights(values, sample_weight, mask))
+
+    def finish(self, sums):
+        return mean_of(sums)

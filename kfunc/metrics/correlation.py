@@ -1,0 +1,64 @@
+"""Correlations of the numbers of each sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import ops
+from ..arrays import namespace, native
+from ..losses import real
+from ..nn import checks
+from .base import MeanMetric, fitting, metric
+
+__all__ = ["ConcordanceCorrelation", "PearsonCorrelation", "concordance_correlation", "pearson_correlation"]
+
+
+def _moments(y_true, y_pred, axis):
+    """Means, variances and covariance along `axis`."""
+    y_true, y_pred = fitting(y_true, real(y_pred))
+    xp = namespace(y_pred)
+    means = [xp.mean(x, axis=axis, keepdims=True) for x in (y_true, y_pred)]
+    a, b = y_true - means[0], y_pred - means[1]
+    return (*(xp.squeeze(m, axis=axis) for m in means), *(xp.mean(x, axis=axis) for x in (a * a, b * b, a * b)))
+
+
+@native
+def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Covariance over both standard deviations along `axis`: (batch, ..., numbers) to (batch, ...).
+
+    0 where one of both is constant and there is no correlation. (Pearson, Proc. R. Soc. London 58, 1895.)
+    """
+    *_, a, b, ab = _moments(y_true, y_pred, axis)
+    xp = namespace(ab)
+    return ops.divide_no_nan(ab, xp.sqrt(a) * xp.sqrt(b))
+
+
+@native
+def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """How near pairs are to the line of equality, along `axis`: (batch, ..., numbers) to (batch, ...) (Lin, 1989)."""
+    mean_true, mean_pred, a, b, ab = _moments(y_true, y_pred, axis)
+    return 2 * ab / (a + b + (mean_true - mean_pred) ** 2 + 1e-7)
+
+
+@metric()
+class PearsonCorrelation(MeanMetric):
+    """The mean of `pearson_correlation`."""
+
+    axis: int = -1
+    function = staticmethod(pearson_correlation)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.integer("axis", self.axis)
+
+
+@metric()
+class ConcordanceCorrelation(MeanMetric):
+    """The mean of `concordance_correlation`."""
+
+    axis: int = -1
+    function = staticmethod(concordance_correlation)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.integer("axis", self.axis)

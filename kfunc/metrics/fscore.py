@@ -1,0 +1,92 @@
+"""Precision and recall in one number."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..arrays import namespace
+from ..errors import ShapeError
+from ..losses import real
+from ..nn import checks
+from .base import Metric, fitting, metric, weights
+
+__all__ = ["F1Score", "FBetaScore"]
+
+EPSILON = 1e-7
+
+
+class _FScore(Metric):  # not a dataclass: subclasses choose which of these are fields
+    average: str | None = None
+    beta: float = 1.0
+    threshold: float | None = None
+    num_outputs: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("average", self.average, (None, "micro", "macro", "weighted"))
+        checks.number("beta", self.beta, above=0)
+        if self.threshold is not None:
+            checks.number("threshold", self.threshold, above=0, most=1)
+        if self.num_outputs is not None:
+            checks.positive("num_outputs", self.num_outputs)
+
+    def sized(self, outputs):
+        return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)
+
+    def shape(self):
+        return (3,) if self.average == "micro" else (3, self.num_outputs or 1)
+
+    def measure(self, y_true, y_pred, sample_weight, mask):
+        y_true, y_pred = fitting(y_true, real(y_pred))
+        if y_pred.ndim != 2:
+            raise ShapeError(
+                "An F-score compares vectors.", argument="y_pred", expected="(batch, classes)", got=tuple(y_pred.shape)
+            )
+        xp = namespace(y_pred)
+        if self.threshold is not None:
+            chosen = y_pred > self.threshold
+        else:
+            chosen = (y_pred >= xp.max(y_pred, axis=-1, keepdims=True)) & (xp.abs(y_pred) > 1e-9)
+        chosen = xp.astype(chosen, y_pred.dtype)
+        w = weights(y_pred, sample_weight, mask)
+        axis = None if self.average == "micro" else 0
+        parts = [chosen * y_true, chosen * (1 - y_true), (1 - chosen) * y_true]
+        return xp.stack([xp.sum(part if w is None else part * w, axis=axis) for part in parts])
+
+    def finish(self, sums):
+        xp = namespace(sums)
+        tp, fp, fn = (sums[i, ...] for i in range(3))
+        precision, recall = tp / (tp + fp + EPSILON), tp / (tp + fn + EPSILON)
+        square = self.beta**2
+        score = precision * recall / (square * precision + recall + EPSILON) * (1 + square)
+        if self.average == "weighted":
+            return xp.sum(score * ((tp + fn) / (xp.sum(tp + fn) + EPSILON)))
+        return score if self.average is None else xp.mean(score)
+
+
+@metric(name="fbeta_score")
+class FBetaScore(_FScore):
+    """The harmonic mean of precision and recall, where recall counts `beta` times as much: of (batch, classes).
+
+    Args:
+        average: None for a score for each class, (classes,); "macro" for their mean; "weighted" for one by the number
+            of positive samples; "micro" for the score of all classes together.
+        beta: A positive number.
+        threshold: Scores above it, in (0, 1], say yes; by default, only the largest score of each sample does.
+        num_outputs: How many classes there are. Without it, the first update finds out, and changes the shape of the
+            accumulator; `Model` says it.
+    """
+
+    average: str | None = None
+    beta: float = 1.0
+    threshold: float | None = None
+    num_outputs: int | None = dataclasses.field(default=None, kw_only=True)
+
+
+@metric()
+class F1Score(_FScore):
+    """`FBetaScore` with beta 1."""
+
+    average: str | None = None
+    threshold: float | None = None
+    num_outputs: int | None = dataclasses.field(default=None, kw_only=True)

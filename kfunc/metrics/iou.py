@@ -1,0 +1,151 @@
+"""Intersection over union of what is labelled and what is predicted, from a confusion matrix of the classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .. import ops
+from ..arrays import device, namespace
+from ..errors import ArgumentError
+from ..nn import checks
+from .base import Metric, check_shape, metric, weights
+
+__all__ = ["BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
+
+EPSILON = 1e-7
+
+
+class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of these are fields
+    num_classes: int
+    target_class_ids: Sequence[int] | None = None
+    ignore_class: int | None = None
+    sparse_y_true: bool = True
+    sparse_y_pred: bool = True
+    axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        classes = checks.positive("num_classes", self.num_classes)
+        if self.target_class_ids is not None:
+            ids = self.target_class_ids
+            if not isinstance(ids, list | tuple) or not ids:
+                raise ArgumentError(
+                    "Which classes?", argument="target_class_ids", expected="integers, one at least", got=repr(ids)
+                )
+            found = tuple(checks.integer("target_class_ids", i, least=0, most=classes - 1) for i in ids)
+            object.__setattr__(self, "target_class_ids", found)
+        if self.ignore_class is not None:
+            checks.integer("ignore_class", self.ignore_class)
+        checks.boolean("sparse_y_true", self.sparse_y_true)
+        checks.boolean("sparse_y_pred", self.sparse_y_pred)
+        checks.integer("axis", self.axis)
+
+    def shape(self):
+        return (self.num_classes, self.num_classes)
+
+    def classes(self, x: Any, sparse: bool) -> Any:
+        """Class numbers, int32."""
+        xp = namespace(x)
+        return xp.astype(x if sparse else xp.argmax(x, axis=self.axis), xp.int32)
+
+    def measure(self, y_true, y_pred, sample_weight, mask):
+        n = self.num_classes
+        y_true, y_pred = self.classes(y_true, self.sparse_y_true), self.classes(y_pred, self.sparse_y_pred)
+        sizes = [(math.prod(x.shape) if None not in x.shape else None,) for x in (y_true, y_pred)]
+        check_shape(*sizes)
+        xp = namespace(y_true, y_pred)
+        given = xp.ones_like(xp.astype(y_true, xp.float32))
+        w = weights(given, sample_weight, mask)
+        given = xp.reshape(given if w is None else given * w, (-1,))
+        y_true, y_pred = xp.reshape(y_true, (-1,)), xp.reshape(y_pred, (-1,))
+        counts = (y_true >= 0) & (y_true < n) & (y_pred >= 0) & (y_pred < n)
+        if self.ignore_class is not None:
+            counts = counts & (y_true != self.ignore_class)
+        place = xp.where(counts, y_true * n + y_pred, xp.full_like(y_true, -1))
+        return xp.reshape(ops.segment_sum(given, place, n * n), (n, n))
+
+    def finish(self, sums):
+        xp = namespace(sums)
+        both = ops.diag(sums)
+        either = xp.sum(sums, axis=0) + xp.sum(sums, axis=1) - both
+        if self.target_class_ids is not None:
+            ids = xp.asarray(self.target_class_ids, dtype=xp.int32, device=device(sums))
+            both, either = xp.take(both, ids), xp.take(either, ids)
+        seen = either > 1e-9
+        ratios = xp.where(seen, both / (either + EPSILON), xp.zeros_like(both))
+        return xp.sum(ratios) / (xp.sum(xp.astype(seen, sums.dtype)) + EPSILON)
+
+
+@metric(name=None)
+class IoU(_ConfusionMatrix):
+    """The mean, over some classes, of the samples labelled and predicted so over those labelled or predicted so.
+
+    Labels and predictions are classes (batch, ...), or (batch, ..., classes) for scores of them. What lies out of range
+    does not count, nor do classes in neither.
+
+    Args:
+        num_classes: How many classes there are.
+        target_class_ids: Those that count.
+        ignore_class: A label, in the range or not, whose samples do not count.
+        sparse_y_true, sparse_y_pred: Whether they are classes, not scores.
+        axis: The axis of the classes in scores.
+    """
+
+    num_classes: int
+    target_class_ids: Sequence[int]
+    ignore_class: int | None = None
+    sparse_y_true: bool = True
+    sparse_y_pred: bool = True
+    axis: int = -1
+
+
+@metric(name=None)
+class BinaryIoU(_ConfusionMatrix):
+    """`IoU` of labels of zeros and ones and of `y_pred >= threshold`."""
+
+    target_class_ids: Sequence[int] = (0, 1)
+    threshold: float = 0.5
+    num_classes = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.number("threshold", self.threshold)
+
+    def measure(self, y_true, y_pred, sample_weight, mask):
+        return super().measure(y_true, y_pred >= self.threshold, sample_weight, mask)
+
+
+@metric(name=None)
+class MeanIoU(_ConfusionMatrix):
+    """`IoU` of all classes."""
+
+    num_classes: int
+    ignore_class: int | None = None
+    sparse_y_true: bool = True
+    sparse_y_pred: bool = True
+    axis: int = -1
+
+
+@metric(name=None)
+class OneHotIoU(_ConfusionMatrix):
+    """`IoU` of one-hot labels."""
+
+    num_classes: int
+    target_class_ids: Sequence[int]
+    ignore_class: int | None = None
+    sparse_y_pred: bool = False
+    axis: int = -1
+    sparse_y_true = False
+
+
+@metric(name=None)
+class OneHotMeanIoU(_ConfusionMatrix):
+    """`IoU` of all classes, and one-hot labels."""
+
+    num_classes: int
+    ignore_class: int | None = None
+    sparse_y_pred: bool = False
+    axis: int = -1
+    sparse_y_true = False

@@ -1,0 +1,81 @@
+"""Sums and means of values, and of what a function returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+from .. import losses
+from ..arrays import namespace, native
+from ..errors import ArgumentError
+from ..registry import register
+from .base import MeanMetric, Metric, _added, loss_sums, mean_of, mean_sums, metric, weights
+
+__all__ = ["Mean", "MeanMetricWrapper", "Sum"]
+
+
+class OfValues(Metric):
+    """What sees values in place of labels and predictions."""
+
+    @native
+    def update(self, acc: dict[str, Any], values: Any, sample_weight: Any = None, mask: Any = None) -> dict[str, Any]:  # type: ignore[override]
+        """The accumulator with more values, (batch, ...), and their weights, as in `Metric.update`."""
+        values = losses.real(values)
+        return _added(acc, self.sums(values, weights(values, sample_weight, mask)))
+
+    def sums(self, values, weights):
+        raise NotImplementedError
+
+
+@metric()
+class Sum(OfValues):
+    """The weighted sum of values: `update(acc, values, sample_weight)`."""
+
+    def sums(self, values, weights):
+        return namespace(values).sum(values if weights is None else values * weights)
+
+
+@metric()
+class Mean(OfValues):
+    """The weighted mean of values: `update(acc, values, sample_weight)`."""
+
+    def shape(self):
+        return (2,)
+
+    def sums(self, values, weights):
+        return mean_sums(values, weights)
+
+    def finish(self, sums):
+        return mean_of(sums)
+
+
+@register("metric", "MeanMetricWrapper", "mean_metric_wrapper")
+@dataclasses.dataclass(frozen=True, init=False)
+class MeanMetricWrapper(MeanMetric):
+    """The weighted mean of a loss, or of what a function returns.
+
+    Args:
+        fn: A loss or what `losses.get` takes; or a function `(y_true, y_pred) -> values`, (batch, ...).
+        name: The loss's or the function's by default.
+        kwargs: More arguments of the function.
+    """
+
+    fn: Any
+
+    def __init__(self, fn: Any, *, name: str | None = None, dtype: str | None = None, **kwargs: Any):
+        if not isinstance(fn, str | dict | type | losses.Loss) and not callable(fn):
+            raise ArgumentError("The mean of what?", argument="fn", expected="a loss or a function", got=repr(fn))
+        if kwargs and not isinstance(fn, str | dict | type | losses.Loss):
+            name = name or getattr(fn, "__name__", None)
+            fn = functools.partial(fn, **kwargs)
+        elif kwargs:
+            raise ArgumentError("A loss has its arguments.", argument=", ".join(kwargs), fix="give them to the loss")
+        loss = losses.get(fn)
+        object.__setattr__(self, "fn", loss)
+        object.__setattr__(self, "name", name or loss.name)
+        object.__setattr__(self, "dtype", dtype)
+        super().__post_init__()
+
+    def measure(self, y_true, y_pred, sample_weight, mask):
+        return loss_sums(self.fn, y_true, y_pred, sample_weight, mask)

@@ -1,0 +1,154 @@
+"""How far predictions are from the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .. import losses, ops
+from ..arrays import namespace, native
+from ..errors import ShapeError
+from ..nn import checks
+from .base import MeanMetric, Metric, fitting, metric, weights
+
+__all__ = [
+    "CosineSimilarity",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "R2Score",
+    "RootMeanSquaredError",
+]
+
+
+@metric("mse", "MSE")
+class MeanSquaredError(MeanMetric):
+    """The mean of squared errors."""
+
+    function = staticmethod(losses.mean_squared_error)
+
+
+@metric("mae", "MAE")
+class MeanAbsoluteError(MeanMetric):
+    """The mean of absolute errors."""
+
+    function = staticmethod(losses.mean_absolute_error)
+
+
+@metric("mape", "MAPE")
+class MeanAbsolutePercentageError(MeanMetric):
+    """The mean of absolute errors in percent of the truth."""
+
+    function = staticmethod(losses.mean_absolute_percentage_error)
+
+
+@metric("msle", "MSLE")
+class MeanSquaredLogarithmicError(MeanMetric):
+    """The mean of squared differences of `log(1 + y)`."""
+
+    function = staticmethod(losses.mean_squared_logarithmic_error)
+
+
+@metric(name="logcosh")
+class LogCoshError(MeanMetric):
+    """The mean of `log(cosh(error))`."""
+
+    function = staticmethod(losses.log_cosh)
+
+
+@metric("rmse")
+class RootMeanSquaredError(MeanMetric):
+    """The root of the mean of squared errors, each of which may have a weight of its own."""
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = fitting(y_true, losses.real(y_pred))
+        return (y_pred - y_true) ** 2
+
+    def finish(self, sums):
+        mean = super().finish(sums)
+        return namespace(mean).sqrt(mean)
+
+
+@native
+def _cosine(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    y_true, y_pred = fitting(y_true, losses.real(y_pred))
+    return namespace(y_pred).sum(ops.normalize(y_true, axis) * ops.normalize(y_pred, axis), axis=axis)
+
+
+@metric()
+class CosineSimilarity(MeanMetric):
+    """The mean of the cosine between labels and predictions, vectors along `axis`; the loss has the other sign."""
+
+    axis: int = -1
+    function = staticmethod(_cosine)
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.integer("axis", self.axis)
+
+
+@metric()
+class R2Score(Metric):
+    """The coefficient of determination: which part of the variance of (batch, outputs) is predicted.
+
+    An output whose truth does not vary has the score 0.
+
+    Args:
+        class_aggregation: "uniform_average" for the mean over the outputs, "variance_weighted_average" for one by their
+            variances, None for a score for each of them, (outputs,).
+        num_regressors: For the adjusted score, how many inputs the model has; 0 for the plain score, which is also
+            given while there are no more samples than that.
+        num_outputs: How many outputs there are. Without it, the first update finds out, and changes the shape of the
+            accumulator; `Model` says it.
+    """
+
+    class_aggregation: str | None = "uniform_average"
+    num_regressors: int = 0
+    num_outputs: int | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        allowed = (None, "uniform_average", "variance_weighted_average")
+        checks.one_of("class_aggregation", self.class_aggregation, allowed)
+        checks.natural("num_regressors", self.num_regressors)
+        if self.num_outputs is not None:
+            checks.positive("num_outputs", self.num_outputs)
+
+    def sized(self, outputs):
+        return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)
+
+    def shape(self):
+        return (5, self.num_outputs or 1)
+
+    def measure(self, y_true, y_pred, sample_weight, mask):
+        y_true, y_pred = fitting(y_true, losses.real(y_pred))
+        if y_pred.ndim != 2:
+            raise ShapeError(
+                "R2Score compares vectors.", argument="y_pred", expected="(batch, outputs)", got=tuple(y_pred.shape)
+            )
+        xp = namespace(y_pred)
+        ones = xp.ones_like(y_pred)
+        seen = ones if mask is None else ones * weights(ones, None, mask)
+        w = seen if sample_weight is None else seen * weights(ones, sample_weight)
+        parts = [w, w * y_true, w * y_true * y_true, w * (y_true - y_pred) ** 2, seen]
+        return xp.stack([xp.sum(part, axis=0) for part in parts])
+
+    def finish(self, sums):
+        xp = namespace(sums)
+        weight, total, squares, residual = (sums[i, :] for i in range(4))
+        spread = squares - total * ops.divide_no_nan(total, weight)
+        score = xp.where(spread == 0, xp.zeros_like(spread), 1 - ops.divide_no_nan(residual, spread))
+        if self.class_aggregation == "uniform_average":
+            score = xp.mean(score)
+        elif self.class_aggregation == "variance_weighted_average":
+            score = ops.divide_no_nan(xp.sum(spread * score), xp.sum(spread))
+        if self.num_regressors:
+            # Keras's count: each output of a sample is one.
+            n = xp.sum(sums[4, :])
+            rest = n - self.num_regressors - 1
+            enough = rest > 0
+            adjusted = 1 - (1 - score) * (n - 1) / xp.where(enough, rest, xp.ones_like(rest))
+            score = xp.where(enough, adjusted, score)
+        return score

@@ -1,0 +1,375 @@
+"""Recurrent cells: one step of a recurrence. A cell is any layer `cell(s, x, states) -> (output, states)`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from .. import ops, tree
+from ..arrays import namespace
+from ..errors import ArgumentError, ShapeError
+from ..ops.recurrent import gru_step, lstm_step, simple_step
+from ..registry import register, resolve
+from . import activations, checks, initializers
+from .layer import Layer, layer
+from .scope import Scope
+
+__all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
+
+
+@register("initializer")
+@dataclasses.dataclass(frozen=True)
+class ForgetGateOnes:
+    """The `bias` initializer for an LSTM's (4 * units,), with ones for the forget gate (Jozefowicz et al., 2015)."""
+
+    bias: Any = "zeros"
+
+    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+        units = shape[0] // 4
+        first = resolve("initializer", self.bias)(key, (units,), dtype)
+        rest = resolve("initializer", self.bias)(key, (2 * units,), dtype)
+        return namespace(key).concat([first, initializers.ones(key, (units,), dtype), rest])
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def zeros_for(x: Any, *units: int) -> tuple:
+    """A state of zeros (batch, n) for each n of `units`; `x` is (batch, ...), and its batch may be unknown."""
+    xp = namespace(x)
+    column = xp.zeros_like(xp.reshape(x[(slice(None), *[slice(0, 1)] * (x.ndim - 1))], (-1, 1)))
+    return tuple(xp.repeat(column, n, axis=1) for n in units)
+
+
+def first_states(cell: Any, x: Any) -> Any:
+    """The states of `cell` before its first step, whose input is `x`, as a tuple."""
+    own = getattr(cell, "initial_states", None)
+    if own is not None:
+        return own(x)
+    sizes = cell.state_size
+    return zeros_for(x, *(sizes if isinstance(sizes, tuple | list) else (sizes,)))
+
+
+def counted(argument: str, arrays: list, number: int) -> tuple:
+    """`arrays`, of which there are `number`."""
+    if len(arrays) != number:
+        raise ArgumentError(
+            "There is another number of states.",
+            argument=argument,
+            expected=f"{number} arrays",
+            got=", ".join(str(tuple(a.shape)) for a in arrays) or "none",
+        )
+    return tuple(arrays)
+
+
+def filled(argument: str, states: Any, given: Any) -> Any:
+    """The arrays in `given`, however they are nested, in the structure of `states`."""
+    wanted = tree.leaves(states)
+    arrays = counted(argument, tree.leaves(given), len(wanted))
+    for a, b in zip(arrays, wanted, strict=True):
+        if a.ndim != b.ndim or any(m != n for m, n in zip(a.shape[1:], b.shape[1:], strict=True)):
+            raise ShapeError("A state does not fit.", argument=argument, expected=tuple(b.shape), got=tuple(a.shape))
+    return tree.unflatten(tree.structure(states), arrays)
+
+
+def check_cell(argument: str, cell: Any) -> None:
+    """Raise an ArgumentError if `cell` is no cell."""
+    if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
+        raise ArgumentError(
+            "This is no cell.",
+            argument=argument,
+            expected="a layer called with (s, x, states), with a state_size: an integer, or one for each state",
+            got=repr(cell),
+        )
+
+
+# -- what a cell shares with the layer that runs it over time ----------------------------------------------------------
+
+
+class Recurrent(Layer):
+    """Weights, dropout and one step of a cell whose gates lie side by side, and whose output is its first state.
+
+    Args:
+        units: Features of each state and of the output.
+        activation: For the candidate and the output.
+        recurrent_activation: For the gates.
+        dropout: Probability that training drops an input feature, at all steps of a sequence.
+        recurrent_dropout: Probability that training drops a feature of the state on its way into a gate, at all steps
+            (Gal and Ghahramani, arXiv:1512.05287).
+    """
+
+    gates: ClassVar[int]
+    states: ClassVar[int] = 1
+
+    # The fields of all subclasses; each lists its own, in Keras's order.
+    units: int
+    activation: str | Callable | None
+    use_bias: bool
+    kernel_initializer: Any
+    recurrent_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    recurrent_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    recurrent_constraint: Any
+    bias_constraint: Any
+    dropout: float
+    recurrent_dropout: float
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("units", self.units)
+        checks.probability("dropout", self.dropout)
+        checks.probability("recurrent_dropout", self.recurrent_dropout)
+
+    def weights(self, s: Scope, inputs: int) -> tuple[Any, Any, Any]:
+        """(kernel, recurrent_kernel, bias or None) for inputs of so many features."""
+        shapes = {"kernel": (inputs, self.gates * self.units), "recurrent": (self.units, self.gates * self.units)}
+        return parameters(self, s, shapes["kernel"], shapes["recurrent"], self.bias_shape)
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def biases(self, bias: Any) -> tuple[Any, Any]:
+        """The parts of `bias` for the input and for the recurrence."""
+        return bias, None
+
+    def dropped(self, s: Scope, x: Any) -> Any:
+        """`x`, (batch, features) or (batch, time, features), after dropout, the same at all times."""
+        if not s.train or not self.dropout:
+            return x
+        return ops.dropout(x, s.key(), self.dropout, (x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]))
+
+    def keep(self, s: Scope, x: Any) -> Any:
+        """(gates, batch, units): the factors of recurrent dropout; None if there is none."""
+        return factors(self, s, zeros_for(x, self.units)[0])
+
+    def step(self, z: Any, states: tuple, recurrent_kernel: Any, bias: Any, keep: Any) -> tuple:
+        """The new states, for the inputs `z` (batch, gates * units) of the gates."""
+        raise NotImplementedError
+
+
+def parameters(layer: Any, s: Scope, kernel: tuple, recurrent: tuple, bias: tuple) -> tuple:
+    """(kernel, recurrent_kernel, bias or None) of these shapes."""
+    forgetting = getattr(layer, "unit_forget_bias", False)
+    first_bias = ForgetGateOnes(layer.bias_initializer) if forgetting else layer.bias_initializer
+
+    def one(name: str, theme: str, shape: tuple, initializer: Any) -> Any:
+        limits = {kind: getattr(layer, f"{theme}_{kind}") for kind in ("regularizer", "constraint")}
+        return s.param(name, shape, initializer, **limits)
+
+    return (
+        one("kernel", "kernel", kernel, layer.kernel_initializer),
+        one("recurrent_kernel", "recurrent", recurrent, layer.recurrent_initializer),
+        one("bias", "bias", bias, first_bias) if layer.use_bias else None,
+    )
+
+
+def factors(layer: Any, s: Scope, state: Any) -> Any:
+    """(gates, *state's shape): what the state is multiplied by for each gate in training; None without dropout."""
+    if not s.train or not layer.recurrent_dropout:
+        return None
+    xp = namespace(state)
+    return ops.dropout(xp.stack([xp.ones_like(state)] * layer.gates), s.key(), layer.recurrent_dropout)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LSTMArguments(Recurrent):
+    """What LSTMs share.
+
+    Args:
+        unit_forget_bias: Whether the forget gate's bias starts at 1.
+    """
+
+    gates: ClassVar[int] = 4
+    states: ClassVar[int] = 2
+
+    units: int
+    activation: str | Callable | None = "tanh"
+    recurrent_activation: str | Callable | None = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    recurrent_initializer: Any = "orthogonal"
+    bias_initializer: Any = "zeros"
+    unit_forget_bias: bool = True
+    kernel_regularizer: Any = None
+    recurrent_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    recurrent_constraint: Any = None
+    bias_constraint: Any = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    seed: int | None = None
+
+    def step(self, z, states, recurrent_kernel, bias, keep):
+        functions = activations.get(self.activation), activations.get(self.recurrent_activation)
+        return lstm_step(z, states, recurrent_kernel, *functions, keep)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GRUArguments(Recurrent):
+    """What GRUs share.
+
+    Args:
+        reset_after: Whether the reset gate works after the recurrent product (as in cuDNN) or before it.
+    """
+
+    gates: ClassVar[int] = 3
+
+    units: int
+    activation: str | Callable | None = "tanh"
+    recurrent_activation: str | Callable | None = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    recurrent_initializer: Any = "orthogonal"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    recurrent_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    recurrent_constraint: Any = None
+    bias_constraint: Any = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+
+    @property
+    def after(self) -> bool:
+        return self.reset_after  # type: ignore[attr-defined]  # which Keras puts at different places
+
+    @property
+    def bias_shape(self):
+        return (2, 3 * self.units) if self.after else (3 * self.units,)
+
+    def biases(self, bias):
+        return (bias[0, :], bias[1, :]) if self.after and bias is not None else (bias, None)
+
+    def step(self, z, states, recurrent_kernel, bias, keep):
+        functions = activations.get(self.activation), activations.get(self.recurrent_activation)
+        return gru_step(z, states, recurrent_kernel, bias, self.after, *functions, keep)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimpleRNNArguments(Recurrent):
+    """What simple recurrences share."""
+
+    gates: ClassVar[int] = 1
+
+    units: int
+    activation: str | Callable | None = "tanh"
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    recurrent_initializer: Any = "orthogonal"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    recurrent_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    recurrent_constraint: Any = None
+    bias_constraint: Any = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+
+    def step(self, z, states, recurrent_kernel, bias, keep):
+        return simple_step(z, states, recurrent_kernel, activations.get(self.activation), keep)
+
+
+# -- cells -------------------------------------------------------------------------------------------------------------
+
+
+class _Cell(Recurrent):
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+
+    @property
+    def state_size(self) -> int | tuple[int, ...]:
+        """Features of the state, or of each state."""
+        return self.units if self.states == 1 else (self.units,) * self.states
+
+    @property
+    def output_size(self) -> int:
+        return self.units
+
+    def forward(self, s: Scope, x, states):
+        """(batch, inputs), and states (batch, units) each, to (batch, units) and the new states."""
+        checks.rank("x", x, 2)
+        states = counted("states", tree.leaves(states), self.states)
+        kernel, recurrent_kernel, bias = self.weights(s, x.shape[-1])
+        own, recurrent_bias = self.biases(bias)
+        z = ops.linear(self.dropped(s, x), kernel, own)
+        new = self.step(z, states, recurrent_kernel, recurrent_bias, self.keep(s, x))
+        return new[0], new
+
+
+@layer
+class LSTMCell(_Cell, LSTMArguments):
+    """One step of a long short-term memory (Hochreiter and Schmidhuber, 1997); see `LSTM`.
+
+    `cell(s, x, (h, c))`: (batch, inputs) and states (batch, units) to (h, (h, c)).
+    """
+
+
+@layer
+class GRUCell(_Cell, GRUArguments):
+    """One step of a gated recurrent unit (Cho et al., arXiv:1406.1078); see `GRU`.
+
+    `cell(s, x, (h,))`: (batch, inputs) and the state (batch, units) to (h, (h,)).
+    """
+
+    reset_after: bool = True
+    seed: int | None = None
+
+
+@layer
+class SimpleRNNCell(_Cell, SimpleRNNArguments):
+    """`activation(x @ kernel + h @ recurrent_kernel + bias)` (Elman, 1990); see `SimpleRNN`.
+
+    `cell(s, x, (h,))`: (batch, inputs) and the state (batch, units) to (h, (h,)).
+    """
+
+    seed: int | None = None
+
+
+@layer
+class StackedRNNCells(Layer):
+    """Cells one upon the other, as one cell: each takes the output of the one before it.
+
+    `cell(s, x, states)`: (batch, inputs) and a tuple of each cell's states to (output of the last, new states).
+    """
+
+    cells: tuple[Layer, ...]
+
+    def __post_init__(self):
+        if not isinstance(self.cells, tuple | list) or not self.cells:
+            raise ArgumentError("There are no cells.", argument="cells", expected="a list of cells", got=self.cells)
+        for cell in self.cells:
+            check_cell("cells", cell)
+        super().__post_init__()
+
+    @property
+    def state_size(self) -> tuple:
+        return tuple(cell.state_size for cell in self.cells)
+
+    @property
+    def output_size(self) -> int:
+        return output_size(self.cells[-1])
+
+    def initial_states(self, x):
+        return tuple(first_states(cell, x) for cell in self.cells)
+
+    def forward(self, s: Scope, x, states):
+        new = []
+        for cell, own in zip(self.cells, states, strict=True):
+            x, after = cell(s, x, own)
+            new.append(after)
+        return x, tuple(new)
+
+
+def output_size(cell: Any) -> int:
+    """Features of a cell's output: by default those of its first state."""
+    sizes = cell.state_size
+    return getattr(cell, "output_size", None) or (sizes[0] if isinstance(sizes, tuple | list) else sizes)

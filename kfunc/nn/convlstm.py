@@ -1,0 +1,153 @@
+"""Recurrent layers whose gates are convolutions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from .. import ops
+from ..arrays import namespace
+from ..errors import ArgumentError
+from ..ops.recurrent import lstm_gates, per_gate, recurrence
+from . import activations, cells, checks
+from .layer import Layer, layer
+from .recurrent import OverTime
+from .scope import Scope
+
+__all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
+
+_Sizes = int | tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Arguments(Layer):
+    """Arguments in Keras's order.
+
+    Args:
+        filters: Channels of each state and of the output.
+        kernel_size: Window of both convolutions, one integer or one a spatial axis.
+        strides, padding, dilation_rate: Of the convolution of the input; that of the state keeps its sizes.
+        data_format: "channels_last" (also None) or "channels_first".
+        activation: For the candidate and the output.
+        recurrent_activation: For the gates.
+        unit_forget_bias: Whether the forget gate's bias starts at 1.
+        dropout: Probability that training drops an element of the input, at all steps of a sequence.
+        recurrent_dropout: Probability that training drops an element of the state on its way into a gate.
+    """
+
+    filters: int
+    kernel_size: _Sizes
+    strides: _Sizes = 1
+    padding: str = "valid"
+    data_format: str | None = None
+    dilation_rate: _Sizes = 1
+    activation: str | Callable | None = "tanh"
+    recurrent_activation: str | Callable | None = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    recurrent_initializer: Any = "orthogonal"
+    bias_initializer: Any = "zeros"
+    unit_forget_bias: bool = True
+    kernel_regularizer: Any = None
+    recurrent_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    recurrent_constraint: Any = None
+    bias_constraint: Any = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    seed: int | None = None
+
+
+class _ConvLSTM(OverTime, _Arguments):
+    rank: ClassVar[int]
+    gates: ClassVar[int] = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("filters", self.filters)
+        for argument in ("kernel_size", "strides", "dilation_rate"):
+            checks.per_axis(argument, getattr(self, argument), self.rank)
+        checks.one_of("padding", self.padding, ("valid", "same"))
+        checks.one_of("data_format", self.data_format, (None, "channels_last", "channels_first"))
+        checks.probability("dropout", self.dropout)
+        checks.probability("recurrent_dropout", self.recurrent_dropout)
+        if self.strides not in (1, (1,) * self.rank) and self.dilation_rate not in (1, (1,) * self.rank):
+            raise ArgumentError(
+                "Strides and dilation cannot both exceed 1.",
+                argument="dilation_rate",
+                expected="strides=1 or dilation_rate=1",
+                got=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
+            )
+
+    def check(self, x):
+        checks.rank("x", x, self.rank + 3)
+
+    def prepare(self, s: Scope, x: Any):
+        axis = 1 if self.data_format == "channels_first" else -1
+        channels = checks.known("x", x, 2 if axis == 1 else -1)[0]
+        window = checks.per_axis("kernel_size", self.kernel_size, self.rank)
+        n = self.gates * self.filters
+        kernel, recurrent_kernel, bias = cells.parameters(
+            self, s, (*window, channels, n), (*window, self.filters, n), (n,)
+        )
+        xp = namespace(x)
+        if s.train and self.dropout:
+            x = ops.dropout(x, s.key(), self.dropout, (x.shape[0], 1, *x.shape[2:]))
+        # The input is convolved at all steps at once, as one batch.
+        steps = xp.reshape(x, (-1, *x.shape[2:]))
+        z = ops.conv(steps, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
+        z = ops.split_first(z, x)
+        gate = z[:, 0, : self.filters, ...] if axis == 1 else z[:, 0, ..., : self.filters]
+        zero = xp.zeros_like(gate)
+        keep = cells.factors(self, s, zero)
+        functions = activations.get(self.activation), activations.get(self.recurrent_activation)
+
+        def convolved(h, w):
+            return ops.conv(h, w, 1, "same", self.data_format)
+
+        def step(z, states, kept):
+            h, c = states
+            h, c = lstm_gates(z + per_gate(convolved, h, recurrent_kernel, keep, axis), c, *functions, axis)
+            return h, (h, c), kept
+
+        def run(states, options):
+            states = (zero, zero) if states is None else states
+            sequence, states, _ = recurrence(step, z, states, first=states[0], **options)
+            return sequence, states[0], states
+
+        return run, lambda: (zero, zero)
+
+
+@layer
+class ConvLSTM1D(_ConvLSTM):
+    """An LSTM over sequences of lines (Shi et al., arXiv:1506.04214).
+
+    (batch, time, length, channels) to (batch, length', filters); with `data_format="channels_first"`, channels come
+    before length. States are h and c, of the output's shape.
+    """
+
+    rank: ClassVar[int] = 1
+
+
+@layer
+class ConvLSTM2D(_ConvLSTM):
+    """An LSTM over sequences of images (Shi et al., arXiv:1506.04214).
+
+    (batch, time, height, width, channels) to (batch, height', width', filters); with `data_format="channels_first"`,
+    channels come before height. States are h and c, of the output's shape.
+    """
+
+    rank: ClassVar[int] = 2
+
+
+@layer
+class ConvLSTM3D(_ConvLSTM):
+    """An LSTM over sequences of volumes (Shi et al., arXiv:1506.04214).
+
+    (batch, time, depth, height, width, channels) to (batch, depth', height', width', filters); with
+    `data_format="channels_first"`, channels come before depth. States are h and c, of the output's shape.
+    """
+
+    rank: ClassVar[int] = 3

@@ -1,0 +1,320 @@
+"""Layers that make one array of several, and functions that do so at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import string
+from typing import Any, ClassVar
+
+from .. import ops, tree
+from ..errors import ArgumentError, ShapeError
+from ..ops import Op
+from . import checks
+from .graph import Node
+from .layer import Layer, layer
+from .scope import Scope
+
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Dot",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Merge(Layer):
+    """What layers share that take one list: `layer(s, [x, y])`, and `mask=[mask_x, None]` where only `x` has a mask.
+
+    Where the numbers of axes differ, axes of size 1 follow the batch of those with fewer; then shapes broadcast, but
+    for the batch. The output has a mask if all inputs have one: True where any of them is.
+    """
+
+    supports_masking: ClassVar[bool] = True
+    count: ClassVar[int | None] = None
+    """How many inputs there are; None if any number."""
+
+    def forward(self, s: Scope, inputs, mask=None):
+        xs, masks = self._listed(inputs, mask)
+        xs, masks = _broadcasting(xs, masks)
+        s.hand_on(_either(masks))
+        return self.merge(xs, masks)
+
+    def merge(self, xs: list, masks: list) -> Any:
+        """One array of `xs`, which broadcast, as their `masks` do; these may be None."""
+        raise NotImplementedError
+
+    def _listed(self, inputs: Any, mask: Any) -> tuple[list, list]:
+        n = self.count
+        if not isinstance(inputs, list | tuple) or len(inputs) != (n or max(len(inputs), 1)):
+            raise ArgumentError(
+                f"{type(self).__name__} takes one list of inputs.",
+                argument="inputs",
+                expected=f"a list of {n or 'one or more'} arrays",
+                got=f"a list of {len(inputs)}" if isinstance(inputs, list | tuple) else type(inputs).__name__,
+                fix="layer(s, [x, y]) in a forward, layer([x, y]) in a graph",
+            )
+        masks = [None] * len(inputs) if mask is None else mask
+        if not isinstance(masks, list | tuple) or len(masks) != len(inputs):
+            raise ArgumentError(
+                "The masks do not match the inputs.",
+                argument="mask",
+                expected=f"None, or a list of {len(inputs)}, each a mask or None",
+                got=f"a list of {len(masks)}" if isinstance(masks, list | tuple) else type(masks).__name__,
+            )
+        for x in inputs:
+            checks.rank("inputs", x, 1, least=True)
+        return list(inputs), list(masks)
+
+
+def _misfit(problem: str, expected: str, xs: list) -> ShapeError:
+    got = " and ".join(str(tuple(x.shape)) for x in xs)
+    return ShapeError(problem, argument="inputs", expected=expected, got=got)
+
+
+def _broadcasting(xs: list, masks: list) -> tuple[list, list]:
+    """The inputs with equally many axes, those that they lack after the batch; and so their masks.
+
+    Raises:
+        ShapeError: They do not broadcast.
+    """
+    most = max(x.ndim for x in xs)
+    wide = [_widened(x, most - x.ndim) for x in xs]
+    for axis in range(most):
+        sizes = {x.shape[axis] for x in wide}
+        if len({n for n in sizes if isinstance(n, int) and (n != 1 or axis == 0)}) > 1:
+            raise _misfit("The inputs do not fit together.", "one batch size, and other sizes equal or 1", xs)
+    return wide, [m if m is None else _widened(m, most - x.ndim) for x, m in zip(xs, masks, strict=True)]
+
+
+def _widened(x: Any, count: int) -> Any:
+    return ops.expand_dims(x, tuple(range(1, count + 1))) if count else x
+
+
+def _either(masks: list) -> Any:
+    return None if any(m is None for m in masks) else functools.reduce(ops.logical_or, masks)
+
+
+def _like(mask: Any, x: Any) -> Any:
+    """`mask`, of the first axes of `x`, with as many axes."""
+    return ops.expand_dims(mask, tuple(range(mask.ndim, x.ndim))) if mask.ndim < x.ndim else mask
+
+
+# -- element by element ------------------------------------------------------------------------------------------------
+
+
+@layer
+class Add(_Merge):
+    """The sum of a list of arrays that broadcast."""
+
+    def merge(self, xs, masks):
+        return functools.reduce(ops.add, xs)
+
+
+@layer
+class Subtract(_Merge):
+    """The first of two arrays minus the second."""
+
+    count = 2
+
+    def merge(self, xs, masks):
+        return ops.subtract(*xs)
+
+
+@layer
+class Average(_Merge):
+    """The mean of a list of arrays that broadcast."""
+
+    def merge(self, xs, masks):
+        return ops.divide(functools.reduce(ops.add, xs), len(xs))
+
+
+@layer
+class Multiply(_Merge):
+    """The product of a list of arrays that broadcast. What is masked counts as 1; if it is so in all, as 0."""
+
+    def merge(self, xs, masks):
+        xs = [x if m is None else ops.where(_like(m, x), x, ops.ones_like(x)) for x, m in zip(xs, masks, strict=True)]
+        out, mask = functools.reduce(ops.multiply, xs), _either(masks)
+        return out if mask is None else ops.where(_like(mask, out), out, ops.zeros_like(out))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Extreme(_Merge):
+    """What is masked in one does not count, where that is known of the others."""
+
+    op: ClassVar[Op]
+
+    def merge(self, xs, masks):
+        out, seen = xs[0], masks[0]
+        for x, mask in zip(xs[1:], masks[1:], strict=True):
+            x = x if mask is None else ops.where(_like(mask, x), x, out)
+            out = out if seen is None else ops.where(_like(seen, out), out, x)
+            seen, out = _either([seen, mask]), self.op(out, x)
+        return out
+
+
+@layer
+class Maximum(_Extreme):
+    """The larger of the elements of a list of arrays that broadcast."""
+
+    op = ops.maximum
+
+
+@layer
+class Minimum(_Extreme):
+    """The smaller of the elements of a list of arrays that broadcast."""
+
+    op = ops.minimum
+
+
+# -- along an axis -----------------------------------------------------------------------------------------------------
+
+
+@layer
+class Concatenate(_Merge):
+    """A list of arrays side by side: one shape, but for the size of `axis`.
+
+    The output has a mask if any input has; the others then count as a whole.
+    """
+
+    axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.integer("axis", self.axis)
+
+    def forward(self, s: Scope, inputs, mask=None):
+        xs, masks = self._listed(inputs, mask)
+        rank = xs[0].ndim
+        others = [[n for i, n in enumerate(x.shape) if i != self.axis % x.ndim] for x in xs]
+        same = all(x.ndim == rank for x in xs) and -rank <= self.axis < rank
+        if not same or any(len({n for n in along if isinstance(n, int)}) > 1 for along in zip(*others, strict=True)):
+            raise _misfit("The inputs do not fit together.", f"shapes that differ along axis {self.axis} only", xs)
+        if any(m is not None for m in masks):
+            # For one feature only: over all of them, it is asked whether any counts.
+            full = [_columns(m, x[..., :1]) for x, m in zip(xs, masks, strict=True)]
+            s.hand_on(ops.any(ops.concatenate(full, axis=self.axis), axis=-1))
+        else:
+            s.hand_on(None)
+        return ops.concatenate(xs, axis=self.axis)
+
+
+def _columns(mask: Any, column: Any) -> Any:
+    """`mask`, or that nothing is masked, as booleans of the shape of `column`, (..., 1)."""
+    every = ops.ones_like(column, dtype="bool")
+    if mask is None:
+        return every
+    mask = ops.any(mask, axis=-1, keepdims=True) if mask.ndim == column.ndim else _like(mask, column)
+    return ops.logical_and(mask, every)
+
+
+@layer
+class Dot(_Merge):
+    """Products of two arrays, summed along one axis of each: (batch, ..., n), (batch, ..., n) to (batch, ..., ...).
+
+    The axes that are left of the first come first; where none are, the result is (batch, 1).
+
+    Args:
+        axes: The axis of both, or (of the first, of the second); 0 is the batch.
+        normalize: Whether the vectors along `axes` are brought to length 1 before: the cosine of their angle.
+    """
+
+    count = 2
+    axes: int | tuple[int, int]
+    normalize: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        if len(given) != 2 or any(type(n) is not int or n == 0 for n in given):
+            raise ArgumentError(
+                "axes names one axis of each array.",
+                argument="axes",
+                expected="an integer or two, none 0, which is the batch",
+                got=repr(self.axes),
+            )
+        checks.boolean("normalize", self.normalize)
+
+    def forward(self, s: Scope, inputs, mask=None):
+        xs, _ = self._listed(inputs, mask)
+        given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        if any(not -x.ndim < axis < x.ndim for x, axis in zip(xs, given, strict=True)):
+            raise _misfit("An input has no such axis.", f"inputs with the axes {given} beside the batch", xs)
+        axes = [axis % x.ndim for x, axis in zip(xs, given, strict=True)]
+        for pair in ((xs[0].shape[0], xs[1].shape[0]), (xs[0].shape[axes[0]], xs[1].shape[axes[1]])):
+            if all(isinstance(n, int) for n in pair) and pair[0] != pair[1]:
+                raise _misfit("The inputs do not fit together.", f"one batch size, and one size of axes {given}", xs)
+        if self.normalize:
+            xs = [ops.normalize(x, axis) for x, axis in zip(xs, axes, strict=True)]
+        letters = iter(string.ascii_letters[2:])  # "a" is the batch, "b" what is summed over
+        terms = [["a", *(next(letters) for _ in range(x.ndim - 1))] for x in xs]
+        for term, axis in zip(terms, axes, strict=True):
+            term[axis] = "b"
+        left = "".join(n for term in terms for n in term[1:] if n != "b")
+        out = ops.einsum(f"{''.join(terms[0])},{''.join(terms[1])}->a{left}", *xs)
+        s.hand_on(None)
+        return out if left else ops.expand_dims(out, -1)
+
+
+# -- as functions ------------------------------------------------------------------------------------------------------
+
+
+def _merged(merge: Layer, inputs: Any) -> Any:
+    """What `merge` makes of nodes, a node, or of arrays, native or conforming as they are."""
+    if any(isinstance(x, Node) for x in tree.leaves(inputs)):
+        return merge(inputs)
+    return merge.apply({}, inputs)[0]
+
+
+def add(inputs: Any, **kwargs: Any) -> Any:
+    """`Add(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    return _merged(Add(**kwargs), inputs)
+
+
+def subtract(inputs: Any, **kwargs: Any) -> Any:
+    """`Subtract(**kwargs)` of two arrays in a list, or of a graph's nodes."""
+    return _merged(Subtract(**kwargs), inputs)
+
+
+def multiply(inputs: Any, **kwargs: Any) -> Any:
+    """`Multiply(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    return _merged(Multiply(**kwargs), inputs)
+
+
+def average(inputs: Any, **kwargs: Any) -> Any:
+    """`Average(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    return _merged(Average(**kwargs), inputs)
+
+
+def maximum(inputs: Any, **kwargs: Any) -> Any:
+    """`Maximum(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    return _merged(Maximum(**kwargs), inputs)
+
+
+def minimum(inputs: Any, **kwargs: Any) -> Any:
+    """`Minimum(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    return _merged(Minimum(**kwargs), inputs)
+
+
+def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
+    """`Concatenate(axis, **kwargs)` of a list of arrays, or of a graph's nodes."""
+    return _merged(Concatenate(axis, **kwargs), inputs)
+
+
+def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
+    """`Dot(axes, **kwargs)` of two arrays in a list, or of a graph's nodes."""
+    return _merged(Dot(axes, **kwargs), inputs)

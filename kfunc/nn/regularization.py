@@ -1,0 +1,222 @@
+"""Layers that act in training only: dropout and noise, from keys of the scope and so the same on every backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+from .. import ops, random
+from ..arrays import dtype_name, namespace
+from ..errors import ShapeError
+from ..ops.bits import random_mask
+from . import checks
+from .layer import Layer, layer
+from .regularizers import L1L2
+from .scope import Scope
+
+__all__ = [
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]
+
+
+def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...]:
+    """`shape`, with the sizes of `x` where it has None."""
+    if shape is None:
+        return tuple(x.shape)
+    if len(shape) != x.ndim or any(m not in (None, 1, n) for m, n in zip(shape, x.shape, strict=True)):
+        raise ShapeError(
+            "noise_shape does not broadcast to the input.",
+            argument="noise_shape",
+            expected=f"for each axis None, 1 or its size, of {tuple(x.shape)}",
+            got=shape,
+        )
+    return tuple(n if m is None else m for m, n in zip(shape, x.shape, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Noise(Layer):
+    """What layers share that do nothing but in training."""
+
+    supports_masking: ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.standard(self)
+        if hasattr(self, "rate"):
+            checks.probability("rate", self.rate)
+        if getattr(self, "noise_shape", None) is not None:
+            checks.sizes("noise_shape", self.noise_shape)
+
+
+@layer
+class Dropout(_Noise):
+    """In training, zero each element with probability `rate`, and scale the others by `1 / (1 - rate)`; any shape.
+
+    Srivastava et al., JMLR 15, 2014.
+
+    Args:
+        rate: In [0, 1).
+        noise_shape: Shape of the mask, which broadcasts to the input's; None in it stands for the input's own size.
+        seed: An integer that is mixed into the keys.
+    """
+
+    rate: float
+    noise_shape: tuple[int | None, ...] | None = None
+    seed: int | None = None
+
+    def forward(self, s: Scope, x):
+        if not s.train or self.rate == 0:
+            return x
+        return ops.dropout(x, s.key(), self.rate, _noise_shape(self.noise_shape, x))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _SpatialDropout(_Noise):
+    """In training, zero whole feature maps with probability `rate`, and scale the others (Tompson et al., 2014)."""
+
+    rank: ClassVar[int]
+
+    rate: float
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("data_format", self._data_format(), (None, "channels_last", "channels_first"))
+
+    def _data_format(self) -> str | None:
+        return getattr(self, "data_format", None)
+
+    def forward(self, s: Scope, x):
+        checks.rank("x", x, self.rank + 2)
+        if not s.train or self.rate == 0:
+            return x
+        ones = (1,) * self.rank
+        shape = (None, None, *ones) if self._data_format() == "channels_first" else (None, *ones, None)
+        return ops.dropout(x, s.key(), self.rate, _noise_shape(shape, x))
+
+
+@layer
+class SpatialDropout1D(_SpatialDropout):
+    """In training, zero whole channels with probability `rate`: (batch, steps, channels) to the same.
+
+    The others are scaled by `1 / (1 - rate)` (Tompson et al., arXiv:1411.4280).
+    """
+
+    rank: ClassVar[int] = 1
+
+    seed: int | None = None
+
+
+@layer
+class SpatialDropout2D(_SpatialDropout):
+    """In training, zero whole channels with probability `rate`: (batch, height, width, channels) to the same.
+
+    Shapes are (batch, channels, height, width) with `data_format="channels_first"`. As `SpatialDropout1D`.
+    """
+
+    rank: ClassVar[int] = 2
+
+    data_format: str | None = None
+    seed: int | None = None
+
+
+@layer
+class SpatialDropout3D(_SpatialDropout):
+    """In training, zero whole channels with probability `rate`: (batch, depth, height, width, channels) to the same.
+
+    Shapes are (batch, channels, depth, height, width) with `data_format="channels_first"`. As `SpatialDropout1D`.
+    """
+
+    rank: ClassVar[int] = 3
+
+    data_format: str | None = None
+    seed: int | None = None
+
+
+@layer
+class AlphaDropout(_Noise):
+    """Dropout for `selu`, which keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515); any shape.
+
+    In training, each element becomes the least value of `selu` with probability `rate`; then all are scaled and moved.
+
+    Args:
+        rate: In [0, 1).
+        noise_shape, seed: As for `Dropout`.
+    """
+
+    rate: float
+    noise_shape: tuple[int | None, ...] | None = None
+    seed: int | None = None
+
+    def forward(self, s: Scope, x):
+        if not s.train or self.rate == 0:
+            return x
+        least = -1.0507009873554805 * 1.6732632423543772
+        keep = random_mask(s.key(), _noise_shape(self.noise_shape, x), 1 - self.rate)
+        scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5
+        xp = namespace(x)
+        return (xp.where(keep, x, xp.full_like(x, least)) - least * self.rate) * scale
+
+
+@layer
+class GaussianDropout(_Noise):
+    """In training, `x` times noise of mean 1 and variance `rate / (1 - rate)`; any shape (Srivastava et al., 2014).
+
+    Args:
+        rate: In [0, 1).
+        seed: An integer that is mixed into the keys.
+    """
+
+    rate: float
+    seed: int | None = None
+
+    def forward(self, s: Scope, x):
+        if not s.train or self.rate == 0:
+            return x
+        return x * random.normal(s.key(), x.shape, dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate)))
+
+
+@layer
+class GaussianNoise(_Noise):
+    """In training, `x` plus noise of mean 0; any shape.
+
+    Args:
+        stddev: The noise's standard deviation, in [0, 1].
+        seed: An integer that is mixed into the keys.
+    """
+
+    stddev: float
+    seed: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.number("stddev", self.stddev, least=0, most=1)
+
+    def forward(self, s: Scope, x):
+        if not s.train or self.stddev == 0:
+            return x
+        return x + random.normal(s.key(), x.shape, dtype_name(x.dtype), 0.0, self.stddev)
+
+
+@layer
+class ActivityRegularization(Layer):
+    """`x` itself, of any shape; adds `l1 * sum(|x|) + l2 * sum(x**2)`, over the batch's size, to the loss."""
+
+    supports_masking: ClassVar[bool] = True
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "activity_regularizer", L1L2(self.l1, self.l2))
+        super().__post_init__()
+
+    def forward(self, s: Scope, x):
+        return x

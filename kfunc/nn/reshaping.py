@@ -1,0 +1,353 @@
+"""Layers that move, repeat, cut or frame what comes in, and compute nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+from .. import ops
+from ..arrays import namespace
+from ..errors import ArgumentError, ShapeError
+from ..ops._windows import DATA_FORMATS
+from . import checks
+from .layer import Layer, layer
+from .scope import Scope
+
+__all__ = [
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "Flatten",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+]
+
+
+# -- order and shape -------------------------------------------------------------------------------------------------
+
+
+def _reshaped(x: Any, sizes: tuple[int, ...]) -> Any:
+    """`x` (batch, ...) as (batch, *sizes), of which one may be -1.
+
+    Raises:
+        ShapeError: The sizes do not hold as many elements.
+    """
+    old, rest = tuple(x.shape[1:]), math.prod([n for n in sizes if n != -1])
+    if all(isinstance(n, int) for n in old):
+        total = math.prod(old)
+        if (total % rest if -1 in sizes and rest else total != rest) or (-1 in sizes and not rest):
+            raise ShapeError(
+                "The input does not fill the target shape.",
+                argument="target_shape",
+                expected=f"a shape of {total} elements, as the input's {old} has",
+                got=sizes,
+            )
+        sizes = tuple(total // rest if n == -1 else n for n in sizes)
+    # A reshape finds one size: the batch's, which may be unknown, unless another one is.
+    return namespace(x).reshape(x, (x.shape[0] if -1 in sizes or 0 in sizes else -1, *sizes))
+
+
+@layer
+class Flatten(Layer):
+    """(batch, ...) to (batch, product of the others).
+
+    Args:
+        data_format: With "channels_first", (batch, channels, ...) is brought to (batch, ..., channels) before.
+    """
+
+    data_format: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
+
+    def forward(self, s: Scope, x):
+        checks.rank("x", x, 1, least=True)
+        if self.data_format == "channels_first" and x.ndim > 2:
+            x = namespace(x).moveaxis(x, 1, -1)
+        return _reshaped(x, (-1,))
+
+
+@layer
+class Reshape(Layer):
+    """(batch, ...) to (batch, *target_shape).
+
+    Args:
+        target_shape: Sizes, of which one may be -1: what is left.
+    """
+
+    target_shape: tuple[int, ...]
+
+    def __post_init__(self):
+        super().__post_init__()
+        sizes = self.target_shape
+        if not isinstance(sizes, tuple) or any(type(n) is not int or n < -1 for n in sizes) or sizes.count(-1) > 1:
+            raise ArgumentError(
+                "target_shape is no shape.",
+                argument="target_shape",
+                expected="a tuple of integers, none negative, but one that may be -1",
+                got=repr(sizes),
+            )
+
+    def forward(self, s: Scope, x):
+        checks.rank("x", x, 1, least=True)
+        return _reshaped(x, self.target_shape)
+
+
+@layer
+class Permute(Layer):
+    """The axes after the batch in another order.
+
+    Args:
+        dims: Which axis of the input each axis of the output is, counted from 1: `(2, 1)` exchanges two.
+    """
+
+    dims: tuple[int, ...]
+
+    def __post_init__(self):
+        super().__post_init__()
+        dims = self.dims
+        if not isinstance(dims, tuple) or {type(n) for n in dims} - {int} or sorted(dims) != [*range(1, len(dims) + 1)]:
+            raise ArgumentError(
+                "dims is no order of axes.",
+                argument="dims",
+                expected="each integer from 1 to the number of axes, once",
+                got=repr(dims),
+            )
+
+    def forward(self, s: Scope, x):
+        checks.rank("x", x, len(self.dims) + 1)
+        return namespace(x).permute_dims(x, (0, *self.dims))
+
+
+@layer
+class RepeatVector(Layer):
+    """(batch, features) to (batch, n, features), `n` times the same."""
+
+    n: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.positive("n", self.n)
+
+    def forward(self, s: Scope, x):
+        checks.rank("x", x, 2)
+        return ops.repeat(namespace(x).expand_dims(x, axis=1), self.n, axis=1)
+
+
+# -- along the axes of space or time -----------------------------------------------------------------------------------
+
+
+def _first(x: Any, axes: int, data_format: str | None) -> int:
+    """The first of the spatial axes of `x`, (batch, *spatial, channels) or (batch, channels, *spatial).
+
+    Raises:
+        ShapeError: There are not `axes` of them.
+    """
+    checks.rank("x", x, axes + 2, fix="the input needs a batch axis and a channel axis, too")
+    return 2 if data_format == "channels_first" else 1
+
+
+def _sides(argument: str, value: Any, axes: int) -> tuple[tuple[int, int], ...]:
+    """How many elements (before, after) each of `axes` axes `value` stands for: an integer, one an axis, or such pairs.
+
+    Raises:
+        ArgumentError: It is nothing of that kind.
+    """
+    given = (value,) * axes if axes == 1 or isinstance(value, int) else value
+    pairs = [(p, p) if isinstance(p, int) else p for p in given] if isinstance(given, tuple | list) else []
+    good = all(isinstance(p, tuple | list) and len(p) == 2 and all(type(n) is int and n >= 0 for n in p) for p in pairs)
+    if len(pairs) != axes or not good:
+        raise ArgumentError(
+            f"{argument} counts elements at both ends of {axes} {'axes' if axes > 1 else 'axis'}.",
+            argument=argument,
+            expected="an integer, or (before, after)"
+            if axes == 1
+            else f"an integer, {axes} of them, or {axes} pairs (before, after)",
+            got=repr(value),
+            fix="count with integers that are not negative",
+        )
+    return tuple((a, b) for a, b in pairs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Cropping(Layer):
+    """What croppings share.
+
+    Args:
+        cropping: How many elements to cut at both ends: an integer, one for each axis, or a pair (before, after) for
+            each; in 1D an integer or a pair.
+        data_format: "channels_last" or "channels_first".
+    """
+
+    axes: ClassVar[int]
+
+    cropping: Any
+    data_format: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        _sides("cropping", self.cropping, self.axes)
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
+
+    def forward(self, s: Scope, x):
+        first, sides = _first(x, self.axes, self.data_format), _sides("cropping", self.cropping, self.axes)
+        for n, pair in zip(x.shape[first:], sides, strict=False):
+            if n is not None and sum(pair) >= n:
+                raise ShapeError(
+                    "Nothing is left of the input.",
+                    argument="x",
+                    expected=f"sizes above {' and '.join(str(sum(p)) for p in sides)}, which cropping takes",
+                    got=tuple(x.shape),
+                )
+        return x[(slice(None),) * first + (*(slice(a, -b or None) for a, b in sides), ...)]
+
+
+@layer
+class Cropping1D(_Cropping):
+    """(batch, steps, channels) to (batch, steps - before - after, channels)."""
+
+    axes = 1
+    cropping: int | tuple = (1, 1)
+
+
+@layer
+class Cropping2D(_Cropping):
+    """(batch, height, width, channels) to the same with smaller height and width."""
+
+    axes = 2
+    cropping: int | tuple = ((0, 0), (0, 0))
+
+
+@layer
+class Cropping3D(_Cropping):
+    """(batch, depth, height, width, channels) to the same with smaller depth, height and width."""
+
+    axes = 3
+    cropping: int | tuple = ((1, 1), (1, 1), (1, 1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _ZeroPadding(Layer):
+    """What paddings share.
+
+    Args:
+        padding: How many zeros to put at both ends: an integer, one for each axis, or a pair (before, after) for each;
+            in 1D an integer or a pair.
+        data_format: "channels_last" or "channels_first".
+    """
+
+    axes: ClassVar[int]
+
+    padding: Any
+    data_format: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        _sides("padding", self.padding, self.axes)
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
+
+    def forward(self, s: Scope, x):
+        none, first = (0, 0), _first(x, self.axes, self.data_format)
+        sides = _sides("padding", self.padding, self.axes)
+        return ops.pad(x, (none,) * first + sides + (none,) * (2 - first))
+
+
+@layer
+class ZeroPadding1D(_ZeroPadding):
+    """(batch, steps, channels) to (batch, before + steps + after, channels)."""
+
+    axes = 1
+    padding: int | tuple = 1
+
+
+@layer
+class ZeroPadding2D(_ZeroPadding):
+    """(batch, height, width, channels) to the same with larger height and width."""
+
+    axes = 2
+    padding: int | tuple = (1, 1)
+
+
+@layer
+class ZeroPadding3D(_ZeroPadding):
+    """(batch, depth, height, width, channels) to the same with larger depth, height and width."""
+
+    axes = 3
+    padding: int | tuple = ((1, 1), (1, 1), (1, 1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _UpSampling(Layer):
+    """What upsamplings share.
+
+    Args:
+        size: How often each element is repeated: an integer, or one for each axis.
+        data_format: "channels_last" or "channels_first".
+    """
+
+    axes: ClassVar[int]
+
+    size: Any = 2
+    data_format: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.per_axis("size", self.size, self.axes)
+        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
+
+    def forward(self, s: Scope, x):
+        for axis, n in enumerate(checks.per_axis("size", self.size, self.axes), _first(x, self.axes, self.data_format)):
+            x = x if n == 1 else ops.repeat(x, n, axis=axis)
+        return x
+
+
+@layer
+class UpSampling1D(_UpSampling):
+    """(batch, steps, channels) to (batch, size * steps, channels)."""
+
+    axes = 1
+    size: int | tuple[int, ...] = 2
+
+
+@layer
+class UpSampling2D(_UpSampling):
+    """(batch, height, width, channels) to the same with height and width times `size`.
+
+    Args:
+        interpolation: "nearest", which repeats; "bilinear", "bicubic", "lanczos3" or "lanczos5", which need known
+            sizes when they run.
+    """
+
+    axes = 2
+    size: int | tuple[int, ...] = (2, 2)
+    interpolation: str = "nearest"
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"))
+
+    def forward(self, s: Scope, x):
+        first = _first(x, self.axes, self.data_format)
+        # Where sizes are not known yet, it is the shape alone that counts, and that is the same.
+        if self.interpolation == "nearest" or (s.initializing and None in x.shape[first : first + 2]):
+            return super().forward(s, x)
+        sizes = checks.known("x", x, first, first + 1)
+        new = [m * n for m, n in zip(checks.per_axis("size", self.size, 2), sizes, strict=True)]
+        return ops.image.resize(x, new, self.interpolation, data_format=self.data_format)
+
+
+@layer
+class UpSampling3D(_UpSampling):
+    """(batch, depth, height, width, channels) to the same with depth, height and width times `size`."""
+
+    axes = 3
+    size: int | tuple[int, ...] = (2, 2, 2)

@@ -1,0 +1,104 @@
+"""Positions as rotations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays import device, dtype_name, kind_of_tree, namespace
+from ..errors import ArgumentError, ShapeError
+from . import checks
+from .layer import Layer, layer
+from .scope import Scope
+
+__all__ = ["RotaryEmbedding", "steps"]
+
+
+@layer
+class RotaryEmbedding(Layer):
+    """Turn pairs of features by angles that grow with the position (RoPE; Su et al., arXiv:2104.09864).
+
+    `layer(s, x, start_index=0, positions=None)`: (batch, ..., time, ..., features) to the same. Feature `i` of the
+    first half and feature `i` of the second are one complex number, which is turned by
+    `position / scaling_factor * max_wavelength ** (-2 i / features)`. Then the dot product of a query and a key depends
+    on how far they are from each other. Angles are computed in float32 at least: at position `p`, the first is exact to
+    about `p * 1e-7`.
+
+    `start_index`, an integer or integers (batch,), is the position of the first entry, as in decoding; `positions`,
+    integers (time,) or (batch, time), are all of them.
+
+    Args:
+        max_wavelength: The longest wavelength, by `2 pi`.
+        scaling_factor: What positions are divided by, to stretch them over longer sequences (Chen et al.,
+            arXiv:2306.15595).
+        sequence_axis: The axis of time, never the first.
+        feature_axis: The axis of features, an even number of them.
+    """
+
+    max_wavelength: float = 10000
+    scaling_factor: float = 1.0
+    sequence_axis: int = 1
+    feature_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.number("max_wavelength", self.max_wavelength, above=0)
+        checks.number("scaling_factor", self.scaling_factor, above=0)
+        checks.integer("sequence_axis", self.sequence_axis)
+        checks.integer("feature_axis", self.feature_axis)
+        if 0 in (self.sequence_axis, self.feature_axis) or self.sequence_axis == self.feature_axis:
+            raise ArgumentError(
+                "The first axis is the batch's, and the others have one meaning each.",
+                argument="sequence_axis",
+                expected="two axes, neither of them 0",
+                got=(self.sequence_axis, self.feature_axis),
+            )
+
+    def forward(self, s: Scope, x, start_index=0, positions=None):
+        time, features = self._axes(x)
+        xp = namespace(x)
+        angles = self._angles(x, time, x.shape[features], start_index, positions)
+        if features < time:
+            angles = xp.matrix_transpose(angles)
+        for axis in range(0 if angles.ndim == 2 else 1, x.ndim):
+            if axis not in (time, features):
+                angles = xp.expand_dims(angles, axis=axis)
+        cos, sin = xp.cos(angles), xp.sin(angles)
+        half, before = x.shape[features] // 2, (slice(None),) * features
+        first, second = x[(*before, slice(None, half), ...)], x[(*before, slice(half, None), ...)]
+        turned = xp.concat([first * cos - second * sin, second * cos + first * sin], axis=features)
+        return turned if turned.dtype == x.dtype else xp.astype(turned, x.dtype)
+
+    def _axes(self, x) -> tuple[int, int]:
+        if any(not -x.ndim < axis < x.ndim for axis in (self.sequence_axis, self.feature_axis)):
+            checks.rank("x", x, 1 + max(abs(self.sequence_axis), abs(self.feature_axis)), least=True)
+        time, features = self.sequence_axis % x.ndim, self.feature_axis % x.ndim
+        if time == features or checks.known("x", x, features)[0] % 2:
+            raise ShapeError(
+                "Features are turned two by two, along an axis of their own.",
+                argument="x",
+                expected=f"an even number of them on axis {self.feature_axis}, and time on axis {self.sequence_axis}",
+                got=tuple(x.shape),
+            )
+        return time, features
+
+    def _angles(self, x, time: int, features: int, start, positions):
+        """(time, features / 2) or (batch, time, features / 2)."""
+        xp = namespace(x)
+        wide = x.dtype if dtype_name(x.dtype) == "float64" else xp.float32
+        if positions is None:
+            positions = steps(x, time)
+            if kind_of_tree(start) is not None and start.ndim == 1:
+                start = xp.expand_dims(start, axis=-1)
+            positions = positions + start
+        powers = [self.max_wavelength ** (-2 * i / features) / self.scaling_factor for i in range(features // 2)]
+        rates = xp.asarray(powers, dtype=wide, device=device(x))
+        return xp.expand_dims(xp.astype(positions, wide), axis=-1) * rates
+
+
+def steps(x: Any, axis: int) -> Any:
+    """0, 1, … along `axis` of `x`, int32; its size may be unknown."""
+    xp = namespace(x)
+    if x.shape[axis] is not None:
+        return xp.arange(x.shape[axis], dtype=xp.int32, device=device(x))
+    line = x[tuple(slice(None) if n == axis % x.ndim else 0 for n in range(x.ndim))]
+    return xp.cumulative_sum(xp.ones_like(line, dtype=xp.int32), axis=0) - 1

@@ -1,0 +1,173 @@
+"""Layers around a layer for sequences: both directions, and each step by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from .. import ops
+from ..arrays import namespace
+from ..errors import ArgumentError, ShapeError
+from . import checks
+from .layer import Layer, layer
+from .scope import Scope
+
+__all__ = ["Bidirectional", "TimeDistributed"]
+
+_MODES = ("sum", "mul", "ave", "concat", None)
+_COMMON = ("stateful", "return_sequences", "return_state")
+
+
+@layer
+class Bidirectional(Layer):
+    """A recurrent layer in both directions (Schuster and Paliwal, 1997): (batch, time, inputs) to (batch, 2 * units).
+
+    `layer(s, x, initial_state=None, mask=None)`: the first half of the states is the forward layer's. With
+    `return_state`, (output, *forward states, *backward states). Outputs of steps that do not count are zero.
+
+    Args:
+        layer: A recurrent layer. It is copied for each direction, so it may stand elsewhere too.
+        merge_mode: What is made of both outputs: "concat" of their features, "sum", "ave", "mul", or None: both.
+        backward_layer: The layer for the other direction; by default the same, from the last step to the first.
+    """
+
+    layer: Layer
+    merge_mode: str | None = "concat"
+    backward_layer: Layer | None = None
+    _directions: tuple[Layer, Layer] = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self):
+        for argument in ("layer", "backward_layer"):
+            wrapped = getattr(self, argument)
+            if wrapped is None and argument == "backward_layer":
+                continue
+            if not isinstance(wrapped, Layer) or not all(hasattr(wrapped, a) for a in (*_COMMON, "go_backwards")):
+                raise ArgumentError(
+                    "Bidirectional takes a recurrent layer.",
+                    argument=argument,
+                    expected="an LSTM, a GRU, an RNN, or a layer with their arguments return_sequences, go_backwards …",
+                    got=repr(wrapped),
+                )
+        checks.one_of("merge_mode", self.merge_mode, _MODES)
+        one: Any = self.layer
+        other: Any = self.backward_layer
+        for attribute in _COMMON if other is not None else ():
+            if getattr(one, attribute) != getattr(other, attribute):
+                raise ArgumentError(
+                    f"The two directions differ in {attribute}.",
+                    argument="backward_layer",
+                    expected=f"{attribute}={getattr(one, attribute)}, as in layer",
+                    got=getattr(other, attribute),
+                )
+        if other is not None and one.go_backwards == other.go_backwards:
+            raise ArgumentError(
+                "The two directions are one.",
+                argument="backward_layer",
+                expected=f"go_backwards={not one.go_backwards}, unlike layer",
+                got=other.go_backwards,
+            )
+        zeros = {"zero_output_for_mask": one.return_sequences} if hasattr(one, "zero_output_for_mask") else {}
+        forward = _copy(one, **zeros)
+        if other is None:
+            backward = _copy(one, **zeros, go_backwards=not one.go_backwards)
+        else:
+            backward = _copy(other, **(zeros if hasattr(other, "zero_output_for_mask") else {}))
+        object.__setattr__(self, "_directions", (forward, backward))
+        super().__post_init__()
+
+    def children(self) -> Iterable[tuple[str, Layer]]:
+        return zip(("forward_layer", "backward_layer"), self._directions, strict=True)
+
+    def forward(self, s: Scope, x, initial_state=None, mask=None):
+        recurrent: Any = self.layer
+        halves: tuple = (None, None)
+        if initial_state is not None:
+            n = len(initial_state) // 2
+            halves = (initial_state[:n], initial_state[n:])
+        outs, states = [], []
+        for child, first in zip(self._directions, halves, strict=True):
+            given = {"initial_state": first, "mask": mask}
+            out = child(s, x, **{k: v for k, v in given.items() if v is not None})
+            if recurrent.return_state:
+                out, *last = out
+                states += last
+            outs.append(out)
+        xp = namespace(outs[0])
+        if recurrent.return_sequences:
+            outs[1] = xp.flip(outs[1], axis=1)
+        a, b = outs
+        merged: Any = {
+            "concat": lambda: xp.concat([a, b], axis=-1),
+            "sum": lambda: a + b,
+            "ave": lambda: (a + b) / 2,
+            "mul": lambda: a * b,
+            None: lambda: (a, b),
+        }[self.merge_mode]()
+        mask = mask if recurrent.return_sequences else None
+        masks = (mask, mask) if self.merge_mode is None else mask
+        if recurrent.return_state:
+            masks = (*(masks if self.merge_mode is None else (masks,)), *(None for _ in states))
+            merged = (*(merged if self.merge_mode is None else (merged,)), *states)
+        s.hand_on(masks)
+        return merged
+
+
+def _copy(x: Any, **changes: Any) -> Any:
+    """A layer like `x`, with layers of its own in it."""
+    if isinstance(x, Layer):
+        fields = {f.name: _copy(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
+        return type(x)(**{**fields, **changes})
+    if isinstance(x, tuple):
+        return tuple(map(_copy, x))
+    return {k: _copy(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+
+@layer
+class TimeDistributed(Layer):
+    """A layer on each step of a sequence by itself: (batch, time, ...) to (batch, time, ...).
+
+    The steps are one batch to it: a BatchNormalization in it sees the statistics of all steps. A mask, (batch, time,
+    ...) booleans, goes to the layer if it takes one, and is handed on.
+    """
+
+    layer: Layer
+
+    supports_masking = True
+
+    def __post_init__(self):
+        if not isinstance(self.layer, Layer):
+            raise ArgumentError(
+                "TimeDistributed wraps a layer.", argument="layer", expected="a layer", got=repr(self.layer)
+            )
+        super().__post_init__()
+
+    def forward(self, s: Scope, x, mask=None):
+        checks.rank("x", x, 3, least=True)
+        options = {}
+        if mask is not None:
+            sizes = zip(mask.shape[:2], x.shape[:2], strict=False)
+            if mask.ndim < 2 or any(m != n for m, n in sizes if None not in (m, n)):
+                raise ShapeError(
+                    "The mask does not fit the input.",
+                    argument="mask",
+                    expected=f"(batch, time, ...) of {tuple(x.shape[:2])}",
+                    got=tuple(mask.shape),
+                )
+            s.hand_on(mask)
+            if "mask" in self.layer._options:
+                options["mask"] = _one_batch(mask)
+        out = self.layer(s, _one_batch(x), **options)
+        return ops.split_first(out, x)
+
+
+def _one_batch(x: Any) -> Any:
+    """(batch, time, ...) as (batch * time, ...)."""
+    if None in x.shape[2:]:
+        raise ShapeError(
+            "TimeDistributed needs to know all sizes but those of the batch and of time.",
+            argument="x",
+            expected="known sizes",
+            got=tuple(x.shape),
+        )
+    return namespace(x).reshape(x, (-1, *x.shape[2:]))

@@ -1,0 +1,406 @@
+"""Optimizers that scale each number's step by what its gradients were like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import tree
+from ..arrays import namespace
+from ..ops.optimize import adam_factors, unbias
+from .base import cast, copies, counting, flags, in_range, scalar, wide_dtype, zeros_like
+from .core import Core, full, leafwise, optimizer, zeros
+from .parts import adam_step
+
+__all__ = [
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Nadam",
+    "RMSprop",
+    "ScheduleFreeAdamW",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "ftrl",
+    "lamb",
+    "nadam",
+    "rmsprop",
+    "schedule_free_adamw",
+]
+
+
+def _betas(beta_1: float, beta_2: float, epsilon: float) -> None:
+    in_range("beta_1", beta_1, 0, 1)
+    in_range("beta_2", beta_2, 0, 1)
+    in_range("epsilon", epsilon)
+
+
+def _mean(old: Any, new: Any, beta: float) -> Any:
+    return beta * old + (1 - beta) * new
+
+
+class Means(NamedTuple):
+    """Running means of the gradients and of their squares, and the greatest of the latter (amsgrad)."""
+
+    mu: Any
+    nu: Any
+    greatest: Any = None
+
+
+def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Core:
+    _betas(beta_1, beta_2, epsilon)
+    flags(amsgrad=amsgrad)
+
+    def update(grads, state, params, lr, t):
+        updates, mu, nu = adam_step(t, -lr, beta_1, beta_2, epsilon, grads, state.mu, state.nu, corrected=False)
+        return updates, Means(mu, nu)
+
+    def step(g, p, lr, factor, m, v, greatest):
+        m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
+        xp = namespace(g)
+        greatest = xp.maximum(greatest, v)
+        return -lr * factor * m / (xp.sqrt(greatest) + epsilon), m, v, greatest
+
+    if not amsgrad:
+        return Core(lambda params: Means(zeros_like(params), zeros_like(params)), update)
+    factor = lambda t: adam_factors(namespace(t), t, 1.0, beta_1, beta_2, epsilon, t.dtype)[:1]  # noqa: E731
+    return leafwise(step, Means, zeros, zeros, zeros, shared=factor)
+
+
+@optimizer("adam", "Adam")
+def adam(
+    learning_rate: float | Callable = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    amsgrad: bool = False,
+):
+    """Adam (Kingma and Ba, arXiv:1412.6980, with the order of section 2, as Keras; `scale_by_adam` has algorithm 1).
+
+    Args:
+        learning_rate: A number, or a schedule.
+        beta_1, beta_2: How much the running means of gradients and of squared gradients keep at each step, in [0, 1).
+        epsilon: Added to the root of the mean square.
+        amsgrad: Whether the mean square is the greatest so far (Reddi et al., arXiv:1904.09237).
+    """
+    return _adam(beta_1, beta_2, epsilon, amsgrad)
+
+
+@optimizer("adamw", "AdamW")
+def adamw(
+    learning_rate: float | Callable = 0.001,
+    weight_decay: float = 0.004,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    amsgrad: bool = False,
+):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101).
+
+    Args:
+        learning_rate: A number, or a schedule; it scales the decay, too.
+        beta_1, beta_2, epsilon, amsgrad: As for `adam`.
+    """
+    in_range("weight_decay", weight_decay)
+    return _adam(beta_1, beta_2, epsilon, amsgrad)
+
+
+class Largest(NamedTuple):
+    """The running mean of the gradients, and their largest size, the older ones decayed."""
+
+    mu: Any
+    norm: Any
+
+
+@optimizer("adamax", "Adamax")
+def adamax(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+    """Adam with the largest size in place of the root mean square (Kingma and Ba, arXiv:1412.6980, section 7.1).
+
+    Args:
+        learning_rate, beta_1, beta_2: As for `adam`.
+        epsilon: Added to the largest size.
+    """
+    _betas(beta_1, beta_2, epsilon)
+
+    def step(g, p, lr, bias, m, u):
+        xp = namespace(g)
+        m, u = _mean(m, g, beta_1), xp.maximum(beta_2 * u, xp.abs(g))
+        return -lr * m / (bias * (u + epsilon)), m, u
+
+    return leafwise(step, Largest, zeros, zeros, shared=lambda t: (unbias(namespace(t), t, beta_1),))
+
+
+class Lookahead(NamedTuple):
+    """The product of the momenta so far, floating (), and the running means of gradients and of their squares."""
+
+    product: Any
+    means: Any
+
+
+@optimizer("nadam", "Nadam")
+def nadam(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+    """Adam with Nesterov's momentum (Dozat, Incorporating Nesterov momentum into Adam, 2016).
+
+    Args:
+        learning_rate, beta_1, beta_2: As for `adam`; the momentum warms up from half of `beta_1`.
+        epsilon: Added to the root of the mean square.
+    """
+    _betas(beta_1, beta_2, epsilon)
+
+    def momentum(t):
+        return beta_1 * (1 - 0.5 * 0.96**t)
+
+    def means(numbers=None):
+        def step(g, p, lr, ahead, here, bias, m, v):
+            m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
+            return -lr * (ahead * m + here * g) / (namespace(g).sqrt(v / bias) + epsilon), m, v
+
+        return leafwise(step, Means, zeros, zeros, None, shared=numbers)
+
+    def init(params):
+        one, leaves = scalar(1.0, "float32", params), tree.leaves(params)
+        return Lookahead(cast(one, wide_dtype(namespace(one), leaves)), means().init(params))
+
+    def update(grads, state, params, lr, t):
+        xp = namespace(state.product)
+        now = xp.astype(t, state.product.dtype)
+        product = xp.asarray(state.product * momentum(now))
+
+        def numbers(t):
+            after = product * momentum(now + 1)
+            return momentum(now + 1) / (1 - after), (1 - momentum(now)) / (1 - product), unbias(xp, now, beta_2)
+
+        updates, inner = means(numbers).update(grads, state.means, params, lr, t)
+        return updates, Lookahead(product, inner)
+
+    return Core(init, update)
+
+
+class Sum(NamedTuple):
+    """The sum of the squared gradients, a tree like the parameters."""
+
+    accumulator: Any
+
+
+@optimizer("adagrad", "Adagrad")
+def adagrad(learning_rate: float | Callable = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7):
+    """Steps over the root of the sum of all squares so far (Duchi et al., JMLR 12, 2011).
+
+    Args:
+        learning_rate: A number, or a schedule.
+        initial_accumulator_value: What the sum starts from.
+        epsilon: Added to it under the root.
+    """
+    in_range("initial_accumulator_value", initial_accumulator_value)
+    in_range("epsilon", epsilon)
+
+    def step(g, p, lr, total):
+        total = total + g * g
+        return -lr * g / namespace(g).sqrt(total + epsilon), total
+
+    return leafwise(step, Sum, full(initial_accumulator_value))
+
+
+class Squares(NamedTuple):
+    """Running means of the squares of the gradients and of the steps, trees like the parameters."""
+
+    grads: Any
+    steps: Any
+
+
+@optimizer("adadelta", "Adadelta")
+def adadelta(learning_rate: float | Callable = 0.001, rho: float = 0.95, epsilon: float = 1e-7):
+    """Steps of the size of those before, whatever the size of the gradients (Zeiler, arXiv:1212.5701).
+
+    Args:
+        learning_rate: A number, or a schedule; 1 in the paper.
+        rho: How much the running means of squares keep at each step, in [0, 1).
+        epsilon: Added to both of them under the root.
+    """
+    in_range("rho", rho, 0, 1)
+    in_range("epsilon", epsilon)
+
+    def step(g, p, lr, grads, steps):
+        sqrt = namespace(g).sqrt
+        grads = _mean(grads, g * g, rho)
+        delta = -sqrt(steps + epsilon) * g / sqrt(grads + epsilon)
+        return lr * delta, grads, _mean(steps, delta * delta, rho)
+
+    return leafwise(step, Squares, zeros, zeros)
+
+
+class Spread(NamedTuple):
+    """The running mean of squares; the running sum of steps (momentum); the running mean of gradients (centered)."""
+
+    velocity: Any
+    momentum: Any = None
+    average: Any = None
+
+
+@optimizer("rmsprop", "RMSprop")
+def rmsprop(
+    learning_rate: float | Callable = 0.001,
+    rho: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-7,
+    centered: bool = False,
+):
+    """Steps over the running root mean square of the gradients (Hinton, Neural Networks for Machine Learning, 6e).
+
+    Args:
+        learning_rate: A number, or a schedule.
+        rho: How much the running means keep at each step, in [0, 1).
+        momentum: How much of the sum of the steps before is kept, in [0, 1].
+        epsilon: Added to the mean square under the root.
+        centered: Whether the variance takes the mean square's place (Graves, arXiv:1308.0850).
+    """
+    in_range("rho", rho, 0, 1)
+    in_range("momentum", momentum, 0, 1, "[]")
+    in_range("epsilon", epsilon)
+    flags(centered=centered)
+
+    def step(g, p, lr, v, *rest):
+        v = _mean(v, g * g, rho)
+        after, below = [], v
+        if centered:
+            after = [_mean(rest[-1], g, rho)]
+            below = v - after[0] * after[0]
+        by = -lr * g / namespace(g).sqrt(below + epsilon)
+        if momentum:
+            by = momentum * rest[0] + by
+            after = [by, *after]
+        return by, v, *after
+
+    return leafwise(step, Spread, zeros, zeros if momentum else None, zeros if centered else None)
+
+
+class Regularized(NamedTuple):
+    """The sum of the squared gradients, and the linear term, trees like the parameters."""
+
+    accumulator: Any
+    linear: Any
+
+
+@optimizer("ftrl", "Ftrl")
+def ftrl(
+    learning_rate: float | Callable = 0.001,
+    learning_rate_power: float = -0.5,
+    initial_accumulator_value: float = 0.1,
+    l1_regularization_strength: float = 0.0,
+    l2_regularization_strength: float = 0.0,
+    l2_shrinkage_regularization_strength: float = 0.0,
+    beta: float = 0.0,
+):
+    """Follow the regularised leader: parameters that stay 0 until they pay (McMahan et al., KDD 2013).
+
+    Args:
+        learning_rate: A positive number, or a schedule.
+        learning_rate_power: Of the sum of squares, in the rate of each number: 0 or less; 0 makes it constant.
+        initial_accumulator_value: What the sum of squares starts from.
+        l1_regularization_strength, l2_regularization_strength: Penalties of the leader.
+        l2_shrinkage_regularization_strength: A penalty of size alone: it is in the gradients, and not in their squares.
+        beta: The paper's, beside the root of the sum of squares.
+    """
+    if isinstance(learning_rate, int | float):
+        in_range("learning_rate", learning_rate, ends="()")
+    in_range("learning_rate_power", learning_rate_power, -float("inf"), 0, "(]")
+    in_range("initial_accumulator_value", initial_accumulator_value)
+    in_range("l1_regularization_strength", l1_regularization_strength)
+    in_range("l2_regularization_strength", l2_regularization_strength)
+    in_range("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength)
+    in_range("beta", beta)
+    l1 = l1_regularization_strength
+
+    def step(g, p, lr, total, linear):
+        new = total + g * g
+        root, before = new**-learning_rate_power, total**-learning_rate_power
+        linear = linear + (g + 2 * l2_shrinkage_regularization_strength * p - (root - before) / lr * p)
+        quadratic = root / lr + 2 * (l2_regularization_strength + beta / (2 * lr))
+        return (namespace(g).clip(linear, -l1, l1) - linear) / quadratic - p, new, linear
+
+    return leafwise(step, Regularized, full(initial_accumulator_value), zeros, reads=True)
+
+
+@optimizer("lamb", "Lamb")
+def lamb(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+    """Adam, with each leaf's step scaled to the norm of the leaf: for large batches (You et al., arXiv:1904.00962).
+
+    Args:
+        learning_rate, beta_1, beta_2: As for `adam`.
+        epsilon: Added to the root of the mean square without its bias.
+    """
+    _betas(beta_1, beta_2, epsilon)
+
+    def step(g, p, lr, bias_1, bias_2, m, v):
+        xp = namespace(g)
+        m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
+        by = m / bias_1 / (xp.sqrt(v / bias_2) + epsilon)
+        size, length = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(by * by))
+        both = (size > 0) & (length > 0)
+        one = xp.ones_like(size)
+        return xp.where(both, size / xp.where(both, length, one), one) * -lr * by, m, v
+
+    def biases(t):
+        return unbias(namespace(t), t, beta_1), unbias(namespace(t), t, beta_2)
+
+    return leafwise(step, Means, zeros, zeros, None, reads=True, shared=biases)
+
+
+class Free(NamedTuple):
+    """The point that descends, and the running mean of the squared gradients, trees like the parameters."""
+
+    z: Any
+    nu: Any
+
+
+@optimizer("schedule_free_adamw", "ScheduleFreeAdamW")
+def schedule_free_adamw(
+    learning_rate: float | Callable = 0.0025,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    warmup_steps: int = 0,
+):
+    """AdamW that averages its way instead of decaying its learning rate (Defazio et al., arXiv:2405.15682).
+
+    The parameters are the point y where gradients are taken, between z, which descends, and the mean x of the z so far;
+    `finalize` gives x, the one to evaluate.
+
+    Args:
+        learning_rate: A number, or a schedule.
+        beta_1: How near y is to x, in (0, 1).
+        beta_2: How much the running mean of squares keeps at each step, in [0, 1).
+        epsilon: Added to the root of the mean square.
+        warmup_steps: Over how many steps the learning rate rises from 0.
+    """
+    _betas(beta_1, beta_2, epsilon)
+    in_range("beta_1", beta_1, 0, 1, "()")
+    counting("warmup_steps", warmup_steps, 0)
+
+    def mean(y, z):
+        return (y - (1 - beta_1) * z) / beta_1
+
+    def step(g, y, lr, bias, weight, warm, z, v):
+        v = _mean(v, g * g, beta_2)
+        after = z - lr * warm * g / (namespace(g).sqrt(v / bias) + epsilon)
+        x = (1 - weight) * mean(y, z) + weight * after
+        return (1 - beta_1) * after + beta_1 * x - y, after, v
+
+    def numbers(t):
+        xp = namespace(t)
+        warm = xp.minimum(t / warmup_steps, xp.ones_like(t)) if warmup_steps else xp.ones_like(t)
+        return unbias(xp, t, beta_2), 1 / t, warm
+
+    core = leafwise(step, Free, copies, zeros, reads=True, shared=numbers)
+    return core._replace(finalize=lambda params, state: tree.map(mean, params, state.z))
+
+
+Adam, AdamW, Adamax, Nadam, Adagrad, Adadelta = adam, adamw, adamax, nadam, adagrad, adadelta
+RMSprop, Ftrl, Lamb, ScheduleFreeAdamW = rmsprop, ftrl, lamb, schedule_free_adamw

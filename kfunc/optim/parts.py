@@ -1,0 +1,191 @@
+"""Parts of optimizers, with optax's names, for `chain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import ops, tree
+from ..arrays import kind_of_tree, namespace
+from .base import Parts, global_norm, in_range, needed, successor, times, transformation, zero_count, zeros_like
+
+__all__ = [
+    "add_decayed_weights",
+    "clip_by_global_norm",
+    "clip_by_norm",
+    "clip_by_value",
+    "identity",
+    "scale",
+    "scale_by_adam",
+    "scale_by_learning_rate",
+    "scale_by_schedule",
+    "set_to_zero",
+    "trace",
+]
+
+
+class Count(NamedTuple):
+    """How many updates there were: int32, ()."""
+
+    count: Any
+
+
+class Trace(NamedTuple):
+    """The running sum of the gradients, a tree like the parameters."""
+
+    trace: Any
+
+
+class Moments(NamedTuple):
+    """Number of updates, int32 (), and the running means of the gradients and of their squares, like the parameters."""
+
+    count: Any
+    mu: Any
+    nu: Any
+
+
+def stateless(fun: Callable) -> Parts:
+    """The transformation that gives `fun(updates)`."""
+    return Parts(lambda params: (), lambda updates, state, params=None: (fun(updates), state))
+
+
+@transformation("identity")
+def identity():
+    """Updates as they are."""
+    return stateless(lambda updates: updates)
+
+
+@transformation("set_to_zero")
+def set_to_zero():
+    """Updates of 0: what it is given to stays as it is, frozen."""
+    return stateless(zeros_like)
+
+
+@transformation("scale")
+def scale(step_size: float):
+    """Updates times a number."""
+    return stateless(lambda updates: times(updates, step_size))
+
+
+@transformation("scale_by_schedule")
+def scale_by_schedule(step_size_fn: Callable):
+    """Updates times `step_size_fn(count)`, where `count` is the number of updates before, an int32 array ()."""
+
+    def update(updates, state, params=None):
+        return times(updates, step_size_fn(state.count)), Count(successor(state.count))
+
+    return Parts(lambda params: Count(zero_count(params)), update)
+
+
+def rate(learning_rate: Any) -> Callable[[Any], Any]:
+    """The function of the step, from 0, that `learning_rate` is: of a number, an array () or a schedule."""
+    if callable(learning_rate):
+        return learning_rate
+    if kind_of_tree(learning_rate) is not None and not isinstance(learning_rate, float):
+        return lambda count: learning_rate
+    in_range("learning_rate", learning_rate)
+    # float() makes a Python number of NumPy's float64, which would widen float32 updates.
+    value = float(learning_rate)
+    return lambda count: value
+
+
+@transformation("scale_by_learning_rate")
+def scale_by_learning_rate(learning_rate: float | Callable):
+    """Updates times `-learning_rate`, a number, an array () or a schedule: the last part of an optimizer."""
+    factor = rate(learning_rate)
+    if callable(learning_rate):
+        return scale_by_schedule(lambda count: -factor(count)).inner
+    return stateless(lambda updates: times(updates, -factor(None)))
+
+
+@transformation("clip_by_global_norm")
+def clip_by_global_norm(max_norm: float):
+    """Updates scaled down so that the norm of all of them together is `max_norm` at most (arXiv:1211.5063)."""
+    in_range("max_norm", max_norm, ends="()")
+    return stateless(lambda updates: _clipped(updates, max_norm))
+
+
+@transformation("clip_by_norm")
+def clip_by_norm(max_norm: float):
+    """Each leaf of the updates scaled down so that its own norm is `max_norm` at most."""
+    in_range("max_norm", max_norm, ends="()")
+    return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates))
+
+
+def _clipped(updates: Any, max_norm: float) -> Any:
+    if not tree.leaves(updates):
+        return updates
+    norm = global_norm(updates)
+    xp = namespace(norm)
+    return times(updates, max_norm / xp.maximum(norm, xp.full_like(norm, max_norm)))
+
+
+@transformation("clip_by_value")
+def clip_by_value(clip_value: float):
+    """Updates cut off at `-clip_value` and `clip_value`."""
+    in_range("clip_value", clip_value, ends="()")
+    return stateless(lambda updates: tree.map(lambda u: namespace(u).clip(u, -clip_value, clip_value), updates))
+
+
+@transformation("add_decayed_weights")
+def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None):
+    """Updates plus `weight_decay` times the parameters.
+
+    Args:
+        weight_decay: A number.
+        mask: A tree of booleans like the parameters, or a function of the parameters that returns it: which to decay.
+    """
+    in_range("weight_decay", weight_decay)
+
+    def update(updates, state, params=None):
+        needed(params, "add_decayed_weights")
+        if mask is None:
+            return tree.map(lambda u, p: u + weight_decay * p, updates, params), state
+        chosen = mask(params) if callable(mask) else mask
+        return tree.map(lambda u, p, m: u + weight_decay * p if m else u, updates, params, chosen), state
+
+    return Parts(lambda params: (), update)
+
+
+@transformation("trace")
+def trace(decay: float, nesterov: bool = False):
+    """Momentum: a running sum of updates, the older ones decayed (Polyak, 1964; Nesterov, 1983)."""
+    in_range("decay", decay, 0, 1)
+
+    def update(updates, state, params=None):
+        sums = tree.map(lambda u, t: u + decay * t, updates, state.trace)
+        return tree.map(lambda u, t: u + decay * t, updates, sums) if nesterov else sums, Trace(sums)
+
+    return Parts(lambda params: Trace(zeros_like(params)), update)
+
+
+@transformation("scale_by_adam")
+def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+    """Running mean of the updates over the root of that of their squares, both without their bias towards 0.
+
+    Algorithm 1 of Kingma and Ba, arXiv:1412.6980, as in optax and PyTorch; `adam` adds its epsilon elsewhere, as Keras.
+    """
+    in_range("beta_1", beta_1, 0, 1)
+    in_range("beta_2", beta_2, 0, 1)
+    in_range("epsilon", epsilon)
+
+    def init(params):
+        return Moments(zero_count(params), zeros_like(params), zeros_like(params))
+
+    def update(updates, state, params=None):
+        count = successor(state.count)
+        updates, mu, nu = adam_step(count, 1.0, beta_1, beta_2, epsilon, updates, state.mu, state.nu)
+        return updates, Moments(count, mu, nu)
+
+    return Parts(init, update)
+
+
+def adam_step(count, step_size, beta_1, beta_2, epsilon, updates, mu, nu, corrected=True):
+    """`ops.adam` on trees: updates, and the new running means."""
+    leaves, structure = tree.flatten(updates)
+    n = len(leaves)
+    if not n:
+        return updates, mu, nu
+    moments = (*tree.leaves(mu), *tree.leaves(nu))
+    out = ops.adam(count, step_size, beta_1, beta_2, epsilon, *leaves, *moments, corrected=corrected)
+    return tuple(tree.unflatten(structure, out[i : i + n]) for i in (0, n, 2 * n))

@@ -1,0 +1,377 @@
+"""Optimizers around optimizers: gradient accumulation, averaged weights, loss scales, and one for each parameter."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .. import ops, transforms, tree
+from ..arrays import namespace
+from ..errors import ArgumentError
+from ..registry import register, resolve
+from .base import (
+    Parts,
+    apply_updates,
+    copies,
+    counting,
+    in_range,
+    needed,
+    parts_of,
+    plus,
+    scalar,
+    successor,
+    transformation,
+    unscaled,
+    zero_count,
+    zeros_like,
+)
+
+__all__ = [
+    "LossScaleOptimizer",
+    "MultiOptimizer",
+    "OptimizerMap",
+    "accumulate",
+    "accumulated",
+    "averaged",
+    "ema",
+    "loss_scale",
+    "multi_optimizer",
+    "multi_transform",
+    "scaled",
+]
+
+
+def _passed_on(parts: Parts) -> dict[str, Any]:
+    """What `parts` has beyond init and update, of a state that has its own under `inner`."""
+
+    def of(fun):
+        return fun and (lambda *args: fun(*args[:-1], args[-1].inner))
+
+    return {name: of(getattr(parts, name)) for name in ("loss_scale", "skipped", "finalize")}
+
+
+# -- accumulation ------------------------------------------------------------------------------------------------------
+
+
+class Accumulated(NamedTuple):
+    """The number of gradients seen, int32 (), their sum since the last update, and the inner state."""
+
+    count: Any
+    sums: Any
+    inner: Any
+
+
+@transformation("accumulate")
+def accumulate(inner: Any, steps: int):
+    """`inner` of the mean of every `steps` gradients; the updates between are 0."""
+    counting("steps", steps)
+    return accumulated(parts_of(inner, "inner"), steps)
+
+
+def accumulated(inner: Parts, steps: int) -> Parts:
+    """See `accumulate`."""
+
+    def init(params):
+        return Accumulated(zero_count(params), zeros_like(params), inner.init(params))
+
+    def update(grads, state, params=None):
+        count = successor(state.count)
+        sums = plus(state.sums, grads)
+
+        def apply():
+            updates, after = inner.update(tree.map(lambda x: x / steps, sums), state.inner, params)
+            return updates, zeros_like(sums), after
+
+        def wait():
+            return zeros_like(sums), sums, state.inner
+
+        updates, sums, after = transforms.cond(count % steps == 0, apply, wait)
+        return updates, Accumulated(count, sums, after)
+
+    return Parts(init, update, **_passed_on(inner))
+
+
+# -- averaged weights --------------------------------------------------------------------------------------------------
+
+
+class Averaged(NamedTuple):
+    """The number of calls, int32 (), the average of the parameters, and the inner state."""
+
+    count: Any
+    average: Any
+    inner: Any
+
+
+@transformation("ema")
+def ema(inner: Any, momentum: float = 0.99, overwrite_frequency: int | None = None):
+    """`inner`, and beside it the exponential moving average of the parameters, which `finalize` returns.
+
+    Args:
+        inner: An optimizer.
+        momentum: How much of the average stays at each step, in [0, 1]; after the first step it is the parameters.
+        overwrite_frequency: After how many steps the parameters become the average, again and again; never if None.
+    """
+    in_range("momentum", momentum, 0, 1, "[]")
+    counting("overwrite_frequency", overwrite_frequency, none=True)
+    return averaged(parts_of(inner, "inner"), momentum, overwrite_frequency)
+
+
+def averaged(inner: Parts, momentum: float, overwrite: int | None, every: int = 1) -> Parts:
+    """See `ema`; steps are counted as if of `every` calls only one were one, as Keras does."""
+
+    def init(params):
+        return Averaged(zero_count(params), copies(params), inner.init(params))
+
+    def update(grads, state, params=None):
+        needed(params, "ema")
+        updates, after = inner.update(grads, state.inner, params)
+        new = apply_updates(params, updates)
+        done = state.count // every
+        xp = namespace(state.count)
+
+        def mixed(a, p):
+            keep = xp.astype(done > 0, p.dtype) * momentum
+            return keep * a + (1 - keep) * p
+
+        average = tree.map(mixed, state.average, new)
+        if overwrite is not None:
+            now = (done + 1) % overwrite == 0
+            updates = tree.map(lambda u, a, p: xp.where(now, a - p, u), updates, average, params)
+        return updates, Averaged(successor(state.count), average, after)
+
+    return Parts(init, update, **{**_passed_on(inner), "finalize": lambda params, state: state.average})
+
+
+# -- loss scales -------------------------------------------------------------------------------------------------------
+
+
+def scaled(inner: Parts, factor: float) -> Parts:
+    """`inner` of gradients of a loss that was multiplied with `factor`."""
+    _no_scale_in(inner)
+
+    def update(grads, state, params=None):
+        return inner.update(unscaled(grads, factor), state, params)
+
+    return inner._replace(update=update, loss_scale=lambda state: scalar(factor, "float32", state))
+
+
+def _no_scale_in(inner: Parts) -> None:
+    if inner.loss_scale is not None:
+        raise ArgumentError(
+            "The loss is scaled once, by the outermost optimizer.",
+            argument="inner_optimizer",
+            expected="an optimizer without a loss scale",
+            got="one with a loss scale",
+        )
+
+
+class Scaled(NamedTuple):
+    """The factor of the loss, float32 (), the finite steps since it changed, the steps skipped, and the inner state."""
+
+    scale: Any
+    steps: Any
+    skipped: Any
+    inner: Any
+
+
+@transformation("loss_scale", "LossScaleOptimizer")
+def loss_scale(
+    inner_optimizer: Any, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000, name: str | None = None
+):
+    """`inner_optimizer` for a loss that is multiplied with a factor, so that gradients in float16 do not vanish.
+
+    Where a gradient is not finite, parameters and inner state stay as they are, and the factor is halved; after
+    `dynamic_growth_steps` finite steps in a row it doubles (Micikevicius et al., arXiv:1710.03740).
+    """
+    in_range("initial_scale", initial_scale, ends="()")
+    counting("dynamic_growth_steps", dynamic_growth_steps)
+    inner = parts_of(inner_optimizer, "inner_optimizer")
+    _no_scale_in(inner)
+
+    def init(params):
+        scale = scalar(initial_scale, "float32", params)
+        return Scaled(scale, zero_count(params), zero_count(params), inner.init(params))
+
+    def update(grads, state, params=None):
+        leaves = tree.leaves(grads)
+        if not leaves:
+            return grads, state
+        xp = namespace(*leaves)
+        finite = xp.all(ops.all_finite(*leaves))
+
+        def apply():
+            updates, after = inner.update(unscaled(grads, state.scale), state.inner, params)
+            grown = state.steps + 1 == dynamic_growth_steps
+            scale = xp.where(grown, state.scale * 2, state.scale)
+            return updates, Scaled(scale, xp.where(grown, state.steps * 0, state.steps + 1), state.skipped, after)
+
+        def skip():
+            steps, skipped = xp.asarray(state.steps * 0), successor(state.skipped)
+            return zeros_like(grads), Scaled(xp.asarray(state.scale * 0.5), steps, skipped, state.inner)
+
+        return transforms.choose(finite, apply, skip)
+
+    parts = Parts(init, update, **_passed_on(inner))
+    return parts._replace(loss_scale=lambda state: state.scale, skipped=lambda state: state.skipped)
+
+
+LossScaleOptimizer = loss_scale
+
+
+# -- one for each parameter --------------------------------------------------------------------------------------------
+
+
+@register("optimizer", "OptimizerMap")
+@dataclasses.dataclass(frozen=True)
+class OptimizerMap:
+    """Optimizers by the paths of parameters, for `multi_optimizer`.
+
+    Args:
+        default_optimizer: For the parameters that no pattern matches.
+        optimizer_map: Regular expressions, each for the whole of a path such as "dense/kernel", to optimizers.
+    """
+
+    default_optimizer: Any
+    optimizer_map: Mapping[str, Any] | None = None
+
+    def __post_init__(self):
+        found = {pattern: resolve("optimizer", value) for pattern, value in (self.optimizer_map or {}).items()}
+        object.__setattr__(self, "optimizer_map", found)
+        object.__setattr__(self, "default_optimizer", resolve("optimizer", self.default_optimizer))
+        for pattern, value in found.items():
+            try:
+                re.compile(pattern)
+            except (TypeError, re.error) as error:
+                raise ArgumentError(
+                    "Optimizers are chosen by the paths of parameters.",
+                    argument="optimizer_map",
+                    expected="regular expressions",
+                    got=repr(pattern),
+                ) from error
+            parts_of(value, "optimizer_map")
+        parts_of(self.default_optimizer, "default_optimizer")
+
+    def __call__(self, path: str) -> Any:
+        """The optimizer of the parameter with this path."""
+        found = self.optimizer_map or {}
+        if path in found:
+            return found[path]
+        matching = [pattern for pattern in found if re.fullmatch(pattern, path)]
+        if len(matching) > 1:
+            raise ArgumentError(
+                f"{path} has several optimizers.",
+                argument="optimizer_map",
+                expected="patterns of which one at most matches",
+                got=", ".join(matching),
+            )
+        return found[matching[0]] if matching else self.default_optimizer
+
+
+@transformation("multi_optimizer", "MultiOptimizer")
+def multi_optimizer(
+    optimizer_map: Callable[[str], Any], loss_scale_factor: float | None = None, name: str | None = None
+):
+    """For each parameter the optimizer that `optimizer_map(path)` gives: an `OptimizerMap`, or any function.
+
+    Layer-wise learning rates are `OptimizerMap(adam(1e-3), {"encoder/.*": adam(1e-4), "embedding/.*": set_to_zero()})`.
+    """
+    if not callable(optimizer_map):
+        raise ArgumentError(
+            "Optimizers are chosen by the paths of parameters.",
+            argument="optimizer_map",
+            expected="an OptimizerMap, or a function of paths",
+            got=repr(optimizer_map),
+        )
+    in_range("loss_scale_factor", loss_scale_factor, ends="()", none=True)
+
+    def groups(params):
+        by_id = {}
+        for i, path in enumerate(tree.paths(params)):
+            chosen = optimizer_map(path)
+            by_id.setdefault(id(chosen), (chosen, []))[1].append(i)
+        return {str(i): (parts_of(tx, "optimizer_map"), at) for i, (tx, at) in enumerate(by_id.values())}
+
+    parts = _split(groups)
+    return parts if loss_scale_factor is None else scaled(parts, loss_scale_factor)
+
+
+MultiOptimizer = multi_optimizer
+
+
+@transformation("multi_transform")
+def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
+    """For each parameter the transformation of its label, as in optax.
+
+    Args:
+        transforms: Labels to transformations.
+        param_labels: A tree of labels like the parameters, or a function of the parameters that returns it; or regular
+            expressions to labels, of which the first that is found in a parameter's path counts:
+            `{"embedding": "slow", "": "fast"}`.
+    """
+    parts = {label: parts_of(value, "transforms") for label, value in transforms.items()}
+
+    def groups(params):
+        labels = param_labels(params) if callable(param_labels) else param_labels
+        if isinstance(labels, dict) and tree.structure(labels) != tree.structure(params):
+            labels = [next((x for p, x in labels.items() if re.search(p, path)), None) for path in tree.paths(params)]
+            labels = ["no label" if label is None else label for label in labels]
+        labels = tree.leaves(labels)
+        unknown = sorted({repr(label) for label in labels if label not in parts})
+        if unknown or len(labels) != len(tree.leaves(params)):
+            raise ArgumentError(
+                "Labels and parameters do not fit.",
+                argument="param_labels",
+                expected=f"one of {', '.join(parts)} for each of {len(tree.leaves(params))} parameters",
+                got=", ".join(unknown) or f"{len(labels)} labels",
+            )
+        chosen = {label: [i for i, at in enumerate(labels) if at == label] for label in parts}
+        return {label: (parts[label], at) for label, at in chosen.items() if at}
+
+    return _split(groups)
+
+
+def _split(groups: Callable) -> Parts:
+    """One transformation for each group of leaves; `groups(params)` are names to parts and positions of leaves.
+
+    Each sees the dict of its parameters by their paths, and the state is the dict of states.
+    """
+
+    def dealt(tree_, at):
+        paths, leaves = tree.paths(tree_), tree.leaves(tree_)
+        return {paths[i]: leaves[i] for i in at}
+
+    def init(params):
+        return {name: part.init(dealt(params, at)) for name, (part, at) in _checked(groups(params)).items()}
+
+    def each(tree_, fun):
+        """The tree of the dicts that `fun(name, part, at)` returns for the groups, and what it returns beside."""
+        paths, structure, gathered, rest = tree.paths(tree_), tree.structure(tree_), {}, {}
+        for name, (part, at) in groups(tree_).items():
+            out, rest[name] = fun(name, part, at)
+            gathered |= out
+        return tree.unflatten(structure, [gathered[path] for path in paths]), rest
+
+    def update(grads, state, params=None):
+        return each(
+            grads,
+            lambda name, part, at: part.update(
+                dealt(grads, at), state[name], None if params is None else dealt(params, at)
+            ),
+        )
+
+    def finalize(params, state):
+        def one(name, part, at):
+            mine = dealt(params, at)
+            return (mine if part.finalize is None else part.finalize(mine, state[name])), None
+
+        return each(params, one)[0]
+
+    return Parts(init, update, finalize=finalize)
+
+
+def _checked(groups: dict) -> dict:
+    for part, _ in groups.values():
+        _no_scale_in(part)
+    return groups

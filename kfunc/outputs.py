@@ -1,0 +1,155 @@
+"""Losses and metrics of networks with several outputs, in the form that steps take: those of one output."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from . import losses, metrics, tree
+from .arrays import Spec, native
+from .errors import ArgumentError
+
+__all__ = ["JointLoss", "OutputMetric", "joint_loss", "monitors"]
+
+
+@dataclasses.dataclass(frozen=True)
+class JointLoss:
+    """The weighted sum of one loss for each output.
+
+    Attributes:
+        parts: For each output with a loss: its name, its number among the outputs, the loss, and its weight.
+    """
+
+    parts: tuple[tuple[str, int, losses.Loss, float], ...]
+
+    @native
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The total, a scalar; arguments are trees with a leaf for each output, weights and masks maybe one for all."""
+        total = None
+        for _, i, loss, weight in self.parts:
+            given = (_leaf(x, i) for x in (y_true, y_pred, sample_weight, *(() if mask is None else (mask,))))
+            value = loss(*given) * weight
+            total = value if total is None else total + value
+        return total
+
+    def check_labels(self, y_true: Any, output: Any) -> None:
+        """Raise LabelError if labels lie outside the classes of their output."""
+        for _, i, loss, _ in self.parts:
+            loss.check_labels(_leaf(y_true, i), tree.leaves(output)[i].shape[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputMetric:
+    """A metric of one output.
+
+    Attributes:
+        metric: The metric.
+        index: The number of the output; None if there is one only.
+        weighted: Whether it heeds sample weights.
+    """
+
+    metric: metrics.Metric
+    index: int | None = None
+    weighted: bool = True
+
+    def init(self, like: Any = None) -> Any:
+        """The accumulator of no samples."""
+        return self.metric.init(like)
+
+    def update(self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The accumulator with a batch more."""
+        weight = _leaf(sample_weight, self.index) if self.weighted else None
+        y_true, y_pred, mask = (_leaf(x, self.index) for x in (y_true, y_pred, mask))
+        return self.metric.update(acc, y_true, y_pred, weight, *(() if mask is None else (mask,)))
+
+    def result(self, acc: Any) -> Any:
+        """The metric's value."""
+        return self.metric.result(acc)
+
+
+def _leaf(x: Any, i: int | None) -> Any:
+    """Leaf `i` of a tree; what is one array, or nothing, is the same for all."""
+    if i is None or not isinstance(x, list | tuple | dict):
+        return x
+    values = [x[k] for k in sorted(x)] if isinstance(x, dict) else x
+    return values[i]
+
+
+def _names(output: Any) -> list[str]:
+    """A name for each output: its key, or its number."""
+    return [path.replace("/", "_") for path in tree.paths(output)]
+
+
+def _matched(what: str, given: Any, output: Any) -> list:
+    """What `given`, a dict by output name or a list, has for each output; None where it has nothing."""
+    names = _names(output)
+    if isinstance(given, dict):
+        if unknown := [k for k in given if k not in names]:
+            raise ArgumentError(
+                f"{what} names an output that there is not.", argument=what, expected=", ".join(names), got=unknown[0]
+            )
+        return [given.get(name) for name in names]
+    if isinstance(given, list | tuple) and len(given) == len(names):
+        return list(given)
+    raise ArgumentError(
+        f"{what} does not fit the outputs.",
+        argument=what,
+        expected=f"a list of {len(names)}, or a dict with {', '.join(names)}",
+        got=repr(given),
+    )
+
+
+def joint_loss(loss: Any, weights: Any, output: Any, labels: Any) -> Any:
+    """The loss of a network.
+
+    Args:
+        loss: As `losses.get` takes it; for several outputs a list or dict of these, None for an output without one.
+        weights: A number for each output; 1 by default.
+        output, labels: Trees of `Spec`s or arrays: what the network returns, and the targets.
+
+    Raises:
+        ArgumentError: There is no such loss, or there is not one for each output.
+    """
+    if isinstance(output, Spec):
+        found = losses.get(loss, output.shape, tree.leaves(labels)[0].shape)
+        return found if weights is None else JointLoss((("", 0, found, float(_leaf(weights, 0))),))
+    outs, names = tree.leaves(output), _names(output)
+    given = _matched("loss", loss, output)
+    factors = [1.0] * len(outs) if weights is None else _matched("loss_weights", weights, output)
+    parts = [
+        (name, i, losses.get(one, out.shape, _leaf(labels, i).shape), 1.0 if w is None else float(w))
+        for i, (name, out, one, w) in enumerate(zip(names, outs, given, factors, strict=True))
+        if one is not None
+    ]
+    if not parts:
+        raise ArgumentError("No output has a loss.", argument="loss", expected=f"one for {', '.join(names)}", got=loss)
+    return JointLoss(tuple(parts))
+
+
+def monitors(given: Any, weighted: Any, loss: Any, output: Any, labels: Any) -> dict[str, OutputMetric]:
+    """The metrics of a network by the names that logs have.
+
+    Args:
+        given: Metrics that pass over sample weights, as `metrics.resolve` takes them: a list; for several outputs a
+            list of lists, or a dict of them.
+        weighted: The same, for metrics that heed them.
+        loss: What `joint_loss` returned.
+        output, labels: As for `joint_loss`.
+    """
+    found: dict[str, OutputMetric] = {}
+    several = not isinstance(output, Spec)
+    if several:
+        for name, i, part, _ in loss.parts:
+            found[f"{name}_loss"] = OutputMetric(metrics.MeanOf(part), i)
+    names, outs = _names(output) if several else [""], tree.leaves(output)
+    own = {i: part for _, i, part, _ in loss.parts} if isinstance(loss, JointLoss) else {0: loss}
+    for group, heeds in ((given, False), (weighted, True)):
+        each = _matched("metrics", group, output) if several and group else [group]
+        for i, wanted in enumerate(each):
+            for metric in wanted if isinstance(wanted, list | tuple) else [] if wanted is None else [wanted]:
+                made = metrics.resolve(metric, own.get(i), outs[i].shape, _leaf(labels, i).shape)
+                name = metric if isinstance(metric, str) else str(made.name)
+                name = f"{names[i]}_{name}" if several else name
+                name = f"weighted_{name}" if name in found else name
+                found[name] = OutputMetric(made, i if several else None, heeds)
+    return found

@@ -1,0 +1,46 @@
+"""`nn.activations` has what `keras.activations` has, with its arguments, and takes any framework's arrays."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from backends import EAGER
+from catalogue import activations as rows
+
+import kfunc as kf
+from kfunc.nn import activations
+
+keras = pytest.importorskip("keras")
+
+NAMES = [n for n in dir(keras.activations) if n not in ("serialize", "deserialize", "get") and not n.startswith("_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_and_arguments(name):
+    theirs = inspect.signature(getattr(keras.activations, name)).parameters.values()
+    ours = inspect.signature(getattr(activations, name)).parameters.values()
+    assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
+    assert activations.get(name) is getattr(activations, name)
+    assert f"activations.{name}" in {row.new.name for row in rows.ROWS}
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_native_arrays_go_in_and_come_out(name):
+    x = kf.asarray(np.linspace(-2, 2, 8, dtype=np.float32), backend=name)
+    for fun in (activations.relu, activations.gelu, activations.mish, activations.linear, activations.exponential):
+        assert type(fun(x)) is type(x)
+
+
+def test_get():
+    assert activations.get(None) is activations.linear
+    assert activations.get(kf.ops.tanh) is activations.tanh
+    for wrong in ("tan", 3):
+        with pytest.raises(kf.errors.ArgumentError):
+            activations.get(wrong)
+
+
+@pytest.mark.parametrize("fun", [kf.ops.relu, kf.ops.gelu, activations.relu, activations.gelu, activations.exponential])
+def test_files_keep_the_op_and_the_function_apart(fun):
+    assert kf.registry.from_config("activation", kf.registry.to_config("activation", fun)) is fun

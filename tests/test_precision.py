@@ -1,0 +1,172 @@
+"""Policies of precision: which dtypes there are where, how near the numbers stay, and what overflow does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from backends import BACKENDS, TRAINING
+from keras_rows import integers, normal
+
+import kfunc as kf
+from kfunc import nn
+from kfunc.arrays import dtype_name
+
+EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
+LACKS = {
+    "numpy": {"bfloat16"},
+    "openvino": {"bfloat16"},
+    "array_api_strict": {"bfloat16", "float16"},
+}
+"""Compute dtypes that a backend does not have."""
+
+X = normal(6, 5)
+POLICIES = ["mixed_bfloat16", "mixed_float16", "float16", "bfloat16", "float32"]
+
+
+@nn.layer
+class Watch(nn.Layer):
+    """Hands on its input, and fails where that has another dtype."""
+
+    wanted: str = "float32"
+
+    def forward(self, s, x):
+        assert dtype_name(x.dtype) == self.wanted
+        return x
+
+
+def network(policy, **options):
+    half = policy.removeprefix("mixed_")
+    return nn.Sequential(
+        [
+            nn.Dense(8, "tanh", name="first"),
+            Watch(half),
+            nn.LayerNormalization(),
+            nn.BatchNormalization(),
+            Watch(half),
+            nn.Dense(3, dtype="float32", name="last"),
+            Watch("float32", dtype="float32"),
+        ],
+        dtype=policy,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_dtypes_and_numbers(name, policy):
+    net = network(policy)
+    half = policy.removeprefix("mixed_")
+    kept = "float32" if policy.startswith("mixed") else half
+    params, state = net.init(0, kf.Spec((None, 5)), backend="jax")
+    assert {dtype_name(x.dtype) for x in kf.tree.leaves(params["first"])} == {kept}
+    assert {dtype_name(x.dtype) for x in kf.tree.leaves(params["last"])} == {"float32"}
+    assert {dtype_name(x.dtype) for x in kf.tree.leaves(state)} <= {kept}
+    if half in LACKS.get(name, ()):
+        plain, _ = network("float32").init(0, kf.Spec((None, 5)), backend=name)
+        with pytest.raises(kf.errors.UnsupportedError, match="policy"):
+            net.apply(plain, kf.asarray(X, backend=name))
+        return
+    if policy == "bfloat16":
+        return  # parameters of that dtype go through no NumPy array
+    p, s, x = kf.to_backend((params, state, X), name)
+    y, _ = net.apply(p, x, state=s)
+    plain = kf.tree.map(lambda x: kf.to_numpy(x).astype(np.float32), (params, state))
+    want, _ = network("float32").apply(plain[0], X, state=plain[1])
+    # Each of five layers rounds; the sums of Dense are eight long.
+    np.testing.assert_allclose(kf.to_numpy(y), want, rtol=0, atol=5 * 8**0.5 * EPS[half] * np.abs(want).max())
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", TRAINING)
+def test_gradients_are_those_of_the_parameters_kept(name, policy):
+    if policy.removeprefix("mixed_") in LACKS.get(name, ()):
+        return
+    net, plain = network(policy), network("float32")
+    params, state = net.init(0, X)
+    p, s, x = kf.to_backend((params, state, X), name)
+
+    @kf.arrays.native
+    def total(y):
+        return kf.namespace(y).sum(y * y)
+
+    def gradient(net, p, s, x):
+        return kf.grad(lambda p: total(net.apply(p, x, state=s, train=True)[0]))(p)
+
+    got, want = gradient(net, p, s, x), gradient(plain, params, state, X)
+    eps = EPS[policy.removeprefix("mixed_")]
+    for a, b in zip(kf.tree.leaves(got), kf.tree.leaves(want), strict=True):
+        assert dtype_name(a.dtype) == "float32"
+        np.testing.assert_allclose(kf.to_numpy(a), b, rtol=0, atol=64 * eps * max(1, np.abs(b).max()))
+
+
+def test_a_policy_for_each_path():
+    inner = nn.Sequential([nn.Dense(4, name="a"), Watch("float16"), nn.Dense(4, name="b")], name="encoder")
+    net = nn.Sequential(
+        [inner, Watch("float32"), nn.Dense(2, name="head"), Watch("float32")],
+        dtype={"encoder/": "mixed_float16", "": "float32"},
+    )
+    params, _ = net.init(0, X)
+    y, _ = net.apply(params, X)
+    assert y.dtype == np.float32
+    config = kf.registry.to_config("layer", net)
+    again = kf.registry.from_config("layer", config)
+    np.testing.assert_array_equal(again.apply(params, X)[0], y)
+
+
+@pytest.mark.parametrize("bad", ["float33", "mixed_float64", "int8", 16])
+def test_what_is_no_policy(bad):
+    with pytest.raises(kf.errors.ArgumentError, match="policy"):
+        nn.Dense(2, dtype=bad)
+
+
+def overflowing(scale):
+    """A network in float16 whose gradients overflow at loss scales of `65504 / scale` and more."""
+    net = nn.Sequential([nn.Dense(4, name="a"), nn.Dense(1, use_bias=False, name="b")], dtype="mixed_float16")
+    model = kf.Model(net)
+    model.compile(kf.optim.LossScaleOptimizer(kf.optim.sgd(1e-3), initial_scale=scale), "mse")
+    return model
+
+
+@pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] != "array_api_strict"])
+def test_overflow_skips_the_step_and_says_so(name):
+    x, y = normal(64, 5), normal(64, 1)
+    model = overflowing(2.0**24)  # more than float16's largest number
+    model.build(kf.Spec((None, 5)), backend=name)
+    before = kf.tree.map(kf.to_numpy, model.train_state.params)
+    model.train_on_batch(x, y)
+    for a, b in zip(kf.tree.leaves(before), kf.tree.leaves(model.train_state.params), strict=True):
+        np.testing.assert_array_equal(a, kf.to_numpy(b))
+    history = model.fit(x, y, batch_size=8, epochs=4, verbose=0).history
+    assert history["skipped_steps"][0] > 0
+    assert history["skipped_steps"][-1] == 0
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < history["loss"][1]
+
+
+def test_a_loss_that_is_never_finite_stops_training():
+    x, y = normal(8, 5), normal(8, 1)
+    x[3, 2] = np.nan
+    model = overflowing(8.0)
+    with pytest.raises(kf.errors.NonFiniteError):
+        model.fit(x, y, batch_size=8, epochs=8, verbose=0)
+    assert all(np.isfinite(v).all() for v in kf.tree.leaves(model.train_state.params))
+
+
+def test_the_loss_is_scaled_where_gradients_would_vanish():
+    for policy, scaled in (("mixed_float16", True), ("mixed_bfloat16", False), (None, False)):
+        model = kf.Model(nn.Sequential([nn.Dense(2, dtype=policy)]))
+        model.compile("sgd", "mse")
+        assert hasattr(model.optimizer, "loss_scale") == scaled
+        model.compile("sgd", "mse", auto_scale_loss=False)
+        assert not hasattr(model.optimizer, "loss_scale")
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_it_trains(name):
+    x, y = normal(64, 5), integers(0, 3, 64)
+    loss = {}
+    for policy in ("mixed_bfloat16", None):
+        model = kf.Model(nn.Sequential([nn.Dense(16, "relu"), nn.Dense(3)], dtype=policy))
+        model.compile("adam", kf.losses.SparseCategoricalCrossentropy(from_logits=True))
+        loss[policy] = model.fit(x, y, epochs=5, verbose=0, backend=name).history["loss"]
+    np.testing.assert_allclose(loss["mixed_bfloat16"], loss[None], rtol=0.03)
