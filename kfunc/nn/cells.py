@@ -341,7 +341,7 @@ class StackedRNNCells(Layer):
     `cell(s, x, states)`: (batch, inputs) and a tuple of each cell's states to (output of the last, new states).
     """
 
-    cells: tuple[Layer, ...]
+    cells: tuple[Any, ...]
 
     def __post_init__(self):
         if not isinstance(self.cells, tuple | list) or not self.cells:

@@ -212,6 +212,7 @@ class Scope:
             inner = Scope(call, layer, params, state)
             inner._parts, inner._id = outer._parts, outer._id
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
+            inner._seen_as = outer._seen_as
             out = layer._run(inner, inputs, options)
             changes = {"/".join(path): value for path, value in call.new_state.items()}
             return Result(out, changes, call.losses or {}, inner.masked(options.get("mask")))

@@ -50,8 +50,7 @@ class Bidirectional(Layer):
                     got=repr(wrapped),
                 )
         checks.one_of("merge_mode", self.merge_mode, _MODES)
-        one: Any = self.layer
-        other: Any = self.backward_layer
+        one, other = self.layer, self.backward_layer
         for attribute in _COMMON if other is not None else ():
             if getattr(one, attribute) != getattr(other, attribute):
                 raise ArgumentError(

@@ -108,6 +108,7 @@ OVERLAPS = [
     ),
     metric(New("metrics.MeanIoU", 4, sparse_y_true=False, axis=-1), *batches(one_hot, classes(4), classes(3))),
     metric(New("metrics.OneHotIoU", 4, [0, 2], ignore_class=1), *batches(one_hot, of(unit, 4), classes(3)), n=8),
+    metric(New("metrics.OneHotIoU", 4, [0, 2], axis=0), (normal(4, 6), away(4, 6)), n=6, note="axis"),
     metric(New("metrics.OneHotIoU", 4, [3], sparse_y_pred=True), *batches(one_hot, classes(4), classes(3)), n=8),
     metric(New("metrics.OneHotMeanIoU", 4, ignore_class=1, axis=-1), *batches(one_hot, of(unit, 4), classes(3)), n=8),
     metric(New("metrics.OneHotMeanIoU", 4, sparse_y_pred=True), *batches(one_hot, classes(4), classes(3)), n=8),

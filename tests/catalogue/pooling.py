@@ -34,8 +34,6 @@ ROWS = [
     *of_each(GLOBAL, sizes=None, n=80),
     *of_each(GLOBAL, x=FIRST, sizes=None, n=80, data_format="channels_first", keepdims=True, note="keepdims"),
     layer(New("GlobalAveragePooling1D"), LAST[1], options={"mask": MASK}, n=7, note="mask"),
-    layer(
-        New("GlobalAveragePooling1D", "channels_first", True), FIRST[1], options={"mask": MASK}, n=7, note="mask 2"
-    ),
+    layer(New("GlobalAveragePooling1D", "channels_first", True), FIRST[1], options={"mask": MASK}, n=7, note="mask 2"),
     layer(New("MaxPool2D", (2, 3)), LAST[2], note="alias"),
 ]
