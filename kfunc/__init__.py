@@ -7,6 +7,7 @@ from . import backends, data, errors, losses, metrics, nn, ops, optim, random, t
 from .arrays import Spec, asarray, backend_of, namespace, to_backend, to_numpy
 from .errors import KfuncError
 from .files import load, save
+from .frozen import dataclass
 from .model import History, Model
 from .registry import register
 from .step import TrainState
@@ -45,6 +46,7 @@ __all__ = [
     "cond",
     "custom_gradient",
     "data",
+    "dataclass",
     "errors",
     "fori_loop",
     "grad",

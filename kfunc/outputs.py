@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from . import losses, metrics, tree
 from .arrays import Spec, native
 from .errors import ArgumentError
+from .frozen import dataclass
 
 __all__ = ["JointLoss", "OutputMetric", "joint_loss", "monitors"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class JointLoss:
     """The weighted sum of one loss for each output.
 
@@ -38,7 +38,7 @@ class JointLoss:
             loss.check_labels(_leaf(y_true, i), tree.leaves(output)[i].shape[-1])
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class OutputMetric:
     """A metric of one output.
 

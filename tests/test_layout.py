@@ -19,7 +19,7 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("errors", "tree"),
+    ("errors", "frozen", "tree"),
     ("backends",),
     ("arrays",),
     ("ops", "random", "registry", "transforms"),

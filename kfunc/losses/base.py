@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..arrays import namespace, native
 from ..errors import ArgumentError, LabelError, ShapeError
+from ..frozen import dataclass
 from ..nn import checks, dtype_policies
 from ..registry import register
 
@@ -149,7 +150,7 @@ def weighted(values: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]:
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class Loss:
     """A number that says how wrong predictions are. Subclasses are frozen dataclasses that define `call`.
 
@@ -294,14 +295,14 @@ def loss(*names: str, **kinds: str) -> Callable[[C], C]:
         if "name" not in own:
             cls.__annotations__ = {**own, "name": "str | None"}
             cls.name = dataclasses.field(default=snake_case(cls.__name__), kw_only=True)  # type: ignore[attr-defined]
-        OF_FUNCTION[function] = dataclasses.dataclass(frozen=True)(cls)
+        OF_FUNCTION[function] = dataclass(cls)
         return register("loss", cls.__name__, function.__name__, *names)(cls)
 
     return decorate
 
 
 @register("loss", "FunctionLoss")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class FunctionLoss(Loss):
     """A loss made of a function `fn(y_true, y_pred)` that returns the values of the samples."""
 

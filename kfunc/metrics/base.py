@@ -12,6 +12,7 @@ from ..arrays import backend_of, device, namespace, native
 from ..backends import Backend
 from ..backends import get as get_backend
 from ..errors import ShapeError
+from ..frozen import dataclass
 from ..losses import real, same_rank, snake_case, weighted
 from ..nn import checks
 from ..registry import register
@@ -22,7 +23,7 @@ __all__ = ["MeanMetric", "Metric", "check_shape", "fitting", "loss_sums", "mean_
 M = TypeVar("M", bound=type)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class Metric:
     """What is known about predictions from sums over all samples. Its functions are pure:
 
@@ -129,7 +130,7 @@ def metric(*names: str, name: str | None = "") -> Callable[[M], M]:
         cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
         # Names once each, in order.
         known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
-        return register("metric", *known)(dataclasses.dataclass(frozen=True)(cls))
+        return register("metric", *known)(dataclass(cls))
 
     return decorate
 
@@ -202,7 +203,7 @@ def loss_sums(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
     return mean_sums(values, given if counted is None else weights(values, given, counted))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class MeanMetric(Metric):
     """The weighted mean, over all samples, of what `call` returns; subclasses define that, or `function`."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Any
 
 from .. import losses
 from ..arrays import namespace, native
 from ..errors import ArgumentError
+from ..frozen import dataclass
 from ..registry import register
 from .base import MeanMetric, Metric, _added, loss_sums, mean_of, mean_sums, metric, weights
 
@@ -51,7 +51,7 @@ class Mean(OfValues):
 
 
 @register("metric", "MeanMetricWrapper", "mean_metric_wrapper")
-@dataclasses.dataclass(frozen=True, init=False)
+@dataclass
 class MeanMetricWrapper(MeanMetric):
     """The weighted mean of a loss, or of what a function returns.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from ..ops.recurrent import gru_step, lstm_step, simple_step
 from ..registry import register, resolve
 from . import activations, checks, initializers
@@ -19,7 +19,7 @@ __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 
 
 @register("initializer")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class ForgetGateOnes:
     """The `bias` initializer for an LSTM's (4 * units,), with ones for the forget gate (Jozefowicz et al., 2015)."""
 
@@ -176,7 +176,7 @@ def factors(layer: Any, s: Scope, state: Any) -> Any:
     return ops.dropout(xp.stack([xp.ones_like(state)] * layer.gates), s.key(), layer.recurrent_dropout)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LSTMArguments(Recurrent):
     """What LSTMs share.
 
@@ -210,7 +210,7 @@ class LSTMArguments(Recurrent):
         return lstm_step(z, states, recurrent_kernel, *functions, keep)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class GRUArguments(Recurrent):
     """What GRUs share.
 
@@ -252,7 +252,7 @@ class GRUArguments(Recurrent):
         return gru_step(z, states, recurrent_kernel, bias, self.after, *functions, keep)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SimpleRNNArguments(Recurrent):
     """What simple recurrences share."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from .. import random, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from ..transforms import checkpoint, scan
 from .checks import positive
 from .layer import Layer, layer, unique_names
@@ -68,7 +69,7 @@ class Residual(Layer):
         return x + y
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Side(Layer):
     """Layers side by side.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from .. import tree
 from ..arrays import namespace, native
+from ..frozen import dataclass
 from ..registry import register, resolve
 from . import checks
 
@@ -34,7 +34,7 @@ _EPSILON = 1e-7
 def _constraint(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
-        return register("constraint", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
+        return register("constraint", cls.__name__, *names)(dataclass(cls))
 
     return decorate
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from . import activations, checks
 from .layer import Layer, layer
 from .scope import Scope
@@ -36,7 +36,7 @@ __all__ = [
 _Sizes = int | tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Convolving(Layer):
     """What all convolutions share: their checks, the bias and the activation."""
 
@@ -93,7 +93,7 @@ class _Convolving(Layer):
 # -- convolution -------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Conv(_Convolving):
     """Arguments of a convolution.
 
@@ -195,7 +195,7 @@ class Conv3D(_Conv):
 # -- transposed --------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _ConvTranspose(_Convolving):
     """Arguments of a transposed convolution: those of `_Conv` but for `groups`, and
 
@@ -273,7 +273,7 @@ class Conv2DTranspose(_ConvTranspose):
     dilation_rate: _Sizes = (1, 1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _FormatFirst(Layer):
     """Keras's order of the first arguments of `Conv3DTranspose`, whose `output_padding` comes last."""
 
@@ -296,7 +296,7 @@ class Conv3DTranspose(_ConvTranspose, _FormatFirst):
 # -- depthwise, and separable ------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _DepthwiseConv(_Convolving):
     """Arguments of a convolution of each channel by itself: those of `_Conv`, and
 
@@ -357,7 +357,7 @@ class DepthwiseConv2D(_DepthwiseConv):
     dilation_rate: _Sizes = (1, 1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _SeparableConv(_Convolving):
     """Arguments of a depthwise convolution with a mixing of channels after it: those of `_Conv`, `_DepthwiseConv`."""
 

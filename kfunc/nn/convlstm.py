@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
 from ..arrays import namespace
 from ..errors import ArgumentError
+from ..frozen import dataclass
 from ..ops.recurrent import lstm_gates, per_gate, recurrence
 from . import activations, cells, checks
 from .layer import Layer, layer
@@ -20,7 +20,7 @@ __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
 _Sizes = int | tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Arguments(Layer):
     """Arguments in Keras's order.
 

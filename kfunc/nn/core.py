@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from .. import ops, registry
 from ..arrays import asarray, backend_of, device, namespace
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from . import activations, checks
 from .checks import positive as positive
 from .dtype_policies import DTypePolicy
@@ -183,7 +184,7 @@ class EinsumDense(Layer):
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class _Values:
     """An initializer: these values."""
 

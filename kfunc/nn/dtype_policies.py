@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 from typing import Any
 
 from ..arrays import backend_of, kind_of_tree, namespace
 from ..errors import ArgumentError
+from ..frozen import dataclass
 from ..registry import register, resolve
 
 __all__ = ["DTypePolicy", "DTypePolicyMap", "get"]
@@ -17,7 +17,7 @@ _FLOATING = ("bfloat16", "float16", "float32", "float64")
 
 
 @register("dtype_policy")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class DTypePolicy:
     """Which dtypes a layer keeps and computes in.
 
@@ -68,7 +68,7 @@ class DTypePolicy:
 
 
 @register("dtype_policy")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class DTypePolicyMap:
     """A policy for each path.
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 from .. import random
 from ..arrays import device, namespace, native
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from ..registry import register, resolve
 from . import checks
 
@@ -74,7 +75,7 @@ def _initializer(*names: str) -> Callable[[C], C]:
             return draw(self, key if seed is None else random.fold_in(key, seed), shape, dtype)
 
         cls.__call__ = native(seeded)  # type: ignore[method-assign]
-        return register("initializer", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
+        return register("initializer", cls.__name__, *names)(dataclass(cls))
 
     return decorate
 
@@ -343,7 +344,7 @@ def _fan_axes(self: Any) -> None:
         raise ArgumentError("Only one of the fans has axes.", argument=missing, expected="both or none", got="None")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class _Scaled:
     """A `VarianceScaling` that has a name of its own."""
 

@@ -13,6 +13,7 @@ from .. import random, tree
 from ..arrays import Spec, asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
+from ..frozen import dataclass
 from ..registry import register, resolve
 from . import dtype_policies
 from .scope import Call, Scope, name_id, updated
@@ -41,13 +42,10 @@ def layer(cls: L) -> L:
     Fields are hyperparameters and children. A field that is a layer is a child of the field's name; layers in a list,
     tuple or dict are children named `field_0`, `field_key`.
     """
-    made = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-    if "__repr__" not in cls.__dict__:
-        made.__repr__ = Layer.__repr__
-    return register("layer")(made)
+    return register("layer")(dataclass(cls, eq=False))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
@@ -124,13 +122,6 @@ class Layer:
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self) if field.init]
-
-    def __repr__(self) -> str:
-        """Its class, and what differs from the defaults."""
-        fields = [f for f in dataclasses.fields(self) if f.init]
-        given = [(f, getattr(self, f.name)) for f in fields]
-        changed = [f"{f.name}={v!r}" for f, v in given if f.default is dataclasses.MISSING or v != f.default]
-        return f"{type(self).__name__}({', '.join(changed)})"
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""

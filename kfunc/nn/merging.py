@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import string
 from typing import Any, ClassVar
 
 from .. import ops, tree
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from ..ops import Op
 from . import checks
 from .graph import Node
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Merge(Layer):
     """What layers share that take one list: `layer(s, [x, y])`, and `mask=[mask_x, None]` where only `x` has a mask.
 
@@ -152,7 +152,7 @@ class Multiply(_Merge):
         return out if mask is None else ops.where(_like(mask, out), out, ops.zeros_like(out))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Extreme(_Merge):
     """What is masked in one does not count, where that is known of the others."""
 

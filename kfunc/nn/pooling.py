@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, ClassVar
 
 from .. import ops
+from ..frozen import dataclass
 from ..ops import Op
 from ..ops._windows import DATA_FORMATS
 from . import checks
@@ -53,7 +53,7 @@ def _check_input(x: Any, axes: int) -> None:
 # -- over windows ------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Pooling(Layer):
     """What poolings over windows share.
 
@@ -133,7 +133,7 @@ class AveragePooling3D(_Pooling):
 # -- over as many windows as asked for ---------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _AdaptivePooling(Layer):
     """What poolings to a given size share: windows of nearly equal size, as in PyTorch.
 
@@ -203,7 +203,7 @@ class AdaptiveAveragePooling3D(_AdaptivePooling):
 # -- over everything ---------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _GlobalPooling(Layer):
     """What poolings over all of space or time share.
 

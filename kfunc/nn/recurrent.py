@@ -9,6 +9,7 @@ from typing import Any
 from .. import ops, tree
 from ..arrays import namespace
 from ..errors import ShapeError
+from ..frozen import dataclass
 from ..ops.recurrent import recurrence
 from . import activations, cells, checks
 from .layer import Layer, layer
@@ -17,7 +18,7 @@ from .scope import Result, Scope, updated
 __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class OverTime(Layer):
     """What all recurrent layers share.
 
@@ -102,7 +103,7 @@ class OverTime(Layer):
 # -- any cell ----------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _OfCell(Layer):
     cell: Any
 
@@ -235,7 +236,7 @@ class LSTM(_Fused, cells.LSTMArguments):
         return ops.lstm(x, *args, activation=functions[0], recurrent_activation=functions[1], **options)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Seeded(Layer):
     seed: int | None = None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, ClassVar
 
 from .. import ops, random
 from ..arrays import dtype_name, namespace
 from ..errors import ShapeError
+from ..frozen import dataclass
 from ..ops.bits import random_mask
 from . import checks
 from .layer import Layer, layer
@@ -41,7 +41,7 @@ def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...
     return tuple(n if m is None else m for m, n in zip(shape, x.shape, strict=True))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Noise(Layer):
     """What layers share that do nothing but in training."""
 
@@ -78,7 +78,7 @@ class Dropout(_Noise):
         return ops.dropout(x, s.key(), self.rate, _noise_shape(self.noise_shape, x))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _SpatialDropout(_Noise):
     """In training, zero whole feature maps with probability `rate`, and scale the others (Tompson et al., 2014)."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .. import ops
 from ..arrays import namespace, native
+from ..frozen import dataclass
 from ..registry import register, resolve
 from . import checks
 
@@ -21,7 +21,7 @@ C = TypeVar("C", bound=type)
 def _regularizer(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
-        return register("regularizer", cls.__name__, *names)(dataclasses.dataclass(frozen=True)(cls))
+        return register("regularizer", cls.__name__, *names)(dataclass(cls))
 
     return decorate
 

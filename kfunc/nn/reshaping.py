@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, ClassVar
 
 from .. import ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..frozen import dataclass
 from ..ops._windows import DATA_FORMATS
 from . import checks
 from .layer import Layer, layer
@@ -178,7 +178,7 @@ def _sides(argument: str, value: Any, axes: int) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in pairs)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Cropping(Layer):
     """What croppings share.
 
@@ -235,7 +235,7 @@ class Cropping3D(_Cropping):
     cropping: int | tuple = ((1, 1), (1, 1), (1, 1))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _ZeroPadding(Layer):
     """What paddings share.
 
@@ -285,7 +285,7 @@ class ZeroPadding3D(_ZeroPadding):
     padding: int | tuple = ((1, 1), (1, 1), (1, 1))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _UpSampling(Layer):
     """What upsamplings share.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..arrays import asarray, kind_of_tree, namespace, native
 from ..errors import ArgumentError
+from ..frozen import dataclass
 from ..registry import register
 from .base import flags, in_range
 
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class Schedule:
     """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)`, with `t` a floating array."""
 
@@ -70,7 +71,7 @@ def _at_most(xp: Any, t: Any, limit: float) -> Any:
 
 
 @register("schedule", "Constant", "constant")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class Constant(Schedule):
     """The same `value` at every step."""
 
@@ -81,7 +82,7 @@ class Constant(Schedule):
 
 
 @register("schedule", "CosineDecay", "cosine_decay")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class CosineDecay(Schedule):
     """Half a cosine from the initial learning rate down to `alpha` times it (Loshchilov and Hutter, arXiv:1608.03983).
 
@@ -115,7 +116,7 @@ class CosineDecay(Schedule):
 
 
 @register("schedule", "CosineDecayRestarts", "cosine_decay_restarts")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class CosineDecayRestarts(Schedule):
     """Half cosines one after the other, each `t_mul` times as long as the last (SGDR, arXiv:1608.03983).
 
@@ -159,7 +160,7 @@ class CosineDecayRestarts(Schedule):
 
 
 @register("schedule", "ExponentialDecay", "exponential_decay")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class ExponentialDecay(Schedule):
     """`initial_learning_rate * decay_rate ** (step / decay_steps)`; the exponent is rounded down if `staircase`."""
 
@@ -175,7 +176,7 @@ class ExponentialDecay(Schedule):
 
 
 @register("schedule", "InverseTimeDecay", "inverse_time_decay")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class InverseTimeDecay(Schedule):
     """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient is rounded down if `staircase`."""
 
@@ -191,7 +192,7 @@ class InverseTimeDecay(Schedule):
 
 
 @register("schedule", "PiecewiseConstantDecay", "piecewise_constant_decay")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class PiecewiseConstantDecay(Schedule):
     """`values[0]` up to and including step `boundaries[0]`, then `values[1]` up to `boundaries[1]`, and so on.
 
@@ -224,7 +225,7 @@ class PiecewiseConstantDecay(Schedule):
 
 
 @register("schedule", "PolynomialDecay", "polynomial_decay")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class PolynomialDecay(Schedule):
     """`(initial_learning_rate - end_learning_rate) * (1 - step / decay_steps) ** power + end_learning_rate`.
 

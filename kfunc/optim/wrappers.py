@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from .. import ops, transforms, tree
 from ..arrays import namespace
 from ..errors import ArgumentError
+from ..frozen import dataclass
 from ..registry import register, resolve
 from .base import (
     Parts,
@@ -224,7 +224,7 @@ LossScaleOptimizer = loss_scale
 
 
 @register("optimizer", "OptimizerMap")
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class OptimizerMap:
     """Optimizers by the paths of parameters, for `multi_optimizer`.
 
