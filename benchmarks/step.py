@@ -62,7 +62,7 @@ def block(name, width):
         nn.LayerNormalization(),
         nn.MultiHeadAttention(HEADS, width // HEADS),
         nn.LayerNormalization(),
-        nn.Dense(4 * width, activation="gelu"),
+        nn.Dense(4 * width, activation=kf.ops.gelu),  # the tanh form, as by hand
         nn.Dense(width),
         name=name,
     )

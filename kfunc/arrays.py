@@ -72,15 +72,18 @@ def backend_of(*trees: Any) -> Backend:
     return get("numpy") if kind is None else kind.backend
 
 
-def enter(fun: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+def enter(fun: Callable, args: tuple, kwargs: dict[str, Any], alike: bool = False) -> Any:
     """`fun(*args, **kwargs)` behind the door between native and conforming arrays.
 
     Lifts the arguments' arrays, calls `fun`, and lowers its results. Does nothing wherever the framework's own arrays
-    conform (NumPy, JAX, PyTorch), and inside layer code.
+    conform (NumPy, JAX, PyTorch), and inside layer code. With `alike`, where some of the `args` are differentiated by
+    the tape, the others become constants of it.
     """
     # The values: Dynamo cannot flatten the dict of `**kwargs`.
     kind = kind_of_tree(args, tuple(kwargs.values()))
     if kind is None or not kind.native:
+        if alike and kind is not None and kind.rank > 0:
+            args = tree.map(kind.backend.lift, args)
         return fun(*args, **kwargs)
     args, kwargs = tree.map(kind.backend.lift, (args, kwargs))
     return tree.map(kind.backend.lower, fun(*args, **kwargs))

@@ -7,11 +7,9 @@ classes share theirs.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import typing
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 __all__ = ["dataclass"]
@@ -19,10 +17,14 @@ __all__ = ["dataclass"]
 C = TypeVar("C", bound=type)
 
 
-@functools.cache
-def _fields(cls: type) -> dict[str, dataclasses.Field]:
-    """The arguments of a class by name, those that may be given by position first."""
-    return {f.name: f for f in sorted(dataclasses.fields(cls), key=lambda f: f.kw_only) if f.init}  # type: ignore[arg-type]
+def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
+    """The names of the arguments by position, and of all, those first, their defaults and default factories.
+
+    Plain values, found when the class is made: Dynamo, for objects that are made in a `forward`, reads no fields.
+    """
+    fields = [f for f in dataclasses.fields(cls) if f.init]
+    first, then = ({f.name: (f.default, f.default_factory) for f in fields if f.kw_only is kw} for kw in (False, True))
+    return tuple(first), first | then
 
 
 class _Signature:
@@ -36,19 +38,22 @@ class _Signature:
 
 @functools.cache
 def _signature(cls: type) -> inspect.Signature:
-    def parameter(f: dataclasses.Field) -> inspect.Parameter:
-        kind = inspect.Parameter.KEYWORD_ONLY if f.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        default = inspect.Parameter.empty if f.default is dataclasses.MISSING else f.default
-        if f.default_factory is not dataclasses.MISSING:
-            default = f.default_factory()
-        return inspect.Parameter(f.name, kind, default=default, annotation=f.type)
+    positional, defaults = cls.__arguments__  # type: ignore[attr-defined]
+    types = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
-    return inspect.Signature([parameter(f) for f in _fields(cls).values()])
+    def parameter(name: str, default: Any, factory: Any) -> inspect.Parameter:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in positional else inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if default is dataclasses.MISSING else default
+        if factory is not dataclasses.MISSING:
+            default = factory()
+        return inspect.Parameter(name, kind, default=default, annotation=types[name])
+
+    return inspect.Signature([parameter(name, *each) for name, each in defaults.items()])
 
 
 def _init(self: Any, *args: Any, **kwargs: Any) -> None:
-    cls, fields = type(self), _fields(type(self))
-    positional = [name for name, f in fields.items() if not f.kw_only]
+    cls = type(self)
+    positional, defaults = cls.__arguments__
     if len(args) > len(positional):
         taken = f"at most {len(positional)} by position ({', '.join(positional)})" if positional else "none by position"
         raise TypeError(f"{cls.__name__} takes {taken}, and got {len(args)} arguments")
@@ -56,18 +61,20 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
     for name in kwargs:
         if name in given:
             raise TypeError(f"{cls.__name__} got two values for the argument {name!r}")
-        if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(fields)}"
+        if name not in defaults:
+            import difflib
+
+            close = difflib.get_close_matches(name, defaults, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(defaults)}"
             raise TypeError(f"{cls.__name__} got an unexpected keyword argument {name!r}: {hint}")
     given.update(kwargs)
-    for name, f in fields.items():
+    for name, (default, factory) in defaults.items():
         if name in given:
             value = given[name]
-        elif f.default is not dataclasses.MISSING:
-            value = f.default
-        elif f.default_factory is not dataclasses.MISSING:
-            value = f.default_factory()
+        elif default is not dataclasses.MISSING:
+            value = default
+        elif factory is not dataclasses.MISSING:
+            value = factory()
         else:
             raise TypeError(f"{cls.__name__} is missing the required argument {name!r}")
         object.__setattr__(self, name, value)
@@ -86,7 +93,7 @@ def _delattr(self: Any, name: str) -> None:
 
 
 def _values(self: Any) -> tuple:
-    return tuple(getattr(self, name) for name in _fields(type(self)))
+    return tuple(getattr(self, name) for name in type(self).__arguments__[1])
 
 
 def _eq(self: Any, other: Any) -> Any:
@@ -98,8 +105,8 @@ def _hash(self: Any) -> int:
 
 
 def _repr(self: Any) -> str:
-    given = [(f, getattr(self, name)) for name, f in _fields(type(self)).items()]
-    changed = [f"{f.name}={v!r}" for f, v in given if f.default is dataclasses.MISSING or f.default != v]
+    given = [(name, default, getattr(self, name)) for name, (default, _) in type(self).__arguments__[1].items()]
+    changed = [f"{name}={v!r}" for name, default, v in given if default is dataclasses.MISSING or default != v]
     return f"{type(self).__name__}({', '.join(changed)})"
 
 
@@ -107,10 +114,6 @@ _SHARED: dict[str, Any] = {"__init__": _init, "__setattr__": _setattr, "__delatt
 _BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
 
 
-@typing.overload
-def dataclass(cls: C) -> C: ...
-@typing.overload
-def dataclass(*, eq: bool = True) -> Callable[[C], C]: ...
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     """Class decorator: `dataclasses.dataclass(frozen=True)`, for losses, metrics and the like of your own.
@@ -126,5 +129,5 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     for name, method in (_SHARED | _BY_VALUE if eq else _SHARED).items():
         if getattr(made, name) is getattr(object, name):
             setattr(made, name, method)
-    made.__signature__ = _Signature()
+    made.__arguments__, made.__signature__ = _arguments(made), _Signature()
     return made

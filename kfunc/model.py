@@ -267,7 +267,7 @@ class Model:
                         bar.show(self._read(progress, found))
                 logs = self._read(progress, found)
                 if skipped is not None:
-                    logs["skipped_steps"] = self._skipped() - skipped
+                    logs["skipped_steps"] = (self._skipped() or 0) - skipped
                 bar.show(logs)
                 if validation is not None:
                     against = self._evaluate(validation, loss, found, batch_size, target, where)

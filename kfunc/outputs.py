@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import losses, metrics, tree
-from .arrays import Spec, native
+from .arrays import Spec, namespace, native
 from .errors import ArgumentError
 from .frozen import dataclass
 
@@ -27,7 +27,7 @@ class JointLoss:
         """The total, a scalar; arguments are trees with a leaf for each output, weights and masks maybe one for all."""
         total = None
         for _, i, loss, weight in self.parts:
-            given = (_leaf(x, i) for x in (y_true, y_pred, sample_weight, *(() if mask is None else (mask,))))
+            given = (_leaf(x, i) for x in (y_true, y_pred, sample_weight, mask))
             value = loss(*given) * weight
             total = value if total is None else total + value
         return total
@@ -48,7 +48,7 @@ class OutputMetric:
         weighted: Whether it heeds sample weights.
     """
 
-    metric: metrics.Metric
+    metric: Any
     index: int | None = None
     weighted: bool = True
 
@@ -60,11 +60,31 @@ class OutputMetric:
         """The accumulator with a batch more."""
         weight = _leaf(sample_weight, self.index) if self.weighted else None
         y_true, y_pred, mask = (_leaf(x, self.index) for x in (y_true, y_pred, mask))
-        return self.metric.update(acc, y_true, y_pred, weight, *(() if mask is None else (mask,)))
+        return self.metric.update(acc, y_true, y_pred, weight, mask)
 
     def result(self, acc: Any) -> Any:
         """The metric's value."""
         return self.metric.result(acc)
+
+
+@dataclass
+class LossValue:
+    """A loss as a metric: its value for each batch, weights and mask included, and the mean of these by sample."""
+
+    loss: losses.Loss
+
+    def init(self, like: Any = None) -> Any:
+        return metrics.Mean().init(like)
+
+    @native
+    def update(self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        value = self.loss(y_true, y_pred, sample_weight, *(() if mask is None else (mask,)))
+        xp = namespace(y_pred)
+        samples = xp.zeros_like(y_pred[(slice(None), *[0] * (y_pred.ndim - 1))], dtype=value.dtype)
+        return metrics.Mean().update(acc, value + samples)
+
+    def result(self, acc: Any) -> Any:
+        return metrics.Mean().result(acc)
 
 
 def _leaf(x: Any, i: int | None) -> Any:
@@ -140,7 +160,7 @@ def monitors(given: Any, weighted: Any, loss: Any, output: Any, labels: Any) -> 
     several = not isinstance(output, Spec)
     if several:
         for name, i, part, _ in loss.parts:
-            found[f"{name}_loss"] = OutputMetric(metrics.MeanOf(part), i)
+            found[f"{name}_loss"] = OutputMetric(LossValue(part), i)
     names, outs = _names(output) if several else [""], tree.leaves(output)
     own = {i: part for _, i, part, _ in loss.parts} if isinstance(loss, JointLoss) else {0: loss}
     for group, heeds in ((given, False), (weighted, True)):
@@ -149,7 +169,7 @@ def monitors(given: Any, weighted: Any, loss: Any, output: Any, labels: Any) -> 
             for metric in wanted if isinstance(wanted, list | tuple) else [] if wanted is None else [wanted]:
                 made = metrics.resolve(metric, own.get(i), outs[i].shape, _leaf(labels, i).shape)
                 name = metric if isinstance(metric, str) else str(made.name)
-                name = f"{names[i]}_{name}" if several else name
-                name = f"weighted_{name}" if name in found else name
-                found[name] = OutputMetric(made, i if several else None, heeds)
+                taken = f"{names[i]}_{name}" if several else name
+                name = f"weighted_{name}" if taken in found else name
+                found[f"{names[i]}_{name}" if several else name] = OutputMetric(made, i if several else None, heeds)
     return found

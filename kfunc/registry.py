@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .errors import ArgumentError
 
-__all__ = ["from_config", "names", "register", "resolve", "to_config"]
+__all__ = ["from_config", "names", "register", "resolve", "snake_case", "to_config"]
 
 
 class Entry(NamedTuple):
@@ -76,6 +77,11 @@ def _unknown(what: str, name: Any, known: Any) -> Any:
         got=repr(name),
         fix=f"did you mean {close[0]!r}?" if close else "use a known name; register your own with kfunc.register",
     )
+
+
+def snake_case(name: str) -> str:
+    """`Conv2DTranspose` as `conv2d_transpose`, as Keras names layers and losses."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def names(category: str) -> tuple[str, ...]:

@@ -61,18 +61,13 @@ def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
     return net.apply(params, *x, **options) if isinstance(x, list | tuple) else net.apply(params, x, **options)
 
 
-def _accumulate(progress: Progress, metrics: Mapping[str, Any], loss: Any, batch: Batch, y_pred: Any, *mask: Any):
+def _accumulate(progress: Progress, metrics: Mapping[str, Any], loss: Any, batch: Batch, y_pred: Any, mask: Any):
     n = batch.size
     accumulators = {
-        name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, *mask)
+        name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, mask)
         for name, metric in metrics.items()
     }
     return progress._replace(loss=(progress.loss[0] + loss * n, progress.loss[1] + n), metrics=accumulators)
-
-
-def _given(mask: Any) -> tuple:
-    """The mask as an argument, where there is one: Dynamo cannot hand a None out of a gradient."""
-    return () if mask is None else (mask,)
 
 
 @native
@@ -92,8 +87,8 @@ def make_train_step(
 ) -> Callable:
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
 
-    What is minimised is the loss and the network's auxiliary losses. Where the optimizer scales the loss, a gradient
-    that overflowed makes it skip the step and lower the scale, and is a fault at the scale 1 only.
+    What is minimised is the loss and the network's auxiliary losses. Where the optimizer can lower the scale of the
+    loss, a gradient that overflowed makes it skip the step and do so, and is a fault at the scale 1 only.
 
     Args:
         net: A layer.
@@ -102,7 +97,7 @@ def make_train_step(
         metrics: Name to metric.
         constraints: Of parameters, by path, as `net.constraints` finds them.
     """
-    scale_of = getattr(optimizer, "loss_scale", None)
+    scale_of, skips = getattr(optimizer, "loss_scale", None), hasattr(optimizer, "skipped")
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
         key = random.fold_in(ts.key, ts.step)
@@ -110,10 +105,12 @@ def make_train_step(
 
         def objective(params):
             y_pred, state, aux = forward(net, params, batch.x, state=ts.state, key=key, train=True, aux=True)
-            value = _total(loss(batch.y, y_pred, batch.sample_weight, *_given(aux.mask)), aux.losses)
-            return value if scale is None else value * scale, (value, y_pred, state, _given(aux.mask))
+            value = _total(loss(batch.y, y_pred, batch.sample_weight, aux.mask), aux.losses)
+            # In a list: Dynamo cannot hand a None out of a gradient.
+            masks = [] if aux.mask is None else [aux.mask]
+            return value if scale is None else value * scale, (value, y_pred, state, masks)
 
-        (_, (value, y_pred, state, mask)), grads = value_and_grad(objective, has_aux=True)(ts.params)
+        (_, (value, y_pred, state, masks)), grads = value_and_grad(objective, has_aux=True)(ts.params)
         finite = ops.all_finite(value, *tree.leaves(grads))
 
         def advance():
@@ -129,15 +126,15 @@ def make_train_step(
             return ts.params, ts.state, opt_state, ts.step + 1, progress.fault
 
         def otherwise():
-            return refuse() if scale is None else choose(_may_skip(scale, progress.fault), skip, refuse)
+            return choose(_may_skip(scale, progress.fault), skip, refuse) if skips else refuse()
 
         def count():
-            done = _accumulate(progress, metrics, value, batch, y_pred, *mask)
+            done = _accumulate(progress, metrics, value, batch, y_pred, masks[0] if masks else None)
             return done.loss, done.metrics
 
         sound = _sound(finite, progress.fault)
         params, new_state, opt_state, number, fault = choose(sound, advance, otherwise)
-        loss_, seen = count() if scale is None else choose(sound, count, lambda: (progress.loss, progress.metrics))
+        loss_, seen = choose(sound, count, lambda: (progress.loss, progress.metrics)) if skips else count()
         return TrainState(params, new_state, opt_state, ts.key, number), Progress(loss_, seen, fault)
 
     return step
@@ -168,8 +165,8 @@ def make_eval_step(net: Any, loss: Callable, metrics: Mapping[str, Any]) -> Call
 
     def step(params: Any, state: Any, progress: Progress, batch: Batch) -> Progress:
         y_pred, _, aux = forward(net, params, batch.x, state=state, aux=True)
-        value = _total(loss(batch.y, y_pred, batch.sample_weight, *_given(aux.mask)), aux.losses)
-        return _accumulate(progress, metrics, value, batch, y_pred, *_given(aux.mask))
+        value = _total(loss(batch.y, y_pred, batch.sample_weight, aux.mask), aux.losses)
+        return _accumulate(progress, metrics, value, batch, y_pred, aux.mask)
 
     return step
 

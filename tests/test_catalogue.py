@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from backends import BACKENDS
 from catalogue_oracle import FILE, IDS, OURS, ROWS, cotangents, made, weights
+from test_initializers import DRAWN
 
 import kfunc as kf
 
@@ -42,6 +43,7 @@ ELSEWHERE: dict[str, str] = {
     "JaxLayer": "a bridge to another library, not a layer",
     "TFSMLayer": "a bridge to another library, not a layer",
     "TorchModuleWrapper": "a bridge to another library, not a layer",
+    "Wrapper": "a base of layers, which have rows; ours does what its layer does, see test_combinators",
     "Metric": "a base of metrics, which have rows",
     "Constraint": "a base of Keras's: here any function is one",
     "Initializer": "a base of Keras's: here any function is one",
@@ -75,11 +77,13 @@ NAMES = [
 
 @pytest.mark.parametrize(("theme", "name", "alias"), NAMES, ids=lambda x: x)
 def test_names(theme, name, alias):
+    naming = importlib.import_module("keras.src.utils.naming")
     assert hasattr(OURS[theme], alias)
+    assert kf.registry.snake_case(name) == naming.to_snake_case(name)  # what the layer is called in a network
 
 
 def test_every_class_has_a_row():
-    with_rows = {row.new.name for row in ROWS}
+    with_rows = {row.new.name for row in ROWS} | {f"initializers.{name}" for name, *_ in DRAWN}
     missing = {
         name if theme == "layers" else f"{theme}.{name}"
         for theme, name, _ in NAMES
@@ -89,7 +93,8 @@ def test_every_class_has_a_row():
 
 
 WITHOUT: dict[str, str] = {
-    "weights": "first values are in the parameters that init returns, not in the layer",
+    "Bidirectional.weights": "first values are in the parameters that init returns, not in the layer",
+    "EinsumDense.gptq_unpacked_column_size": "a matter of quantized parameters",
     "kwargs": "what Keras passes to its base class are arguments of their own here",
     "autocast": "arrays are cast if there is a policy",
     "lora_rank": "a transformation of the parameters, not of the layer",
@@ -104,7 +109,7 @@ def test_arguments(theme, name):
     """Keras's, in its order and with its defaults; more may follow."""
     theirs = inspect.signature(getattr(functools.reduce(getattr, theme.split("."), keras), name)).parameters
     ours = list(inspect.signature(getattr(OURS[theme], name)).parameters.values())
-    wanted = [p for p in theirs.values() if p.name not in WITHOUT and p.name != "args"]
+    wanted = [p for p in theirs.values() if not {p.name, f"{name}.{p.name}"} & {*WITHOUT, "args"}]
     positional = [p for p in ours if p.kind is not p.KEYWORD_ONLY]
     by_name = {p.name: p for p in ours}
     assert {p.name for p in wanted} <= set(by_name)
@@ -277,6 +282,25 @@ def test_row(name, i):
         return
     wanted = name in ("jax", "tensorflow", "openvino") and row.jit is True
     check(row, i, name, kf.jit if wanted else lambda fun: fun)
+
+
+@pytest.mark.parametrize("name", [p for p in BACKENDS if p.values[0] in ("numpy", "array_api_strict")])
+@pytest.mark.parametrize("i", [i for i, row in enumerate(ROWS) if weights(row)[0]], ids=lambda i: IDS[i])
+def test_inputs_that_are_not_differentiated(name, i):
+    """As in training: on the tape, parameters are arrays of one class, and inputs and state of another."""
+    row, answer = ROWS[i], FILE.answer(i)
+    params, state, args, options = kf.to_backend((*weights(row), row.args, row.options), name)
+    ws = kf.to_backend([w.astype(np.float32) for w in cotangents(answer["value"])], name)
+
+    def objective(params):
+        out, new, aux = made(row).apply(params, *args, state=state, train=row.train, aux=True, **options)
+        return weighted([y for y in kf.tree.leaves(out) if "float" in str(y.dtype)], ws), (out, new, aux.mask)
+
+    gradients, seen = kf.grad(objective, has_aux=True)(params)
+    assert {type(x) for x in kf.tree.leaves(seen)} <= {type(kf.asarray(0.0, backend=name))}
+    leaves = kf.tree.leaves(gradients)
+    if "gradient" in answer:
+        close(leaves, answer["gradient"][: len(leaves)], row)
 
 
 FIRST = {row.new.name: i for i, row in reversed(list(enumerate(ROWS))) if row.jit is True}

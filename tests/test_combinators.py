@@ -144,3 +144,18 @@ def test_what_cannot_be_stacked():
         nn.Stack(nn.Dense(3), 2).init(0, X)
     with pytest.raises(kf.errors.ArgumentError, match="length"):
         nn.Stack(nn.Dense(3), 0)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("wrap", [nn.Remat, lambda f: nn.Stack(f, 2), lambda f: nn.Branch([f])])
+def test_masks_through_one_graph_on_torch(wrap):
+    torch = pytest.importorskip("torch")
+    torch.compiler.reset()
+    merged = nn.Concatenate() if isinstance(wrap(nn.Identity()), nn.Branch) else nn.Identity()
+    body = nn.LSTM(4, return_sequences=True)
+    net = nn.Sequential([nn.Embedding(5, 4, mask_zero=True), wrap(body), merged, nn.GlobalAveragePooling1D()])
+    ids = np.asarray([[1, 2, 0], [3, 0, 0]], np.int32)
+    params, _ = net.init(0, ids)
+    p, x = kf.to_backend((params, ids), "torch")
+    compiled = torch.compile(lambda p, x: net.apply(p, x)[0], fullgraph=True, backend="eager")
+    close(compiled(p, x), net.apply(params, ids)[0])

@@ -428,3 +428,10 @@ def test_attention_is_of_two_or_three(inputs):
     with pytest.raises(kf.errors.ArgumentError) as caught:
         nn.Attention().init(0, inputs)
     assert caught.value.argument == "inputs"
+
+
+def test_the_activity_is_that_of_the_output_and_not_of_scores():
+    mha, x = nn.MultiHeadAttention(2, 3, activity_regularizer="l2"), np.ones((2, 4, 6), np.float32)
+    params, _ = mha.init(0, x, x)
+    plain, scored = (mha.apply(params, x, x, aux=True, return_attention_scores=s)[2].losses for s in (False, True))
+    assert plain.keys() == scored.keys()

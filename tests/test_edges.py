@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from backends import EAGER
+from backends import EAGER, TRAINING
 
 import kfunc as kf
-from kfunc import ops
+from kfunc import nn, ops
 
 NONE, HALF = np.zeros((0, 2), np.float32), np.float16([60000, 60000])
 X, INTS = np.float32([[1, -2, 3], [4, 5, -6]]), np.int8([[1, -2, 3], [4, 5, -6]])
@@ -85,3 +85,28 @@ def test_python_numbers(values, dtype, wanted):
     x = ops.convert_to_tensor(values, dtype)
     assert str(x.dtype) == wanted
     np.testing.assert_array_equal(x, values)
+
+
+CONVOLUTIONS = [nn.Conv2D(2, 3), nn.Conv2D(4, 2, groups=2), nn.Conv2DTranspose(2, 3), nn.SeparableConv2D(2, 3)]
+
+
+@pytest.mark.parametrize("layer", CONVOLUTIONS, ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("name", TRAINING)
+def test_convolutions_of_no_images(name, layer):
+    """What is left of a batch may be nothing; no gradient comes from it, and the parameters keep theirs."""
+    x = kf.asarray(np.zeros((0, 5, 5, 2), np.float32), backend=name)
+    params, _ = layer.init(0, x)
+
+    @kf.arrays.native
+    def loss(params):
+        y, _ = layer.apply(params, x)
+        return kf.namespace(y).sum(y)
+
+    gradients = kf.grad(loss)(params)
+    for g, p in zip(kf.tree.leaves(gradients), kf.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(kf.to_numpy(g), np.zeros(p.shape))
+
+
+def test_a_dense_layer_of_no_features():
+    params, _ = nn.Dense(3).init(0, np.zeros((2, 0), np.float32))
+    np.testing.assert_array_equal(nn.Dense(3).apply(params, np.zeros((2, 0), np.float32))[0], np.zeros((2, 3)))

@@ -102,7 +102,8 @@ def test_orthogonal(shape):
 
 
 def test_dtypes():
-    for name in ("Constant", "Identity", "RandomNormal", "RandomUniform", "TruncatedNormal", "GlorotNormal"):
+    drawn = ("RandomNormal", "RandomUniform", "TruncatedNormal", "GlorotNormal", "Orthogonal")
+    for name in ("Constant", "Identity", *drawn):
         for dtype in ("float16", "float64"):
             assert make(name, {})(kf.random.key(0), (4, 4), dtype).dtype == dtype
 

@@ -40,6 +40,7 @@ ARGUMENTS = [
     (lambda: nn.Dense(3, kernel_constraint="max"), "constraint", "one of"),
     (lambda: nn.Dense(3, bias_constraint=[]), "bias_constraint", "a name, a function"),
     (lambda: nn.Dense(3, trainable=1), "trainable", "a bool"),
+    (lambda: nn.Dense(3, activity_regularizer=0.1), "activity_regularizer", "a name, a function"),
     (lambda: nn.Dense(3, dtype="float12"), "dtype", "one of"),
     (lambda: nn.Dense(3, name="a/b"), "name", "letters"),
     *((lambda v=v: nn.EinsumDense(v, 3), "equation", "ab,bc->ac") for v in ("ab,bc", "a...,bc->ac", "a,b,c->d", 3)),
@@ -228,6 +229,7 @@ SHAPES = [
     (nn.Conv2D(4, 3), [(2, 2, 8, 3)], "inputs", "at least 3"),
     (nn.Conv1D(4, 3, data_format="channels_first"), [(2, None, 8)], "x", "channels_first"),
     (nn.Conv3DTranspose(4, 3), [(2, 8, 8, 3)], "x", "5 axes"),
+    *((c(4, 3), [(2, 8, 8, 8, 0)[5 - c.rank - 2 :]], "x", "channels") for c in CONVOLUTIONS),
     (nn.DepthwiseConv2D(3), [(2, 8, 3)], "x", "4 axes"),
     (nn.SeparableConv1D(4, 3), [(2, 8, 8, 3)], "x", "3 axes"),
     (nn.BatchNormalization(2), [(3, 4)], "axis", "(3, 4)"),
@@ -235,6 +237,7 @@ SHAPES = [
     (nn.LayerNormalization((1, 3)), [(3, 4, 5)], "axis", "(3, 4, 5)"),
     (nn.GroupNormalization(), [(3, 4)], "groups", "multiple of 32"),
     (nn.GroupNormalization(3), [(3, 4)], "groups", "multiple of 3"),
+    (nn.GroupNormalization(-1), [(3, 0)], "groups", "(3, 0)"),
     (nn.GroupNormalization(2, axis=0), [(4, 4)], "groups", "axis 0"),
     (nn.RMSNormalization(-3), [(3, 4)], "axis", "(3, 4)"),
     (nn.UnitNormalization((0, 2)), [(3, 4)], "axis", "(3, 4)"),
@@ -285,6 +288,14 @@ def test_calls_refuse(layer, shapes, argument, part):
         layer.init(0, *(kf.Spec(shape) for shape in shapes))
     assert caught.value.argument == argument
     assert part in str(caught.value)
+
+
+def test_numpy_numbers_are_kept_as_python_numbers():
+    """Fractions, and integers in tuples, as Keras takes them; files hold no others."""
+    layer = nn.Conv2D(4, (np.int64(3), 2), [np.int32(1), 1], padding="SAME")
+    kept = (*layer.kernel_size, *layer.strides, nn.Dropout(np.float32(0.5)).rate)
+    assert kept == (3, 2, 1, 1, 0.5) and {type(n) for n in kept} == {int, float}
+    assert layer.padding == "same"
 
 
 def test_softmax_refuses_masks_that_do_not_broadcast():

@@ -22,7 +22,7 @@ rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 @functools.cache
 def values(row):
     """Parameters and state that are no zeros or ones, so that nothing hides behind them."""
-    params, state = row.layer.init(SEED, *row.inputs, **row.options)
+    params, state = row.layer.init(SEED, *row.inputs)
     rng = np.random.default_rng(SEED)
 
     def shaken(x):
@@ -53,7 +53,7 @@ def close(got, want, n, factor=8.0):
 
 
 def apply(row, params, state, inputs):
-    return row.layer.apply(params, *inputs, state=state, train=row.train, **row.options)
+    return row.layer.apply(params, *inputs, state=state, train=row.train)
 
 
 @rows
@@ -149,7 +149,7 @@ def test_purity(name, row):
 @rows
 def test_shapes_with_an_unknown_batch(row):
     specs = [kf.Spec((None, *x.shape[1:]), x.dtype) for x in row.inputs]
-    found = row.layer.trace(*specs, **row.options).outputs[-1][2]
+    found = row.layer.trace(*specs).outputs[-1][2]
     want = expected(row, *wide((*values(row), row.inputs)))[0]
     batch = row.inputs[0].shape[0]
     for spec, array in zip(kf.tree.leaves(found), kf.tree.leaves(want), strict=True):
@@ -162,12 +162,12 @@ def test_configs_describe_layers_completely(row):
     config = json.loads(json.dumps(kf.registry.to_config("layer", row.layer)))
     again = kf.registry.from_config("layer", config)
     assert type(again) is type(row.layer)
-    first, second = (layer.init(SEED, *row.inputs, **row.options) for layer in (row.layer, again))
+    first, second = (layer.init(SEED, *row.inputs) for layer in (row.layer, again))
     assert kf.tree.paths(first) == kf.tree.paths(second)
     for a, b in zip(kf.tree.leaves(first), kf.tree.leaves(second), strict=True):
         np.testing.assert_array_equal(a, b)
     params, state = values(row)
-    out = again.apply(params, *row.inputs, state=state, train=row.train, **row.options)
+    out = again.apply(params, *row.inputs, state=state, train=row.train)
     for a, b in zip(kf.tree.leaves(out), kf.tree.leaves(apply(row, params, state, row.inputs)), strict=True):
         np.testing.assert_array_equal(a, b)
 

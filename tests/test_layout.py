@@ -22,7 +22,7 @@ RANKS = (
     ("errors", "frozen", "tree"),
     ("backends",),
     ("arrays",),
-    ("ops", "random", "registry", "transforms"),
+    ("checks", "ops", "random", "registry", "transforms"),
     ("callbacks", "data", "files", "losses", "metrics", "nn", "optim"),
     ("interop", "model", "outputs", "step"),
 )

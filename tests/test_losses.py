@@ -48,7 +48,7 @@ def test_functions_have_keras_s_arguments(keras):
     functions = {n: f for n, f in vars(keras.losses).items() if inspect.isfunction(f)}
     for name in ("deserialize", "serialize"):  # `registry.from_config`, `registry.to_config`
         del functions[name]
-    assert set(functions) <= set(losses.__all__)
+    assert set(functions) <= set(dir(losses))
     del functions["get"]  # takes shapes, too
     for name, theirs in functions.items():
         wanted = [(p.name, p.default) for p in inspect.signature(theirs).parameters.values()]

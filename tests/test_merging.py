@@ -97,6 +97,14 @@ def test_ranks_and_masks():
     np.testing.assert_array_equal(out[M & ~one[:, None]], A[M & ~one[:, None]])
 
 
+def test_masks_of_two_depths():
+    """A mask of the steps and one of the samples: both begin with the batch."""
+    one = np.asarray([True, False])
+    for x in (A, VECTOR):
+        _, _, aux = nn.Add().apply({}, [A, x], mask=[M, one], aux=True)
+        np.testing.assert_array_equal(np.squeeze(aux.mask), M | one[:, None])
+
+
 # -- functions -------------------------------------------------------------------------------------------------------
 
 FUNCTIONS = [

@@ -130,3 +130,19 @@ def test_without_a_key_there_is_no_noise():
     for layer, shape in LAYERS.values():
         with pytest.raises(kf.errors.MissingKeyError):
             layer.apply({}, np.ones(shape, np.float32), train=True)
+
+
+@pytest.mark.parametrize("what", LAYERS)
+def test_integers_become_floats(what):
+    layer, shape = LAYERS[what]
+    x = np.ones(shape, np.int32)
+    np.testing.assert_array_equal(trained(layer, x), trained(layer, x.astype(np.float32)), strict=True)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_the_activity_of_integers_is_a_float(name):
+    """In Keras 3.15 the factors become integers, and the loss 0."""
+    x = kf.asarray(np.asarray([[100, -100]], np.int8), backend=name)
+    losses = nn.ActivityRegularization(0.5, 0.25).apply({}, x, aux=True)[2].losses
+    (loss,) = (kf.to_numpy(v) for v in losses.values())
+    assert loss == 5100 and loss.dtype == np.float32

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from backends import BACKENDS, TRAINING
+from catalogue import New
+from catalogue_oracle import FILE, IDS, OURS, ROWS, moving, weights
 from keras_rows import integers, normal
 
 import kfunc as kf
@@ -97,6 +99,36 @@ def test_gradients_are_those_of_the_parameters_kept(name, policy):
     for a, b in zip(kf.tree.leaves(got), kf.tree.leaves(want), strict=True):
         assert dtype_name(a.dtype) == "float32"
         np.testing.assert_allclose(kf.to_numpy(a), b, rtol=0, atol=64 * eps * max(1, np.abs(b).max()))
+
+
+KEPT = {"core-ReversibleEmbedding-untied": "float32"}
+"""Dtypes of outputs that a layer's own argument says."""
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("i", [i for i, row in enumerate(ROWS) if row.kind == "layer"], ids=lambda i: IDS[i])
+def test_every_layer_computes_in_half_precision(i, policy):
+    """Its outputs have the policy's dtype and come near Keras's, its state and gradients those of what is kept."""
+    row, half = ROWS[i], policy.removeprefix("mixed_")
+    net = New(row.new.name, *row.new.args, **{**row.new.kwargs, "dtype": policy}).build(OURS)
+    params, state, args, options = kf.to_backend((*weights(row), row.args, row.options), "torch")
+
+    def total(params):
+        out, new = net.apply(params, *args, state=state, train=row.train, **options)
+        leaves = [y for y in kf.tree.leaves(out) if y.dtype.is_floating_point]
+        return sum([y.float().sum() for y in leaves]), (out, new)
+
+    gradients, (out, new) = kf.grad(total, has_aux=True)(params) if params else ({}, total(params)[1])
+    for x, y in zip(moving((params, state))[0], moving((gradients, new))[0], strict=True):
+        assert x.dtype == y.dtype
+    for x, want in zip(kf.tree.leaves(out), FILE.answer(i)["value"], strict=True):
+        if want.dtype.kind != "f":
+            np.testing.assert_array_equal(kf.to_numpy(x), want)
+            continue
+        assert dtype_name(x.dtype) == KEPT.get(IDS[i], half)
+        atol = EPS[half] * np.sqrt(row.n) * row.condition * np.abs(want).max(initial=0)
+        np.testing.assert_allclose(kf.to_numpy(x), want, rtol=0, atol=atol)
 
 
 def test_a_policy_for_each_path():

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 import typing
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+from .. import checks
 from ..arrays import namespace, native
 from ..errors import ArgumentError, LabelError, ShapeError
 from ..frozen import dataclass
-from ..nn import checks, dtype_policies
-from ..registry import register
+from ..nn import dtype_policies
+from ..registry import register, snake_case
 
 __all__ = ["FunctionLoss", "Loss"]
 
@@ -37,14 +37,22 @@ def real(x: Any) -> Any:
     return x if x.dtype in wide else xp.astype(x, xp.float32)
 
 
-def pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Both in one dtype and one shape."""
-    y_pred = real(y_pred)
+def fitting(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both in the dtype of `y_pred`, and in one shape, up to a last axis of size 1 that only one of them has.
+
+    Raises:
+        ShapeError: Their shapes differ.
+    """
     # By the namespace of both: of a gradient taken by the tape, it makes constants of labels.
     y_true = namespace(y_true, y_pred).astype(y_true, y_pred.dtype, copy=False)
     y_true, y_pred = same_rank(y_true, y_pred)
-    _same_shape(y_true.shape, y_pred.shape, "the shape of y_pred")
+    check_shape(y_true.shape, y_pred.shape)
     return y_true, y_pred
+
+
+def pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both in one real dtype and one shape."""
+    return fitting(y_true, real(y_pred))
 
 
 def elements(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -56,11 +64,9 @@ def elements(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
-def _same_shape(got, wanted, what):
-    # A size may be unknown while a function is being compiled.
-    if len(got) != len(wanted) or any(
-        m != n for m, n in zip(got, wanted, strict=True) if m is not None and n is not None
-    ):
+def check_shape(got: Any, wanted: Any, what: str = "the shape of y_pred") -> None:
+    """Raise a ShapeError if labels are not of the shape `wanted`, as far as sizes are known."""
+    if len(got) != len(wanted) or any(None not in (m, n) and m != n for m, n in zip(got, wanted, strict=True)):
         raise ShapeError(
             "The labels do not fit the predictions.", argument="y_true", expected=f"{tuple(wanted)}, {what}", got=got
         )
@@ -76,7 +82,7 @@ def class_labels(xp: Any, y_true: Any, y_pred: Any, axis: int = -1) -> Any:
         y_true = xp.squeeze(y_true, axis=axis)
     wanted = list(y_pred.shape)
     del wanted[axis]
-    _same_shape(y_true.shape, wanted, "the shape of y_pred without its axis of classes")
+    check_shape(y_true.shape, wanted, "the shape of y_pred without its axis of classes")
     return y_true if xp.isdtype(y_true.dtype, "signed integer") else xp.astype(y_true, xp.int32)
 
 
@@ -108,11 +114,6 @@ def check_classes(y_true: Any, classes: int, ignored: int | None = None) -> None
         )
 
 
-def snake_case(name: str) -> str:
-    """`KLDivergence` as `kl_divergence`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
 # -- weights and masks ------------------------------------------------------------------------------------------------
 
 
@@ -135,14 +136,14 @@ def _aligned(values, x, argument):
     return x
 
 
-def weighted(values: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """The values, and the mask times the weights, with an axis for each of the values'; or None."""
+def weights(values: Any, sample_weight: Any, mask: Any = None) -> Any:
+    """The product of both in the dtype of `values`, with an axis for each of theirs; None if there is neither."""
     given = [
         _aligned(values, namespace(x).astype(x, values.dtype), argument)
         for x, argument in ((mask, "mask"), (sample_weight, "sample_weight"))
         if x is not None
     ]
-    return values, functools.reduce(lambda a, b: a * b, given) if given else None
+    return functools.reduce(lambda a, b: a * b, given) if given else None
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
@@ -220,8 +221,8 @@ class Loss:
         masks = [m for m in (mask, self.mask(y_true, y_pred, values)) if m is not None]
         masks = [_aligned(values, xp.astype(m, xp.bool), "mask") for m in masks]
         counted = functools.reduce(lambda a, b: a & b, masks) if masks else None
-        values, weights = weighted(values, counted, sample_weight)
-        loss = self._reduced(values if weights is None else values * weights, weights, counted)
+        by = weights(values, sample_weight, counted)
+        loss = self._reduced(values if by is None else values * by, by, counted)
         return loss if policy is None else policy.cast(loss)
 
     def _reduced(self, values, weights, mask):
@@ -255,10 +256,6 @@ def _axes(argument, value):
     return None if value is None else checks.integer(argument, value)
 
 
-def _optional(check):
-    return lambda argument, value: None if value is None else check(argument, value)
-
-
 def _numbers(argument, value):
     """A number, or a tuple of them."""
     if isinstance(value, list | tuple):
@@ -271,7 +268,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("alpha", "beta", "gamma"), functools.partial(checks.number, least=0)),
     "axis": checks.integer,
     "delta": functools.partial(checks.number, above=0),
-    "ignore_class": _optional(checks.integer),
+    "ignore_class": functools.partial(checks.integer, none=True),
     "label_smoothing": functools.partial(checks.probability, one=True),
     "margin": checks.number,
     "q": lambda argument, value: checks.number(argument, checks.probability(argument, value), above=0),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import namespace, native
-from ..losses import class_labels
-from ..nn import checks
-from .base import MeanMetric, check_shape, fitting, metric
+from ..losses.base import check_shape, class_labels, fitting
+from .base import MeanMetric, metric
 
 __all__ = [
     "Accuracy",
@@ -125,10 +124,6 @@ class TopKCategoricalAccuracy(MeanMetric):
     k: int = 5
     function = staticmethod(top_k_categorical_accuracy)
 
-    def __post_init__(self):
-        super().__post_init__()
-        checks.positive("k", self.k)
-
 
 @metric()
 class SparseTopKCategoricalAccuracy(MeanMetric):
@@ -137,8 +132,3 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
     k: int = 5
     from_sorted_ids: bool = False
     function = staticmethod(sparse_top_k_categorical_accuracy)
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.positive("k", self.k)
-        checks.boolean("from_sorted_ids", self.from_sorted_ids)

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+from .. import checks
 from ..arrays import backend_of, device, namespace, native
 from ..backends import Backend
 from ..backends import get as get_backend
-from ..errors import ShapeError
 from ..frozen import dataclass
-from ..losses import real, same_rank, snake_case, weighted
-from ..nn import checks
-from ..registry import register
+from ..losses.base import real, weights
+from ..registry import register, snake_case
 from ..tree import leaves
 
-__all__ = ["MeanMetric", "Metric", "check_shape", "fitting", "loss_sums", "mean_of", "mean_sums", "metric", "weights"]
+__all__ = ["MeanMetric", "Metric", "added", "loss_sums", "mean_of", "mean_sums", "metric"]
 
 M = TypeVar("M", bound=type)
+
+_optional = functools.partial(checks.positive, none=True)
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "axis": checks.integer,
+    "class_id": functools.partial(checks.natural, none=True),
+    "ignore_class": functools.partial(checks.integer, none=True),
+    "k": checks.positive,
+    "label_smoothing": functools.partial(checks.probability, one=True),
+    "num_classes": checks.positive,
+    "num_thresholds": checks.positive,
+    **dict.fromkeys(("num_labels", "num_outputs", "top_k"), _optional),
+}
+"""What checks the fields of our own metrics, by their names."""
 
 
 @dataclass
@@ -41,10 +54,16 @@ class Metric:
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: str | None = dataclasses.field(default=None, kw_only=True)
 
+    _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
+    """What checks the fields of a subclass, by their names."""
+
     def __post_init__(self):
         if self.name is None:
             object.__setattr__(self, "name", snake_case(type(self).__name__))
         checks.one_of("dtype", self.dtype, (None, "float32", "float64"))
+        checks.standard(self)
+        for field, check in self._checks.items():
+            check(field, getattr(self, field))
 
     def shape(self) -> tuple[int, ...]:
         """The shape of the sums; with size 1 for the outputs while nobody said how many there are."""
@@ -91,7 +110,7 @@ class Metric:
             sample_weight: (batch,), or (batch, ...) with up to as many axes as what is weighted.
             mask: Which predictions count, as `sample_weight`.
         """
-        return _added(acc, self.measure(y_true, y_pred, sample_weight, mask))
+        return added(acc, self.measure(y_true, y_pred, sample_weight, mask))
 
     @native
     def merge(self, acc: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +127,8 @@ class Metric:
         return self.finish(acc["sums"] - acc["lost"])
 
 
-def _added(acc, batch):
+def added(acc: dict[str, Any], batch: Any) -> dict[str, Any]:
+    """The accumulator with the sums of a batch more."""
     batch = namespace(batch).astype(batch, acc["sums"].dtype) - acc["lost"]
     sums = acc["sums"] + batch
     return {"sums": sums, "lost": (sums - acc["sums"]) - batch}
@@ -130,39 +150,11 @@ def metric(*names: str, name: str | None = "") -> Callable[[M], M]:
         cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
         # Names once each, in order.
         known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
-        return register("metric", *known)(dataclass(cls))
+        made = register("metric", *known)(dataclass(cls))
+        made._checks = {f.name: _CHECKS[f.name] for f in dataclasses.fields(made) if f.name in _CHECKS}
+        return made
 
     return decorate
-
-
-# -- what metrics are made of ------------------------------------------------------------------------------------------
-
-
-def fitting(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Both in the dtype of `y_pred`, and in one shape, up to a last axis of size 1 that only one of them has.
-
-    Raises:
-        ShapeError: Their shapes differ.
-    """
-    y_true, y_pred = same_rank(namespace(y_true, y_pred).astype(y_true, y_pred.dtype), y_pred)
-    check_shape(y_true.shape, y_pred.shape)
-    return y_true, y_pred
-
-
-def check_shape(got: Any, wanted: Any) -> None:
-    """Raise a ShapeError if labels are not of the shape `wanted`, as far as sizes are known."""
-    if len(got) != len(wanted) or any(None not in pair and len({*pair}) > 1 for pair in zip(got, wanted, strict=True)):
-        raise ShapeError(
-            "The labels do not fit the predictions.",
-            argument="y_true",
-            expected=f"{tuple(wanted)}, as the predictions",
-            got=tuple(got),
-        )
-
-
-def weights(values: Any, sample_weight: Any, mask: Any = None) -> Any:
-    """The product of both in the dtype of `values`, with an axis for each of theirs; None if there is neither."""
-    return weighted(values, mask, sample_weight)[1]
 
 
 # -- means -------------------------------------------------------------------------------------------------------------

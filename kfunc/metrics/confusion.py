@@ -12,12 +12,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
-from ..losses import real
-from ..nn import checks
-from .base import Metric, fitting, metric, weights
+from ..losses.base import pair, real, weights
+from ..ops.crossentropy import EPSILON
+from .base import Metric, metric
 
 __all__ = [
     "AUC",
@@ -33,7 +33,6 @@ __all__ = [
     "TruePositives",
 ]
 
-EPSILON = 1e-7
 NEVER = -1e10
 """Below every score: what all but the top k become."""
 
@@ -76,7 +75,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
 
     def scored(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Labels and scores of one shape: of the top k, of the class."""
-        y_true, y_pred = fitting(y_true, real(y_pred))
+        y_true, y_pred = pair(y_true, y_pred)
         xp = namespace(y_pred)
         if y_pred.ndim < 2 and (self.top_k, self.class_id) != (None, None):
             raise ShapeError(
@@ -155,10 +154,6 @@ class _AtSome(_AtThresholds):
         else:
             object.__setattr__(self, "thresholds", _probabilities("thresholds", given))
             given = self.thresholds
-        if self.top_k is not None:
-            checks.positive("top_k", self.top_k)
-        if self.class_id is not None:
-            checks.natural("class_id", self.class_id)
         self.set_thresholds(given if isinstance(given, tuple) else (given,))
 
     def summarise(self, counts):
@@ -278,9 +273,6 @@ class _Best(_AtThresholds):
     def __post_init__(self):
         super().__post_init__()
         checks.probability(self.bound, getattr(self, self.bound), one=True)
-        checks.positive("num_thresholds", self.num_thresholds)
-        if self.class_id is not None:
-            checks.natural("class_id", self.class_id)
         last = self.num_thresholds - 1
         self.set_thresholds([i / last for i in range(last + 1)] if last else [0.5])
 
@@ -386,15 +378,11 @@ class AUC(_AtThresholds):
         checks.one_of("curve", self.curve, ("ROC", "PR", "PRGAIN", "roc", "pr", "prgain"))
         methods = ("interpolation", "minoring", "majoring")
         checks.one_of("summation_method", self.summation_method, (*methods, *(m.capitalize() for m in methods)))
-        checks.boolean("multi_label", self.multi_label)
-        checks.boolean("from_logits", self.from_logits)
         checks.integer("num_thresholds", self.num_thresholds, least=2)
-        if self.num_labels is not None:
-            checks.positive("num_labels", self.num_labels)
-            if not self.multi_label:
-                raise ArgumentError(
-                    "Only several curves count labels.", argument="num_labels", fix="give multi_label=True, too"
-                )
+        if self.num_labels is not None and not self.multi_label:
+            raise ArgumentError(
+                "Only several curves count labels.", argument="num_labels", fix="give multi_label=True, too"
+            )
         if self.label_weights is not None:
             known = tuple(checks.number("label_weights", w, least=0) for w in self.label_weights)
             object.__setattr__(self, "label_weights", known)

@@ -6,16 +6,16 @@ from typing import Any
 
 from .. import ops
 from ..arrays import namespace, native
-from ..losses import real
-from ..nn import checks
-from .base import MeanMetric, fitting, metric
+from ..losses.base import pair
+from ..ops.crossentropy import EPSILON
+from .base import MeanMetric, metric
 
 __all__ = ["ConcordanceCorrelation", "PearsonCorrelation", "concordance_correlation", "pearson_correlation"]
 
 
 def _moments(y_true, y_pred, axis):
     """Means, variances and covariance along `axis`."""
-    y_true, y_pred = fitting(y_true, real(y_pred))
+    y_true, y_pred = pair(y_true, y_pred)
     xp = namespace(y_pred)
     means = [xp.mean(x, axis=axis, keepdims=True) for x in (y_true, y_pred)]
     a, b = y_true - means[0], y_pred - means[1]
@@ -37,7 +37,7 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
 def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     """How near pairs are to the line of equality, along `axis`: (batch, ..., numbers) to (batch, ...) (Lin, 1989)."""
     mean_true, mean_pred, a, b, ab = _moments(y_true, y_pred, axis)
-    return 2 * ab / (a + b + (mean_true - mean_pred) ** 2 + 1e-7)
+    return 2 * ab / (a + b + (mean_true - mean_pred) ** 2 + EPSILON)
 
 
 @metric()
@@ -47,10 +47,6 @@ class PearsonCorrelation(MeanMetric):
     axis: int = -1
     function = staticmethod(pearson_correlation)
 
-    def __post_init__(self):
-        super().__post_init__()
-        checks.integer("axis", self.axis)
-
 
 @metric()
 class ConcordanceCorrelation(MeanMetric):
@@ -58,7 +54,3 @@ class ConcordanceCorrelation(MeanMetric):
 
     axis: int = -1
     function = staticmethod(concordance_correlation)
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.integer("axis", self.axis)

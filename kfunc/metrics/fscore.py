@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from .. import checks
 from ..arrays import namespace
 from ..errors import ShapeError
-from ..losses import real
-from ..nn import checks
-from .base import Metric, fitting, metric, weights
+from ..losses.base import pair, weights
+from ..ops.crossentropy import EPSILON
+from .base import Metric, metric
 
 __all__ = ["F1Score", "FBetaScore"]
-
-EPSILON = 1e-7
 
 
 class _FScore(Metric):  # not a dataclass: subclasses choose which of these are fields
@@ -25,10 +24,7 @@ class _FScore(Metric):  # not a dataclass: subclasses choose which of these are 
         super().__post_init__()
         checks.one_of("average", self.average, (None, "micro", "macro", "weighted"))
         checks.number("beta", self.beta, above=0)
-        if self.threshold is not None:
-            checks.number("threshold", self.threshold, above=0, most=1)
-        if self.num_outputs is not None:
-            checks.positive("num_outputs", self.num_outputs)
+        checks.number("threshold", self.threshold, above=0, most=1, none=True)
 
     def sized(self, outputs):
         return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)
@@ -37,7 +33,7 @@ class _FScore(Metric):  # not a dataclass: subclasses choose which of these are 
         return (3,) if self.average == "micro" else (3, self.num_outputs or 1)
 
     def measure(self, y_true, y_pred, sample_weight, mask):
-        y_true, y_pred = fitting(y_true, real(y_pred))
+        y_true, y_pred = pair(y_true, y_pred)
         if y_pred.ndim != 2:
             raise ShapeError(
                 "An F-score compares vectors.", argument="y_pred", expected="(batch, classes)", got=tuple(y_pred.shape)

@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import device, namespace
 from ..errors import ArgumentError
-from ..nn import checks
-from .base import Metric, check_shape, metric, weights
+from ..losses.base import check_shape, weights
+from ..ops.crossentropy import EPSILON
+from .base import Metric, metric
 
 __all__ = ["BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
-
-EPSILON = 1e-7
 
 
 class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of these are fields
@@ -27,20 +26,14 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
 
     def __post_init__(self):
         super().__post_init__()
-        classes = checks.positive("num_classes", self.num_classes)
         if self.target_class_ids is not None:
             ids = self.target_class_ids
             if not isinstance(ids, list | tuple) or not ids:
                 raise ArgumentError(
                     "Which classes?", argument="target_class_ids", expected="integers, one at least", got=repr(ids)
                 )
-            found = tuple(checks.integer("target_class_ids", i, least=0, most=classes - 1) for i in ids)
+            found = tuple(checks.integer("target_class_ids", i, least=0, most=self.num_classes - 1) for i in ids)
             object.__setattr__(self, "target_class_ids", found)
-        if self.ignore_class is not None:
-            checks.integer("ignore_class", self.ignore_class)
-        checks.boolean("sparse_y_true", self.sparse_y_true)
-        checks.boolean("sparse_y_pred", self.sparse_y_pred)
-        checks.integer("axis", self.axis)
 
     def shape(self):
         return (self.num_classes, self.num_classes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .. import losses
-from ..nn import checks
 from .base import MeanMetric, loss_sums, metric
 
 __all__ = [
@@ -40,11 +39,6 @@ class BinaryCrossentropy(MeanMetric):
     label_smoothing: float = 0
     function = staticmethod(losses.binary_crossentropy)
 
-    def __post_init__(self):
-        super().__post_init__()
-        checks.boolean("from_logits", self.from_logits)
-        checks.probability("label_smoothing", self.label_smoothing, one=True)
-
 
 @metric()
 class CategoricalCrossentropy(BinaryCrossentropy):
@@ -52,10 +46,6 @@ class CategoricalCrossentropy(BinaryCrossentropy):
 
     axis: int = -1
     function = staticmethod(losses.categorical_crossentropy)
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.integer("axis", self.axis)
 
 
 @metric()
@@ -68,8 +58,6 @@ class SparseCategoricalCrossentropy(MeanMetric):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.boolean("from_logits", self.from_logits)
-        checks.integer("axis", self.axis)
         object.__setattr__(self, "_loss", losses.SparseCategoricalCrossentropy(**self._options))
 
     def measure(self, y_true, y_pred, sample_weight, mask):

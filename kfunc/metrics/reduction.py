@@ -9,8 +9,9 @@ from .. import losses
 from ..arrays import namespace, native
 from ..errors import ArgumentError
 from ..frozen import dataclass
+from ..losses.base import real, weights
 from ..registry import register
-from .base import MeanMetric, Metric, _added, loss_sums, mean_of, mean_sums, metric, weights
+from .base import MeanMetric, Metric, added, loss_sums, mean_of, mean_sums, metric
 
 __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
 
@@ -21,8 +22,8 @@ class OfValues(Metric):
     @native
     def update(self, acc: dict[str, Any], values: Any, sample_weight: Any = None, mask: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """The accumulator with more values, (batch, ...), and their weights, as in `Metric.update`."""
-        values = losses.real(values)
-        return _added(acc, self.sums(values, weights(values, sample_weight, mask)))
+        values = real(values)
+        return added(acc, self.sums(values, weights(values, sample_weight, mask)))
 
     def sums(self, values, weights):
         raise NotImplementedError

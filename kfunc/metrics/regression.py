@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .. import losses, ops
+from .. import checks, losses, ops
 from ..arrays import namespace, native
 from ..errors import ShapeError
-from ..nn import checks
-from .base import MeanMetric, Metric, fitting, metric, weights
+from ..losses.base import pair, weights
+from .base import MeanMetric, Metric, metric
 
 __all__ = [
     "CosineSimilarity",
@@ -63,7 +63,7 @@ class RootMeanSquaredError(MeanMetric):
     """The root of the mean of squared errors, each of which may have a weight of its own."""
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = fitting(y_true, losses.real(y_pred))
+        y_true, y_pred = pair(y_true, y_pred)
         return (y_pred - y_true) ** 2
 
     def finish(self, sums):
@@ -73,7 +73,7 @@ class RootMeanSquaredError(MeanMetric):
 
 @native
 def _cosine(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
-    y_true, y_pred = fitting(y_true, losses.real(y_pred))
+    y_true, y_pred = pair(y_true, y_pred)
     return namespace(y_pred).sum(ops.normalize(y_true, axis) * ops.normalize(y_pred, axis), axis=axis)
 
 
@@ -83,10 +83,6 @@ class CosineSimilarity(MeanMetric):
 
     axis: int = -1
     function = staticmethod(_cosine)
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.integer("axis", self.axis)
 
 
 @metric()
@@ -113,8 +109,6 @@ class R2Score(Metric):
         allowed = (None, "uniform_average", "variance_weighted_average")
         checks.one_of("class_aggregation", self.class_aggregation, allowed)
         checks.natural("num_regressors", self.num_regressors)
-        if self.num_outputs is not None:
-            checks.positive("num_outputs", self.num_outputs)
 
     def sized(self, outputs):
         return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)
@@ -123,7 +117,7 @@ class R2Score(Metric):
         return (5, self.num_outputs or 1)
 
     def measure(self, y_true, y_pred, sample_weight, mask):
-        y_true, y_pred = fitting(y_true, losses.real(y_pred))
+        y_true, y_pred = pair(y_true, y_pred)
         if y_pred.ndim != 2:
             raise ShapeError(
                 "R2Score compares vectors.", argument="y_pred", expected="(batch, outputs)", got=tuple(y_pred.shape)

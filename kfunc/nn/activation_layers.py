@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
-from . import activations, checks
+from ..ops._promotion import beside
+from . import activations
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -22,10 +23,6 @@ class Activation(Layer):
     supports_masking: ClassVar[bool] = True
 
     activation: str | Callable | None
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.standard(self)
 
     def forward(self, s: Scope, x):
         return activations.get(self.activation)(x)
@@ -48,8 +45,9 @@ class ReLU(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        for argument in ("negative_slope", "threshold", *["max_value"] * (self.max_value is not None)):
-            checks.number(argument, getattr(self, argument), least=0)
+        checks.number("max_value", self.max_value, least=0, none=True)
+        checks.number("negative_slope", self.negative_slope, least=0)
+        checks.number("threshold", self.threshold, least=0)
 
     def forward(self, s: Scope, x):
         return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
@@ -105,7 +103,6 @@ class PReLU(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         for axis in self._shared():
             checks.positive("shared_axes", axis)
 
@@ -117,7 +114,8 @@ class PReLU(Layer):
         shared = self._shared()
         checks.rank("x", x, max(2, 1 + max(shared, default=0)), least=True)
         shape = tuple(1 if i in shared else n for i, n in enumerate(x.shape))[1:]
-        alpha = s.param("alpha", shape, self.alpha_initializer, None, self.alpha_regularizer, self.alpha_constraint)
+        alpha = s.weight("alpha", shape)
+        x = beside(x, alpha)
         return ops.relu(x) - alpha * ops.relu(-x)
 
 

@@ -9,13 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError
-from . import checks
-from .layer import Layer, layer
-from .layer import _batch_size as batch_size
+from .layer import Layer, batch_size, layer
 from .rotary import steps
 from .scope import Scope
 
@@ -59,7 +57,6 @@ class _Scored(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         checks.probability("dropout", self.dropout)
 
     def _scores(self, s: Scope, query, key):
@@ -255,12 +252,8 @@ class _MultiHead(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         checks.probability("dropout", self.dropout)
-        if self.sliding_window is not None:
-            checks.positive("sliding_window", self.sliding_window)
-        if self.flash_attention is not None:
-            checks.boolean("flash_attention", self.flash_attention)
+        checks.positive("sliding_window", self.sliding_window, none=True)
         if self.rotary is not None and not isinstance(self.rotary, Layer):
             raise ArgumentError(
                 "rotary is a layer.",
@@ -277,6 +270,10 @@ class _MultiHead(Layer):
     @property
     def _outputs(self) -> tuple[int, ...] | None:
         return None
+
+    def activity(self, out):
+        # As in Keras: not of the scores, and not of a cache.
+        return out[0] if isinstance(out, tuple) else out
 
     def _fold(self, query, value, key, cache) -> _Fold | None:
         """How to get at sequences; None if (batch, time, features) it is."""
@@ -389,13 +386,8 @@ class _MultiHead(Layer):
     def _dense(self, s: Scope, name: str, x, shape: tuple[int, ...], joined: bool = False):
         """`x`, its last axis or two by a kernel, to (..., *shape)."""
         s = s.sub(name)
-        kernel_shape = (*x.shape[-2 if joined else -1 :], *shape)
-        kernel = s.param(
-            "kernel", kernel_shape, self.kernel_initializer, None, self.kernel_regularizer, self.kernel_constraint
-        )
-        bias = None
-        if self.use_bias:
-            bias = s.param("bias", shape, self.bias_initializer, None, self.bias_regularizer, self.bias_constraint)
+        kernel = s.weight("kernel", (*x.shape[-2 if joined else -1 :], *shape))
+        bias = s.weight("bias", shape) if self.use_bias else None
         xp = namespace(x)
         x = ops.join_last(x) if joined else x
         if kernel.ndim > 2:
@@ -529,8 +521,7 @@ class MultiHeadAttention(_MultiHead):
         super().__post_init__()
         checks.positive("num_heads", self.num_heads)
         checks.positive("key_dim", self.key_dim)
-        if self.value_dim is not None:
-            checks.positive("value_dim", self.value_dim)
+        checks.positive("value_dim", self.value_dim, none=True)
         for n in _tuple("output_shape", self.output_shape):
             checks.positive("output_shape", n)
         for axis in _tuple("attention_axes", self.attention_axes):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .. import ops, tree
+from .. import checks, ops, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..ops.recurrent import gru_step, lstm_step, simple_step
 from ..registry import register, resolve
-from . import activations, checks, initializers
+from . import activations, initializers
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -29,7 +29,7 @@ class ForgetGateOnes:
         units = shape[0] // 4
         first = resolve("initializer", self.bias)(key, (units,), dtype)
         rest = resolve("initializer", self.bias)(key, (2 * units,), dtype)
-        return namespace(key).concat([first, initializers.ones(key, (units,), dtype), rest])
+        return namespace(key).concat([first, initializers.Ones()(key, (units,), dtype), rest])
 
 
 # -- states ------------------------------------------------------------------------------------------------------------
@@ -157,14 +157,10 @@ def parameters(layer: Any, s: Scope, kernel: tuple, recurrent: tuple, bias: tupl
     forgetting = getattr(layer, "unit_forget_bias", False)
     first_bias = ForgetGateOnes(layer.bias_initializer) if forgetting else layer.bias_initializer
 
-    def one(name: str, theme: str, shape: tuple, initializer: Any) -> Any:
-        limits = {kind: getattr(layer, f"{theme}_{kind}") for kind in ("regularizer", "constraint")}
-        return s.param(name, shape, initializer, **limits)
-
     return (
-        one("kernel", "kernel", kernel, layer.kernel_initializer),
-        one("recurrent_kernel", "recurrent", recurrent, layer.recurrent_initializer),
-        one("bias", "bias", bias, first_bias) if layer.use_bias else None,
+        s.weight("kernel", kernel),
+        s.weight("recurrent_kernel", recurrent, "recurrent"),
+        s.weight("bias", bias, initializer=first_bias) if layer.use_bias else None,
     )
 
 
@@ -281,10 +277,6 @@ class SimpleRNNArguments(Recurrent):
 
 
 class _Cell(Recurrent):
-    def __post_init__(self):
-        super().__post_init__()
-        checks.standard(self)
-
     @property
     def state_size(self) -> int | tuple[int, ...]:
         """Features of the state, or of each state."""

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from .. import random, tree
+from .. import checks, random, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..transforms import checkpoint, scan
-from .checks import positive
 from .layer import Layer, layer, unique_names
 from .scope import Result, Scope
 
@@ -193,9 +192,9 @@ class Stack(Wrapper):
 
     def __post_init__(self):
         super().__post_init__()
-        positive("length", self.length)
+        checks.positive("length", self.length)
 
-    def forward(self, s: Scope, x, *more: Any, mask=None, **options: Any):
+    def forward(self, s: Scope, x, *more: Any, mask=None, **options: Any):  # type: ignore[override]
         if mask is not None:
             options["mask"] = mask
         if s.initializing:

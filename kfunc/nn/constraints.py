@@ -6,11 +6,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .. import tree
+from .. import checks, tree
 from ..arrays import namespace, native
 from ..frozen import dataclass
+from ..ops.crossentropy import EPSILON
 from ..registry import register, resolve
-from . import checks
 
 __all__ = [
     "MaxNorm",
@@ -26,8 +26,6 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound=type)
-
-_EPSILON = 1e-7
 
 
 @typing.dataclass_transform(frozen_default=True)
@@ -70,7 +68,7 @@ class MaxNorm:
 
     def __call__(self, x: Any) -> Any:
         norm = _norm(x, self.axis)
-        return x * (namespace(x).clip(norm, 0, self.max_value) / (norm + _EPSILON))
+        return x * (namespace(x).clip(norm, 0, self.max_value) / (norm + EPSILON))
 
 
 @_constraint("non_neg")
@@ -92,7 +90,7 @@ class UnitNorm:
         _axes(self)
 
     def __call__(self, x: Any) -> Any:
-        return x / (_norm(x, self.axis) + _EPSILON)
+        return x / (_norm(x, self.axis) + EPSILON)
 
 
 @_constraint("min_max_norm")
@@ -116,7 +114,7 @@ class MinMaxNorm:
     def __call__(self, x: Any) -> Any:
         norm = _norm(x, self.axis)
         wanted = namespace(x).clip(norm, self.min_value, self.max_value)
-        return x * ((wanted * self.rate + norm * (1 - self.rate)) / (norm + _EPSILON))
+        return x * ((wanted * self.rate + norm * (1 - self.rate)) / (norm + EPSILON))
 
 
 max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm

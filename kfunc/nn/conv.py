@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .. import ops
+from .. import checks, ops
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
-from . import activations, checks
+from . import activations
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -36,6 +36,18 @@ __all__ = [
 _Sizes = int | tuple[int, ...]
 
 
+def check_windows(of: Any, rank: int) -> None:
+    """Check `kernel_size`, `strides` and `dilation_rate` of a layer."""
+    sizes = {a: checks.per_axis(a, getattr(of, a), rank) for a in ("kernel_size", "strides", "dilation_rate")}
+    if max(sizes["strides"]) > 1 and max(sizes["dilation_rate"]) > 1:
+        raise ArgumentError(
+            "Strides and dilation cannot both exceed 1.",
+            argument="dilation_rate",
+            expected="strides=1 or dilation_rate=1",
+            got=f"strides={of.strides}, dilation_rate={of.dilation_rate}",
+        )
+
+
 @dataclass(eq=False)
 class _Convolving(Layer):
     """What all convolutions share: their checks, the bias and the activation."""
@@ -45,27 +57,19 @@ class _Convolving(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         of = dict(self._arguments())
         for argument in ("filters", "groups", "depth_multiplier"):
             if argument in of:
                 checks.positive(argument, of[argument])
-        sizes = {a: checks.per_axis(a, of[a], self.rank) for a in ("kernel_size", "strides", "dilation_rate")}
-        if max(sizes["strides"]) > 1 and max(sizes["dilation_rate"]) > 1:
-            raise ArgumentError(
-                "Strides and dilation cannot both exceed 1.",
-                argument="dilation_rate",
-                expected="strides=1 or dilation_rate=1",
-                got=f"strides={of['strides']}, dilation_rate={of['dilation_rate']}",
-            )
-        checks.one_of("padding", of["padding"], self.paddings)
-        checks.one_of("data_format", of["data_format"], (None, "channels_last", "channels_first"))
+        check_windows(self, self.rank)
+        padding = of["padding"].lower() if isinstance(of["padding"], str) else of["padding"]  # as Keras documents
+        object.__setattr__(self, "padding", checks.one_of("padding", padding, self.paddings))
 
     def forward(self, s: Scope, x):
         of: Any = self
         axis = 1 if of.data_format == "channels_first" else -1
         groups = getattr(self, "groups", 1)
-        if x.ndim != self.rank + 2 or x.shape[axis] is None or x.shape[axis] % groups:
+        if x.ndim != self.rank + 2 or not x.shape[axis] or x.shape[axis] % groups:
             divided = f" that {groups} groups divide" if groups > 1 else ""
             raise ShapeError(
                 "The input does not fit the convolution.",
@@ -82,12 +86,7 @@ class _Convolving(Layer):
         raise NotImplementedError
 
     def bias(self, s: Scope, filters: int) -> Any:
-        of: Any = self
-        if not of.use_bias:
-            return None
-        return s.param(
-            "bias", (filters,), of.bias_initializer, regularizer=of.bias_regularizer, constraint=of.bias_constraint
-        )
+        return s.weight("bias", (filters,)) if self.use_bias else None  # type: ignore[attr-defined]
 
 
 # -- convolution -------------------------------------------------------------------------------------------------------
@@ -133,13 +132,7 @@ class _Conv(_Convolving):
             )
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
-        kernel = s.param(
-            "kernel",
-            (*window, channels // self.groups, self.filters),
-            self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        kernel = s.weight("kernel", (*window, channels // self.groups, self.filters))
         bias = self.bias(s, self.filters)
         return ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
 
@@ -234,13 +227,7 @@ class _ConvTranspose(_Convolving):
             )
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
-        kernel = s.param(
-            "kernel",
-            (*window, self.filters, channels),
-            self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        kernel = s.weight("kernel", (*window, self.filters, channels))
         bias = self.bias(s, self.filters)
         options = self.strides, self.padding, self.output_padding, self.data_format, self.dilation_rate
         return ops.conv_transpose(x, kernel, *options, bias)
@@ -320,13 +307,7 @@ class _DepthwiseConv(_Convolving):
     bias_constraint: Any = None
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
-        kernel = s.param(
-            "kernel",
-            (*window, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
+        kernel = s.weight("kernel", (*window, channels, self.depth_multiplier), "depthwise")
         bias = self.bias(s, channels * self.depth_multiplier)
         return ops.depthwise_conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
 
@@ -381,19 +362,9 @@ class _SeparableConv(_Convolving):
     bias_constraint: Any = None
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
-        depthwise = s.param(
-            "depthwise_kernel",
-            (*window, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
-        pointwise = s.param(
-            "pointwise_kernel",
-            (*(1 for _ in window), channels * self.depth_multiplier, self.filters),
-            self.pointwise_initializer,
-            regularizer=self.pointwise_regularizer,
-            constraint=self.pointwise_constraint,
+        depthwise = s.weight("depthwise_kernel", (*window, channels, self.depth_multiplier), "depthwise")
+        pointwise = s.weight(
+            "pointwise_kernel", (*(1 for _ in window), channels * self.depth_multiplier, self.filters), "pointwise"
         )
         bias = self.bias(s, self.filters)
         options = self.strides, self.padding, self.data_format, self.dilation_rate

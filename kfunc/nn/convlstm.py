@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import namespace
-from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..ops.recurrent import lstm_gates, per_gate, recurrence
-from . import activations, cells, checks
+from . import activations, cells
+from .conv import check_windows
 from .layer import Layer, layer
 from .recurrent import OverTime
 from .scope import Scope
@@ -67,19 +67,10 @@ class _ConvLSTM(OverTime, _Arguments):
     def __post_init__(self):
         super().__post_init__()
         checks.positive("filters", self.filters)
-        for argument in ("kernel_size", "strides", "dilation_rate"):
-            checks.per_axis(argument, getattr(self, argument), self.rank)
+        check_windows(self, self.rank)
         checks.one_of("padding", self.padding, ("valid", "same"))
-        checks.one_of("data_format", self.data_format, (None, "channels_last", "channels_first"))
         checks.probability("dropout", self.dropout)
         checks.probability("recurrent_dropout", self.recurrent_dropout)
-        if self.strides not in (1, (1,) * self.rank) and self.dilation_rate not in (1, (1,) * self.rank):
-            raise ArgumentError(
-                "Strides and dilation cannot both exceed 1.",
-                argument="dilation_rate",
-                expected="strides=1 or dilation_rate=1",
-                got=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
-            )
 
     def check(self, x):
         checks.rank("x", x, self.rank + 3)

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from .. import ops, registry
+from .. import checks, ops, registry
 from ..arrays import asarray, backend_of, device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
-from . import activations, checks
-from .checks import positive as positive
+from ..ops._promotion import beside
+from . import activations
 from .dtype_policies import DTypePolicy
 from .layer import Layer, layer
 from .scope import Scope
@@ -47,22 +47,13 @@ class Dense(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         checks.positive("units", self.units)
 
     def forward(self, s: Scope, x):
         checks.rank("x", x, 1, least=True)
-        kernel, bias = _weights(s, self, (x.shape[-1], self.units), (self.units,) if self.use_bias else None)
-        return activations.get(self.activation)(ops.linear(x, kernel, bias))
-
-
-def _weights(s: Scope, of: Any, kernel: tuple, bias: tuple | None, initializer: Any = None) -> tuple[Any, Any]:
-    """The parameters `kernel` and `bias` of these shapes, made as the fields of the layer `of` say; None for none."""
-    first = initializer or of.kernel_initializer
-    w = s.param("kernel", kernel, first, None, of.kernel_regularizer, of.kernel_constraint)
-    if bias is None:
-        return w, None
-    return w, s.param("bias", bias, of.bias_initializer, None, of.bias_regularizer, of.bias_constraint)
+        kernel = s.weight("kernel", (x.shape[-1], self.units))
+        bias = s.weight("bias", (self.units,)) if self.use_bias else None
+        return activations.get(self.activation)(ops.linear(beside(x, kernel), kernel, bias))
 
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -96,7 +87,6 @@ class EinsumDense(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         found = isinstance(self.equation, str) and _EQUATION.fullmatch(self.equation)
         if not found or found.group(1, 3) != found.group(5, 7) or None not in found.group(1, 3):
             raise ArgumentError(
@@ -129,7 +119,7 @@ class EinsumDense(Layer):
         one = isinstance(self.output_shape, int)
         return (self.output_shape,) if one else self.output_shape  # type: ignore[return-value]
 
-    def _sizes(self, x: Any) -> tuple[dict[str, int | None], int]:
+    def _sizes(self, x: Any) -> tuple[dict[str, Any], int]:
         """The size of each letter, and for how many axes "..." stands."""
         before, inputs, after, _, outputs = self._terms
         hidden = x.ndim - len(inputs)
@@ -141,7 +131,7 @@ class EinsumDense(Layer):
                 got=tuple(x.shape),
             )
         known = x.shape[hidden:] if before else x.shape[: len(inputs)]
-        sizes = dict(zip(inputs, known, strict=True))
+        sizes: dict[str, Any] = dict(zip(inputs, known, strict=True))
         partial = self._partial()
         given = partial if before and len(partial) == len(outputs) else (None, *partial)
         if len(given) != len(outputs):
@@ -176,9 +166,9 @@ class EinsumDense(Layer):
             outer = tuple(i for i, c in enumerate(kernel) if c in outputs)
             inner = tuple(i for i, c in enumerate(kernel) if c not in outputs)
             made = dataclasses.replace(made, input_axes=inner, output_axes=outer)
-        w, b = _weights(s, self, tuple(sizes[c] for c in kernel), bias, made)
+        w = s.weight("kernel", tuple(sizes[c] for c in kernel), initializer=made)
         y = ops.einsum(self.equation, x, w)
-        return activations.get(self.activation)(y if b is None else y + b)
+        return activations.get(self.activation)(y if bias is None else y + s.weight("bias", bias))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -209,7 +199,6 @@ def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
 
 
 def _check_table(of: Any) -> None:
-    checks.standard(of)
     checks.positive("input_dim", of.input_dim)
     checks.positive("output_dim", of.output_dim)
 
@@ -251,12 +240,7 @@ class Embedding(Layer):
         object.__setattr__(self, "weights", _Values(weights))
 
     def forward(self, s: Scope, x):
-        initializer = self.embeddings_initializer if self.weights is None else self.weights
-        table = s.param(
-            *("embeddings", (self.input_dim, self.output_dim), initializer),
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-        )
+        table = s.weight("embeddings", (self.input_dim, self.output_dim), initializer=self.weights)
         return _rows(s, x, table, self.mask_zero)
 
     def get_config(self) -> dict[str, Any]:
@@ -289,17 +273,12 @@ class ReversibleEmbedding(Layer):
     def __post_init__(self):
         super().__post_init__()
         _check_table(self)
-        if self.logit_soft_cap is not None:
-            checks.number("logit_soft_cap", self.logit_soft_cap, above=0)
+        checks.number("logit_soft_cap", self.logit_soft_cap, above=0, none=True)
         allowed = (None, "bfloat16", "float16", "float32", "float64")
         checks.one_of("reverse_dtype", self.reverse_dtype, allowed)
 
     def forward(self, s: Scope, x, reverse=False):
-        table = s.param(
-            *("embeddings", (self.input_dim, self.output_dim), self.embeddings_initializer),
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-        )
+        table = s.weight("embeddings", (self.input_dim, self.output_dim))
         back = None
         if not self.tie_weights:
             back = s.param("reverse_embeddings", (self.output_dim, self.input_dim), self.embeddings_initializer)
@@ -309,7 +288,7 @@ class ReversibleEmbedding(Layer):
         if self.reverse_dtype is not None:
             x, back = map(DTypePolicy(self.reverse_dtype).cast, (x, back))
         s.hand_on(None)
-        logits = ops.linear(x, back)
+        logits = ops.linear(beside(x, back), back)
         cap = self.logit_soft_cap
         return logits if cap is None else namespace(logits).tanh(logits / cap) * cap
 
@@ -346,7 +325,7 @@ class Masking(Layer):
     def forward(self, s: Scope, x):
         checks.rank("x", x, 2, least=True)
         xp = namespace(x)
-        some = xp.any(x != self.mask_value, axis=-1, keepdims=True)
+        some = xp.any(ops.not_equal(x, float(self.mask_value)), axis=-1, keepdims=True)
         s.hand_on(xp.squeeze(some, axis=-1))
         return xp.where(some, x, xp.zeros_like(x))
 

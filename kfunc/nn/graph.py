@@ -138,11 +138,16 @@ class Graph(Layer):
                 return given[x.index] if isinstance(given, list | tuple) else given if x.index == 0 else None
             return masks.get(x) if isinstance(x, Node) else None
 
+        some = mask is not None  # of most graphs no node has a mask
         for node in self._order:
             args, kwargs = (tree.map(value, part) for part in (node.args, node.kwargs))
-            layer = node.layer
-            own = dict(zip(itertools.chain(layer._inputs, itertools.count()), node.args, strict=False)) | node.kwargs
-            values[node], masks[node] = layer._masked(s, args, kwargs, tree.map(mask_of, own))
+            layer: Any = node.layer
+            own: dict = {}
+            if some:
+                own = dict(zip(itertools.chain(layer._inputs, itertools.count()), node.args, strict=False))
+                own = tree.map(mask_of, own | node.kwargs)
+            values[node], masks[node] = layer._masked(s, args, kwargs, own)
+            some = some or masks[node] is not None
         s.hand_on(tree.map(mask_of, self.outputs))
         return tree.map(value, self.outputs)
 

@@ -13,12 +13,11 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from .. import random
+from .. import checks, random
 from ..arrays import device, namespace, native
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..registry import register, resolve
-from . import checks
 
 __all__ = [
     "STFT",
@@ -78,11 +77,6 @@ def _initializer(*names: str) -> Callable[[C], C]:
         return register("initializer", cls.__name__, *names)(dataclass(cls))
 
     return decorate
-
-
-def _seed(value: Any) -> None:
-    if value is not None:
-        checks.integer("seed", value)
 
 
 # -- that draw nothing ------------------------------------------------------------------------------------------------
@@ -225,7 +219,7 @@ class RandomUniform:
 
     def __post_init__(self) -> None:
         checks.number("maxval", self.maxval, least=checks.number("minval", self.minval))
-        _seed(self.seed)
+        checks.integer("seed", self.seed, none=True)
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if self.minval == -self.maxval:
@@ -245,7 +239,7 @@ class RandomNormal:
     def __post_init__(self) -> None:
         checks.number("mean", self.mean)
         checks.number("stddev", self.stddev, least=0)
-        _seed(self.seed)
+        checks.integer("seed", self.seed, none=True)
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         return random.normal(key, shape, dtype) * self.stddev + self.mean
@@ -262,7 +256,7 @@ class TruncatedNormal:
     def __post_init__(self) -> None:
         checks.number("mean", self.mean)
         checks.number("stddev", self.stddev, least=0)
-        _seed(self.seed)
+        checks.integer("seed", self.seed, none=True)
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         return random.truncated_normal(key, -2.0, 2.0, shape, dtype) * self.stddev + self.mean
@@ -316,7 +310,7 @@ class VarianceScaling:
         if self.distribution == "normal":
             object.__setattr__(self, "distribution", "truncated_normal")
         checks.one_of("distribution", self.distribution, ("truncated_normal", "untruncated_normal", "uniform"))
-        _seed(self.seed)
+        checks.integer("seed", self.seed, none=True)
         _fan_axes(self)
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
@@ -355,7 +349,7 @@ class _Scaled:
     scaling: ClassVar[VarianceScaling]
 
     def __post_init__(self) -> None:
-        _seed(self.seed)
+        checks.integer("seed", self.seed, none=True)
         _fan_axes(self)
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
@@ -417,7 +411,7 @@ class Orthogonal:
 
     def __post_init__(self) -> None:
         checks.number("gain", self.gain)
-        _seed(self.seed)
+        checks.integer("seed", self.seed, none=True)
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if len(shape) < 2:
@@ -426,14 +420,16 @@ class Orthogonal:
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         xp = namespace(key)
-        q, r = xp.linalg.qr(random.normal(key, (max(rows, columns), min(rows, columns)), dtype))
+        drawn = "float64" if dtype == "float64" else "float32"  # libraries factorise nothing shorter
+        q, r = xp.linalg.qr(random.normal(key, (max(rows, columns), min(rows, columns)), drawn))
         # With R's diagonal made positive the factorisation is unique, and Q uniformly distributed.
         diagonal = xp.linalg.diagonal(r)
         q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
-        return self.gain * xp.reshape(q if rows >= columns else xp.matrix_transpose(q), shape)
+        q = self.gain * xp.reshape(q if rows >= columns else xp.matrix_transpose(q), shape)
+        return q if drawn == dtype else xp.astype(q, getattr(xp, dtype))
 
 
-constant, zeros, ones = Constant, Zeros, Ones()
+constant, zeros, ones = Constant, Zeros, Ones
 identity, stft, orthogonal = Identity, STFT, Orthogonal
 IdentityInitializer, STFTInitializer, OrthogonalInitializer = Identity, STFT, Orthogonal
 random_uniform, random_normal, truncated_normal = RandomUniform, RandomNormal, TruncatedNormal

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import numbers
+import operator
 import re
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from .. import random, tree
+from .. import checks, random, tree
 from ..arrays import Spec, asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
 from ..frozen import dataclass
-from ..registry import register, resolve
+from ..registry import register, resolve, snake_case
 from . import dtype_policies
 from .scope import Call, Scope, name_id, updated
 
@@ -35,7 +37,7 @@ class Aux(NamedTuple):
     mask: Any
 
 
-@typing.dataclass_transform(frozen_default=True, eq_default=False)
+@typing.dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 def layer(cls: L) -> L:
     """Class decorator: make a layer, a frozen dataclass that model files know by its class's name.
 
@@ -48,6 +50,9 @@ def layer(cls: L) -> L:
 @dataclass(eq=False)
 class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
+
+    Fields that mean the same everywhere are checked here (`kfunc.checks.standard`): those of type bool, `seed`,
+    `data_format`, and `…activation`, `…initializer`, `…regularizer` and `…constraint`.
 
     Args:
         name: The layer's name in the parameter tree, where its parent numbers its children (`Sequential`, `Graph`).
@@ -82,8 +87,7 @@ class Layer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", dtype_policies.get(self.dtype))
-        if not isinstance(self.trainable, bool):
-            raise ArgumentError("trainable is yes or no.", argument="trainable", expected="a bool", got=self.trainable)
+        checks.standard(self)
         if self.activity_regularizer is not None:
             object.__setattr__(self, "activity_regularizer", resolve("regularizer", self.activity_regularizer))
         if self.name is not None and not re.fullmatch(r"[\w-]+", self.name):
@@ -94,8 +98,9 @@ class Layer:
                 got=repr(self.name),
             )
         for field, value in self._arguments():
-            if isinstance(value, list):
-                object.__setattr__(self, field, tuple(value))
+            plain = _plain(value)
+            if plain is not value:
+                object.__setattr__(self, field, plain)
         # By id: Dynamo takes frozen dataclasses with equal fields for equal keys.
         children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
@@ -121,11 +126,15 @@ class Layer:
                 yield from ((f"{field}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
-        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self) if field.init]
+        return [(name, getattr(self, name)) for name in type(self).__arguments__[1]]  # type: ignore[attr-defined]
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""
         raise TypeError(f"{type(self).__name__} defines no forward(self, s, x).")
+
+    def activity(self, out: Any) -> Any:
+        """What of the output the activity regularizer counts: all of its leaves."""
+        return out
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`."""
@@ -145,6 +154,9 @@ class Layer:
 
     def masked(self, s: Scope, *inputs: Any, mask: Any = None, **options: Any) -> tuple[Any, Any]:
         """Inside another layer's `forward`: the output, and its mask, for inputs of which the first has `mask`."""
+        if mask is None:  # spares every layer of most networks the search
+            scope = s.child(self)
+            return self._run(scope, inputs, options), scope.masked(None)
         return self._masked(s, inputs, options, {"": mask})
 
     def _masked(self, s: Scope, inputs: tuple, options: dict, masks: dict[str, Any]) -> tuple[Any, Any]:
@@ -171,8 +183,8 @@ class Layer:
                 args, kwargs = tree.map(s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
             if self.activity_regularizer is not None and s.wants_losses:
-                for i, x in enumerate(tree.leaves(out)):
-                    s.add_loss(self.activity_regularizer(x) / _batch_size(x), f"activity_{i}")
+                for i, x in enumerate(tree.leaves(self.activity(out))):
+                    s.add_loss(self.activity_regularizer(x) / batch_size(x), f"activity_{i}")
         except KfuncError as error:
             if error.path is None:
                 error.path = s.path or type(self).__name__
@@ -260,7 +272,10 @@ class Layer:
         """
         if isinstance(key, int):
             key = random.key(key, backend=backend_of(params, inputs))
-        return enter(self._apply, (params, inputs, options, state, key), {"train": train, "aux": aux})
+        # Alike: of x alone, layers ask the namespace.
+        return enter(
+            self._apply, (params, inputs, options, state), {"key": key, "train": train, "aux": aux}, alike=True
+        )
 
     def _apply(self, params, inputs, options, state, key, train, aux):
         call = Call(train=train, key=key, losses={} if aux else None)
@@ -270,7 +285,20 @@ class Layer:
         return (out, state, Aux(call.losses, scope.masked(options.get("mask")))) if aux else (out, state)
 
 
-def _batch_size(x: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Lists as tuples; and NumPy's numbers, which files do not hold, as Python's: fractions, and integers in tuples."""
+    if isinstance(value, list | tuple):
+        parts = [operator.index(v) if _is_foreign(v, numbers.Integral) else _plain(v) for v in value]
+        same = isinstance(value, tuple) and all([a is b for a, b in zip(parts, value, strict=True)])
+        return value if same else tuple(parts)
+    return float(value) if _is_foreign(value, numbers.Real) and not isinstance(value, numbers.Integral) else value
+
+
+def _is_foreign(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and type(value) not in (bool, int, float)
+
+
+def batch_size(x: Any) -> Any:
     """The size of the first axis: a number, or an array where it is not known yet; 1 for a scalar."""
     if x.ndim == 0 or x.shape[0] is not None:
         return max(x.shape[0], 1) if x.ndim else 1
@@ -293,11 +321,6 @@ def _put(branch: dict, path: tuple[str, ...], value: Any) -> None:
     branch[path[-1]] = value
 
 
-def snake_case(name: str) -> str:
-    """`MaxPooling2D` as `max_pooling2d`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name.lstrip("_")).lower()
-
-
 def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
     """A name for each distinct layer: its own, or its class's, numbered where that is taken (`dense`, `dense_1`)."""
     layers = list(dict.fromkeys(layers))
@@ -305,7 +328,7 @@ def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
     for child in layers:
         name = child.name
         if name is None:
-            base = name = snake_case(type(child).__name__)
+            base = name = snake_case(type(child).__name__.lstrip("_"))
             number = 0
             while name in taken:
                 number += 1

@@ -6,11 +6,10 @@ import functools
 import string
 from typing import Any, ClassVar
 
-from .. import ops, tree
+from .. import checks, ops, tree
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..ops import Op
-from . import checks
 from .graph import Node
 from .layer import Layer, layer
 from .scope import Scope
@@ -86,7 +85,7 @@ def _misfit(problem: str, expected: str, xs: list) -> ShapeError:
 
 
 def _broadcasting(xs: list, masks: list) -> tuple[list, list]:
-    """The inputs with equally many axes, those that they lack after the batch; and so their masks.
+    """The inputs with equally many axes, those that they lack after the batch; and their masks, which broadcast, too.
 
     Raises:
         ShapeError: They do not broadcast.
@@ -97,7 +96,10 @@ def _broadcasting(xs: list, masks: list) -> tuple[list, list]:
         sizes = {x.shape[axis] for x in wide}
         if len({n for n in sizes if isinstance(n, int) and (n != 1 or axis == 0)}) > 1:
             raise _misfit("The inputs do not fit together.", "one batch size, and other sizes equal or 1", xs)
-    return wide, [m if m is None else _widened(m, most - x.ndim) for x, m in zip(xs, masks, strict=True)]
+    masks = [m if m is None else _widened(m, most - x.ndim) for x, m in zip(xs, masks, strict=True)]
+    ranks = [0 if m is None else m.ndim for m in masks]  # no `max` by a key, which Dynamo does not read
+    deepest = masks[ranks.index(max(ranks))]  # beside it, others lack their last axes
+    return wide, [m if m is None else _like(m, deepest) for m in masks]
 
 
 def _widened(x: Any, count: int) -> Any:
@@ -247,7 +249,6 @@ class Dot(_Merge):
                 expected="an integer or two, none 0, which is the batch",
                 got=repr(self.axes),
             )
-        checks.boolean("normalize", self.normalize)
 
     def forward(self, s: Scope, inputs, mask=None):
         xs, _ = self._listed(inputs, mask)

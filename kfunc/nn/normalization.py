@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops, tree
+from .. import checks, ops, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..ops._promotion import cast, dtype_of
 from ..ops.normalization import EPSILON, along, wide
 from ..registry import resolve
 from ..transforms import stop_gradient
-from . import checks
 from .combinators import Wrapper
 from .initializers import TruncatedNormal
 from .layer import Layer, layer
@@ -51,18 +50,10 @@ def _check_axes(axis: Any) -> None:
         checks.integer("axis", a)
 
 
-def _affine(s: Scope, of: Any, shape: tuple[int, ...], center: bool, scale: bool) -> tuple[Any, Any]:
+def _affine(s: Scope, shape: tuple[int, ...], center: bool, scale: bool) -> tuple[Any, Any]:
     """`gamma` and `beta` of a layer, or None; in float32 under a mixed policy."""
-
-    def parameter(name, *settings):
-        initializer, regularizer, constraint = settings
-        return s.param(name, shape, initializer, regularizer=regularizer, constraint=constraint, cast=False)
-
-    gamma, beta = None, None
-    if scale:
-        gamma = parameter("gamma", of.gamma_initializer, of.gamma_regularizer, of.gamma_constraint)
-    if center:
-        beta = parameter("beta", of.beta_initializer, of.beta_regularizer, of.beta_constraint)
+    gamma = s.weight("gamma", shape, cast=False) if scale else None
+    beta = s.weight("beta", shape, cast=False) if center else None
     return gamma, beta
 
 
@@ -112,7 +103,6 @@ class BatchNormalization(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         checks.integer("axis", self.axis)
         checks.number("epsilon", self.epsilon, least=0)
         for argument in ("momentum", "renorm_momentum"):
@@ -132,13 +122,14 @@ class BatchNormalization(Layer):
     def forward(self, s: Scope, x, mask=None):
         shape = _sizes(x, (self.axis,))
         x, own = wide(x)
-        gamma, beta = _affine(s, self, shape, self.center, self.scale)
+        gamma, beta = _affine(s, shape, self.center, self.scale)
         moving_mean = s.state("moving_mean", shape, self.moving_mean_initializer)
         moving_variance = s.state("moving_variance", shape, self.moving_variance_initializer)
         past = self._past(s, shape) if self.renorm else None
-        gamma, beta, moving_mean, moving_variance, past = tree.map(
-            lambda v: cast(v, dtype_of(x)), (gamma, beta, moving_mean, moving_variance, past)
-        )
+        if any(v is not None and v.dtype != x.dtype for v in (gamma, beta, moving_mean)):
+            gamma, beta, moving_mean, moving_variance, past = tree.map(
+                lambda v: cast(v, dtype_of(x)), (gamma, beta, moving_mean, moving_variance, past)
+            )
         if not s.train:
             moments = moving_mean, moving_variance
             return cast(ops.batch_normalization(x, *moments, self.axis, beta, gamma, self.epsilon), own)
@@ -251,14 +242,13 @@ class LayerNormalization(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         _check_axes(self.axis)
         checks.number("epsilon", self.epsilon, least=0)
 
     def forward(self, s: Scope, x):
         axes = _sorted_axes(x, self.axis)
         center, scale = self.center and not self.rms_scaling, self.scale or self.rms_scaling
-        gamma, beta = _affine(s, self, _sizes(x, axes), center, scale)
+        gamma, beta = _affine(s, _sizes(x, axes), center, scale)
         if not self.rms_scaling:
             return ops.layer_normalization(x, gamma, beta, axes, self.epsilon)
         x, own = wide(x)
@@ -295,7 +285,6 @@ class GroupNormalization(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         if checks.integer("groups", self.groups, least=-1) != -1:
             checks.positive("groups", self.groups)
         checks.integer("axis", self.axis)
@@ -303,7 +292,7 @@ class GroupNormalization(Layer):
 
     def forward(self, s: Scope, x):
         (features,) = _sizes(x, (self.axis,))
-        gamma, beta = _affine(s, self, (features,), self.center, self.scale)
+        gamma, beta = _affine(s, (features,), self.center, self.scale)
         groups = features if self.groups == -1 else self.groups
         return ops.group_normalization(x, groups, gamma, beta, self.axis, self.epsilon)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .. import ops
+from .. import checks, ops
 from ..frozen import dataclass
 from ..ops import Op
-from ..ops._windows import DATA_FORMATS
-from . import checks
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -75,10 +73,8 @@ class _Pooling(Layer):
     def __post_init__(self):
         super().__post_init__()
         checks.per_axis("pool_size", self.pool_size, self.axes)
-        if self.strides is not None:
-            checks.per_axis("strides", self.strides, self.axes)
+        checks.per_axis("strides", self.strides, self.axes, none=True)
         checks.one_of("padding", self.padding, ("valid", "same"))
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
         _check_input(x, self.axes)
@@ -151,7 +147,6 @@ class _AdaptivePooling(Layer):
     def __post_init__(self):
         super().__post_init__()
         checks.per_axis("output_size", self.output_size, self.axes)
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
         _check_input(x, self.axes)
@@ -217,11 +212,6 @@ class _GlobalPooling(Layer):
 
     data_format: str | None = None
     keepdims: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
-        checks.boolean("keepdims", self.keepdims)
 
     def forward(self, s: Scope, x):
         _check_input(x, self.axes)

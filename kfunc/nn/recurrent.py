@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .. import ops, tree
+from .. import checks, ops, tree
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..frozen import dataclass
 from ..ops.recurrent import recurrence
-from . import activations, cells, checks
+from . import activations, cells
 from .layer import Layer, layer
 from .scope import Result, Scope, updated
 
@@ -42,10 +42,6 @@ class OverTime(Layer):
     stateful: bool = False
     unroll: bool = False
     zero_output_for_mask: bool = dataclasses.field(default=False, kw_only=True)
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.standard(self)
 
     def forward(self, s: Scope, x, initial_state=None, mask=None):
         self.check(x)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from .. import ops, random
+from .. import checks, ops, random
 from ..arrays import dtype_name, namespace
 from ..errors import ShapeError
 from ..frozen import dataclass
+from ..ops._promotion import floating
 from ..ops.bits import random_mask
-from . import checks
 from .layer import Layer, layer
 from .regularizers import L1L2
 from .scope import Scope
@@ -49,7 +49,6 @@ class _Noise(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        checks.standard(self)
         if hasattr(self, "rate"):
             checks.probability("rate", self.rate)
         if getattr(self, "noise_shape", None) is not None:
@@ -75,7 +74,7 @@ class Dropout(_Noise):
     def forward(self, s: Scope, x):
         if not s.train or self.rate == 0:
             return x
-        return ops.dropout(x, s.key(), self.rate, _noise_shape(self.noise_shape, x))
+        return ops.dropout(floating(x), s.key(), self.rate, _noise_shape(self.noise_shape, x))
 
 
 @dataclass(eq=False)
@@ -86,20 +85,13 @@ class _SpatialDropout(_Noise):
 
     rate: float
 
-    def __post_init__(self):
-        super().__post_init__()
-        checks.one_of("data_format", self._data_format(), (None, "channels_last", "channels_first"))
-
-    def _data_format(self) -> str | None:
-        return getattr(self, "data_format", None)
-
     def forward(self, s: Scope, x):
         checks.rank("x", x, self.rank + 2)
         if not s.train or self.rate == 0:
             return x
         ones = (1,) * self.rank
-        shape = (None, None, *ones) if self._data_format() == "channels_first" else (None, *ones, None)
-        return ops.dropout(x, s.key(), self.rate, _noise_shape(shape, x))
+        shape = (None, None, *ones) if getattr(self, "data_format", None) == "channels_first" else (None, *ones, None)
+        return ops.dropout(floating(x), s.key(), self.rate, _noise_shape(shape, x))
 
 
 @layer
@@ -158,6 +150,7 @@ class AlphaDropout(_Noise):
     def forward(self, s: Scope, x):
         if not s.train or self.rate == 0:
             return x
+        x = floating(x)
         least = -1.0507009873554805 * 1.6732632423543772
         keep = random_mask(s.key(), _noise_shape(self.noise_shape, x), 1 - self.rate)
         scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5
@@ -180,6 +173,7 @@ class GaussianDropout(_Noise):
     def forward(self, s: Scope, x):
         if not s.train or self.rate == 0:
             return x
+        x = floating(x)
         return x * random.normal(s.key(), x.shape, dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate)))
 
 
@@ -202,6 +196,7 @@ class GaussianNoise(_Noise):
     def forward(self, s: Scope, x):
         if not s.train or self.stddev == 0:
             return x
+        x = floating(x)
         return x + random.normal(s.key(), x.shape, dtype_name(x.dtype), 0.0, self.stddev)
 
 

@@ -6,11 +6,11 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import namespace, native
 from ..frozen import dataclass
+from ..ops._promotion import floating
 from ..registry import register, resolve
-from . import checks
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "get", "l1", "l1_l2", "l2", "orthogonal_regularizer"]
 
@@ -44,6 +44,7 @@ class L1L2:
         _factor(self, "l2", 0.0)
 
     def __call__(self, x: Any) -> Any:
+        x = floating(x)
         xp = namespace(x)
         parts = []
         if self.l1 or not self.l2:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
-from ..ops._windows import DATA_FORMATS
-from . import checks
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -64,10 +62,6 @@ class Flatten(Layer):
     """
 
     data_format: str | None = None
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
         checks.rank("x", x, 1, least=True)
@@ -196,7 +190,6 @@ class _Cropping(Layer):
     def __post_init__(self):
         super().__post_init__()
         _sides("cropping", self.cropping, self.axes)
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
         first, sides = _first(x, self.axes, self.data_format), _sides("cropping", self.cropping, self.axes)
@@ -253,7 +246,6 @@ class _ZeroPadding(Layer):
     def __post_init__(self):
         super().__post_init__()
         _sides("padding", self.padding, self.axes)
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
         none, first = (0, 0), _first(x, self.axes, self.data_format)
@@ -302,7 +294,6 @@ class _UpSampling(Layer):
     def __post_init__(self):
         super().__post_init__()
         checks.per_axis("size", self.size, self.axes)
-        checks.one_of("data_format", self.data_format, (*DATA_FORMATS, None))
 
     def forward(self, s: Scope, x):
         for axis, n in enumerate(checks.per_axis("size", self.size, self.axes), _first(x, self.axes, self.data_format)):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import checks
 from ..arrays import device, dtype_name, kind_of_tree, namespace
 from ..errors import ArgumentError, ShapeError
-from . import checks
 from .layer import Layer, layer
 from .scope import Scope
 
-__all__ = ["RotaryEmbedding", "steps"]
+__all__ = ["RotaryEmbedding"]
 
 
 @layer

@@ -107,6 +107,7 @@ class Result(NamedTuple):
 
 
 _NOT_SAID = object()
+_AS_STORED: dict[str, Callable] = {}
 
 
 class Scope:
@@ -120,8 +121,8 @@ class Scope:
     """
 
     __slots__ = (
-        *("_call", "_frozen", "_id", "_layer", "_params", "_parts", "_policies", "_seen_as", "_state", "_views"),
-        *("mask", "policy"),
+        *("_call", "_frozen", "_layer", "_number", "_params", "_parent", "_parts", "_policies", "_seen_as", "_state"),
+        *("_views", "mask", "policy"),
     )
 
     def __init__(
@@ -134,15 +135,22 @@ class Scope:
         name: str = "",
         number: int = 0,
     ):
+        # Every layer of every call makes one: nothing here that is not always needed.
         self._call, self._layer, self._params, self._state = call, layer, params, state
-        self._parts: tuple[str, ...] = () if parent is None else (*parent._parts, name)
-        self._id: int = 0 if parent is None else mix(parent._id, number)
-        self._frozen: bool = not layer.trainable or (parent is not None and parent._frozen)
-        self._policies: Any = layer.dtype if layer.dtype is not None or parent is None else parent._policies
-        self.policy: DTypePolicy | None = None if self._policies is None else self._policies.at(self.path)
+        self._parent, self._number = parent, number
         self.mask: Any = _NOT_SAID
-        self._seen_as: dict[str, Callable] = {}
-        self._views: dict[int, dict[str, Callable]] = {}
+        self._seen_as = _AS_STORED
+        self._views: dict[int, dict[str, Callable]] | None = None
+        policies = layer.dtype
+        if parent is None:
+            self._parts: tuple[str, ...] = ()
+            self._frozen: bool = not layer.trainable
+        else:
+            self._parts = (*parent._parts, name)
+            self._frozen = parent._frozen or not layer.trainable
+            policies = parent._policies if policies is None else policies
+        self._policies: Any = policies
+        self.policy: DTypePolicy | None = None if policies is None else policies.at(self.path)
 
     @property
     def train(self) -> bool:
@@ -152,6 +160,11 @@ class Scope:
     def initializing(self) -> bool:
         """Whether this call finds shapes: arrays are `Spec`s, and have no values."""
         return self._call.declared is not None
+
+    @property
+    def _id(self) -> int:
+        """A 32-bit number for the path, from those of its names."""
+        return 0 if self._parent is None else mix(self._parent._id, self._number)
 
     @property
     def path(self) -> str:
@@ -183,7 +196,8 @@ class Scope:
                 fix=f"make it a field of {type(self._layer).__name__}: its name in the parameter tree comes from there",
             ) from None
         scope = self._below(layer, name, number)
-        scope._seen_as = self._views.get(id(layer), scope._seen_as)
+        if self._views is not None:
+            scope._seen_as = self._views.get(id(layer), _AS_STORED)
         if self._call.declared is not None:
             self._claim(layer, scope.path)
         return scope
@@ -193,7 +207,7 @@ class Scope:
 
         The functions keep the shape. What is stored, and what the optimizer sees, are the arguments.
         """
-        self._views[id(layer)] = views
+        self._views = {**(self._views or {}), id(layer): views}
 
     def pure(self, layer: Layer) -> tuple[Callable[..., Result], Any, Any]:
         """A child as a pure function, for where values cannot be written out of: checkpoints, scans, branches.
@@ -210,7 +224,7 @@ class Scope:
         def fun(params: Any, state: Any, key: Any, *inputs: Any, **options: Any) -> Result:
             call = Call(self._call.train, key, losses=None if self._call.losses is None else {})
             inner = Scope(call, layer, params, state)
-            inner._parts, inner._id = outer._parts, outer._id
+            inner._parts, inner._parent, inner._number = outer._parts, outer._parent, outer._number
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
             inner._seen_as = outer._seen_as
             out = layer._run(inner, inputs, options)
@@ -231,7 +245,8 @@ class Scope:
         """In `init`: what a child declares, `length` times over, along a new first axis; its output, and its mask."""
         scope = self.child(layer)
         call = self._call
-        outer, call.declared = call.declared, {}
+        outer: Any = call.declared
+        call.declared = {}
         try:
             out = layer._run(scope, inputs, options)
             found = call.declared
@@ -257,7 +272,7 @@ class Scope:
         """The mask that the layer hands on, where its first input had `mask`."""
         if self.mask is not _NOT_SAID:
             return self.mask
-        if self._layer.supports_masking or all(m is None for m in tree.leaves(mask)):
+        if mask is None or self._layer.supports_masking or all(m is None for m in tree.leaves(mask)):
             return mask
         warnings.warn(
             f"{self.path or type(self._layer).__name__} was given a mask, and takes none: it ends here. Give its class "
@@ -328,6 +343,23 @@ class Scope:
         if regularizer is not None and self._call.losses is not None and not self._frozen:
             self.add_loss(resolve("regularizer", regularizer)(value), name)
         return self.policy.cast(value) if cast and self.policy is not None else value
+
+    def weight(
+        self, name: str, shape: tuple[int, ...], theme: str = "", initializer: Any = None, cast: bool = True
+    ) -> Any:
+        """The parameter `name` as the layer's `{theme}_initializer`, `_regularizer` and `_constraint` say.
+
+        Args:
+            theme: How these fields begin; as the parameter's name by default.
+            initializer: In place of the field's.
+            name, shape, cast: As for `param`.
+        """
+        if self._call.declared is None and self._call.losses is None:
+            return self.param(name, shape, None, cast=cast)  # where nobody asks for them
+        of, theme = self._layer, theme or name
+        first = initializer or getattr(of, f"{theme}_initializer")
+        limits = getattr(of, f"{theme}_regularizer"), getattr(of, f"{theme}_constraint")
+        return self.param(name, shape, first, None, *limits, cast)
 
     def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str | None = None) -> Any:
         """The current value of the state variable `name`, in its own dtype; arguments and errors as for `param`."""

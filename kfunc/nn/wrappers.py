@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from .. import ops
+from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
-from . import checks
+from .combinators import Wrapper
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -123,25 +123,16 @@ def _copy(x: Any, **changes: Any) -> Any:
 
 
 @layer
-class TimeDistributed(Layer):
+class TimeDistributed(Wrapper):
     """A layer on each step of a sequence by itself: (batch, time, ...) to (batch, time, ...).
 
     The steps are one batch to it: a BatchNormalization in it sees the statistics of all steps. A mask, (batch, time,
     ...) booleans, goes to the layer if it takes one, and is handed on.
     """
 
-    layer: Layer
-
     supports_masking = True
 
-    def __post_init__(self):
-        if not isinstance(self.layer, Layer):
-            raise ArgumentError(
-                "TimeDistributed wraps a layer.", argument="layer", expected="a layer", got=repr(self.layer)
-            )
-        super().__post_init__()
-
-    def forward(self, s: Scope, x, mask=None):
+    def forward(self, s: Scope, x, mask=None):  # type: ignore[override]
         checks.rank("x", x, 3, least=True)
         options = {}
         if mask is not None:

@@ -17,7 +17,8 @@ from ..backends.standard import promote as promote_in_kind
 from ..errors import ArgumentError
 
 __all__ = [
-    *("FLOAT", "cast", "common", "dtype_of", "floating", "in_single", "kind", "lift", "numeric", "promote", "together"),
+    *("FLOAT", "beside", "cast", "common", "dtype_of", "floating", "in_single", "kind", "lift", "numeric", "promote"),
+    "together",
 ]
 
 FLOAT = "float32"
@@ -193,6 +194,11 @@ def floating(x: Any) -> Any:
     """`x` as an array of floats, or of complex numbers where it is that; integers become float32."""
     x = lift(x)
     return x if kind(x) in "fc" else cast(x, FLOAT)
+
+
+def beside(x: Any, floats: Any) -> Any:
+    """The array `x`; in the dtype of the array `floats`, if it holds integers or booleans."""
+    return x if x.dtype == floats.dtype or kind(x) in "fc" else cast(x, dtype_of(floats))
 
 
 def in_single(fun: Callable) -> Callable:

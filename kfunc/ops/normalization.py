@@ -127,7 +127,7 @@ def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None)
     x, own = wide(x)
     axis = axis % x.ndim
     features = x.shape[axis]
-    if axis == 0 or None in x.shape[1:] or features % groups:
+    if axis == 0 or None in x.shape[1:] or groups < 1 or features % groups:
         raise ShapeError(
             "There is no such division of the features.",
             argument="groups",

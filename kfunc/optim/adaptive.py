@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import tree
+from .. import checks, tree
 from ..arrays import namespace
 from ..ops.optimize import adam_factors, unbias
-from .base import cast, copies, counting, flags, in_range, scalar, wide_dtype, zeros_like
+from .base import cast, copies, in_range, scalar, wide_dtype, zeros_like
 from .core import Core, full, leafwise, optimizer, zeros
 from .parts import adam_step
 
@@ -56,7 +56,7 @@ class Means(NamedTuple):
 
 def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Core:
     _betas(beta_1, beta_2, epsilon)
-    flags(amsgrad=amsgrad)
+    checks.boolean("amsgrad", amsgrad)
 
     def update(grads, state, params, lr, t):
         updates, mu, nu = adam_step(t, -lr, beta_1, beta_2, epsilon, grads, state.mu, state.nu, corrected=False)
@@ -264,7 +264,7 @@ def rmsprop(
     in_range("rho", rho, 0, 1)
     in_range("momentum", momentum, 0, 1, "[]")
     in_range("epsilon", epsilon)
-    flags(centered=centered)
+    checks.boolean("centered", centered)
 
     def step(g, p, lr, v, *rest):
         v = _mean(v, g * g, rho)
@@ -382,7 +382,7 @@ def schedule_free_adamw(
     """
     _betas(beta_1, beta_2, epsilon)
     in_range("beta_1", beta_1, 0, 1, "()")
-    counting("warmup_steps", warmup_steps, 0)
+    checks.natural("warmup_steps", warmup_steps)
 
     def mean(y, z):
         return (y - (1 - beta_1) * z) / beta_1

@@ -115,25 +115,6 @@ def in_range(
         )
 
 
-def counting(name: str, value: Any, low: int = 1, none: bool = False) -> None:
-    """Check that `value` is an integer, and `low` at least; or None where `none`."""
-    integer = isinstance(value, int) and not isinstance(value, bool)
-    if not ((value is None and none) or (integer and value >= low)):
-        raise ArgumentError(
-            f"{name} counts something.",
-            argument=name,
-            expected=f"an integer, at least {low}" + (", or None" if none else ""),
-            got=repr(value),
-        )
-
-
-def flags(**values: Any) -> None:
-    """Check that the values are booleans."""
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            raise ArgumentError(f"{name} is a switch.", argument=name, expected="True or False", got=repr(value))
-
-
 def needed(params: Any, who: str) -> None:
     if params is None:
         raise ArgumentError(

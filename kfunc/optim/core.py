@@ -7,15 +7,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .. import tree
+from .. import checks, tree
 from ..arrays import namespace
 from ..errors import ArgumentError
 from .base import (
     GradientTransformation,
     Parts,
     cast,
-    counting,
-    flags,
     in_range,
     needed,
     patterns,
@@ -183,8 +181,8 @@ def _composed(
             expected="one of clipnorm, clipvalue and global_clipnorm",
             got=", ".join(f"{n}={clips[n]}" for n in chosen),
         )
-    flags(use_ema=use_ema)
-    counting("gradient_accumulation_steps", every, 2, none=True)
+    checks.boolean("use_ema", use_ema)
+    checks.integer("gradient_accumulation_steps", every, least=2, none=True)
     if not isinstance(name, str | None):
         raise ArgumentError("This is no name.", argument="name", expected="a string or None", got=repr(name))
 
@@ -194,7 +192,7 @@ def _composed(
     if every is not None:
         parts = accumulated(parts, every)
     in_range("ema_momentum", momentum, 0, 1, "[]")
-    counting("ema_overwrite_frequency", overwrite, none=True)
+    checks.positive("ema_overwrite_frequency", overwrite, none=True)
     if use_ema:
         parts = averaged(parts, momentum, overwrite, every or 1)
     in_range("loss_scale_factor", factor, ends="()", none=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .. import checks
 from ..arrays import namespace
-from .base import flags, in_range
+from .base import in_range
 from .core import leafwise, optimizer, zeros
 
 __all__ = ["SGD", "Lion", "lion", "sgd"]
@@ -28,7 +29,7 @@ def sgd(learning_rate: float | Callable = 0.01, momentum: float = 0.0, nesterov:
         nesterov: Whether to look ahead along the momentum.
     """
     in_range("momentum", momentum, 0, 1, "[]")
-    flags(nesterov=nesterov)
+    checks.boolean("nesterov", nesterov)
     if not momentum:
         return leafwise(lambda g, p, lr: (g * -lr,))
 

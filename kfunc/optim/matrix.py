@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .. import tree
+from .. import checks, tree
 from ..arrays import namespace
-from .base import cast, counting, flags, in_range, patterns, zeros_like, zeros_of
+from .base import cast, in_range, patterns, zeros_like, zeros_of
 from .core import Core, leafwise, optimizer
 from .parts import adam_step
 
@@ -46,7 +46,7 @@ def adafactor(
     in_range("epsilon_1", epsilon_1)
     in_range("epsilon_2", epsilon_2)
     in_range("clip_threshold", clip_threshold, ends="()")
-    flags(relative_step=relative_step)
+    checks.boolean("relative_step", relative_step)
     capped = relative_step and not callable(learning_rate)
 
     def rms(x):
@@ -136,8 +136,9 @@ def muon(
     in_range("adam_lr_ratio", adam_lr_ratio)
     in_range("momentum", momentum, 0, 1, "[]")
     in_range("rms_rate", rms_rate, none=True)
-    counting("ns_steps", ns_steps, 0)
-    flags(exclude_embeddings=exclude_embeddings, nesterov=nesterov)
+    checks.natural("ns_steps", ns_steps)
+    checks.boolean("exclude_embeddings", exclude_embeddings)
+    checks.boolean("nesterov", nesterov)
     for name, value in {"muon_a": muon_a, "muon_b": muon_b, "muon_c": muon_c}.items():
         in_range(name, value, -math.inf, ends="()")
     excluded = patterns("exclude_layers", exclude_layers)

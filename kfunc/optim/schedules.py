@@ -10,11 +10,12 @@ import dataclasses
 import math
 from typing import Any
 
+from .. import checks
 from ..arrays import asarray, kind_of_tree, namespace, native
 from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..registry import register
-from .base import flags, in_range
+from .base import in_range
 
 __all__ = [
     "Constant",
@@ -25,7 +26,6 @@ __all__ = [
     "LearningRateSchedule",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
-    "Schedule",
     "constant",
     "cosine_decay",
     "cosine_decay_restarts",
@@ -46,7 +46,7 @@ class Schedule:
             if field.name in ("decay_steps", "first_decay_steps"):
                 in_range(field.name, value, ends="()")
             elif field.type == "bool":
-                flags(**{field.name: value})
+                checks.boolean(field.name, value)
             elif field.name == "name" or field.type.startswith("tuple"):
                 continue
             elif field.name != "power":  # Keras takes all of them

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .. import ops, transforms, tree
+from .. import checks, ops, transforms, tree
 from ..arrays import namespace
 from ..errors import ArgumentError
 from ..frozen import dataclass
@@ -15,7 +15,6 @@ from .base import (
     Parts,
     apply_updates,
     copies,
-    counting,
     in_range,
     needed,
     parts_of,
@@ -33,13 +32,10 @@ __all__ = [
     "MultiOptimizer",
     "OptimizerMap",
     "accumulate",
-    "accumulated",
-    "averaged",
     "ema",
     "loss_scale",
     "multi_optimizer",
     "multi_transform",
-    "scaled",
 ]
 
 
@@ -66,7 +62,7 @@ class Accumulated(NamedTuple):
 @transformation("accumulate")
 def accumulate(inner: Any, steps: int):
     """`inner` of the mean of every `steps` gradients; the updates between are 0."""
-    counting("steps", steps)
+    checks.positive("steps", steps)
     return accumulated(parts_of(inner, "inner"), steps)
 
 
@@ -114,7 +110,7 @@ def ema(inner: Any, momentum: float = 0.99, overwrite_frequency: int | None = No
         overwrite_frequency: After how many steps the parameters become the average, again and again; never if None.
     """
     in_range("momentum", momentum, 0, 1, "[]")
-    counting("overwrite_frequency", overwrite_frequency, none=True)
+    checks.positive("overwrite_frequency", overwrite_frequency, none=True)
     return averaged(parts_of(inner, "inner"), momentum, overwrite_frequency)
 
 
@@ -186,7 +182,7 @@ def loss_scale(
     `dynamic_growth_steps` finite steps in a row it doubles (Micikevicius et al., arXiv:1710.03740).
     """
     in_range("initial_scale", initial_scale, ends="()")
-    counting("dynamic_growth_steps", dynamic_growth_steps)
+    checks.positive("dynamic_growth_steps", dynamic_growth_steps)
     inner = parts_of(inner_optimizer, "inner_optimizer")
     _no_scale_in(inner)
 

@@ -1,7 +1,7 @@
 """Activation functions, and the layers of them."""
 
 import numpy as np
-from keras_rows import away, distinct, normal
+from keras_rows import away, distinct, integers, normal
 
 from catalogue import New, call, layer
 
@@ -53,6 +53,7 @@ ROWS = [
     layer(New("ELU", alpha=0.5), X, note="alpha"),
     layer(New("PReLU"), away(2, 3, 4), n=2),
     layer(New("PReLU", "ones", "l1", "non_neg", shared_axes=(1, 2)), away(2, 3, 4, 2), n=24, note="shared"),
+    layer(New("PReLU"), integers(-3, 3, 2, 4), note="integers"),
     layer(New("PReLU", shared_axes=1), away(2, 3, 4), n=6, note="one axis"),
     layer(New("Softmax"), X, n=4),
     layer(New("Softmax", axis=(1, 2)), normal(2, 3, 4), n=12, note="axes"),

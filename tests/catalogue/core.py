@@ -52,6 +52,7 @@ PADDED = np.asarray([[[1, 2], [0, 0], [0, 3]], [[0, 0], [0, 0], [-1, 1]]], np.fl
 ROWS = [
     layer(New("Dense", 5), normal(4, 3), n=4),
     layer(New("Dense", 5, activation="relu", use_bias=False), normal(2, 4, 3), n=8, note="relu"),
+    layer(New("Dense", 5), integers(0, 7, 4, 3), n=4, note="integers"),
     layer(New("Dense", 2, activity_regularizer="l2", **WEIGHTED), normal(4, 3), n=12, note="regularized"),
     layer(New("Dense", 2, trainable=False, kernel_regularizer="l2"), normal(4, 3), n=4, note="frozen"),
     layer(New("EinsumDense", "abc,cd->abd", (None, 5), bias_axes="d"), normal(2, 4, 3), n=8),
@@ -69,6 +70,7 @@ ROWS = [
     layer(
         New("Embedding", 7, 5, "normal", "l2", "non_neg", mask_zero=True), integers(0, 3, 3, 4), n=35, note="mask_zero"
     ),
+    layer(New("Embedding", 7, 5), integers(0, 7, 3, 4).astype(np.uint8), n=12, note="short"),
     layer(New("ReversibleEmbedding", 7, 5), integers(0, 7, 3, 4), n=12),
     layer(New("ReversibleEmbedding", 7, 5, mask_zero=True), integers(0, 3, 3, 4), n=12, note="mask_zero"),
     layer(New("ReversibleEmbedding", 7, 5), normal(3, 5), options={"reverse": True}, n=5, note="reverse"),
@@ -84,6 +86,7 @@ ROWS = [
     layer(New("Identity"), normal(3, 2)),
     layer(New("Masking"), PADDED),
     layer(New("Masking", mask_value=2.0), PADDED, note="2"),
+    layer(New("Masking"), PADDED.astype(np.int32), note="integers"),
     layer(New("Lambda", Function(scaled), (2,), arguments={"by": 3.0}), normal(3, 2)),
     layer(New("Lambda", Function(scaled), mask=Function(other)), normal(3, 4, 2), note="mask"),
     layer(

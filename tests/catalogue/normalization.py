@@ -53,6 +53,7 @@ ROWS = [
     layer(New("LayerNormalization", (1, 2), 1e-2), SEQUENCE, n=20, condition=2, note="axes"),
     layer(New("LayerNormalization", 1, **PLAIN), SEQUENCE, n=4, condition=2, note="plain"),
     layer(New("GroupNormalization", 2, **GAMMA, **BETA), IMAGE, n=12, condition=2),
+    layer(New("GroupNormalization", 2, scale=False), IMAGE, n=12, condition=2, note="beta"),
     layer(New("GroupNormalization", 3, 1, 1e-2), IMAGE, n=16, condition=2, note="first"),
     layer(New("GroupNormalization", -1, **PLAIN), IMAGE, n=6, condition=2, note="instance"),
     layer(New("GroupNormalization", 1), normal(3, 6), n=6, condition=2, note="vectors"),

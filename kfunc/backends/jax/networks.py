@@ -127,6 +127,30 @@ def _relu(x):
     return jax.nn.relu(x)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _mean_and_variance(x, axes, keepdims):
+    return ops.moments.reference(x, axes, keepdims)
+
+
+@_mean_and_variance.defjvp
+def _(axes, keepdims, primals, tangents):
+    # Deviations from the mean sum up to 0, which JAX does not know: it spares one of the passes over `x`.
+    (x,), (dx,) = primals, tangents
+    mean, variance = _mean_and_variance(x, axes, True)
+    moved = jnp.mean(dx, axes, keepdims=keepdims), 2 * jnp.mean((x - mean) * dx, axes, keepdims=keepdims)
+    return ((mean, variance) if keepdims else (jnp.squeeze(mean, axes), jnp.squeeze(variance, axes))), moved
+
+
+_moments_at_once = jax.jit(_mean_and_variance, static_argnums=(1, 2))
+
+
+@lowering(backend, ops.moments)
+def _moments(x, axes, keepdims=False):
+    if x.dtype not in (jnp.float32, jnp.float64):
+        return NotImplemented
+    return _moments_at_once(x, axes if isinstance(axes, int) else tuple(axes), keepdims)
+
+
 _ARRAYS = {
     *("x", "x1", "x2", "inputs", "mean", "variance", "offset", "scale", "gamma", "beta"),
     *("query", "key", "value", "bias", "mask", "target", "output", "target_length", "output_length"),
@@ -157,7 +181,7 @@ for _op in (
     *(ops.softmax, ops.softplus, ops.softsign, ops.sparse_plus, ops.sparse_sigmoid, ops.sparsemax, ops.squareplus),
     *(ops.tanh_shrink, ops.threshold, ops.adaptive_average_pool, ops.adaptive_max_pool, ops.unfold, ops.fold),
     *(ops.attention_scores, ops.dot_product_attention, ops.batch_normalization, ops.layer_normalization),
-    *(ops.rms_normalization, ops.group_normalization, ops.moments, ops.normalize, ops.normalize_batch),
+    *(ops.rms_normalization, ops.group_normalization, ops.normalize, ops.normalize_batch),
     *(ops.binary_crossentropy, ops.categorical_crossentropy, ops.sparse_categorical_crossentropy),
     *(ops.label_crossentropy, ops.psnr, ops.ctc_loss, ops.ctc_decode, ops.depth_to_space, ops.space_to_depth),
 ):

@@ -34,7 +34,7 @@ def uniform(*arrays) -> bool:
 
 def rows(x):
     """`x` (..., n) as a matrix."""
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(-1 if x.size else math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def masked(x, mask):

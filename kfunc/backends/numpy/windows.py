@@ -99,9 +99,9 @@ def _forward(geometry, x, kernel):
 
 
 def _kernel_cotangent(geometry, x, kernel, g):
-    out = 0
+    out = np.zeros((kernel[..., 0].size, kernel.shape[-1]), x.dtype)
     for where, columns in geometry.blocks(x):
-        out = out + columns.T @ g[where].reshape(-1, g.shape[-1])
+        out += columns.T @ g[where].reshape(-1, g.shape[-1])
     return out.reshape(kernel.shape)
 
 
@@ -125,13 +125,13 @@ def _depthwise(geometry, x, kernel):
     for view, tap in zip(geometry.views(x), taps, strict=True):
         part = view[..., None] * tap
         out = part if out is None else np.add(out, part, out=out)
-    return out.reshape(*out.shape[:-2], -1)
+    return out.reshape(*out.shape[:-2], kernel.shape[-1])
 
 
 def _depthwise_cotangents(geometry, x, kernel, g):
     channels = x.shape[-1]
     taps = kernel.reshape(-1, channels, kernel.shape[-1] // channels)
-    g = g.reshape(*g.shape[:-1], channels, -1)
+    g = g.reshape(*g.shape[:-1], channels, kernel.shape[-1] // channels)
 
     def of_x():
         out = np.zeros(x.shape, x.dtype)

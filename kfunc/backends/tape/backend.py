@@ -60,6 +60,10 @@ class TapeBackend(Backend):
             return self.cls(self.inner.lift(self.inner.asarray(x, dtype, device)))
         return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype))
 
+    def lift(self, x):
+        """`x`, as a constant if it is an array of the inner backend."""
+        return self.constant(x)
+
     def to_numpy(self, x):
         return self.inner.to_numpy(base(x))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import itertools
 
 import tensorflow as tf
 
 from ... import ops
 from ...ops._op import lowering
 from ...ops.conv import conv_geometry, transposed_geometry
-from ...ops.pool import pool_geometry
+from ...ops.pool import adaptive_sizes, pool_geometry
 from ..spec import Spec
 from .array import Array
 from .backend import backend
@@ -56,7 +57,7 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
-    if len(strides) > 3:
+    if len(strides) > 3 or (groups > 1 and inputs.shape[0] == 0):  # of no images, the depthwise kernel finds no shape
         return NotImplemented
     return _convolve(inputs, kernel, groups, strides, padding, dilation, data_format=data_format)
 
@@ -159,3 +160,20 @@ def _pooling(op, kernel, plane):
 
 _pooling(ops.max_pool, tf.nn.max_pool, lambda x, **options: tf.raw_ops.MaxPool(input=x, **options))
 _pooling(ops.average_pool, tf.nn.avg_pool, lambda x, **options: tf.raw_ops.AvgPool(value=x, **options))
+
+
+@lowering(backend, ops.adaptive_average_pool)
+def adaptive_average_pool(inputs, output_size, data_format=None):
+    if inputs.dtype not in (tf.float32, tf.float64) or not all(inputs.shape[1:]):
+        return NotImplemented
+    x, first = inputs, 2 if data_format == "channels_first" else 1
+    for axis, n in enumerate(adaptive_sizes(Spec(tuple(x.shape), x.dtype.name), output_size, data_format), first):
+        size = x.shape[axis]
+        windows = [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+        # Windows overlap. Their parts do not: the gradient of a split is one concatenation, while that of each window's
+        # own slice would be as large as the input.
+        edges = sorted({edge for window in windows for edge in window})
+        parts = tf.split(x, [b - a for a, b in itertools.pairwise(edges)], axis)
+        sums = {edge: tf.reduce_sum(part, axis, keepdims=True) for edge, part in zip(edges, parts, strict=False)}
+        x = tf.concat([tf.add_n([s for e, s in sums.items() if a <= e < b]) / (b - a) for a, b in windows], axis)
+    return x

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from ... import ops
 from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
-from ...ops.normalization import EPSILON
+from ...ops.normalization import EPSILON, along
 from ...ops.optimize import adam_factors, unbias
 from . import backend, namespace
 from .windows import FROM, TO
@@ -32,8 +32,12 @@ def on_host(*tensors):
     )
 
 
-for _op, _kernel in ((ops.erf, torch.erf), (ops.embedding, F.embedding)):
-    lowering(backend, _op)(_kernel)
+lowering(backend, ops.erf)(torch.erf)
+
+
+@lowering(backend, ops.embedding)
+def _embedding(indices, table):
+    return F.embedding(indices if indices.dtype in (torch.int32, torch.int64) else indices.long(), table)
 
 
 @lowering(backend, ops.logsumexp)
@@ -96,7 +100,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
 
 @lowering(backend, ops.normalize_batch)
 def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
-    if _in_functorch() or torch.compiler.is_compiling():
+    if _in_functorch() or torch.compiler.is_compiling() or not x.numel():
         return NotImplemented
     # Torch has a kernel for four axes of which the features are the second, and last in memory.
     features = x.movedim(axis, -1)
@@ -130,8 +134,13 @@ def _group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None
         return NotImplemented
     if axis == x.ndim - 1 and x.ndim > 3:
         x = x - _group_means(x, groups)
+    fused = gamma is not None  # the kernel has no gradient of a `beta` alone
+    epsilon = EPSILON if epsilon is None else epsilon
     x = x.movedim(axis, 1)
-    return torch.group_norm(x, groups, gamma, beta, EPSILON if epsilon is None else epsilon).movedim(1, axis)
+    if not x.requires_grad:  # or the gradient of `gamma` crashes (PyTorch 2.13, on CPUs, of channels-last arrays)
+        x = x.contiguous()
+    out = torch.group_norm(x, groups, gamma, beta if fused else None, epsilon).movedim(1, axis)
+    return out if fused or beta is None else out + along(x, (axis,), beta)
 
 
 @torch.no_grad()

@@ -1,20 +1,24 @@
 """Checks of hyperparameters: each returns the value in its one form, or raises an ArgumentError that names it.
 
-Use them in `__post_init__`: `positive("units", self.units)`. Shapes of inputs are for `rank` and `known`, in `forward`.
+Use them in `__post_init__`: `positive("units", self.units)`; with `none`, None is allowed, too. Shapes of inputs
+are for `rank` and `known`, in `forward`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from ..errors import ArgumentError, ShapeError
-from ..registry import resolve
+from .errors import ArgumentError, ShapeError
+from .registry import resolve
 
 __all__ = [
     "boolean",
+    "data_format",
+    "function",
     "integer",
     "known",
     "natural",
@@ -37,30 +41,38 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def integer(argument: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+def integer(argument: str, value: Any, least: int | None = None, most: int | None = None, none: bool = False) -> Any:
     """An integer in `[least, most]`."""
+    if none and value is None:
+        return value
     if not _whole(value) or (least is not None and value < least) or (most is not None and value > most):
         bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
         _refuse(f"{argument} is no such integer.", argument, ", ".join(["an integer", *bounds]), value)
     return value
 
 
-def positive(argument: str, value: Any) -> int:
+def positive(argument: str, value: Any, none: bool = False) -> Any:
     """A number of things: an integer above 0."""
+    if none and value is None:
+        return value
     if not _whole(value) or value < 1:
         _refuse(f"{argument} counts something.", argument, "a positive integer", value)
     return value
 
 
-def natural(argument: str, value: Any) -> int:
+def natural(argument: str, value: Any, none: bool = False) -> Any:
     """An integer that may be 0."""
+    if none and value is None:
+        return value
     if not _whole(value) or value < 0:
         _refuse(f"{argument} counts something.", argument, "an integer, not negative", value)
     return value
 
 
-def per_axis(argument: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
+def per_axis(argument: str, value: Any, axes: int, least: int = 1, none: bool = False) -> Any:
     """Integers, one for each of `axes` axes; a single one holds for all."""
+    if none and value is None:
+        return value
     values = (value,) * axes if _whole(value) else tuple(value) if isinstance(value, tuple | list) else ()
     if len(values) != axes or not all(_whole(n) and n >= least for n in values):
         what = "integer" if axes == 1 else f"integer, or {axes} of them"
@@ -76,9 +88,16 @@ def sizes(argument: str, value: Any) -> tuple[int | None, ...]:
 
 
 def number(
-    argument: str, value: Any, least: float = -math.inf, most: float = math.inf, above: float | None = None
-) -> float:
+    argument: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float | None = None,
+    none: bool = False,
+) -> Any:
     """A finite number in `[least, most]`, and larger than `above` if that is given."""
+    if none and value is None:
+        return value
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or not least <= value <= most or (above is not None and not value > above):
         bounds = [f"above {above}"] * (above is not None)
@@ -103,9 +122,9 @@ def one_of(argument: str, value: Any, allowed: Iterable[Any]) -> Any:
     return value
 
 
-def boolean(argument: str, value: Any) -> bool:
+def boolean(argument: str, value: Any, none: bool = False) -> Any:
     """True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool) and not (none and value is None):
         _refuse(f"{argument} is yes or no.", argument, "a bool", value)
     return value
 
@@ -144,18 +163,42 @@ def known(argument: str, x: Any, *axes: int) -> tuple[int, ...]:
     return sizes
 
 
-def standard(layer: Any) -> None:
-    """Check the fields that mean the same in every layer, by their names and types.
+def data_format(argument: str, value: Any) -> str | None:
+    """Where images have their channels; None stands for "channels_last"."""
+    return one_of(argument, value, (None, "channels_last", "channels_first"))
 
-    Those of type bool; `…activation`, `…initializer`, `…regularizer` and `…constraint`; and `seed`.
+
+def function(argument: str, value: Any) -> Any:
+    """What an argument `…_initializer`, `…regularizer`, `…constraint` or `…activation` takes."""
+    kind = argument.rpartition("_")[2]
+    if value is not None and not callable(resolve(kind, value)):
+        _refuse(f"This is no {kind}.", argument, "a name, a function or None", value)
+    return value
+
+
+_STANDARD: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("activation", "initializer", "regularizer", "constraint"), function),
+    "data_format": data_format,
+    "seed": functools.partial(integer, none=True),
+}
+
+
+_BOOLEAN: dict[Any, Callable[[str, Any], Any]] = {"bool": boolean, "bool | None": functools.partial(boolean, none=True)}
+
+
+@functools.cache
+def _standard(cls: Any) -> tuple[tuple[str, Callable[[str, Any], Any]], ...]:
+    """The fields of `cls` that `standard` checks, and by what."""
+    fields = [f for f in dataclasses.fields(cls) if f.init]
+    found = {f.name: _STANDARD.get(f.name, _STANDARD.get(f.name.rpartition("_")[2])) for f in fields}
+    found |= {f.name: _BOOLEAN[f.type] for f in fields if f.type in _BOOLEAN}
+    return tuple((name, check) for name, check in found.items() if check is not None)
+
+
+def standard(of: Any) -> None:
+    """Check the fields that mean the same in all dataclasses, by their names and types.
+
+    Those of type bool; `…activation`, `…initializer`, `…regularizer` and `…constraint`; `data_format` and `seed`.
     """
-    for field in dataclasses.fields(layer):
-        value = getattr(layer, field.name) if field.init else None
-        if field.type == "bool" and field.init:
-            boolean(field.name, value)
-        elif field.name == "seed" and value is not None:
-            integer("seed", value)
-        kind = field.name.rpartition("_")[2]
-        named = value is not None and kind in ("activation", "initializer", "regularizer", "constraint")
-        if named and not callable(resolve(kind, value)):
-            _refuse(f"This is no {kind}.", field.name, "a name, a function or None", value)
+    for name, check in _standard(of.__class__):
+        check(name, getattr(of, name))
