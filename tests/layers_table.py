@@ -144,6 +144,16 @@ class Bilinear(nn.Layer):
         return self.left(s, a) * self.right(s, b)
 
 
+@nn.layer
+class Attend(nn.Layer):
+    """Attention with a mask that is an input like the others."""
+
+    attention: nn.Layer
+
+    def forward(self, s, query, value, key, mask):
+        return self.attention(s, query, value, key, attention_mask=mask)
+
+
 def bilinear(p, s, a, b):
     return dense(p["left"], s, a) * dense(p["right"], s, b)
 
@@ -213,9 +223,9 @@ ROWS = [
     Row("Embedding", nn.Embedding(7, 5), (IDS,), lambda p, s, x: p["embeddings"][x], n=12),
     Row(
         "MultiHeadAttention/mask",
-        nn.MultiHeadAttention(2, 3, value_dim=4),
+        Attend(nn.MultiHeadAttention(2, 3, value_dim=4)),
         (normal(2, 4, 6), normal(2, 5, 6), normal(2, 5, 6), MASK),
-        attention,
+        lambda p, s, *inputs: attention(p["attention"], s, *inputs),
         n=40,
     ),
     Row("LSTM", nn.LSTM(4), (normal(3, 5, 2),), lstm, n=30),

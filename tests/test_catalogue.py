@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from backends import BACKENDS
 from catalogue_oracle import FILE, IDS, OURS, ROWS, cotangents, made, weights
-from test_initializers import DRAWN
+from test_initializers import RANDOM
 
 import kfunc as kf
 
@@ -83,7 +83,7 @@ def test_names(theme, name, alias):
 
 
 def test_every_class_has_a_row():
-    with_rows = {row.new.name for row in ROWS} | {f"initializers.{name}" for name, *_ in DRAWN}
+    with_rows = {row.new.name for row in ROWS} | {f"initializers.{name}" for name in RANDOM}
     missing = {
         name if theme == "layers" else f"{theme}.{name}"
         for theme, name, _ in NAMES

@@ -147,11 +147,11 @@ def test_what_cannot_be_stacked():
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("wrap", [nn.Remat, lambda f: nn.Stack(f, 2), lambda f: nn.Branch([f])])
+@pytest.mark.parametrize("wrap", [nn.Remat, lambda f: nn.Stack(f, 2), lambda f: nn.Branch([f, nn.Identity()])])
 def test_masks_through_one_graph_on_torch(wrap):
     torch = pytest.importorskip("torch")
     torch.compiler.reset()
-    merged = nn.Concatenate() if isinstance(wrap(nn.Identity()), nn.Branch) else nn.Identity()
+    merged = nn.Add() if isinstance(wrap(nn.Identity()), nn.Branch) else nn.Identity()
     body = nn.LSTM(4, return_sequences=True)
     net = nn.Sequential([nn.Embedding(5, 4, mask_zero=True), wrap(body), merged, nn.GlobalAveragePooling1D()])
     ids = np.asarray([[1, 2, 0], [3, 0, 0]], np.int32)

@@ -182,7 +182,7 @@ def test_a_regularizer_of_the_activity():
 
 
 @nn.layer
-class Counting(nn.Layer):
+class StepCounter(nn.Layer):
     """Its output is no state; it counts its steps in a state variable, and starts at ones."""
 
     state_size = 2
@@ -199,11 +199,11 @@ class Counting(nn.Layer):
 
 @pytest.mark.parametrize("backend", EAGER)
 def test_any_layer_may_be_a_cell(backend):
-    (out, h), state, _ = run(nn.RNN(Counting(), **ALL), X, name=backend)
+    (out, h), state, _ = run(nn.RNN(StepCounter(), **ALL), X, name=backend)
     close(out, 2 * X)
     close(h, 1 + X[:, :, :2].sum(1))
     close(state, [np.float32(4)])
-    (out, h), state, _ = run(nn.RNN(Counting(), **ALL), X, name=backend, mask=MASK)
+    (out, h), state, _ = run(nn.RNN(StepCounter(), **ALL), X, name=backend, mask=MASK)
     close(out, 2 * np.stack([X[0, [0, 0, 2, 3]], [0 * X[1, 0], *X[1, [1, 2, 2]]]]))
     close(h, 1 + (X * MASK[..., None])[:, :, :2].sum(1))
     close(state, [np.float32(4)])

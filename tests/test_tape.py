@@ -374,6 +374,7 @@ OPS = {
     "gelu erf": (ops.gelu, [normal(3, 4)], {"approximate": False}),
     "softmax": (ops.softmax, [normal(3, 4)], {"axis": 0}),
     "log_softmax": (ops.log_softmax, [normal(3, 4)], {"axis": 0}),
+    "erf": (ops.erf, [normal(3, 4)], {}),
     "erfinv": (ops.erfinv, [between(-1, 1, 50)], {}),
     "dropout": (dropout, [normal(4, 5), key], {"rate": 0.3}),
     "dropout rows": (dropout, [normal(4, 5), key], {"rate": 0.3, "noise_shape": (4, 1)}),

@@ -311,8 +311,8 @@ class _MultiHead(Layer):
         query,
         value,
         key=None,
-        attention_mask=None,
         *,
+        attention_mask=None,
         query_mask=None,
         value_mask=None,
         key_mask=None,
@@ -453,7 +453,7 @@ def _extended(cache: KVCache, key, value) -> KVCache:
 class MultiHeadAttention(_MultiHead):
     """Attention in several heads (Vaswani et al., arXiv:1706.03762).
 
-    `layer(s, query, value, key=None, attention_mask=None, *, query_mask=None, value_mask=None, key_mask=None,
+    `layer(s, query, value, key=None, *, attention_mask=None, query_mask=None, value_mask=None, key_mask=None,
     return_attention_scores=False, use_causal_mask=False, cache=None)`: query (batch, target, inputs), value and key
     (batch, source, inputs) to (batch, target, outputs). Scores, if they are asked for, follow: (batch, heads, target,
     source). Masks are True where a position counts: (batch, target), (batch, source) or, as `attention_mask`, what
