@@ -159,3 +159,16 @@ def test_masks_through_one_graph_on_torch(wrap):
     p, x = kf.to_backend((params, ids), "torch")
     compiled = torch.compile(lambda p, x: net.apply(p, x)[0], fullgraph=True, backend="eager")
     close(compiled(p, x), net.apply(params, ids)[0])
+
+
+def test_a_layer_that_is_used_twice_counts_its_weights_once_and_its_outputs_twice():
+    shared = nn.Dense(4, kernel_regularizer="l2", activity_regularizer="l1")
+    params, _ = nn.Sequential([shared, shared]).init(0, X)
+    y, _, aux = nn.Sequential([shared, shared]).apply(params, X, aux=True)
+    once, _ = shared.apply(params["dense"], X)
+    outputs = 0.01 * (np.abs(once).sum() + np.abs(y).sum()) / len(X)
+    weights = 0.01 * (params["dense"]["kernel"] ** 2).sum()
+    assert {k: pytest.approx(float(v), rel=1e-6) for k, v in aux.losses.items()} == {
+        "dense/activity_0": outputs,
+        "dense/kernel": weights,
+    }

@@ -284,9 +284,14 @@ class Scope:
     # -- losses ------------------------------------------------------------------------------------------------------
 
     def add_loss(self, value: Any, name: str = "activity") -> None:
-        """Add a scalar to what training minimises; `apply(aux=True)` returns it. A name counts once a path."""
-        if self._call.losses is not None:
-            self._call.losses[f"{self.path}/{name}".lstrip("/")] = value
+        """Add a scalar to what training minimises; `apply(aux=True)` returns the sum of those of one name and path."""
+        losses = self._call.losses
+        if losses is not None:
+            path = self._name(name)
+            losses[path] = losses[path] + value if path in losses else value
+
+    def _name(self, name: str) -> str:
+        return "/".join((*self._parts, name))
 
     @property
     def wants_losses(self) -> bool:
@@ -341,7 +346,8 @@ class Scope:
         if name in self._seen_as:
             value = self._seen_as[name](value)
         if regularizer is not None and self._call.losses is not None and not self._frozen:
-            self.add_loss(resolve("regularizer", regularizer)(value), name)
+            # Weights that are used twice count once.
+            self._call.losses.setdefault(self._name(name), resolve("regularizer", regularizer)(value))
         return self.policy.cast(value) if cast and self.policy is not None else value
 
     def weight(
