@@ -161,6 +161,7 @@ class _AtSome(_AtThresholds):
         return value[0] if len(self._cuts) == 1 else value
 
     def value(self, counts):
+        """The metric at each threshold, from the counts there; for subclasses to define."""
         raise NotImplementedError
 
 
@@ -277,6 +278,7 @@ class _Best(_AtThresholds):
         self.set_thresholds([i / last for i in range(last + 1)] if last else [0.5])
 
     def pair(self, counts):
+        """(what is bounded, what is maximised) at each threshold; for subclasses to define."""
         raise NotImplementedError
 
     def summarise(self, counts):

@@ -26,6 +26,7 @@ class OfValues(Metric):
         return added(acc, self.sums(values, weights(values, sample_weight, mask)))
 
     def sums(self, values, weights):
+        """What a batch adds to the accumulator; for subclasses to define."""
         raise NotImplementedError
 
 

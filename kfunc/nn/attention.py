@@ -60,6 +60,7 @@ class _Scored(Layer):
         checks.probability("dropout", self.dropout)
 
     def _scores(self, s: Scope, query, key):
+        """How well queries and keys go together: (batch, target, source); for subclasses to define."""
         raise NotImplementedError
 
     def forward(

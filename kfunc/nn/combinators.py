@@ -220,6 +220,6 @@ class Stack(Wrapper):
 
         each = {"params": params, "state": state, "key": None if key is None else random.split(key, self.length)}
         x, (changes, losses) = scan(step, x, each, self.length)
-        total = {name: namespace(each).sum(each) for name, each in losses.items()}
+        total = {name: namespace(values).sum(values) for name, values in losses.items()}
         mask = options.get("mask") if masks[-1] is not None else None
         return s.absorb(Result(x, changes, total, mask))

@@ -57,6 +57,7 @@ class Schedule:
         return _evaluate(self, asarray(step) if kind_of_tree(step) is None else step)
 
     def at(self, xp: Any, t: Any) -> Any:
+        """The value after `t` steps, a floating array of the namespace `xp`; for subclasses to define."""
         raise NotImplementedError
 
 
