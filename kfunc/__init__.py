@@ -3,12 +3,14 @@
 Layers are pure `init` and `apply` functions over trees of arrays. The backend is that of the arrays.
 """
 
-from . import backends, data, errors, losses, metrics, nn, ops, optim, random, tree
+from . import backends, callbacks, data, errors, losses, metrics, nn, ops, optim, random, tree
 from .arrays import Spec, asarray, backend_of, namespace, to_backend, to_numpy
+from .checkpoints import Checkpoints
 from .errors import KfuncError
 from .files import load, save
 from .frozen import dataclass
-from .model import History, Model
+from .history import History
+from .model import Model
 from .registry import register
 from .step import TrainState
 from .transforms import (
@@ -33,6 +35,7 @@ from .transforms import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Checkpoints",
     "History",
     "KfuncError",
     "Model",
@@ -42,6 +45,7 @@ __all__ = [
     "associative_scan",
     "backend_of",
     "backends",
+    "callbacks",
     "checkpoint",
     "cond",
     "custom_gradient",

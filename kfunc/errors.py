@@ -8,6 +8,7 @@ __all__ = [
     "ArgumentError",
     "BackendError",
     "BackendNotInstalledError",
+    "DataError",
     "FileError",
     "IndexingError",
     "KfuncError",
@@ -89,6 +90,10 @@ class MissingKeyError(KfuncError, ValueError):
 
 class LabelError(KfuncError, ValueError):
     """Class labels lie outside `[0, classes)`."""
+
+
+class DataError(KfuncError, ValueError):
+    """Data ran out, or a batch is none."""
 
 
 class NonFiniteError(KfuncError, ArithmeticError):

@@ -6,7 +6,6 @@ import functools
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,31 +13,32 @@ from typing import Any
 from . import files, losses, optim, random, tree
 from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
-from .data import ArrayData, Batch, class_weights, split
-from .errors import ArgumentError, FileError, KfuncError, NonFiniteError
+from .callbacks.base import CallbackList, Logs
+from .checkpoints import Checkpoints, saving
+from .data.batches import Batch, class_weights, filled, prepared, rows, sizes
+from .data.sources import ArraySource, Source, is_arrays, source, split
+from .errors import ArgumentError, FileError, IndexingError, KfuncError, NonFiniteError
+from .history import History
+from .loop import Program, Run
+from .metrics import Mean
 from .nn.layer import Layer
-from .outputs import JointLoss, joint_loss, monitors
+from .outputs import JointLoss, all_per_sample, joint_loss, monitors, per_sample
+from .progress import Bar
 from .registry import from_config, resolve, to_config
-from .step import Progress, TrainState, make_eval_step, make_predict, make_train_step, start
+from .step import (
+    Progress,
+    TrainState,
+    make_custom_evaluation,
+    make_custom_step,
+    make_eval_step,
+    make_predict,
+    make_train_step,
+    repeated,
+    start,
+)
 from .transforms import jit
 
-__all__ = ["History", "Model"]
-
-
-class History:
-    """What `fit` saw: `history`, a dict of one list a quantity with one number an epoch, and `epoch`, their numbers."""
-
-    def __init__(self) -> None:
-        self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
-
-    def __repr__(self) -> str:
-        return f"<History of {len(self.epoch)} epochs: {', '.join(self.history)}>"
-
-    def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
-        self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+__all__ = ["Model"]
 
 
 class Model:
@@ -50,15 +50,22 @@ class Model:
     Args:
         net: A layer.
         seed: For the first parameters, the order of samples and the random draws of training.
+        step: A training step of your own: a pure `(train_state, batch) -> (train_state, logs)`, where `batch` has `x`,
+            `y` and `sample_weight`, and `logs` is a dict of scalars, whose means over the samples `fit` shows. It is
+            compiled as kfunc's own is, and refused where a log or a parameter is not finite; `train_state.step` is
+            counted for it, and `random.fold_in(ts.key, ts.step)` a key for it.
+        eval_step: `(train_state, batch) -> logs`, the same for `evaluate`.
 
     Attributes:
         train_state: `TrainState`, or None before the first data.
+        stop_training: Set to True, by a callback above all, it ends `fit` after the epoch.
     """
 
-    def __init__(self, net: Layer, seed: int = 0):
+    def __init__(self, net: Layer, seed: int = 0, *, step: Callable | None = None, eval_step: Callable | None = None):
         if not isinstance(net, Layer):
             raise ArgumentError("A model needs a network.", argument="net", expected="a layer", got=repr(net))
-        self.net, self.seed = net, seed
+        self.net, self.seed, self.step, self.eval_step = net, seed, step, eval_step
+        self.stop_training = False
         self.train_state: TrainState | None = None
         self.optimizer: Any = None
         self.loss: Any = None
@@ -124,7 +131,7 @@ class Model:
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model."""
         self._inputs = tree.map(lambda x: Spec((None, *x.shape[1:]), x.dtype), inputs)
-        for found in ("_output", "_constraints"):  # for other inputs
+        for found in ("_trace", "_constraints"):  # for other inputs
             self.__dict__.pop(found, None)
         target = get("numpy" if backend is None else backend)
         params, state = self.net.init(self.seed, *self._inputs, backend=target)
@@ -185,46 +192,73 @@ class Model:
         target = backend_of(ts.key)
         return ts, target, device(target.lift(ts.key))
 
-    def _function(self, make: Callable, *parts: Any, backend: Backend, constant: tuple[int, ...] = ()) -> Callable:
-        """`make(net, *parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
-        compiled = backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
+    def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Callable:
+        """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
+        compiled = self._compiled(backend)
         key = f"{make.__name__} {compiled} {parts!r}"
         if key not in self._functions:
-            fun = make(self.net, *parts)
-            self._functions[key] = jit(fun, constant_argnums=constant) if compiled else fun
+            fun = make(*parts)
+            self._functions[key] = jit(fun, **options) if compiled else fun
         return self._functions[key]
+
+    def _compiled(self, backend: Backend) -> bool:
+        return backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
+
+    def _program(
+        self, make: Callable, *parts: Any, source: Source, backend: Backend, where: Any, fills: bool
+    ) -> Program:
+        """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`."""
+        step, many = self._function(make, *parts, backend=backend), None
+        if self._compiled(backend):
+            many = self._function(_repeated, make, *parts, backend=backend)
+        fills = fills and self._compiled(backend) and backend.one_size and not source.full
+        return Program(step, many, backend, where, source.batch_size, fills)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
     def fit(
         self,
-        x: Any,
-        y: Any,
-        batch_size: int = 32,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
+        callbacks: Any = None,
         validation_split: float = 0.0,
-        validation_data: tuple | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+        *,
         backend: str | Backend | None = None,
+        resume: str | os.PathLike | Checkpoints | None = None,
     ) -> History:
         """Train for `epochs` rounds over the data.
 
         Args:
-            x: Inputs: an array (samples, ...), or a list, tuple or dict of them.
+            x: Inputs: an array (samples, ...), or a list, tuple or dict of them. Or batches, `(x, y)` or
+                `(x, y, sample_weight)` each: what `kf.data.source` takes.
             y: Targets (samples, ...).
-            batch_size: Samples a step; the last step of an epoch may have fewer.
+            batch_size: Samples a step, 32 by default; the last step of an epoch may have fewer.
             verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" is 1.
+            callbacks: Objects of `kf.callbacks`.
             validation_split: The last fraction of the samples, to evaluate on after each epoch and not to train on.
-            validation_data: `(x, y)` or `(x, y, sample_weight)`, for the same.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`, or batches, for the same.
             shuffle: Whether each epoch has an order of its own, the same on every backend.
             class_weight: Weight of each class.
             sample_weight: Weight of each sample, (samples,).
             initial_epoch: The number of the first epoch.
+            steps_per_epoch: Number of batches an epoch; by default all that there are.
+            validation_steps, validation_batch_size: The same for the validation.
+            validation_freq: After how many epochs one validates, or the numbers of these epochs, from 1.
             backend: Where to train; by default where the parameters are, at first NumPy.
+            resume: A directory, or `Checkpoints` of it: training goes on from the newest state in it, if there is one,
+                to the bit as if it had never ended, and saves its states there.
 
         Returns:
             What it saw. Beside the loss and the metrics there is "skipped_steps" where the optimizer scales the loss:
@@ -232,54 +266,127 @@ class Model:
 
         Raises:
             NonFiniteError: A loss or gradient was not finite; `train_state` is that before the step.
+            IndexingError: An index lies outside the table of an `Embedding`; the same holds.
             LabelError: Labels lie outside the classes.
+            DataError: The data ran out.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
-        data = ArrayData(x, y, sample_weight)
-        validation = None if validation_data is None else ArrayData(*validation_data)
-        if validation is None and validation_split:
-            data, validation = split(data, validation_split)
+        batch_size = 32 if batch_size is None and is_arrays(x) else batch_size
+        data, held_out = source(x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch), None
+        if validation_data is None and validation_split:
+            if not isinstance(data, ArraySource):
+                raise ArgumentError("Only arrays can be split.", argument="validation_split", got=type(x).__name__)
+            kept, held_out = split(data.batch, validation_split)
+            data = ArraySource(kept, data.batch_size)
+            held_out = ArraySource(held_out, validation_batch_size or data.batch_size)
+        elif validation_data is not None:
+            given = validation_data if isinstance(validation_data, tuple | list) else (validation_data,)
+            held_out = source(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
         if class_weight is not None:
-            data = class_weights(data, class_weight)
+            data = data.map(functools.partial(class_weights, weights=class_weight))
         loss, found = self._trainable(data, backend)
-        if validation is not None:
-            self._checked(validation)
-        ts, target, where = self._on(backend)
-        step = self._function(make_train_step, self.optimizer, loss, found, self._constraints, backend=target)
-        # The host's own copy, so that the order of samples needs nothing from the device.
-        key, first = to_numpy(ts.key), int(to_numpy(ts.step))
-        steps = math.ceil(data.size / batch_size)
-        history = History()
-        for epoch in range(initial_epoch, epochs):
-            begun = time.perf_counter()
-            order = None
-            if shuffle:
-                done = first + (epoch - initial_epoch) * steps
-                # A stream of its own: steps draw from fold_in(key, step).
-                order = random.permutation(random.fold_in(random.fold_in(key, 0xFFFFFFFF), done), data.size)
-            progress = start(found, target, where)
-            skipped = self._skipped()
-            with _Bar(steps, f"Epoch {epoch + 1}/{epochs}", verbose) as bar:
-                for batch in data.batches(batch_size, order):
-                    ts, progress = step(ts, progress, _moved(batch, target, where))
-                    self.train_state = ts
-                    if bar.advance():
-                        bar.show(self._read(progress, found))
-                logs = self._read(progress, found)
-                if skipped is not None:
-                    logs["skipped_steps"] = (self._skipped() or 0) - skipped
-                bar.show(logs)
-                if validation is not None:
-                    against = self._evaluate(validation, loss, found, batch_size, target, where)
-                    logs |= {f"val_{name}": value for name, value in against.items()}
-                    bar.show(logs)
-            history._add(epoch, logs)
-            if verbose == 2:
-                values = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
-                print(f"Epoch {epoch + 1}/{epochs} - {time.perf_counter() - begun:.1f}s - {values}")
+        if held_out is not None:
+            self._checked(held_out)
+        return self._fit(data, held_out, loss, found, locals())
+
+    def _fit(self, data: Source, held_out: Source | None, loss: Any, found: dict, given: dict[str, Any]) -> History:
+        ts, target, where = self._on(given["backend"])
+        epochs, freq = given["epochs"], given["validation_freq"]
+        program = self._train_program(data, loss, found, target, where)
+        verbose, first = given["verbose"], given["initial_epoch"]
+        hooks = CallbackList(given["callbacks"] or (), self, epochs=epochs, steps=data.steps, verbose=verbose)
+        run = Run(data, epochs, History(), hooks, first)
+        self.stop_training = False
+        with saving(self, run, given["resume"]) as saver:
+            hooks("on_train_begin", {})
+            program.plan((), (ts, self._start(found, target, where, data)), data.first, data.steps)
+            for run.epoch in range(run.epoch, epochs):
+                if self.stop_training:
+                    break
+                begun = time.perf_counter()
+                with Bar(data.steps, f"Epoch {run.epoch + 1}/{epochs}", verbose) as bar:
+                    logs = self._epoch(run, program, found, given["shuffle"], bar, saver, target, where)
+                    due = (run.epoch + 1) % freq == 0 if isinstance(freq, int) else run.epoch + 1 in freq
+                    if held_out is not None and due:
+                        against = self._evaluate(held_out, loss, found, target, where, hooks=hooks)
+                        logs |= {f"val_{name}": value for name, value in against.items()}
+                        bar.show(logs)
+                hooks("on_epoch_end", run.epoch, logs)
+                run.history.add(run.epoch, logs)
+                if verbose == 2:
+                    values = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+                    print(f"Epoch {run.epoch + 1}/{epochs} - {time.perf_counter() - begun:.1f}s - {values}")
+                run.batch = 0
+                saver.epoch_done()
+            hooks("on_train_end", {name: values[-1] for name, values in run.history.history.items()})
+        ts = self._built
         if hasattr(self.optimizer, "finalize"):
             self.train_state = ts._replace(params=self.optimizer.finalize(ts.params, ts.opt_state))
-        return history
+        return run.history
+
+    def _epoch(self, run: Run, program: Program, found, shuffle, bar, saver, target, where) -> dict[str, float]:
+        """The steps of one epoch, from where `run` stands; the numbers at its end."""
+        data, hooks = run.source, run.callbacks
+        skipped = self._skipped()
+        if run.batch == 0:
+            run.first, run.progress = int(to_numpy(self._built.step)), self._start(found, target, where, data)
+            hooks("on_epoch_begin", run.epoch, {})
+        # A stream of its own, on the host: steps draw from fold_in(key, step).
+        key = random.fold_in(random.fold_in(to_numpy(self._built.key), 0xFFFFFFFF), run.first) if shuffle else None
+        each = hooks.has("on_train_batch_begin", "on_train_batch_end")
+        read = functools.partial(self._read, run, found)
+        with data.epoch(key, run.batch) as reader:
+            while True:
+                if each:
+                    hooks("on_train_batch_begin", run.batch, {})
+                try:
+                    batch = reader.read(1 if each else min(program.at_once, saver.steps_left()))
+                except Exception as error:
+                    error.add_note(f"in batch {run.batch} of epoch {run.epoch + 1}")
+                    raise
+                if batch is None:
+                    break
+                carry = program((), (self._built, run.progress), batch)
+                self.train_state, run.progress = carry
+                steps = run.steps_of(batch)
+                run.batch += steps
+                if each:
+                    hooks("on_train_batch_end", run.batch - 1, Logs(read))
+                if bar.advance(steps):
+                    bar.show(read())
+                saver.steps_done()
+        logs = read()
+        if skipped is not None:
+            logs["skipped_steps"] = (self._skipped() or 0) - skipped
+        bar.show(logs)
+        return logs
+
+    def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
+        options: Any = {"source": data, "backend": target, "where": where}
+        if self.step is not None:
+            return self._program(_custom_steps, self.step, fills=False, **options)
+        tables = self._trace.tables
+        fills = self._fills(data, loss, found)
+        return self._program(
+            _train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills, **options
+        )
+
+    def _fills(self, data: Source, loss: Any, found: dict) -> bool:
+        """Whether samples that do not count can stand in a batch and change nothing."""
+        labels = data.first.y
+        return (
+            self.net.separates_samples()
+            and per_sample(loss, labels, self._output)
+            and all_per_sample(found, labels, self._output)
+        )
+
+    def _start(self, found: dict, target: Backend, where: Any, data: Source) -> Progress:
+        """The progress before the first step of an epoch."""
+        if self.step is None:
+            return start(found, target, where)
+        batch = tree.map(lambda x: target.asarray(x, device=where), rows(data.first, slice(None, data.batch_size)))
+        result = target.shapes(self.step, self._built, batch)
+        return start({} if result is None else {name: Mean() for name in result[1]}, target, where)
 
     def _skipped(self) -> int | None:
         """How many steps the optimizer has passed over, as gradients overflowed; None if it never does."""
@@ -290,26 +397,28 @@ class Model:
     def train_on_batch(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
+        *,
         backend: str | Backend | None = None,
     ) -> Any:
         """One step on one batch. Returns the loss and the metrics on it, as `evaluate` does; arguments as for `fit`."""
-        data = ArrayData(x, y, sample_weight)
+        batch = prepared(x, y, sample_weight)
         if class_weight is not None:
-            data = class_weights(data, class_weight)
+            batch = class_weights(batch, class_weight)
+        data = ArraySource(batch, sizes(batch))
         loss, found = self._trainable(data, backend)
         ts, target, where = self._on(backend)
-        step = self._function(make_train_step, self.optimizer, loss, found, self._constraints, backend=target)
-        batch = _moved(data.arrays, target, where)
-        self.train_state, progress = step(ts, start(found, target, where), batch)
-        return _as_keras(self._read(progress, found), return_dict)
+        run = Run(data, 1, History(), CallbackList((), self))
+        program = self._train_program(data, loss, found, target, where)
+        self.train_state, run.progress = program((), (ts, self._start(found, target, where, data)), batch)
+        return _as_keras(self._read(run, found), return_dict)
 
-    def _trainable(self, data: ArrayData, backend: Any) -> tuple[Any, dict[str, Any]]:
+    def _trainable(self, data: Source, backend: Any) -> tuple[Any, dict[str, Any]]:
         """Check that the model can train on `data`, before anything changes; the loss and the metrics."""
-        if self.optimizer is None or self.loss is None:
+        if self.step is None and (self.optimizer is None or self.loss is None):
             raise ArgumentError(
                 "The model is not compiled.",
                 fix='call model.compile(optimizer="adam", loss="sparse_categorical_crossentropy") first',
@@ -319,66 +428,89 @@ class Model:
             raise target.unsupported(
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
-        self._build_for(data.arrays.x, backend)
-        return self._checked(data)
+        self._build_for(data.first.x, backend)
+        return (None, {}) if self.step is not None else self._checked(data)
 
-    def _checked(self, data: ArrayData) -> tuple[Any, dict[str, Any]]:
+    def _checked(self, data: Source) -> tuple[Any, dict[str, Any]]:
         """Check labels against the network's output; the loss and the metrics that fit both.
 
         Raises:
             LabelError: Labels lie outside the classes.
             ArgumentError: There is no such loss or metric, or not one for each output.
         """
-        y, output = data.arrays.y, self._output
+        y, output = data.first.y, self._output
         loss = joint_loss(self.loss, self.loss_weights, output, y)
-        if isinstance(loss, JointLoss):
-            loss.check_labels(y, output)
-        else:
-            loss.check_labels(y, output.shape[-1])
+        among = output if isinstance(loss, JointLoss) else output.shape[-1]
+        data.check(lambda batch: loss.check_labels(batch.y, among))
         return loss, monitors(self.metrics, self.weighted_metrics, loss, output, y)
 
     @functools.cached_property
+    def _trace(self) -> Any:
+        """The network's call on shapes alone."""
+        return self.net.trace(*self._inputs)
+
+    @property
     def _output(self) -> Any:
         """Shape and dtype of the network's output, or the tree of them."""
-        return self.net.trace(*self._inputs).outputs[-1][2]
+        return self._trace.outputs[-1][2]
 
     @functools.cached_property
     def _constraints(self) -> dict[str, Callable]:
         """The parameters' constraints, by path."""
         return self.net.constraints(*self._inputs)
 
-    def _read(self, progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
-        """The numbers so far; waits for the device.
+    def _read(self, run: Run, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers of a training epoch so far; waits for the device.
 
         Raises:
-            NonFiniteError: A step met a NaN or an infinity.
+            NonFiniteError, IndexingError: A step was refused.
         """
-        step, leaf = to_numpy(progress.fault).tolist()
+        assert run.progress is not None
+        progress: Progress = tree.map(to_numpy, run.progress)
+        step, what, value = progress.fault.tolist()
         if step >= 0:
-            path = tree.paths(self._built.params)[leaf - 1] if leaf else None
-            what = f"the gradient of {path}" if leaf else "the loss"
+            paths = tree.paths(self._built.params)
+            if what > len(paths):
+                raise self._outside(what - len(paths) - 1, value, f"Training stopped at step {step}: ")
+            path = paths[what - 1] if what else None
+            cause = f"the gradient of {path}" if what else "the loss"
+            if self.step is not None:
+                cause = f"the parameter {path}" if what else "a log"
             raise NonFiniteError(
-                f"Training stopped at step {step}: {what} is not finite.",
+                f"Training stopped at step {step}: {cause} is not finite.",
                 path=path,
                 expected="finite numbers",
                 got="NaN or infinity",
                 fix="look for NaN in the data, lower the learning rate, or clip gradients by their global norm; "
                 "the parameters are those from before that step",
             )
-        total, count = (float(to_numpy(v)) for v in progress.loss)
-        logs = {"loss": total / max(count, 1.0)}
-        return logs | {name: _number(m.result(progress.metrics[name])) for name, m in metrics.items()}
+        return _numbers(progress, metrics)
+
+    def _outside(self, number: int, value: int, when: str = "") -> IndexingError:
+        """The error about an index outside its table."""
+        path, size = list(self._trace.tables.items())[number]
+        return IndexingError(
+            f"{when}an index lies outside the table.",
+            path=path or type(self.net).__name__,
+            argument="x",
+            expected=f"integers in [0, {size})",
+            got=value,
+            fix="check the data, or give the layer a larger input_dim",
+        )
 
     # -- using it ----------------------------------------------------------------------------------------------------
 
     def evaluate(
         self,
-        x: Any,
-        y: Any,
-        batch_size: int = 32,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
         return_dict: bool = False,
+        *,
         backend: str | Backend | None = None,
     ) -> Any:
         """The loss and the metrics on data; arguments as for `fit`.
@@ -386,44 +518,99 @@ class Model:
         Returns:
             The loss if there are no metrics, else a list of the loss and each metric; a dict with `return_dict`.
         """
-        if self.loss is None:
-            raise ArgumentError("The model is not compiled.", fix="call model.compile(loss=...) first")
-        data = ArrayData(x, y, sample_weight)
-        self._build_for(data.arrays.x, backend)
-        loss, found = self._checked(data)
+        own = self.step is not None
+        if self.eval_step is None if own else self.loss is None:
+            fix = "give Model an eval_step" if own else "call model.compile(loss=...) first"
+            raise ArgumentError("The model is not compiled.", fix=fix)
+        data = source(x, y, sample_weight, batch_size=batch_size, steps=steps)
+        self._build_for(data.first.x, backend)
+        loss, found = (None, {}) if own else self._checked(data)
         _, target, where = self._on(backend)
-        logs = self._evaluate(data, loss, found, batch_size, target, where, verbose)
-        return _as_keras(logs, return_dict)
+        hooks = CallbackList(callbacks or (), self, steps=data.steps, verbose=verbose)
+        return _as_keras(self._evaluate(data, loss, found, target, where, verbose, hooks), return_dict)
 
-    def _evaluate(self, data, loss, found, batch_size, target, where, verbose: int | str = 0) -> dict[str, float]:
+    def _evaluate(
+        self, data, loss, found, target, where, verbose: int | str = 0, hooks: Any = None
+    ) -> dict[str, float]:
+        hooks("on_test_begin", {})
         ts = self._built
-        step = self._function(make_eval_step, loss, found, backend=target)
-        progress = start(found, target, where)
-        with _Bar(math.ceil(data.size / batch_size), "Evaluate", verbose) as bar:
-            for batch in data.batches(batch_size):
-                progress = step(ts.params, ts.state, progress, _moved(batch, target, where))
-                bar.advance()
-            logs = self._read(progress, found)
+        tables, options = self._trace.tables, {"source": data, "backend": target, "where": where}
+        if self.step is not None:
+            program = self._program(_custom_evaluations, self.eval_step, fills=False, **options)
+            fixed: Any = ts
+            shapes = target.shapes(self.eval_step, ts, program.moved(rows(data.first, slice(None, data.batch_size))))
+            progress = start({name: Mean() for name in shapes or ()}, target, where)
+        else:
+            fills = self._fills(data, loss, found)
+            program = self._program(_evaluations, self.net, loss, found, tables, fills=fills, **options)
+            fixed, progress = (ts.params, ts.state), start(found, target, where)
+        each = hooks.has("on_test_batch_begin", "on_test_batch_end")
+        if not each:
+            program.plan(fixed, progress, data.first, data.steps)
+        number = 0
+
+        def read() -> dict[str, float]:
+            now: Progress = tree.map(to_numpy, progress)
+            if now.fault[0] >= 0:
+                raise self._outside(int(now.fault[1]) - 1, int(now.fault[2]))
+            return _numbers(now, found)
+
+        with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch() as reader:
+            while True:
+                if each:
+                    hooks("on_test_batch_begin", number, {})
+                if (batch := reader.read(program.at_once)) is None:
+                    break
+                progress = program(fixed, progress, batch)
+                number += math.ceil(batch.size / data.batch_size)
+                if each:
+                    hooks("on_test_batch_end", number - 1, Logs(read))
+                bar.advance(math.ceil(batch.size / data.batch_size))
+            logs = read()
             bar.show(logs)
+        hooks("on_test_end", logs)
         return logs
 
     def predict(
-        self, x: Any, batch_size: int = 32, verbose: int | str = 0, backend: str | Backend | None = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = 0,
+        steps: int | None = None,
+        callbacks: Any = None,
+        *,
+        backend: str | Backend | None = None,
     ) -> Any:
-        """The network's outputs for `x`, as NumPy arrays (samples, ...)."""
+        """The network's outputs for `x`, as NumPy arrays (samples, ...). Of batches, the inputs are read only."""
         import numpy as np
 
-        data = ArrayData(x)
-        self._build_for(data.arrays.x, backend)
+        data = source(x, batch_size=batch_size, steps=steps)
+        self._build_for(data.first.x, backend)
         ts, target, where = self._on(backend)
+        tables = self._trace.tables
         # Constants here only: training changes the parameters at each step.
-        fun = self._function(make_predict, backend=target, constant=(0, 1))
-        outputs = []
-        with _Bar(math.ceil(data.size / batch_size), "Predict", verbose) as bar:
-            for batch in data.batches(batch_size):
-                outputs.append(fun(ts.params, ts.state, _moved(batch, target, where).x))
+        fun = self._function(make_predict, self.net, tables, backend=target, constant_argnums=(0, 1))
+        fills = self._compiled(target) and target.one_size and not data.full and self.net.separates_samples()
+        hooks = CallbackList(callbacks or (), self, steps=data.steps, verbose=verbose)
+        hooks("on_predict_begin", {})
+        outputs, sizes = [], []
+        with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
+            while (batch := reader.read(1)) is not None:
+                hooks("on_predict_batch_begin", len(outputs), {})
+                sizes.append(batch.size)
+                batch = filled(Batch(batch.x), data.batch_size) if fills else batch
+                outputs.append(fun(ts.params, ts.state, tree.map(lambda a: target.asarray(a, device=where), batch.x)))
+                hooks("on_predict_batch_end", len(outputs) - 1, {"outputs": outputs[-1]})
                 bar.advance()
-        return tree.map(lambda *parts: np.concatenate([to_numpy(p) for p in parts]), *outputs)
+        hooks("on_predict_end", {})
+        if tables:
+            for number, size in enumerate(tables.values()):
+                for value in (int(to_numpy(worst[number])) for _, worst in outputs):
+                    if not 0 <= value < size:
+                        raise self._outside(number, value)
+            outputs = [y for y, _ in outputs]
+        parts = [tree.map(lambda a, n=n: to_numpy(a)[:n], y) for n, y in zip(sizes, outputs, strict=True)]
+        return tree.map(lambda *each: np.concatenate(each), *parts)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: path and class, output shape, number of parameters."""
@@ -530,6 +717,34 @@ class Model:
         self.train_state = ts._replace(params=params, state=state)
 
 
+# -- programs: `(fixed, carry, batch) -> carry` ------------------------------------------------------------------------
+
+
+def _train_steps(*parts: Any) -> Callable:
+    step = make_train_step(*parts)
+    return lambda _, carry, batch: step(*carry, batch)
+
+
+def _custom_steps(step: Callable) -> Callable:
+    run = make_custom_step(step)
+    return lambda _, carry, batch: run(*carry, batch)
+
+
+def _evaluations(*parts: Any) -> Callable:
+    step = make_eval_step(*parts)
+    return lambda fixed, progress, batch: step(*fixed, progress, batch)
+
+
+def _custom_evaluations(step: Callable) -> Callable:
+    return make_custom_evaluation(step)
+
+
+def _repeated(make: Callable, *parts: Any) -> Callable:
+    return repeated(make(*parts))
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
 _MODEL = "kfunc.model"
 
 
@@ -609,6 +824,17 @@ def _metrics_of(config: Any) -> Any:
     return from_config("metric", config) if isinstance(config, dict) else config
 
 
+def _numbers(progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The loss and the metrics that `progress`, of NumPy arrays, has come to; of custom steps, their logs."""
+    logs = {}
+    if float(progress.loss[1]):
+        logs["loss"] = float(progress.loss[0]) / float(progress.loss[1])
+    return logs | {name: _number(metrics.get(name, _MEAN).result(acc)) for name, acc in progress.metrics.items()}
+
+
+_MEAN = Mean()
+
+
 def _number(x: Any) -> Any:
     """A metric's value: a number, or a list of them."""
     x = to_numpy(x)
@@ -623,45 +849,8 @@ def _in_float16(layer: Layer) -> bool:
     )
 
 
-def _moved(batch: Batch, backend: Backend, where: Any) -> Batch:
-    return tree.map(lambda x: backend.asarray(x, device=where), batch)
-
-
 def _as_keras(logs: dict[str, float], return_dict: bool) -> Any:
     if return_dict:
         return logs
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
-
-
-class _Bar:
-    """A progress bar that says when its numbers may be refreshed: at most ten times a second."""
-
-    def __init__(self, steps: int, description: str, verbose: int | str):
-        self._bar = None
-        self._last = time.perf_counter()
-        if verbose in (1, "auto"):
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=steps, desc=description, unit="step", file=sys.stderr, mininterval=0.1)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def advance(self) -> bool:
-        """Count a step; whether it is time to show new numbers."""
-        if self._bar is not None:
-            self._bar.update()
-        now = time.perf_counter()
-        if now - self._last < 0.1:
-            return False
-        self._last = now
-        return True
-
-    def show(self, logs: Mapping[str, float]) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix({name: f"{value:.4f}" for name, value in logs.items()}, refresh=False)

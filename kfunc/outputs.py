@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import losses, metrics, tree
-from .arrays import Spec, namespace, native
+from .arrays import Spec, dtype_name, namespace, native
 from .errors import ArgumentError
 from .frozen import dataclass
 
@@ -32,6 +32,10 @@ class JointLoss:
             total = value if total is None else total + value
         return total
 
+    def per_sample(self, y_true: Any, output: Any) -> bool:
+        """Whether each loss has values for each sample."""
+        return all(per_sample(loss, _leaf(y_true, i), tree.leaves(output)[i]) for _, i, loss, _ in self.parts)
+
     def check_labels(self, y_true: Any, output: Any) -> None:
         """Raise LabelError if labels lie outside the classes of their output."""
         for _, i, loss, _ in self.parts:
@@ -56,11 +60,14 @@ class OutputMetric:
         """The accumulator of no samples."""
         return self.metric.init(like)
 
-    def update(self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
-        """The accumulator with a batch more."""
+    def update(
+        self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, samples: Any = None
+    ) -> Any:
+        """The accumulator with a batch more, of which `samples` count, booleans (batch,), that `mask` heeds already."""
         weight = _leaf(sample_weight, self.index) if self.weighted else None
         y_true, y_pred, mask = (_leaf(x, self.index) for x in (y_true, y_pred, mask))
-        return self.metric.update(acc, y_true, y_pred, weight, mask)
+        counted = {"samples": samples} if isinstance(self.metric, LossValue) else {}
+        return self.metric.update(acc, y_true, y_pred, weight, mask, **counted)
 
     def result(self, acc: Any) -> Any:
         """The metric's value."""
@@ -77,14 +84,40 @@ class LossValue:
         return metrics.Mean().init(like)
 
     @native
-    def update(self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+    def update(
+        self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, samples: Any = None
+    ) -> Any:
         value = self.loss(y_true, y_pred, sample_weight, *(() if mask is None else (mask,)))
         xp = namespace(y_pred)
-        samples = xp.zeros_like(y_pred[(slice(None), *[0] * (y_pred.ndim - 1))], dtype=value.dtype)
-        return metrics.Mean().update(acc, value + samples)
+        zeros = xp.zeros_like(y_pred[(slice(None), *[0] * (y_pred.ndim - 1))], dtype=value.dtype)
+        return metrics.Mean().update(acc, value + zeros, samples)
 
     def result(self, acc: Any) -> Any:
         return metrics.Mean().result(acc)
+
+
+def per_sample(loss: Any, y_true: Any, output: Any) -> bool:
+    """Whether a loss has values for each sample, so that a mask can leave some out; `output` is a `Spec`."""
+    if isinstance(loss, JointLoss):
+        return loss.per_sample(y_true, output)
+    try:
+        values = loss.values(Spec((None, *y_true.shape[1:]), dtype_name(y_true.dtype)), output)
+    except Exception:  # a function of the user's that shapes alone do not suffice for
+        return False
+    return len(values.shape) > 0 and values.shape[0] is None and loss.reduction not in ("none", None)
+
+
+def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> bool:
+    """Whether a mask can leave samples out of each of these metrics: ours heed it, if their values are by sample."""
+
+    def good(m: OutputMetric) -> bool:
+        own = type(m.metric).__module__.startswith(f"{__package__}.")
+        fun = getattr(m.metric, "fn", None)
+        if not own or fun is None:
+            return own
+        return per_sample(fun, _leaf(y_true, m.index), tree.leaves(output)[m.index or 0])
+
+    return all(good(m) for m in found.values())
 
 
 def _leaf(x: Any, i: int | None) -> Any:

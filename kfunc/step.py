@@ -8,12 +8,24 @@ from typing import Any, NamedTuple
 from . import ops, random, tree
 from .arrays import asarray, namespace, native
 from .backends import Backend
-from .data import Batch
+from .data.batches import Batch
+from .metrics import Mean
 from .nn.constraints import constrain
 from .optim import apply_updates
-from .transforms import choose, value_and_grad
+from .transforms import choose, fori_loop, value_and_grad
 
-__all__ = ["Progress", "TrainState", "forward", "make_eval_step", "make_predict", "make_train_step", "start"]
+__all__ = [
+    "Progress",
+    "TrainState",
+    "forward",
+    "make_custom_evaluation",
+    "make_custom_step",
+    "make_eval_step",
+    "make_predict",
+    "make_train_step",
+    "repeated",
+    "start",
+]
 
 
 class TrainState(NamedTuple):
@@ -39,8 +51,10 @@ class Progress(NamedTuple):
     Attributes:
         loss: Sum over the samples, and their number, float32 () each.
         metrics: Each metric's accumulator.
-        fault: int32 (2,): the step whose loss or gradient was not finite, and the number of the first such leaf (0 is
-            the loss); -1 as long as there is none. After a fault, steps change nothing.
+        fault: int32 (3,): the step that had to be refused, what was at fault, and the index that was. What is at fault
+            is the loss (0), the gradient of a leaf (its number, from 1), or the indices that a layer looks up (the
+            layers' numbers follow those of the leaves). -1 as long as there is none. After a fault, steps change
+            nothing.
     """
 
     loss: tuple[Any, Any]
@@ -53,7 +67,7 @@ def start(metrics: Mapping[str, Any], backend: Backend, on: Any = None) -> Progr
     # Two arrays: a compiled step would take one object in two places for a rule.
     zero, count = (asarray(0.0, "float32", backend=backend, device=on) for _ in range(2))
     first = {name: metric.init(zero) for name, metric in metrics.items()}
-    return Progress((zero, count), first, asarray([-1, -1], "int32", backend=backend, device=on))
+    return Progress((zero, count), first, asarray([-1, -1, -1], "int32", backend=backend, device=on))
 
 
 def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
@@ -61,10 +75,40 @@ def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
     return net.apply(params, *x, **options) if isinstance(x, list | tuple) else net.apply(params, x, **options)
 
 
-def _accumulate(progress: Progress, metrics: Mapping[str, Any], loss: Any, batch: Batch, y_pred: Any, mask: Any):
-    n = batch.size
+@native
+def _samples(batch: Batch) -> Any:
+    """Which samples count, if not all do, and how many."""
+    samples = batch.samples()
+    return samples, batch.size if samples is None else namespace(samples).astype(batch.count, "float32")
+
+
+@native
+def _masked(mask: Any, samples: Any) -> Any:
+    """A mask, or a container of one for each output, that leaves out the samples which do not count."""
+    if samples is None:
+        return mask
+    if isinstance(mask, dict):
+        return {name: _masked(m, samples) for name, m in mask.items()}
+    if isinstance(mask, list | tuple):
+        return [_masked(m, samples) for m in mask]
+    if mask is None:
+        return samples
+    return mask & namespace(samples).reshape(samples, (-1, *[1] * (mask.ndim - 1)))
+
+
+def _accumulate(
+    progress: Progress,
+    metrics: Mapping[str, Any],
+    loss: Any,
+    batch: Batch,
+    y_pred: Any,
+    mask: Any,
+    samples: Any,
+    n: Any,
+) -> Progress:
+    counted = {} if samples is None else {"samples": samples}
     accumulators = {
-        name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, mask)
+        name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, mask, **counted)
         for name, metric in metrics.items()
     }
     return progress._replace(loss=(progress.loss[0] + loss * n, progress.loss[1] + n), metrics=accumulators)
@@ -84,6 +128,7 @@ def make_train_step(
     loss: Callable,
     metrics: Mapping[str, Any],
     constraints: Mapping[str, Callable] | None = None,
+    tables: Mapping[str, int] | None = None,
 ) -> Callable:
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
 
@@ -96,22 +141,29 @@ def make_train_step(
         loss: `(y_true, y_pred, sample_weight, mask) -> scalar`.
         metrics: Name to metric.
         constraints: Of parameters, by path, as `net.constraints` finds them.
+        tables: The sizes of the tables in which layers look up indices, by path, as `net.trace` finds them. Indices
+            outside are a fault.
     """
     scale_of, skips = getattr(optimizer, "loss_scale", None), hasattr(optimizer, "skipped")
+    tables = tables or {}
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
         key = random.fold_in(ts.key, ts.step)
         scale = None if scale_of is None else scale_of(ts.opt_state)
+        samples, n = _samples(batch)
+        options = {"report": bool(tables), "samples": samples} if tables or samples is not None else {}
 
         def objective(params):
-            y_pred, state, aux = forward(net, params, batch.x, state=ts.state, key=key, train=True, aux=True)
-            value = _total(loss(batch.y, y_pred, batch.sample_weight, aux.mask), aux.losses)
+            y_pred, state, aux = forward(net, params, batch.x, state=ts.state, key=key, train=True, aux=True, **options)
+            mask = _masked(aux.mask, samples)
+            value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
             # In a list: Dynamo cannot hand a None out of a gradient.
-            masks = [] if aux.mask is None else [aux.mask]
-            return value if scale is None else value * scale, (value, y_pred, state, masks)
+            masks = [] if mask is None else [mask]
+            return value if scale is None else value * scale, (value, y_pred, state, masks, aux.indices or {})
 
-        (_, (value, y_pred, state, masks)), grads = value_and_grad(objective, has_aux=True)(ts.params)
+        (_, (value, y_pred, state, masks, indices)), grads = value_and_grad(objective, has_aux=True)(ts.params)
         finite = ops.all_finite(value, *tree.leaves(grads))
+        good, worst = _looked_up(finite, indices, tables)
 
         def advance():
             updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
@@ -119,20 +171,20 @@ def make_train_step(
             return params, state, opt_state, ts.step + 1, progress.fault
 
         def refuse():
-            return ts.params, ts.state, ts.opt_state, ts.step, _fault(finite, progress.fault, ts.step)
+            return ts.params, ts.state, ts.opt_state, ts.step, _fault(good, worst, progress.fault, ts.step)
 
         def skip():
             _, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
             return ts.params, ts.state, opt_state, ts.step + 1, progress.fault
 
         def otherwise():
-            return choose(_may_skip(scale, progress.fault), skip, refuse) if skips else refuse()
+            return choose(_may_skip(scale, progress.fault, good, worst), skip, refuse) if skips else refuse()
 
         def count():
-            done = _accumulate(progress, metrics, value, batch, y_pred, masks[0] if masks else None)
+            done = _accumulate(progress, metrics, value, batch, y_pred, masks[0] if masks else None, samples, n)
             return done.loss, done.metrics
 
-        sound = _sound(finite, progress.fault)
+        sound = _sound(good, progress.fault)
         params, new_state, opt_state, number, fault = choose(sound, advance, otherwise)
         loss_, seen = choose(sound, count, lambda: (progress.loss, progress.metrics)) if skips else count()
         return TrainState(params, new_state, opt_state, ts.key, number), Progress(loss_, seen, fault)
@@ -141,40 +193,156 @@ def make_train_step(
 
 
 @native
-def _may_skip(scale, fault):
-    """Whether a step that overflowed may be passed over: the scale can still be lowered."""
-    return (scale > 1) & (fault[0] < 0)
-
-
-@native
-def _sound(finite, fault):
-    """Whether a step may be taken: everything is finite, and always was."""
-    return namespace(finite).all(finite) & (fault[0] < 0)
-
-
-@native
-def _fault(finite, fault, step):
-    """The `Progress.fault` after a step that was not taken."""
+def _looked_up(finite: Any, indices: Mapping[str, Any], tables: Mapping[str, int]) -> tuple[Any, Any]:
+    """`finite` with what is true of indices that were looked up behind it; and these indices, or None."""
+    if not indices:
+        return finite, None
     xp = namespace(finite)
-    here = xp.stack([step, xp.astype(xp.argmin(xp.astype(finite, xp.int32)), xp.int32)])
+    worst = xp.stack(
+        [indices[path] if path in indices else xp.zeros_like(finite[0], dtype=xp.int32) for path in tables]
+    )
+    sizes = xp.stack([xp.full_like(worst[0], size) for size in tables.values()])
+    return xp.concat([finite, (worst >= 0) & (worst < sizes)]), worst
+
+
+@native
+def _may_skip(scale, fault, good, worst):
+    """Whether a step that overflowed may be passed over: the scale can still be lowered, and no index is at fault."""
+    may = (scale > 1) & (fault[0] < 0)
+    return may if worst is None else may & namespace(good).all(good[good.shape[0] - worst.shape[0] :])
+
+
+@native
+def _sound(good, fault):
+    """Whether a step may be taken: everything is as it should be, and always was."""
+    return namespace(good).all(good) & (fault[0] < 0)
+
+
+@native
+def _fault(good, worst, fault, step):
+    """The `Progress.fault` after a step that was not taken. Indices at fault are the cause of what is not finite."""
+    xp = namespace(good)
+    if worst is None:
+        what, value = xp.argmin(xp.astype(good, xp.int32)), xp.zeros_like(step)
+    else:
+        first = good.shape[0] - worst.shape[0]
+        lookups = xp.astype(good[first:], xp.int32)
+        wrong = xp.argmin(lookups)
+        by_index = xp.min(lookups) == 0
+        what = xp.where(by_index, first + wrong, xp.argmin(xp.astype(good, xp.int32)))
+        value = xp.take(worst, xp.reshape(wrong, (1,)))[0]
+    here = xp.stack([step, xp.astype(what, xp.int32), value])
     return xp.where(fault[0] < 0, here, fault)
 
 
-def make_eval_step(net: Any, loss: Callable, metrics: Mapping[str, Any]) -> Callable:
+def make_eval_step(
+    net: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
+) -> Callable:
     """The function `(params, state, progress, batch) -> progress` of one evaluation step; arguments as for training."""
+    tables = tables or {}
 
     def step(params: Any, state: Any, progress: Progress, batch: Batch) -> Progress:
-        y_pred, _, aux = forward(net, params, batch.x, state=state, aux=True)
-        value = _total(loss(batch.y, y_pred, batch.sample_weight, aux.mask), aux.losses)
-        return _accumulate(progress, metrics, value, batch, y_pred, aux.mask)
+        samples, n = _samples(batch)
+        options = {"report": bool(tables), "samples": samples} if tables or samples is not None else {}
+        y_pred, _, aux = forward(net, params, batch.x, state=state, aux=True, **options)
+        mask = _masked(aux.mask, samples)
+        value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
+        done = _accumulate(progress, metrics, value, batch, y_pred, mask, samples, n)
+        return done if not tables else done._replace(fault=_outside(aux.indices, tables, progress.fault))
 
     return step
 
 
-def make_predict(net: Any) -> Callable:
-    """The function `(params, state, x) -> output` of one prediction."""
+@native
+def _outside(indices: Mapping[str, Any], tables: Mapping[str, int], fault: Any) -> Any:
+    """The `Progress.fault` of an evaluation, whose faults are counted from 1."""
+    xp = namespace(fault)
+    good, worst = _looked_up(xp.ones_like(fault[:1], dtype=xp.bool), indices, tables)
+    return xp.where(xp.all(good), fault, _fault(good, worst, fault, xp.zeros_like(fault[0])))
+
+
+def make_predict(net: Any, tables: Mapping[str, int] | None = None) -> Callable:
+    """The function `(params, state, x) -> output` of one prediction.
+
+    With `tables`, as for training, it returns `(output, worst)`: for each table the index furthest outside it, or one
+    inside, int32 (tables,).
+    """
 
     def predict(params: Any, state: Any, x: Any) -> Any:
-        return forward(net, params, x, state=state)[0]
+        if not tables:
+            return forward(net, params, x, state=state)[0]
+        y_pred, _, aux = forward(net, params, x, state=state, aux=True, report=True)
+        return y_pred, [aux.indices[path] for path in tables]
 
     return predict
+
+
+def make_custom_step(step: Callable) -> Callable:
+    """The function `(train_state, progress, batch) -> (train_state, progress)` around a step of the user's own.
+
+    Args:
+        step: A pure `(train_state, batch) -> (train_state, logs)`, with `logs` a dict of scalars. What of it is not
+            finite, a log or a parameter, is a fault, and the step is refused. Progress holds the logs' means over the
+            samples; `train_state.step` is counted for it.
+    """
+
+    def run(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
+        new, logs = step(ts, batch)
+        good = ops.all_finite(_first([*logs.values(), ts.step]), *tree.leaves(new.params))
+        new = new._replace(key=ts.key, step=ts.step + 1)
+
+        def refuse():
+            return ts, _fault(good, None, progress.fault, ts.step)
+
+        def count():
+            return {name: _counted(progress.metrics.get(name), value, batch.size) for name, value in logs.items()}
+
+        done, fault = choose(_sound(good, progress.fault), lambda: (new, progress.fault), refuse)
+        return done, Progress(progress.loss, count(), fault)
+
+    return run
+
+
+def make_custom_evaluation(step: Callable) -> Callable:
+    """The function `(train_state, progress, batch) -> progress` around an evaluation step of the user's own.
+
+    Args:
+        step: A pure `(train_state, batch) -> logs`.
+    """
+
+    def run(ts: TrainState, progress: Progress, batch: Batch) -> Progress:
+        logs = step(ts, batch)
+        metrics = {name: _counted(progress.metrics.get(name), value, batch.size) for name, value in logs.items()}
+        return progress._replace(metrics=metrics)
+
+    return run
+
+
+@native
+def _first(values: list) -> Any:
+    """Floating-point scalars behind each other; the last of `values` is only to be of their backend."""
+    xp = namespace(values[-1])
+    zero = xp.astype(values[-1] * 0, xp.float32)
+    return xp.stack([zero, *(zero + xp.astype(xp.asarray(v), xp.float32) for v in values[:-1])])
+
+
+def _counted(acc: Any, value: Any, n: int) -> Any:
+    mean = Mean()
+    return _add_value(mean.init(value) if acc is None else acc, value, n)
+
+
+@native
+def _add_value(acc: Any, value: Any, n: int) -> Any:
+    return Mean().update(acc, namespace(value).reshape(value, (1,)), namespace(value).full((1,), n, dtype=value.dtype))
+
+
+def repeated(step: Callable) -> Callable:
+    """The function `(fixed, carry, batches, n) -> carry` of `n` steps, int32 (), where `step` is one on one batch.
+
+    The leaves of `batches` have a first axis for the steps; it may be longer than `n`, which is the same program then.
+    """
+
+    def run(fixed: Any, carry: Any, batches: Batch, n: Any) -> Any:
+        return fori_loop(0, n, lambda i, c: step(fixed, c, tree.map(lambda a: a[i], batches)), carry)
+
+    return run

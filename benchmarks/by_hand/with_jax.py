@@ -7,7 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from . import BETA_1, BETA_2, EPSILON, LEARNING_RATE, MOMENTUM, NORM_EPSILON
+from . import BETA_1, BETA_2, EPSILON, LEARNING_RATE, MOMENTUM, NORM_EPSILON, Trainer
 
 
 def dense(p, x):
@@ -92,8 +92,9 @@ def transformer(p, state, x, key, rate, train):
 NETWORKS = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "transformer": transformer}
 
 
-def build(network, params, state, rate, x, y):
-    params, state, x, y = jax.tree.map(jnp.asarray, (params, state, x, y))
+def trainer(network, params, state, rate):
+    # Copies, since a step's arrays are given to the next one's.
+    params, state = jax.tree.map(jnp.array, (params, state))
     forward = functools.partial(NETWORKS[network], rate=rate)
 
     def objective(params, state, x, y, key):
@@ -101,7 +102,7 @@ def build(network, params, state, rate, x, y):
         picked = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=-1)
         return -picked.mean(), state
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=0)
     def step(carry, x, y):
         params, state, mu, nu, count, key = carry
         key, sub = jax.random.split(key)
@@ -115,13 +116,19 @@ def build(network, params, state, rate, x, y):
         )
         return (params, state, mu, nu, count, key), loss
 
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    carry = (params, state, zeros, zeros, jnp.float32(0), jax.random.PRNGKey(0))
+    mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+    carry = (params, state, mu, nu, jnp.float32(0), jax.random.PRNGKey(0))
     apply = jax.jit(lambda params, state, x: forward(params, state, x, None, train=False)[0])
 
-    def train():
+    def train(x, y):
         nonlocal carry
         carry, loss = step(carry, x, y)
-        return jax.block_until_ready((carry, loss))[1]
+        return loss
 
-    return train, lambda: apply(carry[0], carry[1], x).block_until_ready()
+    # Compiled functions take NumPy arrays, faster than they are converted.
+    return Trainer(lambda *xy: xy, lambda x: x, train, lambda x: apply(carry[0], carry[1], x), jax.device_get)
+
+
+def build(network, params, state, rate, x, y):
+    t, x, y = trainer(network, params, state, rate), jnp.asarray(x), jnp.asarray(y)
+    return lambda: t.step(x, y).block_until_ready(), lambda: t.apply(x).block_until_ready()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON
+from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON, Trainer
 
 
 def dense(p, x):
@@ -282,14 +282,15 @@ def copied(tree):
     return {k: copied(v) if isinstance(v, dict) else v.copy() for k, v in tree.items()}
 
 
-def build(network, params, state, rate, x, y):
+def trainer(network, params, state, rate):
     params, state = copied(params), copied(state)
-    forward, rows, rng = NETWORKS[network], np.arange(len(y)), np.random.default_rng(0)
+    forward, rng = NETWORKS[network], np.random.default_rng(0)
     moments = [(np.zeros_like(p), np.zeros_like(p)) for p in leaves(params, params)]
     count = 0
 
-    def train():
+    def train(x, y):
         nonlocal count
+        rows = np.arange(len(y))
         logits, back = forward(params, state, x, rate, rng)
         shifted = logits - logits.max(-1, keepdims=True)
         log_p = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
@@ -306,4 +307,12 @@ def build(network, params, state, rate, x, y):
             p -= factor * m / (np.sqrt(v) + small)
         return loss
 
-    return train, lambda: forward(params, state, x, rate, None)[0]
+    def apply(x):
+        return forward(params, state, x, rate, None)[0]
+
+    return Trainer(lambda *xy: xy, lambda x: x, train, apply, list)
+
+
+def build(network, params, state, rate, x, y):
+    t = trainer(network, params, state, rate)
+    return lambda: t.step(x, y), lambda: t.apply(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON
+from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON, Trainer
 
 
 def dense(p, x):
@@ -86,9 +86,8 @@ def transformer(p, state, x, rate, train):
 NETWORKS = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "transformer": transformer}
 
 
-def build(network, params, state, rate, x, y):
+def trainer(network, params, state, rate):
     params, state = tf.nest.map_structure(tf.Variable, (params, state))
-    x, y = tf.constant(x), tf.constant(y)
     forward, variables = NETWORKS[network], tf.nest.flatten(params)
     mu, nu = ([tf.Variable(tf.zeros_like(v)) for v in variables] for _ in range(2))
     count = tf.Variable(0.0)
@@ -112,4 +111,9 @@ def build(network, params, state, rate, x, y):
     def apply(x):
         return forward(params, state, x, rate, False)
 
-    return lambda: step(x, y), lambda: apply(x)
+    return Trainer(lambda *xy: xy, tf.convert_to_tensor, step, apply, lambda outputs: [x.numpy() for x in outputs])
+
+
+def build(network, params, state, rate, x, y):
+    t, x, y = trainer(network, params, state, rate), tf.constant(x), tf.constant(y)
+    return lambda: t.step(x, y), lambda: t.apply(x)

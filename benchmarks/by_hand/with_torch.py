@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON
+from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON, Trainer
 
 
 def fill(module, **values):
@@ -111,23 +112,32 @@ class Transformer(nn.Module):
 NETWORKS = {"mlp": mlp, "cnn": cnn, "lstm": Lstm, "transformer": Transformer}
 
 
-def build(network, params, state, rate, x, y):
+def trainer(network, params, state, rate):
     module = NETWORKS[network](params, state, rate)
-    x, y = torch.from_numpy(x), torch.from_numpy(y).long()
-    x = x.permute(0, 3, 1, 2).contiguous() if network == "cnn" else x
     optimizer = torch.optim.Adam(module.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON)
 
-    def train():
-        module.train()
+    def train(x, y):
+        if not module.training:
+            module.train()
         optimizer.zero_grad()
         loss = F.cross_entropy(module(x), y)
         loss.backward()
         optimizer.step()
         return loss.detach()
 
-    def predict():
-        module.eval()
+    def apply(x):
+        if module.training:
+            module.eval()
         with torch.inference_mode():
             return module(x)
 
-    return train, predict
+    def prepare(x, y):
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if network == "cnn" else x, y.astype(np.int64)
+
+    return Trainer(prepare, torch.from_numpy, train, apply, lambda outputs: [x.numpy() for x in outputs])
+
+
+def build(network, params, state, rate, x, y):
+    t = trainer(network, params, state, rate)
+    x, y = (t.put(a) for a in t.prepare(x, y))
+    return lambda: t.step(x, y), lambda: t.apply(x)

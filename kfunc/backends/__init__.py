@@ -64,6 +64,8 @@ class Backend:
     """Whether gradients can be taken."""
     compiles: bool = False
     """Whether `Model` compiles its step unless told otherwise."""
+    one_size: bool = True
+    """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None
     """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
 
@@ -130,6 +132,17 @@ class Backend:
 
     def jit(self, fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()):
         return fun
+
+    def repeats(self, fun: Callable, *args: Any) -> bool:
+        """Whether a loop in one program runs `fun(*args)` several times faster than as many calls do."""
+        return False
+
+    def shapes(self, fun: Callable, *args: Any) -> Any:
+        """What `fun(*args)` returns, as a tree of anything with shapes, without computing it; None if that is not known.
+
+        Only backends that compile need to know.
+        """
+        return None
 
     def value_and_grad(self, fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
         from . import tape

@@ -195,7 +195,7 @@ def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
         x = xp.astype(x, xp.int32)
     if mask_zero:
         s.hand_on(x != 0)
-    return ops.embedding(x, table)
+    return ops.embedding(s.within(x, table.shape[0]), table)
 
 
 def _check_table(of: Any) -> None:
@@ -343,6 +343,8 @@ class Lambda(Layer):
         mask: The mask to hand on: booleans, or a function `(x, mask) -> mask`. None hands on none.
         arguments: Further arguments for `function`.
     """
+
+    per_sample: ClassVar[bool] = False
 
     function: Callable
     output_shape: Any = None

@@ -31,10 +31,13 @@ class Aux(NamedTuple):
     Attributes:
         losses: Scalars that training adds to the loss, by the path of the parameter or layer that they come from.
         mask: Booleans that say which positions of the output count; None if all do.
+        indices: With `report=True`, for each layer that looks up rows of a table by its path, the index furthest
+            outside the table, or one inside it: int32 (). `Scope.within` took the nearest row for it.
     """
 
     losses: dict[str, Any]
     mask: Any
+    indices: dict[str, Any] | None = None
 
 
 @typing.dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -68,6 +71,10 @@ class Layer:
     trainable: bool = dataclasses.field(default=True, kw_only=True)
     activity_regularizer: Any = dataclasses.field(default=None, kw_only=True)
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
+
+    per_sample: ClassVar[bool | None] = None
+    """Whether what comes of a sample depends on no other of the batch, but by statistics that heed `Scope.samples`: then
+    the last batch of an epoch may be filled up, and needs no compilation of its own. By default kfunc's own layers do."""
 
     supports_masking: ClassVar[bool] = False
     """Whether a mask of the first input holds for the output, too; `Scope.hand_on` says anything else."""
@@ -131,6 +138,11 @@ class Layer:
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""
         raise TypeError(f"{type(self).__name__} defines no forward(self, s, x).")
+
+    def separates_samples(self) -> bool:
+        """Whether this layer and all in it are `per_sample`, and no regularizer counts the batch's outputs."""
+        own = type(self).__module__.startswith(f"{__package__}.") if self.per_sample is None else self.per_sample
+        return own and self.activity_regularizer is None and all(c.separates_samples() for _, c in self.children())
 
     def activity(self, out: Any) -> Any:
         """What of the output the activity regularizer counts: all of its leaves."""
@@ -250,6 +262,8 @@ class Layer:
         key: Any = None,
         train: bool = False,
         aux: bool = False,
+        report: bool = False,
+        samples: Any = None,
         **options: Any,
     ) -> Any:
         """The output for `inputs`, and the new state. Pure: nothing that was passed changes.
@@ -261,6 +275,9 @@ class Layer:
             key: A key or seed; needed if a layer draws random numbers, as Dropout does in training.
             train: Whether layers behave as in training.
             aux: Whether to return what else there is: auxiliary losses, and the mask of the output.
+            report: Whether to report indices that lie outside their tables in `Aux.indices`, where else there would be
+                an error, or NaN, as is the backend's way.
+            samples: Which samples of the batch count, booleans (batch,); statistics over it pass over the others.
 
         Returns:
             (output, state), or (output, state, `Aux`) with `aux`: native arrays; the state has the structure of the one
@@ -273,16 +290,19 @@ class Layer:
         if isinstance(key, int):
             key = random.key(key, backend=backend_of(params, inputs))
         # Alike: of x alone, layers ask the namespace.
-        return enter(
-            self._apply, (params, inputs, options, state), {"key": key, "train": train, "aux": aux}, alike=True
-        )
+        named = {"key": key, "train": train, "aux": aux}
+        if report or samples is not None:
+            named |= {"report": report, "samples": samples}
+        return enter(self._apply, (params, inputs, options, state), named, alike=True)
 
-    def _apply(self, params, inputs, options, state, key, train, aux):
-        call = Call(train=train, key=key, losses={} if aux else None)
+    def _apply(self, params, inputs, options, state, key, train, aux, report=False, samples=None):
+        call = Call(train=train, key=key, losses={} if aux else None, samples=samples, indices={} if report else None)
         scope = Scope(call, self, params, state)
         out = self._run(scope, inputs, options)
         state = updated(state, call.new_state)
-        return (out, state, Aux(call.losses, scope.masked(options.get("mask")))) if aux else (out, state)
+        if not aux:
+            return out, state
+        return out, state, Aux(call.losses, scope.masked(options.get("mask")), call.indices)
 
 
 def _plain(value: Any) -> Any:

@@ -133,6 +133,8 @@ class BatchNormalization(Layer):
         if not s.train:
             moments = moving_mean, moving_variance
             return cast(ops.batch_normalization(x, *moments, self.axis, beta, gamma, self.epsilon), own)
+        if s.samples is not None:
+            mask = _with_samples(x, mask, s.samples)
         if mask is None and past is None:
             out, mean, variance = ops.normalize_batch(x, beta, gamma, self.axis, self.epsilon)
         else:
@@ -202,6 +204,13 @@ class BatchNormalization(Layer):
         moving = _moved(moving, deviation, self.momentum)
         s.set("moving_stddev", moving)
         return ops.relu(moving * moving - self.epsilon)
+
+
+def _with_samples(x: Any, mask: Any, samples: Any) -> Any:
+    """`mask`, booleans (batch, ...) like `x` without its last axis or None, where `samples` (batch,) count."""
+    xp = namespace(x)
+    which = xp.reshape(samples, (-1, *[1] * (x.ndim - 2)))
+    return xp.broadcast_to(which, x.shape[:-1]) if mask is None else xp.astype(mask, xp.bool) & which
 
 
 def _moved(old, new, momentum):

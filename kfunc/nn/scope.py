@@ -34,6 +34,9 @@ class Call:
         owners: In `init`, the path at which each layer object was met.
         outputs: In `init`, for each layer that ran, its path, itself and what it returned.
         losses: Auxiliary losses by their path, scalar arrays; None where nobody asked for them.
+        samples: Which samples of the batch count, booleans (batch,); None if all do.
+        indices: For each path, the index that lies furthest outside its table, int32 (); None where nobody asked.
+        tables: In `init`, the size of the table by that path.
     """
 
     train: bool = False
@@ -44,6 +47,9 @@ class Call:
     owners: dict[int, str] = dataclasses.field(default_factory=dict)
     outputs: list[tuple[str, Layer, Any]] = dataclasses.field(default_factory=list)
     losses: dict[str, Any] | None = None
+    samples: Any = None
+    indices: dict[str, Any] | None = None
+    tables: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,12 +104,14 @@ class Result(NamedTuple):
         state: New values of its state variables, by their path in the network.
         losses: Auxiliary losses by their path.
         mask: The mask of the output.
+        indices: Indices outside their tables by path.
     """
 
     output: Any
     state: dict[str, Any]
     losses: dict[str, Any]
     mask: Any
+    indices: dict[str, Any] | None = None
 
 
 _NOT_SAID = object()
@@ -223,13 +231,14 @@ class Scope:
 
         def fun(params: Any, state: Any, key: Any, *inputs: Any, **options: Any) -> Result:
             call = Call(self._call.train, key, losses=None if self._call.losses is None else {})
+            call.samples, call.indices = self._call.samples, None if self._call.indices is None else {}
             inner = Scope(call, layer, params, state)
             inner._parts, inner._parent, inner._number = outer._parts, outer._parent, outer._number
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
             inner._seen_as = outer._seen_as
             out = layer._run(inner, inputs, options)
             changes = {"/".join(path): value for path, value in call.new_state.items()}
-            return Result(out, changes, call.losses or {}, inner.masked(options.get("mask")))
+            return Result(out, changes, call.losses or {}, inner.masked(options.get("mask")), call.indices)
 
         return fun, outer._params, outer._state
 
@@ -238,6 +247,8 @@ class Scope:
         self._call.new_state.update({tuple(path.split("/")): value for path, value in result.state.items()})
         if self._call.losses is not None:
             self._call.losses.update(result.losses)
+        if self._call.indices is not None:
+            self._call.indices.update(result.indices or {})
         self.hand_on(result.mask)
         return result.output
 
@@ -297,6 +308,33 @@ class Scope:
     def wants_losses(self) -> bool:
         """Whether the caller asked for auxiliary losses; if not, they need not be computed."""
         return self._call.losses is not None
+
+    # -- samples and indices -----------------------------------------------------------------------------------------
+
+    @property
+    def samples(self) -> Any:
+        """Which samples of the batch count, booleans (batch,): statistics over the batch pass over the others."""
+        return self._call.samples
+
+    def within(self, indices: Any, size: int) -> Any:
+        """`indices`, an integer array, where they are rows of a table of `size`.
+
+        Where `apply` was told to report those that are not, it does, and the nearest rows are taken for them; else what
+        comes of them is up to the backend.
+        """
+        call, path = self._call, self.path
+        if call.declared is not None:
+            call.tables[path] = size
+        if call.indices is None or 0 in indices.shape:
+            return indices
+        xp = namespace(indices)
+        least, most = xp.min(indices), xp.max(indices)
+        worst = xp.astype(xp.where(least < 0, least, most), xp.int32)
+        before = call.indices.get(path)
+        if before is not None:
+            worst = xp.where((before < 0) | (before >= size), before, worst)
+        call.indices[path] = worst
+        return xp.clip(indices, 0, size - 1)
 
     def _claim(self, layer: Layer, path: str) -> None:
         owner = self._call.owners.setdefault(id(layer), path)

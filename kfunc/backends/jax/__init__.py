@@ -77,6 +77,15 @@ class JaxBackend(Backend):
 
         return run
 
+    def repeats(self, fun, *args):
+        # On CPU, XLA runs a convolution inside a loop on one thread, ten times slower.
+        if jax.default_backend() != "cpu":
+            return True
+        return "conv_general_dilated" not in _primitives(jax.make_jaxpr(fun)(*args).jaxpr)
+
+    def shapes(self, fun, *args):
+        return jax.eval_shape(fun, *args)
+
     def stop_gradient(self, x):
         return jax.lax.stop_gradient(x)
 
@@ -101,6 +110,18 @@ class JaxBackend(Backend):
     def choose(self, pred, true_fun, false_fun):
         # A branch costs a fifth of a small step: XLA fuses nothing across it.
         return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), false_fun())
+
+
+def _primitives(jaxpr) -> set[str]:
+    """The names of all primitives in `jaxpr`, and in those inside it."""
+    names = set()
+    for equation in jaxpr.eqns:
+        names.add(equation.primitive.name)
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                names |= _primitives(inner)
+    return names
 
 
 backend = JaxBackend()

@@ -51,6 +51,7 @@ class OpenvinoBackend(Backend):
     name = "openvino"
     trains = False
     compiles = True
+    one_size = False
     precision = "f32"
     target = "CPU"
 

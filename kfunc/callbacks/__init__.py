@@ -1,0 +1,5 @@
+"""Callbacks: what is done besides training, at the ends of batches and epochs."""
+
+from .base import Callback, CallbackList
+
+__all__ = ["Callback", "CallbackList"]

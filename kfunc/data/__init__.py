@@ -1,0 +1,6 @@
+"""Data for `Model`: from arrays, iterables, and other libraries' loaders to batches."""
+
+from .batches import Batch
+from .sources import Source, source
+
+__all__ = ["Batch", "Source", "source"]
