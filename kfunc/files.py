@@ -2,19 +2,22 @@
 
 A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. Hugging Face's library
 (https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. Here stands what it does without:
-trees, a digest, no name twice, bfloat16 as what it is, and files that are replaced completely or not at all.
+trees, a digest, no name twice, bfloat16 as what it is, files that are replaced completely or not at all, and a look at
+the header before anything else is read, so that a hostile file costs no more than its size and 32 MB.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
+import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import safetensors
 
@@ -47,6 +50,10 @@ _DTYPES = {
     "F8_E5M2": "float8_e5m2",
 }
 _HEADER_LIMIT = 100_000_000  # bytes; what readers of the format accept
+_HEADER_MEMORY = 28_000_000  # bytes; what reading a header may take
+_RANK = 32  # axes; what every NumPy has
+_NAME = 1024  # characters
+_DEPTH = 64  # names in a tensor's path, and containers in each other
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
 _ROOT = "array"
 
@@ -82,17 +89,16 @@ def load(path: str | os.PathLike, backend: str | Backend = "numpy") -> Any:
 
     What `save` wrote comes back as it was, except that named tuples come back as tuples, every kind of dict as a dict
     with sorted keys, and NumPy scalars as 0-d arrays. A file from elsewhere comes back as nested dicts: the tensor
-    `encoder.0.weight` is `["encoder"]["0"]["weight"]`.
+    `encoder.0.weight` is `["encoder"]["0"]["weight"]`. Containers may lie 64 deep in each other.
 
     Raises:
-        FileError: It cannot be read, is truncated or corrupt, or is no safetensors file.
+        FileError: It cannot be read, is truncated or corrupt, or is no safetensors file; see `read`.
         BackendNotInstalledError, UnknownBackendError: There is no such backend here.
     """
     target = get(backend)
     arrays, texts = read(path)
     with _blaming(path):
-        tree = unflatten(arrays, texts.get(_TREE))
-    return to_backend(tree, target)
+        return to_backend(unflatten(arrays, texts.get(_TREE)), target)
 
 
 def flatten(tree: Any) -> dict[str, Any]:
@@ -122,6 +128,8 @@ def unflatten(arrays: Mapping[str, Any], structure: str | None = None) -> Any:
     tree: dict[str, Any] = {}
     for name, array in sorted(arrays.items()):
         *parents, last = name.split(".")
+        if len(parents) >= _DEPTH:
+            raise FileError("A tensor's name is too long a path.", expected=f"up to {_DEPTH} names", got=len(parents))
         node: Any = tree
         for part in parents:
             node = node.setdefault(part, {})
@@ -197,6 +205,8 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
     taken = set()
 
     def node(shape: Any, path: tuple[str, ...]) -> Any:
+        if len(path) > _DEPTH:
+            raise ValueError(f"something more than {_DEPTH} containers deep")
         match shape:
             case dict():
                 return {key: node(child, (*path, key)) for key, child in shape.items()}
@@ -211,12 +221,12 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
             case ["namedtuple", dict() as children]:
                 return tuple(node(child, (*path, key)) for key, child in children.items())
             case list():
-                raise KeyError(str(shape[:1]))
+                raise KeyError(str(shape[:1])[:99])
         return shape
 
     try:
-        tree = node(json.loads(structure), ())
-    except (KeyError, ValueError, RecursionError) as error:
+        tree = node(decoded(structure), ())
+    except (KeyError, ValueError, FileError) as error:
         raise FileError("The tensors are not those of the tree that the file describes.", got=str(error)) from error
     if taken != set(arrays):
         raise FileError(
@@ -227,7 +237,26 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
     return tree
 
 
+def decoded(text: str | bytes) -> Any:
+    """What the JSON in a file says.
+
+    Raises:
+        FileError: It is no JSON, has a key twice, is nested without end, or has a number without end.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise FileError("The file is corrupt, or no safetensors file: this is no JSON.", got=str(error)[:200]) from None
+
+
 # -- files -----------------------------------------------------------------------------------------------------------
+
+
+class Form(NamedTuple):
+    """What a header says of a tensor: the name of its dtype, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
 
 
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -259,31 +288,125 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
         _replace(path, data)
 
 
-def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(
+    path: str | os.PathLike, check: Callable[[Mapping[str, Form], Mapping[str, str]], Any] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, in memory of their own, and its texts.
 
-    bfloat16 and the 8-bit floats need `ml_dtypes`, and have its dtypes.
+    Takes memory for twice the file and at most 32 MB. So that this holds for any file, the header has bounds: with
+    tensors of up to four axes it may name about 9,000, or hold 28 MB of ASCII text. A name has up to 1024 characters
+    and a tensor up to 32 axes. bfloat16 and the 8-bit floats need `ml_dtypes`, and have its dtypes.
+
+    Args:
+        path: One regular file, or a link to one.
+        check: Called with the dtypes and shapes by name and the texts before any tensor is read; a `FileError` of its
+            own is that of `read`.
 
     Raises:
-        FileError: It cannot be read, is truncated or corrupt, or is no safetensors file.
+        FileError: It cannot be read, is truncated or corrupt, is no safetensors file, or is out of these bounds.
     """
+    _ml_dtypes()  # here, where it does not depend on what the file says
     with _blaming(path):
         with _open(path) as file:
-            # Before gigabytes of something else are read.
+            size = os.fstat(file.fileno()).st_size
             start = file.read(8)
+            # Before gigabytes of something else are read.
             if (length := int.from_bytes(start, "little")) > _HEADER_LIMIT:
                 raise FileError("This is no safetensors file.", expected="the length of its header", got=length)
-            data = start + file.read()
+            if len(start) < 8 or length > size - 8:
+                raise FileError(
+                    "The file is truncated or corrupt, or is no safetensors file: its header is not all there.",
+                    expected=f"{length + 8} bytes or more",
+                    got=f"{size} bytes",
+                )
+            start += file.read(length)
+            forms, texts = _header(start[8:], size - 8 - length)
+            if check is not None:
+                check(forms, {key: text for key, text in texts.items() if key not in (_FORMAT, _DIGEST)})
+            file.seek(0)
+            data = file.read(size)
+            if len(data) != size or file.read(1) or not data.startswith(start):
+                raise FileError("The file changed while it was read.", fix="read it again")
         try:
             tensors = safetensors.deserialize(data)
         except safetensors.SafetensorError as error:
             raise FileError("The file is truncated or corrupt, or is no safetensors file.", got=str(error)) from None
-        # The header is sound; the library keeps the texts to itself, and takes the last of equal names.
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
-        texts = header.get("__metadata__") or {}
-        arrays = {name: _array(name, header[name], tensor) for name, tensor in sorted(tensors)}
+        del data
+        found = {name: tensor["data"] for name, tensor in sorted(tensors, key=lambda pair: pair[0])}
+        del tensors
+        arrays = {name: _array(name, forms[name], data) for name, data in found.items()}
         _check_digest(arrays, texts)
+        for name in arrays:
+            # One after the other, so that there are never more than two of all.
+            arrays[name] = arrays[name].astype(_dtype(forms[name].dtype, name))
+            del found[name]
     return arrays, texts
+
+
+def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
+    """The tensors' forms and the texts that a header holds, for a file with `body` bytes after it.
+
+    Raises:
+        FileError: It is no header, is not one for so many bytes, or says more than fits in memory.
+    """
+    # Before there are objects: each takes about 250 bytes and begins with one of these, as do the names in a path. A
+    # text beyond ASCII takes up to four bytes a character, twice while it is decoded.
+    marks = sum(data.count(mark) for mark in b"{[,.")
+    if (1 if data.isascii() else 8) * len(data) + 250 * marks > _HEADER_MEMORY:
+        raise FileError(
+            "The file's header is too large.",
+            expected="some thousand tensors, and some megabytes of text",
+            got=f"{len(data)} bytes, with {marks} values",
+            fix="store the tensors in several files",
+        )
+    header = decoded(data)
+    if not isinstance(header, dict):
+        raise _corrupt("it is no object", header)
+    texts = header.pop("__metadata__", None) or {}
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise _corrupt("its metadata are no texts", texts)
+    spans = {name: _span(name, entry) for name, entry in header.items()}
+    at = 0
+    for name, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
+        if begin != at:
+            raise _corrupt("tensors overlap, or leave a gap", name)
+        at = end
+    if at != body:
+        raise FileError(
+            "The file is truncated or corrupt, or is no safetensors file: the tensors do not fill it.",
+            expected=f"{at} bytes after the header",
+            got=f"{body} bytes",
+        )
+    return {name: Form(_DTYPES[entry["dtype"]], tuple(entry["shape"])) for name, entry in header.items()}, texts
+
+
+def _span(name: str, entry: Any) -> tuple[int, int]:
+    """Where a tensor begins and ends, for an entry of the header in which all is as it should be."""
+    if len(name) > _NAME:
+        raise _corrupt(f"a name has more than {_NAME} characters", name)
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _corrupt(f"tensor {name!r} has not just a dtype, a shape and data_offsets", entry)
+    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(code, str) or code not in _DTYPES:
+        raise FileError("The file has a dtype that kfunc does not know.", got=f"{repr(code)[:99]} of tensor {name!r}")
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        raise _corrupt(f"tensor {name!r} has a shape or offsets that are none", entry)
+    size = _dtype(_DTYPES[code], name).itemsize
+    # NumPy counts the elements as if no axis were empty.
+    if len(shape) > _RANK or size * math.prod(max(n, 1) for n in shape) >= 2**63:
+        raise FileError("NumPy has no such shape.", expected=f"up to {_RANK} axes", got=f"tensor {name!r}")
+    begin, end = offsets
+    if end - begin != size * math.prod(shape):
+        raise _corrupt(f"tensor {name!r} has an invalid shape or offset", entry)
+    return begin, end
+
+
+def _are_sizes(x: Any) -> bool:
+    return isinstance(x, list) and all(type(n) is int and 0 <= n < 2**63 for n in x)
+
+
+def _corrupt(what: str, got: Any) -> FileError:
+    return FileError(f"The header is corrupt: {what}.", got=repr(got)[:200])
 
 
 def _storable(name: str, array: Any) -> np.ndarray:
@@ -306,42 +429,41 @@ def _storable(name: str, array: Any) -> np.ndarray:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise FileError("The header is corrupt: a name is there twice.", got=max(names, key=names.count))
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise FileError("The file is corrupt: a name is there twice.", got=repr(twice)[:200])
     return out
 
 
-def _array(name: str, entry: dict[str, Any], tensor: dict[str, Any]) -> np.ndarray:
-    if len(entry) > 3:
-        raise FileError("The header is corrupt: it says too much.", got=f"{', '.join(entry)} of tensor {name!r}")
+def _array(name: str, form: Form, data: bytearray) -> np.ndarray:
+    """The tensor in `data`, without a copy; little-endian."""
     import numpy as np
 
-    dtype = _dtype(tensor["dtype"], name)
-    array = np.frombuffer(tensor["data"], dtype.newbyteorder("<"))
-    if dtype.kind == "b" and array.size and array.view("uint8").max() > 1:
+    array = np.frombuffer(data, _dtype(form.dtype, name).newbyteorder("<")).reshape(form.shape)
+    if array.dtype.kind == "b" and array.size and array.view("uint8").max() > 1:
         raise FileError("The file is corrupt: a bool is neither 0 nor 1.", got=f"tensor {name!r}")
-    try:
-        return array.reshape(tensor["shape"]).astype(dtype)
-    except ValueError as error:
-        raise FileError(f"NumPy has no such shape: {error}.", got=f"tensor {name!r}") from None
+    return array
 
 
-def _dtype(code: str, name: str) -> np.dtype:
-    import numpy as np
-
-    if code not in _DTYPES:
-        raise FileError("The file has a dtype that kfunc does not know.", got=f"{code} of tensor {name!r}")
-    try:
-        return np.dtype(_DTYPES[code])
-    except TypeError:
-        pass
+@functools.cache
+def _ml_dtypes() -> Any:
     try:
         import ml_dtypes
     except ModuleNotFoundError:
-        raise FileError(
-            f"NumPy alone has no {_DTYPES[code]}.", got=f"{code} of tensor {name!r}", fix="pip install ml-dtypes"
-        ) from None
-    return np.dtype(getattr(ml_dtypes, _DTYPES[code]))
+        return None
+    return ml_dtypes
+
+
+def _dtype(dtype: str, name: str) -> np.dtype:
+    import numpy as np
+
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        pass
+    if _ml_dtypes() is None:
+        raise FileError(f"NumPy alone has no {dtype}.", got=f"tensor {name!r}", fix="pip install ml-dtypes")
+    return np.dtype(getattr(_ml_dtypes(), dtype))
 
 
 def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
@@ -370,12 +492,14 @@ def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> No
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
-    # Without O_NONBLOCK, opening a pipe would wait for a writer.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    # Opening a device can do things. What was a file a moment ago may be a pipe now; opening that would wait.
+    if stat.S_ISREG(os.stat(path).st_mode):
+        flags = ("O_RDONLY", "O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC")
+        handle = os.open(path, functools.reduce(lambda found, flag: found | getattr(os, flag, 0), flags, 0))
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return open(handle, "rb")
         os.close(handle)
-        raise FileError("This is no regular file.")
-    return open(handle, "rb")
+    raise FileError("This is no regular file.")
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -418,13 +542,26 @@ def _sync_directory(directory: str) -> None:
 
 @contextlib.contextmanager
 def _blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
-    """Name the file in a `FileError`, and make one of the system's errors."""
+    """Name the file in a `FileError`, and make one of the system's errors.
+
+    Raises:
+        ArgumentError: `path` is none.
+    """
+    try:
+        name = os.fsdecode(path)
+        good = "\0" not in name
+    except TypeError:
+        good = False
+    if not good:
+        raise ArgumentError("This is no path.", argument="path", expected="a string or a path", got=repr(path)[:200])
     try:
         yield
     except FileError as error:
-        error.problem = f"{os.fspath(path)}: {error.problem}"
+        error.problem = f"{name}: {error.problem}"
         error.args = (error.problem,)
         raise
     except OSError as error:
         reason = error.strerror or str(error)
-        raise FileError(f"{os.fspath(path)} could not be {done}: {reason}.") from error
+        raise FileError(f"{name} could not be {done}: {reason}.") from error
+    except MemoryError as error:
+        raise FileError(f"{name} could not be {done}: there is not enough memory.") from error

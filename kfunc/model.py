@@ -300,9 +300,10 @@ class Model:
         with saving(self, run, given["resume"]) as saver:
             hooks("on_train_begin", {})
             program.plan((), (ts, self._start(found, target, where, data)), data.first, data.steps)
-            for run.epoch in range(run.epoch, epochs):
+            for epoch in range(run.epoch, epochs):
                 if self.stop_training:
                     break
+                run.epoch = epoch
                 begun = time.perf_counter()
                 with Bar(data.steps, f"Epoch {run.epoch + 1}/{epochs}", verbose) as bar:
                     logs = self._epoch(run, program, found, given["shuffle"], bar, saver, target, where)

@@ -28,6 +28,12 @@ _entries: dict[int, tuple[str, Entry]] = {}
 """The other way round: id of a registered value to its category and entry."""
 _CUSTOM = "custom:"
 
+# What a config may ask for: files come from anywhere, and a short text can describe a network without end.
+_OBJECTS = 8192  # objects; one that is used again counts again
+_TEXT = 10_000  # characters of a text
+_INTEGER = 2**63
+_REPEATS = {"num_thresholds": 65536, "power_iterations": 65536}  # what is done one by one, in all objects together
+
 
 def register(category: str, *names: str, factory: bool | None = None) -> Callable[[Any], Any]:
     """Decorator that makes a class or function known under `names`, the first being the one that configs hold.
@@ -65,16 +71,17 @@ def _origin(value: Any) -> tuple[str, str]:
 
 
 def _table(category: str) -> dict[str, Entry]:
-    return _tables[category] if category in _tables else _unknown("category", category, _CATEGORIES)
+    known = isinstance(category, str) and category in _tables
+    return _tables[category] if known else _unknown("category", category, _CATEGORIES)
 
 
 def _unknown(what: str, name: Any, known: Any) -> Any:
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name)[:99], known, n=1, cutoff=0.5)
     raise ArgumentError(
-        f"There is no {what} {name!r}.",
+        f"There is no {what} {repr(name)[:99]}.",
         argument=what,
         expected=f"one of {', '.join(sorted(known))}",
-        got=repr(name),
+        got=repr(name)[:99],
         fix=f"did you mean {close[0]!r}?" if close else "use a known name; register your own with kfunc.register",
     )
 
@@ -112,46 +119,83 @@ def resolve(category: str, value: Any) -> Any:
 
 
 def from_config(category: str, config: str | dict) -> Any:
-    """The object that `to_config` described; see `resolve`."""
+    """The object that `to_config` described; see `resolve`.
+
+    A config may hold texts of up to 10,000 characters, 64-bit integers, and 8192 objects, those in objects that are used
+    again counted again.
+
+    Raises:
+        ArgumentError: A name is unknown, the config does not fit or is malformed, or it holds more than that.
+    """
     try:
-        return _build(category, config, [])
-    except (AttributeError, IndexError, KeyError, RecursionError) as error:
+        return _Decoder().build(category, config)
+    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError) as error:
         raise ArgumentError(
-            f"The config of a {category} is malformed: {type(error).__name__} {error}.", argument="config"
+            f"The config of a {category} is malformed: {type(error).__name__} {str(error)[:999]}.", argument="config"
         ) from error
 
 
-def _build(category: Any, config: Any, seen: list) -> Any:
-    if isinstance(config, str):
-        entry = _lookup(category, config)
-        return entry.value() if entry.factory else entry.value
-    entry = _lookup(category, config.get("class"))
-    arguments = {name: _decode(v, seen) for name, v in config.get("config", {}).items()}
-    make = getattr(entry.value, "from_config", None)
-    try:
-        value = make(arguments) if make is not None else entry.value(**arguments)
-    except TypeError as error:
-        raise ArgumentError(
-            f"The config does not fit the {category} {entry.name!r}: {error}.",
-            argument="config",
-            got=", ".join(arguments) or "no arguments",
-            fix="check the names of the arguments; a file may come from another version",
-        ) from error
-    seen.append(value)
-    return value
+class _Decoder:
+    """Builds what one config describes, and keeps count of what that takes."""
 
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, int]] = []  # each object, and how many it is made of
+        self.objects = 0
+        self.left = dict(_REPEATS)
 
-def _decode(value: Any, seen: list) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_decode(v, seen) for v in value)
-    if not isinstance(value, dict):
+    def build(self, category: Any, config: Any) -> Any:
+        before = self.objects
+        self.count(1)
+        if isinstance(config, str):
+            entry = _lookup(category, config)
+            return entry.value() if entry.factory else entry.value
+        entry = _lookup(category, config.get("class"))
+        arguments = {self.plain(name): self.decode(v) for name, v in config.get("config", {}).items()}
+        for name in self.left.keys() & arguments.keys():
+            if isinstance(arguments[name], int):
+                self.left[name] -= arguments[name]
+                self.check(self.left[name] >= 0, f"{name} up to {_REPEATS[name]}", arguments[name])
+        make = getattr(entry.value, "from_config", None)
+        try:
+            value = make(arguments) if make is not None else entry.value(**arguments)
+        except TypeError as error:
+            raise ArgumentError(
+                f"The config does not fit the {category} {entry.name!r}: {error}.",
+                argument="config",
+                got=", ".join(arguments) or "no arguments",
+                fix="check the names of the arguments; a file may come from another version",
+            ) from error
+        self.seen.append((value, self.objects - before))
         return value
-    category = value.get("category")
-    if category == "dict":
-        return {k: _decode(v, seen) for k, v in value["config"].items()}
-    if category == "same":
-        return seen[value["index"]]
-    return _build(category, value if "class" in value else value.get("name"), seen)
+
+    def decode(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple([self.decode(v) for v in value])
+        if not isinstance(value, dict):
+            return self.plain(value)
+        category = value.get("category")
+        if category == "dict":
+            return {self.plain(k): self.decode(v) for k, v in value["config"].items()}
+        if category == "same":
+            found, objects = self.seen[value["index"]]
+            self.count(objects)
+            return found
+        return self.build(category, value if "class" in value else value.get("name"))
+
+    def plain(self, value: Any) -> Any:
+        if isinstance(value, str):
+            self.check(len(value) <= _TEXT, f"at most {_TEXT} characters", f"{len(value)} in a text")
+        elif isinstance(value, int):
+            self.check(-_INTEGER <= value < _INTEGER, "integers of 64 bits", f"one of {value.bit_length()}")
+        return value
+
+    def count(self, objects: int) -> None:
+        self.objects += objects
+        self.check(self.objects <= _OBJECTS, f"at most {_OBJECTS} objects", "more")
+
+    def check(self, good: bool, expected: str, got: Any) -> None:
+        if not good:
+            raise ArgumentError("The config asks for too much.", argument="config", expected=expected, got=got)
 
 
 def to_config(category: str, obj: Any) -> str | dict[str, Any]:

@@ -138,7 +138,7 @@ class Backend:
         return False
 
     def shapes(self, fun: Callable, *args: Any) -> Any:
-        """What `fun(*args)` returns, as a tree of anything with shapes, without computing it; None if that is not known.
+        """What `fun(*args)` returns, a tree of anything with shapes, without computing it; None where that is unknown.
 
         Only backends that compile need to know.
         """

@@ -73,8 +73,9 @@ class Layer:
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
 
     per_sample: ClassVar[bool | None] = None
-    """Whether what comes of a sample depends on no other of the batch, but by statistics that heed `Scope.samples`: then
-    the last batch of an epoch may be filled up, and needs no compilation of its own. By default kfunc's own layers do."""
+    """Whether what comes of a sample depends on no other of the batch, but by statistics that heed `Scope.samples`.
+    Then the last batch of an epoch may be filled up, and needs no compilation of its own. None: of kfunc's own layers
+    yes, of others no."""
 
     supports_masking: ClassVar[bool] = False
     """Whether a mask of the first input holds for the output, too; `Scope.hand_on` says anything else."""

@@ -163,4 +163,4 @@ def _normal_quantile(u):
     return jax.lax.erf_inv(u) * jnp.sqrt(jnp.asarray(2, u.dtype))
 
 
-from . import algebra, networks, segments  # noqa: E402, F401
+from . import algebra, networks, recurrent, segments  # noqa: E402, F401

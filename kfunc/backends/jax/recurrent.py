@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,15 +98,21 @@ def _scan(step, states, xs, mask, reverse):
     return jax.lax.scan(run, states, (xs, mask), reverse=reverse)
 
 
+def _plus(x, bias):
+    return x if bias is None else x + bias
+
+
 def _forward(cell, reverse, x, kernel, recurrent_kernel, bias, recurrent_bias, states, mask):
     """(outputs, last states, slopes)."""
-    z = _rows(x) @ kernel
-    z = jnp.split(z if bias is None else z + bias, cell.gates, axis=-1)
-    z = [part.reshape(*x.shape[:2], -1) for part in z]
+    if cell.adds:
+        bias, recurrent_bias = None, bias  # which is free in the loop
+    rows, none = _rows(x), [None] * cell.gates
+    biases = none if bias is None else jnp.split(bias, cell.gates)
+    z = [_plus(rows @ k, b).reshape(*x.shape[:2], -1) for k, b in zip(jnp.split(kernel, cell.gates, 1), biases)]
 
     def step(states, z):
-        p = states[0] @ recurrent_kernel
-        return cell.step(z, jnp.split(p if recurrent_bias is None else p + recurrent_bias, cell.gates, axis=-1), states)
+        p = _plus(states[0] @ recurrent_kernel, recurrent_bias)
+        return cell.step(z, jnp.split(p, cell.gates, axis=-1), states)
 
     states, (ys, slopes) = _scan(step, states, z, mask, reverse)
     return ys, states, slopes
@@ -120,24 +126,116 @@ def _over_time(cell, reverse, x, kernel, recurrent_kernel, bias, recurrent_bias,
 
 @functools.partial(_over_time.defjvp, symbolic_zeros=True)
 def _(cell, reverse, primals, tangents):
-    # JAX would add up the gradients of the weights step by step; so they are one product each.
+    # JAX's own derivative adds up the gradients of the weights step by step; here each is one product.
     x, kernel, recurrent_kernel, _, _, states, mask = primals
-    dx, dkernel, drecurrent, dbias, drecurrent_bias, dstates, _ = jax.tree.map(_known, tangents)
+    dx, dkernel, drecurrent, dbias, drecurrent_bias, dstates, _ = jax.tree.map(_unless_zero, tangents)
     ys, last, slopes = _forward(cell, reverse, *primals)
     before = [ys[1:], states[0][None]] if reverse else [states[0][None], ys[:-1]]
-    zeros = jnp.zeros((*x.shape[:2], kernel.shape[-1]), x.dtype)
 
-    def moved(*parts):
-        return sum((part.reshape(zeros.shape) for part in parts if part is not None), zeros)
+    def total(*parts):
+        parts = [part for part in parts if part is not None]
+        if not parts:
+            return jnp.zeros((*x.shape[:2], kernel.shape[-1]), x.dtype)
+        return functools.reduce(jnp.add, parts).reshape(*x.shape[:2], -1)
 
     def product(a, b):
         return None if a is None or b is None else _rows(a) @ b
 
-    from_x = product(dx, kernel), product(x, dkernel)
-    from_h = product(jnp.concatenate(before), drecurrent)
+    from_x = product(dx, kernel), product(x, dkernel), dbias
+    from_h = product(jnp.concatenate(before), drecurrent), drecurrent_bias
+    moves = (None, total(*from_x, *from_h)) if cell.adds else (total(*from_x), total(*from_h))
 
     def step(dstates, given):
-        dz, dp, slopes = given
-        ...
+        (dx, dp), slopes = given
+        dx, dp = (
+            None if d is None else jnp.split(d, cell.gates, axis=-1) for d in (dx, dp + dstates[0] @ recurrent_kernel)
+        )
+        return cell.tangent(slopes, dx, dp, dstates), ()
 
-    return (ys, last), None
+    dstates = tuple(jnp.zeros_like(a) if d is None else d for d, a in zip(dstates, states, strict=True))
+    dlast, (dys, _) = _scan(step, dstates, (moves, slopes), mask, reverse)
+    return (ys, last), (dys, dlast)
+
+
+def _unless_zero(tangent):
+    return None if isinstance(tangent, jax.custom_derivatives.SymbolicZero) else tangent
+
+
+_compiled = jax.jit(_over_time, static_argnums=(0, 1))
+
+
+def _run(cell, x, kernel, recurrent_kernel, bias, recurrent_bias, states, reverse, mask, zero_output_for_mask):
+    """What the ops return; NotImplemented for dtypes that are not one floating one."""
+    zeros = jnp.zeros((x.shape[0], recurrent_kernel.shape[0]), x.dtype)
+    states = tuple(zeros if state is None else state for state in states)
+    arrays = x, kernel, recurrent_kernel, *states, *(b for b in (bias, recurrent_bias) if b is not None)
+    if not jnp.issubdtype(x.dtype, jnp.floating) or any(a.dtype != x.dtype for a in arrays):
+        return NotImplemented
+    steps = None if mask is None else jnp.moveaxis(mask, 1, 0)
+    args = jnp.moveaxis(x, 1, 0), kernel, recurrent_kernel, bias, recurrent_bias, states, steps
+    ys, last = _compiled(cell, reverse, *args)
+    ys = jnp.moveaxis(ys, 0, 1)
+    return (ys if mask is None or not zero_output_for_mask else choose(mask, ys, jnp.zeros_like(ys))), *last
+
+
+@lowering(backend, ops.lstm)
+def _lstm(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    c=None,
+    reverse=False,
+    activation=ops.tanh,
+    recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
+):
+    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or keep is not None or unroll:
+        return NotImplemented
+    return _run(_LSTM, x, kernel, recurrent_kernel, bias, None, (h, c), reverse, mask, zero_output_for_mask)
+
+
+@lowering(backend, ops.gru)
+def _gru(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    reverse=False,
+    reset_after=True,
+    activation=ops.tanh,
+    recurrent_activation=ops.sigmoid,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
+):
+    usual = activation is ops.tanh and recurrent_activation is ops.sigmoid and reset_after
+    if not usual or keep is not None or unroll:
+        return NotImplemented
+    biases = (None, None) if bias is None else (bias[0], bias[1])
+    return _run(_GRU, x, kernel, recurrent_kernel, *biases, (h,), reverse, mask, zero_output_for_mask)
+
+
+@lowering(backend, ops.simple_rnn)
+def _simple_rnn(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    h=None,
+    reverse=False,
+    activation=ops.tanh,
+    mask=None,
+    keep=None,
+    zero_output_for_mask=False,
+    unroll=False,
+):
+    if activation is not ops.tanh or keep is not None or unroll:
+        return NotImplemented
+    return _run(_SIMPLE, x, kernel, recurrent_kernel, bias, None, (h,), reverse, mask, zero_output_for_mask)
