@@ -440,10 +440,11 @@ class Model:
             ArgumentError: There is no such loss or metric, or not one for each output.
         """
         y, output = data.first.y, self._output
-        loss = joint_loss(self.loss, self.loss_weights, output, y)
+        names = self.net.output_names() if isinstance(output, list | tuple) else None
+        loss = joint_loss(self.loss, self.loss_weights, output, y, names)
         among = output if isinstance(loss, JointLoss) else output.shape[-1]
         data.check(lambda batch: loss.check_labels(batch.y, among))
-        return loss, monitors(self.metrics, self.weighted_metrics, loss, output, y)
+        return loss, monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
 
     @functools.cached_property
     def _trace(self) -> Any:

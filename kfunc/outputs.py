@@ -133,9 +133,8 @@ def _names(output: Any) -> list[str]:
     return [path.replace("/", "_") for path in tree.paths(output)]
 
 
-def _matched(what: str, given: Any, output: Any) -> list:
+def _matched(what: str, given: Any, names: list[str]) -> list:
     """What `given`, a dict by output name or a list, has for each output; None where it has nothing."""
-    names = _names(output)
     if isinstance(given, dict):
         if unknown := [k for k in given if k not in names]:
             raise ArgumentError(
@@ -152,13 +151,14 @@ def _matched(what: str, given: Any, output: Any) -> list:
     )
 
 
-def joint_loss(loss: Any, weights: Any, output: Any, labels: Any) -> Any:
+def joint_loss(loss: Any, weights: Any, output: Any, labels: Any, names: list[str] | None = None) -> Any:
     """The loss of a network.
 
     Args:
         loss: As `losses.get` takes it; for several outputs a list or dict of these, None for an output without one.
         weights: A number for each output; 1 by default.
         output, labels: Trees of `Spec`s or arrays: what the network returns, and the targets.
+        names: A name for each output; by default its key, or its number.
 
     Raises:
         ArgumentError: There is no such loss, or there is not one for each output.
@@ -166,9 +166,9 @@ def joint_loss(loss: Any, weights: Any, output: Any, labels: Any) -> Any:
     if isinstance(output, Spec):
         found = losses.get(loss, output.shape, tree.leaves(labels)[0].shape)
         return found if weights is None else JointLoss((("", 0, found, float(_leaf(weights, 0))),))
-    outs, names = tree.leaves(output), _names(output)
-    given = _matched("loss", loss, output)
-    factors = [1.0] * len(outs) if weights is None else _matched("loss_weights", weights, output)
+    outs, names = tree.leaves(output), names or _names(output)
+    given = _matched("loss", loss, names)
+    factors = [1.0] * len(outs) if weights is None else _matched("loss_weights", weights, names)
     parts = [
         (name, i, losses.get(one, out.shape, _leaf(labels, i).shape), 1.0 if w is None else float(w))
         for i, (name, out, one, w) in enumerate(zip(names, outs, given, factors, strict=True))
@@ -179,7 +179,9 @@ def joint_loss(loss: Any, weights: Any, output: Any, labels: Any) -> Any:
     return JointLoss(tuple(parts))
 
 
-def monitors(given: Any, weighted: Any, loss: Any, output: Any, labels: Any) -> dict[str, OutputMetric]:
+def monitors(
+    given: Any, weighted: Any, loss: Any, output: Any, labels: Any, names: list[str] | None = None
+) -> dict[str, OutputMetric]:
     """The metrics of a network by the names that logs have.
 
     Args:
@@ -187,17 +189,17 @@ def monitors(given: Any, weighted: Any, loss: Any, output: Any, labels: Any) -> 
             list of lists, or a dict of them.
         weighted: The same, for metrics that heed them.
         loss: What `joint_loss` returned.
-        output, labels: As for `joint_loss`.
+        output, labels, names: As for `joint_loss`.
     """
     found: dict[str, OutputMetric] = {}
     several = not isinstance(output, Spec)
     if several:
         for name, i, part, _ in loss.parts:
             found[f"{name}_loss"] = OutputMetric(LossValue(part), i)
-    names, outs = _names(output) if several else [""], tree.leaves(output)
+    names, outs = (names or _names(output)) if several else [""], tree.leaves(output)
     own = {i: part for _, i, part, _ in loss.parts} if isinstance(loss, JointLoss) else {0: loss}
     for group, heeds in ((given, False), (weighted, True)):
-        each = _matched("metrics", group, output) if several and group else [group]
+        each = _matched("metrics", group, names) if several and group else [group]
         for i, wanted in enumerate(each):
             for metric in wanted if isinstance(wanted, list | tuple) else [] if wanted is None else [wanted]:
                 made = metrics.resolve(metric, own.get(i), outs[i].shape, _leaf(labels, i).shape)

@@ -182,6 +182,16 @@ def test_several_inputs(name):
     assert model.predict(x).shape == (64, 1)
 
 
+def test_outputs_in_a_list_have_the_names_of_their_layers():
+    x = nn.Input((3,))
+    h = nn.Dense(4)(x)
+    net = nn.Graph(x, [nn.Dense(1, name="price")(h), nn.Dense(2)(h)])
+    model = compiled(net, "sgd", {"price": "mse", "dense_1": "mse"}, {"dense_1": ["mae"]})
+    data = np.ones((8, 3), np.float32), [np.ones((8, 1), np.float32), np.ones((8, 2), np.float32)]
+    logs = model.fit(*data, verbose=0).history
+    assert list(logs) == ["loss", "price_loss", "dense_1_loss", "dense_1_mae"]  # as Keras's, for these names of layers
+
+
 def test_a_model_that_is_built_anew_forgets_the_first_inputs():
     model = compiled(nn.Dropout(0.5))
     x, y = np.full((6, 4), 0.25, np.float32), np.arange(6) % 4

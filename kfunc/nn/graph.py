@@ -120,6 +120,12 @@ class Graph(Layer):
     def children(self) -> Iterable[tuple[str, Layer]]:
         return unique_names(node.layer for node in self._order if node.layer is not None)
 
+    def output_names(self) -> list[str] | None:
+        """The names of the layers that the outputs come from, as Keras has them; None if one has two."""
+        names = {id(child): name for name, child in self.children()}
+        found = [names.get(id(node.layer), "") for node in tree.leaves(self.outputs)]
+        return found if len(set(found)) == len(found) and all(found) else None
+
     def forward(self, s: Scope, *xs: Any, mask=None):
         given = xs[0] if len(xs) == 1 and not (isinstance(self.inputs, list | tuple) and len(self.inputs) == 1) else xs
         inputs = tree.leaves(self.inputs)

@@ -145,6 +145,10 @@ class Layer:
         own = type(self).__module__.startswith(f"{__package__}.") if self.per_sample is None else self.per_sample
         return own and self.activity_regularizer is None and all(c.separates_samples() for _, c in self.children())
 
+    def output_names(self) -> list[str] | None:
+        """A name for each of several outputs that have no keys; None where they have their numbers only."""
+        return None
+
     def activity(self, out: Any) -> Any:
         """What of the output the activity regularizer counts: all of its leaves."""
         return out
