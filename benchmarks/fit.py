@@ -192,7 +192,7 @@ def epochs(side: Any, kind: str, n: int) -> float:
 
 
 def measure(task: Task, backend: str, rounds: int, kinds: tuple[str, ...]):
-    """For each kind: its name, each side's milliseconds a step and seconds of the first call, and the rounds' ratios."""
+    """For each kind: its name, each side's milliseconds a step, the ratios, and the seconds of the first calls."""
     ours, theirs = InKfunc(task, backend), ByHand(task, backend)
     # Each takes the name of a method and its arguments, and returns the seconds and the result.
     sides = [lambda *asked: turn(ours, *asked), lambda *asked: turn(theirs, *asked)]
@@ -214,7 +214,7 @@ def measure(task: Task, backend: str, rounds: int, kinds: tuple[str, ...]):
                 at = (i + j) % len(sides)
                 times[at].append(epochs(sides[at], kind, counts[at]) / (counts[at] * -(-task.samples // task.batch)))
         ratios = [statistics.median(a / b for a, b in zip(times[0], other, strict=True)) for other in times[1:]]
-        yield kind, [1e3 * statistics.median(t) for t in times], first, ratios
+        yield kind, [1e3 * statistics.median(t) for t in times], ratios, first
     if keras is not None:
         keras.close()
 
@@ -236,7 +236,7 @@ def compare_times(arguments: Any) -> None:
                 print(f"{network:<13}{backend:<12}not installed: {backends.install_command(backend)}")
                 continue
             check(task, backend)
-            for kind, times, first, ratios in measure(task, backend, arguments.rounds, tuple(arguments.kind)):
+            for kind, times, ratios, first in measure(task, backend, arguments.rounds, tuple(arguments.kind)):
                 print(f"{network:<13}{backend:<12}{kind:<9}", end="")
                 print(cells(times, 10, 3, 3) + cells(ratios, 10, 2, 2) + cells(first, 8, 2, 3), flush=True)
 

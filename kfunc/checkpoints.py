@@ -1,57 +1,546 @@
-"""A directory of training states, each one file, written completely or not at all."""
+"""A directory of training states, each one file: what survives a killed process, a full disk and a flipped bit."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Iterator
-from typing import Any
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from . import files
+from . import checks, files, metrics, tree
+from .arrays import asarray, backend_of, device, dtype_name, to_numpy
+from .backends import kind_of
+from .errors import ArgumentError, FileError
+from .metrics.directions import direction
+
+if TYPE_CHECKING:
+    from .loop import Run
+    from .step import Progress
 
 __all__ = ["Checkpoints", "saving"]
 
+_NAME = re.compile(r"step-(\d{12,18})\.safetensors")
+_PLACES = ("epoch", "batch", "first", "initial", "done", "skipped")  # of a `Run`
+
 
 class Checkpoints:
-    """Training states in a directory, one file for each step at which one was saved.
+    """Trees of arrays in a directory, one file for each step at which one was saved.
+
+    A file is written beside its place, to the disk, and then put in its place in one step, with a digest of all that it
+    says; only then older ones are removed. So at every moment the newest file that verifies is a complete one, whatever
+    kills the process. Several processes may save into one directory.
 
     Args:
         directory: Made if there is none.
-        every: How many steps lie between two; None for one at the end of each epoch.
-        keep_last: How many of the newest stay.
+        every: In `fit`, after how many steps a state is saved, besides those at the end of each epoch; None for these
+            alone.
+        keep_last: How many of the newest stay; None for all.
+        keep_best: How many of the best stay besides.
+        monitor: By which of the metrics the best are found.
+        mode: Whether lower is better: "min" or "max"; "auto" tells it by the name.
+
+    Raises:
+        ArgumentError: An argument is none of these, or "auto" does not know the name.
     """
 
-    def __init__(self, directory: str | os.PathLike, every: int | None = None, keep_last: int = 3):
-        self.directory, self.every, self.keep_last = os.fspath(directory), every, keep_last
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        every: int | None = None,
+        keep_last: int | None = 3,
+        keep_best: int = 0,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+    ):
+        with files.blaming(directory):
+            self.directory = os.fsdecode(directory)
+        self.every = checks.positive("every", every, none=True)
+        self.keep_last = checks.positive("keep_last", keep_last, none=True)
+        self.keep_best = checks.natural("keep_best", keep_best)
+        self.monitor, self.mode = monitor, checks.one_of("mode", mode, ("auto", "min", "max"))
+        if keep_best:
+            self._sign()
+        # By step: what the file was that was looked into last, and its metrics; None if it is bad.
+        self._seen: dict[int, tuple[Any, dict[str, float] | None]] = {}
 
-    def save(self, step: int, state: Any) -> None:
-        """Write the tree `state` of step `step`."""
-        os.makedirs(self.directory, exist_ok=True)
-        files.save(state, os.path.join(self.directory, f"step-{step:012d}.safetensors"))
+    def __repr__(self) -> str:
+        return f"Checkpoints({self.directory!r})"
 
-    def restore(self) -> Any:
-        """The newest state that is sound, a tree of NumPy arrays; None if there is none."""
-        if not os.path.isdir(self.directory):
-            return None
-        names = sorted(n for n in os.listdir(self.directory) if n.startswith("step-") and n.endswith(".safetensors"))
-        return files.load(os.path.join(self.directory, names[-1])) if names else None
+    def save(self, step: int, state: Any, metrics: Mapping[str, Any] | None = None) -> None:
+        """Write the tree `state` of step `step`, and remove what need not stay.
+
+        Args:
+            state: A tree as `kf.save` takes it.
+            metrics: Numbers by which the best are found.
+
+        Raises:
+            ArgumentError: The tree holds something that cannot be stored.
+            FileError: It could not be written: no space is left, above all. All other files are as they were.
+        """
+        path = self.path(checks.natural("step", step))
+        numbers = {n: float(v) for n, v in tree.map(_on_host, dict(metrics or {})).items() if _is_number(v)}
+        self.prepare()
+        files.save({"step": step, "metrics": [list(pair) for pair in numbers.items()], "tree": state}, path)
+        self._seen[step] = _identity(path), numbers
+        with files.blaming(self.directory, "tidied up"):
+            self._prune(step)
+
+    def restore(self, step: int | None = None, like: Any = None) -> Any:
+        """The tree of step `step`, or of the newest one that verifies; None if the directory has none at all.
+
+        Args:
+            like: A tree whose structure, dtypes and shapes it is to have: it comes back with the named tuples of `like`
+                and on the backends and devices of its arrays; without it, as NumPy arrays.
+
+        Raises:
+            FileError: The file of `step`, or every one, is bad; or the tree is not like `like`.
+
+        A `UserWarning` names the newer files that are bad.
+        """
+        if step is None:
+            found = self.newest()
+            if found is None:
+                return None
+            step, state = found
+        else:
+            state = self._load(step)
+        return state if like is None else matched(_named(state), like, self.path(step))
+
+    def steps(self) -> list[int]:
+        """The steps that there are files of, ascending, sound or not."""
+        with files.blaming(self.directory):
+            names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
+        return sorted(int(found[1]) for found in map(_NAME.fullmatch, names) if found)
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step whose file verifies; None if there is none."""
+        return next((step for step in reversed(self.steps()) if self._metrics(step) is not None), None)
+
+    @property
+    def best(self) -> int | None:
+        """The step with the best `monitor` of those whose files verify, the first of equals; None if there is none."""
+        return next(iter(self._ranked()), None)
+
+    def clear(self) -> None:
+        """Remove all, the newest last, and the directory if nothing else is in it."""
+        with files.blaming(self.directory, "cleared"):
+            if not os.path.isdir(self.directory):
+                return
+            files.sweep(self.directory)
+            for step in self.steps():
+                self._remove(step)
+            with contextlib.suppress(OSError):  # it is not empty
+                os.rmdir(self.directory)
+
+    def prepare(self) -> None:
+        """Make the directory, and remove what killed processes have left in it half written."""
+        with files.blaming(self.directory, "made"):
+            if not os.path.isdir(self.directory):
+                os.makedirs(self.directory, exist_ok=True)
+                files.sync_directory(os.path.dirname(os.path.realpath(self.directory)))
+            files.sweep(self.directory)
+
+    def newest(self) -> tuple[int, Any] | None:
+        """The newest step that verifies and its tree; as `restore`."""
+        bad: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                found = step, self._load(step)
+            except FileError as error:
+                if os.path.lexists(self.path(step)):  # else another process has removed it just now
+                    bad.append(str(error).replace("\n", " "))
+                continue
+            if bad:
+                names = "\n".join(bad)
+                warnings.warn(f"Step {step} is taken, as newer checkpoints are bad:\n{names}", stacklevel=3)
+            return found
+        if bad:
+            raise FileError(
+                f"{self.directory}: every checkpoint is bad.",
+                expected="at least one that verifies",
+                got="\n".join(bad),
+                fix="bring back a copy; or remove them, to begin anew",
+            )
+        return None
+
+    def path(self, step: int) -> str:
+        """The file of a step."""
+        return os.path.join(self.directory, f"step-{step:012d}.safetensors")
+
+    def _load(self, step: int) -> Any:
+        path = self.path(step)
+        identity = _identity(path)
+        self._seen[step] = identity, None
+        match files.load(path):
+            case {"step": int(found), "metrics": [*pairs], "tree": state} if found == step:
+                self._seen[step] = identity, dict(pairs)
+                return state
+            case {"step": int(found)}:
+                raise FileError(f"{path} has another step than its name.", expected=step, got=found)
+        raise FileError(f"{path} is no checkpoint.", expected="a file that Checkpoints.save wrote")
+
+    def _metrics(self, step: int) -> dict[str, float] | None:
+        """The metrics of a step; None if its file does not verify."""
+        known = self._seen.get(step)
+        if known is None or known[0] is None or known[0] != _identity(self.path(step)):
+            with contextlib.suppress(FileError):
+                self._load(step)
+        return self._seen[step][1]
+
+    def _sign(self) -> int:
+        """1 if lower is better, else -1."""
+        if self.mode != "auto":
+            return -1 if self.mode == "max" else 1
+        name, found = self.monitor.removeprefix("val_"), None
+        if name == "loss":
+            return 1
+        with contextlib.suppress(ArgumentError):
+            found = direction(metrics.resolve(name, output_shape=(1, 1), label_shape=(1, 1)))
+        if found is None:
+            raise ArgumentError(
+                f"Whether more of {self.monitor!r} is better does not follow from the name.",
+                argument="mode",
+                expected='"min" or "max", or for "auto" the name of a loss or of a metric of kfunc\'s',
+                got='"auto"',
+            )
+        return -1 if found == "max" else 1
+
+    def _ranked(self) -> list[int]:
+        """The steps whose files verify and have the metric, the best first."""
+        sign = self._sign()
+        values = {step: (self._metrics(step) or {}).get(self.monitor, math.nan) for step in self.steps()}
+        return sorted((s for s, v in values.items() if not math.isnan(v)), key=lambda s: (sign * values[s], s))
+
+    def _prune(self, saved: int) -> None:
+        steps = self.steps()
+        # Those that are known to be bad are in no one's way, and go when a newer one is there.
+        good = [s for s in steps if self._seen.get(s, (None, {}))[1] is not None]
+        kept = {saved, *(s for s in steps if s > saved and s not in good)}
+        kept.update(good if self.keep_last is None else good[-self.keep_last :])
+        if self.keep_best:
+            kept.update(self._ranked()[: self.keep_best])
+        for step in set(steps) - kept:
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        self._seen.pop(step, None)
+        if not os.path.isdir(self.path(step)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path(step))
+
+
+def _on_host(x: Any) -> Any:
+    return x if kind_of(type(x)) is None else to_numpy(x)
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float) or getattr(x, "ndim", 1) == 0
+
+
+def _identity(path: str) -> Any:
+    """What is another for each file that was ever at `path`; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def matched(theirs: dict[str, Any], like: Any, path: str) -> Any:
+    """NumPy arrays by their paths in a tree as a tree like `like`, on the backends and devices of its arrays.
+
+    Raises:
+        FileError: Its structure, or a dtype or shape, is another.
+    """
+    ours = _named(like)
+    wrong = [n for n in ours | theirs if _form(ours.get(n)) != _form(theirs.get(n))]
+    if wrong:
+        name = min(wrong, key=lambda name: name.count("/"))  # what else is wrong follows from that
+        more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        raise FileError(
+            f"{path} holds something else: {name}{more}.",
+            path=name,
+            expected=_form(ours.get(name)),
+            got=_form(theirs.get(name)),
+            fix="build and compile as it was when the file was written, or take another directory",
+        )
+    leaves = [_moved(theirs[name], x) for name, x in ours.items()]
+    return tree.unflatten(tree.structure(like), leaves)
+
+
+def _named(x: Any) -> dict[str, Any]:
+    return dict(zip(tree.paths(x), tree.leaves(x), strict=True))
+
+
+def _form(x: Any) -> str:
+    if x is None:
+        return "nothing"
+    return type(x).__name__ if kind_of(type(x)) is None else f"{dtype_name(x.dtype)} {tuple(x.shape)}"
+
+
+def _moved(x: Any, like: Any) -> Any:
+    if kind_of(type(like)) is None:
+        return x
+    backend = backend_of(like)
+    return asarray(x, backend=backend, device=device(backend.lift(like)))
+
+
+# -- in fit ------------------------------------------------------------------------------------------------------------
 
 
 class Saver:
-    """What `fit` tells when steps are done."""
+    """What `fit` tells what it does; this one does nothing with it."""
+
+    def begun(self) -> None:
+        """`on_train_begin` was called."""
 
     def steps_left(self) -> int:
         """How many steps may be taken before the next checkpoint is due."""
         return 2**31
 
-    def steps_done(self) -> None:
-        """Save, if it is time."""
+    def steps_done(self, read: Callable[[], Any]) -> None:
+        """Save, if it is time; `read` raises if a step was refused."""
 
-    def epoch_done(self) -> None:
+    def waits(self) -> Callable[[], None]:
+        """To be called now and then until `epoch_done`, while the state of now stays that to save."""
+        return lambda: None
+
+    def epoch_done(self, logs: Mapping[str, Any]) -> None:
         """Save at the end of an epoch."""
 
 
+class _Saver(Saver):
+    """Saves to `checkpoints`, in a thread: `fit` waits for no disk, but for that of the checkpoint before.
+
+    SIGTERM saves when the step is done, and then is what it was before `fit`. Only the main thread gets signals.
+    """
+
+    def __init__(self, model: Any, run: Run, checkpoints: Checkpoints):
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        self._model, self._run, self._checkpoints = model, run, checkpoints
+        source = run.source
+        self._data = {
+            "samples": getattr(source, "size", None),
+            "batch_size": source.batch_size,
+            "steps": source.steps,
+            "shuffle": run.shuffle,
+        }
+        self._found: tuple[Any, bool, dict[str, Any], Any] | None = None
+        self._thread = ThreadPoolExecutor(1, "kfunc-checkpoints")
+        self._writing: Future | None = None
+        self._owed = False
+        self._asked: int | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> _Saver:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGTERM)  # None if it is nothing of Python's
+        self._listen(self._ask)
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        try:
+            if kind is None:
+                self._wait()
+        finally:
+            self._thread.shutdown()
+            self._listen(self._before)
+
+    # -- going on --
+
+    def find(self, fresh: Progress) -> None:
+        """Look for the newest checkpoint, and put `fit` where it was.
+
+        Raises:
+            FileError: All are bad, or it is of something else.
+            ArgumentError: It is of other data.
+        """
+        newest = self._checkpoints.newest()
+        if newest is None:
+            return
+        path, found, ts = self._checkpoints.path(newest[0]), newest[1], self._model.train_state
+        try:
+            state = _named(dict(zip(ts._fields, found["train_state"], strict=True)))
+            progress = dict(zip(found["progress"]["names"], found["progress"]["values"], strict=True))
+            run, stop, callbacks = found["run"], found["stop_training"], found["callbacks"]
+            data, places = run["data"], {name: run[name] for name in _PLACES}
+            epochs, quantities = found["history"]
+            history = {name: (_unpacked(numbers), _unpacked(values)) for name, numbers, values in quantities}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FileError(
+                f"{path} is no checkpoint of fit.",
+                expected="what fit(resume=...) saved",
+                got="another tree",
+                fix="take another directory",
+            ) from error
+        for name, now in self._data.items():
+            if data.get(name) != now:
+                raise ArgumentError(
+                    f"{path} is of a training on other data: {name}.",
+                    argument={"samples": "x", "steps": "steps_per_epoch"}.get(name, name),
+                    expected=f"{name}: {data.get(name)}",
+                    got=now,
+                    fix="give fit what it was given then, or take another directory",
+                )
+        if self._model.step is not None and not fresh.metrics:  # names that only a step tells
+            paths = [path.removeprefix("metrics/") for path in progress if path.startswith("metrics/")]
+            names = {path.rpartition("/")[0] for path in paths}
+            fresh = fresh._replace(metrics={name: metrics.Mean().init(fresh.loss[0]) for name in names})
+        places["progress"] = type(fresh)(**matched(progress, fresh._asdict(), path))
+        self._found = type(ts)(**matched(state, ts._asdict(), path)), stop, places, callbacks
+        self._run.history.epoch[:] = _unpacked(epochs)
+        for name, (numbers, values) in history.items():
+            self._run.history.epochs[name], self._run.history.history[name] = numbers, values
+        self._put()
+
+    def _put(self) -> None:
+        assert self._found is not None
+        self._model.train_state, self._model.stop_training, places, states = self._found
+        for name, value in places.items():
+            setattr(self._run, name, value)
+        self._run.callbacks.set_state(states)
+
+    def begun(self) -> None:
+        if self._found is None:
+            return
+        if self._run.batch:  # callbacks may make ready there for what comes
+            self._run.callbacks("on_epoch_begin", self._run.epoch, {})
+        self._put()  # what they did to the state, they had done before it was saved
+        self._run.callbacks.restore()
+        self._found = None
+
+    # -- saving --
+
+    def steps_left(self) -> int:
+        every = self._checkpoints.every
+        return super().steps_left() if every is None else every - self._run.done % every
+
+    def steps_done(self, read: Callable[[], Any]) -> None:
+        if self._writing is not None and self._writing.done():
+            self._wait()
+        every = self._checkpoints.every
+        due = every is not None and self._run.done % every == 0
+        if self._asked is None and self._run.batch == self._data["steps"]:
+            self._owed = due  # soon the epoch's end is saved, but for the validation
+        elif self._asked is not None or due:
+            read()
+            self._save(self._content())
+            self._obey()
+
+    def waits(self) -> Callable[[], None]:
+        content = self._content()
+        if self._owed:
+            self._save(content)
+
+        def heed() -> None:
+            if self._asked is not None:
+                self._save(content)
+                self._obey()
+
+        return heed
+
+    def epoch_done(self, logs: Mapping[str, Any]) -> None:
+        content = self._content()
+        content["run"]["epoch"] += 1
+        self._save(content, logs)
+        self._obey()
+
+    def _content(self) -> dict[str, Any]:
+        run, history = self._run, self._run.history
+        assert run.progress is not None
+        progress = run.progress._asdict()
+        quantities = [
+            [name, _packed(history.epochs[name]), _packed(values)] for name, values in history.history.items()
+        ]
+        return {
+            "train_state": self._model.train_state,
+            # The user's names are no keys, which have no dots.
+            "progress": {"names": tree.paths(progress), "values": tree.leaves(progress)},
+            "run": {**{name: getattr(run, name) for name in _PLACES}, "data": self._data},
+            "stop_training": self._model.stop_training,
+            "history": [_packed(history.epoch), quantities],
+            "callbacks": run.callbacks.get_state(),
+        }
+
+    def _save(self, content: dict[str, Any], logs: Mapping[str, Any] | None = None) -> None:
+        self._wait()
+        step = content["run"]["done"]
+        self._owed, content = False, tree.map(_on_host, content)
+        self._writing = self._thread.submit(self._checkpoints.save, step, content, logs)
+
+    def _wait(self) -> None:
+        """Wait until the last one is on the disk.
+
+        Raises:
+            FileError: It could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    # -- SIGTERM --
+
+    def _listen(self, handler: Any) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+    def _ask(self, number: int, _: Any) -> None:
+        self._asked = number
+
+    def _obey(self) -> None:
+        """If SIGTERM came, do what it would have done, when all is on the disk."""
+        if self._asked is None:
+            return
+        number, self._asked = self._asked, None
+        try:
+            self._wait()
+        except FileError as error:  # does not keep the process from ending as it should
+            print(f"kfunc: the last checkpoint is missing. {error}", file=sys.stderr, flush=True)
+        self._listen(self._before)
+        signal.raise_signal(number)
+        self._listen(self._ask)
+
+
+def _packed(values: list) -> Any:
+    """Numbers as one array; anything else as it is."""
+    import numpy as np
+
+    try:
+        array = np.asarray(values)
+    except ValueError:  # of several lengths
+        return values
+    return array if array.dtype.kind in "iuf" else values
+
+
+def _unpacked(values: Any) -> list:
+    return values if isinstance(values, list) else values.tolist()
+
+
 @contextlib.contextmanager
-def saving(model: Any, run: Any, resume: Any) -> Iterator[Saver]:
-    """The `Saver` of a `fit`, which has put `model` and `run` where the newest checkpoint was."""
-    yield Saver()
+def saving(model: Any, run: Run, resume: Any, fresh: Progress) -> Iterator[Saver]:
+    """The `Saver` of a `fit`, which has put `model` and `run` where the newest checkpoint was.
+
+    Args:
+        resume: A directory or `Checkpoints`; None for none.
+        fresh: The progress before the first step.
+
+    Raises:
+        FileError: There are checkpoints, and none can be gone on from; or one cannot be written.
+        ArgumentError: They are of other data.
+    """
+    if resume is None:
+        yield Saver()
+        return
+    checkpoints = resume if isinstance(resume, Checkpoints) else Checkpoints(resume)
+    checkpoints.prepare()
+    with _Saver(model, run, checkpoints) as saver:
+        saver.find(fresh)
+        yield saver

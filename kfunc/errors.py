@@ -15,6 +15,7 @@ __all__ = [
     "LabelError",
     "LayerError",
     "MissingKeyError",
+    "MissingPackageError",
     "MixedBackendsError",
     "NonFiniteError",
     "ParamError",
@@ -86,6 +87,10 @@ class ParamError(KfuncError, ValueError):
 
 class MissingKeyError(KfuncError, ValueError):
     """A layer draws random numbers, and the call was given no key."""
+
+
+class MissingPackageError(KfuncError, ImportError):
+    """What was asked for needs a package that is not installed."""
 
 
 class LabelError(KfuncError, ValueError):

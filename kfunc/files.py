@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -51,9 +52,10 @@ _DTYPES = {
 }
 _HEADER_LIMIT = 100_000_000  # bytes; what readers of the format accept
 _HEADER_MEMORY = 28_000_000  # bytes; what reading a header may take
-_RANK = 32  # axes; what every NumPy has
+RANK = 32  # axes; what every NumPy has
 _NAME = 1024  # characters
 _DEPTH = 64  # names in a tensor's path, and containers in each other
+_DICTS = 16384  # in the tree that names alone make
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
 _ROOT = "array"
 
@@ -97,7 +99,7 @@ def load(path: str | os.PathLike, backend: str | Backend = "numpy") -> Any:
     """
     target = get(backend)
     arrays, texts = read(path)
-    with _blaming(path):
+    with blaming(path):
         return to_backend(unflatten(arrays, texts.get(_TREE)), target)
 
 
@@ -121,20 +123,23 @@ def unflatten(arrays: Mapping[str, Any], structure: str | None = None) -> Any:
     """The tree whose arrays are named `arrays`: of the form `structure`, or else nested dicts.
 
     Raises:
-        FileError: The names are not those of that form, or one name goes through another (`a` and `a.b`).
+        FileError: The names are not those of that form, one name goes through another (`a` and `a.b`), or they make
+            more than 16384 dicts.
     """
     if structure is not None:
         return _rebuild(arrays, structure)
     tree: dict[str, Any] = {}
+    dicts = 0
     for name, array in sorted(arrays.items()):
         *parents, last = name.split(".")
-        if len(parents) >= _DEPTH:
-            raise FileError("A tensor's name is too long a path.", expected=f"up to {_DEPTH} names", got=len(parents))
         node: Any = tree
         for part in parents:
+            dicts += part not in node
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
                 break
+        if dicts > _DICTS:
+            raise FileError("The tensors' names make too large a tree.", expected=f"up to {_DICTS} dicts", got="more")
         if not isinstance(node, dict) or last in node:
             raise FileError(
                 "One tensor's name is the beginning of another's, so they make no tree.",
@@ -153,10 +158,14 @@ def _describe(tree: Any, arrays: dict[str, Any]) -> Any:
     try:
         return _describe_node(tree, (), arrays)
     except RecursionError:
-        raise ArgumentError("The tree is nested too deeply, or contains itself.", argument="tree") from None
+        raise ArgumentError(
+            "The tree is nested too deeply, or contains itself.", argument="tree", expected=f"up to {_DEPTH} levels"
+        ) from None
 
 
 def _describe_node(node: Any, path: tuple[str, ...], arrays: dict[str, Any]) -> Any:
+    if len(path) > _DEPTH:
+        raise RecursionError
     if kind_of(type(node)) is not None:
         arrays[".".join(path) or _ROOT] = node
         return ["array"]
@@ -244,7 +253,8 @@ def decoded(text: str | bytes) -> Any:
         FileError: It is no JSON, has a key twice, is nested without end, or has a number without end.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        # JSON in bytes could be in other encodings, which no reader of the format takes.
+        return json.loads(text if isinstance(text, str) else str(text, "utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise FileError("The file is corrupt, or no safetensors file: this is no JSON.", got=str(error)[:200]) from None
 
@@ -281,10 +291,15 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
         data = safetensors.numpy.save(arrays, texts)
     except UnicodeEncodeError as error:
         raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
-    if (length := int.from_bytes(data[:8], "little")) > _HEADER_LIMIT:
-        raise ArgumentError("Names and texts are too long.", expected=f"{_HEADER_LIMIT} bytes", got=length)
+    length = int.from_bytes(data[:8], "little")
+    try:  # what nobody could read
+        _header(data[8 : 8 + length], len(data) - 8 - length)
+    except FileError as error:
+        raise ArgumentError(
+            "Names and texts are too long, or too many.", expected=error.expected, got=error.got, fix=error.fix
+        ) from None
     path = os.path.realpath(path)
-    with _blaming(path, "written"):
+    with blaming(path, "written"):
         _replace(path, data)
 
 
@@ -293,9 +308,9 @@ def read(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, in memory of their own, and its texts.
 
-    Takes memory for twice the file and at most 32 MB. So that this holds for any file, the header has bounds: with
-    tensors of up to four axes it may name about 9,000, or hold 28 MB of ASCII text. A name has up to 1024 characters
-    and a tensor up to 32 axes. bfloat16 and the 8-bit floats need `ml_dtypes`, and have its dtypes.
+    Takes memory for twice the file and at most 32 MB. So that this holds for any file, the header has bounds: it
+    may name about 10,000 tensors, or hold 28 MB of ASCII text. A name has up to 1024 characters and 64 parts between
+    dots, and a tensor up to 32 axes. bfloat16 and the 8-bit floats need `ml_dtypes`, and have its dtypes.
 
     Args:
         path: One regular file, or a link to one.
@@ -306,7 +321,7 @@ def read(
         FileError: It cannot be read, is truncated or corrupt, is no safetensors file, or is out of these bounds.
     """
     _ml_dtypes()  # here, where it does not depend on what the file says
-    with _blaming(path):
+    with blaming(path):
         with _open(path) as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)
@@ -319,19 +334,22 @@ def read(
                     expected=f"{length + 8} bytes or more",
                     got=f"{size} bytes",
                 )
-            start += file.read(length)
-            forms, texts = _header(start[8:], size - 8 - length)
+            forms, texts = _header(file.read(length), size - 8 - length)
             if check is not None:
                 check(forms, {key: text for key, text in texts.items() if key not in (_FORMAT, _DIGEST)})
             file.seek(0)
             data = file.read(size)
-            if len(data) != size or file.read(1) or not data.startswith(start):
-                raise FileError("The file changed while it was read.", fix="read it again")
+            if len(data) != size or file.read(1):
+                raise _changed()
         try:
             tensors = safetensors.deserialize(data)
         except safetensors.SafetensorError as error:
             raise FileError("The file is truncated or corrupt, or is no safetensors file.", got=str(error)) from None
         del data
+        if forms != {
+            name: Form(_DTYPES[t["dtype"]], tuple(t["shape"])) for name, t in tensors if t["dtype"] in _DTYPES
+        }:
+            raise _changed()
         found = {name: tensor["data"] for name, tensor in sorted(tensors, key=lambda pair: pair[0])}
         del tensors
         arrays = {name: _array(name, forms[name], data) for name, data in found.items()}
@@ -349,10 +367,10 @@ def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
     Raises:
         FileError: It is no header, is not one for so many bytes, or says more than fits in memory.
     """
-    # Before there are objects: each takes about 250 bytes and begins with one of these, as do the names in a path. A
-    # text beyond ASCII takes up to four bytes a character, twice while it is decoded.
-    marks = sum(data.count(mark) for mark in b"{[,.")
-    if (1 if data.isascii() else 8) * len(data) + 250 * marks > _HEADER_MEMORY:
+    # Before there are objects: each is next to one of these, and takes about 200 bytes. A text beyond ASCII takes up to
+    # four bytes a character, twice while it is decoded.
+    marks = sum(data.count(mark) for mark in b"{[,:")
+    if len(data) > _HEADER_LIMIT or (1 if data.isascii() else 8) * len(data) + 200 * marks > _HEADER_MEMORY:
         raise FileError(
             "The file's header is too large.",
             expected="some thousand tensors, and some megabytes of text",
@@ -382,8 +400,8 @@ def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
 
 def _span(name: str, entry: Any) -> tuple[int, int]:
     """Where a tensor begins and ends, for an entry of the header in which all is as it should be."""
-    if len(name) > _NAME:
-        raise _corrupt(f"a name has more than {_NAME} characters", name)
+    if len(name) > _NAME or name.count(".") >= _DEPTH:
+        raise _corrupt(f"a name has more than {_NAME} characters, or is a path of more than {_DEPTH}", name)
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _corrupt(f"tensor {name!r} has not just a dtype, a shape and data_offsets", entry)
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -393,8 +411,8 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
         raise _corrupt(f"tensor {name!r} has a shape or offsets that are none", entry)
     size = _dtype(_DTYPES[code], name).itemsize
     # NumPy counts the elements as if no axis were empty.
-    if len(shape) > _RANK or size * math.prod(max(n, 1) for n in shape) >= 2**63:
-        raise FileError("NumPy has no such shape.", expected=f"up to {_RANK} axes", got=f"tensor {name!r}")
+    if len(shape) > RANK or size * math.prod(max(n, 1) for n in shape) >= 2**63:
+        raise FileError("NumPy has no such shape.", expected=f"up to {RANK} axes", got=f"tensor {name!r}")
     begin, end = offsets
     if end - begin != size * math.prod(shape):
         raise _corrupt(f"tensor {name!r} has an invalid shape or offset", entry)
@@ -403,6 +421,10 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
 
 def _are_sizes(x: Any) -> bool:
     return isinstance(x, list) and all(type(n) is int and 0 <= n < 2**63 for n in x)
+
+
+def _changed() -> FileError:
+    return FileError("The file changed while it was read.", fix="read it again")
 
 
 def _corrupt(what: str, got: Any) -> FileError:
@@ -470,7 +492,10 @@ def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
     """SHA-256 of all that a file says: texts, names, dtypes, shapes and the tensors' bytes, in the order of names."""
     tensors = sorted(arrays.items())
     form = [sorted(texts.items()), [(name, a.dtype.name, a.shape) for name, a in tensors]]
-    sha = hashlib.sha256(json.dumps(form).encode())
+    sha = hashlib.sha256()
+    for text in json.JSONEncoder().iterencode(form):  # all at once, it takes the memory of the file once more
+        for start in range(0, len(text), 2**16):
+            sha.update(text[start : start + 2**16].encode())
     for _, array in tensors:
         sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view("uint8").data)
     return sha.hexdigest()
@@ -493,13 +518,20 @@ def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> No
 
 def _open(path: str | os.PathLike) -> BinaryIO:
     # Opening a device can do things. What was a file a moment ago may be a pipe now; opening that would wait.
-    if stat.S_ISREG(os.stat(path).st_mode):
-        flags = ("O_RDONLY", "O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC")
-        handle = os.open(path, functools.reduce(lambda found, flag: found | getattr(os, flag, 0), flags, 0))
-        if stat.S_ISREG(os.fstat(handle).st_mode):
-            return open(handle, "rb")
-        os.close(handle)
-    raise FileError("This is no regular file.")
+    _regular(os.stat(path))
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    file = open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags))  # noqa: SIM115
+    try:
+        _regular(os.fstat(file.fileno()))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError("This is no regular file.")
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -510,26 +542,76 @@ def _replace(path: str, data: bytes) -> None:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise FileError("There is something else than a regular file.")
-    temporary = os.path.join(directory, f".{name[:99]}.{os.urandom(8).hex()}.tmp")
-    try:
-        # The permissions that a new file gets here; tempfile's would be the owner's alone.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with open(os.open(temporary, flags, 0o666), "wb") as file:
+    with _temporary(directory, name) as (temporary, handle):
+        with open(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
             os.chmod(temporary, stat.S_IMODE(mode))
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name != "nt":  # Windows has no handle of a directory
-        _sync_directory(directory)
+    sync_directory(directory)
 
 
-def _sync_directory(directory: str) -> None:
+@contextlib.contextmanager
+def _temporary(directory: str, name: str) -> Iterator[tuple[str, int]]:
+    """The path and the handle of a new file, which goes if anything goes wrong.
+
+    It is locked until the end, also when the handle has been closed, for `sweep` to see that its writer lives.
+    """
+    # The permissions that a new file gets here; tempfile's would be the owner's alone.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        path = os.path.join(directory, f".{name[:99]}.{os.urandom(8).hex()}.tmp")
+        handle = os.open(path, flags, 0o666)
+        with contextlib.ExitStack() as held:
+            if os.name != "nt":  # Windows refuses to remove an open file anyhow, and to rename one
+                held.callback(os.close, second := os.dup(handle))
+                with contextlib.suppress(OSError):  # file systems that cannot do it say so
+                    _lock(second)
+            if not os.path.lexists(path):  # swept before it was locked
+                os.close(handle)
+                continue
+            try:
+                yield path, handle
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                raise
+            return
+
+
+def sweep(directory: str) -> None:
+    """Remove what writers that were killed have left in `directory`: temporary files that no process has locked."""
+    for name in os.listdir(directory):
+        if not re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", name):
+            continue
+        path = os.path.join(directory, name)
+        with contextlib.suppress(OSError):  # it is another's, or gone
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                _lock(handle, wait=False)
+                os.unlink(path)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int, wait: bool = True) -> None:
+    """Lock a file.
+
+    Raises:
+        OSError: Another has, and this does not wait; or the file system knows no locks.
+    """
+    if os.name != "nt":
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def sync_directory(directory: str) -> None:
+    """Have what was made, renamed or removed in `directory` on the disk."""
+    if os.name == "nt":  # which has no handle of a directory
+        return
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -541,7 +623,7 @@ def _sync_directory(directory: str) -> None:
 
 
 @contextlib.contextmanager
-def _blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
+def blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
     """Name the file in a `FileError`, and make one of the system's errors.
 
     Raises:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import json
 import math
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import files, losses, optim, random, tree
+from . import checks, files, losses, optim, random, transforms, tree
 from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
-from .callbacks.base import CallbackList, Logs
+from .callbacks.base import CallbackList, Logs, listed
+from .callbacks.logs import ProgbarLogger
 from .checkpoints import Checkpoints, saving
-from .data.batches import Batch, class_weights, filled, prepared, rows, sizes
-from .data.sources import ArraySource, Source, is_arrays, source, split
-from .errors import ArgumentError, FileError, IndexingError, KfuncError, NonFiniteError
+from .data.batches import Batch, class_weights, prepared, rows, sizes
+from .data.prefetch import on_host
+from .data.protocol import Reader
+from .data.sources import ArraySource, Source, source, split
+from .errors import ArgumentError, FileError, IndexingError, NonFiniteError
 from .history import History
 from .loop import Program, Run
 from .metrics import Mean
-from .nn.layer import Layer
-from .outputs import JointLoss, all_per_sample, joint_loss, monitors, per_sample
+from .metrics import resolve as resolve_metric
+from .nn.layer import Layer, _put
+from .outputs import JointLoss, all_per_sample, by_output, joint_loss, monitors, per_sample
 from .progress import Bar
 from .registry import from_config, resolve, to_config
 from .step import (
@@ -36,9 +40,25 @@ from .step import (
     repeated,
     start,
 )
-from .transforms import jit
 
 __all__ = ["Model"]
+
+_LAG = 2  # dispatches of a prediction under way
+
+
+def _undone_if_it_fails(method: Callable) -> Callable:
+    """A method after which, if it raises, the train state is what it was: callbacks may have put another in place."""
+
+    @functools.wraps(method)
+    def run(self, *args, **kwargs):
+        before = self.train_state
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            self.train_state = before
+            raise
+
+    return run
 
 
 class Model:
@@ -76,6 +96,7 @@ class Model:
         self._jit_compile: bool | str = "auto"
         self._stored_opt_state: dict[str, Any] | None = None
         self._functions: dict[str, Callable] = {}
+        self._logs: dict[str, list[str]] = {}
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
@@ -92,7 +113,8 @@ class Model:
         """Choose how to train.
 
         Args:
-            optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol.
+            optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol; or a dict of them by
+                the parts of the parameters, `{"generator": ..., "discriminator": ...}`: `opt_state` is a dict, then.
             loss: A name, one of `kf.losses`, or a function `(y_true, y_pred) -> values`, one or more a sample; for a
                 network with several outputs a list of these, or a dict by output.
             metrics: Names and objects of `kf.metrics`: a list; for several outputs a list of lists, or a dict of lists.
@@ -106,6 +128,8 @@ class Model:
             ArgumentError: A name is unknown, or something is no optimizer.
         """
         optimizer = resolve("optimizer", optimizer)
+        if isinstance(optimizer, dict):
+            optimizer = optim.by_part(optimizer)
         if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
             raise ArgumentError(
                 "That is no optimizer.",
@@ -113,7 +137,7 @@ class Model:
                 expected='a name such as "adam", or an object with init and update',
                 got=repr(optimizer),
             )
-        if auto_scale_loss and _in_float16(self.net) and not hasattr(optimizer, "loss_scale"):
+        if auto_scale_loss and self.step is None and _in_float16(self.net) and not hasattr(optimizer, "loss_scale"):
             optimizer = optim.LossScaleOptimizer(optimizer)
         self.optimizer = optimizer
         # These names wait for the shapes of the data; a tree of losses for the network's outputs.
@@ -195,24 +219,24 @@ class Model:
     def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Callable:
         """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
         compiled = self._compiled(backend)
-        key = f"{make.__name__} {compiled} {parts!r}"
+        key = f"{backend.name} {make.__name__} {compiled} {parts!r}"
         if key not in self._functions:
             fun = make(*parts)
-            self._functions[key] = jit(fun, **options) if compiled else fun
+            self._functions[key] = backend.jit(fun, **options) if compiled else fun
         return self._functions[key]
 
     def _compiled(self, backend: Backend) -> bool:
         return backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
 
     def _program(
-        self, make: Callable, *parts: Any, source: Source, backend: Backend, where: Any, fills: bool
+        self, make: Callable, *parts: Any, source: Source, backend: Backend, where: Any, fills: bool, **options: Any
     ) -> Program:
         """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`."""
-        step, many = self._function(make, *parts, backend=backend), None
-        if self._compiled(backend):
-            many = self._function(_repeated, make, *parts, backend=backend)
-        fills = fills and self._compiled(backend) and backend.one_size and not source.full
-        return Program(step, many, backend, where, source.batch_size, fills)
+        step, many, compiled = self._function(make, *parts, backend=backend, **options), None, self._compiled(backend)
+        if compiled:
+            many = self._function(_mapped if make is _predictions else _repeated, make, *parts, backend=backend)
+        fills = fills and compiled and backend.one_size and not source.full
+        return Program(step, many, backend, where, source.batch_size, fills, compiled)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -245,7 +269,8 @@ class Model:
                 `(x, y, sample_weight)` each: what `kf.data.source` takes.
             y: Targets (samples, ...).
             batch_size: Samples a step, 32 by default; the last step of an epoch may have fewer.
-            verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" is 1.
+            verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; "auto" for a bar in a terminal or a
+                notebook, and a line an epoch elsewhere.
             callbacks: Objects of `kf.callbacks`.
             validation_split: The last fraction of the samples, to evaluate on after each epoch and not to train on.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, or batches, for the same.
@@ -253,12 +278,15 @@ class Model:
             class_weight: Weight of each class.
             sample_weight: Weight of each sample, (samples,).
             initial_epoch: The number of the first epoch.
-            steps_per_epoch: Number of batches an epoch; by default all that there are.
+            steps_per_epoch: Number of batches an epoch, the next of which goes on where it stopped; by default all that
+                there are. Without `batch_size`, arrays are divided into as many.
             validation_steps, validation_batch_size: The same for the validation.
             validation_freq: After how many epochs one validates, or the numbers of these epochs, from 1.
             backend: Where to train; by default where the parameters are, at first NumPy.
-            resume: A directory, or `Checkpoints` of it: training goes on from the newest state in it, if there is one,
-                to the bit as if it had never ended, and saves its states there.
+            resume: A directory, or `Checkpoints` of it: training goes on from the newest state in it that verifies, if
+                there is one, to the bit as if it had never ended, and saves its states there: at the end of each epoch,
+                after every `Checkpoints.every` steps, and before SIGTERM does what it does. Give everything else as
+                before, iterators from their beginning; `epochs` may be more.
 
         Returns:
             What it saw. Beside the loss and the metrics there is "skipped_steps" where the optimizer scales the loss:
@@ -271,94 +299,106 @@ class Model:
             DataError: The data ran out.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
-        batch_size = 32 if batch_size is None and is_arrays(x) else batch_size
-        data, held_out = source(x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch), None
+        data = source(x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch)
+        held_out: Source | None = None
         if validation_data is None and validation_split:
             if not isinstance(data, ArraySource):
                 raise ArgumentError("Only arrays can be split.", argument="validation_split", got=type(x).__name__)
-            kept, held_out = split(data.batch, validation_split)
-            data = ArraySource(kept, data.batch_size)
-            held_out = ArraySource(held_out, validation_batch_size or data.batch_size)
+            kept, rest = split(data.batch, validation_split)
+            size = batch_size if steps_per_epoch is not None else data.batch_size
+            data = ArraySource(kept, size, steps_per_epoch)
+            held_out = ArraySource(rest, validation_batch_size or size, validation_steps)
         elif validation_data is not None:
             given = validation_data if isinstance(validation_data, tuple | list) else (validation_data,)
             held_out = source(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
         if class_weight is not None:
             data = data.map(functools.partial(class_weights, weights=class_weight))
-        loss, found = self._trainable(data, backend)
-        if held_out is not None:
-            self._checked(held_out)
-        return self._fit(data, held_out, loss, found, locals())
+        data, loss, found = self._trainable(data, backend)
+        against = None if held_out is None else self._evaluable(held_out)
+        return self._fit(data, against, loss, found, locals())
 
-    def _fit(self, data: Source, held_out: Source | None, loss: Any, found: dict, given: dict[str, Any]) -> History:
+    def _fit(self, data: Source, against: tuple | None, loss: Any, found: dict, given: dict[str, Any]) -> History:
         ts, target, where = self._on(given["backend"])
         epochs, freq = given["epochs"], given["validation_freq"]
         program = self._train_program(data, loss, found, target, where)
-        verbose, first = given["verbose"], given["initial_epoch"]
-        hooks = CallbackList(given["callbacks"] or (), self, epochs=epochs, steps=data.steps, verbose=verbose)
-        run = Run(data, epochs, History(), hooks, first)
+        verbose, first, steps = given["verbose"], given["initial_epoch"], data.steps
+        hooks = self._hooks(given["callbacks"], epochs=epochs, steps=data.steps, verbose=verbose, metrics=found)
+        done, shuffle = int(to_numpy(ts.step)), bool(given["shuffle"])
+        run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
         self.stop_training = False
-        with saving(self, run, given["resume"]) as saver:
+        found = found or self._logged(_custom_steps, self.step, data, program)
+        with saving(self, run, hooks.backup(given["resume"]), start(found, target, where)) as saver:
             hooks("on_train_begin", {})
-            program.plan((), (ts, self._start(found, target, where, data)), data.first, data.steps)
+            saver.begun()
+            program.plan((), (ts, start(found, target, where)), data.first, data.steps)
             for epoch in range(run.epoch, epochs):
-                if self.stop_training:
+                if self.stop_training and not run.batch:
                     break
                 run.epoch = epoch
-                begun = time.perf_counter()
-                with Bar(data.steps, f"Epoch {run.epoch + 1}/{epochs}", verbose) as bar:
-                    logs = self._epoch(run, program, found, given["shuffle"], bar, saver, target, where)
+                with Bar(steps, f"Epoch {run.epoch + 1}/{epochs}", verbose) as bar:
+                    try:
+                        logs = self._epoch(run, program, found, bar, saver, target, where)
+                    except NonFiniteError as error:
+                        if not hooks.absorbs(error):
+                            raise
+                        break
                     due = (run.epoch + 1) % freq == 0 if isinstance(freq, int) else run.epoch + 1 in freq
-                    if held_out is not None and due:
-                        against = self._evaluate(held_out, loss, found, target, where, hooks=hooks)
-                        logs |= {f"val_{name}": value for name, value in against.items()}
-                        bar.show(logs)
-                hooks("on_epoch_end", run.epoch, logs)
+                    if against is not None and due:
+                        judged = self._evaluate(*against, target, where, hooks=hooks, heed=saver.waits())
+                        logs |= {f"val_{name}": value for name, value in judged.items()}
+                    bar.clear()
+                    hooks("on_epoch_end", run.epoch, logs)
+                    bar.show(logs)
                 run.history.add(run.epoch, logs)
-                if verbose == 2:
-                    values = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
-                    print(f"Epoch {run.epoch + 1}/{epochs} - {time.perf_counter() - begun:.1f}s - {values}")
-                run.batch = 0
-                saver.epoch_done()
+                steps, run.batch = run.batch, 0
+                saver.epoch_done(logs)
+            ts = self._built
+            if hasattr(self.optimizer, "finalize"):
+                self.train_state = ts._replace(params=self.optimizer.finalize(ts.params, ts.opt_state))
+            # After that, as in Keras: a callback may restore the best parameters.
             hooks("on_train_end", {name: values[-1] for name, values in run.history.history.items()})
-        ts = self._built
-        if hasattr(self.optimizer, "finalize"):
-            self.train_state = ts._replace(params=self.optimizer.finalize(ts.params, ts.opt_state))
+        hooks.finished()
         return run.history
 
-    def _epoch(self, run: Run, program: Program, found, shuffle, bar, saver, target, where) -> dict[str, float]:
+    def _hooks(self, callbacks: Any, **params: Any) -> CallbackList:
+        """The callbacks without those that show what the loop shows by itself."""
+        callbacks = [c for c in listed(callbacks) if not isinstance(c, ProgbarLogger)]
+        return CallbackList(callbacks, model=self, **params)
+
+    def _epoch(self, run: Run, program: Program, found, bar, saver, target, where) -> dict[str, float]:
         """The steps of one epoch, from where `run` stands; the numbers at its end."""
         data, hooks = run.source, run.callbacks
-        skipped = self._skipped()
         if run.batch == 0:
-            run.first, run.progress = int(to_numpy(self._built.step)), self._start(found, target, where, data)
+            run.skipped = self._skipped()
+            run.first, run.progress = int(to_numpy(self._built.step)), start(found, target, where)
             hooks("on_epoch_begin", run.epoch, {})
         # A stream of its own, on the host: steps draw from fold_in(key, step).
-        key = random.fold_in(random.fold_in(to_numpy(self._built.key), 0xFFFFFFFF), run.first) if shuffle else None
+        key = random.fold_in(to_numpy(self._built.key), 0xFFFFFFFF) if run.shuffle else None
+        move = program.moved if program.at_once == 1 and not on_host(self._built.key) else None
         each = hooks.has("on_train_batch_begin", "on_train_batch_end")
+        bar.advance(run.batch)
         read = functools.partial(self._read, run, found)
-        with data.epoch(key, run.batch) as reader:
-            while True:
-                if each:
-                    hooks("on_train_batch_begin", run.batch, {})
-                try:
-                    batch = reader.read(1 if each else min(program.at_once, saver.steps_left()))
-                except Exception as error:
-                    error.add_note(f"in batch {run.batch} of epoch {run.epoch + 1}")
-                    raise
+        with data.epoch(key, run.batch, run.epoch - run.initial, run.first, move) as reader:
+            while not (each and run.batch and self.stop_training):
+                most = 1 if each else min(program.at_once, saver.steps_left())
+                batch = _read(reader, most, run.batch, f"epoch {run.epoch + 1}")
                 if batch is None:
                     break
-                carry = program((), (self._built, run.progress), batch)
+                if each:
+                    hooks("on_train_batch_begin", run.batch, {})
+                steps = reader.steps
+                carry = program((), (self._built, run.progress), batch, steps)
                 self.train_state, run.progress = carry
-                steps = run.steps_of(batch)
                 run.batch += steps
+                run.done += steps
                 if each:
                     hooks("on_train_batch_end", run.batch - 1, Logs(read))
                 if bar.advance(steps):
                     bar.show(read())
-                saver.steps_done()
+                saver.steps_done(read)
         logs = read()
-        if skipped is not None:
-            logs["skipped_steps"] = (self._skipped() or 0) - skipped
+        if run.skipped is not None:
+            logs["skipped_steps"] = (self._skipped() or 0) - run.skipped
         bar.show(logs)
         return logs
 
@@ -381,13 +421,19 @@ class Model:
             and all_per_sample(found, labels, self._output)
         )
 
-    def _start(self, found: dict, target: Backend, where: Any, data: Source) -> Progress:
-        """The progress before the first step of an epoch."""
-        if self.step is None:
-            return start(found, target, where)
-        batch = tree.map(lambda x: target.asarray(x, device=where), rows(data.first, slice(None, data.batch_size)))
-        result = target.shapes(self.step, self._built, batch)
-        return start({} if result is None else {name: Mean() for name in result[1]}, target, where)
+    def _logged(self, make: Callable, step: Callable | None, data: Source, program: Program) -> dict[str, Any]:
+        """The means of what the user's own `step` logs; none where only running it tells their names."""
+        if step is None:
+            return {}
+        key = f"{make.__name__} {step!r}"
+        if key not in self._logs:
+            ts, batch = self._built, program.moved(rows(data.first, slice(None, data.batch_size)))
+            backend, first = backend_of(ts.key), start({}, backend_of(ts.key))
+            carry = backend.shapes(make(step), ts, (ts, first) if step is self.step else first, batch)
+            if carry is None:
+                return {}
+            self._logs[key] = list(carry[1].metrics if step is self.step else carry.metrics)
+        return {name: Mean() for name in _ordered(self._logs[key])}
 
     def _skipped(self) -> int | None:
         """How many steps the optimizer has passed over, as gradients overflowed; None if it never does."""
@@ -409,16 +455,16 @@ class Model:
         batch = prepared(x, y, sample_weight)
         if class_weight is not None:
             batch = class_weights(batch, class_weight)
-        data = ArraySource(batch, sizes(batch))
-        loss, found = self._trainable(data, backend)
+        data, loss, found = self._trainable(ArraySource(batch, sizes(batch)), backend)
         ts, target, where = self._on(backend)
-        run = Run(data, 1, History(), CallbackList((), self))
+        run = Run(data, 1, History(), CallbackList(model=self))
         program = self._train_program(data, loss, found, target, where)
-        self.train_state, run.progress = program((), (ts, self._start(found, target, where, data)), batch)
+        found = found or self._logged(_custom_steps, self.step, data, program)
+        self.train_state, run.progress = program((), (ts, start(found, target, where)), data.first)
         return _as_keras(self._read(run, found), return_dict)
 
-    def _trainable(self, data: Source, backend: Any) -> tuple[Any, dict[str, Any]]:
-        """Check that the model can train on `data`, before anything changes; the loss and the metrics."""
+    def _trainable(self, data: Source, backend: Any) -> tuple[Source, Any, dict[str, Any]]:
+        """Check that the model can train on `data`, before anything changes; what `_checked` returns."""
         if self.step is None and (self.optimizer is None or self.loss is None):
             raise ArgumentError(
                 "The model is not compiled.",
@@ -430,21 +476,35 @@ class Model:
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
         self._build_for(data.first.x, backend)
-        return (None, {}) if self.step is not None else self._checked(data)
+        return (data, None, {}) if self.step is not None else self._checked(data)
 
-    def _checked(self, data: Source) -> tuple[Any, dict[str, Any]]:
-        """Check labels against the network's output; the loss and the metrics that fit both.
+    def _evaluable(self, data: Source) -> tuple[Source, Any, dict[str, Any]]:
+        """What `_checked` returns, without the loss and metrics if the user has a step for that."""
+        if self.eval_step is not None:
+            return data, None, {}
+        if self.loss is None:
+            raise ArgumentError(
+                "The model is not compiled.",
+                fix="call model.compile(loss=...) first"
+                + (", or give Model an eval_step" if self.step is not None else ""),
+            )
+        return self._checked(data)
+
+    def _checked(self, data: Source) -> tuple[Source, Any, dict[str, Any]]:
+        """Check labels against the network's output; the data in its order, and the loss and the metrics that fit both.
 
         Raises:
             LabelError: Labels lie outside the classes.
-            ArgumentError: There is no such loss or metric, or not one for each output.
+            ArgumentError: There is no such loss or metric, or not one for each output; the same of targets.
         """
-        y, output = data.first.y, self._output
-        names = self.net.output_names() if isinstance(output, list | tuple) else None
+        output = self._output
+        names = None if isinstance(output, dict) else self.net.output_names()
+        data = data.map(functools.partial(by_output, output=output, names=names, loss=self.loss))
+        y = data.first.y
         loss = joint_loss(self.loss, self.loss_weights, output, y, names)
         among = output if isinstance(loss, JointLoss) else output.shape[-1]
         data.check(lambda batch: loss.check_labels(batch.y, among))
-        return loss, monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
+        return data, loss, monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
 
     @functools.cached_property
     def _trace(self) -> Any:
@@ -472,12 +532,15 @@ class Model:
         step, what, value = progress.fault.tolist()
         if step >= 0:
             paths = tree.paths(self._built.params)
-            if what > len(paths):
+            if self.step is None and what > len(paths):
                 raise self._outside(what - len(paths) - 1, value, f"Training stopped at step {step}: ")
-            path = paths[what - 1] if what else None
-            cause = f"the gradient of {path}" if what else "the loss"
-            if self.step is not None:
-                cause = f"the parameter {path}" if what else "a log"
+            if self.step is None:
+                path = paths[what - 1] if what else None
+                cause = f"the gradient of {path}" if what else "the loss"
+            else:
+                logs = sorted(progress.metrics)
+                path = None if what < len(logs) else paths[what - len(logs)]
+                cause = f"the parameter {path}" if path else f"what the step logs as {logs[what]!r}"
             raise NonFiniteError(
                 f"Training stopped at step {step}: {cause} is not finite.",
                 path=path,
@@ -520,32 +583,28 @@ class Model:
         Returns:
             The loss if there are no metrics, else a list of the loss and each metric; a dict with `return_dict`.
         """
-        own = self.step is not None
-        if self.eval_step is None if own else self.loss is None:
-            fix = "give Model an eval_step" if own else "call model.compile(loss=...) first"
-            raise ArgumentError("The model is not compiled.", fix=fix)
         data = source(x, y, sample_weight, batch_size=batch_size, steps=steps)
         self._build_for(data.first.x, backend)
-        loss, found = (None, {}) if own else self._checked(data)
+        data, loss, found = self._evaluable(data)
         _, target, where = self._on(backend)
-        hooks = CallbackList(callbacks or (), self, steps=data.steps, verbose=verbose)
+        hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose, metrics=found)
         return _as_keras(self._evaluate(data, loss, found, target, where, verbose, hooks), return_dict)
 
+    @_undone_if_it_fails
     def _evaluate(
-        self, data, loss, found, target, where, verbose: int | str = 0, hooks: Any = None
+        self, data, loss, found, target, where, verbose: int | str = 0, hooks: Any = None, heed: Any = None
     ) -> dict[str, float]:
         hooks("on_test_begin", {})
         ts = self._built
-        tables, options = self._trace.tables, {"source": data, "backend": target, "where": where}
-        if self.step is not None:
+        fixed: Any = ts
+        options: Any = {"source": data, "backend": target, "where": where}
+        if self.eval_step is not None:
             program = self._program(_custom_evaluations, self.eval_step, fills=False, **options)
-            fixed: Any = ts
-            shapes = target.shapes(self.eval_step, ts, program.moved(rows(data.first, slice(None, data.batch_size))))
-            progress = start({name: Mean() for name in shapes or ()}, target, where)
+            found = self._logged(_custom_evaluations, self.eval_step, data, program)
         else:
-            fills = self._fills(data, loss, found)
+            fills, tables, fixed = self._fills(data, loss, found), self._trace.tables, (ts.params, ts.state)
             program = self._program(_evaluations, self.net, loss, found, tables, fills=fills, **options)
-            fixed, progress = (ts.params, ts.state), start(found, target, where)
+        progress = start(found, target, where)
         each = hooks.has("on_test_batch_begin", "on_test_batch_end")
         if not each:
             program.plan(fixed, progress, data.first, data.steps)
@@ -557,22 +616,27 @@ class Model:
                 raise self._outside(int(now.fault[1]) - 1, int(now.fault[2]))
             return _numbers(now, found)
 
-        with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch() as reader:
+        move = program.moved if program.at_once == 1 and not on_host(ts.key) else None
+        with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=move) as reader:
             while True:
+                if (batch := _read(reader, program.at_once, number, "the evaluation")) is None:
+                    break
                 if each:
                     hooks("on_test_batch_begin", number, {})
-                if (batch := reader.read(program.at_once)) is None:
-                    break
-                progress = program(fixed, progress, batch)
-                number += math.ceil(batch.size / data.batch_size)
+                progress = program(fixed, progress, batch, reader.steps)
+                number += reader.steps
                 if each:
                     hooks("on_test_batch_end", number - 1, Logs(read))
-                bar.advance(math.ceil(batch.size / data.batch_size))
+                if bar.advance(reader.steps):
+                    bar.show(read())
+                if heed is not None:
+                    heed()
             logs = read()
             bar.show(logs)
         hooks("on_test_end", logs)
         return logs
 
+    @_undone_if_it_fails
     def predict(
         self,
         x: Any,
@@ -591,27 +655,48 @@ class Model:
         ts, target, where = self._on(backend)
         tables = self._trace.tables
         # Constants here only: training changes the parameters at each step.
-        fun = self._function(make_predict, self.net, tables, backend=target, constant_argnums=(0, 1))
-        fills = self._compiled(target) and target.one_size and not data.full and self.net.separates_samples()
-        hooks = CallbackList(callbacks or (), self, steps=data.steps, verbose=verbose)
+        program = self._program(
+            _predictions, self.net, tables, source=data, backend=target, where=where,
+            fills=self.net.separates_samples(), constant_argnums=(0,),
+        )  # fmt: skip
+        hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose)
         hooks("on_predict_begin", {})
-        outputs, sizes = [], []
+        ts, number = self._built, 0
+        fixed = (ts.params, ts.state)
+        each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
+        if not each and (program.fills or data.full):
+            program.plan(fixed, None, Batch(data.first.x), data.steps)
+        parts: list[Any] = []
+        waiting: collections.deque[Any] = collections.deque()
+
+        def fetch() -> None:
+            out, n, several = waiting.popleft()
+            if tables:
+                out, worst = out
+                for i, (size, values) in enumerate(zip(tables.values(), map(to_numpy, worst), strict=True)):
+                    if (wrong := values[(values < 0) | (values >= size)]).size:
+                        raise self._outside(i, int(wrong[0]))
+            out = tree.map(to_numpy, out)
+            parts.append(tree.map(lambda a: (a.reshape(-1, *a.shape[2:]) if several else a)[:n], out))
+
         with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
-            while (batch := reader.read(1)) is not None:
-                hooks("on_predict_batch_begin", len(outputs), {})
-                sizes.append(batch.size)
-                batch = filled(Batch(batch.x), data.batch_size) if fills else batch
-                outputs.append(fun(ts.params, ts.state, tree.map(lambda a: target.asarray(a, device=where), batch.x)))
-                hooks("on_predict_batch_end", len(outputs) - 1, {"outputs": outputs[-1]})
-                bar.advance()
+            while (batch := _read(reader, program.at_once, number, "the prediction")) is not None:
+                if each:
+                    hooks("on_predict_batch_begin", number, {})
+                out = program(fixed, None, Batch(batch.x), reader.steps)
+                waiting.append((out, batch.size, program.several(batch.size, reader.steps)))
+                number += reader.steps
+                if each:
+                    hooks("on_predict_batch_end", number - 1, {"outputs": out})
+                # With a lag, so that the device never waits, nor holds all outputs.
+                if len(waiting) > _LAG:
+                    fetch()
+                if bar.advance(reader.steps):
+                    bar.show({})
+            while waiting:
+                fetch()
+            bar.show({})
         hooks("on_predict_end", {})
-        if tables:
-            for number, size in enumerate(tables.values()):
-                for value in (int(to_numpy(worst[number])) for _, worst in outputs):
-                    if not 0 <= value < size:
-                        raise self._outside(number, value)
-            outputs = [y for y, _ in outputs]
-        parts = [tree.map(lambda a, n=n: to_numpy(a)[:n], y) for n, y in zip(sizes, outputs, strict=True)]
         return tree.map(lambda *each: np.concatenate(each), *parts)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
@@ -644,7 +729,8 @@ class Model:
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
 
-        An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading.
+        An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading, and
+        steps of your own to `load`.
 
         Raises:
             FileError: It could not be written; what was at `path` is as it was.
@@ -659,63 +745,69 @@ class Model:
             "loss_weights": self.loss_weights,
             "metrics": _described_metrics(self.metrics),
             "weighted_metrics": _described_metrics(self.weighted_metrics),
+            "own_step": self.step is not None,
         }
         arrays = _named(ts._asdict())
         files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, {_MODEL: json.dumps(config)})
 
     @classmethod
-    def load(cls, path: str | os.PathLike, backend: str | Backend = "numpy") -> Model:
+    def load(
+        cls,
+        path: str | os.PathLike,
+        backend: str | Backend = "numpy",
+        *,
+        step: Callable | None = None,
+        eval_step: Callable | None = None,
+    ) -> Model:
         """The model in a file that `save` wrote, on `backend`, with its optimizer's state, ready to go on training.
 
+        Steps of one's own are code, which no file holds: give them again.
+
+        The file may come from anywhere: it can name kfunc's classes and those that you have registered, and nothing
+        else. What it describes is run on shapes, within the bounds of `registry.from_config`, and held against the
+        file's header before an array is read.
+
         Raises:
-            FileError: The file is truncated, corrupt, or no model.
+            FileError: The file is truncated or corrupt, holds no model, or one of more objects than a config may.
+            BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
-        arrays, texts = files.read(path)
-        try:
-            config = json.loads(texts[_MODEL])
-            model = cls(from_config("layer", config["net"]), config["seed"])
-            model._inputs = _decoded(config["inputs"])
-            if config["optimizer"] is not None:
-                model.compile(
-                    from_config("optimizer", config["optimizer"]),
-                    config["loss"],
-                    _metrics_of(config["metrics"]),
-                    config.get("loss_weights"),
-                    _metrics_of(config.get("weighted_metrics", [])),
-                )
-            call = model.net.trace(*model._inputs)
-        except (KfuncError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
-            raise FileError(
-                f"The file holds no model that can be built: {error}",
-                path=os.fspath(path),
-                expected="a file that Model.save wrote",
-                got=type(error).__name__,
-                fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
-            ) from error
-        _check(path, call, arrays)
-        model._stored_opt_state = {n: a for n, a in arrays.items() if n.startswith("opt_state.")}
-        ts = TrainState(
-            files.unflatten(_below(arrays, "params")),
-            files.unflatten(_below(arrays, "state")),
-            None,
-            arrays["key"],
-            arrays["step"],
-        )
-        model.train_state = to_backend(model._with_opt_state(ts), backend)
+        target, found = get(backend), []
+        arrays, _ = files.read(path, lambda forms, texts: found.append(_model_of(cls, forms, texts)))
+        model, call = found[0]
+        model.step, model.eval_step = step or model.step, eval_step
+        _, model._stored_opt_state = _split(arrays)
+        ts = TrainState(*_trees(call, arrays), None, arrays["key"], arrays["step"])
+        model.train_state = to_backend(model._with_opt_state(ts), target)
         return model
 
+    def save_weights(self, path: str | os.PathLike) -> None:
+        """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
+
+        Raises:
+            FileError: It could not be written; what was at `path` is as it was.
+        """
+        ts = self._built
+        arrays = _named({"params": ts.params, "state": ts.state})
+        files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
+
     def load_weights(self, path: str | os.PathLike) -> None:
-        """Replace parameters and state by those in a file that `save` wrote; optimizer and step stay.
+        """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
 
         Raises:
             FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
                 as it was.
         """
-        ts = self._built
-        arrays, _ = files.read(path)
-        _check(path, self.net.trace(*self._inputs), arrays)
-        params, state = (files.unflatten(_below(arrays, part)) for part in ("params", "state"))
-        params, state = to_backend((params, state), backend_of(ts.key))
+        ts, found = self._built, []
+
+        def check(forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> None:
+            found.append(self.net.trace(*self._inputs))
+            own, expected = _split(forms)[0], _expected(found[0])
+            if not own.keys() & {"key", "step"}:  # from save_weights
+                expected = {name: form for name, form in expected.items() if name not in ("key", "step")}
+            _check(expected, own)
+
+        arrays, _ = files.read(path, check)
+        params, state = to_backend(_trees(found[0], arrays), backend_of(ts.key))
         self.train_state = ts._replace(params=params, state=state)
 
 
@@ -732,6 +824,14 @@ def _custom_steps(step: Callable) -> Callable:
     return lambda _, carry, batch: run(*carry, batch)
 
 
+def _lost_step(ts: TrainState, batch: Batch) -> Any:
+    raise ArgumentError(
+        "The model was trained by a step of its own, which no file holds.",
+        argument="step",
+        fix="give it again: Model.load(path, step=...)",
+    )
+
+
 def _evaluations(*parts: Any) -> Callable:
     step = make_eval_step(*parts)
     return lambda fixed, progress, batch: step(*fixed, progress, batch)
@@ -739,6 +839,25 @@ def _evaluations(*parts: Any) -> Callable:
 
 def _custom_evaluations(step: Callable) -> Callable:
     return make_custom_evaluation(step)
+
+
+def _read(reader: Reader, n: int, number: int, when: str) -> Batch | None:
+    """`reader.read(n)`, whose errors say which batch of what it was."""
+    try:
+        return reader.read(n)
+    except Exception as error:
+        error.add_note(f"in batch {number} of {when}")
+        raise
+
+
+def _predictions(*parts: Any) -> Callable:
+    predict = make_predict(*parts)
+    return lambda fixed, _, batch: predict(*fixed, batch.x)
+
+
+def _mapped(make: Callable, *parts: Any) -> Callable:
+    fun = make(*parts)
+    return lambda fixed, carry, batches, _: transforms.map(lambda batch: fun(fixed, carry, batch), batches)
 
 
 def _repeated(make: Callable, *parts: Any) -> Callable:
@@ -755,27 +874,94 @@ def _named(parts: Mapping[str, Any]) -> dict[str, Any]:
     return dict(zip((p.replace("/", ".") for p in tree.paths(parts)), tree.leaves(parts), strict=True))
 
 
-def _below(arrays: Mapping[str, Any], part: str) -> dict[str, Any]:
-    return {n.removeprefix(f"{part}."): a for n, a in arrays.items() if n.startswith(f"{part}.")}
+def _trees(call: Any, arrays: Mapping[str, Any]) -> tuple[dict, dict]:
+    """The parameters and the state that `call` declares, of arrays by name."""
+    trees: dict[str, dict] = {"params": {}, "state": {}}
+    for path, d in call.declared.items():
+        _put(trees[d.kind], path, arrays[".".join((d.kind, *path))])
+    return trees["params"], trees["state"]
 
 
-def _check(path: Any, call: Any, arrays: Mapping[str, Any]) -> None:
-    """Check that a file's arrays are those that the network declares.
+def _expected(call: Any) -> dict[str, files.Form]:
+    """The arrays beside the optimizer's that a file has for the network that `call` traced."""
+    specs = {".".join((d.kind, *path)): d.spec for path, d in call.declared.items()}
+    specs |= {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
+    return {name: _form(x) for name, x in specs.items()}
+
+
+def _form(x: Any) -> files.Form:
+    return files.Form(dtype_name(x.dtype), tuple(x.shape))
+
+
+def _check(expected: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> None:
+    """Check what a file says of its arrays. A float may be of another precision.
 
     Raises:
-        FileError: They are not.
+        FileError: They are not those that are expected.
     """
-    expected = {".".join((d.kind, *p)): d.spec.shape for p, d in call.declared.items()} | {"key": (2,), "step": ()}
-    got = {name: a.shape for name, a in arrays.items() if not name.startswith("opt_state.")}
-    for name in sorted(expected.keys() | got.keys()):
-        if expected.get(name) != got.get(name):
+    for name in sorted(expected.keys() | forms.keys()):
+        if not _alike(expected.get(name), forms.get(name)):
             raise FileError(
                 f"The array {name!r} is not as the network has it.",
-                path=os.fspath(path),
                 argument=name,
-                expected=f"shape {expected[name]}" if name in expected else "no such array",
-                got=f"shape {got[name]}" if name in got else "none",
+                expected=_said(expected.get(name)),
+                got=_said(forms.get(name)),
             )
+
+
+def _alike(a: files.Form | None, b: files.Form | None) -> bool:
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return a.dtype == b.dtype or ("float" in a.dtype and "float" in b.dtype)
+
+
+def _said(form: files.Form | None) -> str:
+    return "no such array" if form is None else f"shape {form.shape}, {form.dtype}"
+
+
+def _model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> tuple[Model, Any]:
+    """The model that a file describes, without arrays, and the call that traced it.
+
+    Raises:
+        FileError: It describes none, or another one than the arrays belong to.
+    """
+    try:
+        config = files.decoded(texts[_MODEL])
+        model = cls(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
+        model._inputs = _decoded(config["inputs"])
+        if config["optimizer"] is not None:
+            model.compile(
+                from_config("optimizer", config["optimizer"]),
+                _losses_of(config["loss"]),
+                _metrics_of(config["metrics"]),
+                _weights_of(config.get("loss_weights")),
+                _metrics_of(config.get("weighted_metrics", [])),
+                auto_scale_loss=False,  # the optimizer is described as it was
+            )
+        model.step = _lost_step if checks.boolean("own_step", config.get("own_step", False)) else None
+        call = model.net.trace(*model._inputs)
+        opt_state: dict[str, Any] = {}
+        if model.optimizer is not None:
+            specs = {".".join((d.kind, *path)): d.spec for path, d in (call.declared or {}).items()}
+            opt_state = _named({"opt_state": model.optimizer.init(_trees(call, specs)[0])})
+    except Exception as error:  # whatever layers, losses and optimizers make of arguments from a file
+        raise FileError(
+            f"The file holds no model that can be built: {str(error)[:2000]}",
+            expected="a file that Model.save wrote",
+            got=type(error).__name__,
+            fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
+        ) from error
+    weights, stored = _split(forms)
+    _check(_expected(call), weights)
+    if stored.keys() == opt_state.keys():  # those of a step of one's own are for itself to judge
+        _check({name: _form(x) for name, x in opt_state.items()}, stored)
+    return model, call
+
+
+def _split(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those that are not the optimizer's, and those that are."""
+    own = {name: x for name, x in arrays.items() if name.startswith("opt_state.")}
+    return {name: x for name, x in arrays.items() if name not in own}, own
 
 
 def _encoded(x: Any) -> Any:
@@ -788,7 +974,12 @@ def _encoded(x: Any) -> Any:
 def _decoded(x: Any) -> Any:
     if isinstance(x, list):
         return tuple(_decoded(v) for v in x)
-    return {k: _decoded(v) for k, v in x["dict"].items()} if "dict" in x else Spec(tuple(x["shape"]), x["dtype"])
+    if "dict" in x:
+        return {k: _decoded(v) for k, v in x["dict"].items()}
+    checks.integer("inputs", len(x["shape"]), 0, files.RANK)
+    for size in x["shape"]:
+        checks.integer("inputs", size, 0, 2**31, none=True)
+    return Spec(x["shape"], x["dtype"])
 
 
 def _described(category: str, value: Any) -> Any:
@@ -823,7 +1014,24 @@ def _metrics_of(config: Any) -> Any:
         return [_metrics_of(v) for v in config]
     if isinstance(config, dict) and "class" not in config:
         return {name: _metrics_of(v) for name, v in config.items()}
+    if isinstance(config, str) and config not in ("accuracy", "acc", "crossentropy", "ce"):
+        resolve_metric(config)  # which is what happens to a name in the end
     return from_config("metric", config) if isinstance(config, dict) else config
+
+
+def _losses_of(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_losses_of(v) for v in config]
+    if isinstance(config, dict) and "class" not in config:
+        return {name: _losses_of(v) for name, v in config.items()}
+    return config if config in (None, "crossentropy", "ce") else losses.get(config)
+
+
+def _weights_of(config: Any) -> Any:
+    values = config.values() if isinstance(config, dict) else [] if config is None else list(config)
+    for value in values:
+        checks.number("loss_weights", value, none=True)
+    return config
 
 
 def _numbers(progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -831,10 +1039,17 @@ def _numbers(progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]
     logs = {}
     if float(progress.loss[1]):
         logs["loss"] = float(progress.loss[0]) / float(progress.loss[1])
-    return logs | {name: _number(metrics.get(name, _MEAN).result(acc)) for name, acc in progress.metrics.items()}
+    # Compiled functions sort names: the metrics' own order, or one that is the same everywhere.
+    names = metrics or _ordered(progress.metrics)
+    return logs | {name: _number(metrics.get(name, _MEAN).result(progress.metrics[name])) for name in names}
 
 
 _MEAN = Mean()
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Names of logs: "loss" first, and then by the alphabet."""
+    return sorted(names, key=lambda name: (name != "loss", name))
 
 
 def _number(x: Any) -> Any:

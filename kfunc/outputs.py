@@ -97,12 +97,15 @@ class LossValue:
 
 
 def per_sample(loss: Any, y_true: Any, output: Any) -> bool:
-    """Whether a loss has values for each sample, so that a mask can leave some out; `output` is a `Spec`."""
+    """Whether a loss has a value for each sample, so that a mask can leave some out; `output` is a `Spec`."""
     if isinstance(loss, JointLoss):
         return loss.per_sample(y_true, output)
+    own = getattr(loss, "per_sample", False)
+    if not (_is_ours(loss) if own is None else own):
+        return False
     try:
         values = loss.values(Spec((None, *y_true.shape[1:]), dtype_name(y_true.dtype)), output)
-    except Exception:  # a function of the user's that shapes alone do not suffice for
+    except Exception:  # what shapes alone do not suffice for
         return False
     return len(values.shape) > 0 and values.shape[0] is None and loss.reduction not in ("none", None)
 
@@ -111,13 +114,17 @@ def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> 
     """Whether a mask can leave samples out of each of these metrics: ours heed it, if their values are by sample."""
 
     def good(m: OutputMetric) -> bool:
-        own = type(m.metric).__module__.startswith(f"{__package__}.")
+        own = _is_ours(m.metric)
         fun = getattr(m.metric, "fn", None)
         if not own or fun is None:
             return own
         return per_sample(fun, _leaf(y_true, m.index), tree.leaves(output)[m.index or 0])
 
     return all(good(m) for m in found.values())
+
+
+def _is_ours(x: Any) -> bool:
+    return type(x).__module__.startswith(f"{__package__}.")
 
 
 def _leaf(x: Any, i: int | None) -> Any:
@@ -147,8 +154,58 @@ def _matched(what: str, given: Any, names: list[str]) -> list:
         f"{what} does not fit the outputs.",
         argument=what,
         expected=f"a list of {len(names)}, or a dict with {', '.join(names)}",
-        got=repr(given),
+        got=_brief(given),
     )
+
+
+def _brief(given: Any) -> Any:
+    """What a container is of: arrays by their shapes."""
+    return tree.map(lambda x: tuple(x.shape) if hasattr(x, "shape") else x, given)
+
+
+def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any = None) -> Any:
+    """The batch with its targets and weights in the order of the outputs: dicts become lists, by key.
+
+    What is one array is for all outputs.
+
+    Args:
+        batch: With `y` and `sample_weight`.
+        output, names: As for `joint_loss`.
+        loss: As for `joint_loss`; an output without one needs no targets.
+
+    Raises:
+        ArgumentError: Targets name an output that there is not, or lack one that has a loss.
+    """
+    if batch.y is None:
+        raise ArgumentError("There are no targets.", argument="y", expected="targets, which the loss needs", got=None)
+    several = not isinstance(output, Spec)
+    names = names or (_names(output) if several else [])
+    y, weight = (_ordered(what, getattr(batch, what), output, names) for what in ("y", "sample_weight"))
+    if several and isinstance(y, list):
+        wanted = _matched("loss", loss, names)
+        for name, one, target in zip(names, wanted, y, strict=True):
+            if one is not None and target is None:
+                raise ArgumentError(
+                    f"The output {name} has a loss, and no targets.",
+                    argument="y",
+                    expected=", ".join(n for n, one in zip(names, wanted, strict=True) if one is not None),
+                    got=", ".join(n for n, target in zip(names, y, strict=True) if target is not None),
+                    fix=f"add y[{name!r}], or give compile a dict of losses without it",
+                )
+    return batch._replace(y=y, sample_weight=weight)
+
+
+def _ordered(what: str, given: Any, output: Any, names: list[str]) -> Any:
+    """What `given` has for each output, None where it has nothing; of one output the only array in a container."""
+    if not isinstance(given, list | tuple | dict):
+        return given
+    if isinstance(output, Spec):
+        if len(given) != 1:  # losses of the user's own may take containers
+            return given
+        return _matched(what, given, names or list(given))[0] if isinstance(given, dict) else given[0]
+    if tree.structure(given) == tree.structure(output):
+        return tree.leaves(given)
+    return _matched(what, given, names)
 
 
 def joint_loss(loss: Any, weights: Any, output: Any, labels: Any, names: list[str] | None = None) -> Any:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from . import ops, random, tree
-from .arrays import asarray, namespace, native
+from .arrays import asarray, device, dtype_name, namespace, native
 from .backends import Backend
 from .data.batches import Batch
+from .errors import ArgumentError
 from .metrics import Mean
 from .nn.constraints import constrain
 from .optim import apply_updates
-from .transforms import choose, fori_loop, value_and_grad
+from .transforms import choose, fori_loop, stop_gradient, value_and_grad
 
 __all__ = [
     "Progress",
@@ -283,22 +284,28 @@ def make_custom_step(step: Callable) -> Callable:
     Args:
         step: A pure `(train_state, batch) -> (train_state, logs)`, with `logs` a dict of scalars. What of it is not
             finite, a log or a parameter, is a fault, and the step is refused. Progress holds the logs' means over the
-            samples; `train_state.step` is counted for it.
+            samples, by their sorted names; `train_state.step` is counted for it.
+
+    Raises:
+        ArgumentError: The step returns something else, or a train state that is not built like the one it was given.
     """
 
     def run(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
-        new, logs = step(ts, batch)
-        good = ops.all_finite(_first([*logs.values(), ts.step]), *tree.leaves(new.params))
-        new = new._replace(key=ts.key, step=ts.step + 1)
+        out = step(ts, batch)
+        if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], TrainState)):
+            raise _no_step("step", "(train_state, logs)", out, "return train_state._replace(params=params), logs")
+        new = stop_gradient(out[0]._replace(key=ts.key, step=ts.step + 1))
+        for part in ("params", "state", "opt_state"):
+            _check_alike(part, getattr(ts, part), getattr(new, part))
+        logs = _scalars("step", out[1], ts.step, progress)
+        good = ops.all_finite(*logs.values(), *tree.leaves(new.params))
 
         def refuse():
             return ts, _fault(good, None, progress.fault, ts.step)
 
-        def count():
-            return {name: _counted(progress.metrics.get(name), value, batch.size) for name, value in logs.items()}
-
         done, fault = choose(_sound(good, progress.fault), lambda: (new, progress.fault), refuse)
-        return done, Progress(progress.loss, count(), fault)
+        counted = _counted(progress, {name: _or_zero(value) for name, value in logs.items()}, batch.size)
+        return done, Progress(progress.loss, counted, fault)
 
     return run
 
@@ -308,27 +315,95 @@ def make_custom_evaluation(step: Callable) -> Callable:
 
     Args:
         step: A pure `(train_state, batch) -> logs`.
+
+    Raises:
+        ArgumentError: The step returns something else.
     """
 
     def run(ts: TrainState, progress: Progress, batch: Batch) -> Progress:
-        logs = step(ts, batch)
-        metrics = {name: _counted(progress.metrics.get(name), value, batch.size) for name, value in logs.items()}
-        return progress._replace(metrics=metrics)
+        logs = _scalars("eval_step", step(ts, batch), ts.step, progress)
+        return progress._replace(metrics=_counted(progress, logs, batch.size))
 
     return run
 
 
+def _no_step(argument: str, expected: str, got: Any, fix: str) -> ArgumentError:
+    got = f"({', '.join(type(x).__name__ for x in got)})" if type(got) is tuple else type(got).__name__
+    return ArgumentError(
+        f"The {argument} returned something else.", argument=argument, expected=expected, got=got, fix=fix
+    )
+
+
 @native
-def _first(values: list) -> Any:
-    """Floating-point scalars behind each other; the last of `values` is only to be of their backend."""
-    xp = namespace(values[-1])
-    zero = xp.astype(values[-1] * 0, xp.float32)
-    return xp.stack([zero, *(zero + xp.astype(xp.asarray(v), xp.float32) for v in values[:-1])])
+def _check_alike(part: str, old: Any, new: Any) -> None:
+    """Raise ArgumentError unless a part of the train state has the structure, the shapes and the dtypes that it had."""
+    if tree.structure(old) != tree.structure(new):
+        raise ArgumentError(
+            f"The step returned {part} of another structure.",
+            argument="step",
+            expected=", ".join(tree.paths(old)) or f"no {part}, as it was given none",
+            got=", ".join(tree.paths(new)) or "no arrays",
+            fix=f"return all of train_state.{part}, changed or not"
+            if tree.leaves(old)
+            else 'call model.compile(optimizer="adam") first, which makes the opt_state'
+            if part == "opt_state"
+            else f"leave {part} as it is",
+        )
+    for path, a, b in zip(tree.paths(old), tree.leaves(old), tree.leaves(new), strict=True):
+        if getattr(b, "shape", None) != a.shape or b.dtype != a.dtype:
+            raise ArgumentError(
+                f"The step changed the form of {part}.",
+                path=path,
+                argument="step",
+                expected=f"{dtype_name(a.dtype)} {tuple(a.shape)}",
+                got=f"{dtype_name(b.dtype)} {tuple(b.shape)}" if hasattr(b, "shape") else type(b).__name__,
+            )
 
 
-def _counted(acc: Any, value: Any, n: int) -> Any:
+def _scalars(argument: str, logs: Any, step: Any, progress: Progress) -> dict[str, Any]:
+    """What a step of the user's own logs, float32 () each, by sorted names."""
+    if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
+        expected = "a dict of scalars" if argument == "eval_step" else "(train_state, logs), logs a dict of scalars"
+        raise _no_step(argument, expected, logs, 'return {"loss": loss}, for example')
+    if progress.metrics and logs.keys() != progress.metrics.keys():
+        raise ArgumentError(
+            f"The {argument} logs other quantities than before.",
+            argument=argument,
+            expected=", ".join(sorted(progress.metrics)),
+            got=", ".join(sorted(logs)) or "none",
+        )
+    return {name: stop_gradient(_scalar(argument, name, logs[name], step)) for name in sorted(logs)}
+
+
+@native
+def _scalar(argument: str, name: str, value: Any, step: Any) -> Any:
+    xp = namespace(step)
+    if isinstance(value, bool | int | float):
+        return xp.full((), float(value), dtype=xp.float32, device=device(step))
+    if getattr(value, "shape", None) != ():
+        raise ArgumentError(
+            f"The {argument} logs something that is no scalar.",
+            argument=argument,
+            expected=f"{name!r} a number, or an array of shape ()",
+            got=f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__,
+            fix="log its mean",
+        )
+    return xp.astype(value, xp.float32)
+
+
+@native
+def _or_zero(value: Any) -> Any:
+    """What is not finite is a fault, and would only make NumPy warn."""
+    xp = namespace(value)
+    return xp.where(xp.isfinite(value), value, xp.zeros_like(value))
+
+
+def _counted(progress: Progress, logs: dict[str, Any], n: int) -> dict[str, Any]:
     mean = Mean()
-    return _add_value(mean.init(value) if acc is None else acc, value, n)
+    return {
+        name: _add_value(progress.metrics[name] if name in progress.metrics else mean.init(value), value, n)
+        for name, value in logs.items()
+    }
 
 
 @native

@@ -105,7 +105,7 @@ def test_ml_dtypes(dtype, path):
 def test_without_ml_dtypes(path, monkeypatch):
     path.write_bytes(file_of({"x": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}, b"ab"))
     monkeypatch.setattr(files, "_DTYPES", {"BF16": "bfloat16_that_numpy_has_not"})
-    monkeypatch.setitem(__import__("sys").modules, "ml_dtypes", None)
+    monkeypatch.setattr(files, "_ml_dtypes", lambda: None)
     with pytest.raises(FileError, match="pip install ml-dtypes"):
         files.load(path)
 
@@ -285,53 +285,53 @@ ONE = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "header too small"),
-        (b"\x01\x00", "header too small"),
+        (b"", "not all there"),
+        (b"\x01\x00", "not all there"),
         (b"\xff" * 8 + b"{}", "no safetensors file"),
-        (struct.pack("<Q", 3) + b"{}", "invalid header length"),
-        (b"PK\x03\x04" + b"\x00" * 50, "invalid header length"),
-        (file_of(b""), "EOF while parsing"),
-        (file_of(b"[1]"), "invalid type: sequence"),
-        (file_of(b"3"), "invalid type: integer"),
-        (file_of(b"\xff\xfe{}"), "invalid UTF-8"),
-        (file_of(b"[" * 200_000), "invalid type: sequence"),
-        (file_of(b'{"a":' * 100_000), "recursion limit"),
-        (file_of(b"1" * 10_000), "out of range"),
-        (file_of({"a": ONE}), "not fully covered"),
-        (file_of({"a": ONE}, b"ab"), "not fully covered"),
-        (file_of({}, b"a"), "not fully covered"),
+        (struct.pack("<Q", 3) + b"{}", "not all there"),
+        (b"PK\x03\x04" + b"\x00" * 50, "not all there"),
+        (file_of(b""), "no JSON"),
+        (file_of(b"[1]"), "no object"),
+        (file_of(b"3"), "no object"),
+        (file_of(b"\xff\xfe{}"), "no JSON"),
+        (file_of(b"[" * 200_000), "too large"),
+        (file_of(b'{"a":' * 100_000), "too large"),
+        (file_of(b"1" * 10_000), "no JSON"),
+        (file_of({"a": ONE}), "do not fill it"),
+        (file_of({"a": ONE}, b"ab"), "do not fill it"),
+        (file_of({}, b"a"), "do not fill it"),
         (file_of(b'{"a":%b,"a":%b}' % ((json.dumps(ONE).encode(),) * 2), b"a"), "twice"),
         (file_of(b'{"__metadata__":{"x":"1","x":"2"}}'), "twice"),
-        (file_of(b'{"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}}', b"a"), "duplicate field"),
-        (file_of({"__metadata__": {"x": 1}}), "expected a string"),
-        (file_of({"__metadata__": "x"}), "expected a map"),
-        (file_of({"a": ONE, "b": ONE}, b"a"), "invalid offset"),
-        (file_of({"a": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "invalid offset"),
-        (file_of({"a": {**ONE, "data_offsets": [1, 0]}}, b"a"), "invalid offset"),
-        (file_of({"a": {**ONE, "data_offsets": [0, 1, 2]}}, b"a"), "expected 2 elements"),
-        (file_of({"a": {**ONE, "data_offsets": [0, 1.0]}}, b"a"), "expected usize"),
-        (file_of({"a": {**ONE, "shape": [-1]}}, b"a"), "expected usize"),
-        (file_of({"a": {**ONE, "shape": [True]}}, b"a"), "expected usize"),
-        (file_of({"a": {**ONE, "shape": ["1"]}}, b"a"), "expected usize"),
+        (file_of(b'{"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}}', b"a"), "twice"),
+        (file_of({"__metadata__": {"x": 1}}), "no texts"),
+        (file_of({"__metadata__": "x"}), "no texts"),
+        (file_of({"a": ONE, "b": ONE}, b"a"), "overlap"),
+        (file_of({"a": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "gap"),
+        (file_of({"a": {**ONE, "data_offsets": [1, 0]}}, b"a"), "shape or offset"),
+        (file_of({"a": {**ONE, "data_offsets": [0, 1, 2]}}, b"a"), "offsets that are none"),
+        (file_of({"a": {**ONE, "data_offsets": [0, 1.0]}}, b"a"), "offsets that are none"),
+        (file_of({"a": {**ONE, "shape": [-1]}}, b"a"), "offsets that are none"),
+        (file_of({"a": {**ONE, "shape": [True]}}, b"a"), "offsets that are none"),
+        (file_of({"a": {**ONE, "shape": ["1"]}}, b"a"), "offsets that are none"),
         (file_of({"a": {**ONE, "shape": [1] * 65}}, b"a"), "no such shape"),
         (file_of({"a": {**ONE, "shape": [2]}}, b"a"), "invalid shape"),
-        (file_of({"a": {**ONE, "shape": [2**62, 2**62]}}, b"a"), "overflow"),
-        (file_of({"a": {**ONE, "shape": [2**62, 2**62, 0], "data_offsets": [0, 0]}}), "overflow"),
+        (file_of({"a": {**ONE, "shape": [2**62, 2**62]}}, b"a"), "no such shape"),
+        (file_of({"a": {**ONE, "shape": [2**62, 2**62, 0], "data_offsets": [0, 0]}}), "no such shape"),
         (file_of({"a": {**ONE, "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}), "no such shape"),
-        (file_of({"a": {**ONE, "shape": [10**30], "data_offsets": [0, 10**30]}}, b"a"), "expected usize"),
-        (file_of({"a": {**ONE, "shape": 1}}, b"a"), "expected a sequence"),
-        (file_of({"a": {**ONE, "extra": 1}}, b"a"), "says too much"),
-        (file_of({"a": {"dtype": "U8"}}, b"a"), "missing field"),
-        (file_of({"a": None}, b"a"), "expected struct TensorInfo"),
+        (file_of({"a": {**ONE, "shape": [10**30], "data_offsets": [0, 10**30]}}, b"a"), "offsets that are none"),
+        (file_of({"a": {**ONE, "shape": 1}}, b"a"), "offsets that are none"),
+        (file_of({"a": {**ONE, "extra": 1}}, b"a"), "not just"),
+        (file_of({"a": {"dtype": "U8"}}, b"a"), "not just"),
+        (file_of({"a": None}, b"a"), "not just"),
         (file_of({"a": {**ONE, "dtype": "U9"}}, b"a"), "U9"),
         (file_of({"a": {**ONE, "dtype": "F8_E8M0"}}, b"a"), "F8_E8M0"),
-        (file_of({"a": {**ONE, "dtype": ["U8"]}}, b"a"), "expected string"),
+        (file_of({"a": {**ONE, "dtype": ["U8"]}}, b"a"), "does not know"),
         (file_of({"a": {**ONE, "dtype": "BOOL"}}, b"\x02"), "neither 0 nor 1"),
         (file_of({"a": ONE, "a.b": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "beginning of another"),
         (file_of({"a.b": ONE, "a": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "beginning of another"),
         (file_of({"__metadata__": {"kfunc.tree": '["list",["array"]]'}}), "not those"),
         (file_of({"__metadata__": {"kfunc.format": "9"}}), "newer kfunc"),
-        (file_of({"__metadata__": {"kfunc.format": "1", "kfunc.sha256": "\ud800"}}), "hex escape"),
+        (file_of({"__metadata__": {"kfunc.format": "1", "kfunc.sha256": "\ud800"}}), "corrupt"),
         (file_of({"__metadata__": {"kfunc.format": "1", "kfunc.sha256": "0"}}), "not those that were written"),
     ],
 )
@@ -350,7 +350,7 @@ def test_a_file_cut_anywhere(path):
         with pytest.raises(FileError):
             files.load(path)
     path.write_bytes(whole + b"\x00")
-    with pytest.raises(FileError, match="not fully covered"):
+    with pytest.raises(FileError, match="do not fill it"):
         files.load(path)
 
 
@@ -438,7 +438,12 @@ def test_a_failing_disk_leaves_what_was_there(step, old, path, monkeypatch):
 def test_a_disk_that_fills_up_while_writing(path, monkeypatch):
     path.write_bytes(b"old")
     there = os.open
-    monkeypatch.setattr(files.os, "open", lambda name, flags, *mode: there("/dev/full", os.O_WRONLY))
+
+    def full_device(name, *_):
+        open(name, "x").close()
+        return there("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(files.os, "open", full_device)
     with pytest.raises(FileError, match="No space left"):
         files.save({"x": np.zeros(100_000)}, path)
     assert path.read_bytes() == b"old"

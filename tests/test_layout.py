@@ -19,12 +19,14 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("errors", "frozen", "tree"),
+    ("errors", "frozen", "history", "progress", "tree"),
     ("backends",),
     ("arrays",),
     ("checks", "ops", "random", "registry", "transforms"),
-    ("callbacks", "data", "files", "losses", "metrics", "nn", "optim"),
-    ("interop", "model", "outputs", "step"),
+    ("data", "files", "losses", "metrics", "nn", "optim"),
+    ("checkpoints", "outputs", "step"),
+    ("callbacks",),
+    ("interop", "loop", "model"),
 )
 """Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
 TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/"))]

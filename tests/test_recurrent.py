@@ -178,6 +178,37 @@ def test_a_regularizer_of_the_activity():
     close(list(aux.losses.values()), [list(run(one, out)[2].losses.values())] * 2)
 
 
+# -- derivatives -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("name, gates, states", [("lstm", 4, 2), ("gru", 3, 1), ("simple_rnn", 1, 1)])
+def test_a_derivative_of_our_own_has_derivatives(name, gates, states):
+    """Forwards, by one argument alone, and twice, in a batch: what JAX makes of the reference."""
+    op, bias = getattr(kf.ops, name), (2, 2 * gates) if name == "gru" else (2 * gates,)
+    shapes = ((2, 4, 3), (3, 2 * gates), (2, 2 * gates), bias, *[(2, 2)] * states)
+    args, moves = kf.to_backend(([normal(*s) for s in shapes], [normal(*s) for s in shapes]), "jax")
+    mask = kf.asarray(MASK, backend="jax")
+
+    def everything(fun, args, moves):
+        def outputs(*args):
+            return fun(*args, reverse=True, mask=mask, zero_output_for_mask=True)
+
+        def loss(*args):
+            return sum((a * a).sum() for a in outputs(*args))
+
+        gradient = kf.grad(loss, tuple(range(len(args))))
+        batch = kf.vmap(lambda x, move: kf.jvp(gradient, [x, *args[1:]], [move, *moves[1:]]))
+        return kf.jvp(outputs, args, moves), kf.grad(loss, 3)(*args), batch(args[0][None], moves[0][None])
+
+    run = kf.jit(lambda args, moves: [everything(f, args, moves) for f in (op, op.reference)])
+    got, want = map(kf.tree.leaves, run(args, moves))
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        a, b = kf.to_numpy(a), kf.to_numpy(b)
+        np.testing.assert_allclose(a, b, rtol=0, atol=64 * np.finfo(np.float32).eps * max(1, np.max(np.abs(b))))
+
+
 # -- a user's own cells ----------------------------------------------------------------------------------------------
 
 

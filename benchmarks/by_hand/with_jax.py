@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -110,7 +111,8 @@ def trainer(network, params, state, rate):
         count = count + 1
         mu = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, mu, grads)
         nu = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, nu, grads)
-        unbias_1, unbias_2 = 1 - BETA_1**count, 1 - BETA_2**count
+        # 1 - beta**count without the cancellation, which shows in the losses after ten steps.
+        unbias_1, unbias_2 = (-jnp.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))
         params = jax.tree.map(
             lambda p, m, v: p - LEARNING_RATE * (m / unbias_1) / (jnp.sqrt(v / unbias_2) + EPSILON), params, mu, nu
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from . import BETA_1, BETA_2, EPSILON, HEADS, LEARNING_RATE, MOMENTUM, NORM_EPSILON, Trainer
@@ -98,8 +100,9 @@ def trainer(network, params, state, rate):
             logits = forward(params, state, x, rate, True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
         count.assign_add(1.0)
-        factor = LEARNING_RATE * tf.sqrt(1 - BETA_2**count) / (1 - BETA_1**count)
-        small = EPSILON * tf.sqrt(1 - BETA_2**count)
+        # 1 - beta**count without the cancellation, which shows in the losses after ten steps.
+        unbias_1, unbias_2 = (-tf.math.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))
+        factor, small = LEARNING_RATE * tf.sqrt(unbias_2) / unbias_1, EPSILON * tf.sqrt(unbias_2)
         for v, m, n, g in zip(variables, mu, nu, tape.gradient(loss, variables), strict=True):
             g = tf.convert_to_tensor(g)
             m.assign_add((1 - BETA_1) * (g - m))

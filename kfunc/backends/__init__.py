@@ -107,6 +107,10 @@ class Backend:
         """A native array with the values of `x`, a NumPy array or anything NumPy can read."""
         raise NotImplementedError
 
+    def staged(self, x: Any, device: Any = None) -> Any:
+        """`x`, a NumPy array that may change later, in the form in which a compiled function takes it fastest."""
+        return self.asarray(x, device=device)
+
     def to_numpy(self, x: Any) -> Any:
         """A NumPy array with the values of the native or conforming array `x`; waits for the device."""
         raise NotImplementedError

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .. import checks
 from ..errors import ArgumentError
 
 if TYPE_CHECKING:
+    from ..checkpoints import Checkpoints
     from ..model import Model
     from ..step import TrainState
 
-__all__ = ["Callback", "CallbackList", "Logs"]
+__all__ = ["Callback", "CallbackList", "Logs", "frequency", "listed", "takes"]
 
 
 class Callback:
     """Base of the callbacks: define the hooks that you need, with Keras's names and one more argument, the train state.
 
-    A hook may return another `TrainState`, with which training goes on; None keeps the one it was given. A hook that
-    takes no third argument, as those of Keras do not, is called without the train state. `logs` of batches is read from
-    the device when it is looked at, and not before.
+    A hook that takes the train state may return another one, with which training goes on; None keeps it. One that takes
+    no such argument, as those of Keras do not, is called without it, and may return what it likes. `logs` of batches is
+    read from the device when it is looked at, and not before; `logs` of epochs is a dict, and what is added to it comes
+    into the history. Hooks of training batches make `fit` dispatch each step by itself.
 
     Attributes:
-        model: The model; `model.stop_training = True` ends training after the epoch.
-        params: "epochs", "steps" (batches an epoch, or None) and "verbose".
+        model: The model; `model.stop_training = True` ends training, after a batch or an epoch.
+        params: "epochs", "steps" (batches an epoch, or None), "verbose", and "metrics" (by their names in `logs`).
     """
 
     model: Model
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = MappingProxyType({})
+    backup: Checkpoints | None = None
+    """Where `fit` goes on from, and saves its states, as with `resume`; after all that `finished` is called."""
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -57,18 +64,28 @@ class Callback:
         """What the callback remembers, for checkpoints: a tree of arrays, numbers and strings, or None."""
 
     def set_state(self, state: Any) -> None:
-        """Remember what `get_state` returned."""
+        """Remember what `get_state` returned, its arrays NumPy's; called after `on_train_begin`."""
+
+    def finished(self) -> None:
+        """Called when `fit` has come to its end, and has saved its last state."""
+
+    def absorbs(self, error: Exception) -> bool:
+        """Whether training ends quietly, as if it were done, where a step was refused with `error`; else it raises."""
+        return False
 
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 _COUNTED = tuple(name for name in HOOKS if "batch" in name or "epoch" in name)
+_ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+"""Keras's other names."""
 
 
 class Logs(Mapping[str, float]):
     """The numbers of a batch, read from the device when the first is looked at."""
 
     def __init__(self, read: Callable[[], dict[str, float]]):
-        self._read, self._values = read, None
+        self._read = read
+        self._values: dict[str, float] | None = None
 
     def _all(self) -> dict[str, float]:
         if self._values is None:
@@ -89,12 +106,31 @@ class Logs(Mapping[str, float]):
 
 
 class CallbackList:
-    """Several callbacks as one: `callbacks("on_epoch_end", epoch, logs)` calls each that defines the hook."""
+    """Several callbacks as one, for loops of your own: each hook is a method, which calls those that define it.
 
-    def __init__(self, callbacks: Iterable[Any], model: Model, **params: Any):
-        self.callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-        self._model = model
+    Args:
+        callbacks: Objects of subclasses of `Callback`, or one.
+        add_history, add_progbar: Whether to add a `History` or a `ProgbarLogger`, if there is none.
+        model: The model, whose `train_state` the hooks are given, and may change.
+        params: What `Callback.params` says.
+    """
+
+    def __init__(
+        self,
+        callbacks: Any = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ):
+        from .logs import History, ProgbarLogger
+
+        self.callbacks = listed(callbacks)
+        for wanted, cls in ((add_history, History), (add_progbar, ProgbarLogger)):
+            if wanted and not any(isinstance(c, cls) for c in self.callbacks):
+                self.callbacks.append(cls())
         self._hooks: dict[str, list[tuple[Callable, bool]]] = {name: [] for name in HOOKS}
+        self._waiting: Mapping[str, Any] = {}
         for callback in self.callbacks:
             if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
                 raise ArgumentError(
@@ -104,22 +140,60 @@ class CallbackList:
                     got=repr(callback),
                 )
             for name in HOOKS:
-                hook = getattr(callback, name, None)
-                if hook is not None and getattr(hook, "__func__", None) is not getattr(Callback, name):
-                    self._hooks[name].append((hook, _takes(hook, 3 if name in _COUNTED else 2)))
+                hook = _own(callback, name) or (name in _ALIASES and _own(callback, _ALIASES[name]))
+                if hook:
+                    self._hooks[name].append((hook, takes(hook, 3 if name in _COUNTED else 2)))
+        self.set_params(params)
+        self.set_model(model)
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        for callback in self.callbacks:
             callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        self._model = model
+        for callback in self.callbacks if model is not None else ():
             callback.set_model(model)
 
     def has(self, *names: str) -> bool:
         """Whether a callback defines one of these hooks."""
         return any(self._hooks[name] for name in names)
 
+    def backup(self, resume: Any) -> Any:
+        """What `fit` resumes from: `resume`, or what a callback says.
+
+        Raises:
+            ArgumentError: They say two things.
+        """
+        found = [b for c in self.callbacks if (b := getattr(c, "backup", None)) is not None]
+        if len(found) + (resume is not None) > 1:
+            raise ArgumentError(
+                "Training goes on from one place.",
+                argument="resume",
+                expected="resume=, or one BackupAndRestore",
+                got=f"{len(found)} of the callbacks" + (" and resume=" if resume is not None else ""),
+            )
+        return found[0] if found else resume
+
+    def finished(self) -> None:
+        """Tell all that `fit` has come to its end."""
+        for callback in self.callbacks:
+            if hasattr(callback, "finished"):
+                callback.finished()
+
+    def absorbs(self, error: Exception) -> bool:
+        """Whether one of them would have training end quietly after `error`; each is asked."""
+        return any([callback.absorbs(error) for callback in self.callbacks if hasattr(callback, "absorbs")])
+
     def __call__(self, name: str, *args: Any) -> None:
         """Call the hook of each; a train state that one returns becomes the model's."""
         for hook, stateful in self._hooks[name]:
-            new = hook(*args, self._model.train_state) if stateful else hook(*args)
-            if new is not None:
+            if not stateful:
+                hook(*args)
+            elif (new := hook(*args, getattr(self._model, "train_state", None))) is not None:
                 self._model.train_state = _checked(new, hook)
+        if name == "on_train_begin" and self._waiting:
+            self.restore()
 
     def get_state(self) -> dict[str, Any]:
         """What all remember, by number and class."""
@@ -129,15 +203,38 @@ class CallbackList:
         return {name: state for name, state in states.items() if state is not None}
 
     def set_state(self, states: Mapping[str, Any]) -> None:
-        """Let each remember what it did."""
+        """Let each remember what it did: when training has begun, which is when they forget."""
+        self._waiting = states
+
+    def restore(self) -> None:
+        """Let each remember now what was kept for it."""
+        states, self._waiting = self._waiting, {}
         for i, callback in enumerate(self.callbacks):
             name = f"{i}_{type(callback).__name__}"
             if name in states:
                 callback.set_state(states[name])
 
 
-def _takes(hook: Callable, n: int) -> bool:
-    """Whether a hook takes `n` positional arguments."""
+def listed(callbacks: Any) -> list[Any]:
+    """The callbacks in one of them, in nested lists of them, or in None."""
+    if callbacks is None:
+        return []
+    return [c for part in callbacks for c in listed(part)] if isinstance(callbacks, Iterable) else [callbacks]
+
+
+for _name in HOOKS:
+    setattr(CallbackList, _name, functools.partialmethod(CallbackList.__call__, _name))
+
+
+def _own(callback: Any, name: str) -> Any:
+    """The hook `name` if it is defined, and is not that of the base, ours or Keras's."""
+    hook = getattr(callback, name, None)
+    same = getattr(hook, "__func__", None) is getattr(Callback, name, hook)
+    return None if same or getattr(hook, "_is_default", False) else hook
+
+
+def takes(hook: Callable, n: int) -> bool:
+    """Whether a function takes `n` positional arguments."""
     try:
         parameters = inspect.signature(hook).parameters.values()
     except (TypeError, ValueError):
@@ -145,6 +242,11 @@ def _takes(hook: Callable, n: int) -> bool:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) >= n
+
+
+def frequency(argument: str, value: Any) -> Any:
+    """ "epoch", or a number of steps."""
+    return value if value == "epoch" else checks.positive(argument, value)
 
 
 def _checked(new: Any, hook: Callable) -> TrainState:

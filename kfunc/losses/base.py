@@ -171,6 +171,9 @@ class Loss:
     function: ClassVar[Callable | None] = None
     """What `call` runs, with the fields of the subclass as keyword arguments."""
 
+    per_sample: ClassVar[bool | None] = None
+    """Whether the value of a sample depends on no other; None if kfunc's own do, and nobody knows of others."""
+
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
     """What checks the fields of a subclass, by their names."""
 
@@ -304,6 +307,7 @@ class FunctionLoss(Loss):
     """A loss made of a function `fn(y_true, y_pred)` that returns the values of the samples."""
 
     fn: Callable
+    per_sample: ClassVar[bool] = False  # for all that is known
 
     def __post_init__(self):
         if self.name is None:

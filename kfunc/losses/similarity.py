@@ -73,6 +73,7 @@ class Circle(Loss):
     margin: float = 0.4
     remove_diagonal: bool = True
     function = staticmethod(circle)
+    per_sample = False
 
     def mask(self, y_true, y_pred, values=None):
         return (self.call(y_true, y_pred) if values is None else values) > 0

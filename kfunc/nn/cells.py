@@ -169,7 +169,9 @@ def factors(layer: Any, s: Scope, state: Any) -> Any:
     if not s.train or not layer.recurrent_dropout:
         return None
     xp = namespace(state)
-    return ops.dropout(xp.stack([xp.ones_like(state)] * layer.gates), s.key(), layer.recurrent_dropout)
+    # The first samples' factors do not depend on how many others there are.
+    ones = xp.stack([xp.ones_like(state)] * layer.gates, axis=1)
+    return xp.moveaxis(ops.dropout(ones, s.key(), layer.recurrent_dropout), 1, 0)
 
 
 @dataclass(eq=False)

@@ -350,13 +350,13 @@ def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
     """A name for each distinct layer: its own, or its class's, numbered where that is taken (`dense`, `dense_1`)."""
     layers = list(dict.fromkeys(layers))
     taken = {child.name for child in layers if child.name is not None}
+    numbers: dict[str, int] = {}
     for child in layers:
         name = child.name
         if name is None:
             base = name = snake_case(type(child).__name__.lstrip("_"))
-            number = 0
             while name in taken:
-                number += 1
-                name = f"{base}_{number}"
+                numbers[base] = numbers.get(base, 0) + 1
+                name = f"{base}_{numbers[base]}"
             taken.add(name)
         yield name, child

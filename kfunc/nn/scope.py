@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import random, tree
@@ -315,6 +316,15 @@ class Scope:
     def samples(self) -> Any:
         """Which samples of the batch count, booleans (batch,): statistics over the batch pass over the others."""
         return self._call.samples
+
+    @contextlib.contextmanager
+    def of_samples(self, samples: Any) -> Iterator[None]:
+        """Children see `samples` for those of their batch: where a layer makes another batch of the one it is given."""
+        before, self._call.samples = self._call.samples, samples
+        try:
+            yield
+        finally:
+            self._call.samples = before
 
     def within(self, indices: Any, size: int) -> Any:
         """`indices`, an integer array, where they are rows of a table of `size`.

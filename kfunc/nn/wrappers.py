@@ -147,8 +147,16 @@ class TimeDistributed(Wrapper):
             s.hand_on(mask)
             if "mask" in self.layer._options:
                 options["mask"] = _one_batch(mask)
-        out = self.layer(s, _one_batch(x), **options)
+        with s.of_samples(None if s.samples is None else _one_batch(_at_all_steps(s.samples, x))):
+            out = self.layer(s, _one_batch(x), **options)
         return ops.split_first(out, x)
+
+
+def _at_all_steps(samples: Any, x: Any) -> Any:
+    """(batch,) booleans as (batch, time), for `x` (batch, time, ...)."""
+    xp = namespace(x)
+    steps = xp.ones_like(x[(slice(None), slice(None), *[0] * (x.ndim - 2))], dtype=xp.bool)
+    return xp.reshape(samples, (-1, 1)) & steps
 
 
 def _one_batch(x: Any) -> Any:

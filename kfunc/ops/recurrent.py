@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import tree
-from ..arrays import namespace
+from ..arrays import Spec, namespace
 from ..backends import loops
 from ..transforms import scan
 from ._op import op
@@ -48,7 +48,8 @@ def recurrence(
         (outputs, states, kept): (batch, time, ...), and the last of the others.
     """
     xp = namespace(xs)
-    run = loops.scan if unroll else scan
+    # Shapes are those of one step, however many there are.
+    run = loops.scan if unroll and not isinstance(xs, Spec) else scan
     xs = xp.moveaxis(xs, 1, 0)
     if mask is None:
 

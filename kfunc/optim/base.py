@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .. import tree
-from ..arrays import backend_of, device, namespace, native
+from ..arrays import backend_of, device, dtype_name, namespace, native
 from ..errors import ArgumentError
 from ..registry import register, resolve
 
@@ -149,6 +149,12 @@ def scalar(value: float, dtype: str, beside: Any) -> Any:
     like = tree.leaves(beside)
     xp = backend_of(like).xp
     return xp.full((), value, dtype=getattr(xp, dtype), device=device(like[0]) if like else None)
+
+
+def wide_scalar(value: float, params: Any) -> Any:
+    """An array () beside the parameters, in the dtype of the widest, and float32 at least."""
+    leaves = tree.leaves(params)
+    return scalar(value, dtype_name(wide_dtype(backend_of(leaves).xp, leaves)), leaves)
 
 
 def zero_count(params: Any) -> Any:

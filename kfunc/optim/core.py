@@ -33,8 +33,8 @@ class Core(NamedTuple):
 
     Attributes:
         init: `params -> state`.
-        update: `(grads, state, params, lr, t) -> (updates, state)`: `lr` is a Python number or an array (), `t` the
-            number of this update, from 1: int32 ().
+        update: `(grads, state, params, lr, t) -> (updates, state)`: `lr` is an array (), `t` the number of this update,
+            from 1: int32 ().
         reads: Whether the updates depend on the parameters, which then have decayed already.
         decay: `(weight_decay, path, leaf) -> weight_decay`, where that is not the same for all.
         finalize: `(params, state) -> params`, see `GradientTransformation`.
@@ -48,9 +48,14 @@ class Core(NamedTuple):
 
 
 class State(NamedTuple):
-    """Of an optimizer: the number of updates, int32 (), and what the optimizer itself remembers."""
+    """Of an optimizer: the number of updates, int32 (); its learning rate; and what the optimizer itself remembers.
+
+    The learning rate is floating (), in the dtype of the widest parameter and float32 at least; None if the optimizer
+    was given a schedule or an array. `learning_rate` and `with_learning_rate` find it in the states of all wrappers.
+    """
 
     count: Any
+    learning_rate: Any
     inner: Any
 
 
@@ -186,7 +191,7 @@ def _composed(
     if not isinstance(name, str | None):
         raise ArgumentError("This is no name.", argument="name", expected="a string or None", got=repr(name))
 
-    parts = _descent(core, rate(learning_rate), decay, patterns("exclude_from_weight_decay", exclude), every or 1)
+    parts = _descent(core, learning_rate, decay, patterns("exclude_from_weight_decay", exclude), every or 1)
     if chosen:
         parts = _clipped(parts, *((_CLIPS[n], clips[n]) for n in chosen))
     if every is not None:
@@ -212,7 +217,7 @@ def _clipped(parts: Parts, clip: tuple[Callable, float]) -> Parts:
     return parts._replace(update=update)
 
 
-def _descent(core: Core, lr_at: Callable, decay: float | None, excluded: Callable[[str], bool], every: int) -> Parts:
+def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Callable[[str], bool], every: int) -> Parts:
     """`core` with its learning rate and weight decay. Schedules count all calls, of which one in `every` updates."""
 
     def factor(path, leaf):
@@ -221,9 +226,10 @@ def _descent(core: Core, lr_at: Callable, decay: float | None, excluded: Callabl
         return 0.0 if own is None or excluded(path) else own
 
     decays = bool(decay) or core.decay is not None
+    first, lr_at = rate(learning_rate)
 
     def init(params):
-        return State(zero_count(params), core.init(params))
+        return State(zero_count(params), first(params), core.init(params))
 
     def update(grads, state, params=None):
         if not isinstance(state, State):
@@ -233,15 +239,16 @@ def _descent(core: Core, lr_at: Callable, decay: float | None, excluded: Callabl
                 expected="what this optimizer's init, or its last update, returned",
                 got=type(state).__name__,
             )
-        lr = lr_at(state.count if every == 1 else state.count * every + (every - 1))
+        lr = lr_at(state.learning_rate, state.count if every == 1 else state.count * every + (every - 1))
         t = successor(state.count)
         if core.reads or decays:
             needed(params, "This optimizer")
         off = None
         if decays:
             leaves, structure = tree.flatten(params)
-            factors = map(factor, tree.paths(params), leaves)
-            off = [p * cast(lr * -f, p.dtype) if f else None for p, f in zip(leaves, factors, strict=True)]
+            factors = list(map(factor, tree.paths(params), leaves))
+            shares = {f: lr * -f for f in factors if f}  # most often one for all
+            off = [p * cast(shares[f], p.dtype) if f else None for p, f in zip(leaves, factors, strict=True)]
             if core.reads:
                 params = tree.unflatten(
                     structure, [p if d is None else p + d for p, d in zip(leaves, off, strict=True)]
@@ -250,7 +257,7 @@ def _descent(core: Core, lr_at: Callable, decay: float | None, excluded: Callabl
         if off is not None:
             leaves, structure = tree.flatten(updates)
             updates = tree.unflatten(structure, [u if d is None else u + d for u, d in zip(leaves, off, strict=True)])
-        return updates, State(t, inner)
+        return updates, State(t, state.learning_rate, inner)
 
     last = core.finalize
     return Parts(init, update, finalize=last and (lambda params, state: last(params, state.inner)))

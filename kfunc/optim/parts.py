@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import ops, tree
-from ..arrays import kind_of_tree, namespace
-from .base import Parts, global_norm, in_range, needed, successor, times, transformation, zero_count, zeros_like
+from ..arrays import asarray, backend_of, dtype_name, kind_of_tree, namespace, native
+from ..errors import ArgumentError
+from .base import (
+    Parts,
+    global_norm,
+    in_range,
+    needed,
+    successor,
+    times,
+    transformation,
+    wide_scalar,
+    zero_count,
+    zeros_like,
+)
 
 __all__ = [
     "add_decayed_weights",
@@ -15,12 +28,14 @@ __all__ = [
     "clip_by_norm",
     "clip_by_value",
     "identity",
+    "learning_rate",
     "scale",
     "scale_by_adam",
     "scale_by_learning_rate",
     "scale_by_schedule",
     "set_to_zero",
     "trace",
+    "with_learning_rate",
 ]
 
 
@@ -77,25 +92,121 @@ def scale_by_schedule(step_size_fn: Callable):
     return Parts(lambda params: Count(zero_count(params)), update)
 
 
-def rate(learning_rate: Any) -> Callable[[Any], Any]:
-    """The function of the step, from 0, that `learning_rate` is: of a number, an array () or a schedule."""
+class Rate(NamedTuple):
+    """The learning rate, floating (); None where a schedule gives it."""
+
+    learning_rate: Any
+
+
+def rate(learning_rate: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+    """What a learning rate is that is given as a number, an array () or a schedule.
+
+    Returns:
+        The function of the parameters that makes what the state keeps of it: a number, so that it can be changed
+        without compiling anew; else None. And the function of that and the step, from 0, that is the rate.
+    """
     if callable(learning_rate):
-        return learning_rate
-    if kind_of_tree(learning_rate) is not None and not isinstance(learning_rate, float):
-        return lambda count: learning_rate
-    in_range("learning_rate", learning_rate)
-    # float() makes a Python number of NumPy's float64, which would widen float32 updates.
-    value = float(learning_rate)
-    return lambda count: value
+        return lambda params: None, lambda _, count: learning_rate(count)
+    if isinstance(learning_rate, numbers.Real) and not isinstance(learning_rate, bool):
+        # float() makes a Python number of NumPy's.
+        value = float(learning_rate)
+        in_range("learning_rate", value)
+        return lambda params: wide_scalar(value, params), lambda own, _: own
+    if kind_of_tree(learning_rate) is None:
+        in_range("learning_rate", learning_rate)
+    return lambda params: None, lambda *_: learning_rate
 
 
 @transformation("scale_by_learning_rate")
 def scale_by_learning_rate(learning_rate: float | Callable):
     """Updates times `-learning_rate`, a number, an array () or a schedule: the last part of an optimizer."""
-    factor = rate(learning_rate)
+    first, at = rate(learning_rate)
     if callable(learning_rate):
-        return scale_by_schedule(lambda count: -factor(count)).inner
-    return stateless(lambda updates: times(updates, -factor(None)))
+        return scale_by_schedule(lambda count: -at(None, count)).inner
+
+    def update(updates, state, params=None):
+        return times(updates, -at(state.learning_rate, None)), state
+
+    return Parts(lambda params: Rate(first(params)), update)
+
+
+def learning_rate(opt_state: Any) -> Any:
+    """The learning rate in an optimizer's state, an array (): the first one if there are several.
+
+    None if there is none, as the rate is a schedule or an array that the optimizer was given. States of optax's
+    `inject_hyperparams` have theirs, too.
+    """
+    found = learning_rates(opt_state)
+    return found[0] if found else None
+
+
+def learning_rates(opt_state: Any) -> list[Any]:
+    """All learning rates in an optimizer's state."""
+    found: list[Any] = []
+
+    def kept(old):
+        found.append(old)
+        return old
+
+    _with_rates(opt_state, kept)
+    return found
+
+
+def with_learning_rate(opt_state: Any, value: Any) -> Any:
+    """The optimizer's state with another learning rate, in the dtype of the old one.
+
+    Args:
+        opt_state: A state with a learning rate, or several, which all change.
+        value: A number, an array (), or a function of the old learning rate, an array (), that returns one of these.
+
+    Raises:
+        ArgumentError: The state holds no learning rate, or the new one is negative or not finite.
+    """
+    found = []
+
+    def changed(old):
+        new = value(old) if callable(value) else value
+        if isinstance(new, numbers.Real):
+            in_range("learning_rate", float(new))
+            found.append(_filled(old, float(new)))
+        else:
+            backend = backend_of(old)
+            found.append(asarray(new, dtype_name(old.dtype), backend=backend, device=backend.device(backend.lift(old))))
+        return found[-1]
+
+    out = _with_rates(opt_state, changed)
+    if not found:
+        raise ArgumentError(
+            "The optimizer's state holds no learning rate that could be changed.",
+            argument="opt_state",
+            expected="the state of an optimizer that was made with a number, such as optim.adam(1e-3)",
+            got="one whose learning rate is a schedule or an array, or that has none",
+            fix="give the optimizer a number, or keep the schedule and leave its changes to it",
+        )
+    return out
+
+
+@native
+def _filled(old: Any, value: float) -> Any:
+    return namespace(old).full_like(old, value)
+
+
+def _with_rates(state: Any, change: Callable[[Any], Any]) -> Any:
+    """`state` with `change(it)` in the place of each learning rate."""
+    if type(state) in (dict, list, tuple):
+        if isinstance(state, dict):
+            return {k: _with_rates(v, change) for k, v in state.items()}
+        return type(state)(_with_rates(v, change) for v in state)
+    if not hasattr(state, "_fields"):
+        return state
+    parts = {name: _with_rates(value, change) for name, value in state._asdict().items() if name != "learning_rate"}
+    if getattr(state, "learning_rate", None) is not None:
+        parts["learning_rate"] = change(state.learning_rate)
+    given = getattr(state, "hyperparams", None)
+    # What a schedule gives optax works out anew at each update.
+    if isinstance(given, Mapping) and "learning_rate" in given.keys() - getattr(state, "hyperparams_states", {}).keys():
+        parts["hyperparams"] = {**given, "learning_rate": change(given["learning_rate"])}
+    return state._replace(**parts)
 
 
 @transformation("clip_by_global_norm")

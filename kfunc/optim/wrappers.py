@@ -32,6 +32,7 @@ __all__ = [
     "MultiOptimizer",
     "OptimizerMap",
     "accumulate",
+    "by_part",
     "ema",
     "loss_scale",
     "multi_optimizer",
@@ -326,6 +327,47 @@ def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
         return {label: (parts[label], at) for label, at in chosen.items() if at}
 
     return _split(groups)
+
+
+@transformation("by_part")
+def by_part(transforms: Mapping[str, Any]):
+    """For each part of the parameters, a key of their dict, a transformation of its own: `{"encoder": sgd(), ...}`.
+
+    The state is a dict of theirs, so that a step of one's own can update one part: `adam.update(grads,
+    opt_state["generator"], params["generator"])`.
+    """
+    parts = {name: parts_of(value, f"transforms[{name!r}]") for name, value in transforms.items()}
+    for part in parts.values():
+        _no_scale_in(part)
+
+    def check(params):
+        if not isinstance(params, dict) or params.keys() != parts.keys():
+            raise ArgumentError(
+                "Optimizers and the parts of the parameters do not fit.",
+                argument="transforms",
+                expected=f"one for each of {', '.join(params)}" if isinstance(params, dict) else "a dict of parameters",
+                got=", ".join(parts),
+            )
+
+    def init(params):
+        check(params)
+        return {name: part.init(params[name]) for name, part in parts.items()}
+
+    def update(grads, state, params=None):
+        check(grads)
+        out = {
+            name: part.update(grads[name], state[name], None if params is None else params[name])
+            for name, part in parts.items()
+        }
+        return {name: updates for name, (updates, _) in out.items()}, {name: after for name, (_, after) in out.items()}
+
+    def finalize(params, state):
+        return {
+            name: params[name] if part.finalize is None else part.finalize(params[name], state[name])
+            for name, part in parts.items()
+        }
+
+    return Parts(init, update, finalize=finalize)
 
 
 def _split(groups: Callable) -> Parts:

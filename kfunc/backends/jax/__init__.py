@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import weakref
+
 import jax
+import jax.extend.core
 import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from ...ops import embedding, split
+from ...ops import all_finite, embedding, split
 from ...ops._op import lowering
 from ...ops.bits import fold_bits, random_bits
 from ...ops.normal import normal_quantile
@@ -22,12 +26,20 @@ class JaxBackend(Backend):
     compiles = True
     xp = jnp
 
+    def __init__(self):
+        super().__init__()
+        self._repeats = weakref.WeakKeyDictionary()
+
     def kind(self, cls):
         return Kind(self) if issubclass(cls, jax.Array | jax.core.Tracer) else None
 
     def asarray(self, x, dtype=None, device=None):
         # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to.
         return jnp.array(x, dtype=dtype, device=device)
+
+    def staged(self, x, device=None):
+        # A call moves arguments in a quarter of the time that an array of its own takes.
+        return x.copy() if device is None else self.asarray(x, device=device)
 
     def to_numpy(self, x):
         return np.asarray(x)
@@ -78,10 +90,9 @@ class JaxBackend(Backend):
         return run
 
     def repeats(self, fun, *args):
-        # On CPU, XLA runs a convolution inside a loop on one thread, ten times slower.
-        if jax.default_backend() != "cpu":
-            return True
-        return "conv_general_dilated" not in _primitives(jax.make_jaxpr(fun)(*args).jaxpr)
+        # As many operations take as long as a dispatch. Beyond, a loop's copies of its carry cost more than it saves.
+        cpu = jax.default_backend() == "cpu"
+        return _work(jax.make_jaxpr(fun)(*args).jaxpr, cpu) < (5e7 if cpu else 5e9)
 
     def shapes(self, fun, *args):
         return jax.eval_shape(fun, *args)
@@ -112,16 +123,22 @@ class JaxBackend(Backend):
         return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), false_fun())
 
 
-def _primitives(jaxpr) -> set[str]:
-    """The names of all primitives in `jaxpr`, and in those inside it."""
-    names = set()
+def _work(jaxpr, cpu) -> float:
+    """About how many operations `jaxpr` takes: those of products, and one for each number that is computed.
+
+    Infinite with a convolution on a CPU, where XLA runs it on one thread inside a loop, ten times slower.
+    """
+    total = 0.0
     for equation in jaxpr.eqns:
-        names.add(equation.primitive.name)
-        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                names |= _primitives(inner)
-    return names
+        name, params = equation.primitive.name, equation.params
+        if name == "conv_general_dilated" and cpu:
+            return math.inf
+        inner = [_work(sub, cpu) for sub in jax.extend.core.jaxprs_in_params(params)]
+        out = sum(math.prod(v.aval.shape) for v in equation.outvars if hasattr(v.aval, "shape"))
+        if name == "dot_general":
+            out *= 2 * math.prod(equation.invars[0].aval.shape[i] for i in params["dimension_numbers"][0][0])
+        total += sum(inner) * params.get("length", 1) if inner else out
+    return total
 
 
 backend = JaxBackend()
@@ -136,6 +153,19 @@ def _embedding(indices, table):
 def _split(x, indices_or_sections, axis=0):
     # The gradient of parts is one concatenation, that of slices a sum of padded arrays.
     return jnp.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented
+
+
+@lowering(backend, all_finite)
+def _all_finite(*arrays):
+    return jnp.stack([_is_finite(x) for x in arrays])
+
+
+def _is_finite(x):
+    if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.isfinite(x).all()
+    # Zeros times what is not finite are NaN, and XLA has products that take a quarter of a reduction's time.
+    rows = x.reshape(x.shape[0], -1)
+    return (jnp.matmul(jnp.zeros(len(rows), x.dtype), rows, precision="highest") == 0).all()
 
 
 @lowering(backend, random_bits)

@@ -127,6 +127,11 @@ def _relu(x):
     return jax.nn.relu(x)
 
 
+@lowering(backend, ops.sigmoid)
+def _sigmoid(x):
+    return jax.nn.sigmoid(x) if jnp.issubdtype(x.dtype, jnp.floating) else NotImplemented
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _mean_and_variance(x, axes, keepdims):
     return ops.moments.reference(x, axes, keepdims)
@@ -177,7 +182,7 @@ def _compiled(op):
 
 for _op in (
     *(ops.celu, ops.elu, ops.gelu, ops.glu, ops.hard_shrink, ops.hard_sigmoid, ops.hard_silu, ops.hard_tanh),
-    *(ops.leaky_relu, ops.log_sigmoid, ops.log_softmax, ops.relu6, ops.selu, ops.sigmoid, ops.silu, ops.soft_shrink),
+    *(ops.leaky_relu, ops.log_sigmoid, ops.log_softmax, ops.relu6, ops.selu, ops.silu, ops.soft_shrink),
     *(ops.softmax, ops.softplus, ops.softsign, ops.sparse_plus, ops.sparse_sigmoid, ops.sparsemax, ops.squareplus),
     *(ops.tanh_shrink, ops.threshold, ops.adaptive_average_pool, ops.adaptive_max_pool, ops.unfold, ops.fold),
     *(ops.attention_scores, ops.dot_product_attention, ops.batch_normalization, ops.layer_normalization),

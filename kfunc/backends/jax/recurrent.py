@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from ... import ops
 from ...ops._op import lowering
-from ...ops.recurrent import choose
+from ...ops.recurrent import choose, per_gate
 from . import backend
 
 __all__: list[str] = []
@@ -24,40 +24,50 @@ __all__: list[str] = []
 
 
 class Cell(NamedTuple):
-    """One step, elementwise, of what enters the gates from the input, `x`, and from the recurrent product, `p`.
+    """One step of what enters the gates from the input, `x`, and from the recurrent product, `p`.
 
-    `step(x, p, states)` is (new states, slopes), and `tangent(slopes, dx, dp, states')` how the new states move. In
-    `dp` of a cell that only `adds` both there is the sum, and nothing in `dx`.
+    `step(functions, x, p, states)` is (new states, values), where `functions` are activation and recurrent_activation.
+    If these are tanh and sigmoid, `slopes(*values)` are the derivatives, and `tangent(slopes, dx, dp, dstates)` is how
+    the new states move. In `dp` of a cell that only `adds` `x` and `p` there is the sum, and nothing in `dx`.
     """
 
     gates: int
     adds: bool
     step: Callable
+    slopes: Callable
     tangent: Callable
 
 
-def _lstm_step(x, p, states):
+def _lstm_step(functions, x, p, states):
+    activation, gate = functions
     i, f, g, o = (a + b for a, b in zip(x, p, strict=True))
-    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-    new = f * states[1] + i * g
-    y = jnp.tanh(new)
-    slopes = g * i * (1 - i), states[1] * f * (1 - f), i * (1 - g * g), y * o * (1 - o), f, o * (1 - y * y)
-    return (o * y, new), slopes
+    i, f, g, o = gate(i), gate(f), activation(g), gate(o)
+    c = f * states[1] + i * g
+    y = activation(c)
+    return (o * y, c), (i, f, g, o, y, states[1])
+
+
+def _lstm_slopes(i, f, g, o, y, c):
+    return g * i * (1 - i), c * f * (1 - f), i * (1 - g * g), y * o * (1 - o), f, o * (1 - y * y)
 
 
 def _lstm_tangent(slopes, _, dp, states):
     i, f, g, o, kept, out = slopes
-    new = kept * states[1] + i * dp[0] + f * dp[1] + g * dp[2]
-    return o * dp[3] + out * new, new
+    c = kept * states[1] + i * dp[0] + f * dp[1] + g * dp[2]
+    return o * dp[3] + out * c, c
 
 
-def _gru_step(x, p, states):
+def _gru_step(functions, x, p, states):
+    activation, gate = functions
     (h,) = states
-    update, reset = jax.nn.sigmoid(x[0] + p[0]), jax.nn.sigmoid(x[1] + p[1])
-    g = jnp.tanh(x[2] + reset * p[2])
+    update, reset = gate(x[0] + p[0]), gate(x[1] + p[1])
+    g = activation(x[2] + reset * p[2])
+    return (update * h + (1 - update) * g,), (update, reset, g, p[2], h)
+
+
+def _gru_slopes(update, reset, g, p, h):
     slope = (1 - update) * (1 - g * g)
-    slopes = (h - g) * update * (1 - update), slope * p[2] * reset * (1 - reset), slope, slope * reset, update
-    return (update * h + (1 - update) * g,), slopes
+    return (h - g) * update * (1 - update), slope * p * reset * (1 - reset), slope, slope * reset, update
 
 
 def _gru_tangent(slopes, dx, dp, states):
@@ -65,25 +75,26 @@ def _gru_tangent(slopes, dx, dp, states):
     return (kept * states[0] + update * (dx[0] + dp[0]) + reset * (dx[1] + dp[1]) + g * dx[2] + inner * dp[2],)
 
 
-def _simple_step(x, p, states):
-    h = jnp.tanh(x[0] + p[0])
-    return (h,), (1 - h * h,)
+def _simple_step(functions, x, p, states):
+    h = functions[0](x[0] + p[0])
+    return (h,), (h,)
+
+
+def _simple_slopes(h):
+    return (1 - h * h,)
 
 
 def _simple_tangent(slopes, _, dp, states):
     return (slopes[0] * dp[0],)
 
 
-_LSTM, _GRU = Cell(4, True, _lstm_step, _lstm_tangent), Cell(3, False, _gru_step, _gru_tangent)
-_SIMPLE = Cell(1, True, _simple_step, _simple_tangent)
+_LSTM = Cell(4, True, _lstm_step, _lstm_slopes, _lstm_tangent)
+_GRU = Cell(3, False, _gru_step, _gru_slopes, _gru_tangent)
+_SIMPLE = Cell(1, True, _simple_step, _simple_slopes, _simple_tangent)
+_USUAL = jnp.tanh, jax.nn.sigmoid
 
 
 # -- over time ---------------------------------------------------------------------------------------------------------
-
-
-def _rows(x):
-    """(time, batch, features) as one matrix, whose products are twice as fast as those of a stack."""
-    return x.reshape(-1, x.shape[-1])
 
 
 def _scan(step, states, xs, mask, reverse):
@@ -98,48 +109,66 @@ def _scan(step, states, xs, mask, reverse):
     return jax.lax.scan(run, states, (xs, mask), reverse=reverse)
 
 
-def _plus(x, bias):
-    return x if bias is None else x + bias
-
-
-def _forward(cell, reverse, x, kernel, recurrent_kernel, bias, recurrent_bias, states, mask):
-    """(outputs, last states, slopes)."""
+def _forward(
+    cell,
+    reverse,
+    x,
+    kernel,
+    recurrent_kernel,
+    bias,
+    recurrent_bias,
+    states,
+    mask,
+    functions=_USUAL,
+    keep=None,
+    slopes=False,
+):
+    """(outputs (time, batch, units), last states, slopes if wanted) for `x` (time, batch, inputs)."""
     if cell.adds:
-        bias, recurrent_bias = None, bias  # which is free in the loop
-    rows, none = _rows(x), [None] * cell.gates
-    biases = none if bias is None else jnp.split(bias, cell.gates)
-    z = [_plus(rows @ k, b).reshape(*x.shape[:2], -1) for k, b in zip(jnp.split(kernel, cell.gates, 1), biases)]
+        bias, recurrent_bias = None, bias  # which costs nothing in the loop
+
+    def gates(z, bias):
+        return jnp.split(z if bias is None else z + bias, cell.gates, axis=-1)
+
+    def before_loop():
+        rows = x.reshape(-1, x.shape[-1])
+        biases = [0] * cell.gates if bias is None else jnp.split(bias, cell.gates)
+        kernels = jnp.split(kernel, cell.gates, axis=-1)
+        return [(rows @ k + b).reshape(*x.shape[:2], -1) for k, b in zip(kernels, biases, strict=True)]
 
     def step(states, z):
-        p = _plus(states[0] @ recurrent_kernel, recurrent_bias)
-        return cell.step(z, jnp.split(p, cell.gates, axis=-1), states)
+        z = z if usual else gates(z @ kernel, bias)
+        p = gates(per_gate(jnp.matmul, states[0], recurrent_kernel, keep), recurrent_bias)
+        states, values = cell.step(functions, z, p, states)
+        return states, cell.slopes(*values) if slopes else ()
 
-    states, (ys, slopes) = _scan(step, states, z, mask, reverse)
+    # Without a derivative of our own, that of many small products is faster than that of a large one taken apart.
+    usual = functions is _USUAL
+    states, (ys, slopes) = _scan(step, states, before_loop() if usual else x, mask, reverse)
     return ys, states, slopes
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _over_time(cell, reverse, x, kernel, recurrent_kernel, bias, recurrent_bias, states, mask):
-    """(outputs (time, batch, units), last states) for `x` (time, batch, inputs)."""
-    return _forward(cell, reverse, x, kernel, recurrent_kernel, bias, recurrent_bias, states, mask)[:2]
+def _usual(cell, reverse, *arrays):
+    """`_forward` with the usual functions, and a derivative of its own."""
+    return _forward(cell, reverse, *arrays)[:2]
 
 
-@functools.partial(_over_time.defjvp, symbolic_zeros=True)
+@functools.partial(_usual.defjvp, symbolic_zeros=True)
 def _(cell, reverse, primals, tangents):
     # JAX's own derivative adds up the gradients of the weights step by step; here each is one product.
     x, kernel, recurrent_kernel, _, _, states, mask = primals
     dx, dkernel, drecurrent, dbias, drecurrent_bias, dstates, _ = jax.tree.map(_unless_zero, tangents)
-    ys, last, slopes = _forward(cell, reverse, *primals)
+    ys, last, slopes = _forward(cell, reverse, *primals, slopes=True)
     before = [ys[1:], states[0][None]] if reverse else [states[0][None], ys[:-1]]
 
     def total(*parts):
-        parts = [part for part in parts if part is not None]
-        if not parts:
-            return jnp.zeros((*x.shape[:2], kernel.shape[-1]), x.dtype)
-        return functools.reduce(jnp.add, parts).reshape(*x.shape[:2], -1)
+        parts = [part for part in parts if part is not None] or [jnp.zeros_like(kernel[0])]
+        whole = (x.shape[0] * x.shape[1], kernel.shape[-1])
+        return jnp.broadcast_to(functools.reduce(jnp.add, parts), whole).reshape(*x.shape[:2], -1)
 
     def product(a, b):
-        return None if a is None or b is None else _rows(a) @ b
+        return None if a is None or b is None else a.reshape(-1, a.shape[-1]) @ b
 
     from_x = product(dx, kernel), product(x, dkernel), dbias
     from_h = product(jnp.concatenate(before), drecurrent), drecurrent_bias
@@ -161,19 +190,24 @@ def _unless_zero(tangent):
     return None if isinstance(tangent, jax.custom_derivatives.SymbolicZero) else tangent
 
 
-_compiled = jax.jit(_over_time, static_argnums=(0, 1))
+# For calls outside of `jit`.
+_compiled = jax.jit(_usual, static_argnums=(0, 1))
 
 
-def _run(cell, x, kernel, recurrent_kernel, bias, recurrent_bias, states, reverse, mask, zero_output_for_mask):
-    """What the ops return; NotImplemented for dtypes that are not one floating one."""
+def _run(cell, functions, arrays, biases, states, *, reverse, mask, keep, zero_output_for_mask, unroll):
+    """What the ops return; NotImplemented for dtypes that are not one floating one, and for unrolled loops."""
+    x, kernel, recurrent_kernel = arrays
     zeros = jnp.zeros((x.shape[0], recurrent_kernel.shape[0]), x.dtype)
     states = tuple(zeros if state is None else state for state in states)
-    arrays = x, kernel, recurrent_kernel, *states, *(b for b in (bias, recurrent_bias) if b is not None)
-    if not jnp.issubdtype(x.dtype, jnp.floating) or any(a.dtype != x.dtype for a in arrays):
+    given = *arrays, *states, *(a for a in (*biases, keep) if a is not None)
+    if unroll or not jnp.issubdtype(x.dtype, jnp.floating) or any(a.dtype != x.dtype for a in given):
         return NotImplemented
     steps = None if mask is None else jnp.moveaxis(mask, 1, 0)
-    args = jnp.moveaxis(x, 1, 0), kernel, recurrent_kernel, bias, recurrent_bias, states, steps
-    ys, last = _compiled(cell, reverse, *args)
+    args = cell, reverse, jnp.moveaxis(x, 1, 0), kernel, recurrent_kernel, *biases, states, steps
+    if functions == (ops.tanh, ops.sigmoid) and keep is None:
+        ys, last = _compiled(*args)
+    else:
+        ys, last, _ = _forward(*args, functions, keep)
     ys = jnp.moveaxis(ys, 0, 1)
     return (ys if mask is None or not zero_output_for_mask else choose(mask, ys, jnp.zeros_like(ys))), *last
 
@@ -194,9 +228,9 @@ def _lstm(
     zero_output_for_mask=False,
     unroll=False,
 ):
-    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or keep is not None or unroll:
-        return NotImplemented
-    return _run(_LSTM, x, kernel, recurrent_kernel, bias, None, (h, c), reverse, mask, zero_output_for_mask)
+    functions, arrays = (activation, recurrent_activation), (x, kernel, recurrent_kernel)
+    options = {"reverse": reverse, "mask": mask, "keep": keep, "unroll": unroll}
+    return _run(_LSTM, functions, arrays, (bias, None), (h, c), zero_output_for_mask=zero_output_for_mask, **options)
 
 
 @lowering(backend, ops.gru)
@@ -215,11 +249,12 @@ def _gru(
     zero_output_for_mask=False,
     unroll=False,
 ):
-    usual = activation is ops.tanh and recurrent_activation is ops.sigmoid and reset_after
-    if not usual or keep is not None or unroll:
+    if not reset_after:
         return NotImplemented
     biases = (None, None) if bias is None else (bias[0], bias[1])
-    return _run(_GRU, x, kernel, recurrent_kernel, *biases, (h,), reverse, mask, zero_output_for_mask)
+    functions, arrays = (activation, recurrent_activation), (x, kernel, recurrent_kernel)
+    options = {"reverse": reverse, "mask": mask, "keep": keep, "unroll": unroll}
+    return _run(_GRU, functions, arrays, biases, (h,), zero_output_for_mask=zero_output_for_mask, **options)
 
 
 @lowering(backend, ops.simple_rnn)
@@ -236,6 +271,6 @@ def _simple_rnn(
     zero_output_for_mask=False,
     unroll=False,
 ):
-    if activation is not ops.tanh or keep is not None or unroll:
-        return NotImplemented
-    return _run(_SIMPLE, x, kernel, recurrent_kernel, bias, None, (h,), reverse, mask, zero_output_for_mask)
+    functions, arrays = (activation, ops.sigmoid), (x, kernel, recurrent_kernel)
+    options = {"reverse": reverse, "mask": mask, "keep": keep, "unroll": unroll}
+    return _run(_SIMPLE, functions, arrays, (bias, None), (h,), zero_output_for_mask=zero_output_for_mask, **options)

@@ -137,6 +137,19 @@ class TensorflowBackend(Backend):
 
         return compiled
 
+    def repeats(self, fun, *args):
+        return True  # a call takes as long as a small step, and steps of any size gain
+
+    def shapes(self, fun, *args):
+        leaves, structure = tree.flatten(args)
+        found = []
+
+        def run(*tensors):
+            found.append(fun(*tree.unflatten(structure, tensors)))
+
+        tf.function(run, autograph=False).get_concrete_function(*(tf.TensorSpec(t.shape, t.dtype) for t in leaves))
+        return found[0]
+
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         numbers = (argnums,) if isinstance(argnums, int) else argnums
 

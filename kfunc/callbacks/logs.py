@@ -1,0 +1,177 @@
+"""Callbacks that show, keep or hand on what training says."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .. import history
+from ..errors import ArgumentError
+from ..progress import Bar
+from .base import HOOKS, Callback
+
+__all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]
+
+
+class History(history.History, Callback):
+    """What `fit` returns, as a callback: `kf.History`, which is filled as training goes on, and is `model.history`."""
+
+    def on_train_begin(self, logs=None):
+        history.History.__init__(self)
+        self.model.history = self
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.add(epoch, logs or {})
+
+    def get_state(self):
+        # Names may be anything, which keys in a file may not.
+        return {"epoch": self.epoch, "each": [[name, self.epochs[name], v] for name, v in self.history.items()]}
+
+    def set_state(self, state):
+        self.epoch = list(state["epoch"])
+        self.epochs = {name: list(epochs) for name, epochs, _ in state["each"]}
+        self.history = {name: list(values) for name, _, values in state["each"]}
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback: each argument is a hook's name, and its value is called as that hook is.
+
+    Raises:
+        ArgumentError: There is no such hook, or it is no function.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable | None = None,
+        on_epoch_end: Callable | None = None,
+        on_train_begin: Callable | None = None,
+        on_train_end: Callable | None = None,
+        on_train_batch_begin: Callable | None = None,
+        on_train_batch_end: Callable | None = None,
+        **kwargs: Callable | None,
+    ):
+        given = {name: value for name, value in locals().items() if name in HOOKS} | kwargs
+        for name, value in given.items():
+            if name not in HOOKS:
+                raise ArgumentError("There is no such hook.", argument=name, expected=", ".join(HOOKS), got=name)
+            if value is not None:
+                if not callable(value):
+                    raise ArgumentError("A hook is called.", argument=name, expected="a function", got=repr(value))
+                setattr(self, name, value)
+
+
+class CSVLogger(Callback):
+    """A table of the epochs' numbers, a line each, in a file that others can read meanwhile.
+
+    The columns are the epoch, from 0, and what the first epoch's logs have, sorted; "NA" stands for what an epoch has
+    not. In a fit that is resumed the table goes on where the checkpoint was.
+
+    Args:
+        filename: Path of the file.
+        separator: Between two columns: one character.
+        append: Whether to write behind what is in the file already.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+
+    def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ArgumentError("Columns have something between them.", argument="separator", expected="one character",
+                                got=repr(separator))  # fmt: skip
+        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.keys: list[str] | None = None
+        self._size: int | None = None
+
+    def on_train_begin(self, logs=None):
+        self.keys = self._size = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):
+                self.keys += [f"val_{key}" for key in self.keys]
+        # Opened for each line: whatever ends training, the file is closed, and whole.
+        with open(self.filename, "a", newline="") as file:
+            if self._size is not None or not self.append:
+                # Behind what there was, at first or when the checkpoint was made: what came later is written again.
+                file.truncate(min(self._size or 0, os.fstat(file.fileno()).st_size))
+            writer = csv.writer(file, delimiter=self.sep)
+            if os.fstat(file.fileno()).st_size == 0:
+                writer.writerow(["epoch", *self.keys])
+            writer.writerow([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+            file.flush()
+            self._size = os.fstat(file.fileno()).st_size
+
+    def get_state(self):
+        return None if self.keys is None else {"keys": list(self.keys), "size": self._size}
+
+    def set_state(self, state):
+        self.keys, self._size = list(state["keys"]), int(state["size"])
+
+
+def _cell(value: Any) -> Any:
+    several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+    return f'"[{", ".join(map(str, value))}]"' if several else value
+
+
+class ProgbarLogger(Callback):
+    """A progress bar for loops of your own; `fit`, `evaluate` and `predict` show theirs by `verbose`, and only that."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._within: str | None = None
+
+    def on_train_begin(self, logs=None):
+        self._within = "train"
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begin(f"Epoch {epoch + 1}/{self.params.get('epochs', '?')}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._advance(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._end(logs)
+
+    def on_train_end(self, logs=None):
+        self._within = None
+
+    def on_test_begin(self, logs=None):
+        if self._within is None:  # a validation is silent
+            self._begin("Evaluate")
+            self._within = "test"
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._within == "test":
+            self._advance(batch, logs)
+
+    def on_test_end(self, logs=None):
+        if self._within == "test":
+            self._end(logs)
+            self._within = None
+
+    def on_predict_begin(self, logs=None):
+        self._begin("Predict")
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self._advance(batch, {})
+
+    def on_predict_end(self, logs=None):
+        self._end({})
+
+    def _begin(self, description: str) -> None:
+        self._bar = Bar(self.params.get("steps"), description, self.params.get("verbose", "auto"))
+
+    def _advance(self, batch: int, logs: Mapping[str, Any] | None) -> None:
+        if self._bar is not None and self._bar.advance(batch + 1 - self._bar.done):
+            self._bar.show(logs or {})
+
+    def _end(self, logs: Mapping[str, Any] | None) -> None:
+        if self._bar is not None:
+            self._bar.show(logs or {})
+            self._bar.__exit__(None)
+            self._bar = None

@@ -1,0 +1,263 @@
+"""Callbacks that watch one quantity: they end training, or slow it down, when it has stopped getting better."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from .. import checks
+from ..arrays import backend_of, to_backend
+from ..errors import ArgumentError
+from ..metrics.directions import direction
+from .base import Callback
+from .rates import rates, with_rates
+
+__all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]
+
+
+class MonitorCallback(Callback):
+    """Base of the callbacks that watch one quantity in the logs.
+
+    Args:
+        monitor: Its name; "val_" stands before those of the validation.
+        mode: "min" if less of it is better, "max" if more is, "auto" if that follows from its name or its metric.
+        baseline: The best value before the first.
+        min_delta: By how much a value must be better, to be so.
+
+    Raises:
+        ArgumentError: An argument is not as it should be; or, when training begins, "auto" finds no direction.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
+    ):
+        if not isinstance(monitor, str):
+            raise ArgumentError("That is no name.", argument="monitor", expected="a string", got=repr(monitor))
+        self.monitor, self.mode = monitor, checks.one_of("mode", mode, ("auto", "min", "max"))
+        self.best = checks.number("baseline", baseline, none=True)
+        self.min_delta = abs(checks.number("min_delta", min_delta))
+        self._less: bool | None = None if mode == "auto" else mode == "min"
+        self._warned = False
+
+    def on_train_begin(self, logs=None):
+        self._warned = False
+        self._choose()
+
+    def _choose(self) -> None:
+        if self.mode != "auto":
+            return
+        name = self.monitor.removeprefix("val_")
+        found = "min" if name == "loss" else direction((self.params.get("metrics") or {}).get(name))
+        if found is None:
+            known = ["loss", *(self.params.get("metrics") or {})]
+            raise ArgumentError(
+                f"{type(self).__name__} cannot tell whether more or less of {self.monitor} is better.",
+                argument="mode",
+                expected='"min" or "max", or for "auto" the name of a loss or of a metric of kfunc\'s',
+                got=f'monitor="{self.monitor}", mode="auto"; there are {", ".join(known)}, and with validation data '
+                "each with val_ before it",
+                fix='give mode="min" if less of it is better, or mode="max"',
+            )
+        self._less = found == "min"
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a value is better than another by more than `min_delta`; NaN is never."""
+        if self._less is None:  # in a loop that has called no on_train_begin
+            self._choose()
+        if math.isnan(value):
+            return False
+        if than is None or math.isnan(than):
+            return True
+        return value + self.min_delta < than if self._less else value - self.min_delta > than
+
+    def value(self, logs: Mapping[str, Any]) -> float | None:
+        """The quantity; None, with one warning, if it is not there or is no single number."""
+        found = logs.get(self.monitor)
+        if found is not None and not isinstance(found, list | tuple) and getattr(found, "ndim", 0) == 0:
+            return float(found)
+        if not self._warned:
+            self._warned = True
+            problem = "is not among the logs" if found is None else "is no single number"
+            warnings.warn(
+                f"{type(self).__name__} watches {self.monitor!r}, which {problem}: {', '.join(logs) or 'nothing is'}.",
+                stacklevel=2,
+            )
+        return None
+
+
+class EarlyStopping(MonitorCallback):
+    """End training when a quantity has stopped getting better.
+
+    Args:
+        monitor, min_delta, mode: As for `MonitorCallback`.
+        patience: How many epochs in a row may pass without a better value; the last of them is the last epoch.
+        verbose: 1 to print what it does.
+        baseline: Values that are not better than this do not start patience anew.
+        restore_best_weights: Whether training ends with the parameters and the state of the best epoch.
+        start_from_epoch: The first epoch that counts, from 0.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ):
+        super().__init__(monitor, mode, None, min_delta)
+        self.patience = checks.natural("patience", patience)
+        self.verbose = verbose
+        self.baseline = checks.number("baseline", baseline, none=True)
+        self.restore_best_weights = checks.boolean("restore_best_weights", restore_best_weights)
+        self.start_from_epoch = checks.natural("start_from_epoch", start_from_epoch)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = None
+        self.best_weights: dict[str, Any] | None = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._forget()
+
+    def on_epoch_end(self, epoch, logs=None, train_state=None):
+        value = self.value(logs or {})
+        if value is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self._keep(epoch, train_state)
+        self.wait += 1
+        if self.better(value, self.best):
+            self.best = value
+            self._keep(epoch, train_state)
+            if self.baseline is None or self.better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def _keep(self, epoch: int, train_state: Any) -> None:
+        self.best_epoch = epoch
+        if self.restore_best_weights and train_state is not None:
+            # No copies: a step makes new arrays, and leaves these as they are.
+            self.best_weights = {"params": train_state.params, "state": train_state.state}
+
+    def on_train_end(self, logs=None, train_state=None):
+        if self.stopped_epoch > 0 and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is None or train_state is None:
+            return None
+        if self.verbose:
+            print(f"Parameters are those after epoch {self.best_epoch + 1}, the best one.")
+        return train_state._replace(**moved(self.best_weights, train_state))
+
+    def get_state(self):
+        names = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state):
+        self.__dict__.update(state)
+
+
+def moved(arrays: Any, train_state: Any) -> Any:
+    """`arrays`, which a checkpoint has brought it may be, where those of the train state are."""
+    backend = backend_of(train_state.key)
+    if backend_of(arrays) is backend:
+        return arrays
+    return to_backend(arrays, backend, backend.device(backend.lift(train_state.key)))
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Make the learning rate smaller when a quantity has stopped getting better. Adds "learning_rate" to the logs.
+
+    Args:
+        monitor, mode, min_delta: As for `MonitorCallback`.
+        factor: What the learning rate is multiplied with, in (0, 1).
+        patience: How many epochs in a row may pass without a better value.
+        verbose: 1 to print what it does.
+        cooldown: For how many epochs after a change nothing counts.
+        min_lr: The least learning rate.
+
+    Raises:
+        ArgumentError: When training begins: the optimizer has a schedule.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ):
+        super().__init__(monitor, mode, None, min_delta)
+        checks.number("factor", factor, above=0)
+        if factor >= 1:
+            raise ArgumentError("It makes the learning rate smaller.", argument="factor", expected="a number in (0, 1)",
+                                got=factor)  # fmt: skip
+        self.factor, self.patience = factor, checks.natural("patience", patience)
+        self.verbose = verbose
+        self.cooldown, self.min_lr = checks.natural("cooldown", cooldown), checks.number("min_lr", min_lr, 0)
+        self.wait = self.cooldown_counter = 0
+
+    def on_train_begin(self, logs=None, train_state=None):
+        super().on_train_begin(logs)
+        rates(train_state, type(self).__name__)
+        self.best, self.wait, self.cooldown_counter = None, 0, 0
+
+    def on_epoch_end(self, epoch, logs=None, train_state=None):
+        logs = {} if logs is None else logs
+        logs |= rates(train_state, type(self).__name__)
+        value = self.value(logs)
+        if value is None:
+            return None
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.better(value, self.best):
+            self.best, self.wait = value, 0
+        elif not self.in_cooldown():
+            self.wait += 1
+            if self.wait >= self.patience:
+                return self._reduced(epoch, train_state)
+        return None
+
+    def _reduced(self, epoch: int, train_state: Any) -> Any:
+        import numpy as np
+
+        new: list[float] = []
+
+        def change(old: float) -> float:
+            # Set to the least one, it has become the nearest float32.
+            least = float(np.float32(self.min_lr))
+            new.append(max(old * self.factor, self.min_lr) if old > least else old)
+            return new[-1]
+
+        before = list(rates(train_state).values())
+        after = with_rates(train_state, change)
+        if new == before:
+            return None
+        self.cooldown_counter, self.wait = self.cooldown, 0
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: the learning rate becomes {', '.join(f'{x:g}' for x in new)}.")
+        return after
+
+    def in_cooldown(self) -> bool:
+        """Whether nothing counts, as the learning rate has just changed."""
+        return self.cooldown_counter > 0
+
+    def get_state(self):
+        return {name: getattr(self, name) for name in ("best", "wait", "cooldown_counter")}
+
+    def set_state(self, state):
+        self.__dict__.update(state)

@@ -1,0 +1,89 @@
+"""Callbacks that set the learning rate, which is an array in the optimizer's state."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+from .. import optim
+from ..arrays import kind_of_tree, to_numpy
+from ..errors import ArgumentError
+from ..optim.parts import learning_rates
+from .base import Callback, takes
+
+__all__ = ["LearningRateScheduler"]
+
+
+def rates(train_state: Any, who: str | None = None) -> dict[str, float]:
+    """The learning rates as logs have them: "learning_rate"; of several, with their numbers behind it.
+
+    Raises:
+        ArgumentError: There is none, and `who` needs one.
+    """
+    opt_state = None if train_state is None else train_state.opt_state
+    found = [float(to_numpy(rate)) for rate in learning_rates(opt_state)]
+    if not found and who is not None:
+        raise ArgumentError(
+            f"{who} sets the learning rate, and the optimizer has none that can be set.",
+            argument="callbacks",
+            expected="an optimizer that was made with a number, such as optim.adam(1e-3)",
+            got="one whose learning rate is a schedule or an array, or that has none",
+            fix="give the optimizer a number, or leave the callback out and let the schedule do it",
+        )
+    if len(found) == 1:
+        return {"learning_rate": found[0]}
+    return {f"learning_rate_{i}": value for i, value in enumerate(found)}
+
+
+def with_rates(train_state: Any, change: Callable[[float], float]) -> Any:
+    """The train state with `change` of each learning rate."""
+    changed = optim.with_learning_rate(train_state.opt_state, lambda old: change(float(to_numpy(old))))
+    return train_state._replace(opt_state=changed)
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate when an epoch begins. Adds "learning_rate" to the logs.
+
+    Args:
+        schedule: A function of the epoch's number, from 0, and the learning rate so far; or of the number alone. It
+            returns the learning rate.
+        verbose: 1 to print what it does.
+
+    Raises:
+        ArgumentError: The optimizer has a schedule already; `schedule` returns no such number.
+    """
+
+    def __init__(self, schedule: Callable, verbose: int = 0):
+        if not callable(schedule):
+            raise ArgumentError("A schedule is called.", argument="schedule", expected="a function", got=repr(schedule))
+        self.schedule, self.verbose = schedule, verbose
+        self._of_two = takes(schedule, 2)
+
+    def on_train_begin(self, logs=None, train_state=None):
+        rates(train_state, type(self).__name__)
+
+    def on_epoch_begin(self, epoch, logs=None, train_state=None):
+        after = with_rates(train_state, lambda old: self._at(epoch, old))
+        if self.verbose:
+            now = ", ".join(f"{value:g}" for value in rates(after).values())
+            print(f"Epoch {epoch + 1}: the learning rate is {now}.")
+        return after
+
+    def _at(self, epoch: int, old: float) -> float:
+        new = self.schedule(epoch, old) if self._of_two else self.schedule(epoch)
+        array = kind_of_tree(new) is not None and getattr(new, "shape", None) == ()
+        value = float(to_numpy(new)) if array else new
+        if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < math.inf:
+            raise ArgumentError(
+                "The schedule returned no learning rate.",
+                argument="schedule",
+                expected="a function that returns a finite number, 0 or larger",
+                got=repr(new),
+            )
+        return float(value)
+
+    def on_epoch_end(self, epoch, logs=None, train_state=None):
+        if logs is not None:
+            logs |= rates(train_state, type(self).__name__)

@@ -1,0 +1,246 @@
+"""Callbacks that write what has been trained to files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .. import checks, tree
+from ..arrays import to_numpy
+from ..checkpoints import Checkpoints
+from ..errors import ArgumentError
+from .base import Callback, frequency
+from .monitors import MonitorCallback
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["BackupAndRestore", "ModelCheckpoint", "OrbaxCheckpoint"]
+
+
+class _Saver(MonitorCallback):
+    """Saves at the ends of epochs, or after every so many steps; always, or where a quantity is at its best."""
+
+    saves_unseen: ClassVar[bool]
+    """Whether it saves where the quantity is not there; Keras's two differ."""
+
+    def __init__(self, monitor, verbose, save_best_only, mode, save_freq, threshold, save_weights_only):
+        super().__init__(monitor, mode, threshold)
+        self.verbose, self.threshold = verbose, threshold
+        self.save_best_only = checks.boolean("save_best_only", save_best_only)
+        self.save_weights_only = checks.boolean("save_weights_only", save_weights_only)
+        self.save_freq = frequency("save_freq", save_freq)
+        self._epoch = self._steps = 0
+        if self.save_freq != "epoch":  # steps are dispatched together where no callback looks at each
+            self.on_train_batch_end = self._on_step  # type: ignore[method-assign, assignment]
+
+    def on_train_begin(self, logs=None):
+        if self.save_best_only:
+            super().on_train_begin(logs)
+        self._steps = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def _on_step(self, batch, logs=None):
+        self._steps += 1
+        if self._steps >= self.save_freq:
+            self._steps = 0
+            self._save(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs or {})
+
+    def _save(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> None:
+        value = self.value(logs) if self.save_best_only else None
+        if value is None and self.save_best_only and not self.saves_unseen:
+            return
+        if value is None or self.better(value, self.best):
+            path = self.write(epoch, batch, logs)
+            if value is not None:
+                self.best = value
+            if self.verbose:
+                print(f"Epoch {epoch + 1}: saved {path}")
+        elif self.verbose:
+            print(f"Epoch {epoch + 1}: {self.monitor} is not better than {self.best:.5f}")
+
+    def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
+        """Save; return where."""
+        raise NotImplementedError
+
+    def get_state(self):
+        return {"best": self.best, "epoch": self._epoch, "steps": self._steps}
+
+    def set_state(self, state):
+        self.best, self._epoch, self._steps = state["best"], state["epoch"], state["steps"]
+
+
+class ModelCheckpoint(_Saver):
+    """Save the model, or its parameters and state alone, as training goes on.
+
+    Args:
+        filepath: Path of a `.safetensors` file; "{epoch}", from 1, and what the logs have stand for their values, as in
+            "{epoch:02d}-{val_loss:.2f}.safetensors", and with a `save_freq` in steps "{batch}", too. Directories are
+            made.
+        monitor, mode: As for `MonitorCallback`, with `save_best_only`.
+        verbose: 1 to print what it does.
+        save_best_only: Whether only values that are better than all before are saved.
+        save_weights_only: Whether to write what `Model.load_weights` reads, instead of what `Model.load` does.
+        save_freq: "epoch", or after how many steps.
+        initial_value_threshold: What the first value must be better than.
+
+    Raises:
+        ArgumentError: `filepath` has another suffix, or names what is not there.
+        FileError: It could not be written; an older file is as it was.
+    """
+
+    saves_unseen = True
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ):
+        super().__init__(monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold, save_weights_only)
+        self.filepath = os.fspath(filepath)
+        if not self.filepath.endswith(".safetensors"):
+            stem = os.path.splitext(self.filepath)[0].removesuffix(".weights")
+            raise ArgumentError(
+                "Models are saved as safetensors.",
+                argument="filepath",
+                expected="a path that ends in .safetensors",
+                got=self.filepath,
+                fix=f"write {stem}.safetensors",
+            )
+
+    def write(self, epoch, batch, logs):
+        path = self._path(epoch, batch, logs)
+        if directory := os.path.dirname(path):
+            os.makedirs(directory, exist_ok=True)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+        return path
+
+    def _path(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
+        values = {**logs, "epoch": epoch + 1} | ({} if batch is None else {"batch": batch + 1})
+        try:
+            return self.filepath.format(**values)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ArgumentError(
+                "The path cannot be filled in.",
+                argument="filepath",
+                expected=f"names among {', '.join(values)}, with formats that fit their values",
+                got=self.filepath,
+                fix=f"{type(error).__name__}: {error}",
+            ) from error
+
+
+class OrbaxCheckpoint(_Saver):
+    """Save states as training goes on to a directory, by steps, and keep the newest: what Keras does with Orbax.
+
+    `kf.Checkpoints(directory).restore()` gives the newest that is sound: a dict of "params", "state", "opt_state",
+    "key" and "step". The files are kfunc's own, and Orbax is not needed.
+
+    Args:
+        directory: Made if there is none.
+        monitor, mode, verbose, save_best_only, save_freq, initial_value_threshold: As for `ModelCheckpoint`.
+        max_to_keep: How many of the newest stay; None for all.
+        save_on_background: Whether training goes on while a file is written; its arrays are copied before. What went
+            wrong is raised when the next is saved, or at the end.
+        save_weights_only: Whether to save "params" and "state" alone.
+
+    Raises:
+        FileError: A file could not be written.
+    """
+
+    saves_unseen = False
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+        max_to_keep: int | None = 1,
+        save_on_background: bool = True,
+        save_weights_only: bool = False,
+    ):
+        super().__init__(monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold, save_weights_only)
+        checks.positive("max_to_keep", max_to_keep, none=True)
+        self.directory, self.max_to_keep = os.fspath(directory), max_to_keep
+        self.save_on_background = checks.boolean("save_on_background", save_on_background)
+        self.checkpointer = Checkpoints(self.directory, keep_last=max_to_keep)
+        self._under_way: Future | None = None
+
+    def write(self, epoch, batch, logs):
+        ts = self.model.train_state
+        parts = {"params": ts.params, "state": ts.state} if self.save_weights_only else ts._asdict()
+        step, parts = int(to_numpy(ts.step)), tree.map(to_numpy, parts)
+        self.wait_until_finished()
+        if self.save_on_background:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with_one = ThreadPoolExecutor(1, "kfunc-checkpoint")
+            self._under_way = with_one.submit(self.checkpointer.save, step, parts)
+            with_one.shutdown(wait=False)
+        else:
+            self.checkpointer.save(step, parts)
+        return f"step {step} to {self.directory}"
+
+    def wait_until_finished(self) -> None:
+        """Wait until everything is on the disk."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def on_train_end(self, logs=None):
+        self.wait_until_finished()
+
+
+class BackupAndRestore(Callback):
+    """Let `fit` go on where it was if it was interrupted, as with `fit(resume=backup_dir)`: to the bit.
+
+    Unlike Keras's, the model need not have been built; the data position, the random state, the history and what other
+    callbacks remember come back, too; and a state is whole or not there, also where the process is killed as it writes.
+
+    Args:
+        backup_dir: The directory, for this run alone.
+        save_freq: "epoch", or after how many steps.
+        double_checkpoint: Whether the state before the newest is kept, too, for the case that the newest is damaged.
+        delete_checkpoint: Whether the states go when training has come to its end.
+
+    Raises:
+        ArgumentError: `fit` was given `resume`, too.
+        FileError: As `fit` with `resume` does.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike,
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ):
+        if not isinstance(backup_dir, str | os.PathLike) or not os.fspath(backup_dir):
+            raise ArgumentError(
+                "There is no directory.", argument="backup_dir", expected="a path", got=repr(backup_dir)
+            )
+        self.backup_dir, self.save_freq = os.fspath(backup_dir), frequency("save_freq", save_freq)
+        self.double_checkpoint = checks.boolean("double_checkpoint", double_checkpoint)
+        self.delete_checkpoint = checks.boolean("delete_checkpoint", delete_checkpoint)
+        every = None if save_freq == "epoch" else self.save_freq
+        self.backup = Checkpoints(self.backup_dir, every=every, keep_last=2 if double_checkpoint else 1)
+
+    def finished(self):
+        if self.delete_checkpoint:
+            self.backup.clear()

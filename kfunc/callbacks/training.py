@@ -1,0 +1,117 @@
+"""Callbacks that change how training goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import checks
+from ..errors import ArgumentError, NonFiniteError
+from .base import Callback
+from .monitors import moved
+
+__all__ = ["SwapEMAWeights", "TerminateOnNaN"]
+
+
+class TerminateOnNaN(Callback):
+    """Where a loss or a gradient is not finite, end training as if it were done, instead of raising.
+
+    kfunc refuses the step in any case, so parameters stay finite, and those before the step. Without this callback
+    `fit` raises a `NonFiniteError`; with it, it says so, calls `on_train_end` and returns the history of the epochs
+    before. No step waits for the device, so up to a second's steps may be read, and not applied, before it ends.
+
+    Args:
+        raise_error: Whether to raise nevertheless.
+    """
+
+    def __init__(self, raise_error: bool = False):
+        self.raise_error = checks.boolean("raise_error", raise_error)
+
+    def absorbs(self, error):
+        if self.raise_error or not isinstance(error, NonFiniteError):
+            return False
+        print(error.problem)
+        self.model.stop_training = True
+        return True
+
+
+class SwapEMAWeights(Callback):
+    """Evaluate and predict with the averaged parameters of an optimizer that keeps them, and train with its own.
+
+    Those are what the optimizer's `finalize` gives: averages with `use_ema=True` and `optim.ema`, and the point to
+    evaluate of `optim.schedule_free_adamw`. Callbacks that are to see the averages come after this one.
+
+    Args:
+        swap_on_epoch: Whether the averages are in place from the end of each epoch to the begin of the next, too: for
+            callbacks that save parameters.
+
+    Raises:
+        ArgumentError: When training or evaluation begins: the optimizer keeps no averages.
+    """
+
+    def __init__(self, swap_on_epoch: bool = False):
+        self.swap_on_epoch = checks.boolean("swap_on_epoch", swap_on_epoch)
+        self._own: Any = None  # what the optimizer trains, while the averages are in place
+        self._put: Any = None  # these averages; None where a checkpoint brought them
+
+    def on_train_begin(self, logs=None, train_state=None):
+        self._averages()
+        return self._back(train_state)
+
+    def on_epoch_begin(self, epoch, logs=None, train_state=None):
+        return self._back(train_state)
+
+    def on_epoch_end(self, epoch, logs=None, train_state=None):
+        return self._averaged(train_state) if self.swap_on_epoch else None
+
+    def on_train_end(self, logs=None, train_state=None):
+        if self._own is None:
+            return None
+        # `fit` has made the last parameters of the averages, and should have of the optimizer's own.
+        own, self._own, self._put = moved(self._own, train_state), None, None
+        return train_state._replace(params=self._averages()(own, train_state.opt_state))
+
+    def on_test_begin(self, logs=None, train_state=None):
+        return self._averaged(train_state)
+
+    def on_test_end(self, logs=None, train_state=None):
+        return self._back(train_state)
+
+    def on_predict_begin(self, logs=None, train_state=None):
+        return self._averaged(train_state)
+
+    def on_predict_end(self, logs=None, train_state=None):
+        return self._back(train_state)
+
+    def _averages(self) -> Any:
+        finalize = getattr(self.model.optimizer, "finalize", None)
+        if finalize is None:
+            raise ArgumentError(
+                "The optimizer keeps no averages of the parameters.",
+                argument="callbacks",
+                expected="an optimizer with use_ema=True, or inside optim.ema, for SwapEMAWeights",
+                got=type(self.model.optimizer).__name__,
+                fix="compile with such an optimizer: optim.adam(1e-3, use_ema=True)",
+            )
+        return finalize
+
+    def _in_place(self, ts: Any) -> bool:
+        """Whether the parameters are the averages: not where an evaluation failed, and the model went back."""
+        return self._own is not None and (self._put is None or self._put is ts.params)
+
+    def _averaged(self, ts: Any) -> Any:
+        if self._in_place(ts):
+            return ts
+        self._own, self._put = ts.params, self._averages()(ts.params, ts.opt_state)
+        return ts._replace(params=self._put)
+
+    def _back(self, ts: Any) -> Any:
+        if self._in_place(ts):
+            ts = ts._replace(params=moved(self._own, ts))
+        self._own = self._put = None
+        return ts
+
+    def get_state(self):
+        return None if self._own is None else {"params": self._own}
+
+    def set_state(self, state):
+        self._own, self._put = state["params"], None

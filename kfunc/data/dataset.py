@@ -1,0 +1,159 @@
+"""`Dataset`: batches that are looked up by their number, with Keras's protocol."""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
+
+from .. import checks
+from ..errors import ArgumentError, DataError
+from .batches import Batch
+from .items import ItemSource, first_of, length
+from .prefetch import Ahead
+from .protocol import Reader, order_of, pieces
+
+__all__ = ["Dataset", "DatasetSource"]
+
+
+class Dataset:
+    """Base of data sets of one's own: define `__getitem__(i)`, the batch number `i`, and `__len__`, how many there are.
+
+    A batch is `x`, `(x, y)` or `(x, y, sample_weight)`, of arrays of any backend. Keras's PyDataset will do, and so
+    will any object with both methods and no `__iter__`: no base class is needed. Without `__len__` it has no end, and
+    `fit` needs `steps_per_epoch`.
+
+    `fit` reads ahead in a thread, with `workers` above 1 in as many: `__getitem__` must stand that. With
+    `fit(shuffle=True)` each epoch has an order of the batches of its own, which follows from the model's key; a resumed
+    `fit` goes on in it without reading what came before. Batch 0 is also read before training, for its shapes.
+
+    Args:
+        workers: How many batches are read at a time, in threads.
+        use_multiprocessing: Not offered: a framework's own threads do not survive in a forked process. Arrays of NumPy
+            and files are read by threads as fast; for Python code there are torch's DataLoader and grain.
+        max_queue_size: How many batches may be read ahead of their turn where there are several workers.
+
+    Raises:
+        ArgumentError: One of them is not so.
+    """
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10):
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+        _workers(self)
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError
+
+    def on_epoch_begin(self) -> None:
+        """Called before each epoch, and for those that came before a resumed one."""
+
+    def on_epoch_end(self) -> None:
+        """Called after each epoch that was read to its end."""
+
+
+def _workers(dataset: Any) -> int:
+    """How many workers a data set wants.
+
+    Raises:
+        ArgumentError: They are to be processes.
+    """
+    if getattr(dataset, "use_multiprocessing", False):
+        raise ArgumentError(
+            "Batches are read in threads.",
+            argument="use_multiprocessing",
+            expected="False",
+            got=True,
+            fix="set workers, or read with torch.utils.data.DataLoader or grain, which have processes of their own",
+        )
+    checks.positive("max_queue_size", getattr(dataset, "max_queue_size", 1))
+    return max(1, checks.natural("workers", getattr(dataset, "workers", 1)))
+
+
+class DatasetSource(ItemSource):
+    """Batches that are looked up by their number.
+
+    Args:
+        dataset: What has `__getitem__`, and `__len__` if it has an end; `Dataset`'s other methods and attributes where
+            it has them.
+        steps: Number of batches an epoch.
+
+    Raises:
+        DataError: It has no batches.
+        ArgumentError: It has no end, and neither has an epoch.
+    """
+
+    def __init__(self, dataset: Any, steps: int | None = None):
+        self._dataset, self._begun, self._workers = dataset, [0], _workers(dataset)
+        if self._count() == 0:
+            raise DataError("There is no data.", argument="x", expected="batches", got="a data set of length 0")
+        if steps is None and self._count() is None:
+            raise ArgumentError(
+                "An epoch has no end.",
+                argument="steps_per_epoch",
+                expected="a number of batches, as the data set has no length",
+                got=None,
+            )
+        super().__init__(first_of(lambda: dataset[0]), steps)
+
+    def _count(self) -> int | None:
+        """How many batches there are, now; None if there is no end."""
+        return length(self._dataset)
+
+    @property
+    def steps(self) -> Any:
+        return self._count() if self._asked is None else self._asked
+
+    def view(self, steps: int | None) -> DatasetSource:
+        other = super().view(steps)
+        other._begun = [0]
+        return other
+
+    def epoch(
+        self,
+        key: Any = None,
+        start: int = 0,
+        before: int = 0,
+        step: int = 0,
+        move: Callable[[Batch], Batch] | None = None,
+    ) -> Reader:
+        begin, end = (getattr(self._dataset, name, None) for name in ("on_epoch_begin", "on_epoch_end"))
+        for _ in range(before - self._begun[0]):  # read in another process
+            for hook in (begin, end):
+                if hook is not None:
+                    hook()
+        self._begun[0] = max(self._begun[0], before) + 1
+        if begin is not None:
+            begin()
+        items = self._items(self._numbers(key, start, before, step))
+        return Ahead(items, self._preparing(move), self.batch_size, end)
+
+    def _numbers(self, key: Any, start: int, before: int, step: int) -> Iterator[int]:
+        """The numbers of an epoch's batches."""
+        count, steps = self._count(), self.steps
+        if count is None:
+            yield from range(before * steps + start, (before + 1) * steps)
+            return
+        for begun, first, stop in pieces(count, steps, start, before, step):
+            order = order_of(key, begun, count)
+            yield from range(first, stop) if order is None else map(int, order[first:stop])
+
+    def _items(self, numbers: Iterable[int]) -> Generator:
+        if self._workers == 1:
+            for i in numbers:
+                yield self._dataset[i]
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        most = max(getattr(self._dataset, "max_queue_size", 10), self._workers)
+        pool = ThreadPoolExecutor(self._workers, "kfunc worker")
+        due: collections.deque = collections.deque()
+        try:
+            for i in numbers:
+                due.append(pool.submit(contextvars.copy_context().run, self._dataset.__getitem__, i))
+                if len(due) >= most:
+                    yield due.popleft().result()
+            while due:
+                yield due.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,51 @@
+"""Data frames and series, of pandas and polars alike, as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ArgumentError
+
+__all__ = ["column", "columns", "is_frame", "is_series"]
+
+
+def is_frame(x: Any) -> bool:
+    """Whether `x` has named columns."""
+    return hasattr(x, "columns") and hasattr(x, "to_numpy")
+
+
+def is_series(x: Any) -> bool:
+    """Whether `x` is a column."""
+    return hasattr(x, "to_frame") and hasattr(x, "to_numpy")
+
+
+def columns(frame: Any) -> Any:
+    """The columns behind each other, (samples, columns), in the dtype that holds all of them.
+
+    Raises:
+        ArgumentError: One holds no numbers.
+    """
+    import numpy as np
+
+    # By position: a name may be there twice.
+    each = [frame.iloc[:, i] for i in range(frame.shape[1])] if hasattr(frame, "iloc") else frame.get_columns()
+    found = [column(c, str(name)) for name, c in zip(frame.columns, each, strict=True)]
+    return np.stack(found, axis=1) if found else np.zeros(frame.shape, np.float32)
+
+
+def column(series: Any, name: str | None = None) -> Any:
+    """The numbers in a column, (samples,).
+
+    Raises:
+        ArgumentError: It holds other things.
+    """
+    x = series.to_numpy()
+    if x.dtype.kind not in "biuf":
+        raise ArgumentError(
+            "A column holds no numbers.",
+            argument=str(series.name) if name is None else name,
+            expected="numbers or booleans",
+            got=str(series.dtype),
+            fix="encode it as numbers, or drop the column",
+        )
+    return x

@@ -1,0 +1,211 @@
+"""Sources that read batches one by one: from iterables, and by their number."""
+
+from __future__ import annotations
+
+import collections
+import copy
+import itertools
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, TypeVar
+
+from .. import checks
+from ..errors import DataError
+from .batches import Batch, check_like, unpacked
+from .prefetch import Ahead
+from .protocol import Reader, Source
+
+__all__ = ["ItemSource", "IterableSource", "first_of", "length"]
+
+S = TypeVar("S", bound="ItemSource")
+
+
+class ItemSource(Source):
+    """Batches that are read one by one, in the background.
+
+    Args:
+        item: The first one.
+        steps: Number of batches an epoch.
+    """
+
+    def __init__(self, item: Any, steps: int | None):
+        self._asked = checks.positive("steps_per_epoch", steps, none=True)
+        self._own = self.first = first_of(lambda: unpacked(item))
+        self.batch_size = self.first.size
+        self._changes: tuple[Callable[[Batch], Batch], ...] = ()
+        self._checks: tuple[Callable[[Batch], None], ...] = ()
+
+    def check(self, check: Callable[[Batch], None]) -> None:
+        self._checks += (check,)
+
+    def map(self: S, change: Callable[[Batch], Batch]) -> S:
+        other = copy.copy(self)
+        other._changes += (change,)
+        other.first = first_of(lambda: change(self.first))
+        return other
+
+    def view(self: S, steps: int | None) -> S:
+        other = copy.copy(self)
+        other.first, other._changes, other._checks = self._own, (), ()
+        other._asked = self._asked if steps is None else checks.positive("steps_per_epoch", steps)
+        return other
+
+    def batch(self, item: Any) -> Batch:
+        """An item as a batch like the first one."""
+        batch = unpacked(item)
+        check_like(self._own, batch)
+        for change in self._changes:
+            batch = change(batch)
+        for check in self._checks:
+            check(batch)
+        return batch
+
+    def _preparing(self, move: Callable[[Batch], Batch] | None) -> Callable[[Any], Batch]:
+        """What makes a batch of an item, and takes it to the device if it is of the usual size."""
+        if move is None:
+            return self.batch
+
+        def prepare(item: Any) -> Batch:
+            batch = self.batch(item)
+            return move(batch) if batch.size == self.batch_size else batch
+
+        return prepare
+
+
+def first_of(fun: Callable[[], Any]) -> Any:
+    """`fun()`, whose errors are those of the first batch."""
+    try:
+        return fun()
+    except Exception as error:
+        error.add_note("in the first batch, which is looked at before training")
+        raise
+
+
+def length(x: Any) -> int | None:
+    """How many batches `x` has; None if it does not say, or has no end."""
+    try:
+        found = len(x)
+    except (TypeError, NotImplementedError):
+        return None
+    return None if found == sys.maxsize else found
+
+
+class IterableSource(ItemSource):
+    """Batches from an iterable.
+
+    An iterator, such as a generator, can be read once: epochs of `steps` batches go on where the last one stopped, and
+    without `steps` there is one epoch. Anything else is iterated over anew in each epoch; with `steps` it is iterated
+    over as often as that takes, each epoch going on where the last one stopped.
+
+    The first batch is read when the source is made, and a few are read ahead of their use. An iterator gets none back:
+    when `fit` is given one and fails, those that were read ahead are gone. A source that you make yourself keeps them:
+    `data = kf.data.source(generator)`, to hand to `fit` again and again.
+
+    Args:
+        batches: The iterable.
+        steps: Number of batches an epoch.
+
+    Raises:
+        DataError: There are no batches, or fewer than `steps` (on reading).
+    """
+
+    def __init__(self, batches: Iterable, steps: int | None = None):
+        self._stream = _Stream(batches)
+        super().__init__(first_of(self._stream.peek), steps)
+
+    @property
+    def steps(self) -> int | None:
+        return length(self._stream.batches) if self._asked is None else self._asked
+
+    def epoch(
+        self,
+        key: Any = None,
+        start: int = 0,
+        before: int = 0,
+        step: int = 0,
+        move: Callable[[Batch], Batch] | None = None,
+    ) -> Reader:
+        items = self._stream.items(self._asked, start, before)
+        return Ahead(items, self._preparing(move), self.batch_size, back=self._stream.give_back)
+
+
+class _Stream:
+    """The items of an iterable, over as many iterations as are wanted.
+
+    Attributes:
+        batches: The iterable.
+    """
+
+    def __init__(self, batches: Iterable):
+        self.batches = batches
+        self._once = isinstance(batches, Iterator)
+        self._iterator, self._begun, self._taken = iter(batches), 1, 0
+        self._ahead: collections.deque = collections.deque()
+
+    def peek(self) -> Any:
+        """The first item, which stays there."""
+        self._ahead.extend(itertools.islice(self._iterator, 1))
+        if not self._ahead:
+            raise DataError("There is no data.", argument="x", expected="batches", got="an iterable without any")
+        return self._ahead[0]
+
+    def give_back(self, items: list) -> None:
+        """Take back what was handed out last, if it cannot be read again."""
+        if self._once:
+            self._ahead.extendleft(reversed(items))
+            self._taken -= len(items)
+
+    def items(self, steps: int | None, start: int, before: int) -> Generator:
+        """Those of an epoch from number `start` on, after `before` epochs of `steps`; see `Source.epoch`.
+
+        Raises:
+            DataError: There are none, or fewer than `steps`.
+        """
+        again, at = steps is not None and not self._once, start + before * (steps or 0)
+        if steps is None and not self._once:
+            # Those before are begun and left, if they were read in another process: many loaders count their epochs, or
+            # draw the order of each from a generator of their own.
+            while self._taken or self._begun <= before:
+                self._begin()
+                if self._begun <= before:
+                    next(self._iterator, None)
+        elif again and self._taken > at:
+            self._begin()
+        while self._taken < at:
+            if self._next(again) is _END:
+                raise _dry(steps, f"{self._taken} in all")
+        for done in itertools.count(start) if steps is None else range(start, steps):
+            item = self._next(again)
+            if item is not _END:
+                yield item
+            elif steps is None and done:
+                return
+            else:
+                raise _dry(steps, done)
+
+    def _begin(self, taken: int = 0) -> None:
+        self._iterator, self._taken = iter(self.batches), taken
+        self._begun += 1
+        self._ahead.clear()
+
+    def _next(self, again: bool) -> Any:
+        """The next item, with `again` that of the next iteration if need be; `_END` if there is none."""
+        item = self._ahead.popleft() if self._ahead else next(self._iterator, _END)
+        if item is _END and again:
+            self._begin(self._taken)
+            item = next(self._iterator, _END)
+        self._taken += item is not _END
+        return item
+
+
+_END = object()
+
+
+def _dry(steps: int | None, got: Any) -> DataError:
+    return DataError(
+        "The data ran out.",
+        argument="steps_per_epoch",
+        expected="batches for each epoch" if steps is None else f"{steps} batches an epoch",
+        got=got,
+        fix="give something that can be iterated over anew, or ask for fewer steps or epochs",
+    )

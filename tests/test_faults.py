@@ -1,0 +1,402 @@
+"""What goes wrong in training: it says where, and leaves the model as it was after the last sound step."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import signal
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+from backends import params
+
+import kfunc as kf
+from kfunc import nn, optim
+from kfunc.callbacks.base import HOOKS
+
+BACKENDS = ("numpy", "jax", "torch", "tensorflow")
+RNG = np.random.default_rng(0)
+SIZE, STEPS = 4, 6
+X = RNG.normal(size=(SIZE * STEPS, 3)).astype(np.float32)
+Y = RNG.normal(size=(SIZE * STEPS, 2)).astype(np.float32)
+ROW = 3 * SIZE + 2
+"""A sample of step 3, in the middle of what compiling backends run in one dispatch."""
+
+
+@nn.layer
+class Root(nn.Layer):
+    """`x + sqrt(w)`, whose gradient is infinite where `w` is 0."""
+
+    def forward(self, s, x):
+        return x + kf.namespace(x).sqrt(s.param("w", (), "ones"))
+
+
+# TensorFlow fuses product, bias and relu into one kernel, which turns NaN into 0.
+NET = nn.Sequential([nn.Dense(5, activation="relu"), Root(), nn.Dense(2)])
+
+
+def leaves(ts):
+    return [np.array(kf.to_numpy(x)) for x in kf.tree.leaves(ts)]
+
+
+class Trained:
+    """A model, and what its train state is after each number of steps over `X` and `Y`, one dispatch a step."""
+
+    def __init__(self, name):
+        self.model = kf.Model(NET)
+        self.model.compile("adam", "mse")
+        self.start = self.model.build(kf.Spec((None, 3)), backend=name).train_state
+        self.after = {0: leaves(self.start)}
+        after = self.after
+
+        class Keep(kf.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None, train_state=None):
+                after[batch + 1] = leaves(train_state)
+
+        self.fit(callbacks=[Keep()])
+
+    def fit(self, x=X, y=Y, **options):
+        options = {"shuffle": False, "verbose": 0, "batch_size": SIZE} | options
+        return self.model.fit(x, y, **options)
+
+    def steps(self):
+        """How many steps were taken, all of the train state to the bit as after as many without any fault."""
+        n = int(kf.to_numpy(self.model.train_state.step))
+        for got, want in zip(leaves(self.model.train_state), self.after[n], strict=True):
+            assert np.isfinite(want).all()
+            np.testing.assert_array_equal(got, want)
+        return n
+
+    def goes_on(self):
+        """After a fault, the model trains on, and gets to where it would have been."""
+        done = self.steps() * SIZE
+        if done < len(X):
+            self.fit(X[done:], Y[done:])
+        return self.steps() == STEPS
+
+
+@pytest.fixture(scope="module", params=params(BACKENDS))
+def trained(request):
+    return Trained(request.param)
+
+
+@pytest.fixture
+def case(trained):
+    trained.model.train_state = trained.start
+    return trained
+
+
+# -- numbers that are not finite ---------------------------------------------------------------------------------------
+
+NOT_FINITE = {
+    "NaN in the input": (np.nan, 0.0),
+    "infinity in the input": (np.inf, 0.0),
+    "NaN in the target": (0.0, np.nan),
+    "a loss that overflows": (0.0, 1e30),
+}
+
+
+def spoilt(x, y):
+    a, b = X.copy(), Y.copy()
+    a[ROW, 1] += x
+    b[ROW, 1] += y
+    return a, b
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # NumPy's own
+@pytest.mark.parametrize("fault", NOT_FINITE)
+def test_training_stops_before_the_step(case, fault, tmp_path):
+    case.model.save(tmp_path / "good.safetensors")
+    with pytest.raises(kf.errors.NonFiniteError, match=r"Training stopped at step 3: the (loss|gradient of dense)"):
+        case.fit(*spoilt(*NOT_FINITE[fault]))
+    assert case.steps() == 3
+    assert case.goes_on()
+    assert os.listdir(tmp_path) == ["good.safetensors"]
+    for got, want in zip(leaves(kf.Model.load(tmp_path / "good.safetensors").train_state), case.after[0], strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+def test_a_gradient_alone(case):
+    params = case.start.params | {"root": {"w": case.start.params["root"]["w"] * 0}}
+    case.model.train_state = case.start._replace(params=params)
+    before = leaves(case.model.train_state)
+    with pytest.raises(kf.errors.NonFiniteError, match="step 0: the gradient of root/w is not finite") as error:
+        case.fit()
+    assert error.value.path == "root/w"
+    for got, want in zip(leaves(case.model.train_state), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+# -- interrupts, and others' exceptions --------------------------------------------------------------------------------
+
+
+class Own(Exception):
+    pass
+
+
+def batches(error, before=3):
+    for i in range(before):
+        yield X[i * SIZE :][:SIZE], Y[i * SIZE :][:SIZE]
+    raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Own, SystemExit])
+def test_a_source_that_raises(case, error):
+    with pytest.raises(error):
+        case.model.fit(batches(error("mine")), steps_per_epoch=STEPS, verbose=0)
+    assert case.steps() == 3
+    assert case.goes_on()
+
+
+def test_an_interrupt_at_any_time(case):
+    """Whatever runs when the signal comes: the train state is that of one and the same step."""
+    epochs = []
+
+    class Watch(kf.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None, train_state=None):
+            epochs.append(epoch)
+            # Again and again: Python drops exceptions that are raised while it destroys an object.
+            if epoch == 1:
+                signal.setitimer(signal.ITIMER_REAL, 0.01, 0.02)
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            case.fit(epochs=100_000, callbacks=[Watch()])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    got, done = leaves(case.model.train_state), int(kf.to_numpy(case.model.train_state.step))
+    assert done >= 2 * STEPS
+    case.model.train_state = case.start
+    case.fit(epochs=done // STEPS)
+    if rest := done % STEPS * SIZE:
+        case.fit(X[:rest], Y[:rest])
+    for a, b in zip(leaves(case.model.train_state), got, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", params(("numpy", "torch")))
+def test_an_interrupt_in_a_layer(name):
+    calls = []
+
+    @nn.layer
+    class Interrupted(nn.Layer):
+        def forward(self, s, x):
+            if not s.initializing:
+                calls.append(1)
+                if len(calls) == 4:
+                    raise KeyboardInterrupt
+            return x
+
+    model = kf.Model(nn.Sequential([nn.Dense(2), Interrupted(), nn.Dense(2)]))
+    model.compile("adam", "mse")
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, SIZE, shuffle=False, verbose=0, backend=name)
+    done = int(kf.to_numpy(model.train_state.step))
+    model.fit(X[done * SIZE :], Y[done * SIZE :], SIZE, shuffle=False, verbose=0)
+    want = kf.Model(model.net)
+    want.compile("adam", "mse")
+    want.fit(X, Y, SIZE, shuffle=False, verbose=0, backend=name)
+    for a, b in zip(leaves(model.train_state), leaves(want.train_state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_callbacks_that_raise(case):
+    for hook in HOOKS:
+        calls = []
+
+        def complain(self, *args, hook=hook, calls=calls):
+            calls.append(1)
+            if len(calls) == (2 if "batch" in hook else 1):
+                raise Own(hook)
+
+        callback = type("Complaining", (kf.callbacks.Callback,), {hook: complain})()
+        case.model.train_state = case.start
+        with pytest.raises(Own, match=hook):
+            if "predict" in hook:
+                case.model.predict(X, SIZE, callbacks=[callback])
+            else:
+                case.fit(validation_data=(X, Y), callbacks=[callback])
+        case.steps()
+    assert case.goes_on()
+
+
+# -- labels and indices outside their range ----------------------------------------------------------------------------
+
+
+@nn.layer
+class Lookups(nn.Layer):
+    """An embedding by itself, one in `Remat`, and one that is used twice."""
+
+    plain: nn.Layer
+    remat: nn.Layer
+    twice: nn.Layer
+    head: nn.Layer
+
+    def forward(self, s, a, b, c, d):
+        out = self.plain(s, a) + self.remat(s, b) + self.twice(s, c) + self.twice(s, d)
+        return self.head(s, out)
+
+
+LOOKUPS = Lookups(nn.Embedding(5, 2), nn.Remat(nn.Embedding(6, 2)), nn.Embedding(7, 2), nn.Dense(3))
+IDS = {name: RNG.integers(0, 5, SIZE * 3).astype(np.int32) for name in "acd"}
+IDS["b"] = RNG.integers(0, 5, SIZE * 3).astype(np.float32)
+LABELS = RNG.integers(0, 3, SIZE * 3).astype(np.int32)
+OUTSIDE = {
+    "one too high": ("a", 5),
+    "negative": ("a", -1),
+    "far out": ("a", 2**31 - 1),
+    "a float, and in Remat": ("b", 6.0),
+    "in a table that is used twice": ("c", 7),
+    "in its second use": ("d", 9),
+    "a label": ("y", 3),
+    "a negative label": ("y", -1),
+}
+
+
+def with_one(argument, value):
+    """Inputs and labels with `value` in one sample of the second batch."""
+    data = {**IDS, "y": LABELS}
+    data[argument] = data[argument].copy()
+    data[argument][SIZE + 1] = value
+    y = data.pop("y")
+    return [data[name] for name in "abcd"], y
+
+
+def in_batches(x, y):
+    for i in range(0, len(y), SIZE):
+        yield [a[i : i + SIZE] for a in x], y[i : i + SIZE]
+
+
+def lookups(name, optimizer):
+    model = kf.Model(LOOKUPS)
+    model.compile(optimizer, kf.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model.build(*(kf.Spec((None,), IDS[n].dtype) for n in "abcd"), backend=name)
+
+
+def complaint(fun):
+    with pytest.raises((kf.errors.IndexingError, kf.errors.LabelError)) as error:
+        fun()
+    return type(error.value), str(error.value), getattr(error.value, "__notes__", [])
+
+
+def complaints(name, optimizer):
+    """What each fault says in each use, and how many steps were taken before."""
+    model, said = lookups(name, optimizer), {}
+    start, options = model.train_state, {"batch_size": SIZE, "verbose": 0}
+    for fault, (argument, value) in OUTSIDE.items():
+        x, y = with_one(argument, value)
+        uses = {
+            "fit": lambda x=x, y=y: model.fit(x, y, shuffle=False, **options),
+            "fit batches": lambda x=x, y=y: model.fit(in_batches(x, y), verbose=0),
+            "evaluate": lambda x=x, y=y: model.evaluate(x, y, **options),
+            "predict": lambda x=x: model.predict(x, **options),
+        }
+        if argument == "y":
+            del uses["predict"]
+        for use, fun in uses.items():
+            model.train_state = start
+            said[fault, use] = (*complaint(fun), int(kf.to_numpy(model.train_state.step)))
+    model.train_state = start
+    model.fit([IDS[n] for n in "abcd"], LABELS, **options)  # goes on
+    assert int(kf.to_numpy(model.train_state.step)) == 3
+    return said
+
+
+@pytest.fixture(scope="module")
+def said():
+    return complaints("numpy", "sgd")
+
+
+def test_what_is_said_about_indices_and_labels(said):
+    assert said["one too high", "fit"][:2] == (
+        kf.errors.IndexingError,
+        "Training stopped at step 1: an index lies outside the table.\n  layer: plain\n  argument: x\n"
+        "  expected: integers in [0, 5)\n  got: 5\n"
+        "  fix: check the data, or give the layer a larger input_dim",
+    )
+    for (fault, use), (kind, text, _, steps) in said.items():
+        argument, value = OUTSIDE[fault]
+        assert kind is (kf.errors.LabelError if argument == "y" else kf.errors.IndexingError), (fault, use)
+        assert f"got: {int(value)}" in text, (fault, use)
+        # Labels in memory are looked at before training.
+        assert steps == (1 if use == "fit batches" or (use == "fit" and argument != "y") else 0), (fault, use)
+        if argument != "y":
+            assert {"a": "plain", "b": "remat/layer", "c": "twice", "d": "twice"}[argument] in text, (fault, use)
+
+
+# A loss that is scaled makes steps that may be skipped; those at fault may not. What compiles takes its time.
+@pytest.mark.parametrize("name", params(BACKENDS))
+def test_the_same_is_said_everywhere(name, said):
+    for key, wording in complaints(name, optim.LossScaleOptimizer("sgd")).items():
+        assert wording == said[key], key
+
+
+@pytest.mark.torch
+def test_the_same_is_said_without_a_scale(said):
+    assert complaints("torch", "sgd") == said
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def resident():
+    """Bytes in memory."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def growth(case, measure, fits, windows=4):
+    """By how much `measure()` grows in so many fits: what leaks does so each time, what is kept for use does not."""
+    x, y = X[: 2 * SIZE], Y[: 2 * SIZE]
+    found = []
+    for _ in range(windows + 1):
+        for _ in range(fits):
+            case.fit(x, y, validation_data=(x, y))
+            case.model.predict(x, SIZE)
+        gc.collect()
+        found.append(measure())
+    return [min(b - a for a, b in itertools.pairwise(m)) for m in zip(*found, strict=True)]
+
+
+def test_200_fits_of_one_model(case):
+    objects, size = growth(case, lambda: (len(gc.get_objects()), resident()), 40)
+    assert objects < 40  # less than one a fit
+    assert size < 40 * 2**10  # nor a quarter of a page
+
+
+@pytest.mark.numpy
+def test_fits_leave_no_array_behind():
+    numpys = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+
+    def arrays():
+        traces = tracemalloc.take_snapshot().filter_traces([numpys]).traces
+        return len(traces), sum(trace.size for trace in traces)
+
+    case = Trained("numpy")
+    tracemalloc.start()
+    try:
+        assert growth(case, arrays, 5, windows=2) == [0, 0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_models_that_are_gone_leave_nothing(case):
+    name, alive = case.model.backend, []
+
+    def run():
+        model = kf.Model(nn.Dense(2))
+        model.compile("sgd", "mse")
+        model.fit(X[:SIZE], Y[:SIZE], verbose=0, backend=name)
+        alive.extend(map(weakref.ref, [model, model.net, *model._functions.values()]))
+
+    for _ in range(3):
+        run()
+    gc.collect()
+    assert len(alive) >= 9
+    assert not [ref() for ref in alive if ref() is not None]
