@@ -154,8 +154,9 @@ class Checkpoints:
             try:
                 found = step, self._load(step)
             except FileError as error:
-                if os.path.lexists(self.path(step)):  # else another process has removed it just now
-                    bad.append(str(error).replace("\n", " "))
+                if not os.path.lexists(self.path(step)):  # another process has removed it just now, for a newer one
+                    return self.newest()
+                bad.append(str(error).replace("\n", " "))
                 continue
             if bad:
                 names = "\n".join(bad)

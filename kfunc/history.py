@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +56,8 @@ class History:
         Raises:
             OSError: It could not be written.
         """
+        import csv
+
         table = [
             {column: v for name, value in row.items() for column, v in _parts(name, value).items()}
             for row in self.rows()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["Program", "Run"]
 
 _AT_ONCE = 32
 _STAGED = 2**22  # bytes of the batches of one dispatch
+_PATIENCE = 0.1  # seconds that one dispatch may keep callers, Ctrl-C and the progress bar waiting
 
 
 class Program:
@@ -30,6 +32,10 @@ class Program:
         size: Samples a step.
         fills: Whether a smaller batch is filled up to `size`, so that the same compiled program takes it.
         compiled: Whether `step` is compiled.
+
+    Attributes:
+        at_once: How many steps one dispatch can take.
+        pace: How many the next one should: fewer where they take long. That changes no bit.
     """
 
     def __init__(
@@ -45,7 +51,8 @@ class Program:
         self._step, self._many, self._backend, self._where = step, many, backend, where
         self._size, self.fills = size, fills
         self._put = backend.staged if compiled else backend.asarray
-        self.at_once = 1
+        self.at_once = self.pace = 1
+        self._calls = 0
 
     def plan(self, fixed: Any, carry: Any, first: Batch, most: int | None = None) -> None:
         """Choose how many steps one dispatch takes for batches like `first`, of which there are `most`.
@@ -70,7 +77,13 @@ class Program:
         if self.at_once == 1 or not steps + (rest > 0 and self.fills):
             return self._step(fixed, carry, self._one(batch))
         steps += rest > 0
-        return self._many(fixed, carry, *self._several(batch, steps))  # type: ignore[misc]
+        begun = time.perf_counter()
+        carry = self._many(fixed, carry, *self._several(batch, steps))  # type: ignore[misc]
+        self._calls += 1
+        if self._calls > 1:  # the first may have compiled it
+            took = (time.perf_counter() - begun) / steps
+            self.pace = max(1, min(self.at_once, int(_PATIENCE / took)))
+        return carry
 
     def several(self, size: int, steps: int) -> bool:
         """Whether a call for `size` samples in so many steps has results with a first axis for the steps."""

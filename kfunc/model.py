@@ -72,9 +72,11 @@ class Model:
         seed: For the first parameters, the order of samples and the random draws of training.
         step: A training step of your own: a pure `(train_state, batch) -> (train_state, logs)`, where `batch` has `x`,
             `y` and `sample_weight`, and `logs` is a dict of scalars, whose means over the samples `fit` shows. It is
-            compiled as kfunc's own is, and refused where a log or a parameter is not finite; `train_state.step` is
-            counted for it, and `random.fold_in(ts.key, ts.step)` a key for it.
+            compiled as kfunc's own is, and refused where a log or a parameter is not finite. `params`, `state` and
+            `opt_state` keep their structure, shapes and dtypes; `train_state.step` is counted for it, and
+            `random.fold_in(ts.key, ts.step)` is a key for it. Indices outside a table are found by the backend alone.
         eval_step: `(train_state, batch) -> logs`, the same for `evaluate`.
+            Without it, the loss and the metrics given to `compile` evaluate.
 
     Attributes:
         train_state: `TrainState`, or None before the first data.
@@ -297,6 +299,7 @@ class Model:
             IndexingError: An index lies outside the table of an `Embedding`; the same holds.
             LabelError: Labels lie outside the classes.
             DataError: The data ran out.
+            FileError: No checkpoint in `resume` verifies, or it is of another network; or one could not be written.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
         data = source(x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch)
@@ -380,7 +383,7 @@ class Model:
         read = functools.partial(self._read, run, found)
         with data.epoch(key, run.batch, run.epoch - run.initial, run.first, move) as reader:
             while not (each and run.batch and self.stop_training):
-                most = 1 if each else min(program.at_once, saver.steps_left())
+                most = 1 if each else min(program.pace, saver.steps_left())
                 batch = _read(reader, most, run.batch, f"epoch {run.epoch + 1}")
                 if batch is None:
                     break
@@ -619,7 +622,7 @@ class Model:
         move = program.moved if program.at_once == 1 and not on_host(ts.key) else None
         with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=move) as reader:
             while True:
-                if (batch := _read(reader, program.at_once, number, "the evaluation")) is None:
+                if (batch := _read(reader, program.pace, number, "the evaluation")) is None:
                     break
                 if each:
                     hooks("on_test_batch_begin", number, {})
@@ -680,7 +683,7 @@ class Model:
             parts.append(tree.map(lambda a: (a.reshape(-1, *a.shape[2:]) if several else a)[:n], out))
 
         with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
-            while (batch := _read(reader, program.at_once, number, "the prediction")) is not None:
+            while (batch := _read(reader, program.pace, number, "the prediction")) is not None:
                 if each:
                     hooks("on_predict_batch_begin", number, {})
                 out = program(fixed, None, Batch(batch.x), reader.steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -48,6 +47,8 @@ class Bar:
         self._lines, self._every = verbose != 0, _QUIET
         self._while_running = verbose == 1
         if verbose in ("auto", 1) and is_interactive(self._file):
+            import shutil
+
             from tqdm.auto import tqdm
 
             # Refreshed by `show` alone, with numbers of its own each time. Some terminals say that they have no width.

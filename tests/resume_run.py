@@ -70,31 +70,34 @@ def at(event: str, n: int, action) -> None:
     """Have `action()` called when `event` happens for the n-th time."""
     count = 0
 
-    def happens() -> None:
+    def happens(times: int) -> None:
         nonlocal count
-        count += 1
-        if count == n:
+        count += times
+        if count - times < n <= count:
             action()
 
-    def patch(owner, name: str, before: bool, which=lambda *args: True) -> None:
+    def patch(owner, name: str, before: bool, times=lambda *args: 1) -> None:
         original = getattr(owner, name)
 
         def changed(*args, **kwargs):
-            if before and which(*args):
-                happens()
+            if before:
+                happens(times(*args))
             out = original(*args, **kwargs)
-            if not before and which(*args):
-                happens()
+            if not before:
+                happens(times(*args))
             return out
 
         setattr(owner, name, changed)
 
     def ours(source, target):
-        return os.path.basename(source).startswith(".step-")
+        return int(os.path.basename(source).startswith(".step-"))
+
+    def steps(program, fixed, carry, batch, steps):
+        return steps if fixed == () else 0  # else it evaluates
 
     match event:
-        case "step":  # or several in one dispatch
-            patch(kf.loop.Program, "__call__", before=False, which=lambda self, fixed, *_: fixed == ())
+        case "step":  # the dispatch that it is in
+            patch(kf.loop.Program, "__call__", before=False, times=steps)
         case "validation":
             patch(kf.Model, "_evaluate", before=True)
         case "opened":  # a temporary file, with nothing in it
@@ -102,9 +105,9 @@ def at(event: str, n: int, action) -> None:
         case "written":
             patch(os, "fsync", before=True)
         case "rename":
-            patch(os, "replace", before=True, which=ours)
+            patch(os, "replace", before=True, times=ours)
         case "renamed":
-            patch(os, "replace", before=False, which=ours)
+            patch(os, "replace", before=False, times=ours)
         case "removal":
             patch(os, "unlink", before=True)
 

@@ -724,10 +724,11 @@ def test_learning_rate_in_the_state(wrapped, name):
     old, new = RATED[wrapped](0.25), RATED[wrapped](0.5)
     state = old.init(params)
     assert float(kf.to_numpy(optim.learning_rate(state))) == 0.25
-    for value in (0.5, np.float64(0.5), kf.asarray(0.5, backend=name), lambda rate: 2 * rate):
+    for value in (0.5, np.float64(0.5), np.asarray(0.5), kf.asarray(0.5, backend=name), lambda rate: 2 * rate):
         changed = optim.with_learning_rate(state, value)
         assert kf.tree.structure(changed) == kf.tree.structure(state)
         assert same(changed, new.init(params))
+        assert optim.learning_rate(changed).dtype == optim.learning_rate(state).dtype
     assert same(old.update(params, changed, params), new.update(params, new.init(params), params))
 
 

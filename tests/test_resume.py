@@ -32,7 +32,7 @@ KILLS = {
         [["validation", 2, "SIGTERM"]],
         [["removal", 1, "SIGTERM"], ["step", 2]],  # as it writes
     ],
-    "jax": [[["step", 4]]],  # the second dispatch of the second epoch
+    "jax": [[["step", 9]]],
     "torch": [[["step", 9], ["rename", 2]]],
     "tensorflow": [[["step", 9]]],
 }

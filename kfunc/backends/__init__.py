@@ -137,8 +137,11 @@ class Backend:
     def jit(self, fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()):
         return fun
 
-    def repeats(self, fun: Callable, *args: Any) -> bool:
-        """Whether a loop in one program runs `fun(*args)` several times faster than as many calls do."""
+    def repeats(self, fun: Callable, fixed: Any, carry: Any, batch: Any) -> bool:
+        """Whether a loop in one program runs `fun(fixed, carry, batch)` several times faster than as many calls do.
+
+        It returns the next carry; or, if that is None, results, which are gathered.
+        """
         return False
 
     def shapes(self, fun: Callable, *args: Any) -> Any:

@@ -89,10 +89,17 @@ class JaxBackend(Backend):
 
         return run
 
-    def repeats(self, fun, *args):
-        # As many operations take as long as a dispatch. Beyond, a loop's copies of its carry cost more than it saves.
-        cpu = jax.default_backend() == "cpu"
-        return _work(jax.make_jaxpr(fun)(*args).jaxpr, cpu) < (5e7 if cpu else 5e9)
+    def repeats(self, fun, fixed, carry, batch):
+        # Remembered: JAX keeps something of every tracing for as long as there is `fun`.
+        args = fixed, carry, batch
+        known, leaves = self._repeats.setdefault(fun, {}), jax.tree.leaves(args)
+        key = tuple(map(jnp.shape, leaves))
+        if key not in known:
+            # In the time in which a call passes one array, a CPU does so many operations. Where a step takes much
+            # longer than a call, a loop's copies of its carry cost more than it saves.
+            cpu = jax.default_backend() == "cpu"
+            known[key] = _work(jax.make_jaxpr(fun)(*args).jaxpr, cpu) < (2e6 if cpu else 2e8) * len(leaves)
+        return known[key]
 
     def shapes(self, fun, *args):
         return jax.eval_shape(fun, *args)
