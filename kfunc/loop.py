@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import tree
+from . import transforms, tree
+from .arrays import to_numpy
 from .backends import Backend
 from .callbacks.base import CallbackList
 from .data.batches import Batch, filled, rows
-from .data.sources import Source
+from .data.protocol import Reader, Source
 from .history import History
-from .step import Progress
+from .metrics import Mean
+from .step import (
+    Progress,
+    make_custom_evaluation,
+    make_custom_step,
+    make_eval_step,
+    make_predict,
+    make_train_step,
+    repeated,
+)
 
-__all__ = ["Program", "Run"]
+__all__ = [
+    "Program",
+    "Run",
+    "custom_evaluations",
+    "custom_steps",
+    "evaluations",
+    "mapped",
+    "numbers",
+    "ordered",
+    "predictions",
+    "read",
+    "repeated_steps",
+    "train_steps",
+]
 
 _AT_ONCE = 32
 _STAGED = 2**22  # bytes of the batches of one dispatch
@@ -90,11 +113,9 @@ class Program:
         return self.at_once > 1 and not (steps == 1 and size > self._size)
 
     def _one(self, batch: Batch) -> Batch:
-        if self.fills:
-            import numpy as np
-
-            batch = filled(batch, self._size)._replace(count=np.asarray(batch.size, np.int32))
-        return self._given(batch)
+        size = batch.size
+        batch = filled(batch, self._size) if self.fills else batch
+        return self._counted(batch, size)
 
     def _several(self, batch: Batch, steps: int) -> tuple[Batch, Any]:
         import numpy as np
@@ -102,10 +123,16 @@ class Program:
         total = batch.size
         batch = filled(batch, self.at_once * self._size)
         batch = tree.map(lambda a: a.reshape(self.at_once, self._size, *a.shape[1:]), batch)
-        if self.fills:
-            counts = np.clip(total - np.arange(self.at_once) * self._size, 0, self._size)
-            batch = batch._replace(count=counts.astype(np.int32))
-        return self._given(batch), self._put(np.asarray(steps, np.int32), device=self._where)
+        batch = self._counted(batch, np.clip(total - np.arange(self.at_once) * self._size, 0, self._size))
+        return batch, self._put(np.asarray(steps, np.int32), device=self._where)
+
+    def _counted(self, batch: Batch, counts: Any) -> Batch:
+        """`batch` as the step takes it: with the numbers of samples that count, if somebody counts them."""
+        import numpy as np
+
+        if self.fills and batch.y is not None:
+            batch = batch._replace(count=np.asarray(counts, np.int32))
+        return self._given(batch)
 
     def _given(self, batch: Batch) -> Batch:
         """`batch` as the step takes it; what is on the device already stays as it is."""
@@ -145,3 +172,82 @@ class Run:
     done: int = 0
     skipped: int | None = None
     shuffle: bool = True
+
+
+# -- programs: `(fixed, carry, batch) -> carry` ------------------------------------------------------------------------
+
+
+def train_steps(*parts: Any) -> Callable:
+    """The program of `step.make_train_step(*parts)`; the carry is the train state and the progress."""
+    step = make_train_step(*parts)
+    return lambda _, carry, batch: step(*carry, batch)
+
+
+def custom_steps(step: Callable) -> Callable:
+    """The program of a training step of the user's own."""
+    run = make_custom_step(step)
+    return lambda _, carry, batch: run(*carry, batch)
+
+
+def evaluations(*parts: Any) -> Callable:
+    """The program of `step.make_eval_step(*parts)`: parameters and state are fixed, the carry is the progress."""
+    step = make_eval_step(*parts)
+    return lambda fixed, progress, batch: step(*fixed, progress, batch)
+
+
+def custom_evaluations(step: Callable) -> Callable:
+    """The program of an evaluation step of the user's own."""
+    return make_custom_evaluation(step)
+
+
+def predictions(*parts: Any) -> Callable:
+    """The program of `step.make_predict(*parts)`, which has results and no carry."""
+    predict = make_predict(*parts)
+    return lambda fixed, _, batch: predict(*fixed, batch.x)
+
+
+def mapped(make: Callable, *parts: Any) -> Callable:
+    """The program `make(*parts)`, which has results, for several batches."""
+    fun = make(*parts)
+    return lambda fixed, carry, batches, _: transforms.map(lambda batch: fun(fixed, carry, batch), batches)
+
+
+def repeated_steps(make: Callable, *parts: Any) -> Callable:
+    """The program `make(*parts)`, which has a carry, for several batches."""
+    return repeated(make(*parts))
+
+
+# -- what goes in, and what comes out ----------------------------------------------------------------------------------
+
+
+def read(reader: Reader, n: int, number: int, when: str) -> Batch | None:
+    """`reader.read(n)`, whose errors say which batch of what it was."""
+    try:
+        return reader.read(n)
+    except Exception as error:
+        error.add_note(f"in batch {number} of {when}")
+        raise
+
+
+def numbers(progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The loss and the metrics that `progress`, of NumPy arrays, has come to; of custom steps, their logs."""
+    logs = {}
+    if float(progress.loss[1]):
+        logs["loss"] = float(progress.loss[0]) / float(progress.loss[1])
+    # Compiled functions sort names: the metrics' own order, or one that is the same everywhere.
+    names = metrics or ordered(progress.metrics)
+    return logs | {name: _number(metrics.get(name, _MEAN).result(progress.metrics[name])) for name in names}
+
+
+_MEAN = Mean()
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of logs: "loss" first, and then by the alphabet."""
+    return sorted(names, key=lambda name: (name != "loss", name))
+
+
+def _number(x: Any) -> Any:
+    """A metric's value: a number, or a list of them."""
+    x = to_numpy(x)
+    return float(x) if x.ndim == 0 else x.tolist()

@@ -7,39 +7,27 @@ import functools
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import checks, files, losses, optim, random, transforms, tree
-from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
+from . import files, loop, losses, optim, random, saved, tree
+from .arrays import Spec, asarray, backend_of, device, to_backend, to_numpy
 from .backends import Backend, get
 from .callbacks.base import CallbackList, Logs, listed
 from .callbacks.logs import ProgbarLogger
 from .checkpoints import Checkpoints, saving
 from .data.batches import Batch, class_weights, prepared, rows, sizes
 from .data.prefetch import on_host
-from .data.protocol import Reader
 from .data.sources import ArraySource, Source, source, split
-from .errors import ArgumentError, FileError, IndexingError, NonFiniteError
+from .errors import ArgumentError, IndexingError, NonFiniteError
 from .history import History
 from .loop import Program, Run
 from .metrics import Mean
-from .metrics import resolve as resolve_metric
-from .nn.layer import Layer, _put
+from .nn.layer import Layer
 from .outputs import JointLoss, all_per_sample, by_output, joint_loss, monitors, per_sample
 from .progress import Bar
 from .registry import from_config, resolve, to_config
-from .step import (
-    Progress,
-    TrainState,
-    make_custom_evaluation,
-    make_custom_step,
-    make_eval_step,
-    make_predict,
-    make_train_step,
-    repeated,
-    start,
-)
+from .step import Progress, TrainState, start
 
 __all__ = ["Model"]
 
@@ -155,8 +143,11 @@ class Model:
             self.train_state = self._with_opt_state(self.train_state)
 
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
-        """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model."""
-        self._inputs = tree.map(lambda x: Spec((None, *x.shape[1:]), x.dtype), inputs)
+        """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
+
+        A size of the batch that a `Spec` names is kept: stateful layers need one.
+        """
+        self._inputs = tree.map(lambda x: x if isinstance(x, Spec) else Spec((None, *x.shape[1:]), x.dtype), inputs)
         for found in ("_trace", "_constraints"):  # for other inputs
             self.__dict__.pop(found, None)
         target = get("numpy" if backend is None else backend)
@@ -172,7 +163,7 @@ class Model:
         opt_state = self.optimizer.init(ts.params)
         if self._stored_opt_state is not None:
             # Another optimizer than the stored one starts afresh.
-            stored, names = self._stored_opt_state, list(_named({"opt_state": opt_state}))
+            stored, names = self._stored_opt_state, list(saved.named({"opt_state": opt_state}))
             if set(names) == set(stored):
                 leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
                 opt_state = tree.unflatten(tree.structure(opt_state), leaves)
@@ -236,7 +227,9 @@ class Model:
         """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`."""
         step, many, compiled = self._function(make, *parts, backend=backend, **options), None, self._compiled(backend)
         if compiled:
-            many = self._function(_mapped if make is _predictions else _repeated, make, *parts, backend=backend)
+            many = self._function(
+                loop.mapped if make is loop.predictions else loop.repeated_steps, make, *parts, backend=backend
+            )
         fills = fills and compiled and backend.one_size and not source.full
         return Program(step, many, backend, where, source.batch_size, fills, compiled)
 
@@ -329,7 +322,7 @@ class Model:
         done, shuffle = int(to_numpy(ts.step)), bool(given["shuffle"])
         run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
         self.stop_training = False
-        found = found or self._logged(_custom_steps, self.step, data, program)
+        found = found or self._logged(loop.custom_steps, self.step, data, program)
         with saving(self, run, hooks.backup(given["resume"]), start(found, target, where)) as saver:
             hooks("on_train_begin", {})
             saver.begun()
@@ -384,7 +377,7 @@ class Model:
         with data.epoch(key, run.batch, run.epoch - run.initial, run.first, move) as reader:
             while not (each and run.batch and self.stop_training):
                 most = 1 if each else min(program.pace, saver.steps_left())
-                batch = _read(reader, most, run.batch, f"epoch {run.epoch + 1}")
+                batch = loop.read(reader, most, run.batch, f"epoch {run.epoch + 1}")
                 if batch is None:
                     break
                 if each:
@@ -408,11 +401,11 @@ class Model:
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
         options: Any = {"source": data, "backend": target, "where": where}
         if self.step is not None:
-            return self._program(_custom_steps, self.step, fills=False, **options)
+            return self._program(loop.custom_steps, self.step, fills=False, **options)
         tables = self._trace.tables
         fills = self._fills(data, loss, found)
         return self._program(
-            _train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills, **options
+            loop.train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills, **options
         )
 
     def _fills(self, data: Source, loss: Any, found: dict) -> bool:
@@ -436,7 +429,7 @@ class Model:
             if carry is None:
                 return {}
             self._logs[key] = list(carry[1].metrics if step is self.step else carry.metrics)
-        return {name: Mean() for name in _ordered(self._logs[key])}
+        return {name: Mean() for name in loop.ordered(self._logs[key])}
 
     def _skipped(self) -> int | None:
         """How many steps the optimizer has passed over, as gradients overflowed; None if it never does."""
@@ -462,7 +455,7 @@ class Model:
         ts, target, where = self._on(backend)
         run = Run(data, 1, History(), CallbackList(model=self))
         program = self._train_program(data, loss, found, target, where)
-        found = found or self._logged(_custom_steps, self.step, data, program)
+        found = found or self._logged(loop.custom_steps, self.step, data, program)
         self.train_state, run.progress = program((), (ts, start(found, target, where)), data.first)
         return _as_keras(self._read(run, found), return_dict)
 
@@ -510,6 +503,13 @@ class Model:
         return data, loss, monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
 
     @functools.cached_property
+    def _net_config(self) -> Any:
+        """The network's description, which `load` will take."""
+        config = to_config("layer", self.net)
+        from_config("layer", json.loads(json.dumps(config)))
+        return config
+
+    @functools.cached_property
     def _trace(self) -> Any:
         """The network's call on shapes alone."""
         return self.net.trace(*self._inputs)
@@ -552,7 +552,7 @@ class Model:
                 fix="look for NaN in the data, lower the learning rate, or clip gradients by their global norm; "
                 "the parameters are those from before that step",
             )
-        return _numbers(progress, metrics)
+        return loop.numbers(progress, metrics)
 
     def _outside(self, number: int, value: int, when: str = "") -> IndexingError:
         """The error about an index outside its table."""
@@ -602,11 +602,11 @@ class Model:
         fixed: Any = ts
         options: Any = {"source": data, "backend": target, "where": where}
         if self.eval_step is not None:
-            program = self._program(_custom_evaluations, self.eval_step, fills=False, **options)
-            found = self._logged(_custom_evaluations, self.eval_step, data, program)
+            program = self._program(loop.custom_evaluations, self.eval_step, fills=False, **options)
+            found = self._logged(loop.custom_evaluations, self.eval_step, data, program)
         else:
             fills, tables, fixed = self._fills(data, loss, found), self._trace.tables, (ts.params, ts.state)
-            program = self._program(_evaluations, self.net, loss, found, tables, fills=fills, **options)
+            program = self._program(loop.evaluations, self.net, loss, found, tables, fills=fills, **options)
         progress = start(found, target, where)
         each = hooks.has("on_test_batch_begin", "on_test_batch_end")
         if not each:
@@ -617,12 +617,12 @@ class Model:
             now: Progress = tree.map(to_numpy, progress)
             if now.fault[0] >= 0:
                 raise self._outside(int(now.fault[1]) - 1, int(now.fault[2]))
-            return _numbers(now, found)
+            return loop.numbers(now, found)
 
         move = program.moved if program.at_once == 1 and not on_host(ts.key) else None
         with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=move) as reader:
             while True:
-                if (batch := _read(reader, program.pace, number, "the evaluation")) is None:
+                if (batch := loop.read(reader, program.pace, number, "the evaluation")) is None:
                     break
                 if each:
                     hooks("on_test_batch_begin", number, {})
@@ -659,7 +659,7 @@ class Model:
         tables = self._trace.tables
         # Constants here only: training changes the parameters at each step.
         program = self._program(
-            _predictions, self.net, tables, source=data, backend=target, where=where,
+            loop.predictions, self.net, tables, source=data, backend=target, where=where,
             fills=self.net.separates_samples(), constant_argnums=(0,),
         )  # fmt: skip
         hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose)
@@ -683,7 +683,7 @@ class Model:
             parts.append(tree.map(lambda a: (a.reshape(-1, *a.shape[2:]) if several else a)[:n], out))
 
         with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
-            while (batch := _read(reader, program.pace, number, "the prediction")) is not None:
+            while (batch := loop.read(reader, program.pace, number, "the prediction")) is not None:
                 if each:
                     hooks("on_predict_batch_begin", number, {})
                 out = program(fixed, None, Batch(batch.x), reader.steps)
@@ -736,22 +736,13 @@ class Model:
         steps of your own to `load`.
 
         Raises:
+            ArgumentError: A layer is not registered, or the network is larger than `load` takes.
             FileError: It could not be written; what was at `path` is as it was.
         """
         ts = self._built
-        config = {
-            "net": to_config("layer", self.net),
-            "inputs": _encoded(self._inputs),
-            "seed": self.seed,
-            "optimizer": _described("optimizer", self.optimizer),
-            "loss": _described_losses(self.loss),
-            "loss_weights": self.loss_weights,
-            "metrics": _described_metrics(self.metrics),
-            "weighted_metrics": _described_metrics(self.weighted_metrics),
-            "own_step": self.step is not None,
-        }
-        arrays = _named(ts._asdict())
-        files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, {_MODEL: json.dumps(config)})
+        arrays = saved.named(ts._asdict())
+        texts = {saved.MODEL: json.dumps(saved.config_of(self))}
+        files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, texts)
 
     @classmethod
     def load(
@@ -775,11 +766,11 @@ class Model:
             BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
         target, found = get(backend), []
-        arrays, _ = files.read(path, lambda forms, texts: found.append(_model_of(cls, forms, texts)))
+        arrays, _ = files.read(path, lambda forms, texts: found.append(saved.model_of(cls, forms, texts)))
         model, call = found[0]
         model.step, model.eval_step = step or model.step, eval_step
-        _, model._stored_opt_state = _split(arrays)
-        ts = TrainState(*_trees(call, arrays), None, arrays["key"], arrays["step"])
+        _, model._stored_opt_state = saved.split(arrays)
+        ts = TrainState(*saved.trees(call, arrays), None, arrays["key"], arrays["step"])
         model.train_state = to_backend(model._with_opt_state(ts), target)
         return model
 
@@ -790,7 +781,7 @@ class Model:
             FileError: It could not be written; what was at `path` is as it was.
         """
         ts = self._built
-        arrays = _named({"params": ts.params, "state": ts.state})
+        arrays = saved.named({"params": ts.params, "state": ts.state})
         files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
 
     def load_weights(self, path: str | os.PathLike) -> None:
@@ -804,261 +795,14 @@ class Model:
 
         def check(forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> None:
             found.append(self.net.trace(*self._inputs))
-            own, expected = _split(forms)[0], _expected(found[0])
+            own, expected = saved.split(forms)[0], saved.expected(found[0])
             if not own.keys() & {"key", "step"}:  # from save_weights
                 expected = {name: form for name, form in expected.items() if name not in ("key", "step")}
-            _check(expected, own)
+            saved.check(expected, own)
 
         arrays, _ = files.read(path, check)
-        params, state = to_backend(_trees(found[0], arrays), backend_of(ts.key))
+        params, state = to_backend(saved.trees(found[0], arrays), backend_of(ts.key))
         self.train_state = ts._replace(params=params, state=state)
-
-
-# -- programs: `(fixed, carry, batch) -> carry` ------------------------------------------------------------------------
-
-
-def _train_steps(*parts: Any) -> Callable:
-    step = make_train_step(*parts)
-    return lambda _, carry, batch: step(*carry, batch)
-
-
-def _custom_steps(step: Callable) -> Callable:
-    run = make_custom_step(step)
-    return lambda _, carry, batch: run(*carry, batch)
-
-
-def _lost_step(ts: TrainState, batch: Batch) -> Any:
-    raise ArgumentError(
-        "The model was trained by a step of its own, which no file holds.",
-        argument="step",
-        fix="give it again: Model.load(path, step=...)",
-    )
-
-
-def _evaluations(*parts: Any) -> Callable:
-    step = make_eval_step(*parts)
-    return lambda fixed, progress, batch: step(*fixed, progress, batch)
-
-
-def _custom_evaluations(step: Callable) -> Callable:
-    return make_custom_evaluation(step)
-
-
-def _read(reader: Reader, n: int, number: int, when: str) -> Batch | None:
-    """`reader.read(n)`, whose errors say which batch of what it was."""
-    try:
-        return reader.read(n)
-    except Exception as error:
-        error.add_note(f"in batch {number} of {when}")
-        raise
-
-
-def _predictions(*parts: Any) -> Callable:
-    predict = make_predict(*parts)
-    return lambda fixed, _, batch: predict(*fixed, batch.x)
-
-
-def _mapped(make: Callable, *parts: Any) -> Callable:
-    fun = make(*parts)
-    return lambda fixed, carry, batches, _: transforms.map(lambda batch: fun(fixed, carry, batch), batches)
-
-
-def _repeated(make: Callable, *parts: Any) -> Callable:
-    return repeated(make(*parts))
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-_MODEL = "kfunc.model"
-
-
-def _named(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of trees by name: `{"params": {"dense": {"kernel": x}}}` gives `{"params.dense.kernel": x}`."""
-    return dict(zip((p.replace("/", ".") for p in tree.paths(parts)), tree.leaves(parts), strict=True))
-
-
-def _trees(call: Any, arrays: Mapping[str, Any]) -> tuple[dict, dict]:
-    """The parameters and the state that `call` declares, of arrays by name."""
-    trees: dict[str, dict] = {"params": {}, "state": {}}
-    for path, d in call.declared.items():
-        _put(trees[d.kind], path, arrays[".".join((d.kind, *path))])
-    return trees["params"], trees["state"]
-
-
-def _expected(call: Any) -> dict[str, files.Form]:
-    """The arrays beside the optimizer's that a file has for the network that `call` traced."""
-    specs = {".".join((d.kind, *path)): d.spec for path, d in call.declared.items()}
-    specs |= {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
-    return {name: _form(x) for name, x in specs.items()}
-
-
-def _form(x: Any) -> files.Form:
-    return files.Form(dtype_name(x.dtype), tuple(x.shape))
-
-
-def _check(expected: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> None:
-    """Check what a file says of its arrays. A float may be of another precision.
-
-    Raises:
-        FileError: They are not those that are expected.
-    """
-    for name in sorted(expected.keys() | forms.keys()):
-        if not _alike(expected.get(name), forms.get(name)):
-            raise FileError(
-                f"The array {name!r} is not as the network has it.",
-                argument=name,
-                expected=_said(expected.get(name)),
-                got=_said(forms.get(name)),
-            )
-
-
-def _alike(a: files.Form | None, b: files.Form | None) -> bool:
-    if a is None or b is None or a.shape != b.shape:
-        return False
-    return a.dtype == b.dtype or ("float" in a.dtype and "float" in b.dtype)
-
-
-def _said(form: files.Form | None) -> str:
-    return "no such array" if form is None else f"shape {form.shape}, {form.dtype}"
-
-
-def _model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> tuple[Model, Any]:
-    """The model that a file describes, without arrays, and the call that traced it.
-
-    Raises:
-        FileError: It describes none, or another one than the arrays belong to.
-    """
-    try:
-        config = files.decoded(texts[_MODEL])
-        model = cls(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
-        model._inputs = _decoded(config["inputs"])
-        if config["optimizer"] is not None:
-            model.compile(
-                from_config("optimizer", config["optimizer"]),
-                _losses_of(config["loss"]),
-                _metrics_of(config["metrics"]),
-                _weights_of(config.get("loss_weights")),
-                _metrics_of(config.get("weighted_metrics", [])),
-                auto_scale_loss=False,  # the optimizer is described as it was
-            )
-        model.step = _lost_step if checks.boolean("own_step", config.get("own_step", False)) else None
-        call = model.net.trace(*model._inputs)
-        opt_state: dict[str, Any] = {}
-        if model.optimizer is not None:
-            specs = {".".join((d.kind, *path)): d.spec for path, d in (call.declared or {}).items()}
-            opt_state = _named({"opt_state": model.optimizer.init(_trees(call, specs)[0])})
-    except Exception as error:  # whatever layers, losses and optimizers make of arguments from a file
-        raise FileError(
-            f"The file holds no model that can be built: {str(error)[:2000]}",
-            expected="a file that Model.save wrote",
-            got=type(error).__name__,
-            fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
-        ) from error
-    weights, stored = _split(forms)
-    _check(_expected(call), weights)
-    if stored.keys() == opt_state.keys():  # those of a step of one's own are for itself to judge
-        _check({name: _form(x) for name, x in opt_state.items()}, stored)
-    return model, call
-
-
-def _split(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those that are not the optimizer's, and those that are."""
-    own = {name: x for name, x in arrays.items() if name.startswith("opt_state.")}
-    return {name: x for name, x in arrays.items() if name not in own}, own
-
-
-def _encoded(x: Any) -> Any:
-    """A tree of `Spec`s in JSON's types."""
-    if isinstance(x, Spec):
-        return {"shape": list(x.shape), "dtype": dtype_name(x.dtype)}
-    return {"dict": {k: _encoded(v) for k, v in x.items()}} if isinstance(x, dict) else [_encoded(v) for v in x]
-
-
-def _decoded(x: Any) -> Any:
-    if isinstance(x, list):
-        return tuple(_decoded(v) for v in x)
-    if "dict" in x:
-        return {k: _decoded(v) for k, v in x["dict"].items()}
-    checks.integer("inputs", len(x["shape"]), 0, files.RANK)
-    for size in x["shape"]:
-        checks.integer("inputs", size, 0, 2**31, none=True)
-    return Spec(x["shape"], x["dtype"])
-
-
-def _described(category: str, value: Any) -> Any:
-    if value is None:
-        return None
-    try:
-        return to_config(category, value)
-    except ArgumentError:
-        return None
-
-
-def _described_losses(loss: Any) -> Any:
-    if isinstance(loss, dict):
-        return {name: _described_losses(v) for name, v in loss.items()}
-    if isinstance(loss, list | tuple):
-        return [_described_losses(v) for v in loss]
-    return _described("loss", loss)
-
-
-def _described_metrics(metrics: Any) -> Any:
-    """Names stay names: some find their metric by the shapes of the data. What cannot be described is left out."""
-    if isinstance(metrics, dict):
-        return {name: _described_metrics(v) for name, v in metrics.items()}
-    if isinstance(metrics, list | tuple):
-        found = [_described_metrics(v) for v in metrics]
-        return [m for m in found if m is not None]
-    return metrics if isinstance(metrics, str) else _described("metric", metrics)
-
-
-def _metrics_of(config: Any) -> Any:
-    if isinstance(config, list):
-        return [_metrics_of(v) for v in config]
-    if isinstance(config, dict) and "class" not in config:
-        return {name: _metrics_of(v) for name, v in config.items()}
-    if isinstance(config, str) and config not in ("accuracy", "acc", "crossentropy", "ce"):
-        resolve_metric(config)  # which is what happens to a name in the end
-    return from_config("metric", config) if isinstance(config, dict) else config
-
-
-def _losses_of(config: Any) -> Any:
-    if isinstance(config, list):
-        return [_losses_of(v) for v in config]
-    if isinstance(config, dict) and "class" not in config:
-        return {name: _losses_of(v) for name, v in config.items()}
-    return config if config in (None, "crossentropy", "ce") else losses.get(config)
-
-
-def _weights_of(config: Any) -> Any:
-    values = config.values() if isinstance(config, dict) else [] if config is None else list(config)
-    for value in values:
-        checks.number("loss_weights", value, none=True)
-    return config
-
-
-def _numbers(progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The loss and the metrics that `progress`, of NumPy arrays, has come to; of custom steps, their logs."""
-    logs = {}
-    if float(progress.loss[1]):
-        logs["loss"] = float(progress.loss[0]) / float(progress.loss[1])
-    # Compiled functions sort names: the metrics' own order, or one that is the same everywhere.
-    names = metrics or _ordered(progress.metrics)
-    return logs | {name: _number(metrics.get(name, _MEAN).result(progress.metrics[name])) for name in names}
-
-
-_MEAN = Mean()
-
-
-def _ordered(names: Iterable[str]) -> list[str]:
-    """Names of logs: "loss" first, and then by the alphabet."""
-    return sorted(names, key=lambda name: (name != "loss", name))
-
-
-def _number(x: Any) -> Any:
-    """A metric's value: a number, or a list of them."""
-    x = to_numpy(x)
-    return float(x) if x.ndim == 0 else x.tolist()
 
 
 def _in_float16(layer: Layer) -> bool:

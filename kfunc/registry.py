@@ -29,7 +29,7 @@ _entries: dict[int, tuple[str, Entry]] = {}
 _CUSTOM = "custom:"
 
 # What a config may ask for: files come from anywhere, and a short text can describe a network without end.
-_OBJECTS = 4096  # objects; one that is used again counts again
+_OBJECTS = 32_768  # objects; one that is used again counts again
 _TEXT = 10_000  # characters of a text
 _INTEGER = 2**63
 _REPEATS = {"num_thresholds": 65536, "power_iterations": 65536}  # what is done one by one, in all objects together
@@ -121,8 +121,8 @@ def resolve(category: str, value: Any) -> Any:
 def from_config(category: str, config: str | dict) -> Any:
     """The object that `to_config` described; see `resolve`.
 
-    A config may hold texts of up to 10,000 characters, integers of 64 bits, and 4096 objects; what an object is made of
-    counts again where it is used again.
+    A config may hold texts of up to 10,000 characters, integers of 64 bits, and 32,768 objects; what an object is made
+    of counts again where it is used again.
 
     Raises:
         ArgumentError: A name is unknown, the config does not fit or is malformed, or it holds more than that.

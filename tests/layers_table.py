@@ -145,7 +145,7 @@ class Bilinear(nn.Layer):
 
 
 @nn.layer
-class Attend(nn.Layer):
+class MaskAsInput(nn.Layer):
     """Attention with a mask that is an input like the others."""
 
     attention: nn.Layer
@@ -223,7 +223,7 @@ ROWS = [
     Row("Embedding", nn.Embedding(7, 5), (IDS,), lambda p, s, x: p["embeddings"][x], n=12),
     Row(
         "MultiHeadAttention/mask",
-        Attend(nn.MultiHeadAttention(2, 3, value_dim=4)),
+        MaskAsInput(nn.MultiHeadAttention(2, 3, value_dim=4)),
         (normal(2, 4, 6), normal(2, 5, 6), normal(2, 5, 6), MASK),
         lambda p, s, *inputs: attention(p["attention"], s, *inputs),
         n=40,

@@ -11,7 +11,7 @@ import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from ...ops import all_finite, embedding, split
+from ...ops import embedding, split
 from ...ops._op import lowering
 from ...ops.bits import fold_bits, random_bits
 from ...ops.normal import normal_quantile
@@ -160,19 +160,6 @@ def _embedding(indices, table):
 def _split(x, indices_or_sections, axis=0):
     # The gradient of parts is one concatenation, that of slices a sum of padded arrays.
     return jnp.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented
-
-
-@lowering(backend, all_finite)
-def _all_finite(*arrays):
-    return jnp.stack([_is_finite(x) for x in arrays])
-
-
-def _is_finite(x):
-    if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.isfinite(x).all()
-    # Zeros times what is not finite are NaN, and XLA has products that take a quarter of a reduction's time.
-    rows = x.reshape(x.shape[0], -1)
-    return (jnp.matmul(jnp.zeros(len(rows), x.dtype), rows, precision="highest") == 0).all()
 
 
 @lowering(backend, random_bits)

@@ -1,0 +1,208 @@
+"""What a model's file says beside its arrays, and whether they are those of the network that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import checks, files, losses, tree
+from .arrays import Spec, dtype_name
+from .errors import ArgumentError, FileError
+from .metrics import resolve as resolve_metric
+from .nn.layer import _put
+from .registry import from_config, to_config
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["MODEL", "check", "config_of", "expected", "model_of", "named", "split", "trees"]
+
+MODEL = "kfunc.model"
+
+
+def config_of(model: Model) -> dict[str, Any]:
+    """What `model` is made of, in JSON's types. What is no object of kfunc's is left out."""
+    return {
+        "net": model._net_config,
+        "inputs": _encoded(model._inputs),
+        "seed": model.seed,
+        "optimizer": _described("optimizer", model.optimizer),
+        "loss": _described_losses(model.loss),
+        "loss_weights": model.loss_weights,
+        "metrics": _described_metrics(model.metrics),
+        "weighted_metrics": _described_metrics(model.weighted_metrics),
+        "own_step": model.step is not None,
+    }
+
+
+def named(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of trees by name: `{"params": {"dense": {"kernel": x}}}` gives `{"params.dense.kernel": x}`."""
+    return dict(zip((p.replace("/", ".") for p in tree.paths(parts)), tree.leaves(parts), strict=True))
+
+
+def trees(call: Any, arrays: Mapping[str, Any]) -> tuple[dict, dict]:
+    """The parameters and the state that `call` declares, of arrays by name."""
+    out: dict[str, dict] = {"params": {}, "state": {}}
+    for path, d in call.declared.items():
+        _put(out[d.kind], path, arrays[".".join((d.kind, *path))])
+    return out["params"], out["state"]
+
+
+def expected(call: Any) -> dict[str, files.Form]:
+    """The arrays beside the optimizer's that a file has for the network that `call` traced."""
+    specs = {".".join((d.kind, *path)): d.spec for path, d in call.declared.items()}
+    specs |= {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
+    return {name: _form(x) for name, x in specs.items()}
+
+
+def _form(x: Any) -> files.Form:
+    return files.Form(dtype_name(x.dtype), tuple(x.shape))
+
+
+def check(wanted: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> None:
+    """Check what a file says of its arrays. A float may be of another precision.
+
+    Raises:
+        FileError: They are not those that are expected.
+    """
+    for name in sorted(wanted.keys() | forms.keys()):
+        if not _alike(wanted.get(name), forms.get(name)):
+            raise FileError(
+                f"The array {name!r} is not as the network has it.",
+                argument=name,
+                expected=_said(wanted.get(name)),
+                got=_said(forms.get(name)),
+            )
+
+
+def _alike(a: files.Form | None, b: files.Form | None) -> bool:
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return a.dtype == b.dtype or ("float" in a.dtype and "float" in b.dtype)
+
+
+def _said(form: files.Form | None) -> str:
+    return "no such array" if form is None else f"shape {form.shape}, {form.dtype}"
+
+
+def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> tuple[Model, Any]:
+    """The model that a file describes, without arrays, and the call that traced it.
+
+    Raises:
+        FileError: It describes none, or another one than the arrays belong to.
+    """
+    try:
+        config = files.decoded(texts[MODEL])
+        model = cls(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
+        model._inputs = _decoded(config["inputs"])
+        if config["optimizer"] is not None:
+            model.compile(
+                from_config("optimizer", config["optimizer"]),
+                _losses_of(config["loss"]),
+                _metrics_of(config["metrics"]),
+                _weights_of(config.get("loss_weights")),
+                _metrics_of(config.get("weighted_metrics", [])),
+                auto_scale_loss=False,  # the optimizer is described as it was
+            )
+        model.step = _lost_step if checks.boolean("own_step", config.get("own_step", False)) else None
+        call = model.net.trace(*model._inputs)
+        opt_state: dict[str, Any] = {}
+        if model.optimizer is not None:
+            specs = {".".join((d.kind, *path)): d.spec for path, d in (call.declared or {}).items()}
+            opt_state = named({"opt_state": model.optimizer.init(trees(call, specs)[0])})
+    except Exception as error:  # whatever layers, losses and optimizers make of arguments from a file
+        raise FileError(
+            f"The file holds no model that can be built: {str(error)[:2000]}",
+            expected="a file that Model.save wrote",
+            got=type(error).__name__,
+            fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
+        ) from error
+    weights, stored = split(forms)
+    check(expected(call), weights)
+    if stored.keys() == opt_state.keys():  # those of a step of one's own are for itself to judge
+        check({name: _form(x) for name, x in opt_state.items()}, stored)
+    return model, call
+
+
+def split(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those that are not the optimizer's, and those that are."""
+    own = {name: x for name, x in arrays.items() if name.startswith("opt_state.")}
+    return {name: x for name, x in arrays.items() if name not in own}, own
+
+
+def _encoded(x: Any) -> Any:
+    """A tree of `Spec`s in JSON's types."""
+    if isinstance(x, Spec):
+        return {"shape": list(x.shape), "dtype": dtype_name(x.dtype)}
+    return {"dict": {k: _encoded(v) for k, v in x.items()}} if isinstance(x, dict) else [_encoded(v) for v in x]
+
+
+def _decoded(x: Any) -> Any:
+    if isinstance(x, list):
+        return tuple(_decoded(v) for v in x)
+    if "dict" in x:
+        return {k: _decoded(v) for k, v in x["dict"].items()}
+    checks.integer("inputs", len(x["shape"]), 0, files.RANK)
+    for size in x["shape"]:
+        checks.integer("inputs", size, 0, 2**31, none=True)
+    return Spec(x["shape"], x["dtype"])
+
+
+def _described(category: str, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return to_config(category, value)
+    except ArgumentError:
+        return None
+
+
+def _described_losses(loss: Any) -> Any:
+    if isinstance(loss, dict):
+        return {name: _described_losses(v) for name, v in loss.items()}
+    if isinstance(loss, list | tuple):
+        return [_described_losses(v) for v in loss]
+    return _described("loss", loss)
+
+
+def _described_metrics(metrics: Any) -> Any:
+    """Names stay names: some find their metric by the shapes of the data. What cannot be described is left out."""
+    if isinstance(metrics, dict):
+        return {name: _described_metrics(v) for name, v in metrics.items()}
+    if isinstance(metrics, list | tuple):
+        found = [_described_metrics(v) for v in metrics]
+        return [m for m in found if m is not None]
+    return metrics if isinstance(metrics, str) else _described("metric", metrics)
+
+
+def _metrics_of(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_metrics_of(v) for v in config]
+    if isinstance(config, dict) and "class" not in config:
+        return {name: _metrics_of(v) for name, v in config.items()}
+    if isinstance(config, str) and config not in ("accuracy", "acc", "crossentropy", "ce"):
+        resolve_metric(config)  # which is what happens to a name in the end
+    return from_config("metric", config) if isinstance(config, dict) else config
+
+
+def _losses_of(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_losses_of(v) for v in config]
+    if isinstance(config, dict) and "class" not in config:
+        return {name: _losses_of(v) for name, v in config.items()}
+    return config if config in (None, "crossentropy", "ce") else losses.get(config)
+
+
+def _weights_of(config: Any) -> Any:
+    values = config.values() if isinstance(config, dict) else [] if config is None else list(config)
+    for value in values:
+        checks.number("loss_weights", value, none=True)
+    return config
+
+
+def _lost_step(ts: Any, batch: Any) -> Any:
+    raise ArgumentError(
+        "The model was trained by a step of its own, which no file holds.",
+        argument="step",
+        fix="give it again: Model.load(path, step=...)",
+    )
