@@ -307,11 +307,14 @@ class Saver:
         return 2**31
 
     def steps_done(self, read: Callable[[], Any]) -> None:
-        """Save, if it is time; `read` raises if a step was refused."""
+        """Save, if it is time; `read` raises if a step was refused. Also called for what SIGTERM asks between steps."""
 
     def waits(self) -> Callable[[], None]:
         """To be called now and then until `epoch_done`, while the state of now stays that to save."""
         return lambda: None
+
+    def rests(self, heed: Callable[[], None] | None) -> None:
+        """`fit` waits for data, and SIGTERM for no step: it may call `heed` at once, until this is called with None."""
 
     def epoch_done(self, logs: Mapping[str, Any]) -> None:
         """Save at the end of an epoch."""
@@ -339,6 +342,7 @@ class _Saver(Saver):
         self._writing: Future | None = None
         self._owed = False
         self._asked: int | None = None
+        self._heed: Callable[[], None] | None = None
         self._before: Any = None
 
     def __enter__(self) -> _Saver:
@@ -352,8 +356,12 @@ class _Saver(Saver):
             if kind is None:
                 self._wait()
         finally:
-            self._thread.shutdown()
-            self._listen(self._before)
+            try:
+                self._thread.shutdown()
+            finally:  # Ctrl-C may come here, too
+                self._listen(self._before)
+                if self._asked is not None:  # too late for a step, or as one failed
+                    signal.raise_signal(self._asked)
 
     # -- going on --
 
@@ -432,8 +440,9 @@ class _Saver(Saver):
         if self._asked is None and self._run.batch == self._data["steps"]:
             self._owed = due  # soon the epoch's end is saved, but for the validation
         elif self._asked is not None or due:
-            read()
-            self._save(self._content())
+            if self._run.batch:  # else the end of the epoch before has been saved
+                read()
+                self._save(self._content())
             self._obey()
 
     def waits(self) -> Callable[[], None]:
@@ -447,6 +456,12 @@ class _Saver(Saver):
                 self._obey()
 
         return heed
+
+    def rests(self, heed: Callable[[], None] | None) -> None:
+        self._heed = heed
+        if heed is not None and self._asked is not None:
+            self._heed = None  # SIGTERM may come again meanwhile
+            heed()
 
     def epoch_done(self, logs: Mapping[str, Any]) -> None:
         content = self._content()
@@ -495,6 +510,7 @@ class _Saver(Saver):
 
     def _ask(self, number: int, _: Any) -> None:
         self._asked = number
+        self.rests(self._heed)
 
     def _obey(self) -> None:
         """If SIGTERM came, do what it would have done, when all is on the disk."""

@@ -6,9 +6,11 @@ are for `rank` and `known`, in `forward`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -17,6 +19,7 @@ from .registry import resolve
 
 __all__ = [
     "boolean",
+    "count",
     "data_format",
     "function",
     "integer",
@@ -67,6 +70,14 @@ def natural(argument: str, value: Any, none: bool = False) -> Any:
     if not _whole(value) or value < 0:
         _refuse(f"{argument} counts something.", argument, "an integer, not negative", value)
     return value
+
+
+def count(argument: str, value: Any, least: int = 1, none: bool = False) -> Any:
+    """A number of things in a call, at least `least`, 0 or 1: an integer of any library's, as Python's."""
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError):
+            value = operator.index(value)
+    return (positive if least else natural)(argument, value, none)
 
 
 def per_axis(argument: str, value: Any, axes: int, least: int = 1, none: bool = False) -> Any:

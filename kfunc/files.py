@@ -563,16 +563,16 @@ def _temporary(directory: str, name: str) -> Iterator[tuple[str, int]]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = os.path.join(directory, f".{name[:99]}.{os.urandom(8).hex()}.tmp")
-        handle = os.open(path, flags, 0o666)
         with contextlib.ExitStack() as held:
-            if os.name != "nt":  # Windows refuses to remove an open file anyhow, and to rename one
-                held.callback(os.close, second := os.dup(handle))
-                with contextlib.suppress(OSError):  # file systems that cannot do it say so
-                    _lock(second)
-            if not os.path.lexists(path):  # swept before it was locked
-                os.close(handle)
-                continue
             try:
+                handle = os.open(path, flags, 0o666)
+                if os.name != "nt":  # Windows refuses to remove an open file anyhow, and to rename one
+                    held.callback(os.close, second := os.dup(handle))
+                    with contextlib.suppress(OSError):  # file systems that cannot do it say so
+                        _lock(second)
+                if not os.path.lexists(path):  # swept before it was locked
+                    os.close(handle)
+                    continue
                 yield path, handle
             except BaseException:
                 with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import transforms, tree
 from .arrays import to_numpy
@@ -24,6 +24,9 @@ from .step import (
     make_train_step,
     repeated,
 )
+
+if TYPE_CHECKING:
+    from .checkpoints import Saver
 
 __all__ = [
     "Program",
@@ -55,6 +58,7 @@ class Program:
         size: Samples a step.
         fills: Whether a smaller batch is filled up to `size`, so that the same compiled program takes it.
         compiled: Whether `step` is compiled.
+        most: How many steps one dispatch may take; "auto" for as many as pay.
 
     Attributes:
         at_once: How many steps one dispatch can take.
@@ -70,9 +74,10 @@ class Program:
         size: int,
         fills: bool,
         compiled: bool,
+        most: int | str = "auto",
     ):
         self._step, self._many, self._backend, self._where = step, many, backend, where
-        self._size, self.fills = size, fills
+        self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
         self._put = backend.staged if compiled else backend.asarray
         self.at_once = self.pace = 1
         self._calls = 0
@@ -82,12 +87,12 @@ class Program:
 
         Beyond one, that number depends on nothing but the batches' size: less data needs no other program.
         """
-        if self._many is None or first.size < self._size or most == 1:
+        if self._many is None or first.size < self._size or 1 in (most, self._most):
             return
         batch = rows(first, slice(None, self._size))
         fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(batch)))
         if fits > 1 and self._backend.repeats(self._step, fixed, carry, self._one(batch)):
-            self.at_once = min(_AT_ONCE, 2 ** (fits.bit_length() - 1))
+            self.at_once = min(self._most, 2 ** (fits.bit_length() - 1))
 
     def __call__(self, fixed: Any, carry: Any, batch: Batch, steps: int | None = None) -> Any:
         """The carry after the step, or the steps, on the samples in `batch`, however large it is if it is one step."""
@@ -220,13 +225,20 @@ def repeated_steps(make: Callable, *parts: Any) -> Callable:
 # -- what goes in, and what comes out ----------------------------------------------------------------------------------
 
 
-def read(reader: Reader, n: int, number: int, when: str) -> Batch | None:
-    """`reader.read(n)`, whose errors say which batch of what it was."""
+def read(
+    reader: Reader, n: int, number: int, when: str, saver: Saver | None = None, heed: Callable[[], None] | None = None
+) -> Batch | None:
+    """`reader.read(n)`, whose errors say which batch of what it was; `saver` rests meanwhile, with `heed`."""
+    if saver is not None:
+        saver.rests(heed)
     try:
         return reader.read(n)
     except Exception as error:
         error.add_note(f"in batch {number} of {when}")
         raise
+    finally:
+        if saver is not None:
+            saver.rests(None)
 
 
 def numbers(progress: Progress, metrics: Mapping[str, Any]) -> dict[str, float]:

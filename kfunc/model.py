@@ -7,11 +7,11 @@ import functools
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-from . import files, loop, losses, optim, random, saved, tree
-from .arrays import Spec, asarray, backend_of, device, to_backend, to_numpy
+from . import checks, files, loop, losses, optim, random, saved, tree
+from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
 from .callbacks.base import CallbackList, Logs, listed
 from .callbacks.logs import ProgbarLogger
@@ -69,6 +69,8 @@ class Model:
     Attributes:
         train_state: `TrainState`, or None before the first data.
         stop_training: Set to True, by a callback above all, it ends `fit` after the epoch.
+        metrics_names: The names of the numbers that `evaluate` returns, in their order; of steps of your own, those of
+            their logs after the first evaluation. Empty before the first data.
     """
 
     def __init__(self, net: Layer, seed: int = 0, *, step: Callable | None = None, eval_step: Callable | None = None):
@@ -82,8 +84,11 @@ class Model:
         self.loss_weights: Any = None
         self.metrics: Any = ()
         self.weighted_metrics: Any = ()
+        self.metrics_names: list[str] = []
         self._inputs: Any = None
-        self._jit_compile: bool | str = "auto"
+        self.jit_compile: bool | str = "auto"
+        self.run_eagerly = False
+        self.steps_per_execution: int | str = "auto"
         self._stored_opt_state: dict[str, Any] | None = None
         self._functions: dict[str, Callable] = {}
         self._logs: dict[str, list[str]] = {}
@@ -92,11 +97,13 @@ class Model:
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
-        metrics: Any = (),
         loss_weights: Any = None,
-        weighted_metrics: Any = (),
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | str = "auto",
         jit_compile: bool | str = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
@@ -106,17 +113,24 @@ class Model:
             optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol; or a dict of them by
                 the parts of the parameters, `{"generator": ..., "discriminator": ...}`: `opt_state` is a dict, then.
             loss: A name, one of `kf.losses`, or a function `(y_true, y_pred) -> values`, one or more a sample; for a
-                network with several outputs a list of these, or a dict by output.
-            metrics: Names and objects of `kf.metrics`: a list; for several outputs a list of lists, or a dict of lists.
+                network with several outputs a list of these, a dict by output, or one for all of them. None if the
+                network's own losses (`Scope.add_loss`, regularizers) are all that there is.
             loss_weights: For several outputs, by how much each loss counts: a list or a dict of numbers.
+            metrics: Names and objects of `kf.metrics`: a list; for several outputs a list of lists, or a dict of lists.
+                Of two of one name the second is numbered, "auc" and "auc_1".
             weighted_metrics: The same as `metrics`, for those that heed sample weights; `metrics` pass over them.
+            run_eagerly: Whether to compile nothing, whatever `jit_compile` says: for a debugger.
+            steps_per_execution: How many steps one call of the compiled program takes at most; "auto" takes as many as
+                pay. It changes no number, and callbacks' hooks of batches are called for each.
             jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.
             auto_scale_loss: Whether to scale the loss (`optim.LossScaleOptimizer`) if a part of the network computes in
                 float16, whose gradients would vanish otherwise.
 
         Raises:
-            ArgumentError: A name is unknown, or something is no optimizer.
+            ArgumentError: A name is unknown, something is no optimizer, or no number of steps.
         """
+        if steps_per_execution != "auto":
+            checks.positive("steps_per_execution", steps_per_execution)
         optimizer = resolve("optimizer", optimizer)
         if isinstance(optimizer, dict):
             optimizer = optim.by_part(optimizer)
@@ -135,9 +149,11 @@ class Model:
         self.loss = loss if loss is None or wait or loss in ("crossentropy", "ce") else losses.get(loss)
         self.loss_weights = loss_weights
         self.metrics, self.weighted_metrics = (
-            (m,) if isinstance(m, str) or not isinstance(m, Sequence | dict) else m for m in (metrics, weighted_metrics)
+            () if m is None else (m,) if isinstance(m, str) or not isinstance(m, Sequence | dict) else m
+            for m in (metrics, weighted_metrics)
         )
-        self._jit_compile = jit_compile
+        self.jit_compile, self.run_eagerly = jit_compile, checks.boolean("run_eagerly", run_eagerly)
+        self.steps_per_execution = steps_per_execution
         self._functions.clear()
         if self.train_state is not None:
             self.train_state = self._with_opt_state(self.train_state)
@@ -148,7 +164,7 @@ class Model:
         A size of the batch that a `Spec` names is kept: stateful layers need one.
         """
         self._inputs = tree.map(lambda x: x if isinstance(x, Spec) else Spec((None, *x.shape[1:]), x.dtype), inputs)
-        for found in ("_trace", "_constraints"):  # for other inputs
+        for found in ("_trace", "_constraints", "_adds_losses"):  # for other inputs
             self.__dict__.pop(found, None)
         target = get("numpy" if backend is None else backend)
         params, state = self.net.init(self.seed, *self._inputs, backend=target)
@@ -219,7 +235,8 @@ class Model:
         return self._functions[key]
 
     def _compiled(self, backend: Backend) -> bool:
-        return backend.compiles if self._jit_compile == "auto" else bool(self._jit_compile)
+        wanted = backend.compiles if self.jit_compile == "auto" else bool(self.jit_compile)
+        return wanted and not self.run_eagerly
 
     def _program(
         self, make: Callable, *parts: Any, source: Source, backend: Backend, where: Any, fills: bool, **options: Any
@@ -231,7 +248,8 @@ class Model:
                 loop.mapped if make is loop.predictions else loop.repeated_steps, make, *parts, backend=backend
             )
         fills = fills and compiled and backend.one_size and not source.full
-        return Program(step, many, backend, where, source.batch_size, fills, compiled)
+        most = self.steps_per_execution
+        return Program(step, many, backend, where, source.batch_size, fills, compiled, most)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -295,6 +313,11 @@ class Model:
             FileError: No checkpoint in `resume` verifies, or it is of another network; or one could not be written.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
+        epochs, initial_epoch = checks.count("epochs", epochs, 0), checks.count("initial_epoch", initial_epoch, 0)
+        validation_batch_size = checks.count("validation_batch_size", validation_batch_size, none=True)
+        validation_steps = checks.count("validation_steps", validation_steps, none=True)
+        if isinstance(validation_freq, str) or not isinstance(validation_freq, Container):
+            validation_freq = checks.count("validation_freq", validation_freq)
         data = source(x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch)
         held_out: Source | None = None
         if validation_data is None and validation_split:
@@ -340,7 +363,7 @@ class Model:
                         break
                     due = (run.epoch + 1) % freq == 0 if isinstance(freq, int) else run.epoch + 1 in freq
                     if against is not None and due:
-                        judged = self._evaluate(*against, target, where, hooks=hooks, heed=saver.waits())
+                        judged = self._evaluate(*against, target, where, hooks=hooks, saver=saver)
                         logs |= {f"val_{name}": value for name, value in judged.items()}
                     bar.clear()
                     hooks("on_epoch_end", run.epoch, logs)
@@ -374,10 +397,11 @@ class Model:
         each = hooks.has("on_train_batch_begin", "on_train_batch_end")
         bar.advance(run.batch)
         read = functools.partial(self._read, run, found)
+        heed = functools.partial(saver.steps_done, read)
         with data.epoch(key, run.batch, run.epoch - run.initial, run.first, move) as reader:
             while not (each and run.batch and self.stop_training):
                 most = 1 if each else min(program.pace, saver.steps_left())
-                batch = loop.read(reader, most, run.batch, f"epoch {run.epoch + 1}")
+                batch = loop.read(reader, most, run.batch, f"epoch {run.epoch + 1}", saver, heed)
                 if batch is None:
                     break
                 if each:
@@ -459,9 +483,28 @@ class Model:
         self.train_state, run.progress = program((), (ts, start(found, target, where)), data.first)
         return _as_keras(self._read(run, found), return_dict)
 
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+        *,
+        backend: str | Backend | None = None,
+    ) -> Any:
+        """`evaluate` on all samples as one batch."""
+        batch = prepared(x, y, sample_weight)
+        data = ArraySource(batch, sizes(batch))
+        return self.evaluate(data, verbose=0, return_dict=return_dict, backend=backend)
+
+    def predict_on_batch(self, x: Any, *, backend: str | Backend | None = None) -> Any:
+        """`predict` on all samples as one batch."""
+        batch = prepared(x)
+        return self.predict(ArraySource(batch, sizes(batch)), backend=backend)
+
     def _trainable(self, data: Source, backend: Any) -> tuple[Source, Any, dict[str, Any]]:
         """Check that the model can train on `data`, before anything changes; what `_checked` returns."""
-        if self.step is None and (self.optimizer is None or self.loss is None):
+        if self.step is None and self.optimizer is None:
             raise ArgumentError(
                 "The model is not compiled.",
                 fix='call model.compile(optimizer="adam", loss="sparse_categorical_crossentropy") first',
@@ -478,12 +521,6 @@ class Model:
         """What `_checked` returns, without the loss and metrics if the user has a step for that."""
         if self.eval_step is not None:
             return data, None, {}
-        if self.loss is None:
-            raise ArgumentError(
-                "The model is not compiled.",
-                fix="call model.compile(loss=...) first"
-                + (", or give Model an eval_step" if self.step is not None else ""),
-            )
         return self._checked(data)
 
     def _checked(self, data: Source) -> tuple[Source, Any, dict[str, Any]]:
@@ -493,6 +530,13 @@ class Model:
             LabelError: Labels lie outside the classes.
             ArgumentError: There is no such loss or metric, or not one for each output; the same of targets.
         """
+        if self.loss is None and not self._adds_losses:
+            raise ArgumentError(
+                "There is no loss.",
+                argument="loss",
+                fix="call model.compile(loss=...) first"
+                + (", or give Model an eval_step" if self.step is not None else ""),
+            )
         output = self._output
         names = None if isinstance(output, dict) else self.net.output_names()
         data = data.map(functools.partial(by_output, output=output, names=names, loss=self.loss))
@@ -500,7 +544,9 @@ class Model:
         loss = joint_loss(self.loss, self.loss_weights, output, y, names)
         among = output if isinstance(loss, JointLoss) else output.shape[-1]
         data.check(lambda batch: loss.check_labels(batch.y, among))
-        return data, loss, monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
+        found = monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
+        self.metrics_names = ["loss", *found]
+        return data, loss, found
 
     @functools.cached_property
     def _net_config(self) -> Any:
@@ -513,6 +559,13 @@ class Model:
     def _trace(self) -> Any:
         """The network's call on shapes alone."""
         return self.net.trace(*self._inputs)
+
+    @functools.cached_property
+    def _adds_losses(self) -> bool:
+        """Whether the network has losses of its own."""
+        ts = self._built
+        params, state, key = tree.map(lambda a: Spec(a.shape, dtype_name(a.dtype)), (ts.params, ts.state, ts.key))
+        return bool(self.net.apply(params, *self._inputs, state=state, key=key, train=True, aux=True)[2].losses)
 
     @property
     def _output(self) -> Any:
@@ -586,6 +639,7 @@ class Model:
         Returns:
             The loss if there are no metrics, else a list of the loss and each metric; a dict with `return_dict`.
         """
+        steps = checks.count("steps", steps, none=True)
         data = source(x, y, sample_weight, batch_size=batch_size, steps=steps)
         self._build_for(data.first.x, backend)
         data, loss, found = self._evaluable(data)
@@ -595,8 +649,9 @@ class Model:
 
     @_undone_if_it_fails
     def _evaluate(
-        self, data, loss, found, target, where, verbose: int | str = 0, hooks: Any = None, heed: Any = None
+        self, data, loss, found, target, where, verbose: int | str = 0, hooks: Any = None, saver: Any = None
     ) -> dict[str, float]:
+        heed = None if saver is None else saver.waits()
         hooks("on_test_begin", {})
         ts = self._built
         fixed: Any = ts
@@ -622,7 +677,7 @@ class Model:
         move = program.moved if program.at_once == 1 and not on_host(ts.key) else None
         with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=move) as reader:
             while True:
-                if (batch := loop.read(reader, program.pace, number, "the evaluation")) is None:
+                if (batch := loop.read(reader, program.pace, number, "the evaluation", saver, heed)) is None:
                     break
                 if each:
                     hooks("on_test_batch_begin", number, {})
@@ -636,6 +691,7 @@ class Model:
                     heed()
             logs = read()
             bar.show(logs)
+        self.metrics_names = list(logs)
         hooks("on_test_end", logs)
         return logs
 
@@ -653,7 +709,7 @@ class Model:
         """The network's outputs for `x`, as NumPy arrays (samples, ...). Of batches, the inputs are read only."""
         import numpy as np
 
-        data = source(x, batch_size=batch_size, steps=steps)
+        data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         self._build_for(data.first.x, backend)
         ts, target, where = self._on(backend)
         tables = self._trace.tables

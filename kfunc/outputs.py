@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from . import losses, metrics, tree
-from .arrays import Spec, dtype_name, namespace, native
+from .arrays import Spec, device, dtype_name, namespace, native
 from .errors import ArgumentError
 from .frozen import dataclass
 
@@ -14,7 +15,7 @@ __all__ = ["JointLoss", "OutputMetric", "joint_loss", "monitors"]
 
 @dataclass
 class JointLoss:
-    """The weighted sum of one loss for each output.
+    """The weighted sum of one loss for each output; 0 where no output has one.
 
     Attributes:
         parts: For each output with a loss: its name, its number among the outputs, the loss, and its weight.
@@ -30,6 +31,9 @@ class JointLoss:
             given = (_leaf(x, i) for x in (y_true, y_pred, sample_weight, mask))
             value = loss(*given) * weight
             total = value if total is None else total + value
+        if total is None:
+            like = tree.leaves(y_pred)[0]
+            return namespace(like).zeros((), dtype=namespace(like).float32, device=device(like))
         return total
 
     def per_sample(self, y_true: Any, output: Any) -> bool:
@@ -158,6 +162,11 @@ def _matched(what: str, given: Any, names: list[str]) -> list:
     )
 
 
+def _for_each(loss: Any, names: list[str]) -> list:
+    """The loss of each output, None where it has none: its own, or one for all."""
+    return _matched("loss", loss, names) if isinstance(loss, list | tuple | dict) else [loss] * len(names)
+
+
 def _brief(given: Any) -> Any:
     """What a container is of: arrays by their shapes."""
     return tree.map(lambda x: tuple(x.shape) if hasattr(x, "shape") else x, given)
@@ -176,13 +185,13 @@ def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any
     Raises:
         ArgumentError: Targets name an output that there is not, or lack one that has a loss.
     """
-    if batch.y is None:
+    if batch.y is None and loss is not None:
         raise ArgumentError("There are no targets.", argument="y", expected="targets, which the loss needs", got=None)
     several = not isinstance(output, Spec)
     names = names or (_names(output) if several else [])
     y, weight = (_ordered(what, getattr(batch, what), output, names) for what in ("y", "sample_weight"))
     if several and isinstance(y, list):
-        wanted = _matched("loss", loss, names)
+        wanted = _for_each(loss, names)
         for name, one, target in zip(names, wanted, y, strict=True):
             if one is not None and target is None:
                 raise ArgumentError(
@@ -212,7 +221,8 @@ def joint_loss(loss: Any, weights: Any, output: Any, labels: Any, names: list[st
     """The loss of a network.
 
     Args:
-        loss: As `losses.get` takes it; for several outputs a list or dict of these, None for an output without one.
+        loss: As `losses.get` takes it; for several outputs a list or dict of these, None for an output without one; or
+            one for all of them. None if there is none at all.
         weights: A number for each output; 1 by default.
         output, labels: Trees of `Spec`s or arrays: what the network returns, and the targets.
         names: A name for each output; by default its key, or its number.
@@ -220,11 +230,13 @@ def joint_loss(loss: Any, weights: Any, output: Any, labels: Any, names: list[st
     Raises:
         ArgumentError: There is no such loss, or there is not one for each output.
     """
+    if loss is None:
+        return JointLoss(())
     if isinstance(output, Spec):
-        found = losses.get(loss, output.shape, tree.leaves(labels)[0].shape)
+        found = losses.get(_ordered("loss", loss, output, names or []), output.shape, tree.leaves(labels)[0].shape)
         return found if weights is None else JointLoss((("", 0, found, float(_leaf(weights, 0))),))
     outs, names = tree.leaves(output), names or _names(output)
-    given = _matched("loss", loss, names)
+    given = _for_each(loss, names)
     factors = [1.0] * len(outs) if weights is None else _matched("loss_weights", weights, names)
     parts = [
         (name, i, losses.get(one, out.shape, _leaf(labels, i).shape), 1.0 if w is None else float(w))
@@ -250,7 +262,7 @@ def monitors(
     """
     found: dict[str, OutputMetric] = {}
     several = not isinstance(output, Spec)
-    if several:
+    if several and len(loss.parts) > 1:
         for name, i, part, _ in loss.parts:
             found[f"{name}_loss"] = OutputMetric(LossValue(part), i)
     names, outs = (names or _names(output)) if several else [""], tree.leaves(output)
@@ -258,10 +270,21 @@ def monitors(
     for group, heeds in ((given, False), (weighted, True)):
         each = _matched("metrics", group, names) if several and group else [group]
         for i, wanted in enumerate(each):
-            for metric in wanted if isinstance(wanted, list | tuple) else [] if wanted is None else [wanted]:
-                made = metrics.resolve(metric, own.get(i), outs[i].shape, _leaf(labels, i).shape)
-                name = metric if isinstance(metric, str) else str(made.name)
-                taken = f"{names[i]}_{name}" if several else name
-                name = f"weighted_{name}" if taken in found else name
-                found[f"{names[i]}_{name}" if several else name] = OutputMetric(made, i if several else None, heeds)
+            for metric in _flat(wanted):
+                if (target := _leaf(labels, i)) is None:
+                    raise ArgumentError("A metric has no targets.", argument="y", expected=f"those of {metric}")
+                made = metrics.resolve(metric, own.get(i), outs[i].shape, target.shape)
+                name, prefix = metric if isinstance(metric, str) else str(made.name), f"{names[i]}_" if several else ""
+                full = f"{prefix}weighted_{name}" if heeds and prefix + name in found else prefix + name
+                numbered = itertools.chain([full], (f"{full}_{n}" for n in itertools.count(1)))
+                found[next(n for n in numbered if n not in found)] = OutputMetric(made, i if several else None, heeds)
     return found
+
+
+def _flat(given: Any) -> list:
+    """The metrics in nested lists and dicts of them; a config is one."""
+    if isinstance(given, dict) and "class" not in given:
+        given = list(given.values())
+    if isinstance(given, list | tuple):
+        return [metric for part in given for metric in _flat(part)]
+    return [] if given is None else [given]

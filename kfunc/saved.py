@@ -99,9 +99,9 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
             model.compile(
                 from_config("optimizer", config["optimizer"]),
                 _losses_of(config["loss"]),
-                _metrics_of(config["metrics"]),
-                _weights_of(config.get("loss_weights")),
-                _metrics_of(config.get("weighted_metrics", [])),
+                metrics=_metrics_of(config["metrics"]),
+                loss_weights=_weights_of(config.get("loss_weights")),
+                weighted_metrics=_metrics_of(config.get("weighted_metrics", [])),
                 auto_scale_loss=False,  # the optimizer is described as it was
             )
         model.step = _lost_step if checks.boolean("own_step", config.get("own_step", False)) else None

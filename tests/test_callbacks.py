@@ -326,7 +326,7 @@ LOSS = "sparse_categorical_crossentropy"
 
 def model(optimizer="adam", **options):
     made = kf.Model(nn.Sequential([nn.Dense(4, activation="tanh"), nn.BatchNormalization(), nn.Dense(2, "softmax")]))
-    made.compile(optimizer, LOSS, ["accuracy"], **options)
+    made.compile(optimizer, LOSS, metrics=["accuracy"], **options)
     return made
 
 

@@ -40,7 +40,7 @@ def batches(*arrays, size=SIZE):
 def compiled(net=None, loss=None, metrics=("accuracy",)):
     model = kf.Model(nn.Sequential([nn.Dense(4, activation="tanh"), nn.Dense(CLASSES)]) if net is None else net)
     loss = kf.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
-    model.compile(kf.optim.adam(0.05), loss, metrics, weighted_metrics=["accuracy"])
+    model.compile(kf.optim.adam(0.05), loss, metrics=metrics, weighted_metrics=["accuracy"])
     return model
 
 

@@ -262,7 +262,7 @@ def test_unfilled(name):
 
 def test_filled():
     model = kf.Model(nn.Sequential(PLAIN))
-    model.compile("sgd", "mse", ["mae", "r2_score"], weighted_metrics=["mse"])
+    model.compile("sgd", "mse", metrics=["mae", "r2_score"], weighted_metrics=["mse"])
     assert fills(model)
 
 
@@ -305,7 +305,7 @@ def test_fit(name, backend):
 def test_compiled_once(backend):
     """More, or less, data needs no other program."""
     model = kf.Model(nn.Sequential([nn.Flatten(), Counting(), nn.Dense(2)]))
-    model.compile("sgd", "mse", ["mae"])
+    model.compile("sgd", "mse", metrics=["mae"])
     model.build(NUMBERS, backend=backend)
     model.fit(NUMBERS, Y, 5, 2, verbose=0, validation_data=(NUMBERS, Y), validation_batch_size=5)
     model.predict(NUMBERS, 5)
@@ -317,3 +317,13 @@ def test_compiled_once(backend):
         model.predict(x, 5)
         model.fit(iter([(x[:5], y[:5]), (x[5:10], y[5:10])]), steps_per_epoch=2, verbose=0)
     assert not [shape for shape in TRACES if shape[0] is not None]  # but shapes are looked at, on Specs
+
+
+@pytest.mark.parametrize("backend", params(("jax", "tensorflow")))
+def test_pace(backend, monkeypatch):
+    """How many steps a dispatch takes, which depends on the time they take, changes no bit."""
+    results = []
+    for patience in (0.0, 1e9):
+        monkeypatch.setattr("kfunc.loop._PATIENCE", patience)
+        results.append(trained("filled", backend))
+    same(*results)

@@ -263,7 +263,7 @@ def test_models_are_measured(name):
     given = ["accuracy", "auc", "f1_score", "r2_score"]
     given += [metrics.AUC(multi_label=True, name="by_label"), metrics.Recall([0.2, 0.4]), metrics.OneHotMeanIoU(3)]
     model = kf.Model(nn.Sequential([nn.Dense(3, activation="softmax")]))
-    model.compile("sgd", "categorical_crossentropy", given)
+    model.compile("sgd", "categorical_crossentropy", metrics=given)
     model.fit(x, y, batch_size=8, epochs=1, verbose=0, backend=name)
     logs = model.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
     y_pred = kf.to_numpy(model.predict(x, verbose=0))

@@ -31,7 +31,7 @@ def network():
 
 def compiled(net=None, optimizer="adam", loss=LOSS, metrics=("accuracy",), **options):
     model = kf.Model(network() if net is None else net)
-    model.compile(optimizer, loss, metrics, **options)
+    model.compile(optimizer, loss, metrics=metrics, **options)
     return model
 
 
@@ -77,7 +77,7 @@ def test_move_predict_evaluate(name):
     loss, accuracy = model.evaluate(x, y, verbose=0)
     reference = model.predict(x)
     moved = kf.Model(model.net)
-    moved.compile("adam", LOSS, ["accuracy"])
+    moved.compile("adam", LOSS, metrics=["accuracy"])
     moved._inputs, moved.train_state = model._inputs, model.train_state
     moved.to(name)
     assert moved.backend == name

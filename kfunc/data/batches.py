@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .. import tree
 from ..arrays import namespace, to_numpy
-from ..errors import ArgumentError, KfuncError, ShapeError
+from ..errors import ArgumentError, DataError, KfuncError, ShapeError
 from . import frames
 
 __all__ = ["Batch", "check_like", "class_weights", "filled", "joined", "prepared", "rows", "sizes", "unpacked"]
@@ -45,7 +46,7 @@ def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     A frame becomes one array (samples, columns); a series one (samples, 1), and (samples,) if it is of weights.
 
     Raises:
-        ArgumentError: Something is no array of numbers.
+        ArgumentError: Something is no array of numbers, or has masked ones.
     """
     batch = Batch(_plain(x), _plain(y), _plain(sample_weight))
     leaves, structure = tree.flatten(batch)
@@ -81,7 +82,13 @@ def _prepared(x: Any, weight: bool = False) -> Any:
     import numpy as np
 
     if isinstance(x, np.ndarray):
-        pass
+        if np.ma.is_masked(x):
+            raise ArgumentError(
+                "Masked numbers are not read.",
+                expected="an array without masked numbers",
+                got=f"{np.ma.count_masked(x)} of {x.size} masked",
+                fix="x.filled(value), with sample weights of 0 where nothing is to be learnt",
+            )
     elif frames.is_frame(x):
         x = frames.columns(x)
     elif frames.is_series(x):
@@ -96,7 +103,7 @@ def _prepared(x: Any, weight: bool = False) -> Any:
     x = to_numpy(x)
     if x.dtype.kind in "OSUMm" or x.dtype.names:
         raise ArgumentError("An array holds no numbers.", expected="numbers or booleans", got=f"dtype {x.dtype}")
-    return x.astype("float32") if x.dtype == "float64" else x
+    return x.astype("float32") if x.dtype.kind == "f" and x.dtype.itemsize > 4 else x
 
 
 def unpacked(item: Any) -> Batch:
@@ -155,18 +162,24 @@ def sizes(batch: Batch) -> int:
 
     Raises:
         ShapeError: The arrays do not have one common number of samples.
+        DataError: There are none.
     """
     leaves = tree.leaves(batch)
     size = leaves[0].shape[:1] if leaves else ()
     if not size or any(a.shape[:1] != size for a in leaves):
         found = {name: a.shape[0] if a.ndim else "no axis" for name, a in zip(_paths(batch), leaves, strict=True)}
+        if len(found) > 8:  # lists of numbers, above all
+            found = dict([*itertools.islice(found.items(), 8), ("...", "...")])
         raise ShapeError(
             "The arrays do not have one number of samples.",
             argument=", ".join(found) or "x",
             expected="arrays whose first axes have one size",
             got=", ".join(f"{name}: {n}" for name, n in found.items()) or "no arrays",
-            fix="the first axis is that of the samples; what yields single samples needs a loader that makes batches",
+            fix="the first axis is that of the samples; what yields single samples needs a loader that makes batches, "
+            "and a list of numbers is no array: np.asarray",
         )
+    if not size[0]:
+        raise DataError("There are no samples.", argument="x", expected="a sample or more", got=f"shape {leaves[0].shape}")
     return size[0]
 
 
@@ -201,6 +214,13 @@ def class_weights(batch: Batch, weights: Mapping[int, float]) -> Batch:
     import numpy as np
 
     y, given = batch.y, batch.sample_weight
+    if not isinstance(weights, Mapping):
+        raise ArgumentError(
+            "Weights of classes are found by class.",
+            argument="class_weight",
+            expected="a dict of a number for each class",
+            got=type(weights).__name__,
+        )
     if any(isinstance(part, list | tuple | dict) for part in (y, given)) or y is None:
         raise ArgumentError(
             "Weights of classes are for one output.",

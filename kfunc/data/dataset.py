@@ -85,9 +85,7 @@ class DatasetSource(ItemSource):
 
     def __init__(self, dataset: Any, steps: int | None = None):
         self._dataset, self._begun, self._workers = dataset, [0], _workers(dataset)
-        if self._count() == 0:
-            raise DataError("There is no data.", argument="x", expected="batches", got="a data set of length 0")
-        if steps is None and self._count() is None:
+        if self._count() is None and steps is None:
             raise ArgumentError(
                 "An epoch has no end.",
                 argument="steps_per_epoch",
@@ -97,8 +95,14 @@ class DatasetSource(ItemSource):
         super().__init__(first_of(lambda: dataset[0]), steps)
 
     def _count(self) -> int | None:
-        """How many batches there are, now; None if there is no end."""
-        return length(self._dataset)
+        """How many batches there are, now; None if there is no end.
+
+        Raises:
+            DataError: There are none.
+        """
+        if (found := length(self._dataset)) == 0:
+            raise DataError("There is no data.", argument="x", expected="batches", got="a data set of length 0")
+        return found
 
     @property
     def steps(self) -> Any:

@@ -29,7 +29,7 @@ class ItemSource(Source):
     """
 
     def __init__(self, item: Any, steps: int | None):
-        self._asked = checks.positive("steps_per_epoch", steps, none=True)
+        self._asked = checks.count("steps_per_epoch", steps, none=True)
         self._own = self.first = first_of(lambda: unpacked(item))
         self.batch_size = self.first.size
         self._changes: tuple[Callable[[Batch], Batch], ...] = ()
@@ -47,7 +47,7 @@ class ItemSource(Source):
     def view(self: S, steps: int | None) -> S:
         other = copy.copy(self)
         other.first, other._changes, other._checks = self._own, (), ()
-        other._asked = self._asked if steps is None else checks.positive("steps_per_epoch", steps)
+        other._asked = self._asked if steps is None else checks.count("steps_per_epoch", steps)
         return other
 
     def batch(self, item: Any) -> Batch:

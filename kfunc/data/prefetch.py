@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import contextvars
+import queue
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -14,6 +17,57 @@ from .protocol import Reader
 __all__ = ["Ahead", "on_host"]
 
 _PATIENCE = 5.0  # seconds that a reader waits, when it is left, for the item being read
+
+
+class _Shelf:
+    """What the thread and the reader share.
+
+    The bells wake the one or the other. They are queues and no conditions of `threading`, which Ctrl-C can leave locked.
+
+    Attributes:
+        found: Pairs of an item and its batch; at the end one of None, and an exception or None.
+        depth: How many may be there.
+        left: Whether no more are wanted.
+    """
+
+    def __init__(self) -> None:
+        self.found: collections.deque[tuple[Any, Any]] = collections.deque()
+        self.depth, self.left = 2, False
+        self.filled: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.taken: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def fill(self, items: Generator, prepare: Callable[[Any], Batch]) -> None:
+        """What the thread does."""
+        try:
+            for item in items:
+                batch = prepare(item)
+                while len(self.found) >= self.depth and not self.left:
+                    self.taken.get()
+                self._put(item, batch)
+                if self.left:
+                    break
+            items.close()
+        except BaseException as error:
+            self._put(None, error)
+        else:
+            self._put(None, None)
+
+    def _put(self, item: Any, batch: Any) -> None:
+        self.found.append((item, batch))
+        _ring(self.filled)
+
+    def leave(self) -> None:
+        self.left = True
+        _ring(self.taken)
+
+    def ended(self) -> bool:
+        """Whether the thread has come to its end."""
+        return bool(self.found) and not isinstance(self.found[-1][1], Batch)
+
+
+def _ring(bell: queue.SimpleQueue) -> None:
+    if bell.empty():
+        bell.put(None)
 
 
 class Ahead(Reader):
@@ -36,49 +90,30 @@ class Ahead(Reader):
         back: Callable[[list], None] | None = None,
     ):
         self._items, self._prepare, self._size, self._done, self._back = items, prepare, size, done, back
-        # Of pairs of an item and its batch; at the end of an exception or None instead.
-        self._queue: collections.deque[tuple[Any, Any]] = collections.deque()
-        self._changed, self._depth, self._left = threading.Condition(), 2, False
+        self._shelf = _Shelf()
         self._thread: threading.Thread | None = None
 
-    def _run(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put(item, self._prepare(item)):
-                    break
-            self._items.close()
-        except BaseException as error:
-            self._put(None, error)
-        else:
-            self._put(None, None)
-
-    def _put(self, item: Any, batch: Any) -> bool:
-        """Queue a batch as soon as there is room; whether more are wanted."""
-        with self._changed:
-            while len(self._queue) >= self._depth and not self._left:
-                self._changed.wait()
-            self._queue.append((item, batch))
-            self._changed.notify_all()
-            return not self._left
-
     def read(self, n: int) -> Batch | None:
-        found: list[Batch] = []
-        with self._changed:
-            self._depth = max(self._depth, 2 * n)
-            if self._thread is None:
-                context = contextvars.copy_context()
-                self._thread = threading.Thread(target=context.run, args=(self._run,), name="kfunc data", daemon=True)
-                self._thread.start()
-            while not self._queue:
-                self._changed.wait()
-            while self._queue and len(found) < n and isinstance(self._queue[0][1], Batch):
-                if found and self._queue[0][1].size > self._size:
-                    break
-                found.append(self._queue.popleft()[1])
-                if found[-1].size != self._size:
-                    break
-            error = None if found else self._queue[0][1]
-            self._changed.notify_all()
+        shelf, found = self._shelf, list[Batch]()
+        if 2 * n > shelf.depth:
+            shelf.depth = 2 * n
+            _ring(shelf.taken)
+        if self._thread is None:
+            # Not of this object, which lets the thread go when it goes itself.
+            run = contextvars.copy_context().run
+            args = (shelf.fill, self._items, self._prepare)
+            self._thread = threading.Thread(target=run, args=args, name="kfunc data", daemon=True)
+            self._thread.start()
+        while not shelf.found:
+            shelf.filled.get()
+        while shelf.found and len(found) < n and isinstance(shelf.found[0][1], Batch):
+            if found and shelf.found[0][1].size > self._size:
+                break
+            found.append(shelf.found.popleft()[1])
+            if found[-1].size != self._size:
+                break
+        error = None if found else shelf.found[0][1]
+        _ring(shelf.taken)
         self.steps = len(found)
         if isinstance(error, BaseException):
             try:
@@ -91,14 +126,23 @@ class Ahead(Reader):
         return joined(found) if found else None
 
     def __exit__(self, *_: Any) -> None:
-        with self._changed:
-            self._left = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(_PATIENCE)
-            if self._back is not None and not self._thread.is_alive():
-                self._back([item for item, batch in self._queue if isinstance(batch, Batch)])
-        self._queue.clear()
+        shelf = self._shelf
+        shelf.leave()
+        if self._thread is None:
+            return
+        end = time.monotonic() + _PATIENCE
+        while not shelf.ended() and (rest := end - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                shelf.filled.get(timeout=rest)
+        if shelf.ended():
+            with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was started
+                self._thread.join(_PATIENCE)
+            if self._back is not None:
+                self._back([item for item, batch in shelf.found if isinstance(batch, Batch)])
+            shelf.found.clear()
+
+    def __del__(self) -> None:
+        self._shelf.leave()  # where a second Ctrl-C kept `__exit__` from it
 
 
 def on_host(x: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
@@ -32,9 +33,9 @@ class ArraySource(Source):
 
     def __init__(self, batch: Batch, batch_size: int | None = None, steps: int | None = None):
         self.batch, self.size = batch, sizes(batch)
-        self._asked = checks.positive("steps_per_epoch", steps, none=True)
+        self._asked = steps = checks.count("steps_per_epoch", steps, none=True)
         by_default = 32 if steps is None else math.ceil(self.size / steps)
-        self.batch_size = by_default if batch_size is None else checks.positive("batch_size", batch_size)
+        self.batch_size = by_default if batch_size is None else checks.count("batch_size", batch_size)
         self.rounds = math.ceil(self.size / self.batch_size)
         self.steps = self.rounds if steps is None else steps
         self.full = self.size % self.batch_size == 0
@@ -98,7 +99,7 @@ def split(batch: Batch, fraction: float) -> tuple[Batch, Batch]:
         ArgumentError: One part would be empty.
     """
     size = sizes(batch)
-    n = int(size * (1 - fraction)) if 0 < fraction < 1 else 0
+    n = int(size * (1 - fraction)) if isinstance(fraction, numbers.Real) and 0 < fraction < 1 else 0
     if not 0 < n < size:
         raise ArgumentError(
             "The split leaves one part empty.",
