@@ -456,6 +456,14 @@ def test_schedule_free_is_swapped_for_its_mean():
     assert same(made.train_state.params, plain.train_state.params)
 
 
+def test_restored_parameters_are_not_swapped():
+    """Those of a callback before: here the first epoch's own, which no later average replaces."""
+    best = callbacks.EarlyStopping("epoch", mode="min", patience=5, restore_best_weights=True)
+    number = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(epoch=epoch))
+    fit(made := averaging(), number, best, callbacks.SwapEMAWeights(swap_on_epoch=True), epochs=2)
+    assert same(made.train_state.params, without_swapping()[0].params)
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_nan_ends_training_quietly(name, capsys):
     bad = X.copy()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import checks
+from .. import checks, tree
+from ..arrays import to_numpy
 from ..errors import ArgumentError, NonFiniteError
 from .base import Callback
 from .monitors import moved
@@ -66,9 +67,15 @@ class SwapEMAWeights(Callback):
     def on_train_end(self, logs=None, train_state=None):
         if self._own is None:
             return None
-        # `fit` has made the last parameters of the averages, and should have of the optimizer's own.
         own, self._own, self._put = moved(self._own, train_state), None, None
-        return train_state._replace(params=self._averages()(own, train_state.opt_state))
+        finalize, opt_state = self._averages(), train_state.opt_state
+        # `fit` has made the last parameters of the averages, and should have of the optimizer's own. What a callback
+        # before this one has put in their place stays.
+        right = finalize(own, opt_state)
+        pairs = zip(tree.leaves(finalize(right, opt_state)), tree.leaves(train_state.params), strict=True)
+        if all((to_numpy(a) == to_numpy(b)).all() for a, b in pairs):
+            return train_state._replace(params=right)
+        return None
 
     def on_test_begin(self, logs=None, train_state=None):
         return self._averaged(train_state)

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ... import tree
 from ...errors import ArgumentError, ShapeError
 from .. import kind_of, loops
@@ -40,7 +42,9 @@ def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: b
             else:
                 new_args.append(tree.map(backend.constant, arg))
         kwargs = tree.map(backend.constant, kwargs)
-        out = fun(*new_args, **kwargs)
+        # As on the way back: what is not finite is a result, of which no other backend warns.
+        with np.errstate(all="ignore"):
+            out = fun(*new_args, **kwargs)
         value, aux = _pair(out) if has_aux else (out, None)
         if value.__class__ is not backend.cls:
             value = backend.constant(value)
