@@ -637,7 +637,8 @@ class Model:
         """The loss and the metrics on data; arguments as for `fit`.
 
         Returns:
-            The loss if there are no metrics, else a list of the loss and each metric; a dict with `return_dict`.
+            The loss if there are no metrics, else a list of the loss and each metric, in the order of `metrics_names`;
+            a dict with `return_dict`.
         """
         steps = checks.count("steps", steps, none=True)
         data = source(x, y, sample_weight, batch_size=batch_size, steps=steps)

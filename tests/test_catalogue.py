@@ -272,6 +272,7 @@ def check(row, i, name, compiled):
 
 
 @rows
+@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("name", BACKENDS)
 def test_row(name, i):
     """Values, gradients, state, losses and mask; compiled where the backend compiles whole programs cheaply."""

@@ -311,6 +311,7 @@ FAULTS = {
     "no numbers": (lambda: Counted(spoiled(lambda x, y, w: (x.astype(str), y, w))), {}, ArgumentError, "x"),
     "label out of range": (lambda: Counted(spoiled(lambda x, y, w: (x, y + 7, w))), {}, LabelError, r"[0, 3)"),
     "None": (lambda: Counted(spoiled(lambda x, y, w: None)), {}, ArgumentError, "None"),
+    "no samples": (lambda: Counted(spoiled(lambda x, y, w: (x[:0], y[:0], w[:0]))), {}, DataError, "no samples"),
 }
 
 
@@ -364,6 +365,36 @@ def test_ctrl_c_while_data_is_awaited_ends_the_thread():
     assert not threads()
     same(model.train_state, shared("numpy")[2][int(model.train_state.step)])
     assert model.fit(X, Y, SIZE, verbose=0).epoch == [0]
+
+
+def test_ctrl_c_while_the_thread_is_started_ends_it(monkeypatch):
+    def interrupted(thread, start=threading.Thread.start):
+        flag = thread._started
+        if thread.name == "kfunc data":  # which says late that it runs, when Ctrl-C has come
+            flag.wait = lambda: signal.raise_signal(signal.SIGINT)
+            flag.set = lambda: (time.sleep(0.1), threading.Event.set(flag))
+        start(thread)
+
+    data = kf.data.source(iter(batches(X, Y, W)))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fresh("numpy").fit(data, verbose=0)
+    assert not threads()
+    model = fresh("numpy")
+    model.fit(data, verbose=0)  # nothing is lost
+    same(model.train_state, shared("numpy")[2][STEPS])
+
+
+def test_the_thread_ends_when_its_reader_is_gone():
+    # Which a second Ctrl-C in `__exit__` does.
+    reader = kf.data.source(endless(), steps=STEPS).epoch()
+    reader.read(1)
+    found = threads()
+    assert found
+    del reader
+    found[0].join(60)
+    assert not threads()
 
 
 def test_a_source_of_an_iterator_loses_nothing():
@@ -725,6 +756,10 @@ REFUSED = {
     "no steps": (lambda: dict(x=X, steps=0), ArgumentError, "steps_per_epoch"),
     "no samples a batch": (lambda: dict(x=X, batch_size=0), ArgumentError, "batch_size"),
     "samples": (lambda: dict(x=Again([(1.0, 2)])), ShapeError, "no axis"),
+    "no samples": (lambda: dict(x=X[:0], y=Y[:0]), DataError, "no samples"),
+    "a batch without samples": (lambda: dict(x=iter([(X[:0], Y[:0])])), DataError, "no samples"),
+    "masked numbers": (lambda: dict(x=np.ma.masked_array(X, X > 2)), ArgumentError, "filled"),
+    "a list of numbers": (lambda: dict(x=[0.0] * 999), ShapeError, "x/7, ...\n"),
 }
 
 
@@ -733,6 +768,55 @@ def test_what_is_no_data(row):
     make, kind, text = REFUSED[row]
     with pytest.raises(kind, match=re.escape(text)):
         kf.data.source(**make())
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_half_precision_data_meet_parameters_of_more(name):
+    model, half = fresh(name), X.astype(np.float16)
+    np.testing.assert_allclose(model.predict(half), model.predict(half.astype(np.float32)), rtol=1e-5, atol=1e-6)
+    model.fit(half, Y, SIZE, verbose=0, steps_per_epoch=1)
+
+
+# For each argument of `fit`, what it does not take.
+NO_NUMBERS = {
+    "batch_size": (0, -1, 2.5, True, "4"),
+    "epochs": (-1, 2.5, True, None, "3"),
+    "initial_epoch": (-1, 2.5, True, None),
+    "steps_per_epoch": (0, -1, 1.5, True),
+    "validation_split": (-0.1, 1, 0.999, True, "a", float("nan")),
+    "validation_steps": (0, -1, 1.5, True),
+    "validation_batch_size": (0, -1, 1.5, True),
+    "validation_freq": (0, -1, 1.5, True, "a", None),
+    "class_weight": ([1.0, 2.0, 3.0],),
+}
+
+
+@pytest.mark.parametrize("argument", NO_NUMBERS)
+def test_what_is_no_number_of_things(argument):
+    model, begun = fresh("numpy"), []
+    options = {"verbose": 0, "callbacks": kf.callbacks.LambdaCallback(on_train_begin=begun.append)}
+    held_out = {} if argument == "validation_split" else {"validation_data": (X, Y)}
+    for value in NO_NUMBERS[argument]:
+        with pytest.raises(ArgumentError) as error:
+            model.fit(X, Y, **held_out, **options, **{argument: value})
+        assert error.value.argument == argument and not begun
+
+
+def test_numbers_of_numpy_are_numbers():
+    model, two = fresh("numpy"), np.int64(2)
+    counts = dict.fromkeys(["batch_size", "epochs", "steps_per_epoch", "validation_steps", "validation_freq"], two)
+    history = model.fit(X, Y, verbose=0, validation_data=(X, Y), **counts)
+    assert history.epoch == [0, 1] and history.epochs["val_loss"] == [1] and int(model.train_state.step) == 4
+    assert model.fit(X, Y, verbose=0, validation_split=np.float32(0.5)).history["val_loss"]
+
+
+def test_a_dataset_that_has_become_empty():
+    items = batches(X, Y, W)
+    model = fresh("numpy")
+    shrinks = kf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: items.clear())
+    with pytest.raises(DataError, match="length 0") as error:
+        model.fit(Looked(items), epochs=2, verbose=0, callbacks=shrinks)
+    assert error.value.__notes__ == ["in batch 0 of epoch 2"]
 
 
 def test_frames_keep_their_dtypes():

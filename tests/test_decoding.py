@@ -320,7 +320,7 @@ def test_a_mask_of_the_query(layer):
     np.testing.assert_array_equal(one[2].mask, SEEN)
     assert two[2].mask is None
     np.testing.assert_allclose(one[0][1][0, :, 2], 1 / 7, rtol=4 * EPS)  # a target that sees nothing sees all
-    x = nn.Input((7,), "int32")
+    x = nn.Input((7,), dtype="int32")
     embedded = nn.Embedding(5, 6, mask_zero=True)(x)
     net = nn.Graph(x, layer(embedded, embedded))
     ids = SEEN.astype(np.int32) * 3

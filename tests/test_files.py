@@ -453,10 +453,12 @@ def test_an_interrupt_leaves_no_litter(path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        files.save(TREE, path)
-    assert os.listdir(path.parent) == []
+    for owner, name in ((files.os, "replace"), (files.os, "fsync"), (files, "_lock"), (files.os, "dup")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                files.save(TREE, path)
+        assert os.listdir(path.parent) == [], name
 
 
 def test_content_reaches_the_disk_before_the_name(path, monkeypatch):

@@ -28,7 +28,7 @@ def start(name, n=64):
 def test_optax_in_model():
     optax = pytest.importorskip("optax")
     model = kf.Model(network())
-    model.compile(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2)), LOSS, ["accuracy"])
+    model.compile(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2)), LOSS, metrics=["accuracy"])
     history = model.fit(*digits(256), epochs=5, verbose=0, backend="jax")
     assert history.history["loss"][-1] < 0.3 * history.history["loss"][0]
 

@@ -1,8 +1,8 @@
 """The Python blocks of README.md and CONTRIBUTING.md run, and print what they say that they print.
 
-A block goes on from the blocks before it under its own heading, and from those directly under the headings above; each
-is run in a new process. Every line that a block prints stands in it: as the comment after that line of code, or as
-comment lines below it.
+A block goes on from the blocks before it under its own heading, and from those directly under the headings above; those
+of a heading are run in one new process. Every line that a block prints stands in it: as the comment after that line of
+code, or as comment lines below it.
 """
 
 from __future__ import annotations
@@ -52,31 +52,35 @@ def printed(code):
 
 def rows():
     for name in ("README.md", "CONTRIBUTING.md"):
-        counts: dict[str, int] = {}
+        groups: list[tuple[str, str, list[str]]] = []  # heading, what its first block goes on from, its blocks
         for heading, before, code in blocks(name):
-            counts[heading] = counts.get(heading, 0) + 1
+            if groups and before == groups[-1][1] + "".join(groups[-1][2]) and heading == groups[-1][0]:
+                groups[-1][2].append(code)
+            else:
+                groups.append((heading, before, [code]))
+        for heading, before, codes in groups:
             # A block needs the backends that it imports or names in quotes, optax's and TensorFlow's own among them.
-            words = set(re.findall(r'^\s*(?:import|from) (\w+)|"(\w+)"', before + code, re.MULTILINE))
+            code = "".join([before, *codes])
+            words = set(re.findall(r'^\s*(?:import|from) (\w+)|"(\w+)"', code, re.MULTILINE))
             needs = {word for pair in words for word in pair} & set(NAMES)
             marks = [getattr(pytest.mark, n) for n in sorted(needs)] or [pytest.mark.numpy]
-            optional = "optax" in before + code
-            yield pytest.param(before, code, optional, marks=marks, id=f"{name}: {heading} {counts[heading]}")
+            yield pytest.param(before, codes, "optax" in code, marks=marks, id=f"{name}: {heading}")
 
 
-@pytest.mark.parametrize(("before", "code", "optional"), list(rows()))
-def test_block(before, code, optional, tmp_path):
+@pytest.mark.parametrize(("before", "codes", "optional"), list(rows()))
+def test_blocks(before, codes, optional, tmp_path):
     if optional:
         pytest.importorskip("optax")
     (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
-    marker = "-- the block --"
-    (tmp_path / "block.py").write_text(f"{before}\nprint({marker!r})\n{code}", encoding="utf-8")
+    marker = "-- the next block --"
+    (tmp_path / "block.py").write_text(f"\nprint({marker!r})\n".join([before, *codes]), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1"}
     run = subprocess.run(
         [sys.executable, "-X", "utf8", "block.py"], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8"
     )
     assert run.returncode == 0, run.stderr
-    out = run.stdout.partition(f"{marker}\n")[2].splitlines()
-    assert [line.rstrip() for line in out] == printed(code)
+    outs = run.stdout.split(f"{marker}\n")[1:]
+    assert [[line.rstrip() for line in out.splitlines()] for out in outs] == [printed(code) for code in codes]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

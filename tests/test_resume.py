@@ -7,8 +7,10 @@ import functools
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -260,3 +262,66 @@ def test_what_goes_on_is_what_would_have_been(name, tmp_path, monkeypatch):
 def same_values(a, b) -> bool:
     assert a.keys() == b.keys()
     return all(str(a[n].tolist()) == str(b[n].tolist()) for n in a)
+
+
+# -- SIGTERM -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminated():
+    """SIGTERM raises `Dies`, and sets what this returns."""
+    heard = threading.Event()
+
+    def ends(*_):
+        heard.set()
+        raise Dies
+
+    before = signal.signal(signal.SIGTERM, ends)
+    yield heard
+    assert signal.getsignal(signal.SIGTERM) is ends  # as it was before `fit`
+    signal.signal(signal.SIGTERM, before)
+
+
+class Hangs(Rounds):
+    """Its batch number `at` comes when SIGTERM has been heard, which comes when `steps` have been done."""
+
+    def __init__(self, at, steps, heard):
+        super().__init__(6)
+        self.left, self.steps, self.heard, self.done = at, steps, heard, threading.Semaphore(0)
+
+    def __iter__(self):
+        for item in batches():
+            if self.left == 0:
+                assert all(self.done.acquire(timeout=60) for _ in range(self.steps))
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+                assert self.heard.wait(60)
+            self.left -= 1
+            yield item
+
+
+@pytest.mark.parametrize("where, at, steps", [("x", 0, 0), ("x", 3, 3), ("x", 10, 10), ("validation_data", 8, 12)])
+def test_sigterm_does_not_wait_for_data(where, at, steps, tmp_path, terminated):
+    def run(**options):
+        m = dense()()
+        return m, m.fit(**{"x": Rounds(6), "validation_data": Rounds(6), "epochs": 3, "verbose": 0, **options})
+
+    whole = run()
+    checkpoints, data = kf.Checkpoints(tmp_path), Hangs(at, steps, terminated)
+    counts = kf.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: data.done.release())
+    with pytest.raises(Dies):
+        run(**{where: data}, resume=checkpoints, callbacks=counts)
+    assert (checkpoints.latest or 0) == steps
+    assert same_values(resume_run.result(*run(resume=checkpoints)), resume_run.result(*whole))
+
+
+def test_sigterm_that_comes_when_all_is_done_is_not_lost(tmp_path, terminated):
+    late = kf.callbacks.LambdaCallback(on_train_end=lambda logs: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Dies):
+        dense()().fit(**ARRAYS, verbose=0, callbacks=late, resume=tmp_path)
+    assert kf.Checkpoints(tmp_path).latest == 6
+
+
+def test_ctrl_c_at_the_end_leaves_sigterm_as_it_was(tmp_path, terminated, monkeypatch):
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.shutdown", lambda pool: _raise(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        dense()().fit(**ARRAYS, verbose=0, resume=tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from backends import TRAINING
@@ -10,7 +12,8 @@ from catalogue_oracle import OURS, THEIRS, matched
 from keras_rows import integers, normal, unit
 
 import kfunc as kf
-from kfunc import nn
+from kfunc import loop, nn, optim
+from kfunc.errors import ArgumentError
 
 keras = pytest.importorskip("keras")
 
@@ -85,6 +88,16 @@ CASES = {
         },
         (X, {"kind": LABELS, "size": normal(8, 1)}, {"kind": unit(8), "size": 1 + unit(8)}),
     ),
+    "one loss for all outputs": (
+        two_outputs,
+        {"loss": "mse", "metrics": {"kind": ["mae", "mae"], "size": ["mae"]}, "weighted_metrics": {"kind": ["mae"]}},
+        (X, {"kind": normal(8, 3), "size": normal(8, 1)}),
+    ),
+    "losses of the network alone": (
+        sequential(New("Dense", 5, kernel_regularizer="l2", activity_regularizer="l1"), New("Dense", 2)),
+        {"optimizer": "sgd"},
+        (X, None),
+    ),
     "cells": (
         sequential(New("RNN", New("GRUCell", 3), return_sequences=True), New("GlobalAveragePooling1D")),
         {"loss": "mse"},
@@ -93,8 +106,21 @@ CASES = {
 }
 
 
-def kerases(make, options, data, params, order):
+_answers: dict[tuple, tuple] = {}
+
+
+def kerases(case, params):
+    """What `compute` says: computed once for all backends whose first weights agree to the bit, as they do."""
+    key = (case, *zip(kf.tree.paths(params), (x.tobytes() for x in kf.tree.leaves(params)), strict=True))
+    if key not in _answers:
+        _answers[key] = compute(case, params)
+    return _answers[key]
+
+
+def compute(case, params):
     """Logs of each step, and the weights after them, of Keras's model that starts from ours."""
+    make, options, data = CASES[case]
+    order = ["/".join(path) for path in make(OURS).trace(data[0]).declared]
     model = make(THEIRS)
     model(data[0])
     leaves = dict(zip(kf.tree.paths(params), kf.tree.leaves(params), strict=True))
@@ -103,7 +129,7 @@ def kerases(make, options, data, params, order):
     names = matched(variables, leaves)
     for v, path in zip(variables, names, strict=True):
         v.assign(leaves[path])
-    model.compile(**options)
+    model.compile(**{"optimizer": "adam", **options})
     logs = [model.train_on_batch(*data, return_dict=True) for _ in range(STEPS)]
     # Keras's numbers are of all batches so far; evaluating resets them.
     tested = model.evaluate(
@@ -121,12 +147,11 @@ def test_training_is_as_in_keras(name, case):
     model.compile(**options)
     x, y, *weights = data
     model.build(kf.Spec((None, *x.shape[1:]), x.dtype), backend=name)
-    order = ["/".join(path) for path in model.net.trace(x).declared]
     ts = model.train_state
     start = kf.tree.map(kf.to_numpy, {**ts.params})
     start_state = kf.tree.map(kf.to_numpy, {**ts.state})
     both = _merged(start, start_state)
-    logs, tested, wanted = kerases(make, options, data, both, order)
+    logs, tested, wanted = kerases(case, both)
     for want in logs[:1]:
         got = model.train_on_batch(*data, return_dict=True)
         assert got["loss"] == pytest.approx(want["loss"], rel=64 * EPS)
@@ -146,4 +171,98 @@ def _merged(a, b):
     out = dict(a)
     for k, v in b.items():
         out[k] = _merged(out[k], v) if k in out else v
+    return out
+
+
+METHODS = ("compile", "fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch")
+
+OTHERWISE = {
+    "compile.steps_per_execution": "as many as pay: the numbers are the same, and hooks of batches see each step",
+    "predict.verbose": "it is called in loops, where a bar for each call hides what the loop prints",
+}
+"""Defaults that are not Keras's."""
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_arguments(name):
+    """Keras's, in its order and with its defaults; more may follow."""
+    theirs, ours = (inspect.signature(getattr(cls, name)).parameters for cls in (keras.Model, kf.Model))
+    wanted = [p for p in theirs.values() if p.kind is not p.VAR_KEYWORD]
+    assert [p.name for p in ours.values() if p.kind is not p.KEYWORD_ONLY] == [p.name for p in wanted]
+    for p in wanted:
+        assert (ours[p.name].default == p.default) != (f"{name}.{p.name}" in OTHERWISE), p.name
+
+
+def test_batches_by_hand():
+    """What is asked of one batch is what all methods say of it, and `metrics_names` are its names."""
+    model = kf.Model(nn.Sequential([nn.Dense(2)]))
+    model.compile("sgd", "mse", metrics=["mae"], weighted_metrics=["mae"])
+    x, y, weights = X, normal(8, 2), unit(8)
+    tested = model.test_on_batch(x, y, weights)
+    assert tested == model.evaluate(x, y, sample_weight=weights, verbose=0)
+    logs = dict(zip(model.metrics_names, tested, strict=True))
+    assert list(logs) == ["loss", "mae", "weighted_mae"]
+    assert logs == model.test_on_batch(x, y, weights, return_dict=True)
+    np.testing.assert_array_equal(model.predict_on_batch(x), model.predict(x))
+    assert logs == model.train_on_batch(x, y, weights, return_dict=True)
+
+
+def test_no_loss():
+    model = kf.Model(nn.Dense(2))
+    model.compile("sgd")
+    for fails in (model.fit, model.train_on_batch, model.evaluate):
+        with pytest.raises(ArgumentError, match="There is no loss"):
+            fails(X, normal(8, 2))
+    regular = kf.Model(nn.Dense(2, kernel_regularizer="l2"))
+    regular.compile("sgd", metrics=["mae"])
+    with pytest.raises(ArgumentError, match="no targets"):
+        regular.fit(X)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_eager(name):
+    """Each step runs the layers' own code, and the numbers are those of the compiled one."""
+    calls = []
+
+    @nn.layer
+    class Seen(nn.Layer):
+        per_sample = True
+
+        def forward(self, s, x):
+            calls.append(x.shape)
+            return x
+
+    histories = []
+    for run_eagerly in (False, True):
+        model = kf.Model(nn.Sequential([nn.Dense(2), Seen()]))
+        model.compile("sgd", "mse", run_eagerly=run_eagerly)
+        histories += [model.fit(X, X[:, :2], batch_size=3, epochs=2, verbose=0, backend=name).history["loss"]]
+        calls.clear()
+        model.fit(X, X[:, :2], batch_size=3, verbose=0)
+    assert [shape[0] for shape in calls if isinstance(shape[0], int)] == [3, 3, 2]
+    # Sums of 3 x 2 squares, in another order.
+    np.testing.assert_allclose(*histories, rtol=8 * EPS)
+
+
+@pytest.mark.parametrize("most", [1, 3, "auto"])
+@pytest.mark.jax
+def test_steps_per_execution(most, monkeypatch):
+    found, plan = [], loop.Program.plan
+    monkeypatch.setattr(loop.Program, "plan", lambda self, *args: (plan(self, *args), found.append(self.at_once)))
+    model = kf.Model(nn.Sequential([nn.Dense(2)]))
+    model.compile(optim.sgd(0.1), "mse", steps_per_execution=most)
+    seen = model.fit(X, X[:, :2], batch_size=2, epochs=2, verbose=0, backend="jax").history["loss"]
+    assert found == [32 if most == "auto" else most]
+    assert seen == pytest.approx(_by_hand(2), rel=64 * EPS)
+    with pytest.raises(ArgumentError, match="steps_per_execution"):
+        model.compile("sgd", "mse", steps_per_execution=0)
+
+
+def _by_hand(epochs):
+    """The losses of the fit above, one step at a time."""
+    model = kf.Model(nn.Sequential([nn.Dense(2)]))
+    model.compile(optim.sgd(0.1), "mse")
+    out = []
+    callback = kf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: out.append(logs["loss"]))
+    model.fit(X, X[:, :2], batch_size=2, epochs=epochs, verbose=0, callbacks=callback)
     return out

@@ -179,7 +179,9 @@ def sizes(batch: Batch) -> int:
             "and a list of numbers is no array: np.asarray",
         )
     if not size[0]:
-        raise DataError("There are no samples.", argument="x", expected="a sample or more", got=f"shape {leaves[0].shape}")
+        raise DataError(
+            "There are no samples.", argument="x", expected="a sample or more", got=f"shape {leaves[0].shape}"
+        )
     return size[0]
 
 
@@ -238,6 +240,7 @@ def class_weights(batch: Batch, weights: Mapping[int, float]) -> Batch:
             argument="class_weight",
             expected="a weight for each class in y",
             got=f"none for {missing}",
+            fix="give 1.0 to those that count as they are",
         )
     table = np.asarray([weights[int(c)] for c in classes], np.float32)
     each = table[np.searchsorted(classes, labels)]

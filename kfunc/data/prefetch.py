@@ -17,12 +17,13 @@ from .protocol import Reader
 __all__ = ["Ahead", "on_host"]
 
 _PATIENCE = 5.0  # seconds that a reader waits, when it is left, for the item being read
+_NAP = 0.5  # seconds; a signal just before a wait does not end it
 
 
 class _Shelf:
     """What the thread and the reader share.
 
-    The bells wake the one or the other. They are queues and no conditions of `threading`, which Ctrl-C can leave locked.
+    Queues wake the one or the other: conditions of `threading` can be left locked by Ctrl-C.
 
     Attributes:
         found: Pairs of an item and its batch; at the end one of None, and an exception or None.
@@ -56,6 +57,11 @@ class _Shelf:
         self.found.append((item, batch))
         _ring(self.filled)
 
+    def nap(self, seconds: float) -> None:
+        """Wait until something is found, for so long at most."""
+        with contextlib.suppress(queue.Empty):
+            self.filled.get(timeout=seconds)
+
     def leave(self) -> None:
         self.left = True
         _ring(self.taken)
@@ -66,6 +72,7 @@ class _Shelf:
 
 
 def _ring(bell: queue.SimpleQueue) -> None:
+    """Wake the one who waits there, or will."""
     if bell.empty():
         bell.put(None)
 
@@ -105,7 +112,7 @@ class Ahead(Reader):
             self._thread = threading.Thread(target=run, args=args, name="kfunc data", daemon=True)
             self._thread.start()
         while not shelf.found:
-            shelf.filled.get()
+            shelf.nap(_NAP)
         while shelf.found and len(found) < n and isinstance(shelf.found[0][1], Batch):
             if found and shelf.found[0][1].size > self._size:
                 break
@@ -132,8 +139,7 @@ class Ahead(Reader):
             return
         end = time.monotonic() + _PATIENCE
         while not shelf.ended() and (rest := end - time.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                shelf.filled.get(timeout=rest)
+            shelf.nap(min(rest, _NAP))
         if shelf.ended():
             with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was started
                 self._thread.join(_PATIENCE)

@@ -69,13 +69,16 @@ def called(layer: Layer, args: tuple, kwargs: dict) -> Any:
     return tree.unflatten(structure, [Part(node, i, leaf) for i, leaf in enumerate(leaves)])
 
 
-def Input(shape: tuple[int | None, ...], dtype: str = "float32", batch_size: int | None = None) -> Node:
+def Input(
+    shape: tuple[int | None, ...], batch_size: int | None = None, dtype: str = "float32", name: str | None = None
+) -> Node:
     """An input of a graph.
 
     Args:
         shape: Sizes without the batch; None where unknown.
-        dtype: Name of the dtype.
         batch_size: The size of the batch, if it is fixed.
+        dtype: Name of the dtype.
+        name: Means nothing here: inputs have the keys of the dict that they are in, or their places in a list.
     """
     return Node(None, spec=Spec((batch_size, *shape), dtype))
 
@@ -191,7 +194,7 @@ class Graph(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Graph:
-        inputs = _map_config(config["inputs"], _is_spec, lambda x: Input(tuple(x[0][1:]), x[1], x[0][0]))
+        inputs = _map_config(config["inputs"], _is_spec, lambda x: Input(tuple(x[0][1:]), x[0][0], x[1]))
         nodes = list(tree.leaves(inputs))
 
         def decoded(x):

@@ -28,7 +28,7 @@ def _model(units: int = 3, compiled: bool = True) -> kf.Model:
     body = nn.Sequential([nn.Dense(units, activation="relu"), nn.BatchNormalization()])
     model = kf.Model(nn.Sequential([body, nn.Residual(nn.Dense(units)), nn.Dense(2)]), seed=7)
     if compiled:
-        model.compile(kf.optim.adam(1e-3), "mse", ["mae", kf.metrics.AUC(num_thresholds=5)])
+        model.compile(kf.optim.adam(1e-3), "mse", metrics=["mae", kf.metrics.AUC(num_thresholds=5)])
     return model.build(kf.Spec((None, 4)))
 
 

@@ -34,8 +34,9 @@ class JaxBackend(Backend):
         return Kind(self) if issubclass(cls, jax.Array | jax.core.Tracer) else None
 
     def asarray(self, x, dtype=None, device=None):
-        # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to.
-        return jnp.array(x, dtype=dtype, device=device)
+        # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to. For its own, it compiles a
+        # program for each shape.
+        return jnp.array(np.array(x) if isinstance(x, np.ndarray) else x, dtype=dtype, copy=False, device=device)
 
     def staged(self, x, device=None):
         # A call moves arguments in a quarter of the time that an array of its own takes.

@@ -63,6 +63,8 @@ def _label_crossentropy(logits, labels, axis=-1):
 
 @lowering(backend, ops.linear)
 def _linear(x, kernel, bias=None):
+    if x.dtype != kernel.dtype or (bias is not None and x.dtype != bias.dtype):
+        return NotImplemented  # float16 data, above all: the kernel promotes nothing
     return F.linear(x, kernel.T, bias)
 
 
