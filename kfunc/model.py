@@ -732,8 +732,9 @@ class Model:
         def fetch() -> None:
             out, n, several = waiting.popleft()
             if tables:
-                out, worst = out
-                for i, (size, values) in enumerate(zip(tables.values(), map(to_numpy, worst), strict=True)):
+                out, indices = out
+                for i, (path, size) in enumerate(tables.items()):
+                    values = to_numpy(indices[path]) if path in indices else np.zeros((), np.int32)
                     if (wrong := values[(values < 0) | (values >= size)]).size:
                         raise self._outside(i, int(wrong[0]))
             out = tree.map(to_numpy, out)

@@ -265,15 +265,14 @@ def _outside(indices: Mapping[str, Any], tables: Mapping[str, int], fault: Any) 
 def make_predict(net: Any, tables: Mapping[str, int] | None = None) -> Callable:
     """The function `(params, state, x) -> output` of one prediction.
 
-    With `tables`, as for training, it returns `(output, worst)`: for each table the index furthest outside it, or one
-    inside, int32 (tables,).
+    With `tables`, as for training, it returns `(output, indices)`, see `Aux.indices`.
     """
 
     def predict(params: Any, state: Any, x: Any) -> Any:
         if not tables:
             return forward(net, params, x, state=state)[0]
         y_pred, _, aux = forward(net, params, x, state=state, aux=True, report=True)
-        return y_pred, [aux.indices[path] for path in tables]
+        return y_pred, aux.indices
 
     return predict
 

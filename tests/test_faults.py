@@ -230,21 +230,33 @@ def test_callbacks_that_raise(case):
 
 
 @nn.layer
+class Added(nn.Layer):
+    """`x` plus an embedding."""
+
+    table: nn.Layer
+
+    def forward(self, s, x, ids):
+        return x + self.table(s, ids)
+
+
+@nn.layer
 class Lookups(nn.Layer):
-    """An embedding by itself, one in `Remat`, and one that is used twice."""
+    """An embedding by itself, one in `Remat`, one that is used twice, and a `Stack` of some."""
 
     plain: nn.Layer
     remat: nn.Layer
     twice: nn.Layer
+    stack: nn.Layer
     head: nn.Layer
 
-    def forward(self, s, a, b, c, d):
-        out = self.plain(s, a) + self.remat(s, b) + self.twice(s, c) + self.twice(s, d)
-        return self.head(s, out)
+    def forward(self, s, a, b, c, d, e):
+        out = self.plain(s, a) + self.remat(s, b) + self.remat(s, b * 0) + self.twice(s, c) + self.twice(s, d)
+        return self.head(s, self.stack(s, out, e))
 
 
-LOOKUPS = Lookups(nn.Embedding(5, 2), nn.Remat(nn.Embedding(6, 2)), nn.Embedding(7, 2), nn.Dense(3))
-IDS = {name: RNG.integers(0, 5, SIZE * 3).astype(np.int32) for name in "acd"}
+TABLES = nn.Embedding(5, 2), nn.Remat(nn.Embedding(6, 2)), nn.Embedding(7, 2)
+LOOKUPS = Lookups(*TABLES, nn.Stack(Added(nn.Embedding(8, 2)), 2), nn.Dense(3))
+IDS = {name: RNG.integers(0, 5, SIZE * 3).astype(np.int32) for name in "acde"}
 IDS["b"] = RNG.integers(0, 5, SIZE * 3).astype(np.float32)
 LABELS = RNG.integers(0, 3, SIZE * 3).astype(np.int32)
 OUTSIDE = {
@@ -254,9 +266,13 @@ OUTSIDE = {
     "a float, and in Remat": ("b", 6.0),
     "in a table that is used twice": ("c", 7),
     "in its second use": ("d", 9),
+    "in a stack": ("e", 8),
     "a label": ("y", 3),
     "a negative label": ("y", -1),
 }
+
+
+PLACES = {"a": "plain", "b": "remat/layer", "c": "twice", "d": "twice", "e": "stack/layer/table"}
 
 
 def with_one(argument, value):
@@ -265,7 +281,7 @@ def with_one(argument, value):
     data[argument] = data[argument].copy()
     data[argument][SIZE + 1] = value
     y = data.pop("y")
-    return [data[name] for name in "abcd"], y
+    return [data[name] for name in "abcde"], y
 
 
 def in_batches(x, y):
@@ -276,7 +292,7 @@ def in_batches(x, y):
 def lookups(name, optimizer):
     model = kf.Model(LOOKUPS)
     model.compile(optimizer, kf.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model.build(*(kf.Spec((None,), IDS[n].dtype) for n in "abcd"), backend=name)
+    return model.build(*(kf.Spec((None,), IDS[n].dtype) for n in "abcde"), backend=name)
 
 
 def complaint(fun):
@@ -303,7 +319,7 @@ def complaints(name, optimizer):
             model.train_state = start
             said[fault, use] = (*complaint(fun), int(kf.to_numpy(model.train_state.step)))
     model.train_state = start
-    model.fit([IDS[n] for n in "abcd"], LABELS, **options)  # goes on
+    model.fit([IDS[n] for n in "abcde"], LABELS, **options)  # goes on
     assert int(kf.to_numpy(model.train_state.step)) == 3
     return said
 
@@ -327,7 +343,7 @@ def test_what_is_said_about_indices_and_labels(said):
         # Labels in memory are looked at before training.
         assert steps == (1 if use == "fit batches" or (use == "fit" and argument != "y") else 0), (fault, use)
         if argument != "y":
-            assert {"a": "plain", "b": "remat/layer", "c": "twice", "d": "twice"}[argument] in text, (fault, use)
+            assert PLACES[argument] in text, (fault, use)
 
 
 # A loss that is scaled makes steps that may be skipped; those at fault may not. What compiles takes its time.

@@ -141,8 +141,7 @@ class Ahead(Reader):
         while not shelf.ended() and (rest := end - time.monotonic()) > 0:
             shelf.nap(min(rest, _NAP))
         if shelf.ended():
-            with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was started
-                self._thread.join(_PATIENCE)
+            self._thread.join(_PATIENCE)
             if self._back is not None:
                 self._back([item for item, batch in shelf.found if isinstance(batch, Batch)])
             shelf.found.clear()

@@ -12,7 +12,7 @@ from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..transforms import checkpoint, scan
 from .layer import Layer, layer, unique_names
-from .scope import Result, Scope
+from .scope import Result, Scope, furthest
 
 __all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]
 
@@ -216,10 +216,10 @@ class Stack(Wrapper):
         def step(x: Any, each: Any):
             result = fun(each["params"], each["state"], each["key"], x, *more, **options)
             masks.append(result.mask)
-            return result.output, (result.state, result.losses)
+            return result.output, (result.state, result.losses, result.indices or {})
 
         each = {"params": params, "state": state, "key": None if key is None else random.split(key, self.length)}
-        x, (changes, losses) = scan(step, x, each, self.length)
+        x, (changes, losses, indices) = scan(step, x, each, self.length)
         total = {name: namespace(values).sum(values) for name, values in losses.items()}
         mask = options.get("mask") if masks[-1] is not None else None
-        return s.absorb(Result(x, changes, total, mask))
+        return s.absorb(Result(x, changes, total, mask, {path: furthest(i) for path, i in indices.items()}))

@@ -218,11 +218,12 @@ class Scope:
         """
         self._views = {**(self._views or {}), id(layer): views}
 
-    def pure(self, layer: Layer) -> tuple[Callable[..., Result], Any, Any]:
+    def pure(self, layer: Layer, report: bool = True) -> tuple[Callable[..., Result], Any, Any]:
         """A child as a pure function, for where values cannot be written out of: checkpoints, scans, branches.
 
         Args:
             layer: One of this layer's children.
+            report: Whether the caller hands on which indices lie outside their tables.
 
         Returns:
             (fun, params, state): `fun(params, state, key, *inputs, **options)` gives a `Result`, which the caller hands
@@ -232,13 +233,14 @@ class Scope:
 
         def fun(params: Any, state: Any, key: Any, *inputs: Any, **options: Any) -> Result:
             call = Call(self._call.train, key, losses=None if self._call.losses is None else {})
-            call.samples, call.indices = self._call.samples, None if self._call.indices is None else {}
+            call.samples, call.indices = self._call.samples, {} if report and self._call.indices is not None else None
             inner = Scope(call, layer, params, state)
             inner._parts, inner._parent, inner._number = outer._parts, outer._parent, outer._number
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
             inner._seen_as = outer._seen_as
             out = layer._run(inner, inputs, options)
             changes = {"/".join(path): value for path, value in call.new_state.items()}
+            self._call.tables.update(call.tables)
             return Result(out, changes, call.losses or {}, inner.masked(options.get("mask")), call.indices)
 
         return fun, outer._params, outer._state
@@ -248,8 +250,8 @@ class Scope:
         self._call.new_state.update({tuple(path.split("/")): value for path, value in result.state.items()})
         if self._call.losses is not None:
             self._call.losses.update(result.losses)
-        if self._call.indices is not None:
-            self._call.indices.update(result.indices or {})
+        for path, index in (result.indices or {}).items():
+            self._report(path, index)
         self.hand_on(result.mask)
         return result.output
 
@@ -333,18 +335,20 @@ class Scope:
         comes of them is up to the backend.
         """
         call, path = self._call, self.path
-        if call.declared is not None:
-            call.tables[path] = size
+        call.tables[path] = size
         if call.indices is None or 0 in indices.shape:
             return indices
-        xp = namespace(indices)
-        least, most = xp.min(indices), xp.max(indices)
-        worst = xp.astype(xp.where(least < 0, least, most), xp.int32)
-        before = call.indices.get(path)
-        if before is not None:
-            worst = xp.where((before < 0) | (before >= size), before, worst)
-        call.indices[path] = worst
-        return xp.clip(indices, 0, size - 1)
+        self._report(path, furthest(indices))
+        return namespace(indices).clip(indices, 0, size - 1)
+
+    def _report(self, path: str, index: Any) -> None:
+        """Note an index that was looked up, unless one outside the table is noted already."""
+        found, size = self._call.indices, self._call.tables[path]
+        if found is not None:
+            before = found.get(path)
+            if before is not None:
+                index = namespace(index).where((before < 0) | (before >= size), before, index)
+            found[path] = index
 
     def _claim(self, layer: Layer, path: str) -> None:
         owner = self._call.owners.setdefault(id(layer), path)
@@ -520,6 +524,13 @@ class Scope:
         number = mix(self._id, count)
         seed = getattr(self._layer, "seed", None)
         return random.fold_in(call.key, number if seed is None else mix(number, seed & 0xFFFFFFFF))
+
+
+def furthest(indices: Any) -> Any:
+    """Of integers the one that is outside a table, if one is, int32 (): the least if it is negative, else the most."""
+    xp = namespace(indices)
+    least, most = xp.min(indices), xp.max(indices)
+    return xp.astype(xp.where(least < 0, least, most), xp.int32)
 
 
 def updated(state: Any, values: dict[tuple[str, ...], Any]) -> Any:
