@@ -11,6 +11,8 @@ from catalogue_oracle import OURS
 
 import kfunc as kf
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 ROWS = [*merging.ROWS, *reshaping.ROWS, *pooling.ROWS]
 
 

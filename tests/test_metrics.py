@@ -15,6 +15,8 @@ import kfunc as kf
 from kfunc import losses, metrics, nn, registry
 from kfunc.errors import ArgumentError, ShapeError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 EPS = float(np.finfo(np.float32).eps)
 RNG = np.random.default_rng(0)
 

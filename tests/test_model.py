@@ -92,14 +92,14 @@ def test_one_compilation_a_shape(name):
     traces = []
 
     @nn.layer
-    class Counting(nn.Layer):
+    class Traced(nn.Layer):
         def forward(self, s, x):
             if not s.initializing:
                 traces.append(tuple(x.shape))
             return x
 
     x, y = digits(96)
-    model = compiled(nn.Sequential([Counting(), nn.Flatten(), nn.Dense(10)]))
+    model = compiled(nn.Sequential([Traced(), nn.Flatten(), nn.Dense(10)]))
     model.fit(x, y, epochs=1, verbose=0, backend=name)
     first = len(traces)
     model.fit(x, y, epochs=3, verbose=0)
@@ -289,13 +289,13 @@ def test_nan_stops_at_its_step_with_finite_parameters(name):
 
 def test_a_gradient_that_is_not_finite_is_named():
     @nn.layer
-    class Root(nn.Layer):
+    class SquareRoot(nn.Layer):
         def forward(self, s, x):
             w = s.param("w", (), "zeros")
             return kf.namespace(x).sqrt(w) + x
 
-    model = compiled(nn.Sequential([nn.Dense(1), Root()]), loss="mse", metrics=())
-    with pytest.raises(kf.errors.NonFiniteError, match="root/w"):
+    model = compiled(nn.Sequential([nn.Dense(1), SquareRoot()]), loss="mse", metrics=())
+    with pytest.raises(kf.errors.NonFiniteError, match="square_root/w"):
         model.fit(np.ones((4, 2), np.float32), np.ones((4, 1), np.float32), verbose=0)
 
 

@@ -18,6 +18,8 @@ import kfunc as kf
 from kfunc import ops
 from kfunc.ops._op import OPS
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 EPS = float(np.finfo(np.float32).eps)
 RNG = np.random.default_rng(5)
 

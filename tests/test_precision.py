@@ -13,6 +13,8 @@ import kfunc as kf
 from kfunc import nn
 from kfunc.arrays import dtype_name
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
 LACKS = {
     "numpy": {"bfloat16"},
