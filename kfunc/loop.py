@@ -59,8 +59,10 @@ class Program:
         fills: Whether a smaller batch is filled up to `size`, so that the same compiled program takes it.
         compiled: Whether `step` is compiled.
         most: How many steps one dispatch may take; "auto" for as many as pay.
+        loops: Whether `step` is recorded, and runs several steps as a loop of its own.
 
     Attributes:
+        reached: Where a dispatch that failed had come to: the carry, and the number of steps done; else None.
         at_once: How many steps one dispatch can take.
         pace: How many the next one should: fewer where they take long. That changes no bit.
     """
@@ -75,11 +77,14 @@ class Program:
         fills: bool,
         compiled: bool,
         most: int | str = "auto",
+        loops: bool = False,
     ):
         self._step, self._many, self._backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
         self._put = backend.staged if compiled else backend.asarray
+        self.loops = loops
         self.at_once = self.pace = 1
+        self.reached: tuple[Any, int] | None = None
         self._calls = 0
 
     def plan(self, fixed: Any, carry: Any, first: Batch, most: int | None = None) -> None:
@@ -87,11 +92,11 @@ class Program:
 
         Beyond one, that number depends on nothing but the batches' size: less data needs no other program.
         """
-        if self._many is None or first.size < self._size or 1 in (most, self._most):
+        if not (self._many or self.loops) or first.size < self._size or 1 in (most, self._most):
             return
         batch = rows(first, slice(None, self._size))
         fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(batch)))
-        if fits > 1 and self._backend.repeats(self._step, fixed, carry, self._one(batch)):
+        if fits > 1 and (self.loops or self._backend.repeats(self._step, fixed, carry, self._one(batch))):
             self.at_once = min(self._most, 2 ** (fits.bit_length() - 1))
 
     def __call__(self, fixed: Any, carry: Any, batch: Batch, steps: int | None = None) -> Any:
@@ -99,23 +104,41 @@ class Program:
         if steps == 1 and batch.size > self._size:
             return self._step(fixed, carry, self._one(batch))
         steps, rest = divmod(batch.size, self._size)
-        if rest and steps and not self.fills:
+        if rest and steps and not (self.fills or self.loops):
             carry = self(fixed, carry, rows(batch, slice(None, steps * self._size)))
             return self(fixed, carry, rows(batch, slice(steps * self._size, None)))
         if self.at_once == 1 or not steps + (rest > 0 and self.fills):
             return self._step(fixed, carry, self._one(batch))
         steps += rest > 0
         begun = time.perf_counter()
-        carry = self._many(fixed, carry, *self._several(batch, steps))  # type: ignore[misc]
+        if self.loops:
+            carry = self._looped(fixed, carry, batch, steps)
+        else:
+            carry = self._many(fixed, carry, *self._several(batch, steps))  # type: ignore[misc]
         self._calls += 1
         if self._calls > 1:  # the first may have compiled it
             took = (time.perf_counter() - begun) / steps
             self.pace = max(1, min(self.at_once, int(_PATIENCE / took)))
         return carry
 
+    def _looped(self, fixed: Any, carry: Any, batch: Batch, steps: int) -> Any:
+        """The carry after the steps; where there is none, the results for all samples."""
+        batch, size = self._given(batch), self._size
+        loop = self._step.loop(fixed, carry)  # type: ignore[attr-defined]
+        try:
+            for i in range(steps):
+                loop.step(rows(batch, slice(i * size, (i + 1) * size)))
+        except BaseException:
+            self.reached = loop.carry, loop.done
+            raise
+        if carry is not None:
+            return loop.carry
+        xp = self._backend.xp
+        return tree.map(lambda *each: xp.concat(each) if each[0].ndim else xp.stack(each), *loop.results)
+
     def several(self, size: int, steps: int) -> bool:
         """Whether a call for `size` samples in so many steps has results with a first axis for the steps."""
-        return self.at_once > 1 and not (steps == 1 and size > self._size)
+        return self.at_once > 1 and not self.loops and not (steps == 1 and size > self._size)
 
     def _one(self, batch: Batch) -> Batch:
         size = batch.size

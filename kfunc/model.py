@@ -228,10 +228,11 @@ class Model:
     def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Callable:
         """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
         compiled = self._compiled(backend)
-        key = f"{backend.name} {make.__name__} {compiled} {parts!r}"
+        key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {parts!r}"
         if key not in self._functions:
             fun = make(*parts)
-            self._functions[key] = backend.jit(fun, **options) if compiled else fun
+            run = backend.jit(fun, **options) if compiled else fun if self.run_eagerly else backend.record(fun)
+            self._functions[key] = run
         return self._functions[key]
 
     def _compiled(self, backend: Backend) -> bool:
@@ -249,7 +250,8 @@ class Model:
             )
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
-        return Program(step, many, backend, where, source.batch_size, fills, compiled, most)
+        loops = hasattr(step, "loop") and on_host(self._built.key)
+        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -407,10 +409,14 @@ class Model:
                 if each:
                     hooks("on_train_batch_begin", run.batch, {})
                 steps = reader.steps
-                carry = program((), (self._built, run.progress), batch, steps)
-                self.train_state, run.progress = carry
-                run.batch += steps
-                run.done += steps
+                try:
+                    carry = program((), (self._built, run.progress), batch, steps)
+                except BaseException:
+                    if program.reached is not None:
+                        carry, steps = program.reached
+                        self._reached(run, carry, steps)
+                    raise
+                self._reached(run, carry, steps)
                 if each:
                     hooks("on_train_batch_end", run.batch - 1, Logs(read))
                 if bar.advance(steps):
@@ -421,6 +427,11 @@ class Model:
             logs["skipped_steps"] = (self._skipped() or 0) - run.skipped
         bar.show(logs)
         return logs
+
+    def _reached(self, run: Run, carry: tuple[TrainState, Progress], steps: int) -> None:
+        self.train_state, run.progress = carry
+        run.batch += steps
+        run.done += steps
 
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
         options: Any = {"source": data, "backend": target, "where": where}
@@ -724,7 +735,7 @@ class Model:
         ts, number = self._built, 0
         fixed = (ts.params, ts.state)
         each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
-        if not each and (program.fills or data.full):
+        if not each and (program.fills or program.loops or data.full):
             program.plan(fixed, None, Batch(data.first.x), data.steps)
         parts: list[Any] = []
         waiting: collections.deque[Any] = collections.deque()

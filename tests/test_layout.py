@@ -34,6 +34,10 @@ TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/"))]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
 
+WRITES = "backends/record/program.py"
+"""Runs what it writes itself: names that it counts, and nothing that it was given."""
+
+
 def imports(node):
     """Top-level names of what the statement or call `node` imports from outside kfunc."""
     if isinstance(node, ast.Import):
@@ -70,9 +74,8 @@ def problems(source, module):
     tree = ast.parse(source)
     for node in ast.walk(tree):
         where = f"{module}:{getattr(node, 'lineno', '?')}"
-        if imports(node) & UNSAFE or (
-            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
-        ):
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if imports(node) & UNSAFE or (called in ("eval", "exec") and module != WRITES):
             found.append(f"{where} can execute what a file says")
         if module.startswith(FREE):
             continue

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .. import tree
 from ..errors import BackendNotInstalledError, MixedBackendsError, UnknownBackendError, UnsupportedError
 
 __all__ = ["Backend", "Kind", "available", "common_backend", "get", "kind_of", "known", "register"]
@@ -44,12 +45,12 @@ class Kind(NamedTuple):
     Attributes:
         backend: The backend the type belongs to.
         native: True if values of the type must be lifted to the namespace's array class before layer code sees them.
-        rank: Backends that wrap another one's arrays (spec, tape) have a higher rank, and win when kinds meet.
+        rank: Backends that wrap another one's arrays (spec, record, tape) have a higher rank, and win when kinds meet.
     """
 
     backend: Backend
     native: bool = False
-    rank: int = 0
+    rank: float = 0
 
 
 class Backend:
@@ -137,6 +138,22 @@ class Backend:
     def jit(self, fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()):
         return fun
 
+    def record(self, fun: Callable) -> Callable:
+        """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""
+        if self.compiles:
+            return fun
+        from .record import RecordedFunction
+
+        return RecordedFunction(self, fun)
+
+    def form(self, leaves: Sequence) -> Any:
+        """What the kernel calls of a function of `leaves` depend on, beside values; None where nobody should record."""
+        return tuple([(x.__class__, x.shape, x.dtype, self.device(x)) if hasattr(x, "dtype") else (x.__class__, x) for x in leaves])
+
+    def waits(self, x: Any) -> bool:
+        """Whether reading the value of `x` breaks a graph, or waits for a device."""
+        return False
+
     def repeats(self, fun: Callable, fixed: Any, carry: Any, batch: Any) -> bool:
         """Whether a loop in one program runs `fun(fixed, carry, batch)` several times faster than as many calls do.
 
@@ -201,7 +218,13 @@ class Backend:
         return carry
 
     def cond(self, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
-        return true_fun(*operands) if bool(pred) else false_fun(*operands)
+        if not self.waits(pred):
+            return true_fun(*operands) if bool(pred) else false_fun(*operands)
+
+        def pick(a, b):
+            return a if kind_of(type(a)) is None else self.xp.where(pred, a, b)
+
+        return tree.map(pick, true_fun(*operands), false_fun(*operands))
 
     def switch(self, index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
         """A `cond` for each branch but the last."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-__all__ = ["DTYPES", "KINDS", "STANDARD", "add_operators", "named", "promote"]
+__all__ = ["ARITHMETIC", "COMPARISONS", "DTYPES", "KINDS", "STANDARD", "UNARY", "add_operators", "named", "promote"]
 
 DTYPES = {
     "bool": ("b", 8),
@@ -56,15 +56,15 @@ def promote(a: str, b: str) -> str | None:
 
 
 # Each operator's method, without its underscores, and the function that it stands for.
-_ARITHMETIC = {
+ARITHMETIC = {
     **{"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide"},
     **{"mod": "remainder", "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or"},
     **{"xor": "bitwise_xor", "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"},
 }
-_COMPARISONS = {
+COMPARISONS = {
     **{"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 }
-_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
+UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 
 
 def add_operators(cls: type, unary: Callable[[str], Callable], binary: Callable[[str, bool], Callable]) -> None:
@@ -74,11 +74,11 @@ def add_operators(cls: type, unary: Callable[[str], Callable], binary: Callable[
         unary: Makes the method of one array that runs the function of that name.
         binary: The same for two operands; if its second argument is True, the array is the right one.
     """
-    for stem, name in _UNARY.items():
+    for stem, name in UNARY.items():
         setattr(cls, f"__{stem}__", unary(name))
-    for stem, name in {**_ARITHMETIC, **_COMPARISONS}.items():
+    for stem, name in {**ARITHMETIC, **COMPARISONS}.items():
         setattr(cls, f"__{stem}__", binary(name, False))
-    for stem, name in _ARITHMETIC.items():
+    for stem, name in ARITHMETIC.items():
         setattr(cls, f"__r{stem}__", binary(name, True))
 
 

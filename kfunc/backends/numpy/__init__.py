@@ -39,6 +39,9 @@ class NumpyBackend(Backend):
     def device(self, x):
         return "cpu"
 
+    def form(self, leaves):
+        return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, np.ndarray | np.generic) else (x.__class__, x) for x in leaves])
+
     def index_add(self, x, key, values):
         keys = key if isinstance(key, tuple) else (key,)
         # Only lists and arrays of integers can name an element twice.

@@ -11,7 +11,7 @@ from ... import ops
 from ...ops._op import lowering, pullback
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
-from ...ops.optimize import adam_factors
+from ...ops.optimize import unbias
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import backend
 from .segments import segment_sum
@@ -274,10 +274,11 @@ def log_softmax_pullback(x, axis=-1):
 def _label_crossentropy(logits, labels, axis):
     if not uniform(logits) or not labels.size:
         return None
-    rows = np.moveaxis(logits, axis, -1)
+    rows = logits if axis in (-1, logits.ndim - 1) else np.moveaxis(logits, axis, -1)
     shape, rows = rows.shape, rows.reshape(-1, rows.shape[-1])
     numbers = labels.reshape(-1)
-    if numbers.min() < 0 or numbers.max() >= rows.shape[-1]:
+    # Without its sign, a negative number is a large one.
+    if numbers.dtype.kind not in "iu" or numbers.view(f"u{numbers.itemsize}").max() >= rows.shape[-1]:
         return None
     log_p, at = log_softmax(rows), (np.arange(numbers.size), numbers)
     return -log_p[at].reshape(labels.shape), log_p, at, shape
@@ -300,7 +301,8 @@ def label_crossentropy_pullback(logits, labels, axis=-1):
         share = np.exp(log_p)
         share[at] -= 1
         share *= g.reshape(-1, 1)
-        return (np.moveaxis(share.reshape(shape), -1, axis),)
+        share = share.reshape(shape)
+        return (share if axis in (-1, len(shape) - 1) else np.moveaxis(share, -1, axis),)
 
     return out, pull
 
@@ -364,17 +366,17 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 
 @lowering(backend, ops.all_finite)
 def all_finite(*arrays):
-    return np.array([_is_finite(x) for x in arrays], np.bool)
+    # One pass without a temporary; a sum of squares that overflows is looked at again.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array([_short_sum(x) or bool(np.isfinite(x).all()) for x in arrays], np.bool)
 
 
-def _is_finite(x):
-    if x.dtype.kind == "f" and x.flags.c_contiguous:
-        flat = x.reshape(-1)
-        # One pass without a temporary; a sum of squares that overflows is looked at again.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.dot(flat, flat)):
-                return True
-    return bool(np.isfinite(x).all())
+def _short_sum(x):
+    """Whether the sum of the squares of `x` is finite, and can be had without a copy."""
+    if x.dtype.kind != "f" or not x.flags.c_contiguous:
+        return False
+    flat = x.reshape(-1)
+    return math.isfinite(np.dot(flat, flat))
 
 
 # -- optimizers ------------------------------------------------------------------------------------------------------
@@ -382,18 +384,26 @@ def _is_finite(x):
 _BLOCK = 1 << 14
 """Elements worked on at a time, so that all passes but the first find them in the cache."""
 
+_FEW = 1 << 11
+"""Elements of an array that costs less to copy than to pass over on its own."""
+
 
 @lowering(backend, ops.adam)
 def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
-    if not all(isinstance(x, np.ndarray) and x.dtype == leaves[0].dtype for x in leaves):
+    dtype = leaves[0].dtype
+    if not all(isinstance(x, np.ndarray) and x.dtype == dtype for x in leaves):
         return NotImplemented
-    n = len(leaves) // 3
-    numbers = step_size, beta_1, beta_2, epsilon
-    factor, small = map(float, adam_factors(backend.xp, count, *numbers, np.float64, corrected))
-    out = [np.empty(m.shape, m.dtype) for _ in range(3) for m in leaves[n : 2 * n]]
-    scratch = np.empty(_BLOCK, leaves[0].dtype)
-    for i in range(n):
-        old, new = ([x.reshape(-1) for x in xs[i::n]] for xs in (leaves, out))
+    n, t = len(leaves) // 3, float(count)
+    root = math.sqrt(unbias(math, t, beta_2))
+    factor, small = root * float(step_size) / unbias(math, t, beta_1), root * epsilon if corrected else epsilon
+    out: list = [None] * (3 * n)
+    scratch = np.empty(_BLOCK, dtype)
+    few = [i for i in range(n) if leaves[i].size < _FEW]
+    for at in (*([i] for i in range(n) if leaves[i].size >= _FEW), few):
+        if not at:
+            continue
+        old = [_flat([leaves[k + i] for i in at]) for k in (0, n, 2 * n)]
+        new = [np.empty(old[0].size, dtype) for _ in range(3)]
         for start in range(0, new[0].size, _BLOCK):
             g, m, v = (x[start : start + _BLOCK] for x in old)
             update, mean, square = (x[start : start + _BLOCK] for x in new)
@@ -408,7 +418,17 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
             part += small
             np.multiply(mean, factor, out=update)
             update /= part
+        begin = 0
+        for i in at:
+            shape, end = leaves[n + i].shape, begin + leaves[n + i].size
+            for k, x in enumerate(new):
+                out[k * n + i] = x[begin:end].reshape(shape)
+            begin = end
     return tuple(out)
+
+
+def _flat(arrays):
+    return arrays[0].reshape(-1) if len(arrays) == 1 else np.concatenate(arrays, axis=None)
 
 
 # -- normalisation ---------------------------------------------------------------------------------------------------

@@ -137,15 +137,28 @@ class TorchBackend(Backend):
         )
         return refill(out)
 
-    def cond(self, pred, true_fun, false_fun, *operands):
-        if torch.compiler.is_compiling() or pred.device.type != "cpu":
-            # Reading the predicate would break the graph, or wait for the device.
-            return tree.map(
-                lambda a, b: torch.where(pred, a, b) if isinstance(a, torch.Tensor) else a,
-                true_fun(*operands),
-                false_fun(*operands),
-            )
-        return super().cond(pred, true_fun, false_fun, *operands)
+    def waits(self, x):
+        return torch.compiler.is_compiling() or x.device.type != "cpu"
+
+    def form(self, leaves):
+        if (
+            torch.compiler.is_compiling()
+            or torch._C._functorch.peek_interpreter_stack() is not None
+            or any([x.requires_grad for x in leaves if isinstance(x, torch.Tensor)])
+        ):
+            return None
+        forms = [(x.__class__, x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else (x.__class__, x) for x in leaves]
+        return torch.is_grad_enabled(), *forms
+
+    def watched(self, x):
+        """`x` as an input that `gradients` knows."""
+        return x.detach().requires_grad_()
+
+    def gradients(self, value, inputs):
+        """The gradients of `value`, of shape (), for the inputs; no other ones can be taken after that."""
+        if not value.requires_grad:
+            return [torch.zeros_like(x) for x in inputs]
+        return list(torch.autograd.grad(value, inputs, materialize_grads=True))
 
 
 @functools.cache

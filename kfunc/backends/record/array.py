@@ -1,0 +1,77 @@
+"""The array class of a recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .program import CannotRecord
+
+if TYPE_CHECKING:
+    from .backend import RecordBackend
+    from .program import Recording
+
+__all__ = ["Recorded"]
+
+
+class Recorded:
+    """An array with its place in a recording; a subclass for each backend.
+
+    Attributes:
+        value: What it is in the run that is recorded.
+        recording: To what it belongs; None if it is a constant.
+        name: Its variable in the program.
+    """
+
+    __slots__ = ("name", "recording", "value")
+    __array_ufunc__ = None
+    __array_priority__ = 1e6
+    __hash__ = None  # type: ignore[assignment]
+    backend: RecordBackend
+
+    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
+        self.value, self.recording, self.name = value, recording, name
+
+    def __repr__(self) -> str:
+        return f"Recorded({self.value!r}, name={self.name!r})"
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    device = property(lambda self: self.backend.device(self))
+    T = property(lambda self: self.backend.xp.permute_dims(self, tuple(range(self.ndim))[::-1]))
+    mT = property(lambda self: self.backend.xp.matrix_transpose(self))
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return self.backend.xp
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        return self._asked(bool)
+
+    def __int__(self) -> int:
+        return self._asked(int)
+
+    def __index__(self) -> int:
+        return self._asked(int)
+
+    def __float__(self) -> float:
+        return self._asked(float)
+
+    def __complex__(self) -> complex:
+        return self._asked(complex)
+
+    def _asked(self, kind: type) -> Any:
+        """The value, which the program will compare with the one that it has then."""
+        answer = kind(self.value)
+        if self.recording is not None:
+            self.recording.expect(self, kind, answer)
+        return answer
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise CannotRecord
+
+    __dlpack__ = __dlpack_device__ = __torch_function__ = __array__  # type: ignore[assignment]
+

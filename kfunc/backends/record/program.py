@@ -1,0 +1,292 @@
+"""What a recording becomes: a function of straight lines, each a call of a kernel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ... import tree
+from .. import kind_of
+
+if TYPE_CHECKING:
+    from .. import Backend
+
+__all__ = ["CannotRecord", "Recording", "record", "written"]
+
+_LINES = 20_000
+_FORMS = 64
+_PATHS = 4
+
+
+class CannotRecord(BaseException):
+    """A function does what no program can do again; not an Exception, which functions may catch."""
+
+
+class _Otherwise(Exception):
+    """A value that the function had asked for is another one now."""
+
+
+class _Line(NamedTuple):
+    """A line of the program: the variable that it sets, if any, and those that it reads."""
+
+    name: str
+    source: str
+    reads: tuple[str, ...]
+
+
+class Recording:
+    """One run of a function, as far as it depends on its arguments.
+
+    Attributes:
+        differentiates: Whether the framework itself is keeping what it needs for a gradient.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[_Line] = []
+        self._constants: dict[str, Any] = {"otherwise": _Otherwise}
+        self._names: dict[int, str] = {}
+        self._count = 0
+        self.differentiates = False
+
+    def _name(self, letter: str) -> str:
+        self._count += 1
+        if self._count > _LINES:
+            raise CannotRecord
+        return f"{letter}{self._count}"
+
+    def add(self, call: tuple[str, tuple[str, ...]]) -> str:
+        """The variable that holds what a call returns."""
+        name = self._name("v")
+        self._lines.append(_Line(name, f"{name} = {call[0]}", call[1]))
+        return name
+
+    def part(self, of: str, i: int) -> str:
+        """The variable that holds the entry `i` of `of`."""
+        return self.add((f"{of}[{i}]", (of,)))
+
+    def expect(self, x: Any, kind: type, answer: Any) -> None:
+        """`kind(x)` shall be `answer`, or this program is not the one."""
+        source = f"if {kind.__name__}({x.name}) != {self.constant(answer)}: raise otherwise"
+        self._lines.append(_Line("", source, (x.name,)))
+
+    def constant(self, x: Any) -> str:
+        """What stands for `x`, which is the same in all runs."""
+        if x is None or x is True or x is False or type(x) is int:
+            return repr(x)
+        name = self._names.get(id(x))
+        if name is None:
+            name = self._names[id(x)] = self._name("c")
+            self._constants[name] = x  # which also keeps its id
+        return name
+
+    def program(self, inputs: int, outs: list[str]) -> Callable[[list], list]:
+        """The function from the leaves of the arguments to the leaves of the result, in the variables `outs`."""
+        needed, lines = set(outs), []
+        for line in reversed(self._lines):
+            if not line.name or line.name in needed:
+                needed.update(line.reads)
+                lines.append(line)
+        body, last = [], set(outs)
+        for line in lines:  # backwards still: after its last use, a variable's memory is free again
+            over = sorted({name for name in line.reads if name[0] == "v" and name not in last})
+            last.update(over)
+            if over:
+                body.append(f"del {', '.join(over)}")
+            body.append(line.source)
+        arguments = [f"a{i}" if f"a{i}" in needed else "_" for i in range(inputs)]
+        source = [f"def program({', '.join(_distinct(arguments))}):", *reversed(body), f"return [{', '.join(outs)}]"]
+        scope = self._constants
+        exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), scope)  # noqa: S102
+        return scope.pop("program")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return [f"_{i}" if name == "_" else name for i, name in enumerate(names)]
+
+
+def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> tuple[str, tuple[str, ...]]:
+    """The call of `fun` as an expression, and the variables in it."""
+    from .array import Recorded
+
+    reads: list[str] = []
+
+    def text(x):
+        if isinstance(x, Recorded):
+            if x.recording is None:
+                return recording.constant(x.value)
+            reads.append(x.name)
+            return x.name
+        cls = x.__class__
+        if (cls is tuple or cls is list) and _holds(x, Recorded):
+            inside = ", ".join(map(text, x))
+            return f"[{inside}]" if cls is list else f"({inside},)"
+        if cls is dict and _holds(list(x.values()), Recorded):
+            return "{" + ", ".join(f"{recording.constant(k)}: {text(v)}" for k, v in x.items()) + "}"
+        return recording.constant(x)
+
+    parts = [text(a) for a in args] + [f"{k}={text(v)}" for k, v in kwargs.items()]
+    return f"{text(fun)}({', '.join(parts)})", tuple(reads)
+
+
+def _holds(parts: Any, cls: type) -> bool:
+    return any(
+        isinstance(x, cls)
+        or (x.__class__ in (tuple, list) and _holds(x, cls))
+        or (x.__class__ is dict and _holds(list(x.values()), cls))
+        for x in parts
+    )
+
+
+class _Path(NamedTuple):
+    """A program, the structure of its result, and the result's form."""
+
+    run: Callable[..., list]
+    structure: Any
+    form: Any
+
+
+class _Known:
+    """What is known of arguments of one form.
+
+    Attributes:
+        paths: The programs, each for other answers to what the function asks.
+        tries: Whether there may be more of them.
+    """
+
+    __slots__ = ("paths", "tries")
+
+    def __init__(self) -> None:
+        self.paths: list[_Path] = []
+        self.tries = True
+
+
+class RecordedFunction:
+    """`fun`, a pure function of trees of `backend`'s arrays; see `Backend.record`."""
+
+    def __init__(self, backend: Backend, fun: Callable):
+        functools.update_wrapper(self, fun)
+        self.backend, self._fun = backend, fun
+        self._known: dict[Any, _Known] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        leaves, structure = tree.flatten(args)
+        known = self.known(leaves, structure)
+        if known is None:
+            return self._fun(*args)
+        for path in known.paths:
+            try:
+                with np.errstate(all="ignore"):
+                    outs = path.run(*leaves)
+            except _Otherwise:
+                continue
+            except Exception:
+                return self._fun(*args)  # which fails with the path of the layer
+            return tree.unflatten(path.structure, outs)
+        if not known.tries:
+            return self._fun(*args)
+        known.tries = len(known.paths) + 1 < _PATHS
+        try:
+            path, result = _recorded(self.backend, self._fun, leaves, structure)
+        except (CannotRecord, Exception):
+            known.tries = False
+            return self._fun(*args)
+        known.paths.append(path)
+        return result
+
+    def known(self, leaves: list, structure: Any) -> _Known | None:
+        """What is known of arguments of this form; None if nothing shall be recorded now."""
+        form = self.backend.form(leaves)
+        if form is None:
+            return None
+        try:
+            known = self._known.get((structure, form))
+        except TypeError:  # a leaf that has no hash
+            return None
+        if known is None and len(self._known) < _FORMS:
+            self._known[structure, form] = _Known()  # many a call is the only one of its form
+        return known
+
+    def loop(self, fixed: Any, carry: Any) -> Loop:
+        """Calls `carry = fun(fixed, carry, batch)`, one after the other; if that is None, their results."""
+        return Loop(self, fixed, carry)
+
+
+class Loop:
+    """A recorded function in a loop, between whose steps the carry stays flat.
+
+    Attributes:
+        results: What the steps returned, if there is no carry.
+        done: The number of steps.
+    """
+
+    def __init__(self, function: RecordedFunction, fixed: Any, carry: Any):
+        self._function, self._fixed, self._carries = function, fixed, carry is not None
+        self.results: list[Any] = []
+        self.done = 0
+        self._before = tree.leaves(fixed)
+        self._leaves, self._structure = tree.flatten(carry)
+        self._like: tuple[Any, Any] | None = None
+        self._path: _Path | None = None
+
+    @property
+    def carry(self) -> Any:
+        """The carry after the steps so far."""
+        return tree.unflatten(self._structure, self._leaves)
+
+    def step(self, batch: Any) -> None:
+        leaves, structure = tree.flatten(batch)
+        like = structure, self._function.backend.form(leaves)
+        if self._path is None or like != self._like or not self._again(self._path, leaves):
+            self._call(batch, like)
+        self.done += 1
+
+    def _again(self, path: _Path, leaves: list) -> bool:
+        """Whether the step went by the program of the one before."""
+        try:
+            with np.errstate(all="ignore"):
+                outs = path.run(*self._before, *self._leaves, *leaves)
+        except Exception:
+            return False
+        if self._carries:
+            self._leaves = outs
+        else:
+            self.results.append(tree.unflatten(path.structure, outs))
+        return True
+
+    def _call(self, batch: Any, like: Any) -> None:
+        """A step by a call, which may leave a program for more such batches."""
+        function, args = self._function, (self._fixed, self.carry, batch)
+        known = function.known(*tree.flatten(args))
+        before = self._structure, function.backend.form(self._leaves)
+        out = function(*args)
+        if self._carries:
+            self._leaves, self._structure = tree.flatten(out)
+        else:
+            self.results.append(out)
+        path = known.paths[0] if known is not None and known.paths else None
+        fits = path is not None and not (self._carries and (path.structure, path.form) != before)
+        self._like, self._path = like, path if fits else None
+
+
+def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tuple[_Path, Any]:
+    """The program of `fun` for these arguments, and the result."""
+    from .backend import record_of
+
+    recorder, recording = record_of(backend), Recording()
+    cls = recorder.cls
+    given = [x if kind_of(type(x)) is None else cls(x, recording, f"a{i}") for i, x in enumerate(leaves)]
+    outs, out_structure = tree.flatten(fun(*tree.unflatten(structure, given)))
+    names, values = [], []
+    for x in map(recorder.lift, outs):
+        if x.__class__ is not cls:
+            names.append(recording.constant(x))
+        elif x.recording is None:  # each run returns memory of its own
+            names.append(recording.add((f"{recording.constant(recorder.copy)}({recording.constant(x.value)})", ())))
+        else:
+            names.append(x.name)
+        values.append(x.value if x.__class__ is cls else x)
+    path = _Path(recording.program(len(leaves), names), out_structure, backend.form(values))
+    return path, tree.unflatten(out_structure, values)
