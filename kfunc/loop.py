@@ -123,11 +123,12 @@ class Program:
 
     def _looped(self, fixed: Any, carry: Any, batch: Batch, steps: int) -> Any:
         """The carry after the steps; where there is none, the results for all samples."""
-        batch, size = self._given(batch), self._size
+        total, size, batch = batch.size, self._size, self._given(batch)
         loop = self._step.loop(fixed, carry)  # type: ignore[attr-defined]
         try:
             for i in range(steps):
-                loop.step(rows(batch, slice(i * size, (i + 1) * size)))
+                part = slice(i * size, min((i + 1) * size, total)), ...
+                loop.step(rows(batch, part))
         except BaseException:
             self.reached = loop.carry, loop.done
             raise

@@ -119,7 +119,8 @@ class Model:
             metrics: Names and objects of `kf.metrics`: a list; for several outputs a list of lists, or a dict of lists.
                 Of two of one name the second is numbered, "auc" and "auc_1".
             weighted_metrics: The same as `metrics`, for those that heed sample weights; `metrics` pass over them.
-            run_eagerly: Whether to compile nothing, whatever `jit_compile` says: for a debugger.
+            run_eagerly: Whether each step runs the Python of the layers, which else is compiled, or on a backend that
+                does not compile, recorded: for a debugger, and for functions that are not pure.
             steps_per_execution: How many steps one call of the compiled program takes at most; "auto" takes as many as
                 pay. It changes no number, and callbacks' hooks of batches are called for each.
             jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.

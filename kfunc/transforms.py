@@ -90,7 +90,7 @@ def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callabl
 
 
 def jit(fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()) -> Callable:
-    """Compile `fun`: `jax.jit`, `torch.compile`, `tf.function`, an OpenVINO model; on NumPy, `fun` itself.
+    """Compile `fun`: `jax.jit`, `torch.compile`, `tf.function`, an OpenVINO model; on NumPy, a list of kernel calls.
 
     Args:
         fun: A pure function of trees of arrays.

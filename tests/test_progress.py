@@ -134,6 +134,7 @@ def test_reads_of_the_device_a_second(tty, least, most, clock, monkeypatch):
     """Each step looks at the clock, so that 1000 of them take a second, and what is read takes a little longer."""
     monkeypatch.setattr(sys, "stderr", Stream(tty))
     m, reads = model(), []
+    m.compile("sgd", "mse", steps_per_execution=1)
     real = kf.Model._read
     monkeypatch.setattr(kf.Model, "_read", lambda self, *args: reads.append(clock[0]) or real(self, *args))
     m.fit(X[:20].repeat(50, axis=0), Y[:20].repeat(50, axis=0), batch_size=1, verbose=1, backend="numpy")

@@ -148,7 +148,9 @@ class Backend:
 
     def form(self, leaves: Sequence) -> Any:
         """What the kernel calls of a function of `leaves` depend on, beside values; None where nobody should record."""
-        return tuple([(x.__class__, x.shape, x.dtype, self.device(x)) if hasattr(x, "dtype") else (x.__class__, x) for x in leaves])
+        return tuple(
+            [(x.__class__, *((x.shape, x.dtype, self.device(x)) if hasattr(x, "dtype") else (x,))) for x in leaves]
+        )
 
     def waits(self, x: Any) -> bool:
         """Whether reading the value of `x` breaks a graph, or waits for a device."""

@@ -11,6 +11,9 @@ from .. import Backend, Kind
 __all__ = ["NumpyBackend", "backend"]
 
 
+_ARRAYS = np.ndarray, np.generic
+
+
 class NumpyBackend(Backend):
     name = "numpy"
 
@@ -39,8 +42,11 @@ class NumpyBackend(Backend):
     def device(self, x):
         return "cpu"
 
+    def jit(self, fun, *, static_argnames=(), constant_argnums=()):
+        return self.record(fun)
+
     def form(self, leaves):
-        return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, np.ndarray | np.generic) else (x.__class__, x) for x in leaves])
+        return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, _ARRAYS) else (x.__class__, x) for x in leaves])
 
     def index_add(self, x, key, values):
         keys = key if isinstance(key, tuple) else (key,)

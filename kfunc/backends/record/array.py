@@ -74,4 +74,3 @@ class Recorded:
         raise CannotRecord
 
     __dlpack__ = __dlpack_device__ = __torch_function__ = __array__  # type: ignore[assignment]
-

@@ -14,7 +14,7 @@ from .. import kind_of
 if TYPE_CHECKING:
     from .. import Backend
 
-__all__ = ["CannotRecord", "Recording", "record", "written"]
+__all__ = ["CannotRecord", "RecordedFunction", "Recording", "written"]
 
 _LINES = 20_000
 _FORMS = 64
@@ -99,7 +99,7 @@ class Recording:
         arguments = [f"a{i}" if f"a{i}" in needed else "_" for i in range(inputs)]
         source = [f"def program({', '.join(_distinct(arguments))}):", *reversed(body), f"return [{', '.join(outs)}]"]
         scope = self._constants
-        exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), scope)  # noqa: S102
+        exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), scope)
         return scope.pop("program")
 
 
@@ -171,11 +171,11 @@ class RecordedFunction:
         self.backend, self._fun = backend, fun
         self._known: dict[Any, _Known] = {}
 
-    def __call__(self, *args: Any) -> Any:
-        leaves, structure = tree.flatten(args)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, structure = tree.flatten((args, kwargs))
         known = self.known(leaves, structure)
         if known is None:
-            return self._fun(*args)
+            return self._fun(*args, **kwargs)
         for path in known.paths:
             try:
                 with np.errstate(all="ignore"):
@@ -183,16 +183,16 @@ class RecordedFunction:
             except _Otherwise:
                 continue
             except Exception:
-                return self._fun(*args)  # which fails with the path of the layer
+                return self._fun(*args, **kwargs)  # which fails with the path of the layer
             return tree.unflatten(path.structure, outs)
         if not known.tries:
-            return self._fun(*args)
+            return self._fun(*args, **kwargs)
         known.tries = len(known.paths) + 1 < _PATHS
         try:
             path, result = _recorded(self.backend, self._fun, leaves, structure)
         except (CannotRecord, Exception):
             known.tries = False
-            return self._fun(*args)
+            return self._fun(*args, **kwargs)
         known.paths.append(path)
         return result
 
@@ -259,7 +259,7 @@ class Loop:
     def _call(self, batch: Any, like: Any) -> None:
         """A step by a call, which may leave a program for more such batches."""
         function, args = self._function, (self._fixed, self.carry, batch)
-        known = function.known(*tree.flatten(args))
+        known = function.known(*tree.flatten((args, {})))
         before = self._structure, function.backend.form(self._leaves)
         out = function(*args)
         if self._carries:
@@ -278,15 +278,14 @@ def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> 
     recorder, recording = record_of(backend), Recording()
     cls = recorder.cls
     given = [x if kind_of(type(x)) is None else cls(x, recording, f"a{i}") for i, x in enumerate(leaves)]
-    outs, out_structure = tree.flatten(fun(*tree.unflatten(structure, given)))
+    args, kwargs = tree.unflatten(structure, given)
+    outs, out_structure = tree.flatten(fun(*args, **kwargs))
     names, values = [], []
     for x in map(recorder.lift, outs):
-        if x.__class__ is not cls:
-            names.append(recording.constant(x))
-        elif x.recording is None:  # each run returns memory of its own
-            names.append(recording.add((f"{recording.constant(recorder.copy)}({recording.constant(x.value)})", ())))
-        else:
-            names.append(x.name)
+        if x.__class__ is cls and x.recording is None:  # each run returns memory of its own
+            call = written(recorder.copy, (cls(recorder.copy(x.value)),), {}, recording)
+            x = cls(x.value, recording, recording.add(call))
+        names.append(x.name if x.__class__ is cls else recording.constant(x))
         values.append(x.value if x.__class__ is cls else x)
     path = _Path(recording.program(len(leaves), names), out_structure, backend.form(values))
     return path, tree.unflatten(out_structure, values)

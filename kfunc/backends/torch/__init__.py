@@ -147,7 +147,8 @@ class TorchBackend(Backend):
             or any([x.requires_grad for x in leaves if isinstance(x, torch.Tensor)])
         ):
             return None
-        forms = [(x.__class__, x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else (x.__class__, x) for x in leaves]
+        array = torch.Tensor
+        forms = [(x.__class__, *((x.shape, x.dtype, x.device) if isinstance(x, array) else (x,))) for x in leaves]
         return torch.is_grad_enabled(), *forms
 
     def watched(self, x):

@@ -1,0 +1,258 @@
+"""Recording: the kernel calls of a function, run again with other numbers, give the bits that the function gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from backends import params
+from catalogue_oracle import FILE, IDS, ROWS
+from test_catalogue import run
+
+import kfunc as kf
+from kfunc import nn
+from kfunc.backends.record import RecordedFunction
+
+RECORDING = ("numpy", "torch", "array_api_strict")
+
+
+class Recorded(RecordedFunction):
+    """A recorded function that tells how many programs it has, and can be forbidden to run without one."""
+
+    def __init__(self, fun, name="numpy"):
+        super().__init__(kf.backends.get(name), fun)
+
+    @property
+    def programs(self):
+        return sum(len(known.paths) for known in self._known.values())
+
+    def replayed(self, *args):
+        fun, self._fun = self._fun, None
+        try:
+            return self(*args)
+        finally:
+            self._fun = fun
+
+
+def assert_same(got, want):
+    for a, b in zip(kf.tree.leaves(got), kf.tree.leaves(want), strict=True):
+        a, b = kf.to_numpy(a), kf.to_numpy(b)
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def other(x, name):
+    """`x` with other numbers, that tell the same of an `if`."""
+    values = kf.to_numpy(x)
+    if values.dtype.kind != "f":
+        return x
+    factors = np.random.default_rng(1).uniform(0.5, 0.9, values.shape)
+    return kf.asarray(np.asarray(values * factors, values.dtype), backend=name)
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+@pytest.mark.parametrize("i", range(len(ROWS)), ids=IDS)
+def test_rows(name, i):
+    """The whole catalogue, gradients and new state included."""
+    if name == "array_api_strict" and i % 4:
+        return  # what it has of its own is little, and slow
+
+    def twice(fun):
+        recorded = Recorded(fun, name)
+
+        def compare(arrays, ws):
+            others = [other(x, name) for x in arrays]
+            for _ in range(2):
+                recorded(others, ws)
+            got = recorded.replayed(arrays, ws)
+            assert_same(got, fun(arrays, ws))
+            return got
+
+        return compare
+
+    run(ROWS[i], name, FILE.answer(i), twice)
+
+
+def a(*values):
+    return np.asarray(values, np.float32)
+
+
+def test_an_if_is_asked_again():
+    def fun(x):
+        xp = kf.namespace(x)
+        if xp.sum(x) > 0:
+            return x * 2
+        return x - 1 if bool(xp.all(x < -1)) else x
+
+    recorded = Recorded(fun)
+    for values in (a(1, 2), a(3, 4), a(-1, -2), a(-3, -4), a(-5, -6)):
+        for _ in range(2):
+            assert_same(recorded(values), fun(values))
+    assert recorded.programs == 3
+    for values in (a(7, 8), a(-7, -8), a(-1, -0.5)):
+        assert_same(recorded.replayed(values), fun(values))
+
+
+def test_answers_without_end():
+    """Where each call has another answer, the function runs."""
+
+    def fun(x):
+        return x * float(kf.namespace(x).sum(x))
+
+    recorded = Recorded(fun)
+    for i in range(10):
+        assert_same(recorded(a(i, 1)), fun(a(i, 1)))
+    assert recorded.programs == 4
+
+
+def to_numpy(x):
+    return kf.asarray(np.tanh(kf.to_numpy(x)), backend=kf.backend_of(x))
+
+
+def own_function(x):
+    if kf.backend_of(x).name == "torch":
+        import torch
+
+        return torch.tanh(x)
+    return np.tanh(x)
+
+
+def writes(x):
+    y = kf.namespace(x).zeros_like(x)
+    y[0] = x[1] * 2
+    return x + y
+
+
+@pytest.mark.parametrize("name", params(("numpy", "torch")))
+@pytest.mark.parametrize(("fun", "programs"), [(to_numpy, 0), (own_function, 0), (writes, 1)])
+def test_what_is_no_kernel(name, fun, programs):
+    recorded = Recorded(fun, name)
+    for values in (a(1, 2), a(3, 4), a(5, 6)):
+        x = kf.asarray(values, backend=name)
+        assert_same(recorded(x), fun(x))
+    assert recorded.programs == programs
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+def test_gradients_of_gradients(name):
+    def fun(x):
+        inner = kf.grad(lambda z: kf.namespace(z).sum(z * z * z))
+        return kf.grad(lambda z: kf.namespace(z).sum(inner(z) ** 2))(x)
+
+    recorded = Recorded(fun, name)
+    for values in (a(1, 2), a(3, 4), a(5, 6)):
+        x = kf.asarray(values, backend=name)
+        assert_same(recorded(x), fun(x))
+    assert recorded.programs == (0 if name == "torch" else 1)  # autograd would have to keep what it throws away
+
+
+@pytest.mark.torch
+def test_autograd_around_a_recording():
+    import torch
+
+    recorded = Recorded(lambda x: x * x, "torch")
+    plain = torch.tensor([1.0, 2.0])
+    recorded(plain), recorded(plain)
+    x = torch.tensor([3.0, 4.0], requires_grad=True)
+    recorded(x).sum().backward()
+    assert x.grad.tolist() == [6.0, 8.0]
+    assert torch.func.grad(lambda x: recorded(x).sum())(plain).tolist() == [2.0, 4.0]
+
+
+def test_each_form_has_a_program():
+    recorded = Recorded(lambda x, n: {"y": x * n, "n": n})
+    for x, n in ((a(1), 2), (a(1, 2), 2), (a(1, 2), 3), (a(1).astype(np.float64), 2), (a(1), True), (a(1), 1)):
+        for _ in range(3):
+            assert_same(recorded(x, n), {"y": x * n, "n": n})
+    assert recorded.programs == 6
+    for i in range(100):  # in the end, all that come are new
+        for _ in range(2):
+            assert_same(recorded(a(1), float(i)), {"y": a(i), "n": float(i)})
+    assert recorded.programs == 64
+
+
+def test_results_are_the_callers():
+    recorded = Recorded(lambda x: (kf.namespace(x).zeros_like(x), x + 1))
+    for _ in range(4):
+        zeros, more = recorded(a(1, 2))
+        assert zeros.tolist() == [0, 0]
+        assert more.tolist() == [2, 3]
+        zeros += 1
+        more += 1
+
+
+def test_errors_are_the_functions_own():
+    net = nn.Sequential([nn.Lambda(lambda x: kf.ops.cholesky(x), name="factor")])
+    recorded = Recorded(lambda x: net.apply({}, x))
+    good, bad = np.eye(2, dtype=np.float32)[None], -np.eye(2, dtype=np.float32)[None]
+    for _ in range(3):
+        recorded(good)
+    with pytest.raises(Exception) as plain:
+        net.apply({}, bad)
+    with pytest.raises(plain.type) as found:
+        recorded(bad)
+    assert str(found.value) == str(plain.value)
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+def test_exactly_the_steps_before_an_error(name):
+    """Several steps run at once, and one of them fails in a kernel."""
+    net = nn.Sequential([nn.Dense(4), nn.Reshape((2, 2)), nn.Lambda(lambda x: x @ x.mT + 1), nn.Flatten(), Broken()])
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    y = np.ones((40, 4), np.float32)
+    whole, part = (kf.Model(net) for _ in range(2))
+    for model in whole, part:
+        model.compile("sgd", "mse")
+        model.build(x, backend=name)
+    bad = x.copy()
+    bad[4 * 6 + 2] = np.inf
+    with pytest.raises(ValueError, match="broken"):
+        whole.fit(bad, y, 4, shuffle=False, verbose=0)
+    part.fit(x[: 4 * 6], y[: 4 * 6], 4, shuffle=False, verbose=0)
+    assert int(kf.to_numpy(whole.train_state.step)) == 6
+    assert_same(whole.train_state, part.train_state)
+    whole.fit(x, y, 4, verbose=0)  # and on it goes
+
+
+@nn.layer
+class Broken(nn.Layer):
+    """Fails in a step that has met infinity."""
+
+    def forward(self, s, x):
+        xp = kf.namespace(x)
+        if not s.initializing and not bool(xp.all(xp.isfinite(x))):
+            raise ValueError("broken")
+        return x
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+def test_fit_evaluate_predict(name):
+    """Dropout, batch statistics, metrics, a schedule, and a smaller last batch: to the bit what eager steps give."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(70, 5)).astype(np.float32), rng.integers(0, 3, 70).astype(np.int32)
+    net = nn.Sequential([nn.Dense(8, activation="relu"), nn.BatchNormalization(), nn.Dropout(0.3), nn.Dense(3)])
+    found = []
+    for eagerly in (False, True):
+        model = kf.Model(net)
+        rate = kf.optim.CosineDecay(0.01, 20)
+        loss = kf.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(kf.optim.Adam(rate, clipnorm=0.5), loss, metrics=["accuracy"], run_eagerly=eagerly)
+        history = model.fit(x, y, 16, 3, validation_data=(x, y), verbose=0, backend=name).history
+        found.append((history, model.evaluate(x, y, 16, verbose=0), model.predict(x, 16), model.train_state))
+    (history, *got), (wanted, *want) = found
+    assert history == wanted
+    assert_same(got, want)
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+def test_paths_of_the_optimizer(name):
+    """Accumulation updates at every third step, and a loss scale is lowered: other answers, other programs."""
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    x[17] = 1e30
+    found = []
+    for eagerly in (False, True):
+        model = kf.Model(nn.Dense(2))
+        optimizer = kf.optim.LossScaleOptimizer(kf.optim.SGD(0.1, gradient_accumulation_steps=3), 4.0)
+        model.compile(optimizer, "mse", run_eagerly=eagerly)
+        model.fit(x, x[:, :2] * 1e-3, 4, 2, verbose=0, shuffle=False, backend=name)
+        found.append(model.train_state)
+    assert_same(*found)
