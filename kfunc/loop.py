@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     from .checkpoints import Saver
 
 __all__ = [
+    "Carry",
     "Program",
     "Run",
     "custom_evaluations",
     "custom_steps",
     "evaluations",
+    "flat",
     "mapped",
     "numbers",
     "ordered",
@@ -48,6 +52,62 @@ _STAGED = 2**22  # bytes of the batches of one dispatch
 _PATIENCE = 0.1  # seconds that one dispatch may keep callers, Ctrl-C and the progress bar waiting
 
 
+class Carry:
+    """What goes from step to step. Of all that the steps make, it keeps the newest alone.
+
+    Attributes:
+        value: A tree of arrays.
+        done: The number of steps that made it.
+    """
+
+    def __init__(self, value: Any):
+        # A tree, and None; or its leaves, and its structure.
+        self._held: list[tuple[Any, Any, int]] = [(value, None, 0)]
+        self._loop: Any = None
+
+    @property
+    def value(self) -> Any:
+        if self._loop is not None:
+            return self._loop.carry
+        value, structure, _ = self._held[-1]
+        return value if structure is None else tree.unflatten(structure, value)
+
+    @property
+    def done(self) -> int:
+        return self._held[-1][2] if self._loop is None else self._loop.done
+
+    def step(self, step: Callable, fixed: Any, *args: Any, steps: int = 1, flat: bool = False) -> None:
+        """Replace the value by `step(fixed, value, *args)`; `flat`, where `step` is `loop.flat` of one."""
+        value, structure = self.value, None
+        if flat:
+            value, structure = tree.flatten(value)
+            step = functools.partial(step, structure=structure)
+        made = itertools.starmap(step, ((fixed, value, *args),))
+        # Without Python in between, where a signal may break in: the step may take the memory of what it is given.
+        self._held.extend(zip(made, (structure,), (self.done + steps,), strict=True))
+        del self._held[:-1]
+
+    def loop(self, step: Any, fixed: Any, batches: Iterable[Batch]) -> list:
+        """Such a step for each of the batches; what they return, if the value is None."""
+        self._loop = loop = step.loop(fixed, self.value, self.done)
+        self._held.clear()
+        for batch in batches:
+            loop.step(batch)
+        self._held.append((loop.carry, None, loop.done))
+        self._loop = None
+        return loop.results
+
+
+def flat(make: Callable, *parts: Any) -> Callable:
+    """The program `make(*parts)` from the leaves of the carry, a tree of this structure, to those of the next one."""
+    fun = make(*parts)
+
+    def run(fixed: Any, leaves: list, *args: Any, structure: Any) -> list:
+        return tree.leaves(fun(fixed, tree.unflatten(structure, leaves), *args))
+
+    return run
+
+
 class Program:
     """A step for batches from the host: it fills up the last one, and runs several in one dispatch where that pays.
 
@@ -60,9 +120,9 @@ class Program:
         compiled: Whether `step` is compiled.
         most: How many steps one dispatch may take; "auto" for as many as pay.
         loops: Whether `step` is recorded, and runs several steps as a loop of its own.
+        flat: Whether `step` and `many` are made by `flat`.
 
     Attributes:
-        reached: Where a dispatch that failed had come to: the carry, and the number of steps done; else None.
         at_once: How many steps one dispatch can take.
         pace: How many the next one should: fewer where they take long. That changes no bit.
     """
@@ -78,13 +138,13 @@ class Program:
         compiled: bool,
         most: int | str = "auto",
         loops: bool = False,
+        flat: bool = False,
     ):
         self._step, self._many, self._backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
         self._put = backend.staged if compiled else backend.asarray
-        self.loops = loops
+        self.loops, self._flat = loops, flat
         self.at_once = self.pace = 1
-        self.reached: tuple[Any, int] | None = None
         self._calls = 0
 
     def plan(self, fixed: Any, carry: Any, first: Batch, most: int | None = None) -> None:
@@ -96,46 +156,54 @@ class Program:
             return
         batch = rows(first, slice(None, self._size))
         fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(batch)))
-        if fits > 1 and (self.loops or self._backend.repeats(self._step, fixed, carry, self._one(batch))):
+        if fits > 1 and (self.loops or self._repeats(fixed, carry, self._one(batch))):
             self.at_once = min(self._most, 2 ** (fits.bit_length() - 1))
+
+    def _repeats(self, fixed: Any, carry: Any, batch: Batch) -> bool:
+        step = self._step
+        if self._flat:
+            carry, structure = tree.flatten(carry)
+            step = functools.partial(step, structure=structure)
+        return self._backend.repeats(step, fixed, carry, batch)
 
     def __call__(self, fixed: Any, carry: Any, batch: Batch, steps: int | None = None) -> Any:
         """The carry after the step, or the steps, on the samples in `batch`, however large it is if it is one step."""
+        held = Carry(carry)
+        results = self.advance(fixed, held, batch, steps)
+        return held.value if results is None else results
+
+    def advance(self, fixed: Any, carry: Carry, batch: Batch, steps: int | None = None) -> Any:
+        """The same, in place, and as far as it came if it fails. Returns the results of several steps without a carry."""
         if steps == 1 and batch.size > self._size:
-            return self._step(fixed, carry, self._one(batch))
+            return carry.step(self._step, fixed, self._one(batch), flat=self._flat)
         steps, rest = divmod(batch.size, self._size)
         if rest and steps and not (self.fills or self.loops):
-            carry = self(fixed, carry, rows(batch, slice(None, steps * self._size)))
-            return self(fixed, carry, rows(batch, slice(steps * self._size, None)))
+            self.advance(fixed, carry, rows(batch, slice(None, steps * self._size)))
+            return self.advance(fixed, carry, rows(batch, slice(steps * self._size, None)))
         if self.at_once == 1 or not steps + (rest > 0 and self.fills):
-            return self._step(fixed, carry, self._one(batch))
+            return carry.step(self._step, fixed, self._one(batch), flat=self._flat)
         steps += rest > 0
         begun = time.perf_counter()
+        results = None
         if self.loops:
-            carry = self._looped(fixed, carry, batch, steps)
+            results = self._looped(fixed, carry, batch, steps)
         else:
-            carry = self._many(fixed, carry, *self._several(batch, steps))  # type: ignore[misc]
+            made = self._several(batch, steps)
+            carry.step(self._many, fixed, *made, steps=steps, flat=self._flat)  # type: ignore[arg-type]
         self._calls += 1
         if self._calls > 1:  # the first may have compiled it
             took = (time.perf_counter() - begun) / steps
             self.pace = max(1, min(self.at_once, int(_PATIENCE / took)))
-        return carry
+        return results
 
-    def _looped(self, fixed: Any, carry: Any, batch: Batch, steps: int) -> Any:
-        """The carry after the steps; where there is none, the results for all samples."""
+    def _looped(self, fixed: Any, carry: Carry, batch: Batch, steps: int) -> Any:
         total, size, batch = batch.size, self._size, self._given(batch)
-        loop = self._step.loop(fixed, carry)  # type: ignore[attr-defined]
-        try:
-            for i in range(steps):
-                part = slice(i * size, min((i + 1) * size, total)), ...
-                loop.step(rows(batch, part))
-        except BaseException:
-            self.reached = loop.carry, loop.done
-            raise
-        if carry is not None:
-            return loop.carry
+        parts = ((slice(i * size, min((i + 1) * size, total)), ...) for i in range(steps))
+        results = carry.loop(self._step, fixed, (rows(batch, part) for part in parts))
+        if not results:
+            return None
         xp = self._backend.xp
-        return tree.map(lambda *each: xp.concat(each) if each[0].ndim else xp.stack(each), *loop.results)
+        return tree.map(lambda *each: xp.concat(each) if each[0].ndim else xp.stack(each), *results)
 
     def several(self, size: int, steps: int) -> bool:
         """Whether a call for `size` samples in so many steps has results with a first axis for the steps."""

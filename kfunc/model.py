@@ -39,11 +39,11 @@ def _undone_if_it_fails(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def run(self, *args, **kwargs):
-        before = self.train_state
+        before = self._carry
         try:
             return method(self, *args, **kwargs)
         except BaseException:
-            self.train_state = before
+            self._carry = before
             raise
 
     return run
@@ -78,7 +78,8 @@ class Model:
             raise ArgumentError("A model needs a network.", argument="net", expected="a layer", got=repr(net))
         self.net, self.seed, self.step, self.eval_step = net, seed, step, eval_step
         self.stop_training = False
-        self.train_state: TrainState | None = None
+        self._carry = loop.Carry((None, None))
+        self._seen = True
         self.optimizer: Any = None
         self.loss: Any = None
         self.loss_weights: Any = None
@@ -159,6 +160,17 @@ class Model:
         if self.train_state is not None:
             self.train_state = self._with_opt_state(self.train_state)
 
+    @property
+    def train_state(self) -> TrainState | None:
+        """The `TrainState`; None before the first data."""
+        # A step of `fit` may take the memory of what nobody has seen.
+        self._seen = True
+        return self._carry.value[0]
+
+    @train_state.setter
+    def train_state(self, ts: TrainState | None) -> None:
+        self._carry, self._seen = loop.Carry((ts, None)), True
+
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
 
@@ -190,7 +202,8 @@ class Model:
     @property
     def backend(self) -> str | None:
         """Name of the backend that the parameters are on; None before there are any."""
-        return None if self.train_state is None else backend_of(self.train_state.key).name
+        ts = self._carry.value[0]
+        return None if ts is None else backend_of(ts.key).name
 
     def to(self, backend: str | Backend, device: Any = None) -> Model:
         """Move the whole `train_state` to `backend`, and to `device` in its words; return the model."""
@@ -201,21 +214,22 @@ class Model:
 
     @property
     def _built(self) -> TrainState:
-        """The train state.
+        """The train state, for our own use.
 
         Raises:
             ArgumentError: There is none yet.
         """
-        if self.train_state is None:
+        ts = self._carry.value[0]
+        if ts is None:
             raise ArgumentError(
                 "The model has no parameters yet.",
                 fix="call fit first, or model.build(kf.Spec((None, ...))) with the shape of the input",
             )
-        return self.train_state
+        return ts
 
     def _build_for(self, x: Any, backend: Any) -> None:
         """Make the first parameters, if there are none, for inputs like `x`."""
-        if self.train_state is None:
+        if self._carry.value[0] is None:
             self.build(*(x if isinstance(x, list | tuple) else (x,)), backend=backend)
 
     def _on(self, backend: Any) -> tuple[TrainState, Backend, Any]:
@@ -241,18 +255,33 @@ class Model:
         return wanted and not self.run_eagerly
 
     def _program(
-        self, make: Callable, *parts: Any, source: Source, backend: Backend, where: Any, fills: bool, **options: Any
+        self,
+        make: Callable,
+        *parts: Any,
+        source: Source,
+        backend: Backend,
+        where: Any,
+        fills: bool,
+        carries: bool = False,
+        **options: Any,
     ) -> Program:
-        """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`."""
-        step, many, compiled = self._function(make, *parts, backend=backend, **options), None, self._compiled(backend)
+        """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`.
+
+        If it `carries`, it may take the memory of the carry that it is given.
+        """
+        compiled = self._compiled(backend)
+        several = loop.mapped if make is loop.predictions else loop.repeated_steps
+        singly, together, flat = (make, *parts), (several, make, *parts), carries and compiled and backend.donates
+        if flat:
+            options |= {"donate_argnums": (1,), "static_argnames": ("structure",)}
+            singly, together = (loop.flat, *singly), (loop.flat, *together)
+        step, many = self._function(*singly, backend=backend, **options), None
         if compiled:
-            many = self._function(
-                loop.mapped if make is loop.predictions else loop.repeated_steps, make, *parts, backend=backend
-            )
+            many = self._function(*together, backend=backend, **(options if flat else {}))
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
         loops = hasattr(step, "loop") and on_host(self._built.key)
-        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops)
+        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops, flat)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -340,19 +369,20 @@ class Model:
         return self._fit(data, against, loss, found, locals())
 
     def _fit(self, data: Source, against: tuple | None, loss: Any, found: dict, given: dict[str, Any]) -> History:
-        ts, target, where = self._on(given["backend"])
+        # Not to be kept: these arrays are garbage after the first step.
+        target, where = self._on(given["backend"])[1:]
         epochs, freq = given["epochs"], given["validation_freq"]
         program = self._train_program(data, loss, found, target, where)
         verbose, first, steps = given["verbose"], given["initial_epoch"], data.steps
         hooks = self._hooks(given["callbacks"], epochs=epochs, steps=data.steps, verbose=verbose, metrics=found)
-        done, shuffle = int(to_numpy(ts.step)), bool(given["shuffle"])
+        done, shuffle = int(to_numpy(self._built.step)), bool(given["shuffle"])
         run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
         self.stop_training = False
         found = found or self._logged(loop.custom_steps, self.step, data, program)
         with saving(self, run, hooks.backup(given["resume"]), start(found, target, where)) as saver:
             hooks("on_train_begin", {})
             saver.begun()
-            program.plan((), (ts, start(found, target, where)), data.first, data.steps)
+            program.plan((), (self._built, start(found, target, where)), data.first, data.steps)
             for epoch in range(run.epoch, epochs):
                 if self.stop_training and not run.batch:
                     break
@@ -409,15 +439,14 @@ class Model:
                     break
                 if each:
                     hooks("on_train_batch_begin", run.batch, {})
-                steps = reader.steps
+                steps, before, done = reader.steps, run.batch, run.done
+                self._release(target, run.progress)
+                carry = self._carry
                 try:
-                    carry = program((), (self._built, run.progress), batch, steps)
-                except BaseException:
-                    if program.reached is not None:
-                        carry, steps = program.reached
-                        self._reached(run, carry, steps)
-                    raise
-                self._reached(run, carry, steps)
+                    program.advance((), carry, batch, steps)
+                finally:
+                    run.progress = carry.value[1]
+                    run.batch, run.done = before + carry.done, done + carry.done
                 if each:
                     hooks("on_train_batch_end", run.batch - 1, Logs(read))
                 if bar.advance(steps):
@@ -429,20 +458,22 @@ class Model:
         bar.show(logs)
         return logs
 
-    def _reached(self, run: Run, carry: tuple[TrainState, Progress], steps: int) -> None:
-        self.train_state, run.progress = carry
-        run.batch += steps
-        run.done += steps
+    def _release(self, backend: Backend, progress: Progress | None) -> None:
+        """Leave the train state to a step, which may take its memory: a copy of what somebody has seen."""
+        ts = self._carry.value[0]
+        self._carry = loop.Carry((backend.released(ts) if self._seen else ts, progress))
+        self._seen = False
 
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
         options: Any = {"source": data, "backend": target, "where": where}
         if self.step is not None:
-            return self._program(loop.custom_steps, self.step, fills=False, **options)
+            return self._program(loop.custom_steps, self.step, fills=False, carries=True, **options)
         tables = self._trace.tables
         fills = self._fills(data, loss, found)
         return self._program(
-            loop.train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills, **options
-        )
+            loop.train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills,
+            carries=True, **options,
+        )  # fmt: skip
 
     def _fills(self, data: Source, loss: Any, found: dict) -> bool:
         """Whether samples that do not count can stand in a batch and change nothing."""
@@ -492,7 +523,10 @@ class Model:
         run = Run(data, 1, History(), CallbackList(model=self))
         program = self._train_program(data, loss, found, target, where)
         found = found or self._logged(loop.custom_steps, self.step, data, program)
-        self.train_state, run.progress = program((), (ts, start(found, target, where)), data.first)
+        run.progress = start(found, target, where)
+        self._release(target, run.progress)
+        program.advance((), self._carry, data.first)
+        run.progress = self._carry.value[1]
         return _as_keras(self._read(run, found), return_dict)
 
     def test_on_batch(

@@ -97,7 +97,7 @@ def at(event: str, n: int, action) -> None:
 
     match event:
         case "step":  # the dispatch that it is in
-            patch(kf.loop.Program, "__call__", before=False, times=steps)
+            patch(kf.loop.Program, "advance", before=False, times=steps)
         case "validation":
             patch(kf.Model, "_evaluate", before=True)
         case "opened":  # a temporary file, with nothing in it

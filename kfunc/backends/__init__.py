@@ -65,6 +65,8 @@ class Backend:
     """Whether gradients can be taken."""
     compiles: bool = False
     """Whether `Model` compiles its step unless told otherwise."""
+    donates: bool = False
+    """Whether a compiled program can take the memory of arguments for its results."""
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None
@@ -135,8 +137,20 @@ class Backend:
 
     # -- transforms: each takes and returns functions of native arrays -------------------------------------------------
 
-    def jit(self, fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()):
+    def jit(
+        self,
+        fun: Callable,
+        *,
+        static_argnames: tuple[str, ...] = (),
+        constant_argnums: tuple[int, ...] = (),
+        donate_argnums: tuple[int, ...] = (),
+    ) -> Callable:
+        """See `kfunc.jit`. The memory of arguments in `donate_argnums` may be that of the results."""
         return fun
+
+    def released(self, x: Any) -> Any:
+        """The tree `x`, or a copy if `jit` would take its memory: for arguments that somebody else still has."""
+        return x
 
     def record(self, fun: Callable) -> Callable:
         """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""

@@ -32,7 +32,7 @@ class GenericBackend(Backend):
             self._xp = self.cls.__array_namespace__(None)  # type: ignore[attr-defined]
         return self._xp
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=()):
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return self.record(fun)
 
     def kind(self, cls):

@@ -24,6 +24,7 @@ __all__ = ["JaxBackend", "backend"]
 class JaxBackend(Backend):
     name = "jax"
     compiles = True
+    donates = True
     xp = jnp
 
     def __init__(self):
@@ -52,8 +53,11 @@ class JaxBackend(Backend):
     def is_traced(self, x):
         return isinstance(x, jax.core.Tracer)
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=()):
-        return jax.jit(fun, static_argnames=static_argnames)
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+        return jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums)
+
+    def released(self, x):
+        return jax.tree.map(lambda a: a.copy() if isinstance(a, jax.Array) else a, x)
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         return jax.value_and_grad(fun, argnums, has_aux)
@@ -93,7 +97,7 @@ class JaxBackend(Backend):
     def repeats(self, fun, fixed, carry, batch):
         # Remembered: JAX keeps something of every tracing for as long as there is `fun`.
         args = fixed, carry, batch
-        known, leaves = self._repeats.setdefault(fun, {}), jax.tree.leaves(args)
+        known, leaves = self._repeats.setdefault(getattr(fun, "func", fun), {}), jax.tree.leaves(args)
         key = tuple(map(jnp.shape, leaves))
         if key not in known:
             # In the time in which a call passes one array, a CPU does so many operations. Where a step takes much

@@ -42,7 +42,7 @@ class NumpyBackend(Backend):
     def device(self, x):
         return "cpu"
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=()):
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return self.record(fun)
 
     def form(self, leaves):

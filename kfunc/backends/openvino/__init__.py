@@ -82,7 +82,7 @@ class OpenvinoBackend(Backend):
     def is_traced(self, x):
         return isinstance(x, Array) and x.traced
 
-    def jit(self, fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()):
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return Compiled(self, fun, static_argnames, constant_argnums)
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):

@@ -209,9 +209,9 @@ class RecordedFunction:
             self._known[structure, form] = _Known()  # many a call is the only one of its form
         return known
 
-    def loop(self, fixed: Any, carry: Any) -> Loop:
+    def loop(self, fixed: Any, carry: Any, done: int = 0) -> Loop:
         """Calls `carry = fun(fixed, carry, batch)`, one after the other; if that is None, their results."""
-        return Loop(self, fixed, carry)
+        return Loop(self, fixed, carry, done)
 
 
 class Loop:
@@ -219,39 +219,43 @@ class Loop:
 
     Attributes:
         results: What the steps returned, if there is no carry.
-        done: The number of steps.
     """
 
-    def __init__(self, function: RecordedFunction, fixed: Any, carry: Any):
+    def __init__(self, function: RecordedFunction, fixed: Any, carry: Any, done: int):
         self._function, self._fixed, self._carries = function, fixed, carry is not None
         self.results: list[Any] = []
-        self.done = 0
         self._before = tree.leaves(fixed)
-        self._leaves, self._structure = tree.flatten(carry)
+        self._now: tuple[list, Any, int] = (*tree.flatten(carry), done)
         self._like: tuple[Any, Any] | None = None
         self._path: _Path | None = None
 
     @property
     def carry(self) -> Any:
         """The carry after the steps so far."""
-        return tree.unflatten(self._structure, self._leaves)
+        leaves, structure, _ = self._now
+        return tree.unflatten(structure, leaves)
+
+    @property
+    def done(self) -> int:
+        """The number of steps."""
+        return self._now[2]
 
     def step(self, batch: Any) -> None:
+        """One step."""
         leaves, structure = tree.flatten(batch)
         like = structure, self._function.backend.form(leaves)
         if self._path is None or like != self._like or not self._again(self._path, leaves):
             self._call(batch, like)
-        self.done += 1
 
     def _again(self, path: _Path, leaves: list) -> bool:
         """Whether the step went by the program of the one before."""
         try:
             with np.errstate(all="ignore"):
-                outs = path.run(*self._before, *self._leaves, *leaves)
+                outs = path.run(*self._before, *self._now[0], *leaves)
         except Exception:
             return False
         if self._carries:
-            self._leaves = outs
+            self._now = outs, path.structure, self._now[2] + 1
         else:
             self.results.append(tree.unflatten(path.structure, outs))
         return True
@@ -260,10 +264,10 @@ class Loop:
         """A step by a call, which may leave a program for more such batches."""
         function, args = self._function, (self._fixed, self.carry, batch)
         known = function.known(*tree.flatten((args, {})))
-        before = self._structure, function.backend.form(self._leaves)
+        before = self._now[1], function.backend.form(self._now[0])
         out = function(*args)
         if self._carries:
-            self._leaves, self._structure = tree.flatten(out)
+            self._now = (*tree.flatten(out), self._now[2] + 1)
         else:
             self.results.append(out)
         path = known.paths[0] if known is not None and known.paths else None

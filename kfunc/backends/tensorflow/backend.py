@@ -102,7 +102,7 @@ class TensorflowBackend(Backend):
 
     # -- transforms --------------------------------------------------------------------------------------------------
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), jit_compile=None):
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=(), jit_compile=None):
         """`fun` as a `tf.function`, traced once for each structure, and each shape and dtype, of its arguments.
 
         Numbers among the arguments are passed as tensors (int32, float32), so that a new value traces nothing anew;

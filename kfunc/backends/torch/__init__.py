@@ -52,7 +52,7 @@ class TorchBackend(Backend):
     def is_traced(self, x):
         return torch.compiler.is_compiling()
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=()):
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return torch.compile(
             _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
         )
