@@ -21,6 +21,9 @@ from .. import Backend, Kind, loops
 __all__ = ["JaxBackend", "backend"]
 
 
+_LARGE = 1 << 20  # bytes
+
+
 class JaxBackend(Backend):
     name = "jax"
     compiles = True
@@ -131,8 +134,12 @@ class JaxBackend(Backend):
         return jax.lax.cond(pred, true_fun, false_fun, *operands)
 
     def choose(self, pred, true_fun, false_fun):
-        # A branch costs a fifth of a small step: XLA fuses nothing across it.
-        return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), false_fun())
+        other = false_fun()
+        # A branch costs a fifth of a small step: XLA fuses nothing across it. What is large, a choice would copy, and a
+        # branch leaves in its place; a GPU would wait for the host to take it.
+        if jax.default_backend() == "cpu" and sum(x.nbytes for x in jax.tree.leaves(other)) > _LARGE:
+            return jax.lax.cond(pred, true_fun, lambda: other)
+        return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), other)
 
 
 def _work(jaxpr, cpu) -> float:
