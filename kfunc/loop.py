@@ -87,12 +87,13 @@ class Carry:
         self._held.extend(zip(made, (structure,), (self.done + steps,), strict=True))
         del self._held[:-1]
 
-    def loop(self, step: Any, fixed: Any, batches: Iterable[Batch]) -> list:
-        """Such a step for each of the batches; what they return, if the value is None."""
+    def loop(self, step: Any, fixed: Any, batch: Batch, parts: Iterable) -> list:
+        """Such a step for each of the parts of the batch; what they return, if the value is None."""
         self._loop = loop = step.loop(fixed, self.value, self.done)
         self._held.clear()
-        for batch in batches:
-            loop.step(batch)
+        leaves, structure = tree.flatten(batch)
+        for part in parts:
+            loop.step([a[part] for a in leaves], structure)
         self._held.append((loop.carry, None, loop.done))
         self._loop = None
         return loop.results
@@ -173,7 +174,7 @@ class Program:
         return held.value if results is None else results
 
     def advance(self, fixed: Any, carry: Carry, batch: Batch, steps: int | None = None) -> Any:
-        """The same, in place, and as far as it came if it fails. Returns the results of several steps without a carry."""
+        """The same, in place, and as far as it came if it fails. Without a carry, returns several steps' results."""
         if steps == 1 and batch.size > self._size:
             return carry.step(self._step, fixed, self._one(batch), flat=self._flat)
         steps, rest = divmod(batch.size, self._size)
@@ -199,7 +200,7 @@ class Program:
     def _looped(self, fixed: Any, carry: Carry, batch: Batch, steps: int) -> Any:
         total, size, batch = batch.size, self._size, self._given(batch)
         parts = ((slice(i * size, min((i + 1) * size, total)), ...) for i in range(steps))
-        results = carry.loop(self._step, fixed, (rows(batch, part) for part in parts))
+        results = carry.loop(self._step, fixed, batch, parts)
         if not results:
             return None
         xp = self._backend.xp

@@ -519,7 +519,7 @@ class Model:
         if class_weight is not None:
             batch = class_weights(batch, class_weight)
         data, loss, found = self._trainable(ArraySource(batch, sizes(batch)), backend)
-        ts, target, where = self._on(backend)
+        target, where = self._on(backend)[1:]
         run = Run(data, 1, History(), CallbackList(model=self))
         program = self._train_program(data, loss, found, target, where)
         found = found or self._logged(loop.custom_steps, self.step, data, program)

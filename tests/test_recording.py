@@ -196,7 +196,9 @@ def test_errors_are_the_functions_own():
 @pytest.mark.parametrize("name", params(RECORDING))
 def test_exactly_the_steps_before_an_error(name):
     """Several steps run at once, and one of them fails in a kernel."""
-    net = nn.Sequential([nn.Dense(4), nn.Reshape((2, 2)), nn.Lambda(lambda x: x @ x.mT + 1), nn.Flatten(), MeetsInfinity()])
+    net = nn.Sequential(
+        [nn.Dense(4), nn.Reshape((2, 2)), nn.Lambda(lambda x: x @ x.mT + 1), nn.Flatten(), MeetsInfinity()]
+    )
     x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     y = np.ones((40, 4), np.float32)
     whole, part = (kf.Model(net) for _ in range(2))

@@ -186,7 +186,7 @@ def sizes(batch: Batch) -> int:
 
 
 def rows(batch: Batch, indices: Any) -> Batch:
-    """The samples at `indices`, an integer array or a slice, or such a key for all axes."""
+    """The samples at `indices`, an integer array or a slice."""
     return tree.map(lambda a: a[indices], batch)
 
 

@@ -175,7 +175,7 @@ class RecordedFunction:
         leaves, structure = tree.flatten((args, kwargs))
         known = self.known(leaves, structure)
         if known is None:
-            return self._fun(*args, **kwargs)
+            return self._eager(args, kwargs)
         for path in known.paths:
             try:
                 with np.errstate(all="ignore"):
@@ -183,18 +183,21 @@ class RecordedFunction:
             except _Otherwise:
                 continue
             except Exception:
-                return self._fun(*args, **kwargs)  # which fails with the path of the layer
+                return self._eager(args, kwargs)  # which fails with the path of the layer
             return tree.unflatten(path.structure, outs)
         if not known.tries:
-            return self._fun(*args, **kwargs)
+            return self._eager(args, kwargs)
         known.tries = len(known.paths) + 1 < _PATHS
         try:
             path, result = _recorded(self.backend, self._fun, leaves, structure)
         except (CannotRecord, Exception):
             known.tries = False
-            return self._fun(*args, **kwargs)
+            return self._eager(args, kwargs)
         known.paths.append(path)
         return result
+
+    def _eager(self, args: tuple, kwargs: dict) -> Any:
+        return tree.map(functools.partial(_whole, self.backend.xp), self._fun(*args, **kwargs))
 
     def known(self, leaves: list, structure: Any) -> _Known | None:
         """What is known of arguments of this form; None if nothing shall be recorded now."""
@@ -240,12 +243,11 @@ class Loop:
         """The number of steps."""
         return self._now[2]
 
-    def step(self, batch: Any) -> None:
-        """One step."""
-        leaves, structure = tree.flatten(batch)
+    def step(self, leaves: list, structure: Any) -> None:
+        """One step, on the batch of this structure."""
         like = structure, self._function.backend.form(leaves)
         if self._path is None or like != self._like or not self._again(self._path, leaves):
-            self._call(batch, like)
+            self._call(tree.unflatten(structure, leaves), like)
 
     def _again(self, path: _Path, leaves: list) -> bool:
         """Whether the step went by the program of the one before."""
@@ -275,6 +277,16 @@ class Loop:
         self._like, self._path = like, path if fits else None
 
 
+def _is_scalar(x: Any) -> bool:
+    """Whether `x` is what NumPy's reductions return, which is no array, and to kernels another thing than one."""
+    kind = kind_of(type(x))
+    return kind is not None and kind.rank < 0
+
+
+def _whole(xp: Any, x: Any) -> Any:
+    return xp.asarray(x) if _is_scalar(x) else x
+
+
 def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tuple[_Path, Any]:
     """The program of `fun` for these arguments, and the result."""
     from .backend import record_of
@@ -289,6 +301,8 @@ def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> 
         if x.__class__ is cls and x.recording is None:  # each run returns memory of its own
             call = written(recorder.copy, (cls(recorder.copy(x.value)),), {}, recording)
             x = cls(x.value, recording, recording.add(call))
+        elif x.__class__ is cls and _is_scalar(x.value):
+            x = recorder.xp.asarray(x)
         names.append(x.name if x.__class__ is cls else recording.constant(x))
         values.append(x.value if x.__class__ is cls else x)
     path = _Path(recording.program(len(leaves), names), out_structure, backend.form(values))
