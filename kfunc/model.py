@@ -375,7 +375,7 @@ class Model:
         program = self._train_program(data, loss, found, target, where)
         verbose, first, steps = given["verbose"], given["initial_epoch"], data.steps
         hooks = self._hooks(given["callbacks"], epochs=epochs, steps=data.steps, verbose=verbose, metrics=found)
-        done, shuffle = int(to_numpy(self._built.step)), bool(given["shuffle"])
+        done, shuffle = int(to_numpy(self._built.step)), checks.boolean("shuffle", given["shuffle"])
         run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
         self.stop_training = False
         found = found or self._logged(loop.custom_steps, self.step, data, program)

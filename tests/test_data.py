@@ -787,7 +787,8 @@ NO_NUMBERS = {
     "validation_steps": (0, -1, 1.5, True),
     "validation_batch_size": (0, -1, 1.5, True),
     "validation_freq": (0, -1, 1.5, True, "a", None),
-    "class_weight": ([1.0, 2.0, 3.0],),
+    "class_weight": ([1.0, 2.0, 3.0], {0: 1.0, 1: "a"}),
+    "shuffle": ("no", None),
 }
 
 

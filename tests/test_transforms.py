@@ -493,9 +493,8 @@ def test_jit_compiles_once_a_shape(name):
     for _ in range(3):
         close(fun(x), X**2)
     close(fun(longer), np.concatenate([X, X]) ** 2)
-    assert len(traces) == (
-        2 if kf.backends.get(name).compiles else 3
-    )  # where it records, the first call of all does not
+    # The first call of a form is not recorded.
+    assert len(traces) == (2 if kf.backends.get(name).compiles else 3)
 
 
 @pytest.mark.openvino

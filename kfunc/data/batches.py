@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 from .. import tree
@@ -216,12 +217,13 @@ def class_weights(batch: Batch, weights: Mapping[int, float]) -> Batch:
     import numpy as np
 
     y, given = batch.y, batch.sample_weight
-    if not isinstance(weights, Mapping):
+    numbers = isinstance(weights, Mapping) and all(isinstance(w, Real) for w in weights.values())
+    if not numbers:
         raise ArgumentError(
             "Weights of classes are found by class.",
             argument="class_weight",
             expected="a dict of a number for each class",
-            got=type(weights).__name__,
+            got=repr(weights)[:80],
         )
     if any(isinstance(part, list | tuple | dict) for part in (y, given)) or y is None:
         raise ArgumentError(
