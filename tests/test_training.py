@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import weakref
 
 import numpy as np
 import pytest
@@ -266,3 +268,43 @@ def _by_hand(epochs):
     callback = kf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: out.append(logs["loss"]))
     model.fit(X, X[:, :2], batch_size=2, epochs=epochs, verbose=0, callbacks=callback)
     return out
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_what_was_seen_stays_and_nothing_else(name):
+    """A train state that somebody reads is his; what nobody has read is gone with the step that replaces it."""
+    seen, unseen = [], []
+
+    class Keeps(kf.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            leaf = self.model._carry.value[0].params["kernel"]
+            unseen.append(weakref.ref(leaf))
+            del leaf
+            if epoch % 2:
+                ts = self.model.train_state
+                seen.append((ts, [np.array(kf.to_numpy(x)) for x in kf.tree.leaves(ts)]))
+
+    model = kf.Model(nn.Dense(2))
+    model.compile("adam", "mse")
+    model.build(X, backend=name)
+    first = model.train_state
+    seen.append((first, [np.array(kf.to_numpy(x)) for x in kf.tree.leaves(first)]))
+    model.fit(X, X[:, :2], batch_size=3, epochs=5, verbose=0, validation_data=(X, X[:, :2]), callbacks=[Keeps()])
+    model.train_on_batch(X, X[:, :2])
+    gc.collect()
+    assert [ref() is not None for ref in unseen] == [False, True, False, True, False]
+    for ts, values in seen:
+        for x, value in zip(kf.tree.leaves(ts), values, strict=True):
+            np.testing.assert_array_equal(kf.to_numpy(x), value)
+
+
+@pytest.mark.jax
+def test_a_step_on_jax_takes_the_memory_of_what_it_replaces():
+    given = []
+    model = kf.Model(nn.Dense(2))
+    model.compile("adam", "mse")
+    keep = kf.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: given.extend(kf.tree.leaves(model._carry.value[0])) if epoch == 0 else None
+    )
+    model.fit(X, X[:, :2], batch_size=3, epochs=2, verbose=0, backend="jax", callbacks=[keep])
+    assert len(given) > 5 and all(x.is_deleted() for x in given)
