@@ -31,7 +31,8 @@ from .step import Progress, TrainState, start
 
 __all__ = ["Model"]
 
-_LAG = 2  # dispatches of a prediction under way
+_LAG = 16  # dispatches of a prediction under way
+_UNDER_WAY = 2**24  # about how many numbers they may hold, once there are more than two
 
 
 def _undone_if_it_fails(method: Callable) -> Callable:
@@ -728,7 +729,8 @@ class Model:
                     break
                 if each:
                     hooks("on_test_batch_begin", number, {})
-                progress = program(fixed, progress, batch, reader.steps)
+                with target.inferring():
+                    progress = program(fixed, progress, batch, reader.steps)
                 number += reader.steps
                 if each:
                     hooks("on_test_batch_end", number - 1, Logs(read))
@@ -790,13 +792,15 @@ class Model:
             while (batch := loop.read(reader, program.pace, number, "the prediction")) is not None:
                 if each:
                     hooks("on_predict_batch_begin", number, {})
-                out = program(fixed, None, Batch(batch.x), reader.steps)
+                with target.inferring():
+                    out = program(fixed, None, Batch(batch.x), reader.steps)
                 waiting.append((out, batch.size, program.several(batch.size, reader.steps)))
                 number += reader.steps
                 if each:
                     hooks("on_predict_batch_end", number - 1, {"outputs": out})
                 # With a lag, so that the device never waits, nor holds all outputs.
-                if len(waiting) > _LAG:
+                size = sum(math.prod(x.shape) for x in tree.leaves(out))
+                if len(waiting) > max(2, min(_LAG, _UNDER_WAY // max(1, size))):
                     fetch()
                 if bar.advance(reader.steps):
                     bar.show({})

@@ -258,3 +258,18 @@ def test_paths_of_the_optimizer(name):
         model.fit(x, x[:, :2] * 1e-3, 4, 2, verbose=0, shuffle=False, backend=name)
         found.append(model.train_state)
     assert_same(*found)
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+def test_gradients_inside_a_prediction(name):
+    """A network of which a layer is a derivative, where else nothing is differentiated."""
+
+    def slope(x):
+        return kf.grad(lambda z: kf.namespace(z).sum(z * z * z))(x)
+
+    x = np.arange(1, 41, dtype=np.float32).reshape(20, 2)
+    model = kf.Model(nn.Sequential([nn.Lambda(slope)]))
+    model.compile("sgd", "mse")
+    model.build(x, backend=name)
+    np.testing.assert_array_equal(model.predict(x, 4), 3 * x * x)
+    assert model.evaluate(x, 3 * x * x, 4, verbose=0) == 0

@@ -5,6 +5,7 @@ No framework is imported here. A backend's module is imported when its name or t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -147,6 +148,10 @@ class Backend:
     ) -> Callable:
         """See `kfunc.jit`. The memory of arguments in `donate_argnums` may be that of the results."""
         return fun
+
+    def inferring(self) -> contextlib.AbstractContextManager:
+        """Where nobody will ask for the gradients of what is computed; those of functions inside can still be taken."""
+        return contextlib.nullcontext()
 
     def released(self, x: Any) -> Any:
         """The tree `x`, or a copy if `jit` would take its memory: for arguments that somebody else still has."""

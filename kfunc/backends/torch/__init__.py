@@ -151,8 +151,13 @@ class TorchBackend(Backend):
         forms = [(x.__class__, *((x.shape, x.dtype, x.device) if isinstance(x, array) else (x,))) for x in leaves]
         return torch.is_grad_enabled(), *forms
 
+    def inferring(self):
+        return torch.no_grad()  # of which `torch.lstm` makes more than of arguments that need no gradient
+
     def watched(self, x):
         """`x` as an input that `gradients` knows."""
+        if not torch.is_grad_enabled():
+            raise RuntimeError("Operations are not kept here.")
         return x.detach().requires_grad_()
 
     def gradients(self, value, inputs):
