@@ -12,6 +12,8 @@ import kfunc as kf
 from kfunc import random
 from kfunc.ops import bits, rejection
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 stats = pytest.importorskip("scipy.stats")
 
 N = kf.to_numpy
