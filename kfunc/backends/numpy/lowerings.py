@@ -27,7 +27,7 @@ def uniform(*arrays) -> bool:
     dtype = arrays[0].dtype
     if dtype.kind != "f" or not arrays[0].ndim:
         return False
-    for a in arrays:  # a quarter of the time that `all` takes
+    for a in arrays:  # noqa: SIM110 (`all` takes 0.3 us more, in each of many calls)
         if a is not None and not (isinstance(a, np.ndarray) and a.dtype == dtype):
             return False
     return True
