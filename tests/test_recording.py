@@ -99,9 +99,10 @@ def test_answers_without_end():
         return x * float(kf.namespace(x).sum(x))
 
     recorded = Recorded(fun)
-    for i in range(10):
+    for i in range(20):
         assert_same(recorded(a(i, 1)), fun(a(i, 1)))
-    assert recorded.programs == 4
+        assert recorded.programs <= 4
+    assert recorded.programs == 0  # they would only cost time
 
 
 def to_numpy(x):

@@ -19,6 +19,7 @@ __all__ = ["CannotRecord", "RecordedFunction", "Recording", "written"]
 _LINES = 20_000
 _FORMS = 64
 _PATHS = 4
+_MISSES = 8
 
 
 class CannotRecord(BaseException):
@@ -154,13 +155,25 @@ class _Known:
     Attributes:
         paths: The programs, each for other answers to what the function asks.
         tries: Whether there may be more of them.
+        misses: How often none was the one, less how often one was, by halves.
     """
 
-    __slots__ = ("paths", "tries")
+    __slots__ = ("misses", "paths", "tries")
 
     def __init__(self) -> None:
         self.paths: list[_Path] = []
         self.tries = True
+        self.misses = 0.0
+
+    def hit(self) -> None:
+        self.misses = max(0.0, self.misses - 0.5)
+
+    def miss(self) -> None:
+        """Give up where programs run in vain."""
+        self.misses += 1
+        if self.misses > _MISSES:
+            self.paths.clear()
+            self.tries = False
 
 
 class RecordedFunction:
@@ -184,7 +197,9 @@ class RecordedFunction:
                 continue
             except Exception:
                 return self._eager(args, kwargs)  # which fails with the path of the layer
+            known.hit()
             return tree.unflatten(path.structure, outs)
+        known.miss()
         if not known.tries:
             return self._eager(args, kwargs)
         known.tries = len(known.paths) + 1 < _PATHS
@@ -230,6 +245,7 @@ class Loop:
         self._before = tree.leaves(fixed)
         self._now: tuple[list, Any, int] = (*tree.flatten(carry), done)
         self._like: tuple[Any, Any] | None = None
+        self._known: _Known | None = None
         self._path: _Path | None = None
 
     @property
@@ -256,6 +272,7 @@ class Loop:
                 outs = path.run(*self._before, *self._now[0], *leaves)
         except Exception:
             return False
+        self._known.hit()  # type: ignore[union-attr]
         if self._carries:
             self._now = outs, path.structure, self._now[2] + 1
         else:
@@ -274,7 +291,7 @@ class Loop:
             self.results.append(out)
         path = known.paths[0] if known is not None and known.paths else None
         fits = path is not None and not (self._carries and (path.structure, path.form) != before)
-        self._like, self._path = like, path if fits else None
+        self._like, self._known, self._path = like, known, path if fits else None
 
 
 def _is_scalar(x: Any) -> bool:
