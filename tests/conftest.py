@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 
 import pytest
 from backends import BACKENDS, NAMES, missing
+
+# Four frameworks make millions of objects, and Python looks at all of them again and again: an eighth of the time.
+gc.set_threshold(100_000, 20, 100)
 
 # Read when a library is first imported, which importing kfunc does not. The arrays here are tiny: threads would only
 # wait for each other.
