@@ -91,7 +91,7 @@ class InKfunc:
         return history.history["loss"]
 
     def predict(self):
-        return self.model.predict(self.x, self.task.batch, verbose=0)
+        return self.model.predict(self.x, self.task.batch, verbose=0, backend=self.backend)
 
     def size(self):
         return sum(leaf.size for leaf in kf.tree.leaves(self.task.net.init(0, self.x[:1])[0]))
