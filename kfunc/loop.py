@@ -87,13 +87,11 @@ class Carry:
         self._held.extend(zip(made, (structure,), (self.done + steps,), strict=True))
         del self._held[:-1]
 
-    def loop(self, step: Any, fixed: Any, batch: Batch, parts: Iterable) -> list:
-        """Such a step for each of the parts of the batch; what they return, if the value is None."""
+    def loop(self, step: Any, fixed: Any, batch: Batch, size: int) -> list:
+        """Such a step for each `size` samples of the batch; what they return, if the value is None."""
         self._loop = loop = step.loop(fixed, self.value, self.done)
         self._held.clear()
-        leaves, structure = tree.flatten(batch)
-        for part in parts:
-            loop.step([a[part] for a in leaves], structure)
+        loop.run(batch, size)
         self._held.append((loop.carry, None, loop.done))
         self._loop = None
         return loop.results
@@ -187,7 +185,7 @@ class Program:
         begun = time.perf_counter()
         results = None
         if self.loops:
-            results = self._looped(fixed, carry, batch, steps)
+            results = self._looped(fixed, carry, batch)
         else:
             made = self._several(batch, steps)
             carry.step(self._many, fixed, *made, steps=steps, flat=self._flat)  # type: ignore[arg-type]
@@ -197,10 +195,8 @@ class Program:
             self.pace = max(1, min(self.at_once, int(_PATIENCE / took)))
         return results
 
-    def _looped(self, fixed: Any, carry: Carry, batch: Batch, steps: int) -> Any:
-        total, size, batch = batch.size, self._size, self._given(batch)
-        parts = ((slice(i * size, min((i + 1) * size, total)), ...) for i in range(steps))
-        results = carry.loop(self._step, fixed, batch, parts)
+    def _looped(self, fixed: Any, carry: Carry, batch: Batch) -> Any:
+        results = carry.loop(self._step, fixed, self._given(batch), self._size)
         if not results:
             return None
         xp = self._backend.xp

@@ -165,8 +165,8 @@ class _Known:
         self.tries = True
         self.misses = 0.0
 
-    def hit(self) -> None:
-        self.misses = max(0.0, self.misses - 0.5)
+    def hit(self, times: int = 1) -> None:
+        self.misses = max(0.0, self.misses - 0.5 * times)
 
     def miss(self) -> None:
         """Give up where programs run in vain."""
@@ -244,9 +244,6 @@ class Loop:
         self.results: list[Any] = []
         self._before = tree.leaves(fixed)
         self._now: tuple[list, Any, int] = (*tree.flatten(carry), done)
-        self._like: tuple[Any, Any] | None = None
-        self._known: _Known | None = None
-        self._path: _Path | None = None
 
     @property
     def carry(self) -> Any:
@@ -259,39 +256,53 @@ class Loop:
         """The number of steps."""
         return self._now[2]
 
-    def step(self, leaves: list, structure: Any) -> None:
-        """One step, on the batch of this structure."""
-        like = structure, self._function.backend.form(leaves)
-        if self._path is None or like != self._like or not self._again(self._path, leaves):
-            self._call(tree.unflatten(structure, leaves), like)
+    def run(self, batch: Any, size: int) -> None:
+        """A step for each `size` samples of the batch, and one for the rest of them."""
+        leaves, structure = tree.flatten(batch)
+        parts = list(zip(*(_parts(self._function.backend.xp, a, size) for a in leaves), strict=True))
+        whole = leaves[0].shape[0] // size
+        for alike in filter(None, (parts[:whole], parts[whole:])):
+            done = self._replayed(structure, alike)
+            while done < len(alike):
+                out = self._function(self._fixed, self.carry, tree.unflatten(structure, alike[done]))
+                self._went(*tree.flatten(out))
+                done += 1
+                done += self._replayed(structure, alike[done:])
 
-    def _again(self, path: _Path, leaves: list) -> bool:
-        """Whether the step went by the program of the one before."""
+    def _went(self, outs: list, structure: Any) -> None:
+        if self._carries:
+            self._now = outs, structure, self._now[2] + 1
+        else:
+            self.results.append(tree.unflatten(structure, outs))
+            self._now = (*self._now[:2], self._now[2] + 1)
+
+    def _replayed(self, structure: Any, batches: list) -> int:
+        """For how many of the batches, all of one form, a program went: as many as one does, without a look around."""
+        if not batches:
+            return 0
+        function, fixed, begun = self._function, self._before, self.done
+        leaves, args = tree.flatten(((self._fixed, self.carry, tree.unflatten(structure, batches[0])), {}))
+        known = function.known(leaves, args)
+        if known is None or not known.paths:
+            return 0
+        run, shape, form = known.paths[0]
+        if self._carries and (shape, form) != (self._now[1], function.backend.form(self._now[0])):
+            return 0
         try:
             with np.errstate(all="ignore"):
-                outs = path.run(*self._before, *self._now[0], *leaves)
-        except Exception:
-            return False
-        self._known.hit()  # type: ignore[union-attr]
-        if self._carries:
-            self._now = outs, path.structure, self._now[2] + 1
-        else:
-            self.results.append(tree.unflatten(path.structure, outs))
-        return True
+                for leaves in batches:
+                    self._went(run(*fixed, *self._now[0], *leaves), shape)
+        except Exception:  # noqa: S110 (the function itself will raise it, or take another path)
+            pass
+        known.hit(self.done - begun)
+        return self.done - begun
 
-    def _call(self, batch: Any, like: Any) -> None:
-        """A step by a call, which may leave a program for more such batches."""
-        function, args = self._function, (self._fixed, self.carry, batch)
-        known = function.known(*tree.flatten((args, {})))
-        before = self._now[1], function.backend.form(self._now[0])
-        out = function(*args)
-        if self._carries:
-            self._now = (*tree.flatten(out), self._now[2] + 1)
-        else:
-            self.results.append(out)
-        path = known.paths[0] if known is not None and known.paths else None
-        fits = path is not None and not (self._carries and (path.structure, path.form) != before)
-        self._like, self._known, self._path = like, known, path if fits else None
+
+def _parts(xp: Any, a: Any, size: int) -> list:
+    """`a` (samples, ...) in pieces of `size` samples, and what is left of them."""
+    n = a.shape[0] // size
+    parts = list(xp.unstack(xp.reshape(a[: n * size, ...], (n, size, *a.shape[1:])))) if n else []
+    return parts if n * size == a.shape[0] else [*parts, a[n * size :, ...]]
 
 
 def _is_scalar(x: Any) -> bool:
