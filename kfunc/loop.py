@@ -120,6 +120,7 @@ class Program:
         most: How many steps one dispatch may take; "auto" for as many as pay.
         loops: Whether `step` is recorded, and runs several steps as a loop of its own.
         flat: Whether `step` and `many` are made by `flat`.
+        paces: What `pace` came to for batches of one form; other programs may begin with it.
 
     Attributes:
         at_once: How many steps one dispatch can take.
@@ -138,13 +139,15 @@ class Program:
         most: int | str = "auto",
         loops: bool = False,
         flat: bool = False,
+        paces: dict[Any, int] | None = None,
     ):
         self._step, self._many, self._backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
         self._put = backend.staged if compiled else backend.asarray
         self.loops, self._flat = loops, flat
         self.at_once = self.pace = 1
-        self._calls = 0
+        self._paces: dict[Any, int] = {} if paces is None else paces
+        self._like: Any = None
 
     def plan(self, fixed: Any, carry: Any, first: Batch, most: int | None = None) -> None:
         """Choose how many steps one dispatch takes for batches like `first`, of which there are `most`.
@@ -157,6 +160,8 @@ class Program:
         fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(batch)))
         if fits > 1 and (self.loops or self._repeats(fixed, carry, self._one(batch))):
             self.at_once = min(self._most, 2 ** (fits.bit_length() - 1))
+            self._like = (self._step, *((a.shape, a.dtype) for a in tree.leaves(batch)))
+            self.pace = min(self.at_once, self._paces.get(self._like, 1))
 
     def _repeats(self, fixed: Any, carry: Any, batch: Batch) -> bool:
         step = self._step
@@ -189,10 +194,10 @@ class Program:
         else:
             made = self._several(batch, steps)
             carry.step(self._many, fixed, *made, steps=steps, flat=self._flat)  # type: ignore[arg-type]
-        self._calls += 1
-        if self._calls > 1:  # the first may have compiled it
+        if self._like in self._paces:
             took = (time.perf_counter() - begun) / steps
             self.pace = max(1, min(self.at_once, int(_PATIENCE / took)))
+        self._paces[self._like] = self.pace  # which still is 1 after the first call, that may have compiled it
         return results
 
     def _looped(self, fixed: Any, carry: Carry, batch: Batch) -> Any:

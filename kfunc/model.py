@@ -93,6 +93,7 @@ class Model:
         self.steps_per_execution: int | str = "auto"
         self._stored_opt_state: dict[str, Any] | None = None
         self._functions: dict[str, Callable] = {}
+        self._paces: dict[Any, int] = {}
         self._logs: dict[str, list[str]] = {}
 
     # -- putting it together -----------------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ class Model:
         self.jit_compile, self.run_eagerly = jit_compile, checks.boolean("run_eagerly", run_eagerly)
         self.steps_per_execution = steps_per_execution
         self._functions.clear()
+        self._paces.clear()
         if self.train_state is not None:
             self.train_state = self._with_opt_state(self.train_state)
 
@@ -244,7 +246,8 @@ class Model:
     def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Callable:
         """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
         compiled = self._compiled(backend)
-        key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {parts!r}"
+        named = ["the network" if part is self.net else part for part in parts]  # whose own text may be long
+        key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {named!r}"
         if key not in self._functions:
             fun = make(*parts)
             run = backend.jit(fun, **options) if compiled else fun if self.run_eagerly else backend.record(fun)
@@ -282,7 +285,7 @@ class Model:
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
         loops = hasattr(step, "loop") and on_host(self._built.key)
-        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops, flat)
+        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops, flat, self._paces)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -480,9 +483,7 @@ class Model:
         """Whether samples that do not count can stand in a batch and change nothing."""
         labels = data.first.y
         return (
-            self.net.separates_samples()
-            and per_sample(loss, labels, self._output)
-            and all_per_sample(found, labels, self._output)
+            self._separates and per_sample(loss, labels, self._output) and all_per_sample(found, labels, self._output)
         )
 
     def _logged(self, make: Callable, step: Callable | None, data: Source, program: Program) -> dict[str, Any]:
@@ -606,6 +607,11 @@ class Model:
     def _trace(self) -> Any:
         """The network's call on shapes alone."""
         return self.net.trace(*self._inputs)
+
+    @functools.cached_property
+    def _separates(self) -> bool:
+        """Whether the network's outputs for a sample depend on that sample alone."""
+        return self.net.separates_samples()
 
     @functools.cached_property
     def _adds_losses(self) -> bool:
@@ -765,7 +771,7 @@ class Model:
         # Constants here only: training changes the parameters at each step.
         program = self._program(
             loop.predictions, self.net, tables, source=data, backend=target, where=where,
-            fills=self.net.separates_samples(), constant_argnums=(0,),
+            fills=self._separates, constant_argnums=(0,),
         )  # fmt: skip
         hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose)
         hooks("on_predict_begin", {})

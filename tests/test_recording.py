@@ -92,6 +92,42 @@ def test_an_if_is_asked_again():
         assert_same(recorded.replayed(values), fun(values))
 
 
+def whole(x):
+    """The largest element, as an integer."""
+    xp = kf.namespace(x)
+    return xp.astype(xp.max(xp.abs(x)), xp.int64)
+
+
+SHAPES = {
+    "mask": lambda xp, x: x[x > 0],
+    "mask in a tuple": lambda xp, x: x[(x > 0,)],
+    "nonzero": lambda xp, x: xp.nonzero(x)[0],
+    "unique_values": lambda xp, x: xp.unique_values(x),
+    "unique_counts": lambda xp, x: xp.unique_counts(x).counts,
+    "arange": lambda xp, x: xp.arange(xp.max(xp.abs(x))),
+    "repeat": lambda xp, x: xp.repeat(x, xp.astype(xp.abs(x), xp.int64)),
+    "zeros": lambda xp, x: xp.zeros((whole(x), 2)),
+    "full": lambda xp, x: xp.full(shape=(whole(x),), fill_value=1.0),
+    "broadcast_to": lambda xp, x: xp.broadcast_to(x, (whole(x), 3)),
+    "tile": lambda xp, x: xp.tile(x, (whole(x),)),
+}
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+@pytest.mark.parametrize("fun", SHAPES.values(), ids=SHAPES)
+def test_a_shape_is_asked_again(fun, name):
+    def sized(x):
+        made = fun(kf.namespace(x), x)
+        return made.shape[0] * x, made
+
+    recorded = Recorded(sized, name)
+    for _ in range(3):
+        for values in (a(1, 2, 3), a(1, -2, 3), a(3, 2, 1), a(1, 0, 3), a(1, 2, 4), a(1, 1, 1)):
+            x = kf.asarray(values, backend=name)
+            assert_same(recorded(x), sized(x))
+    assert recorded.programs > 1
+
+
 def test_answers_without_end():
     """Where each call has another answer, the function runs."""
 

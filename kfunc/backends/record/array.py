@@ -67,7 +67,7 @@ class Recorded:
         """The value, which the program will compare with the one that it has then."""
         answer = kind(self.value)
         if self.recording is not None:
-            self.recording.expect(self, kind, answer)
+            self.recording.expect(f"{kind.__name__}({{}})", self.name, answer)
         return answer
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

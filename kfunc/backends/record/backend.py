@@ -32,7 +32,7 @@ class RecordBackend(Backend):
             setattr(cls, f"__{stem}__", self.kernel(getattr(operator, f"__{stem}__")))
         for stem in standard.ARITHMETIC:
             setattr(cls, f"__r{stem}__", self._reflected(getattr(operator, f"__{stem}__")))
-        cls.__getitem__ = self.kernel(operator.getitem)
+        cls.__getitem__ = lambda x, key: self.call(operator.getitem, (x, key), {}, shaped=_any_masks(self, key))
         cls.__setitem__ = lambda x, key, value: self._set(x, key, value)
         # What the framework does in its own way, over its own arrays, has no recorded form.
         for name in ("vjp", "jvp", "checkpoint", "custom_gradient", "vmap"):
@@ -125,8 +125,11 @@ class RecordBackend(Backend):
     def _reflected(self, fun: Callable) -> Callable:
         return lambda x, other: self.call(fun, (other, x), {})
 
-    def call(self, fun: Callable, args: tuple, kwargs: dict) -> Any:
-        """`fun(*args, **kwargs)`, written down if it depends on what changes from run to run."""
+    def call(self, fun: Callable, args: tuple, kwargs: dict, shaped: bool = False) -> Any:
+        """`fun(*args, **kwargs)`, written down if it depends on what changes from run to run.
+
+        Where the shape of the result does, it is `shaped`: this program is for one shape.
+        """
         found: list = []
         run = self._value(fun, found)
         values = [self._value(a, found) for a in args]
@@ -137,8 +140,11 @@ class RecordBackend(Backend):
         if not found:
             return self._wrapped(out, None, "")
         recording = found[0]
-        name = recording.add(written(fun, args, kwargs, recording))
-        return self._wrapped(out, recording, name)
+        out = self._wrapped(out, recording, recording.add(written(fun, args, kwargs, recording)))
+        if shaped:
+            for x in tree.leaves(out):
+                recording.expect("{}.shape", x.name, x.shape)
+        return out
 
     def _value(self, x: Any, found: list) -> Any:
         cls = x.__class__
@@ -200,6 +206,21 @@ class _Pullbacks:
 # What these make depends on no value.
 _FORMS = frozenset(("zeros_like", "ones_like", "empty_like"))
 
+# The arguments on whose values the shape of what these make depends; without any, that is all of them.
+_SHAPES: dict[str, tuple] = {
+    **dict.fromkeys(("nonzero", "arange", "linspace", "eye", "repeat"), ()),
+    **dict.fromkeys(("unique_all", "unique_counts", "unique_inverse", "unique_values"), ()),
+    **dict.fromkeys(("empty", "zeros", "ones", "full"), (0, "shape")),
+    **dict.fromkeys(("reshape", "broadcast_to", "expand_dims"), (1, "shape", "axis")),
+    "tile": (1, "repetitions"),
+}
+
+
+def _any_masks(backend: RecordBackend, key: Any) -> bool:
+    """Whether an index holds a mask that changes from run to run."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(x.__class__ is backend.cls and x.recording and x.dtype == backend.inner.xp.bool for x in parts)
+
 
 class RecordNamespace(types.ModuleType):
     """The Array API namespace of recorded arrays: the backend's own functions, written down."""
@@ -215,17 +236,27 @@ class RecordNamespace(types.ModuleType):
         if isinstance(found, types.ModuleType):
             found = RecordNamespace(self._backend, found)
         elif callable(found) and not isinstance(found, type) and not name.startswith("__"):
-            kernel = self._backend.kernel(found)
-            found = functools.update_wrapper(_form(self._backend, kernel) if name in _FORMS else kernel, found)
+            make = _form if name in _FORMS else functools.partial(_shaped, _SHAPES[name]) if name in _SHAPES else None
+            kernel = self._backend.kernel(found) if make is None else make(self._backend, found)
+            found = functools.update_wrapper(kernel, found)
         setattr(self, name, found)
         return found
 
 
-def _form(backend: RecordBackend, kernel: Callable) -> Callable:
+def _form(backend: RecordBackend, fun: Callable) -> Callable:
     def form(x, **options):
-        return kernel(backend.cls(x.value) if x.__class__ is backend.cls else x, **options)
+        return backend.call(fun, (backend.cls(x.value) if x.__class__ is backend.cls else x,), options)
 
     return form
+
+
+def _shaped(by: tuple, backend: RecordBackend, fun: Callable) -> Callable:
+    def shaped(*args, **options):
+        given = dict(enumerate(args)) | options
+        parts = [given[k] for k in by if k in given] if by else [args, options]
+        return backend.call(fun, args, options, shaped=any(x.__class__ is backend.cls for x in tree.leaves(parts)))
+
+    return shaped
 
 
 @functools.cache

@@ -68,10 +68,10 @@ class Recording:
         """The variable that holds the entry `i` of `of`."""
         return self.add((f"{of}[{i}]", (of,)))
 
-    def expect(self, x: Any, kind: type, answer: Any) -> None:
-        """`kind(x)` shall be `answer`, or this program is not the one."""
-        source = f"if {kind.__name__}({x.name}) != {self.constant(answer)}: raise otherwise"
-        self._lines.append(_Line("", source, (x.name,)))
+    def expect(self, question: str, name: str, answer: Any) -> None:
+        """What is asked of the variable, `"bool({})"`, shall have this answer, or this program is not the one."""
+        source = f"if {question.format(name)} != {self.constant(answer)}: raise otherwise"
+        self._lines.append(_Line("", source, (name,)))
 
     def constant(self, x: Any) -> str:
         """What stands for `x`, which is the same in all runs."""
@@ -292,8 +292,8 @@ class Loop:
             with np.errstate(all="ignore"):
                 for leaves in batches:
                     self._went(run(*fixed, *self._now[0], *leaves), shape)
-        except Exception:  # noqa: S110 (the function itself will raise it, or take another path)
-            pass
+        except Exception:
+            pass  # the function itself raises it, or takes another path
         known.hit(self.done - begun)
         return self.done - begun
 
