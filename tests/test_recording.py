@@ -10,7 +10,7 @@ from test_catalogue import run
 
 import kfunc as kf
 from kfunc import nn
-from kfunc.backends.record import RecordedFunction
+from kfunc.backends.record import RecordedFunction, record_of
 
 RECORDING = ("numpy", "torch", "array_api_strict")
 
@@ -310,3 +310,99 @@ def test_gradients_inside_a_prediction(name):
     model.build(x, backend=name)
     np.testing.assert_array_equal(model.predict(x, 4), 3 * x * x)
     assert model.evaluate(x, 3 * x * x, 4, verbose=0) == 0
+
+
+# -- inside NumPy's kernels ------------------------------------------------------------------------------------------
+
+
+def writes_through_a_view(x):
+    y = x * 2
+    y.reshape(-1)[1:] += x.ravel()[:-1]
+    y[0] = 7
+    return y
+
+
+def reads_before_and_after(x):
+    y = x + 1
+    before = y * 1
+    y *= x
+    return before, y
+
+
+def writes_to_what_it_returns(x):
+    out = np.empty_like(x)
+    np.multiply(x, 3, out=out)
+    np.add.at(out, ([0, 0], [1, 1]), x[:, 0])
+    return out, out.T
+
+
+def adds_to_a_scalar(x):
+    total = x.sum()
+    kept = total
+    total += 1
+    return np.stack([kept, total, x.max(), x.mean(), x.mean(axis=0)[0], np.sum(x), np.mean(x, axis=1)[1]])
+
+
+def asks(x):
+    return x * 2 if (x > 0).all() else x - 1
+
+
+def returns_a_function(x):
+    y = np.exp(x)
+    return y, lambda g: (g * y, lambda: (g + y).sum(axis=0))
+
+
+def loops(x):
+    for _ in range(40):
+        x = x * np.float32(1.01) + x.T
+    return x
+
+
+def counts(x):
+    return x / (1 + x[x > 0].size)
+
+
+def rounds(x):
+    return x * float(x.sum())
+
+
+def fills_a_buffer(x):
+    out = np.zeros((2, 4), x.dtype)
+    out[:, 1:3] = x
+    return out
+
+
+def fails_later(x):
+    return x * 2, lambda g: (np.sort(g) * x,)
+
+
+OPEN = [writes_through_a_view, reads_before_and_after, writes_to_what_it_returns, adds_to_a_scalar, asks]
+OPEN += [returns_a_function]
+CLOSED = [loops, counts, rounds, fills_a_buffer, fails_later]
+
+
+@pytest.mark.parametrize("kernel", [*OPEN, *CLOSED], ids=lambda fun: fun.__name__)
+def test_inside_kernels(kernel):
+    """A kernel is written down as its calls; or, where that cannot be done, as itself."""
+
+    def called(run):
+        def fun(x):
+            out = run(x)
+            if isinstance(out, tuple) and callable(out[1]):
+                return out[0], [part() if callable(part) else part for part in out[1](x * 3)]
+            return out
+
+        return fun
+
+    recorded = Recorded(called(record_of(kf.backends.get("numpy")).opened(kernel)))
+    plain = called(kernel)
+    for i in range(1, 5):
+        x = np.asarray([[1, 2], [3, 4]], np.float32) * i
+        kept = x.copy()
+        run = recorded if i < 3 or kernel is rounds else recorded.replayed
+        for _ in range(2):
+            assert_same(run(x), plain(x))
+        np.testing.assert_array_equal(x, kept)
+    assert_same(recorded(-x), plain(-x))
+    scope = next(iter(recorded._known.values())).paths[0].run.__globals__
+    assert any(value is kernel for value in scope.values()) == (kernel in CLOSED)

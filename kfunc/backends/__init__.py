@@ -72,6 +72,8 @@ class Backend:
     """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None
     """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
+    stand_in: Any = None
+    """For recording: what stands for an array inside kernels, a `record.array.Named` that writes down what they do."""
 
     def __init__(self) -> None:
         self.lowerings: dict[str, Callable] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -367,8 +368,10 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 
 @lowering(backend, ops.all_finite)
 def all_finite(*arrays):
-    # One pass without a temporary; a sum of squares that overflows is looked at again.
+    # Sums of squares take one pass without a temporary; where one is not finite, it is looked at again.
     with np.errstate(over="ignore", invalid="ignore"):
+        if max([x.size for x in arrays]) < _FEW and _short_sum(_flat(arrays)):
+            return np.ones(len(arrays), np.bool)
         return np.array([_short_sum(x) or bool(np.isfinite(x).all()) for x in arrays], np.bool)
 
 
@@ -391,41 +394,56 @@ _FEW = 1 << 11
 
 @lowering(backend, ops.adam)
 def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
-    dtype = leaves[0].dtype
-    if not all(isinstance(x, np.ndarray) and x.dtype == dtype for x in leaves):
+    dtype, n = leaves[0].dtype, len(leaves) // 3
+    if any([x.dtype != dtype for x in leaves]):
         return NotImplemented
-    n, t = len(leaves) // 3, float(count)
+    t = float(count)
     root = math.sqrt(unbias(math, t, beta_2))
     factor, small = root * float(step_size) / unbias(math, t, beta_1), root * epsilon if corrected else epsilon
-    out: list = [None] * (3 * n)
-    scratch = np.empty(_BLOCK, dtype)
-    few = [i for i in range(n) if leaves[i].size < _FEW]
-    for at in (*([i] for i in range(n) if leaves[i].size >= _FEW), few):
-        if not at:
-            continue
-        old = [_flat([leaves[k + i] for i in at]) for k in (0, n, 2 * n)]
-        new = [np.empty(old[0].size, dtype) for _ in range(3)]
-        for start in range(0, new[0].size, _BLOCK):
-            g, m, v = (x[start : start + _BLOCK] for x in old)
-            update, mean, square = (x[start : start + _BLOCK] for x in new)
-            part = scratch[: g.size]
-            np.multiply(m, beta_1, out=mean)
-            mean += np.multiply(g, 1 - beta_1, out=part)
-            np.multiply(v, beta_2, out=square)
-            np.multiply(g, g, out=part)
-            part *= 1 - beta_2
-            square += part
-            np.sqrt(square, out=part)
-            part += small
-            np.multiply(mean, factor, out=update)
-            update /= part
-        begin = 0
-        for i in at:
-            shape, end = leaves[n + i].shape, begin + leaves[n + i].size
-            for k, x in enumerate(new):
-                out[k * n + i] = x[begin:end].reshape(shape)
-            begin = end
-    return tuple(out)
+    parts = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
+    out: list[list] = [[], [], []]
+    order = []
+    for at, shapes in _together(tuple([x.shape for x in parts[1]])):
+        old = [_flat([part[i] for i in at]) for part in parts]
+        size = old[0].size
+        new = list(np.empty((3, size), dtype))
+        scratch = np.empty(min(size, _BLOCK), dtype)
+        for start in range(0, size, _BLOCK):
+            block = old + new if size <= _BLOCK else [x[start : start + _BLOCK] for x in (*old, *new)]
+            _adam_block(*block, scratch, beta_1, beta_2, factor, small)
+        for x, found in zip(new, out, strict=True):
+            found += [x[begin:end].reshape(shape) for begin, end, shape in shapes]
+        order += at
+    if order != sorted(order):
+        out = [[x for _, x in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])] for found in out]
+    return (*out[0], *out[1], *out[2])
+
+
+def _adam_block(g, m, v, update, mean, square, scratch, beta_1, beta_2, factor, small):
+    part = scratch[: g.size]
+    np.multiply(m, beta_1, out=mean)
+    mean += np.multiply(g, 1 - beta_1, out=part)
+    np.multiply(v, beta_2, out=square)
+    np.multiply(g, g, out=part)
+    part *= 1 - beta_2
+    square += part
+    np.sqrt(square, out=part)
+    part += small
+    np.multiply(mean, factor, out=update)
+    update /= part
+
+
+@functools.lru_cache
+def _together(shapes):
+    """Which arrays to work on as one, `(their numbers, the begin, end and shape of each in it)`: the small ones."""
+    sizes = [math.prod(shape) for shape in shapes]
+    few = [i for i, size in enumerate(sizes) if size < _FEW]
+    groups = [few] * bool(few) + [[i] for i, size in enumerate(sizes) if size >= _FEW]
+    ends = [list(itertools.accumulate([sizes[i] for i in at])) for at in groups]
+    return [
+        (at, [(end - sizes[i], end, shapes[i]) for i, end in zip(at, last, strict=True)])
+        for at, last in zip(groups, ends, strict=True)
+    ]
 
 
 def _flat(arrays):

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from .backend import RecordBackend
     from .program import Recording
 
-__all__ = ["Recorded"]
+__all__ = ["Named", "Recorded"]
 
 
-class Recorded:
-    """An array with its place in a recording; a subclass for each backend.
+class Named:
+    """A value with its place in a recording.
 
     Attributes:
         value: What it is in the run that is recorded.
@@ -23,13 +23,19 @@ class Recorded:
     """
 
     __slots__ = ("name", "recording", "value")
+
+    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
+        self.value, self.recording, self.name = value, recording, name
+
+
+class Recorded(Named):
+    """An array in a recording, to all of the library above the backends; a subclass for each backend."""
+
+    __slots__ = ()
     __array_ufunc__ = None
     __array_priority__ = 1e6
     __hash__ = None  # type: ignore[assignment]
     backend: RecordBackend
-
-    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
-        self.value, self.recording, self.name = value, recording, name
 
     def __repr__(self) -> str:
         return f"Recorded({self.value!r}, name={self.name!r})"

@@ -11,9 +11,11 @@ from typing import Any
 from ... import tree
 from .. import Backend, Kind, add_kind, kind_of, standard
 from .array import Recorded
-from .program import CannotRecord, Recording, written
+from .program import Again, CannotRecord, Recording, written
 
 __all__ = ["RecordBackend", "record_of"]
+
+_OPEN_LINES = 64
 
 
 class RecordBackend(Backend):
@@ -26,6 +28,7 @@ class RecordBackend(Backend):
         self.cls = cls = type("Recorded", (Recorded,), {"__slots__": (), "backend": self})
         add_kind(cls, Kind(self, rank=0.5))
         self.pullbacks = _Pullbacks(self)  # type: ignore[assignment]
+        self._closed: set[Callable] = set()
         for stem in standard.UNARY:
             setattr(cls, f"__{stem}__", self.kernel(getattr(operator, f"__{stem}__")))
         for stem in (*standard.ARITHMETIC, *standard.COMPARISONS):
@@ -77,7 +80,7 @@ class RecordBackend(Backend):
 
     def implement(self, name, reference, native):
         lowering = self.inner.lowerings.get(name)
-        return reference if lowering is None else self.kernel(lowering)
+        return reference if lowering is None else self.opened(lowering)
 
     def stop_gradient(self, x):
         return self.call(self.inner.stop_gradient, (x,), {})
@@ -146,6 +149,56 @@ class RecordBackend(Backend):
                 recording.expect("{}.shape", x.name, x.shape)
         return out
 
+    def opened(self, fun: Callable) -> Callable:
+        """`fun` as a function of recorded arrays, written down as the calls in it if these can be seen, and are few."""
+        if self.inner.stand_in is None:
+            return self.kernel(fun)
+        return lambda *args, **kwargs: self._open(fun, args, kwargs)
+
+    def _open(self, fun: Callable, args: tuple, kwargs: dict, recording: Any = None, opened: Any = None) -> Any:
+        found: list = []
+        inside = [self._inside(x, found) for x in args], {k: self._inside(x, found) for k, x in kwargs.items()}
+        recording = recording or (found and found[0].recording)
+        if not recording or fun in self._closed:
+            return self.call(fun, args, kwargs)
+        length = recording.length
+        try:
+            out = self._outside(fun(*inside[0], **inside[1]), recording, opened or fun)
+            if recording.length - length > _OPEN_LINES:
+                raise CannotRecord
+            return out
+        except (CannotRecord, Exception):
+            recording.cut(length)
+        if opened is None:
+            return self.call(fun, args, kwargs)
+        self._closed.add(opened)  # of which `fun` is a part
+        raise Again
+
+    def _inside(self, x: Any, found: list) -> Any:
+        """What a kernel is given for `x`."""
+        cls = x.__class__
+        if cls is self.cls:
+            if x.recording is None:
+                return x.value
+            found.append(x)
+            return self.inner.stand_in(x.value, x.recording, x.name)
+        if cls is tuple or cls is list:
+            return cls([self._inside(part, found) for part in x])
+        return {k: self._inside(v, found) for k, v in x.items()} if cls is dict else x
+
+    def _outside(self, x: Any, recording: Recording, opened: Callable) -> Any:
+        """What the library is given for what the kernel `opened` returned."""
+        if type(x) is self.inner.stand_in:
+            return self.cls(x.value, x.recording, x.name)
+        if isinstance(x, tuple | list):
+            parts = [self._outside(part, recording, opened) for part in x]
+            return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+        if x.__class__ is dict:
+            raise CannotRecord
+        if callable(x):
+            return lambda *args, **kwargs: self._open(x, args, kwargs, recording, opened)
+        return self.lift(x)
+
     def _value(self, x: Any, found: list) -> Any:
         cls = x.__class__
         if cls is self.cls:
@@ -200,7 +253,7 @@ class _Pullbacks:
 
     def get(self, name: str) -> Callable | None:
         pullback = self._backend.inner.pullbacks.get(name)
-        return None if pullback is None else self._backend.kernel(pullback)
+        return None if pullback is None else self._backend.opened(pullback)
 
 
 # What these make depends on no value.
@@ -236,27 +289,31 @@ class RecordNamespace(types.ModuleType):
         if isinstance(found, types.ModuleType):
             found = RecordNamespace(self._backend, found)
         elif callable(found) and not isinstance(found, type) and not name.startswith("__"):
-            make = _form if name in _FORMS else functools.partial(_shaped, _SHAPES[name]) if name in _SHAPES else None
-            kernel = self._backend.kernel(found) if make is None else make(self._backend, found)
-            found = functools.update_wrapper(kernel, found)
+            found = functools.update_wrapper(_recorded(self._backend, name, found), found)
         setattr(self, name, found)
         return found
 
 
-def _form(backend: RecordBackend, fun: Callable) -> Callable:
+def _recorded(backend: RecordBackend, name: str, fun: Callable) -> Callable:
+    """`fun`, which the namespace calls `name`."""
+    cls, call = backend.cls, backend.call
+
     def form(x, **options):
-        return backend.call(fun, (backend.cls(x.value) if x.__class__ is backend.cls else x,), options)
+        return call(fun, (cls(x.value) if x.__class__ is cls else x,), options)
 
-    return form
+    def asarray(x, **options):
+        return call(fun if options else backend.inner.asarray, (x,), options)
 
-
-def _shaped(by: tuple, backend: RecordBackend, fun: Callable) -> Callable:
     def shaped(*args, **options):
         given = dict(enumerate(args)) | options
-        parts = [given[k] for k in by if k in given] if by else [args, options]
-        return backend.call(fun, args, options, shaped=any(x.__class__ is backend.cls for x in tree.leaves(parts)))
+        parts = [given[k] for k in _SHAPES[name] if k in given] if _SHAPES[name] else [args, options]
+        return call(fun, args, options, shaped=any(x.__class__ is cls for x in tree.leaves(parts)))
 
-    return shaped
+    if name in _FORMS:
+        return form
+    if name == "asarray":
+        return asarray
+    return shaped if name in _SHAPES else backend.opened(fun)
 
 
 @functools.cache

@@ -26,16 +26,21 @@ class CannotRecord(BaseException):
     """A function does what no program can do again; not an Exception, which functions may catch."""
 
 
+class Again(BaseException):
+    """What was recorded does not suffice for what comes now, which the recorder has made a note of."""
+
+
 class _Otherwise(Exception):
     """A value that the function had asked for is another one now."""
 
 
 class _Line(NamedTuple):
-    """A line of the program: the variable that it sets, if any, and those that it reads."""
+    """A line of the program: the variable that it sets, if any; those that it reads; that to whose memory it writes."""
 
     name: str
     source: str
     reads: tuple[str, ...]
+    writes: str = ""
 
 
 class Recording:
@@ -49,6 +54,7 @@ class Recording:
         self._lines: list[_Line] = []
         self._constants: dict[str, Any] = {"otherwise": _Otherwise}
         self._names: dict[int, str] = {}
+        self._owners: dict[str, str] = {}
         self._count = 0
         self.differentiates = False
 
@@ -63,6 +69,25 @@ class Recording:
         name = self._name("v")
         self._lines.append(_Line(name, f"{name} = {call[0]}", call[1]))
         return name
+
+    def write(self, call: tuple[str, tuple[str, ...]], name: str) -> None:
+        """A call that writes to the memory of the variable `name`."""
+        self._lines.append(_Line("", call[0], call[1], self._owner(name)))
+
+    def shares(self, name: str, other: str) -> None:
+        """The variable `name` may be in the memory of `other`."""
+        self._owners[name] = self._owner(other)
+
+    def _owner(self, name: str) -> str:
+        return self._owners.get(name, name)
+
+    @property
+    def length(self) -> int:
+        """The number of lines so far; `cut` takes back what comes after so many."""
+        return len(self._lines)
+
+    def cut(self, length: int) -> None:
+        del self._lines[length:]
 
     def part(self, of: str, i: int) -> str:
         """The variable that holds the entry `i` of `of`."""
@@ -86,9 +111,11 @@ class Recording:
     def program(self, inputs: int, outs: list[str]) -> Callable[[list], list]:
         """The function from the leaves of the arguments to the leaves of the result, in the variables `outs`."""
         needed, lines = set(outs), []
+        memory = set(map(self._owner, outs))
         for line in reversed(self._lines):
-            if not line.name or line.name in needed:
+            if line.writes in memory if line.writes else not line.name or line.name in needed:
                 needed.update(line.reads)
+                memory.update(map(self._owner, line.reads))
                 lines.append(line)
         body, last = [], set(outs)
         for line in lines:  # backwards still: after its last use, a variable's memory is free again
@@ -110,21 +137,21 @@ def _distinct(names: list[str]) -> list[str]:
 
 def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> tuple[str, tuple[str, ...]]:
     """The call of `fun` as an expression, and the variables in it."""
-    from .array import Recorded
+    from .array import Named
 
     reads: list[str] = []
 
     def text(x):
-        if isinstance(x, Recorded):
+        if isinstance(x, Named):
             if x.recording is None:
                 return recording.constant(x.value)
             reads.append(x.name)
             return x.name
         cls = x.__class__
-        if (cls is tuple or cls is list) and _holds(x, Recorded):
+        if (cls is tuple or cls is list) and _holds(x, Named):
             inside = ", ".join(map(text, x))
             return f"[{inside}]" if cls is list else f"({inside},)"
-        if cls is dict and _holds(list(x.values()), Recorded):
+        if cls is dict and _holds(list(x.values()), Named):
             return "{" + ", ".join(f"{recording.constant(k)}: {text(v)}" for k, v in x.items()) + "}"
         return recording.constant(x)
 
@@ -323,7 +350,10 @@ def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> 
     cls = recorder.cls
     given = [x if kind_of(type(x)) is None else cls(x, recording, f"a{i}") for i, x in enumerate(leaves)]
     args, kwargs = tree.unflatten(structure, given)
-    outs, out_structure = tree.flatten(fun(*args, **kwargs))
+    try:
+        outs, out_structure = tree.flatten(fun(*args, **kwargs))
+    except Again:
+        return _recorded(backend, fun, leaves, structure)
     names, values = [], []
     for x in map(recorder.lift, outs):
         if x.__class__ is cls and x.recording is None:  # each run returns memory of its own
