@@ -1,4 +1,4 @@
-"""JAX's lowerings of linear algebra: the factorisations that it has."""
+"""JAX's lowerings of linear algebra: the factorisations that it has, and a check that is fastest as a product."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from ...arrays import dtype_name
-from ...ops import eig, lu_factor, solve_triangular, view
+from ...ops import all_finite, eig, lu_factor, solve_triangular, view
 from ...ops._op import lowering
 from . import backend
 
 __all__: list[str] = []
+
+_LARGE = 1 << 14  # elements
 
 
 @lowering(backend, solve_triangular)
@@ -34,3 +36,25 @@ def _eig(x):
 @lowering(backend, view)
 def _view(x, dtype=None):
     return x if dtype is None else x.view(dtype_name(dtype))
+
+
+@lowering(backend, all_finite)
+def _all_finite(*arrays):
+    large = [x.size >= _LARGE and x.dtype in (jnp.float32, jnp.float64) for x in arrays]
+    if jax.default_backend() != "cpu" or not any(large):
+        return NotImplemented
+
+    def exact():
+        return jnp.stack([jnp.all(jnp.isfinite(x)) for x in arrays])
+
+    # On a CPU, XLA sums by products three times as fast as it asks each number. A sum that overflows is looked at again.
+    sums = [
+        x.sum() if x.ndim < 2 else _sum(x.reshape(-1, x.shape[-1])) for x, y in zip(arrays, large, strict=True) if y
+    ]
+    small = [jnp.all(jnp.isfinite(x)) for x, y in zip(arrays, large, strict=True) if not y]
+    good = jnp.all(jnp.isfinite(jnp.stack(sums))) & jnp.all(jnp.asarray(small))
+    return jax.lax.cond(good, lambda: jnp.ones(len(arrays), bool), exact)
+
+
+def _sum(matrix):
+    return jnp.sum(jnp.ones((1, matrix.shape[0]), matrix.dtype) @ matrix)
