@@ -75,7 +75,7 @@ def _recurrences():
     ]
 
 
-LARGE = normal(20, 10, 100)  # where one looks at products first
+large = normal(20, 10, 100)  # where one looks at products first
 
 # Name of the op, positional arguments, keyword arguments, longest reduction.
 CASES = [
@@ -85,9 +85,9 @@ CASES = [
     ("adaptive_average_pool", (normal(2, 3, 7), 2), {"data_format": "channels_first"}, 7),
     ("adaptive_max_pool", (distinct(2, 7, 6, 3), (3, 4)), {}, 4),
     ("all_finite", (X, np.float32([1, np.nan]), np.float32([np.inf]), np.ones((), np.float32)), {}, 1),
-    ("all_finite", (LARGE, X), {}, 1),
-    ("all_finite", (LARGE, np.where(LARGE == LARGE.max(), np.nan, LARGE), np.full((200, 100), 1e38, "f"), X), {}, 1),
-    ("all_finite", (LARGE, np.where(LARGE == LARGE.min(), -np.inf, LARGE), LARGE.reshape(-1), np.float32([1])), {}, 1),
+    ("all_finite", (large, X), {}, 1),
+    ("all_finite", (large, np.where(large == large.max(), np.nan, large), np.full((200, 100), 1e38, "f"), X), {}, 1),
+    ("all_finite", (large, np.where(large == large.min(), -np.inf, large), large.reshape(-1), np.float32([1])), {}, 1),
     ("attention_scores", (normal(2, 5, 2, 3), normal(2, 6, 2, 3), None, MASK), {}, 9),
     ("average_pool", (X, 2), {}, 4),
     ("average_pool", (X, (3, 2), 2, "same"), {}, 6),
