@@ -780,8 +780,9 @@ class Model:
         each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
         if not each and (program.fills or program.loops or data.full):
             program.plan(fixed, None, Batch(data.first.x), data.steps)
-        parts: list[Any] = []
+        parts: list[list] = []
         waiting: collections.deque[Any] = collections.deque()
+        structure = None
 
         def fetch() -> None:
             out, n, several = waiting.popleft()
@@ -791,10 +792,13 @@ class Model:
                     values = to_numpy(indices[path]) if path in indices else np.zeros((), np.int32)
                     if (wrong := values[(values < 0) | (values >= size)]).size:
                         raise self._outside(i, int(wrong[0]))
-            out = tree.map(to_numpy, out)
-            parts.append(tree.map(lambda a: (a.reshape(-1, *a.shape[2:]) if several else a)[:n], out))
+            nonlocal structure
+            leaves, structure = tree.flatten(out)
+            leaves = [to_numpy(x) for x in leaves]
+            parts.append([(x.reshape(-1, *x.shape[2:]) if several else x)[:n] for x in leaves])
 
         with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
+            lag = None
             while (batch := loop.read(reader, program.pace, number, "the prediction")) is not None:
                 if each:
                     hooks("on_predict_batch_begin", number, {})
@@ -804,9 +808,10 @@ class Model:
                 number += reader.steps
                 if each:
                     hooks("on_predict_batch_end", number - 1, {"outputs": out})
-                # With a lag, so that the device never waits, nor holds all outputs.
-                size = sum(math.prod(x.shape) for x in tree.leaves(out))
-                if len(waiting) > max(2, min(_LAG, _UNDER_WAY // max(1, size))):
+                if lag is None:  # so that the device never waits, nor holds all outputs
+                    size = sum(math.prod(x.shape) for x in tree.leaves(out)) // reader.steps * program.at_once
+                    lag = max(2, min(_LAG, _UNDER_WAY // max(1, size)))
+                if len(waiting) > lag:
                     fetch()
                 if bar.advance(reader.steps):
                     bar.show({})
@@ -814,7 +819,7 @@ class Model:
                 fetch()
             bar.show({})
         hooks("on_predict_end", {})
-        return tree.map(lambda *each: np.concatenate(each), *parts)
+        return tree.unflatten(structure, [np.concatenate(each) for each in zip(*parts, strict=True)])
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: path and class, output shape, number of parameters."""
