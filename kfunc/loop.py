@@ -76,6 +76,13 @@ class Carry:
     def done(self) -> int:
         return self._held[-1][2] if self._loop is None else self._loop.done
 
+    def own(self, copy: Callable) -> None:
+        """Replace each array `x` by `copy(x)`, one after the other: those that nobody else has are gone at once."""
+        leaves, structure = tree.flatten(self.value)
+        self._held = [(leaves, structure, self.done)]
+        for i in range(len(leaves)):
+            leaves[i] = copy(leaves[i])
+
     def step(self, step: Callable, fixed: Any, *args: Any, steps: int = 1, flat: bool = False) -> None:
         """Replace the value by `step(fixed, value, *args)`; `flat`, where `step` is `loop.flat` of one."""
         value, structure = self.value, None

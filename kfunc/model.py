@@ -464,8 +464,9 @@ class Model:
 
     def _release(self, backend: Backend, progress: Progress | None) -> None:
         """Leave the train state to a step, which may take its memory: a copy of what somebody has seen."""
-        ts = self._carry.value[0]
-        self._carry = loop.Carry((backend.released(ts) if self._seen else ts, progress))
+        self._carry = loop.Carry((self._carry.value[0], progress))
+        if self._seen:
+            self._carry.own(backend.released)
         self._seen = False
 
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:

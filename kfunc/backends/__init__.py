@@ -156,7 +156,7 @@ class Backend:
         return contextlib.nullcontext()
 
     def released(self, x: Any) -> Any:
-        """The tree `x`, or a copy if `jit` would take its memory: for arguments that somebody else still has."""
+        """The array `x`, or a copy if `jit` would take its memory: for arguments that somebody else still has."""
         return x
 
     def record(self, fun: Callable) -> Callable:

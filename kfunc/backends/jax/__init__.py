@@ -60,7 +60,7 @@ class JaxBackend(Backend):
         return jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums)
 
     def released(self, x):
-        return jax.tree.map(lambda a: a.copy() if isinstance(a, jax.Array) else a, x)
+        return x.copy().block_until_ready() if isinstance(x, jax.Array) else x
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         return jax.value_and_grad(fun, argnums, has_aux)
