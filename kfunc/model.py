@@ -18,7 +18,7 @@ from .callbacks.logs import ProgbarLogger
 from .checkpoints import Checkpoints, saving
 from .data.batches import Batch, class_weights, prepared, rows, sizes
 from .data.prefetch import on_host
-from .data.sources import ArraySource, Source, source, split
+from .data.sources import ArraySource, Source, is_arrays, source, split
 from .errors import ArgumentError, IndexingError, NonFiniteError
 from .history import History
 from .loop import Program, Run
@@ -88,6 +88,7 @@ class Model:
         self.weighted_metrics: Any = ()
         self.metrics_names: list[str] = []
         self._inputs: Any = None
+        self._fitting = False
         self.jit_compile: bool | str = "auto"
         self.run_eagerly = False
         self.steps_per_execution: int | str = "auto"
@@ -131,8 +132,13 @@ class Model:
                 float16, whose gradients would vanish otherwise.
 
         Raises:
-            ArgumentError: A name is unknown, something is no optimizer, or no number of steps.
+            ArgumentError: A name is unknown, something is no optimizer, or no number of steps; or `fit` is under way.
         """
+        if self._fitting:
+            raise ArgumentError(
+                "The model is being trained: a fit goes on with the optimizer that it began with.",
+                fix="set model.stop_training = True, and compile after fit",
+            )
         if steps_per_execution != "auto":
             checks.positive("steps_per_execution", steps_per_execution)
         optimizer = resolve("optimizer", optimizer)
@@ -364,13 +370,19 @@ class Model:
             data = ArraySource(kept, size, steps_per_epoch)
             held_out = ArraySource(rest, validation_batch_size or size, validation_steps)
         elif validation_data is not None:
-            given = validation_data if isinstance(validation_data, tuple | list) else (validation_data,)
+            parts = isinstance(validation_data, tuple | list) and is_arrays(validation_data)
+            given = validation_data if parts else (validation_data,)
             held_out = source(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
         if class_weight is not None:
             data = data.map(functools.partial(class_weights, weights=class_weight))
         data, loss, found = self._trainable(data, backend)
         against = None if held_out is None else self._evaluable(held_out)
-        return self._fit(data, against, loss, found, locals())
+        fitting = self._fitting
+        try:
+            self._fitting = True
+            return self._fit(data, against, loss, found, locals())
+        finally:
+            self._fitting = fitting
 
     def _fit(self, data: Source, against: tuple | None, loss: Any, found: dict, given: dict[str, Any]) -> History:
         # Not to be kept: these arrays are garbage after the first step.
@@ -458,6 +470,7 @@ class Model:
                 saver.steps_done(read)
         logs = read()
         if run.skipped is not None:
+            logs = {"loss": math.nan} | logs  # if all were
             logs["skipped_steps"] = (self._skipped() or 0) - run.skipped
         bar.show(logs)
         return logs

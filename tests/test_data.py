@@ -194,6 +194,7 @@ SOURCES = {
     "one buffer": (reused, STEPPED, "numpy jax torch"),
     "iterable": (lambda: Counted(batches(X, Y, W)), {}, "numpy jax torch tensorflow"),
     "iterable without a length": (lambda: Again(batches(X, Y, W)), {}, "numpy torch"),
+    "list of tuples": (lambda: batches(X, Y, W), {}, "numpy torch"),
     "lists": (lambda: Again([list(b) for b in batches(X, Y, W)]), {}, "numpy"),
     "Dataset": (lambda: Looked(batches(X, Y, W)), {}, "numpy jax torch tensorflow"),
     "Dataset with workers": (lambda: Looked(batches(X, Y, W), workers=3, max_queue_size=4), {}, "numpy jax"),
@@ -292,10 +293,16 @@ def raising():
 
 
 class Raising(Looked):
+    error = Broken
+
     def __getitem__(self, i):
         if i == AT:
-            raise Broken("the user's")
+            raise self.error("the user's")
         return super().__getitem__(i)
+
+
+class Ending(Raising):
+    error = StopIteration
 
 
 # Name: the data with a fault in batch 5, arguments of `fit`, the error and what it says.
@@ -304,6 +311,8 @@ FAULTS = {
     "raises": (raising, STEPPED, Broken, "the user's"),
     "raises in a worker": (lambda: Raising(batches(X, Y, W), workers=3), {}, Broken, "the user's"),
     "raises in the background": (lambda: Raising(batches(X, Y, W)), {}, Broken, "the user's"),
+    "ends": (lambda: Ending(batches(X, Y, W)), {}, DataError, f"batch {AT} from __getitem__"),
+    "ends in a worker": (lambda: Ending(batches(X, Y, W), workers=3), {}, DataError, f"batch {AT} from __getitem__"),
     "other shape": (lambda: Counted(spoiled(lambda x, y, w: (x[:, :3], y, w))), {}, ShapeError, "(4, 5)"),
     "other structure": (lambda: Counted(spoiled(lambda x, y, w: (x, y))), {}, ShapeError, "sample_weight"),
     "lengths differ": (lambda: Counted(spoiled(lambda x, y, w: (x, y[1:], w))), {}, ShapeError, "y: 3"),
@@ -638,6 +647,7 @@ VALIDATIONS = {
     "arrays": (lambda: (X, Y, W), {"validation_batch_size": SIZE}),
     "Dataset": (lambda: Looked(batches(X, Y, W)), {}),
     "iterable": (lambda: Again(batches(X, Y, W)), {}),
+    "list of tuples": (lambda: batches(X, Y, W), {}),
     "generator": (endless, {"validation_steps": STEPS}),
 }
 

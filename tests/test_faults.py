@@ -226,6 +226,18 @@ def test_callbacks_that_raise(case):
     assert case.goes_on()
 
 
+def test_a_fit_keeps_its_optimizer(case):
+    class Compiling(kf.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None, train_state=None):
+            self.model.compile("sgd", "mse")
+
+    with pytest.raises(kf.errors.ArgumentError, match="being trained"):
+        case.fit(epochs=2, callbacks=[Compiling()])
+    case.steps()
+    assert case.goes_on()
+    case.model.compile(case.model.optimizer, case.model.loss)
+
+
 # -- labels and indices outside their range ----------------------------------------------------------------------------
 
 

@@ -142,10 +142,21 @@ class DatasetSource(ItemSource):
             order = order_of(key, begun, count)
             yield from range(first, stop) if order is None else map(int, order[first:stop])
 
+    def _item(self, i: int) -> Any:
+        try:
+            return self._dataset[i]
+        except StopIteration as error:  # which would end the loop that reads, here or in a thread
+            raise DataError(
+                "A data set ended before its length.",
+                expected=f"batch {i} from __getitem__",
+                got="StopIteration",
+                fix="return as many batches as __len__ says",
+            ) from error
+
     def _items(self, numbers: Iterable[int]) -> Generator:
         if self._workers == 1:
             for i in numbers:
-                yield self._dataset[i]
+                yield self._item(i)
             return
         from concurrent.futures import ThreadPoolExecutor
 
@@ -154,7 +165,7 @@ class DatasetSource(ItemSource):
         due: collections.deque = collections.deque()
         try:
             for i in numbers:
-                due.append(pool.submit(contextvars.copy_context().run, self._dataset.__getitem__, i))
+                due.append(pool.submit(contextvars.copy_context().run, self._item, i))
                 if len(due) >= most:
                     yield due.popleft().result()
             while due:

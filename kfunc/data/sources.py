@@ -119,8 +119,8 @@ def source(
         x: Arrays of any backend and data frames, or nested dicts, lists and tuples of these: all samples, in batches of
             `batch_size`. Or batches: a `kf.data.Dataset`, or what has `__len__` and `__getitem__` by the number of a
             batch, and `on_epoch_end` or no `__iter__`; or anything that can be iterated over, in the order that it has,
-            such as a generator, a `tf.data.Dataset`, a `torch.utils.data.DataLoader`, or one of grain's. Or a source,
-            which begins afresh; one of an iterator goes on.
+            such as a generator, a list of tuples `(x, y)`, a `tf.data.Dataset`, a `torch.utils.data.DataLoader`, or one
+            of grain's. Or a source, which begins afresh; one of an iterator goes on.
         y, sample_weight: Of arrays, targets and weights.
         batch_size: Of arrays, samples a batch: 32 by default, or as many as make `steps` batches.
         steps: Number of batches an epoch; by default all that there are.
@@ -130,7 +130,7 @@ def source(
         ShapeError: The arrays do not have one number of samples.
         DataError: There is no data.
     """
-    if not isinstance(x, Source) and is_arrays(x):
+    if not isinstance(x, Source) and (is_arrays(x) or (isinstance(x, list) and y is not None)):
         return ArraySource(prepared(x, y, sample_weight), batch_size, steps)
     for argument, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
@@ -158,4 +158,6 @@ def source(
 
 def is_arrays(x: Any) -> bool:
     """Whether `x` is an array or a container of arrays, and not something that yields batches."""
+    if type(x) is list and x and all(isinstance(item, tuple) for item in x):
+        return False
     return isinstance(x, Mapping | list | tuple) or hasattr(x, "shape")
