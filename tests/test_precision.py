@@ -170,13 +170,10 @@ def test_overflow_skips_the_step_and_says_so(name):
     model.train_on_batch(x, y)
     for a, b in zip(kf.tree.leaves(before), kf.tree.leaves(model.train_state.params), strict=True):
         np.testing.assert_array_equal(a, kf.to_numpy(b))
-    history = model.fit(x, y, batch_size=64, verbose=0).history
-    assert history["skipped_steps"] == [1]
-    assert np.isnan(history["loss"]).tolist() == [True]  # of no step
     history = model.fit(x, y, batch_size=8, epochs=4, verbose=0).history
     assert history["skipped_steps"][0] > 0
     assert history["skipped_steps"][-1] == 0
-    assert np.isfinite(history["loss"]).all()
+    assert np.isfinite(history["loss"]).tolist() == [skipped < 8 for skipped in history["skipped_steps"]]
     assert history["loss"][-1] < history["loss"][1]
 
 
