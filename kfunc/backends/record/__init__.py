@@ -2,8 +2,8 @@
 
 What is left is the list of kernel calls, without the Python that led to them: no dispatch, no tape, no trees, and
 nothing whose result is not used. Kernels that are Python themselves are written down as the calls that they make. The
-calls are the same, and so are the bits. Where Python asked for a value, an `if` above all, or for a shape that depends on
-one, the program asks for it again, and where the answer is another one the function itself runs. It also runs where
+calls are the same, and so are the bits. Where Python asked for a value, an `if` above all, or for a shape that depends
+on one, the program asks for it again, and where the answer is another one the function itself runs. It also runs where
 something cannot be recorded, so recording never changes what is computed, or which error is raised.
 """
 
