@@ -10,6 +10,7 @@ from test_catalogue import run
 
 import kfunc as kf
 from kfunc import nn
+from kfunc.backends.numpy.inside import whole
 from kfunc.backends.record import RecordedFunction, record_of
 
 RECORDING = ("numpy", "torch", "array_api_strict")
@@ -92,7 +93,7 @@ def test_an_if_is_asked_again():
         assert_same(recorded.replayed(values), fun(values))
 
 
-def whole(x):
+def largest(x):
     """The largest element, as an integer."""
     xp = kf.namespace(x)
     return xp.astype(xp.max(xp.abs(x)), xp.int64)
@@ -106,10 +107,10 @@ SHAPES = {
     "unique_counts": lambda xp, x: xp.unique_counts(x).counts,
     "arange": lambda xp, x: xp.arange(xp.max(xp.abs(x))),
     "repeat": lambda xp, x: xp.repeat(x, xp.astype(xp.abs(x), xp.int64)),
-    "zeros": lambda xp, x: xp.zeros((whole(x), 2)),
-    "full": lambda xp, x: xp.full(shape=(whole(x),), fill_value=1.0),
-    "broadcast_to": lambda xp, x: xp.broadcast_to(x, (whole(x), 3)),
-    "tile": lambda xp, x: xp.tile(x, (whole(x),)),
+    "zeros": lambda xp, x: xp.zeros((largest(x), 2)),
+    "full": lambda xp, x: xp.full(shape=(largest(x),), fill_value=1.0),
+    "broadcast_to": lambda xp, x: xp.broadcast_to(x, (largest(x), 3)),
+    "tile": lambda xp, x: xp.tile(x, (largest(x),)),
 }
 
 
@@ -353,7 +354,7 @@ def returns_a_function(x):
 
 
 def loops(x):
-    for _ in range(40):
+    for _ in range(80):
         x = x * np.float32(1.01) + x.T
     return x
 
@@ -376,8 +377,17 @@ def fails_later(x):
     return x * 2, lambda g: (np.sort(g) * x,)
 
 
+@whole
+def number(x, power):
+    return float(x.sum()) ** power
+
+
+def multiplies_by_a_number(x):
+    return x * number(x, 2), x + number(x, 3)
+
+
 OPEN = [writes_through_a_view, reads_before_and_after, writes_to_what_it_returns, adds_to_a_scalar, asks]
-OPEN += [returns_a_function]
+OPEN += [returns_a_function, multiplies_by_a_number]
 CLOSED = [loops, counts, rounds, fills_a_buffer, fails_later]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from .. import standard
 from ..record.array import Named
 from ..record.program import CannotRecord, written
 
-__all__ = ["StandIn"]
+__all__ = ["StandIn", "whole"]
 
 
 class StandIn(Named):
@@ -96,6 +97,16 @@ _REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.
 _REDUCTIONS |= {"any": np.logical_or, "all": np.logical_and}
 
 
+def whole(fun: Callable) -> Callable:
+    """`fun`, which a kernel calls and a recording does not look into: it may read values, and return Python numbers."""
+
+    @functools.wraps(fun)
+    def run(*args):
+        return _noted(fun, args, {}) if any([type(x) is StandIn for x in args]) else fun(*args)
+
+    return run
+
+
 def _noted(fun: Callable, args: tuple, kwargs: dict, target: Any = None) -> Any:
     """`fun(*args, **kwargs)`, written down; it writes to `target`, which it then returns."""
     found: list[StandIn] = []
@@ -128,6 +139,8 @@ def _standing(out: Any, recording: Any, name: str, of: list[StandIn]) -> Any:
         return StandIn(out, recording, name)
     if type(out) in (tuple, list):
         return type(out)([_standing(x, recording, recording.part(name, i), of) for i, x in enumerate(out)])
+    if type(out) is float:
+        return StandIn(out, recording, name)
     raise CannotRecord
 
 

@@ -15,6 +15,7 @@ from ...ops.normalization import EPSILON
 from ...ops.optimize import unbias
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import backend
+from .inside import whole
 from .segments import segment_sum
 
 __all__ = ["linear", "masked", "pad", "sigmoid", "uniform"]
@@ -370,8 +371,10 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 def all_finite(*arrays):
     # Sums of squares take one pass without a temporary; where one is not finite, it is looked at again.
     with np.errstate(over="ignore", invalid="ignore"):
-        if max([x.size for x in arrays]) < _FEW and _short_sum(_flat(arrays)):
-            return np.ones(len(arrays), np.bool)
+        if max([x.size for x in arrays]) < _FEW:
+            flat = np.concatenate(arrays, axis=None)
+            if flat.dtype.kind == "f" and np.isfinite(np.dot(flat, flat)):
+                return np.ones(len(arrays), np.bool)
         return np.array([_short_sum(x) or bool(np.isfinite(x).all()) for x in arrays], np.bool)
 
 
@@ -397,40 +400,57 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
     dtype, n = leaves[0].dtype, len(leaves) // 3
     if any([x.dtype != dtype for x in leaves]):
         return NotImplemented
-    t = float(count)
-    root = math.sqrt(unbias(math, t, beta_2))
-    factor, small = root * float(step_size) / unbias(math, t, beta_1), root * epsilon if corrected else epsilon
+    factor, small = _adam_numbers(count, step_size, beta_1, beta_2, epsilon, corrected)
     parts = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
-    out: list[list] = [[], [], []]
-    order = []
+    out: list = [None] * (3 * n)
     for at, shapes in _together(tuple([x.shape for x in parts[1]])):
         old = [_flat([part[i] for i in at]) for part in parts]
-        size = old[0].size
-        new = list(np.empty((3, size), dtype))
-        scratch = np.empty(min(size, _BLOCK), dtype)
-        for start in range(0, size, _BLOCK):
-            block = old + new if size <= _BLOCK else [x[start : start + _BLOCK] for x in (*old, *new)]
-            _adam_block(*block, scratch, beta_1, beta_2, factor, small)
-        for x, found in zip(new, out, strict=True):
-            found += [x[begin:end].reshape(shape) for begin, end, shape in shapes]
-        order += at
-    if order != sorted(order):
-        out = [[x for _, x in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])] for found in out]
-    return (*out[0], *out[1], *out[2])
+        run = _adam_at_once if old[0].size <= _BLOCK else _adam_in_blocks
+        for k, x in enumerate(run(*old, beta_1, beta_2, factor, small)):
+            for i, (begin, end, shape) in zip(at, shapes, strict=True):
+                out[k * n + i] = x[begin:end].reshape(shape)
+    return tuple(out)
 
 
-def _adam_block(g, m, v, update, mean, square, scratch, beta_1, beta_2, factor, small):
-    part = scratch[: g.size]
-    np.multiply(m, beta_1, out=mean)
-    mean += np.multiply(g, 1 - beta_1, out=part)
-    np.multiply(v, beta_2, out=square)
-    np.multiply(g, g, out=part)
+@whole
+def _adam_numbers(count, step_size, beta_1, beta_2, epsilon, corrected):
+    t = float(count)
+    root = math.sqrt(unbias(math, t, beta_2))
+    return root * float(step_size) / unbias(math, t, beta_1), root * epsilon if corrected else epsilon
+
+
+def _adam_at_once(g, m, v, beta_1, beta_2, factor, small):
+    mean = m * beta_1
+    mean += g * (1 - beta_1)
+    square = v * beta_2
+    part = g * g
     part *= 1 - beta_2
     square += part
-    np.sqrt(square, out=part)
+    part = np.sqrt(square)
     part += small
-    np.multiply(mean, factor, out=update)
+    update = mean * factor
     update /= part
+    return update, mean, square
+
+
+def _adam_in_blocks(*args):
+    (*old, beta_1, beta_2, factor, small) = args
+    size, dtype = old[0].size, old[0].dtype
+    new, scratch = [np.empty(size, dtype) for _ in range(3)], np.empty(_BLOCK, dtype)
+    for start in range(0, size, _BLOCK):
+        g, m, v, update, mean, square = (x[start : start + _BLOCK] for x in (*old, *new))
+        part = scratch[: g.size]
+        np.multiply(m, beta_1, out=mean)
+        mean += np.multiply(g, 1 - beta_1, out=part)
+        np.multiply(v, beta_2, out=square)
+        np.multiply(g, g, out=part)
+        part *= 1 - beta_2
+        square += part
+        np.sqrt(square, out=part)
+        part += small
+        np.multiply(mean, factor, out=update)
+        update /= part
+    return new
 
 
 @functools.lru_cache

@@ -15,7 +15,7 @@ from .program import Again, CannotRecord, Recording, written
 
 __all__ = ["RecordBackend", "record_of"]
 
-_OPEN_LINES = 64
+_OPEN_LINES = 128
 
 
 class RecordBackend(Backend):
