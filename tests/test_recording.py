@@ -373,6 +373,14 @@ def fills_a_buffer(x):
     return out
 
 
+def finds(x):
+    return x * len(np.where(x > 2)[0])
+
+
+def repeats(x):
+    return x * x[0].repeat(np.abs(x[1]).astype(int)).size
+
+
 def fails_later(x):
     return x * 2, lambda g: (np.sort(g) * x,)
 
@@ -388,7 +396,7 @@ def multiplies_by_a_number(x):
 
 OPEN = [writes_through_a_view, reads_before_and_after, writes_to_what_it_returns, adds_to_a_scalar, asks]
 OPEN += [returns_a_function, multiplies_by_a_number]
-CLOSED = [loops, counts, rounds, fills_a_buffer, fails_later]
+CLOSED = [loops, counts, rounds, fills_a_buffer, finds, repeats, fails_later]
 
 
 @pytest.mark.parametrize("kernel", [*OPEN, *CLOSED], ids=lambda fun: fun.__name__)

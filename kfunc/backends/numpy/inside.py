@@ -74,7 +74,7 @@ class StandIn(Named):
     def __array_function__(self, fun: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
         if fun in (np.sum, np.mean, np.max, np.min, np.all, np.any, np.prod) and type(args[0]) is StandIn:
             return getattr(args[0], fun.__name__)(*args[1:], **kwargs)
-        if fun not in _FUNCTIONS:
+        if fun not in _FUNCTIONS or (fun is np.where and len(args) < 3):
             raise CannotRecord
         return _noted(fun, args, kwargs, kwargs.get("out"))
 
@@ -91,7 +91,7 @@ _FUNCTIONS = {
 }
 """Functions whose results have shapes that depend on no value, and which write to `out` at most."""
 
-_METHODS = ("argmax", "argmin", "astype", "copy", "cumsum", "dot", "ravel", "repeat", "squeeze", "std")
+_METHODS = ("argmax", "argmin", "astype", "copy", "cumsum", "dot", "ravel", "squeeze", "std")
 _METHODS += ("swapaxes", "take", "transpose", "var", "view")
 _REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 _REDUCTIONS |= {"any": np.logical_or, "all": np.logical_and}
