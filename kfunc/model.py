@@ -291,7 +291,8 @@ class Model:
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
         loops = hasattr(step, "loop") and on_host(self._built.key)
-        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops, flat, self._paces)
+        size, lasting = source.batch_size, not carries  # what has no state is done, or given up, before it returns
+        return Program(step, many, backend, where, size, fills, compiled, most, loops, flat, self._paces, lasting)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
