@@ -104,6 +104,10 @@ CASES = [
     ("conv", (normal(1, 4, 5, 4, 2), normal(2, 3, 2, 2, 3)), {"strides": 2}, 24),
     ("conv", (normal(2, 7, 4), normal(3, 4, 5)), {"padding": "causal", "dilation_rate": 2}, 28),
     ("conv", (X, normal(2, 3, 4, 5)), {"padding": "causal", "strides": 2}, 84),
+    ("conv", (normal(1, 4, 5, 2), normal(2, 2, 2, 1)), {"padding": "same"}, 20),
+    ("conv", (normal(1, 4, 5, 1), normal(2, 2, 1, 3)), {}, 20),
+    ("conv_transpose", (normal(1, 4, 5, 1), normal(2, 2, 3, 1)), {}, 20),
+    ("conv_transpose", (normal(1, 4, 5, 2), normal(2, 2, 1, 2)), {}, 20),
     ("conv_transpose", (X, normal(3, 3, 5, 4)), {"strides": 2, "padding": "same"}, 84),
     ("conv_transpose", (X, normal(2, 2, 5, 4)), {"strides": 3}, 84),
     ("conv_transpose", (X, normal(3, 2, 5, 4), 2, "same", None, None, 1, normal(5)), {}, 84),
@@ -138,6 +142,8 @@ CASES = [
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12)), {"reverse": True}, 30),
     ("gru", (normal(3, 5, 2), normal(2, 12), normal(4, 12), normal(12), normal(3, 4)), {"reset_after": False}, 30),
     ("group_normalization", (X, 2, normal(4), normal(4)), {}, 84),
+    ("group_normalization", (normal(3, 4, 5, 1), 1, normal(1), normal(1)), {}, 20),
+    ("group_normalization", (normal(3, 1, 1, 4), 2, normal(4), normal(4)), {}, 20),
     ("group_normalization", (normal(3, 6, 4) + 3, 3), {"axis": 1, "epsilon": 1e-3}, 24),
     ("hard_sigmoid", (WIDE,), {}, 1),
     ("hard_silu", (WIDE,), {}, 1),
@@ -220,10 +226,11 @@ def reference(i):
     return run("array_api_strict", OPS[name].reference, [wide(a) for a in args], kwargs, gradient=True)
 
 
-def run(name, fun, args, kwargs, gradient):
+def run(name, fun, args, kwargs, gradient, first=0):
+    """The values, and the gradients of their weighted sum for the arguments from number `first` on."""
     values = fun(*on(name, args), **kwargs)
     weights = [np.random.default_rng(9).normal(size=v.shape).astype(v.dtype) for v in flat(values)]
-    moving = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    moving = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype.kind == "f" and i >= first]
     if not gradient or not moving or flat(values)[0].dtype.kind != "f":
         return flat(values), None
 
@@ -272,6 +279,21 @@ def test_gradients(name, i):
     assert (got is None) == (want is None)
     if got is not None:
         close(got, want, n, 8)
+
+
+PARAMETRIC = [
+    i for i, (op, *_) in enumerate(CASES) if op in ("conv", "conv_transpose", "linear") or "normalization" in op
+]
+
+
+@pytest.mark.parametrize("i", PARAMETRIC, ids=[f"{i}-{CASES[i][0]}" for i in PARAMETRIC])
+@pytest.mark.parametrize("name", TRAINING)
+def test_gradients_of_parameters_alone(name, i):
+    """For which frameworks have other kernels, and other faults."""
+    op, args, kwargs, n = CASES[i]
+    got, want = run(name, OPS[op], args, kwargs, gradient=True, first=1)[1], reference(i)[1]
+    if got is not None:
+        close(got, want[1:], n, 8)
 
 
 @pytest.mark.parametrize("name", TRAINING)

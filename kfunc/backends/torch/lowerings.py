@@ -140,7 +140,7 @@ def _group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None
     epsilon = EPSILON if epsilon is None else epsilon
     x = x.movedim(axis, 1)
     if not x.requires_grad:  # or the gradient of `gamma` crashes (PyTorch 2.13, on CPUs, of channels-last arrays)
-        x = x.contiguous()
+        x = x.reshape(-1).view(x.shape)  # with one stride for each axis, even where axes of one element leave it open
     out = torch.group_norm(x, groups, gamma, beta if fused else None, epsilon).movedim(1, axis)
     return out if fused or beta is None else out + along(x, (axis,), beta)
 

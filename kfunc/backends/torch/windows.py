@@ -103,7 +103,13 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
     run = _conv_plan(
         inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, strides, padding, data_format, dilation_rate
     )
-    return NotImplemented if run is None else run(inputs, kernel.permute(*_KERNEL[kernel.ndim]), bias)
+    return NotImplemented if run is None else run(inputs, _weight(kernel), bias)
+
+
+def _weight(kernel):
+    weight = kernel.permute(*_KERNEL[kernel.ndim])
+    # Where axes of one element leave strides open, PyTorch 2.13 takes them for channels-last, and its gradient fails.
+    return weight.contiguous() if kernel.shape[-1] == 1 else weight
 
 
 @planned
@@ -134,6 +140,8 @@ def _conv_transpose(
     if plan is None or (bias is not None and plan[2] is not None):
         return NotImplemented
     run, kept, around = plan
+    if data_format != "channels_first" and inputs.shape[0] == inputs.shape[-1] == 1:
+        inputs = inputs[..., 0].unsqueeze(1).movedim(1, -1)  # see `_weight`
     out = run(inputs, kernel.permute(*_KERNEL[kernel.ndim]), bias)
     out = out if kept is None else out[kept]
     return out if around is None else F.pad(out, around)
