@@ -128,7 +128,6 @@ class Program:
         loops: Whether `step` is recorded, and runs several steps as a loop of its own.
         flat: Whether `step` and `many` are made by `flat`.
         paces: What `pace` came to for batches of one form; other programs may begin with it.
-        lasting: Whether batches stay as they are until the last step is done.
 
     Attributes:
         at_once: How many steps one dispatch can take.
@@ -148,11 +147,10 @@ class Program:
         loops: bool = False,
         flat: bool = False,
         paces: dict[Any, int] | None = None,
-        lasting: bool = False,
     ):
         self._step, self._many, self._backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
-        self._put = functools.partial(backend.staged, lasting=lasting) if compiled else backend.asarray
+        self._put = backend.staged if compiled else backend.asarray
         self.loops, self._flat = loops, flat
         self.at_once = self.pace = 1
         self._paces: dict[Any, int] = {} if paces is None else paces

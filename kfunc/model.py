@@ -291,8 +291,7 @@ class Model:
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
         loops = hasattr(step, "loop") and on_host(self._built.key)
-        size, lasting = source.batch_size, not carries  # what has no state is done, or given up, before it returns
-        return Program(step, many, backend, where, size, fills, compiled, most, loops, flat, self._paces, lasting)
+        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops, flat, self._paces)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -479,7 +478,7 @@ class Model:
     def _release(self, backend: Backend, progress: Progress | None) -> None:
         """Leave the train state to a step, which may take its memory: a copy of what somebody has seen."""
         self._carry = loop.Carry((self._carry.value[0], progress))
-        if self._seen:
+        if self._seen and backend.donates:
             self._carry.own(backend.released)
         self._seen = False
 

@@ -113,8 +113,8 @@ class Backend:
         """A native array with the values of `x`, a NumPy array or anything NumPy can read."""
         raise NotImplementedError
 
-    def staged(self, x: Any, device: Any = None, lasting: bool = False) -> Any:
-        """`x`, a NumPy array that may change later unless it is `lasting`, as a compiled function takes it fastest."""
+    def staged(self, x: Any, device: Any = None) -> Any:
+        """`x`, a NumPy array that may change later, in the form in which a compiled function takes it fastest."""
         return self.asarray(x, device=device)
 
     def to_numpy(self, x: Any) -> Any:

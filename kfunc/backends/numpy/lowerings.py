@@ -405,7 +405,7 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
     out: list = [None] * (3 * n)
     for at, shapes in _together(tuple([x.shape for x in parts[1]])):
         old = [_flat([part[i] for i in at]) for part in parts]
-        run = _adam_at_once if old[0].size <= _BLOCK else _adam_in_blocks
+        run = _adam_block if old[0].size <= _BLOCK else _adam_in_blocks
         for k, x in enumerate(run(*old, beta_1, beta_2, factor, small)):
             for i, (begin, end, shape) in zip(at, shapes, strict=True):
                 out[k * n + i] = x[begin:end].reshape(shape)
@@ -419,37 +419,26 @@ def _adam_numbers(count, step_size, beta_1, beta_2, epsilon, corrected):
     return root * float(step_size) / unbias(math, t, beta_1), root * epsilon if corrected else epsilon
 
 
-def _adam_at_once(g, m, v, beta_1, beta_2, factor, small):
-    mean = m * beta_1
-    mean += g * (1 - beta_1)
-    square = v * beta_2
-    part = g * g
+def _adam_block(g, m, v, beta_1, beta_2, factor, small, update=None, mean=None, square=None, part=None):
+    mean = np.multiply(m, beta_1, out=mean)
+    part = np.multiply(g, 1 - beta_1, out=part)
+    mean += part
+    square = np.multiply(v, beta_2, out=square)
+    np.multiply(g, g, out=part)
     part *= 1 - beta_2
     square += part
-    part = np.sqrt(square)
+    np.sqrt(square, out=part)
     part += small
-    update = mean * factor
+    update = np.multiply(mean, factor, out=update)
     update /= part
     return update, mean, square
 
 
-def _adam_in_blocks(*args):
-    (*old, beta_1, beta_2, factor, small) = args
-    size, dtype = old[0].size, old[0].dtype
-    new, scratch = [np.empty(size, dtype) for _ in range(3)], np.empty(_BLOCK, dtype)
-    for start in range(0, size, _BLOCK):
-        g, m, v, update, mean, square = (x[start : start + _BLOCK] for x in (*old, *new))
-        part = scratch[: g.size]
-        np.multiply(m, beta_1, out=mean)
-        mean += np.multiply(g, 1 - beta_1, out=part)
-        np.multiply(v, beta_2, out=square)
-        np.multiply(g, g, out=part)
-        part *= 1 - beta_2
-        square += part
-        np.sqrt(square, out=part)
-        part += small
-        np.multiply(mean, factor, out=update)
-        update /= part
+def _adam_in_blocks(g, m, v, *numbers):
+    new, scratch = [np.empty(g.size, g.dtype) for _ in range(3)], np.empty(_BLOCK, g.dtype)
+    for start in range(0, g.size, _BLOCK):
+        *old, update, mean, square = (x[start : start + _BLOCK] for x in (g, m, v, *new))
+        _adam_block(*old, *numbers, update, mean, square, scratch[: update.size])
     return new
 
 

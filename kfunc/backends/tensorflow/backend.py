@@ -61,7 +61,7 @@ class TensorflowBackend(Backend):
             x = tf.identity(x) if device else x
             return x if dtype is None else cast(x, dtype)
 
-    def staged(self, x, device=None, lasting=False):
+    def staged(self, x, device=None):
         return tf.convert_to_tensor(x)  # a compiled function moves it itself, in less time than a call to do so takes
 
     def to_numpy(self, x):
