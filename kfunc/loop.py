@@ -16,14 +16,17 @@ from .callbacks.base import CallbackList
 from .data.batches import Batch, filled, rows
 from .data.protocol import Reader, Source
 from .history import History
+from .inplace import InPlace
 from .metrics import Mean
 from .step import (
     Progress,
     make_custom_evaluation,
     make_custom_step,
     make_eval_step,
+    make_gradients,
     make_predict,
     make_train_step,
+    make_update,
     repeated,
 )
 
@@ -38,6 +41,7 @@ __all__ = [
     "custom_steps",
     "evaluations",
     "flat",
+    "halves",
     "mapped",
     "numbers",
     "ordered",
@@ -83,6 +87,10 @@ class Carry:
         for i in range(len(leaves)):
             leaves[i] = copy(leaves[i])
 
+    def put(self, value: Any) -> None:
+        """Replace the value by that after one more step."""
+        self._held = [(value, None, self.done + 1)]
+
     def step(self, step: Callable, fixed: Any, *args: Any, steps: int = 1, flat: bool = False) -> None:
         """Replace the value by `step(fixed, value, *args)`; `flat`, where `step` is `loop.flat` of one."""
         value, structure = self.value, None
@@ -118,7 +126,7 @@ class Program:
     """A step for batches from the host: it fills up the last one, and runs several in one dispatch where that pays.
 
     Args:
-        step: `(fixed, carry, batch) -> carry`.
+        step: `(fixed, carry, batch) -> carry`; or an `InPlace`.
         many: The same of several batches, as `step.repeated` makes it; None where that is not wanted.
         backend, where: Where the batches go.
         size: Samples a step.
@@ -130,6 +138,7 @@ class Program:
         paces: What `pace` came to for batches of one form; other programs may begin with it.
 
     Attributes:
+        takes: Whether a step may take the memory of the carry that it is given.
         at_once: How many steps one dispatch can take.
         pace: How many the next one should: fewer where they take long. That changes no bit.
     """
@@ -148,10 +157,11 @@ class Program:
         flat: bool = False,
         paces: dict[Any, int] | None = None,
     ):
-        self._step, self._many, self._backend, self._where = step, many, backend, where
+        self._step, self._many, self.backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
         self._put = backend.staged if compiled else backend.asarray
-        self.loops, self._flat = loops, flat
+        self.loops, self._flat, self.in_place = loops, flat, isinstance(step, InPlace)
+        self.takes = flat or self.in_place
         self.at_once = self.pace = 1
         self._paces: dict[Any, int] = {} if paces is None else paces
         self._like: Any = None
@@ -175,7 +185,7 @@ class Program:
         if self._flat:
             carry, structure = tree.flatten(carry)
             step = functools.partial(step, structure=structure)
-        return self._backend.repeats(step, fixed, carry, batch)
+        return self.backend.repeats(step, fixed, carry, batch)
 
     def __call__(self, fixed: Any, carry: Any, batch: Batch, steps: int | None = None) -> Any:
         """The carry after the step, or the steps, on the samples in `batch`, however large it is if it is one step."""
@@ -186,13 +196,13 @@ class Program:
     def advance(self, fixed: Any, carry: Carry, batch: Batch, steps: int | None = None) -> Any:
         """The same, in place, and as far as it came if it fails. Without a carry, returns several steps' results."""
         if steps == 1 and batch.size > self._size:
-            return carry.step(self._step, fixed, self._one(batch), flat=self._flat)
+            return self._once(fixed, carry, batch)
         steps, rest = divmod(batch.size, self._size)
         if rest and steps and not (self.fills or self.loops):
             self.advance(fixed, carry, rows(batch, slice(None, steps * self._size)))
             return self.advance(fixed, carry, rows(batch, slice(steps * self._size, None)))
         if self.at_once == 1 or not steps + (rest > 0 and self.fills):
-            return carry.step(self._step, fixed, self._one(batch), flat=self._flat)
+            return self._once(fixed, carry, batch)
         steps += rest > 0
         begun = time.perf_counter()
         results = None
@@ -207,11 +217,18 @@ class Program:
         self._paces[self._like] = self.pace  # which still is 1 after the first call, that may have compiled it
         return results
 
+    def _once(self, fixed: Any, carry: Carry, batch: Batch) -> None:
+        batch = self._one(batch)
+        if self.in_place:
+            self._step(carry, batch)
+        else:
+            carry.step(self._step, fixed, batch, flat=self._flat)
+
     def _looped(self, fixed: Any, carry: Carry, batch: Batch) -> Any:
         results = carry.loop(self._step, fixed, self._given(batch), self._size)
         if not results:
             return None
-        xp = self._backend.xp
+        xp = self.backend.xp
         return tree.map(lambda *each: xp.concat(each) if each[0].ndim else xp.stack(each), *results)
 
     def several(self, size: int, steps: int) -> bool:
@@ -248,7 +265,7 @@ class Program:
 
     def moved(self, batch: Batch) -> Batch:
         """`batch` on the device."""
-        return tree.map(lambda x: self._backend.asarray(x, device=self._where), batch)
+        return tree.map(lambda x: self.backend.asarray(x, device=self._where), batch)
 
 
 @dataclasses.dataclass(eq=False)
@@ -287,6 +304,11 @@ def train_steps(*parts: Any) -> Callable:
     """The program of `step.make_train_step(*parts)`; the carry is the train state and the progress."""
     step = make_train_step(*parts)
     return lambda _, carry, batch: step(*carry, batch)
+
+
+def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Callable, Callable]:
+    """`step.make_gradients(net, optimizer, *parts)` and `step.make_update(optimizer)`, for `InPlace`."""
+    return make_gradients(net, optimizer, *parts), make_update(optimizer)
 
 
 def custom_steps(step: Callable) -> Callable:

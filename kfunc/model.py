@@ -21,6 +21,7 @@ from .data.prefetch import on_host
 from .data.sources import ArraySource, Source, is_arrays, source, split
 from .errors import ArgumentError, IndexingError, NonFiniteError
 from .history import History
+from .inplace import InPlace, is_large
 from .loop import Program, Run
 from .metrics import Mean
 from .nn.layer import Layer
@@ -249,16 +250,21 @@ class Model:
         target = backend_of(ts.key)
         return ts, target, device(target.lift(ts.key))
 
-    def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Callable:
+    def _function(
+        self, make: Callable, *parts: Any, backend: Backend, finish: Callable = lambda fun, ready: ready(fun), **options: Any
+    ) -> Any:
         """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
         compiled = self._compiled(backend)
         named = ["the network" if part is self.net else part for part in parts]  # whose own text may be long
         key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {named!r}"
         if key not in self._functions:
-            fun = make(*parts)
-            run = backend.jit(fun, **options) if compiled else fun if self.run_eagerly else backend.record(fun)
-            self._functions[key] = run
+            self._functions[key] = finish(make(*parts), functools.partial(self._ready, backend, **options))
         return self._functions[key]
+
+    def _ready(self, backend: Backend, fun: Callable, **options: Any) -> Callable:
+        if self._compiled(backend):
+            return backend.jit(fun, **options)
+        return fun if self.run_eagerly else backend.record(fun)
 
     def _compiled(self, backend: Backend) -> bool:
         wanted = backend.compiles if self.jit_compile == "auto" else bool(self.jit_compile)
@@ -456,7 +462,7 @@ class Model:
                 if each:
                     hooks("on_train_batch_begin", run.batch, {})
                 steps, before, done = reader.steps, run.batch, run.done
-                self._release(target, run.progress)
+                self._release(program, run.progress)
                 carry = self._carry
                 try:
                     program.advance((), carry, batch, steps)
@@ -475,11 +481,11 @@ class Model:
         bar.show(logs)
         return logs
 
-    def _release(self, backend: Backend, progress: Progress | None) -> None:
+    def _release(self, program: Program, progress: Progress | None) -> None:
         """Leave the train state to a step, which may take its memory: a copy of what somebody has seen."""
         self._carry = loop.Carry((self._carry.value[0], progress))
-        if self._seen and backend.donates:
-            self._carry.own(backend.released)
+        if self._seen and program.takes:
+            self._carry.own(program.backend.released)
         self._seen = False
 
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
@@ -487,11 +493,29 @@ class Model:
         if self.step is not None:
             return self._program(loop.custom_steps, self.step, fills=False, carries=True, **options)
         tables = self._trace.tables
+        if self._in_place(target):
+            finish = lambda halves, ready: InPlace(*halves, ready)  # noqa: E731
+            halves = loop.halves, self.net, self.optimizer, loss, found, tables
+            step = self._function(*halves, backend=target, finish=finish)
+            return Program(step, None, target, where, data.batch_size, fills=False, compiled=False)
         fills = self._fills(data, loss, found)
         return self._program(
             loop.train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills,
             carries=True, **options,
         )  # fmt: skip
+
+    def _in_place(self, backend: Backend) -> bool:
+        """Whether a training step changes the arrays of the train state."""
+        ts = self._built
+        return (
+            backend.in_place
+            and not self._compiled(backend)
+            and on_host(ts.key)
+            and getattr(self.optimizer, "elementwise", False)
+            and not self._constraints
+            and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
+            and is_large((ts.params, ts.opt_state))
+        )
 
     def _fills(self, data: Source, loss: Any, found: dict) -> bool:
         """Whether samples that do not count can stand in a batch and change nothing."""
@@ -540,7 +564,7 @@ class Model:
         program = self._train_program(data, loss, found, target, where)
         found = found or self._logged(loop.custom_steps, self.step, data, program)
         run.progress = start(found, target, where)
-        self._release(target, run.progress)
+        self._release(program, run.progress)
         program.advance((), self._carry, data.first)
         run.progress = self._carry.value[1]
         return _as_keras(self._read(run, found), return_dict)

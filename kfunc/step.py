@@ -22,8 +22,10 @@ __all__ = [
     "make_custom_evaluation",
     "make_custom_step",
     "make_eval_step",
+    "make_gradients",
     "make_predict",
     "make_train_step",
+    "make_update",
     "repeated",
     "start",
 ]
@@ -145,10 +147,88 @@ def make_train_step(
         tables: The sizes of the tables in which layers look up indices, by path, as `net.trace` finds them. Indices
             outside are a fault.
     """
-    scale_of, skips = getattr(optimizer, "loss_scale", None), hasattr(optimizer, "skipped")
-    tables = tables or {}
+    look, skips = _look(net, optimizer, loss, metrics, tables or {}), hasattr(optimizer, "skipped")
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
+        seen = look(ts, progress, batch)
+
+        def advance():
+            updates, opt_state = optimizer.update(seen.grads, ts.opt_state, ts.params)
+            params = constrain(apply_updates(ts.params, updates), constraints or {})
+            return params, seen.state, opt_state, ts.step + 1, progress.fault
+
+        def refuse():
+            return ts.params, ts.state, ts.opt_state, ts.step, seen.fault()
+
+        def skip():
+            _, opt_state = optimizer.update(seen.grads, ts.opt_state, ts.params)
+            return ts.params, ts.state, opt_state, ts.step + 1, progress.fault
+
+        def otherwise():
+            return choose(seen.may_skip(), skip, refuse) if skips else refuse()
+
+        params, state, opt_state, number, fault = choose(seen.sound, advance, otherwise)
+        counted = choose(seen.sound, seen.count, lambda: (progress.loss, progress.metrics)) if skips else seen.count()
+        return TrainState(params, state, opt_state, ts.key, number), Progress(*counted, fault)
+
+    return step
+
+
+def make_gradients(
+    net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
+) -> Callable:
+    """The first half of `make_train_step(...)`, of an optimizer that skips nothing, which leaves out the update.
+
+    Returns:
+        The function `(train_state, progress, batch) -> (sound, gradients, (state, step), progress)`: whether the step
+        may be taken, bool (); what to update with; and what the rest of the train state is after it, or is still.
+    """
+    look = _look(net, optimizer, loss, metrics, tables or {})
+
+    def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[Any, Any, tuple[Any, Any], Progress]:
+        seen = look(ts, progress, batch)
+        advance, refuse = (seen.state, ts.step + 1, progress.fault), lambda: (ts.state, ts.step, seen.fault())
+        state, number, fault = choose(seen.sound, lambda: advance, refuse)
+        return seen.sound, seen.grads, (state, number), Progress(*seen.count(), fault)
+
+    return step
+
+
+def make_update(optimizer: Any) -> Callable:
+    """The second half: `(gradients, opt_state, params) -> (params, opt_state)`."""
+
+    def update(grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return apply_updates(params, updates), opt_state
+
+    return update
+
+
+class _Seen(NamedTuple):
+    """What a training step found out before it changes anything.
+
+    Attributes:
+        sound: Whether it may be taken.
+        grads: The gradients.
+        state: The network's state after it.
+        count: Without arguments: the sums of losses, and the metrics' accumulators, with this batch.
+        may_skip: Whether the step, if it is not sound, may be passed over.
+        fault: The `Progress.fault` if it is refused.
+    """
+
+    sound: Any
+    grads: Any
+    state: Any
+    count: Callable
+    may_skip: Callable
+    fault: Callable
+
+
+def _look(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int]) -> Callable:
+    """The function `(train_state, progress, batch) -> _Seen`; arguments as for `make_train_step`."""
+    scale_of = getattr(optimizer, "loss_scale", None)
+
+    def look(ts: TrainState, progress: Progress, batch: Batch) -> _Seen:
         key = random.fold_in(ts.key, ts.step)
         scale = None if scale_of is None else scale_of(ts.opt_state)
         samples, n = _samples(batch)
@@ -166,31 +246,20 @@ def make_train_step(
         finite = ops.all_finite(value, *tree.leaves(grads))
         good, worst = _looked_up(finite, indices, tables)
 
-        def advance():
-            updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
-            params = constrain(apply_updates(ts.params, updates), constraints or {})
-            return params, state, opt_state, ts.step + 1, progress.fault
-
-        def refuse():
-            return ts.params, ts.state, ts.opt_state, ts.step, _fault(good, worst, progress.fault, ts.step)
-
-        def skip():
-            _, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
-            return ts.params, ts.state, opt_state, ts.step + 1, progress.fault
-
-        def otherwise():
-            return choose(_may_skip(scale, progress.fault, good, worst), skip, refuse) if skips else refuse()
-
         def count():
             done = _accumulate(progress, metrics, value, batch, y_pred, masks[0] if masks else None, samples, n)
             return done.loss, done.metrics
 
-        sound = _sound(good, progress.fault)
-        params, new_state, opt_state, number, fault = choose(sound, advance, otherwise)
-        loss_, seen = choose(sound, count, lambda: (progress.loss, progress.metrics)) if skips else count()
-        return TrainState(params, new_state, opt_state, ts.key, number), Progress(loss_, seen, fault)
+        return _Seen(
+            _sound(good, progress.fault),
+            grads,
+            state,
+            count,
+            lambda: _may_skip(scale, progress.fault, good, worst),
+            lambda: _fault(good, worst, progress.fault, ts.step),
+        )
 
-    return step
+    return look
 
 
 @native

@@ -7,7 +7,7 @@ from typing import Any
 
 import optree
 
-__all__ = ["flatten", "leaves", "map", "paths", "structure", "unflatten"]
+__all__ = ["flatten", "leaves", "map", "paths", "structure", "unflatten", "up_to"]
 
 
 def structure(tree: Any) -> Any:
@@ -25,9 +25,14 @@ def map(fun: Callable, tree: Any, *rest: Any) -> Any:
     return optree.tree_map(fun, tree, *rest)
 
 
-def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """The leaves of `tree`, and the structure from which `unflatten` builds it again."""
-    return optree.tree_flatten(tree)
+def flatten(tree: Any, until: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
+    """The leaves of `tree`, and the structure from which `unflatten` builds it again; parts `until` are leaves, too."""
+    return optree.tree_flatten(tree, is_leaf=until)
+
+
+def up_to(structure: Any, tree: Any) -> list[Any]:
+    """The parts of `tree` that are where `structure` has leaves."""
+    return structure.flatten_up_to(tree)
 
 
 def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:

@@ -68,6 +68,8 @@ class Backend:
     """Whether `Model` compiles its step unless told otherwise."""
     donates: bool = False
     """Whether a compiled program can take the memory of arguments for its results."""
+    in_place: bool = False
+    """Whether arrays can be written to, by `x[...] = values`, and contiguous ones reshaped without a copy."""
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None
@@ -156,7 +158,7 @@ class Backend:
         return contextlib.nullcontext()
 
     def released(self, x: Any) -> Any:
-        """The array `x`, or a copy if `jit` would take its memory: for arguments that somebody else still has."""
+        """A copy of the array `x`, contiguous, whose memory nobody else has; `x` itself where nothing ever takes any."""
         return x
 
     def record(self, fun: Callable) -> Callable:

@@ -69,7 +69,7 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Core:
         return -lr * factor * m / (xp.sqrt(greatest) + epsilon), m, v, greatest
 
     if not amsgrad:
-        return Core(lambda params: Means(zeros_like(params), zeros_like(params)), update)
+        return Core(lambda params: Means(zeros_like(params), zeros_like(params)), update, elementwise=True)
     factor = lambda t: adam_factors(namespace(t), t, 1.0, beta_1, beta_2, epsilon, t.dtype)[:1]  # noqa: E731
     return leafwise(step, Means, zeros, zeros, zeros, shared=factor)
 
@@ -180,7 +180,7 @@ def nadam(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: 
         updates, inner = means(numbers).update(grads, state.means, params, lr, t)
         return updates, Lookahead(product, inner)
 
-    return Core(init, update)
+    return Core(init, update, elementwise=True)
 
 
 class Sum(NamedTuple):
@@ -350,7 +350,7 @@ def lamb(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: f
     def biases(t):
         return unbias(namespace(t), t, beta_1), unbias(namespace(t), t, beta_2)
 
-    return leafwise(step, Means, zeros, zeros, None, reads=True, shared=biases)
+    return leafwise(step, Means, zeros, zeros, None, reads=True, shared=biases, elementwise=False)
 
 
 class Free(NamedTuple):

@@ -23,13 +23,17 @@ class _Pair(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The functions of a transformation without the door for native arrays, which has to be passed only once."""
+    """The functions of a transformation without the door for native arrays, which has to be passed only once.
+
+    See `GradientTransformation`; `elementwise` as there.
+    """
 
     init: Callable
     update: Callable
     loss_scale: Callable | None = None
     skipped: Callable | None = None
     finalize: Callable | None = None
+    elementwise: bool = False
 
 
 class GradientTransformation(_Pair):
@@ -46,6 +50,9 @@ class GradientTransformation(_Pair):
         skipped: `opt_state -> int32 ()`: how many updates changed nothing because a gradient was not finite. Absent
             if none is skipped.
         finalize: `(params, opt_state) -> params`: those to keep at the end of training. Absent if it is the same ones.
+        elementwise: Whether it does the same for pieces of the leaves, one piece after the other, as for all at once: an
+            update depends on numbers at its own place, and on arrays (). Its state is trees like the parameters, too,
+            and arrays ().
         inner: The same functions on conforming arrays.
     """
 
@@ -53,6 +60,7 @@ class GradientTransformation(_Pair):
     loss_scale: Callable
     skipped: Callable
     finalize: Callable
+    elementwise: bool = False
     inner: Parts
 
 
@@ -68,7 +76,7 @@ def transformation(*names: str) -> Callable[[Callable], Callable[..., GradientTr
             bound.apply_defaults()
             inner = fun(*args, **kwargs)
             out = GradientTransformation(native(inner.init), native(inner.update))
-            out.inner = inner
+            out.inner, out.elementwise = inner, inner.elementwise
             for name in ("loss_scale", "skipped", "finalize"):
                 if getattr(inner, name) is not None:
                     setattr(out, name, native(getattr(inner, name)))
@@ -253,7 +261,9 @@ def chain(*transformations: Any):
             states.append(s)
         return updates, tuple(states)
 
-    return Parts(lambda params: tuple(part.init(params) for part in parts), update, **_together(parts))
+    elementwise = all(part.elementwise for part in parts)
+    init = lambda params: tuple(part.init(params) for part in parts)  # noqa: E731
+    return Parts(init, update, **_together(parts), elementwise=elementwise)
 
 
 chain.from_config = lambda config: chain(*config["transformations"])  # type: ignore[attr-defined]

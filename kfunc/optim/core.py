@@ -37,7 +37,7 @@ class Core(NamedTuple):
             from 1: int32 ().
         reads: Whether the updates depend on the parameters, which then have decayed already.
         decay: `(weight_decay, path, leaf) -> weight_decay`, where that is not the same for all.
-        finalize: `(params, state) -> params`, see `GradientTransformation`.
+        finalize, elementwise: See `GradientTransformation`.
     """
 
     init: Callable
@@ -45,6 +45,7 @@ class Core(NamedTuple):
     reads: bool = False
     decay: Callable | None = None
     finalize: Callable | None = None
+    elementwise: bool = False
 
 
 class State(NamedTuple):
@@ -75,6 +76,7 @@ def leafwise(
     *starts: Callable | None,
     reads: bool = False,
     shared: Callable | None = None,
+    elementwise: bool = True,
 ) -> Core:
     """The core that treats every leaf by itself.
 
@@ -84,6 +86,7 @@ def leafwise(
         slots: The named tuple of trees that is the state, if there is any.
         starts: For each field of it, the function from a parameter to the first value; None where it is not needed.
         shared: `t -> numbers`, what is the same for all leaves; `t` is the number of this update, floating ().
+        elementwise: Whether `step` is, see `GradientTransformation`.
     """
 
     def init(params):
@@ -104,7 +107,7 @@ def leafwise(
         after = iter(new)
         return updates, slots(*(start and next(after) for start in starts)) if slots else ()
 
-    return Core(init, update, reads)
+    return Core(init, update, reads, elementwise=elementwise)
 
 
 COMMON = """
@@ -214,7 +217,7 @@ def _clipped(parts: Parts, clip: tuple[Callable, float]) -> Parts:
     def update(grads, state, params=None):
         return parts.update(clipping.update(grads, (), params)[0], state, params)
 
-    return parts._replace(update=update)
+    return parts._replace(update=update, elementwise=parts.elementwise and clipping.elementwise)
 
 
 def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Callable[[str], bool], every: int) -> Parts:
@@ -260,4 +263,5 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
         return updates, State(t, state.learning_rate, inner)
 
     last = core.finalize
-    return Parts(init, update, finalize=last and (lambda params, state: last(params, state.inner)))
+    finalize = last and (lambda params, state: last(params, state.inner))
+    return Parts(init, update, finalize=finalize, elementwise=core.elementwise and core.decay is None)

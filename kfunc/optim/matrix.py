@@ -82,6 +82,7 @@ def adafactor(
         lambda p: zeros_of(p, () if matrix(p) else p.shape),
         reads=True,
         shared=numbers,
+        elementwise=False,
     )
 
 

@@ -59,9 +59,9 @@ class Moments(NamedTuple):
     nu: Any
 
 
-def stateless(fun: Callable) -> Parts:
+def stateless(fun: Callable, elementwise: bool = True) -> Parts:
     """The transformation that gives `fun(updates)`."""
-    return Parts(lambda params: (), lambda updates, state, params=None: (fun(updates), state))
+    return Parts(lambda params: (), lambda updates, state, params=None: (fun(updates), state), elementwise=elementwise)
 
 
 @transformation("identity")
@@ -89,7 +89,7 @@ def scale_by_schedule(step_size_fn: Callable):
     def update(updates, state, params=None):
         return times(updates, step_size_fn(state.count)), Count(successor(state.count))
 
-    return Parts(lambda params: Count(zero_count(params)), update)
+    return Parts(lambda params: Count(zero_count(params)), update, elementwise=True)
 
 
 class Rate(NamedTuple):
@@ -127,7 +127,7 @@ def scale_by_learning_rate(learning_rate: float | Callable):
     def update(updates, state, params=None):
         return times(updates, -at(state.learning_rate, None)), state
 
-    return Parts(lambda params: Rate(first(params)), update)
+    return Parts(lambda params: Rate(first(params)), update, elementwise=True)
 
 
 def learning_rate(opt_state: Any) -> Any:
@@ -213,14 +213,14 @@ def _with_rates(state: Any, change: Callable[[Any], Any]) -> Any:
 def clip_by_global_norm(max_norm: float):
     """Updates scaled down so that the norm of all of them together is `max_norm` at most (arXiv:1211.5063)."""
     in_range("max_norm", max_norm, ends="()")
-    return stateless(lambda updates: _clipped(updates, max_norm))
+    return stateless(lambda updates: _clipped(updates, max_norm), elementwise=False)
 
 
 @transformation("clip_by_norm")
 def clip_by_norm(max_norm: float):
     """Each leaf of the updates scaled down so that its own norm is `max_norm` at most."""
     in_range("max_norm", max_norm, ends="()")
-    return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates))
+    return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates), elementwise=False)
 
 
 def _clipped(updates: Any, max_norm: float) -> Any:
@@ -255,7 +255,7 @@ def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None):
         chosen = mask(params) if callable(mask) else mask
         return tree.map(lambda u, p, m: u + weight_decay * p if m else u, updates, params, chosen), state
 
-    return Parts(lambda params: (), update)
+    return Parts(lambda params: (), update, elementwise=mask is None)
 
 
 @transformation("trace")
@@ -267,7 +267,7 @@ def trace(decay: float, nesterov: bool = False):
         sums = tree.map(lambda u, t: u + decay * t, updates, state.trace)
         return tree.map(lambda u, t: u + decay * t, updates, sums) if nesterov else sums, Trace(sums)
 
-    return Parts(lambda params: Trace(zeros_like(params)), update)
+    return Parts(lambda params: Trace(zeros_like(params)), update, elementwise=True)
 
 
 @transformation("scale_by_adam")
@@ -288,7 +288,7 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
         updates, mu, nu = adam_step(count, 1.0, beta_1, beta_2, epsilon, updates, state.mu, state.nu)
         return updates, Moments(count, mu, nu)
 
-    return Parts(init, update)
+    return Parts(init, update, elementwise=True)
 
 
 def adam_step(count, step_size, beta_1, beta_2, epsilon, updates, mu, nu, corrected=True):

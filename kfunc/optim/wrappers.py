@@ -46,7 +46,8 @@ def _passed_on(parts: Parts) -> dict[str, Any]:
     def of(fun):
         return fun and (lambda *args: fun(*args[:-1], args[-1].inner))
 
-    return {name: of(getattr(parts, name)) for name in ("loss_scale", "skipped", "finalize")}
+    own = {name: of(getattr(parts, name)) for name in ("loss_scale", "skipped", "finalize")}
+    return own | {"elementwise": parts.elementwise}
 
 
 # -- accumulation ------------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def loss_scale(
 
         return transforms.choose(finite, apply, skip)
 
-    parts = Parts(init, update, **_passed_on(inner))
+    parts = Parts(init, update, **_passed_on(inner) | {"elementwise": False})
     return parts._replace(loss_scale=lambda state: state.scale, skipped=lambda state: state.skipped)
 
 

@@ -16,6 +16,7 @@ _ARRAYS = np.ndarray, np.generic
 
 class NumpyBackend(Backend):
     name = "numpy"
+    in_place = True
 
     @functools.cached_property
     def xp(self):
@@ -44,6 +45,9 @@ class NumpyBackend(Backend):
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return self.record(fun)
+
+    def released(self, x):
+        return np.array(x, order="C") if isinstance(x, np.ndarray) else x
 
     @functools.cached_property
     def stand_in(self):

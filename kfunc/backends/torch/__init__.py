@@ -20,6 +20,7 @@ __all__ = ["TorchBackend", "backend"]
 
 class TorchBackend(Backend):
     name = "torch"
+    in_place = True
     xp = namespace
 
     @property
@@ -56,6 +57,9 @@ class TorchBackend(Backend):
         return torch.compile(
             _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
         )
+
+    def released(self, x):
+        return x.detach().clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         compiled = torch.func.grad_and_value(fun, argnums, has_aux)
