@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import math
@@ -14,10 +15,11 @@ from . import tree
 from .step import TrainState
 
 if TYPE_CHECKING:
+    from .backends import Backend
     from .data.batches import Batch
     from .loop import Carry
 
-__all__ = ["InPlace", "is_large", "undisturbed"]
+__all__ = ["InPlace", "Slots", "is_large", "undisturbed"]
 
 _LARGE = 1 << 22
 _PIECE = 1 << 18
@@ -55,54 +57,116 @@ class InPlace:
     It computes everything that can fail first. Nobody else may have these arrays, and each is in one place.
 
     Args:
+        backend: That of the arrays.
         gradients: See `step.make_gradients`.
-        update: See `step.make_update`, of an optimizer that is elementwise.
+        update: See `step.make_update`.
+        elementwise: That of the optimizer.
         ready: From a function to the form in which the backend runs it fastest.
     """
 
-    def __init__(self, gradients: Callable, update: Callable, ready: Callable[[Callable], Callable]):
-        self._gradients = ready(gradients)
-        # One for each group of leaves: the optimizer may look at their paths.
-        self._updates = functools.cache(lambda group: ready(update))
+    def __init__(
+        self,
+        backend: Backend,
+        gradients: Callable,
+        update: Callable,
+        elementwise: Callable,
+        ready: Callable[[Callable], Callable],
+    ):
+        self._backend, self._gradients, self._elementwise = backend, ready(gradients), elementwise
+        self._updates = functools.cache(lambda names: ready(update))
 
     def __call__(self, carry: Carry, batch: Batch) -> None:
         """A step: the next value of the carry, a train state and the progress."""
         ts, progress = carry.value
-        sound, grads, (state, number), progress = self._gradients(ts, progress, batch)
+        sound, *out = self._gradients(ts, progress, batch)
+        slots = Slots(ts)
+        grads, (state, number), progress = self._apart(out, slots)
+        del out
         grads = tree.leaves(grads)
         with undisturbed():
-            opt_state = self._updated(ts, grads) if sound else ts.opt_state
+            opt_state = slots.opt_state(slots.nodes, self._updated(slots, grads) if sound else slots.rest)
             carry.put((TrainState(ts.params, state, opt_state, ts.key, number), progress))
 
-    def _updated(self, ts: TrainState, grads: list) -> Any:
-        """The optimizer's state after the update; takes the gradients, which it needs no more then, from their list."""
-        params, structure = tree.flatten(ts.params)
-        names = tree.paths(ts.params)
-        nodes, outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == structure)
-        slots = {i: tree.leaves(node) for i, node in enumerate(nodes) if tree.structure(node) == structure}
-        after = nodes
-        for group in _groups(tuple([math.prod(x.shape) for x in params])):
+    def _apart(self, out: Any, slots: Slots) -> Any:
+        """`out` with copies of what lies in the memory that is about to be written to."""
+        extent = self._backend.extent
+        places = sorted(extent(x) for column in slots.columns for x in column)
 
-            def piece(column: list, group: tuple = group) -> dict[str, Any]:
-                return {names[i]: column[i].reshape(-1)[begin:end] for i, begin, end in group}
+        def apart(x: Any) -> Any:
+            begin, end = extent(x)
+            i = bisect.bisect(places, (end,)) - 1  # the last one that begins before the end
+            return self._backend.released(x) if i >= 0 and begin < places[i][1] else x
 
-            old, given = {i: piece(column) for i, column in slots.items()}, piece(params)
-            state = tree.unflatten(outer, [old.get(i, node) for i, node in enumerate(nodes)])
-            update = self._updates(tuple([i for i, *_ in group]))
-            new, state = update(piece(grads), state, given)
-            after = tree.up_to(outer, state)
-            for into, values in ((given, new), *((old[i], after[i]) for i in old)):
-                for name, x in into.items():
-                    x[...] = values[name]
+        return tree.map(apart, out)
+
+    def _updated(self, slots: Slots, grads: list) -> list:
+        """The `rest` after the update; takes the gradients, which it needs no more then, from their list."""
+        rest, first = slots.rest, {self._elementwise(name): name for name in reversed(slots.names)}
+        for group in slots.groups:
+            # A leaf alone goes by the name of the first one that the optimizer treats like it: one program for both.
+            alone = len(group) == 1
+            names = [first[self._elementwise(name)] if alone else name for name in (slots.names[i] for i, *_ in group)]
+
+            def pieces(column: list, names: list = names, group: tuple = group) -> dict[str, Any]:
+                return {name: self._piece(column[i], *part) for name, (i, *part) in zip(names, group, strict=True)}
+
+            update = self._updates(tuple(names))
+            params, *old = map(pieces, slots.columns)
+            params, state = update(pieces(grads), slots.opt_state(old, slots.rest), params)
+            new, rest = slots.parts(state)
+            for column, values in zip(slots.columns, (params, *new), strict=True):
+                for name, (i, *part) in zip(names, group, strict=True):
+                    self._write(column[i], *part, values[name])
             for i, _, end in group:
-                if end == math.prod(params[i].shape):
+                if end == slots.sizes[i]:
                     grads[i] = None
-        return tree.unflatten(outer, [node if i in slots else after[i] for i, node in enumerate(nodes)])
+        return rest
+
+    def _piece(self, x: Any, begin: int, end: int) -> Any:
+        """Numbers of an array as an array of one axis."""
+        return x.reshape(-1)[begin:end]
+
+    def _write(self, x: Any, begin: int, end: int, values: Any) -> None:
+        x.reshape(-1)[begin:end] = values
+
+
+class Slots:
+    """What of a train state is like its parameters, and the rest of the optimizer's state.
+
+    Attributes:
+        names, sizes: The paths of the parameters, and how many numbers each has.
+        columns: The leaves of the parameters; and those of each part of the optimizer's state that is like them.
+        nodes: These parts.
+        rest: What else the optimizer's state holds, arrays ().
+        groups: Pieces of arrays of these sizes, `(number of the leaf, begin, end)`, in groups to work on at a time.
+    """
+
+    def __init__(self, ts: TrainState):
+        structure = tree.structure(ts.params)
+        parts, self._outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == structure)
+        self._alike = [tree.structure(x) == structure for x in parts]
+        self.nodes, self.rest = self._split(parts)
+        self.names = tree.paths(ts.params)
+        self.columns = [tree.leaves(x) for x in (ts.params, *self.nodes)]
+        self.sizes = [math.prod(x.shape) for x in self.columns[0]]
+        self.groups = _groups(tuple(self.sizes))
+
+    def opt_state(self, nodes: list, rest: list) -> Any:
+        """An optimizer's state of these parts."""
+        nodes, rest = iter(nodes), iter(rest)
+        return tree.unflatten(self._outer, [next(nodes if alike else rest) for alike in self._alike])
+
+    def parts(self, opt_state: Any) -> tuple[list, list]:
+        """The `nodes` and the `rest` of another one."""
+        return self._split(tree.up_to(self._outer, opt_state))
+
+    def _split(self, parts: list) -> tuple[list, list]:
+        pairs = list(zip(parts, self._alike, strict=True))
+        return [x for x, alike in pairs if alike], [x for x, alike in pairs if not alike]
 
 
 @functools.lru_cache
 def _groups(sizes: tuple[int, ...]) -> list[tuple[tuple[int, int, int], ...]]:
-    """Pieces of arrays of these sizes, `(which, begin, end)`, in groups to work on at a time."""
     groups, group, filled = [], [], 0
     for i, size in enumerate(sizes):
         if size > _PIECE:

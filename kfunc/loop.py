@@ -306,9 +306,9 @@ def train_steps(*parts: Any) -> Callable:
     return lambda _, carry, batch: step(*carry, batch)
 
 
-def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Callable, Callable]:
-    """`step.make_gradients(net, optimizer, *parts)` and `step.make_update(optimizer)`, for `InPlace`."""
-    return make_gradients(net, optimizer, *parts), make_update(optimizer)
+def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Callable, ...]:
+    """What `InPlace` is made of: a training step in two halves."""
+    return make_gradients(net, optimizer, *parts), make_update(optimizer), optimizer.elementwise
 
 
 def custom_steps(step: Callable) -> Callable:

@@ -21,7 +21,7 @@ from .data.prefetch import on_host
 from .data.sources import ArraySource, Source, is_arrays, source, split
 from .errors import ArgumentError, IndexingError, NonFiniteError
 from .history import History
-from .inplace import InPlace, is_large
+from .inplace import is_large
 from .loop import Program, Run
 from .metrics import Mean
 from .nn.layer import Layer
@@ -291,8 +291,10 @@ class Model:
         if flat:
             options |= {"donate_argnums": (1,), "static_argnames": ("structure",)}
             singly, together = (loop.flat, *singly), (loop.flat, *together)
+        if make is loop.halves:
+            options["finish"] = lambda halves, ready: backend.in_place(backend, *halves, ready)
         step, many = self._function(*singly, backend=backend, **options), None
-        if compiled:
+        if compiled and make is not loop.halves:
             many = self._function(*together, backend=backend, **(options if flat else {}))
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
@@ -493,25 +495,20 @@ class Model:
         if self.step is not None:
             return self._program(loop.custom_steps, self.step, fills=False, carries=True, **options)
         tables = self._trace.tables
+        options["fills"] = self._fills(data, loss, found)
         if self._in_place(target):
-            finish = lambda halves, ready: InPlace(*halves, ready)  # noqa: E731
-            halves = loop.halves, self.net, self.optimizer, loss, found, tables
-            step = self._function(*halves, backend=target, finish=finish)
-            return Program(step, None, target, where, data.batch_size, fills=False, compiled=False)
-        fills = self._fills(data, loss, found)
-        return self._program(
-            loop.train_steps, self.net, self.optimizer, loss, found, self._constraints, tables, fills=fills,
-            carries=True, **options,
-        )  # fmt: skip
+            return self._program(loop.halves, self.net, self.optimizer, loss, found, tables, **options)
+        parts = self.net, self.optimizer, loss, found, self._constraints, tables
+        return self._program(loop.train_steps, *parts, carries=True, **options)
 
     def _in_place(self, backend: Backend) -> bool:
         """Whether a training step changes the arrays of the train state."""
         ts = self._built
         return (
-            backend.in_place
-            and not self._compiled(backend)
+            backend.in_place is not None
+            and self._compiled(backend) == backend.compiles
             and on_host(ts.key)
-            and getattr(self.optimizer, "elementwise", False)
+            and getattr(self.optimizer, "elementwise", None) is not None
             and not self._constraints
             and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
             and is_large((ts.params, ts.opt_state))

@@ -68,14 +68,15 @@ class Backend:
     """Whether `Model` compiles its step unless told otherwise."""
     donates: bool = False
     """Whether a compiled program can take the memory of arguments for its results."""
-    in_place: bool = False
-    """Whether arrays can be written to, by `x[...] = values`, and contiguous ones reshaped without a copy."""
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None
     """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
     stand_in: Any = None
     """For recording: what stands for an array inside kernels, a `record.array.Named` that writes down what they do."""
+
+    in_place: Any = None
+    """The `inplace.InPlace` for this backend's arrays."""
 
     def __init__(self) -> None:
         self.lowerings: dict[str, Callable] = {}
@@ -160,6 +161,10 @@ class Backend:
     def released(self, x: Any) -> Any:
         """A copy of the array `x`, contiguous, whose memory nobody else has; `x` itself where nothing ever takes any."""
         return x
+
+    def extent(self, x: Any) -> tuple[int, int]:
+        """Where the memory of the array `x` begins and ends, if there is an `in_place`."""
+        raise NotImplementedError
 
     def record(self, fun: Callable) -> Callable:
         """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""

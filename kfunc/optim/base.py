@@ -33,7 +33,7 @@ class Parts(NamedTuple):
     loss_scale: Callable | None = None
     skipped: Callable | None = None
     finalize: Callable | None = None
-    elementwise: bool = False
+    elementwise: Callable | None = None
 
 
 class GradientTransformation(_Pair):
@@ -50,9 +50,9 @@ class GradientTransformation(_Pair):
         skipped: `opt_state -> int32 ()`: how many updates changed nothing because a gradient was not finite. Absent
             if none is skipped.
         finalize: `(params, opt_state) -> params`: those to keep at the end of training. Absent if it is the same ones.
-        elementwise: Whether it does the same for pieces of the leaves, one piece after the other, as for all at once: an
-            update depends on numbers at its own place, and on arrays (). Its state is trees like the parameters, too,
-            and arrays ().
+        elementwise: `path -> what of it the update depends on`, if pieces of the leaves can be updated one after the
+            other: each number depends on those at its own place, and on arrays (). The state is trees like the
+            parameters, and arrays (). Else None.
         inner: The same functions on conforming arrays.
     """
 
@@ -60,7 +60,7 @@ class GradientTransformation(_Pair):
     loss_scale: Callable
     skipped: Callable
     finalize: Callable
-    elementwise: bool = False
+    elementwise: Callable | None = None
     inner: Parts
 
 
@@ -86,6 +86,10 @@ def transformation(*names: str) -> Callable[[Callable], Callable[..., GradientTr
         return register("optimizer", *names, factory=True)(make)
 
     return decorate
+
+
+def anywhere(path: str) -> None:
+    """The `elementwise` of a transformation that does not look at paths."""
 
 
 def parts_of(value: Any, argument: str = "transformations") -> Parts:
@@ -261,9 +265,10 @@ def chain(*transformations: Any):
             states.append(s)
         return updates, tuple(states)
 
-    elementwise = all(part.elementwise for part in parts)
+    elementwise = [part.elementwise for part in parts]
     init = lambda params: tuple(part.init(params) for part in parts)  # noqa: E731
-    return Parts(init, update, **_together(parts), elementwise=elementwise)
+    together = None if None in elementwise else (lambda path: tuple(f(path) for f in elementwise))
+    return Parts(init, update, **_together(parts), elementwise=together)
 
 
 chain.from_config = lambda config: chain(*config["transformations"])  # type: ignore[attr-defined]

@@ -37,7 +37,8 @@ class Core(NamedTuple):
             from 1: int32 ().
         reads: Whether the updates depend on the parameters, which then have decayed already.
         decay: `(weight_decay, path, leaf) -> weight_decay`, where that is not the same for all.
-        finalize, elementwise: See `GradientTransformation`.
+        finalize: See `GradientTransformation`.
+        elementwise: Whether the transformation is.
     """
 
     init: Callable
@@ -217,7 +218,7 @@ def _clipped(parts: Parts, clip: tuple[Callable, float]) -> Parts:
     def update(grads, state, params=None):
         return parts.update(clipping.update(grads, (), params)[0], state, params)
 
-    return parts._replace(update=update, elementwise=parts.elementwise and clipping.elementwise)
+    return parts._replace(update=update, elementwise=parts.elementwise if clipping.elementwise else None)
 
 
 def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Callable[[str], bool], every: int) -> Parts:
@@ -264,4 +265,5 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
 
     last = core.finalize
     finalize = last and (lambda params, state: last(params, state.inner))
-    return Parts(init, update, finalize=finalize, elementwise=core.elementwise and core.decay is None)
+    elementwise = (lambda path: factor(path, None)) if core.elementwise and core.decay is None else None
+    return Parts(init, update, finalize=finalize, elementwise=elementwise)

@@ -11,6 +11,7 @@ from ..arrays import asarray, backend_of, dtype_name, kind_of_tree, namespace, n
 from ..errors import ArgumentError
 from .base import (
     Parts,
+    anywhere,
     global_norm,
     in_range,
     needed,
@@ -59,7 +60,7 @@ class Moments(NamedTuple):
     nu: Any
 
 
-def stateless(fun: Callable, elementwise: bool = True) -> Parts:
+def stateless(fun: Callable, elementwise: Callable | None = anywhere) -> Parts:
     """The transformation that gives `fun(updates)`."""
     return Parts(lambda params: (), lambda updates, state, params=None: (fun(updates), state), elementwise=elementwise)
 
@@ -89,7 +90,7 @@ def scale_by_schedule(step_size_fn: Callable):
     def update(updates, state, params=None):
         return times(updates, step_size_fn(state.count)), Count(successor(state.count))
 
-    return Parts(lambda params: Count(zero_count(params)), update, elementwise=True)
+    return Parts(lambda params: Count(zero_count(params)), update, elementwise=anywhere)
 
 
 class Rate(NamedTuple):
@@ -127,7 +128,7 @@ def scale_by_learning_rate(learning_rate: float | Callable):
     def update(updates, state, params=None):
         return times(updates, -at(state.learning_rate, None)), state
 
-    return Parts(lambda params: Rate(first(params)), update, elementwise=True)
+    return Parts(lambda params: Rate(first(params)), update, elementwise=anywhere)
 
 
 def learning_rate(opt_state: Any) -> Any:
@@ -213,14 +214,14 @@ def _with_rates(state: Any, change: Callable[[Any], Any]) -> Any:
 def clip_by_global_norm(max_norm: float):
     """Updates scaled down so that the norm of all of them together is `max_norm` at most (arXiv:1211.5063)."""
     in_range("max_norm", max_norm, ends="()")
-    return stateless(lambda updates: _clipped(updates, max_norm), elementwise=False)
+    return stateless(lambda updates: _clipped(updates, max_norm), elementwise=None)
 
 
 @transformation("clip_by_norm")
 def clip_by_norm(max_norm: float):
     """Each leaf of the updates scaled down so that its own norm is `max_norm` at most."""
     in_range("max_norm", max_norm, ends="()")
-    return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates), elementwise=False)
+    return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates), elementwise=None)
 
 
 def _clipped(updates: Any, max_norm: float) -> Any:
@@ -255,7 +256,7 @@ def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None):
         chosen = mask(params) if callable(mask) else mask
         return tree.map(lambda u, p, m: u + weight_decay * p if m else u, updates, params, chosen), state
 
-    return Parts(lambda params: (), update, elementwise=mask is None)
+    return Parts(lambda params: (), update, elementwise=anywhere if mask is None else None)
 
 
 @transformation("trace")
@@ -267,7 +268,7 @@ def trace(decay: float, nesterov: bool = False):
         sums = tree.map(lambda u, t: u + decay * t, updates, state.trace)
         return tree.map(lambda u, t: u + decay * t, updates, sums) if nesterov else sums, Trace(sums)
 
-    return Parts(lambda params: Trace(zeros_like(params)), update, elementwise=True)
+    return Parts(lambda params: Trace(zeros_like(params)), update, elementwise=anywhere)
 
 
 @transformation("scale_by_adam")
@@ -288,7 +289,7 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
         updates, mu, nu = adam_step(count, 1.0, beta_1, beta_2, epsilon, updates, state.mu, state.nu)
         return updates, Moments(count, mu, nu)
 
-    return Parts(init, update, elementwise=True)
+    return Parts(init, update, elementwise=anywhere)
 
 
 def adam_step(count, step_size, beta_1, beta_2, epsilon, updates, mu, nu, corrected=True):

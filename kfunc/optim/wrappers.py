@@ -211,7 +211,7 @@ def loss_scale(
 
         return transforms.choose(finite, apply, skip)
 
-    parts = Parts(init, update, **_passed_on(inner) | {"elementwise": False})
+    parts = Parts(init, update, **_passed_on(inner) | {"elementwise": None})
     return parts._replace(loss_scale=lambda state: state.scale, skipped=lambda state: state.skipped)
 
 

@@ -16,7 +16,6 @@ _ARRAYS = np.ndarray, np.generic
 
 class NumpyBackend(Backend):
     name = "numpy"
-    in_place = True
 
     @functools.cached_property
     def xp(self):
@@ -45,6 +44,15 @@ class NumpyBackend(Backend):
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return self.record(fun)
+
+    @functools.cached_property
+    def in_place(self):
+        from ...inplace import InPlace
+
+        return InPlace
+
+    def extent(self, x):
+        return np.lib.array_utils.byte_bounds(x)
 
     def released(self, x):
         return np.array(x, order="C") if isinstance(x, np.ndarray) else x

@@ -64,6 +64,20 @@ class TensorflowBackend(Backend):
     def staged(self, x, device=None):
         return tf.convert_to_tensor(x)  # a compiled function moves it itself, in less time than a call to do so takes
 
+    @functools.cached_property
+    def in_place(self):
+        from .inplace import InMemory
+
+        return InMemory
+
+    def extent(self, x):
+        from .inplace import extent
+
+        return extent(x)
+
+    def released(self, x):
+        return tf.raw_ops.DeepCopy(x=x) if isinstance(x, tf.Tensor) else x
+
     def to_numpy(self, x):
         if self.is_traced(x):
             raise self.unsupported(

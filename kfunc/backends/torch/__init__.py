@@ -20,7 +20,6 @@ __all__ = ["TorchBackend", "backend"]
 
 class TorchBackend(Backend):
     name = "torch"
-    in_place = True
     xp = namespace
 
     @property
@@ -57,6 +56,15 @@ class TorchBackend(Backend):
         return torch.compile(
             _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
         )
+
+    @functools.cached_property
+    def in_place(self):
+        from ...inplace import InPlace
+
+        return InPlace
+
+    def extent(self, x):
+        return x.data_ptr(), x.data_ptr() + x.nbytes
 
     def released(self, x):
         return x.detach().clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x
