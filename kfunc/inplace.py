@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import tree
+from .ops.optimize import overwriting
 from .step import TrainState
 
 if TYPE_CHECKING:
@@ -19,21 +20,14 @@ if TYPE_CHECKING:
     from .data.batches import Batch
     from .loop import Carry
 
-__all__ = ["InPlace", "Slots", "is_large", "undisturbed"]
+__all__ = ["InPlace", "Slots", "undisturbed"]
 
-_LARGE = 1 << 22
-_PIECE = 1 << 18
 _LINE = 64  # elements; the same in each piece, so that kernels have the same remainders as in the whole
-
-
-def is_large(state: Any) -> bool:
-    """Whether a second copy of this tree of arrays would show."""
-    return sum(math.prod(x.shape) for x in tree.leaves(state)) >= _LARGE
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Where no handler of a signal runs, and none raises KeyboardInterrupt: what comes meanwhile is heeded at the end."""
+    """Where no handler of a signal runs, and none raises KeyboardInterrupt: they run at the end."""
     if threading.current_thread() is not threading.main_thread():  # which alone runs handlers
         yield
         return
@@ -59,21 +53,19 @@ class InPlace:
     Args:
         backend: That of the arrays.
         gradients: See `step.make_gradients`.
-        update: See `step.make_update`.
-        elementwise: That of the optimizer.
+        optimizer: One that is elementwise.
         ready: From a function to the form in which the backend runs it fastest.
+
+    Attributes:
+        large: From how many numbers on a state is updated so, and a second copy of it shows.
+        size: How many numbers are updated at a time.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        gradients: Callable,
-        update: Callable,
-        elementwise: Callable,
-        ready: Callable[[Callable], Callable],
-    ):
-        self._backend, self._gradients, self._elementwise = backend, ready(gradients), elementwise
-        self._updates = functools.cache(lambda names: ready(update))
+    large = 1 << 22
+    size = 1 << 18
+
+    def __init__(self, backend: Backend, gradients: Callable, optimizer: Any, ready: Callable[[Callable], Callable]):
+        self._backend, self._gradients, self._optimizer = backend, ready(gradients), optimizer
 
     def __call__(self, carry: Carry, batch: Batch) -> None:
         """A step: the next value of the carry, a train state and the progress."""
@@ -101,18 +93,15 @@ class InPlace:
 
     def _updated(self, slots: Slots, grads: list) -> list:
         """The `rest` after the update; takes the gradients, which it needs no more then, from their list."""
-        rest, first = slots.rest, {self._elementwise(name): name for name in reversed(slots.names)}
-        for group in slots.groups:
-            # A leaf alone goes by the name of the first one that the optimizer treats like it: one program for both.
-            alone = len(group) == 1
-            names = [first[self._elementwise(name)] if alone else name for name in (slots.names[i] for i, *_ in group)]
+        rest = slots.rest
+        for group in _groups(tuple(slots.sizes), self.size):
+            names = self._names(slots, group)
 
             def pieces(column: list, names: list = names, group: tuple = group) -> dict[str, Any]:
                 return {name: self._piece(column[i], *part) for name, (i, *part) in zip(names, group, strict=True)}
 
-            update = self._updates(tuple(names))
             params, *old = map(pieces, slots.columns)
-            params, state = update(pieces(grads), slots.opt_state(old, slots.rest), params)
+            params, state = self._update(pieces(grads), slots.opt_state(old, slots.rest), params)
             new, rest = slots.parts(state)
             for column, values in zip(slots.columns, (params, *new), strict=True):
                 for name, (i, *part) in zip(names, group, strict=True):
@@ -122,12 +111,26 @@ class InPlace:
                     grads[i] = None
         return rest
 
+    def _names(self, slots: Slots, group: tuple) -> list[str]:
+        """What the optimizer is told that the leaves of a group are called."""
+        return [slots.names[i] for i, *_ in group]
+
+    def _update(self, grads: dict, opt_state: Any, params: dict) -> tuple[dict, Any]:
+        """The parameters and the optimizer's state after an update of pieces, which it may write to."""
+        with overwriting():
+            updates, opt_state = self._optimizer.update(grads, opt_state, params)
+        for name, update in updates.items():
+            params[name] += update
+        return params, opt_state
+
     def _piece(self, x: Any, begin: int, end: int) -> Any:
         """Numbers of an array as an array of one axis."""
         return x.reshape(-1)[begin:end]
 
     def _write(self, x: Any, begin: int, end: int, values: Any) -> None:
-        x.reshape(-1)[begin:end] = values
+        piece = self._piece(x, begin, end)
+        if self._backend.extent(piece) != self._backend.extent(values):
+            piece[...] = values
 
 
 class Slots:
@@ -138,7 +141,6 @@ class Slots:
         columns: The leaves of the parameters; and those of each part of the optimizer's state that is like them.
         nodes: These parts.
         rest: What else the optimizer's state holds, arrays ().
-        groups: Pieces of arrays of these sizes, `(number of the leaf, begin, end)`, in groups to work on at a time.
     """
 
     def __init__(self, ts: TrainState):
@@ -149,7 +151,6 @@ class Slots:
         self.names = tree.paths(ts.params)
         self.columns = [tree.leaves(x) for x in (ts.params, *self.nodes)]
         self.sizes = [math.prod(x.shape) for x in self.columns[0]]
-        self.groups = _groups(tuple(self.sizes))
 
     def opt_state(self, nodes: list, rest: list) -> Any:
         """An optimizer's state of these parts."""
@@ -166,15 +167,16 @@ class Slots:
 
 
 @functools.lru_cache
-def _groups(sizes: tuple[int, ...]) -> list[tuple[tuple[int, int, int], ...]]:
+def _groups(sizes: tuple[int, ...], most: int) -> list[tuple[tuple[int, int, int], ...]]:
+    """Pieces of arrays of these sizes, `(which, begin, end)`, in groups of `most` numbers to work on at a time."""
     groups, group, filled = [], [], 0
     for i, size in enumerate(sizes):
-        if size > _PIECE:
-            step = -(-size // -(-size // _PIECE))
+        if size > most:
+            step = -(-size // -(-size // most))
             step += -step % _LINE
             groups += [((i, begin, min(begin + step, size)),) for begin in range(0, size, step)]
             continue
-        if filled + size > _PIECE:
+        if filled + size > most:
             groups.append(tuple(group))
             group, filled = [], 0
         group.append((i, 0, size))

@@ -26,7 +26,6 @@ from .step import (
     make_gradients,
     make_predict,
     make_train_step,
-    make_update,
     repeated,
 )
 
@@ -306,9 +305,9 @@ def train_steps(*parts: Any) -> Callable:
     return lambda _, carry, batch: step(*carry, batch)
 
 
-def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Callable, ...]:
-    """What `InPlace` is made of: a training step in two halves."""
-    return make_gradients(net, optimizer, *parts), make_update(optimizer), optimizer.elementwise
+def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Callable, Any]:
+    """The two halves of a training step, for `InPlace`."""
+    return make_gradients(net, optimizer, *parts), optimizer
 
 
 def custom_steps(step: Callable) -> Callable:

@@ -21,7 +21,6 @@ from .data.prefetch import on_host
 from .data.sources import ArraySource, Source, is_arrays, source, split
 from .errors import ArgumentError, IndexingError, NonFiniteError
 from .history import History
-from .inplace import is_large
 from .loop import Program, Run
 from .metrics import Mean
 from .nn.layer import Layer
@@ -251,7 +250,12 @@ class Model:
         return ts, target, device(target.lift(ts.key))
 
     def _function(
-        self, make: Callable, *parts: Any, backend: Backend, finish: Callable = lambda fun, ready: ready(fun), **options: Any
+        self,
+        make: Callable,
+        *parts: Any,
+        backend: Backend,
+        finish: Callable = lambda fun, ready: ready(fun),
+        **options: Any,
     ) -> Any:
         """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
         compiled = self._compiled(backend)
@@ -511,7 +515,7 @@ class Model:
             and getattr(self.optimizer, "elementwise", None) is not None
             and not self._constraints
             and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
-            and is_large((ts.params, ts.opt_state))
+            and sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state))) >= backend.in_place.large
         )
 
     def _fills(self, data: Source, loss: Any, found: dict) -> bool:

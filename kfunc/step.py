@@ -25,7 +25,6 @@ __all__ = [
     "make_gradients",
     "make_predict",
     "make_train_step",
-    "make_update",
     "repeated",
     "start",
 ]
@@ -192,16 +191,6 @@ def make_gradients(
         return seen.sound, seen.grads, (state, number), Progress(*seen.count(), fault)
 
     return step
-
-
-def make_update(optimizer: Any) -> Callable:
-    """The second half: `(gradients, opt_state, params) -> (params, opt_state)`."""
-
-    def update(grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        return apply_updates(params, updates), opt_state
-
-    return update
 
 
 class _Seen(NamedTuple):

@@ -159,7 +159,7 @@ class Backend:
         return contextlib.nullcontext()
 
     def released(self, x: Any) -> Any:
-        """A copy of the array `x`, contiguous, whose memory nobody else has; `x` itself where nothing ever takes any."""
+        """A copy of the array `x`, contiguous, whose memory nobody else has; or `x`, where nothing ever takes any."""
         return x
 
     def extent(self, x: Any) -> tuple[int, int]:

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 from ..arrays import namespace
 from ._op import op
 
 __all__ = ["adam", "adam_factors"]
+
+_overwrites = ContextVar("_overwrites", default=False)
+
+
+@contextlib.contextmanager
+def overwriting() -> Iterator[None]:
+    """Where new running means may be put into the memory of the old ones, which nobody needs any more."""
+    token = _overwrites.set(True)
+    try:
+        yield
+    finally:
+        _overwrites.reset(token)
+
+
+def overwrites() -> bool:
+    """Whether this is so here."""
+    return _overwrites.get()
 
 
 @op

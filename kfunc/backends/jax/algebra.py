@@ -44,13 +44,14 @@ def _all_finite(*arrays):
     if jax.default_backend() != "cpu" or not any(large):
         return NotImplemented
 
-    # On a CPU, XLA sums by products three times as fast as it asks each number. What overflows is looked at again.
-    sums = [_sum(x) for x, is_large in zip(arrays, large, strict=True) if is_large]
-    small = [jnp.all(jnp.isfinite(x)) for x, is_large in zip(arrays, large, strict=True) if not is_large]
-    good = jnp.all(jnp.isfinite(jnp.stack(sums))) & jnp.all(jnp.asarray(small))
-    return jax.lax.cond(good, lambda: jnp.ones(len(arrays), bool), lambda: all_finite.reference(*arrays))
+    # On a CPU, XLA sums by products three times as fast as it asks each number.
+    return jnp.stack(
+        [jnp.isfinite(_sum(x) if is_large else x).all() for x, is_large in zip(arrays, large, strict=True)]
+    )
 
 
 def _sum(x):
+    """A sum of the numbers, each so much smaller that no sum of finite ones overflows."""
     x = x.reshape(-1, x.shape[-1])
-    return jnp.sum(jnp.ones((1, x.shape[0]), x.dtype) @ x)
+    small = 2.0 ** (-jnp.finfo(x.dtype).maxexp // 2)
+    return jnp.sum(jnp.full((1, x.shape[0]), small, x.dtype) @ x)

@@ -12,7 +12,7 @@ from ... import ops
 from ...ops._op import lowering, pullback
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
-from ...ops.optimize import unbias
+from ...ops.optimize import overwrites, unbias
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import backend
 from .inside import whole
@@ -406,7 +406,8 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
     for at, shapes in _together(tuple([x.shape for x in parts[1]])):
         old = [_flat([part[i] for i in at]) for part in parts]
         run = _adam_block if old[0].size <= _BLOCK else _adam_in_blocks
-        for k, x in enumerate(run(*old, beta_1, beta_2, factor, small)):
+        into = (None, *old[1:]) if overwrites() else (None, None, None)
+        for k, x in enumerate(run(*old, beta_1, beta_2, factor, small, *into)):
             for i, (begin, end, shape) in zip(at, shapes, strict=True):
                 out[k * n + i] = x[begin:end].reshape(shape)
     return tuple(out)
@@ -434,8 +435,9 @@ def _adam_block(g, m, v, beta_1, beta_2, factor, small, update=None, mean=None, 
     return update, mean, square
 
 
-def _adam_in_blocks(g, m, v, *numbers):
-    new, scratch = [np.empty(g.size, g.dtype) for _ in range(3)], np.empty(_BLOCK, g.dtype)
+def _adam_in_blocks(g, m, v, beta_1, beta_2, factor, small, *into):
+    new = [np.empty(g.size, g.dtype) if x is None else x for x in into]
+    numbers, scratch = (beta_1, beta_2, factor, small), np.empty(_BLOCK, g.dtype)
     for start in range(0, g.size, _BLOCK):
         *old, update, mean, square = (x[start : start + _BLOCK] for x in (g, m, v, *new))
         _adam_block(*old, *numbers, update, mean, square, scratch[: update.size])

@@ -116,12 +116,12 @@ class TensorflowBackend(Backend):
 
     # -- transforms --------------------------------------------------------------------------------------------------
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=(), jit_compile=None):
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=(), jit_compile=None, any_size=False):
         """`fun` as a `tf.function`, traced once for each structure, and each shape and dtype, of its arguments.
 
         Numbers among the arguments are passed as tensors (int32, float32), so that a new value traces nothing anew;
         booleans, strings and functions are Python values inside, and a new one does. XLA compiles it with
-        `jit_compile`, or with `backend.jit_compile`.
+        `jit_compile`, or with `backend.jit_compile`. One program is for arguments of `any_size` if that is asked for.
         """
         programs: dict[Any, Callable] = {}
 
@@ -136,7 +136,7 @@ class TensorflowBackend(Backend):
                     fixed.append(leaf)
                 else:
                     tensors.append(t)
-                    fixed.append(_signature(t))
+                    fixed.append((t.dtype, t.shape.rank if any_size else t.shape))
             use_xla = self.jit_compile if jit_compile is None else jit_compile
             key = (structure, tuple(fixed), tuple(sorted(static.items())), use_xla)
             try:
@@ -149,7 +149,7 @@ class TensorflowBackend(Backend):
                     got=sorted({type(x).__name__ for x in leaves} | {type(x).__name__ for x in static.values()}),
                 ) from None
             if program is None:
-                program = programs[key] = _program(fun, leaves, structure, tensors, static, use_xla)
+                program = programs[key] = _program(fun, leaves, structure, tensors, static, use_xla, any_size)
             return program(tensors)
 
         return compiled
@@ -311,12 +311,14 @@ def _argument(leaf: Any) -> tf.Tensor | None:
     return leaf.tensor if type(leaf) is Array else None
 
 
-def _signature(t: tf.Tensor) -> Any:
-    return t.dtype, t.shape
-
-
 def _program(
-    fun: Callable, leaves: list, structure: Any, tensors: list[tf.Tensor], static: dict, use_xla: bool | None
+    fun: Callable,
+    leaves: list,
+    structure: Any,
+    tensors: list[tf.Tensor],
+    static: dict,
+    use_xla: bool | None,
+    any_size: bool,
 ) -> Callable[[list], Any]:
     """`fun` traced for arguments like these: a function of the tensors among them."""
     slots = [_argument(leaf) is not None for leaf in leaves]
@@ -333,7 +335,8 @@ def _program(
         return [x for x in values if x is not None]
 
     function = tf.function(flat, autograph=False, jit_compile=use_xla)
-    program = function.get_concrete_function(*(tf.TensorSpec(t.shape, t.dtype) for t in tensors))
+    shapes = [[None] * t.shape.rank if any_size else t.shape for t in tensors]
+    program = function.get_concrete_function(*(tf.TensorSpec(s, t.dtype) for s, t in zip(shapes, tensors, strict=True)))
     run = functools.partial(_run, program)
     out_structure, plain = results
     if all(x is None for x in plain):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ...inplace import InPlace
+from ...inplace import InPlace, Slots
+from ...optim import apply_updates
 
 __all__ = ["InMemory", "extent"]
 
@@ -17,10 +18,29 @@ __all__ = ["InMemory", "extent"]
 class InMemory(InPlace):
     """See `InPlace`. Variables would hold the state twice: as pieces for the update, and in one for the gradients."""
 
-    def __init__(self, backend: Any, gradients: Any, update: Any, elementwise: Any, ready: Any):
-        super().__init__(backend, gradients, update, elementwise, ready)
-        # One program for pieces of any size, where `ready` has one for each.
-        self._updates = functools.cache(lambda names: tf.function(update, autograph=False, reduce_retracing=True))
+    # Copies, and calls of programs, take longer than kernels that write to the state.
+    large = 1 << 24
+    size = 1 << 20
+
+    def __init__(self, backend: Any, gradients: Callable, optimizer: Any, ready: Callable):
+        super().__init__(backend, gradients, optimizer, ready)
+
+        def update(grads, opt_state, params):
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return apply_updates(params, updates), opt_state
+
+        self._compiled = ready(update, any_size=True)
+
+    def _names(self, slots: Slots, group: tuple) -> list[str]:
+        names = super()._names(slots, group)
+        if len(group) > 1:
+            return names
+        # One program for all leaves that the optimizer treats alike: by the name of the first one.
+        treated = self._optimizer.elementwise
+        return [next(name for name in slots.names if treated(name) == treated(*names))]
+
+    def _update(self, grads: dict, opt_state: Any, params: dict) -> tuple[dict, Any]:
+        return self._compiled(grads, opt_state, params)
 
     def _piece(self, x: tf.Tensor, begin: int, end: int) -> tf.Tensor:
         piece = tf.experimental.dlpack.from_dlpack(_memory(x)[begin:end].__dlpack__())

@@ -11,7 +11,7 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON, along
-from ...ops.optimize import adam_factors, unbias
+from ...ops.optimize import adam_factors, overwrites, unbias
 from . import backend, namespace
 from .windows import FROM, TO
 
@@ -216,7 +216,8 @@ def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
         return NotImplemented
     if on_host(count, *leaves):
         # One pass over all; the kernel works in place, on copies and on zeros for parameters.
-        means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
+        if not overwrites():
+            means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
         updates = [torch.zeros_like(m) for m in means]
         gradients = [g.contiguous() for g in gradients]
         if not corrected:  # the kernel's epsilon is that of algorithm 1
