@@ -28,21 +28,24 @@ _LINE = 64  # elements; the same in each piece, so that kernels have the same re
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Where no handler of a signal runs, and none raises KeyboardInterrupt: they run at the end."""
-    if threading.current_thread() is not threading.main_thread():  # which alone runs handlers
-        yield
-        return
-    found = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    handlers = {number: handler for number, handler in found.items() if callable(handler)}
     came: list[int] = []
-    try:
-        for number in handlers:
-            signal.signal(number, lambda number, _: came.append(number))
+    with contextlib.ExitStack() as after:
+        after.callback(_heed, came)
+        if threading.current_thread() is threading.main_thread():  # which alone runs handlers
+            for number in sorted(signal.valid_signals()):  # SIGINT is among the first, and the last to be back
+                if callable(handler := signal.getsignal(number)):
+                    after.callback(signal.signal, number, handler)
+                    signal.signal(number, lambda number, _: came.append(number))
         yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+
+
+def _heed(signals: list[int]) -> None:
+    """Raise them all, whatever the handlers of the first ones raise."""
+    if signals:
+        try:
+            signal.raise_signal(signals[0])
+        finally:
+            _heed(signals[1:])
 
 
 class InPlace:

@@ -113,7 +113,14 @@ def _accumulate(
         name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, mask, **counted)
         for name, metric in metrics.items()
     }
-    return progress._replace(loss=(progress.loss[0] + loss * n, progress.loss[1] + n), metrics=accumulators)
+    total, count = progress.loss
+    return progress._replace(loss=(total + _like(loss, total) * n, count + n), metrics=accumulators)
+
+
+@native
+def _like(value: Any, total: Any) -> Any:
+    """`value` in the dtype of what is carried from step to step, which loops keep."""
+    return value if value.dtype == total.dtype else namespace(value).astype(value, total.dtype)
 
 
 @native

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import kfunc as kf
 from kfunc import backends
 
-__all__ = ["BACKENDS", "COMPILING", "EAGER", "NAMES", "TRAINING", "params"]
+__all__ = ["BACKENDS", "COMPILING", "EAGER", "IN_PLACE", "NAMES", "TRAINING", "in_place", "params"]
 
 NAMES = ("numpy", "jax", "torch", "tensorflow", "openvino", "array_api_strict")
 
@@ -40,3 +41,26 @@ def missing(name: str) -> str | None:
 def arrays(name: str, tree):
     """The tree with its NumPy leaves moved to backend `name`."""
     return kf.to_backend(tree, name)
+
+
+IN_PLACE = ("numpy", "torch", "tensorflow")
+"""Those where `fit` updates a large state in place."""
+
+
+@contextlib.contextmanager
+def in_place(large: int, size: int = 64):
+    """Where a state of `large` numbers is updated in place, `size` at a time."""
+    from kfunc.inplace import InPlace
+
+    classes = {backends.get(name).in_place for name in IN_PLACE if name in backends.available()} | {InPlace}
+    before = {cls: {name: vars(cls)[name] for name in ("large", "size") if name in vars(cls)} for cls in classes}
+    for cls in classes:
+        cls.large, cls.size = large, size
+    try:
+        yield
+    finally:
+        for cls, values in before.items():
+            for name in ("large", "size"):
+                delattr(cls, name)
+            for name, value in values.items():
+                setattr(cls, name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -11,7 +12,7 @@ import weakref
 
 import numpy as np
 import pytest
-from backends import params
+from backends import IN_PLACE, in_place, params
 
 import kfunc as kf
 from kfunc import nn, optim
@@ -78,9 +79,13 @@ class Trained:
         return self.steps() == STEPS
 
 
-@pytest.fixture(scope="module", params=params(BACKENDS))
+@pytest.fixture(
+    scope="module", params=[(name, ()) for name in BACKENDS] + [(name, (1, 7)) for name in IN_PLACE], ids=str
+)
 def trained(request):
-    return Trained(request.param)
+    name, sizes = request.param
+    with in_place(*sizes) if sizes else contextlib.nullcontext():
+        yield Trained(name)
 
 
 @pytest.fixture

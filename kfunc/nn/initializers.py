@@ -425,7 +425,8 @@ class Orthogonal:
         # With R's diagonal made positive the factorisation is unique, and Q uniformly distributed.
         diagonal = xp.linalg.diagonal(r)
         q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
-        q = self.gain * xp.reshape(q if rows >= columns else xp.matrix_transpose(q), shape)
+        # By way of one axis, after which the numbers lie in rows: in columns, products with them round otherwise.
+        q = self.gain * xp.reshape(xp.reshape(q if rows >= columns else xp.matrix_transpose(q), (-1,)), shape)
         return q if drawn == dtype else xp.astype(q, getattr(xp, dtype))
 
 
