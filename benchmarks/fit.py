@@ -1,7 +1,7 @@
 """`Model.fit` and `predict` beside a loop written by hand, and beside Keras on the same framework.
 
     python benchmarks/fit.py [--backend torch ...] [--network small ...] [--rounds 7] [--batch 32] [--steps 50]
-    python benchmarks/fit.py --memory       # peak memory of training, each side in a fresh process
+    python benchmarks/fit.py --memory       # peak memory of training, each side in a fresh process in each round
     python benchmarks/fit.py --import       # seconds of `import kfunc` in fresh processes
 
 For each network and backend, `fit` and the loop first run from the same parameters, and must agree. Then all sides take
@@ -269,11 +269,14 @@ def compare_memory(arguments: Any) -> None:
     for network in arguments.network or ("wide",):
         task = Task(network, DROPOUT, 4 * 256 + 64, 256)
         for backend in arguments.backend:
-            found = []
-            for side in (InKfunc, ByHand, InKeras)[: 3 if backend in KERAS_BACKENDS else 2]:
-                elsewhere = Elsewhere(side, task, backend)
-                found.append(elsewhere("peak"))
-                elsewhere.close()
+            sides = (InKfunc, ByHand, InKeras)[: 3 if backend in KERAS_BACKENDS else 2]
+            peaks: list[list[float]] = [[] for _ in sides]
+            for _ in range(arguments.rounds):
+                for side, values in zip(sides, peaks, strict=True):
+                    elsewhere = Elsewhere(side, task, backend)
+                    values.append(elsewhere("peak"))
+                    elsewhere.close()
+            found = [statistics.median(values) for values in peaks]
             ratios = [found[0] / other for other in found[1:]]
             print(f"{network:<13}{backend:<12}" + cells(found, 10, 0, 3) + cells(ratios, 10, 2, 2), flush=True)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tree
 from .ops.optimize import overwriting
-from .step import TrainState
+from .step import TrainState, make_update
 
 if TYPE_CHECKING:
     from .backends import Backend
@@ -49,43 +49,42 @@ def _heed(signals: list[int]) -> None:
 
 
 class InPlace:
-    """A training step that changes the arrays of parameters and of the optimizer's state, piece by piece.
+    """A training step that changes large arrays of parameters and of the optimizer's state, piece by piece.
 
-    It computes everything that can fail first. Nobody else may have these arrays, and each is in one place.
+    It computes everything that can fail first. Nobody else may have these arrays, and each is in one place. Small ones
+    it replaces, a few at a time.
 
     Args:
         backend: That of the arrays.
         gradients: See `step.make_gradients`.
         optimizer: One that is elementwise.
         ready: From a function to the form in which the backend runs it fastest.
-
-    Attributes:
-        large: From how many numbers on a state is updated so, and a second copy of it shows.
-        size: How many numbers are updated at a time.
     """
 
-    large = 1 << 22
-    size = 1 << 18
-
-    def __init__(self, backend: Backend, gradients: Callable, optimizer: Any, ready: Callable[[Callable], Callable]):
+    def __init__(self, backend: Backend, gradients: Callable, optimizer: Any, ready: Callable[..., Callable]):
         self._backend, self._gradients, self._optimizer = backend, ready(gradients), optimizer
+        self._slots: Slots | None = None
+        self._update: Callable = self._overwrite
+        self._known: dict[tuple, list[str]] = {}
+        if backend.compiles:
+            self._update = ready(make_update(optimizer), any_size=True)
 
     def __call__(self, carry: Carry, batch: Batch) -> None:
         """A step: the next value of the carry, a train state and the progress."""
         ts, progress = carry.value
         sound, *out = self._gradients(ts, progress, batch)
-        slots = Slots(ts)
-        grads, (state, number), progress = self._apart(out, slots)
+        if self._slots is None:
+            self._slots = Slots(ts)
+        grads, (state, number), progress = self._apart(out, self._slots.columns(ts))
         del out
-        grads = tree.leaves(grads)
         with undisturbed():
-            opt_state = slots.opt_state(slots.nodes, self._updated(slots, grads) if sound else slots.rest)
-            carry.put((TrainState(ts.params, state, opt_state, ts.key, number), progress))
+            params, opt_state = self._updated(ts, tree.leaves(grads)) if sound else (ts.params, ts.opt_state)
+            carry.put((TrainState(params, state, opt_state, ts.key, number), progress))
 
-    def _apart(self, out: Any, slots: Slots) -> Any:
+    def _apart(self, out: Any, columns: list[list]) -> Any:
         """`out` with copies of what lies in the memory that is about to be written to."""
         extent = self._backend.extent
-        places = sorted(extent(x) for column in slots.columns for x in column)
+        places = sorted(extent(x) for column in columns for x in column)
 
         def apart(x: Any) -> Any:
             begin, end = extent(x)
@@ -94,94 +93,87 @@ class InPlace:
 
         return tree.map(apart, out)
 
-    def _updated(self, slots: Slots, grads: list) -> list:
-        """The `rest` after the update; takes the gradients, which it needs no more then, from their list."""
-        rest = slots.rest
-        for group in _groups(tuple(slots.sizes), self.size):
-            names = self._names(slots, group)
+    def _updated(self, ts: TrainState, grads: list) -> tuple[Any, Any]:
+        """The parameters and the optimizer's state after the update with these gradients."""
+        slots = self._slots
+        assert slots is not None
+        columns, before = slots.columns(ts), slots.parts(ts.opt_state)[1]
+        rest = before
+        for group in _groups(slots.sizes, self._backend.piece):
+            names = [slots.names[i] for i, _ in group]
+            # One program for all groups of leaves that the optimizer treats alike: by the names of the first one.
+            names = self._known.setdefault(tuple(map(self._optimizer.elementwise, names)), names)
 
             def pieces(column: list, names: list = names, group: tuple = group) -> dict[str, Any]:
-                return {name: self._piece(column[i], *part) for name, (i, *part) in zip(names, group, strict=True)}
+                return {
+                    name: column[i] if part is None else self._backend.part(column[i], part)
+                    for name, (i, part) in zip(names, group, strict=True)
+                }
 
-            params, *old = map(pieces, slots.columns)
-            params, state = self._update(pieces(grads), slots.opt_state(old, slots.rest), params)
+            params, *old = map(pieces, columns)
+            params, state = self._update(pieces(grads), slots.opt_state(old, before), params)
             new, rest = slots.parts(state)
-            for column, values in zip(slots.columns, (params, *new), strict=True):
-                for name, (i, *part) in zip(names, group, strict=True):
-                    self._write(column[i], *part, values[name])
-            for i, _, end in group:
-                if end == slots.sizes[i]:
-                    grads[i] = None
-        return rest
+            for column, values in zip(columns, (params, *new), strict=True):
+                for name, (i, part) in zip(names, group, strict=True):
+                    if part is None:
+                        column[i] = values[name]
+                    else:
+                        self._backend.write(column[i], part, values[name])
+        params, *nodes = (tree.unflatten(slots.structure, column) for column in columns)
+        return params, slots.opt_state(nodes, rest)
 
-    def _names(self, slots: Slots, group: tuple) -> list[str]:
-        """What the optimizer is told that the leaves of a group are called."""
-        return [slots.names[i] for i, *_ in group]
-
-    def _update(self, grads: dict, opt_state: Any, params: dict) -> tuple[dict, Any]:
-        """The parameters and the optimizer's state after an update of pieces, which it may write to."""
+    def _overwrite(self, grads: dict, opt_state: Any, params: dict) -> tuple[dict, Any]:
+        """See `step.make_update`; of arrays that may be written to."""
         with overwriting():
             updates, opt_state = self._optimizer.update(grads, opt_state, params)
         for name, update in updates.items():
             params[name] += update
         return params, opt_state
 
-    def _piece(self, x: Any, begin: int, end: int) -> Any:
-        """Numbers of an array as an array of one axis."""
-        return x.reshape(-1)[begin:end]
-
-    def _write(self, x: Any, begin: int, end: int, values: Any) -> None:
-        piece = self._piece(x, begin, end)
-        if self._backend.extent(piece) != self._backend.extent(values):
-            piece[...] = values
-
 
 class Slots:
-    """What of a train state is like its parameters, and the rest of the optimizer's state.
+    """Where in a train state there is something like its parameters.
 
     Attributes:
-        names, sizes: The paths of the parameters, and how many numbers each has.
-        columns: The leaves of the parameters; and those of each part of the optimizer's state that is like them.
-        nodes: These parts.
-        rest: What else the optimizer's state holds, arrays ().
+        structure, names, sizes: That of the parameters; their paths; how many numbers each has.
     """
 
     def __init__(self, ts: TrainState):
-        structure = tree.structure(ts.params)
-        parts, self._outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == structure)
-        self._alike = [tree.structure(x) == structure for x in parts]
-        self.nodes, self.rest = self._split(parts)
-        self.names = tree.paths(ts.params)
-        self.columns = [tree.leaves(x) for x in (ts.params, *self.nodes)]
-        self.sizes = [math.prod(x.shape) for x in self.columns[0]]
+        self.structure, self.names = tree.structure(ts.params), tree.paths(ts.params)
+        self.sizes = tuple([math.prod(x.shape) for x in tree.leaves(ts.params)])
+        parts, self._outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == self.structure)
+        self._alike = [tree.structure(x) == self.structure for x in parts]
+
+    def columns(self, ts: TrainState) -> list[list]:
+        """The leaves of the parameters; and those of each part of the optimizer's state that is like them."""
+        return [tree.leaves(x) for x in (ts.params, *self.parts(ts.opt_state)[0])]
+
+    def parts(self, opt_state: Any) -> tuple[list, list]:
+        """What is like the parameters in an optimizer's state, and the rest, arrays ()."""
+        pairs = list(zip(tree.up_to(self._outer, opt_state), self._alike, strict=True))
+        return [x for x, alike in pairs if alike], [x for x, alike in pairs if not alike]
 
     def opt_state(self, nodes: list, rest: list) -> Any:
         """An optimizer's state of these parts."""
-        nodes, rest = iter(nodes), iter(rest)
-        return tree.unflatten(self._outer, [next(nodes if alike else rest) for alike in self._alike])
-
-    def parts(self, opt_state: Any) -> tuple[list, list]:
-        """The `nodes` and the `rest` of another one."""
-        return self._split(tree.up_to(self._outer, opt_state))
-
-    def _split(self, parts: list) -> tuple[list, list]:
-        pairs = list(zip(parts, self._alike, strict=True))
-        return [x for x, alike in pairs if alike], [x for x, alike in pairs if not alike]
+        both = iter(rest), iter(nodes)
+        return tree.unflatten(self._outer, [next(both[alike]) for alike in self._alike])
 
 
 @functools.lru_cache
-def _groups(sizes: tuple[int, ...], most: int) -> list[tuple[tuple[int, int, int], ...]]:
-    """Pieces of arrays of these sizes, `(which, begin, end)`, in groups of `most` numbers to work on at a time."""
-    groups, group, filled = [], [], 0
+def _groups(sizes: tuple[int, ...], most: int) -> list[tuple[tuple[int, slice | None], ...]]:
+    """Arrays of these sizes in groups of `most` numbers to work on at a time: which, and what part of it if not all."""
+    groups: list[tuple[tuple[int, slice | None], ...]] = []
+    group: list[tuple[int, slice | None]] = []
+    filled = 0
     for i, size in enumerate(sizes):
         if size > most:
             step = -(-size // -(-size // most))
             step += -step % _LINE
-            groups += [((i, begin, min(begin + step, size)),) for begin in range(0, size, step)]
+            groups += [((i, slice(begin, min(begin + step, size))),) for begin in range(0, size, step)]
             continue
         if filled + size > most:
             groups.append(tuple(group))
             group, filled = [], 0
-        group.append((i, 0, size))
+        group.append((i, None))
         filled += size
     return [*groups, tuple(group)] if group else groups

@@ -305,7 +305,7 @@ def train_steps(*parts: Any) -> Callable:
     return lambda _, carry, batch: step(*carry, batch)
 
 
-def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Callable, Any]:
+def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Any, ...]:
     """The two halves of a training step, for `InPlace`."""
     return make_gradients(net, optimizer, *parts), optimizer
 

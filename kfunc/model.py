@@ -21,6 +21,7 @@ from .data.prefetch import on_host
 from .data.sources import ArraySource, Source, is_arrays, source, split
 from .errors import ArgumentError, IndexingError, NonFiniteError
 from .history import History
+from .inplace import InPlace
 from .loop import Program, Run
 from .metrics import Mean
 from .nn.layer import Layer
@@ -249,23 +250,18 @@ class Model:
         target = backend_of(ts.key)
         return ts, target, device(target.lift(ts.key))
 
-    def _function(
-        self,
-        make: Callable,
-        *parts: Any,
-        backend: Backend,
-        finish: Callable = lambda fun, ready: ready(fun),
-        **options: Any,
-    ) -> Any:
+    def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Any:
         """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
         compiled = self._compiled(backend)
         named = ["the network" if part is self.net else part for part in parts]  # whose own text may be long
         key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {named!r}"
         if key not in self._functions:
-            self._functions[key] = finish(make(*parts), functools.partial(self._ready, backend, **options))
+            ready, made = functools.partial(self._ready, backend, **options), make(*parts)
+            self._functions[key] = InPlace(backend, *made, ready) if make is loop.halves else ready(made)
         return self._functions[key]
 
     def _ready(self, backend: Backend, fun: Callable, **options: Any) -> Callable:
+        """`fun` as `compile` wants it."""
         if self._compiled(backend):
             return backend.jit(fun, **options)
         return fun if self.run_eagerly else backend.record(fun)
@@ -295,8 +291,6 @@ class Model:
         if flat:
             options |= {"donate_argnums": (1,), "static_argnames": ("structure",)}
             singly, together = (loop.flat, *singly), (loop.flat, *together)
-        if make is loop.halves:
-            options["finish"] = lambda halves, ready: backend.in_place(backend, *halves, ready)
         step, many = self._function(*singly, backend=backend, **options), None
         if compiled and make is not loop.halves:
             many = self._function(*together, backend=backend, **(options if flat else {}))
@@ -509,13 +503,13 @@ class Model:
         """Whether a training step changes the arrays of the train state."""
         ts = self._built
         return (
-            backend.in_place is not None
+            backend.large is not None
             and self._compiled(backend) == backend.compiles
             and on_host(ts.key)
             and getattr(self.optimizer, "elementwise", None) is not None
             and not self._constraints
             and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
-            and sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state))) >= backend.in_place.large
+            and sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state))) >= backend.large
         )
 
     def _fills(self, data: Source, loss: Any, found: dict) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "make_gradients",
     "make_predict",
     "make_train_step",
+    "make_update",
     "repeated",
     "start",
 ]
@@ -174,8 +175,8 @@ def make_train_step(
             return choose(seen.may_skip(), skip, refuse) if skips else refuse()
 
         params, state, opt_state, number, fault = choose(seen.sound, advance, otherwise)
-        counted = choose(seen.sound, seen.count, lambda: (progress.loss, progress.metrics)) if skips else seen.count()
-        return TrainState(params, state, opt_state, ts.key, number), Progress(*counted, fault)
+        done = choose(seen.sound, seen.count, lambda: (progress.loss, progress.metrics)) if skips else seen.count()
+        return TrainState(params, state, opt_state, ts.key, number), Progress(done[0], done[1], fault)
 
     return step
 
@@ -195,9 +196,20 @@ def make_gradients(
         seen = look(ts, progress, batch)
         advance, refuse = (seen.state, ts.step + 1, progress.fault), lambda: (ts.state, ts.step, seen.fault())
         state, number, fault = choose(seen.sound, lambda: advance, refuse)
-        return seen.sound, seen.grads, (state, number), Progress(*seen.count(), fault)
+        total, counted = seen.count()
+        return seen.sound, seen.grads, (state, number), Progress(total, counted, fault)
 
     return step
+
+
+def make_update(optimizer: Any) -> Callable:
+    """The second half: `(gradients, opt_state, params) -> (params, opt_state)`."""
+
+    def update(grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return apply_updates(params, updates), opt_state
+
+    return update
 
 
 class _Seen(NamedTuple):

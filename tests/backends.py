@@ -48,19 +48,10 @@ IN_PLACE = ("numpy", "torch", "tensorflow")
 
 
 @contextlib.contextmanager
-def in_place(large: int, size: int = 64):
-    """Where a state of `large` numbers is updated in place, `size` at a time."""
-    from kfunc.inplace import InPlace
-
-    classes = {backends.get(name).in_place for name in IN_PLACE if name in backends.available()} | {InPlace}
-    before = {cls: {name: vars(cls)[name] for name in ("large", "size") if name in vars(cls)} for cls in classes}
-    for cls in classes:
-        cls.large, cls.size = large, size
-    try:
+def in_place(large: int, piece: int = 64):
+    """Where a state of `large` numbers is updated in place, `piece` at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(IN_PLACE) & set(backends.available()):
+            patch.setattr(backends.get(name), "large", large)
+            patch.setattr(backends.get(name), "piece", piece)
         yield
-    finally:
-        for cls, values in before.items():
-            for name in ("large", "size"):
-                delattr(cls, name)
-            for name, value in values.items():
-                setattr(cls, name, value)

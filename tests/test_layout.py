@@ -26,7 +26,7 @@ RANKS = (
     ("data", "files", "losses", "metrics", "nn", "optim"),
     ("checkpoints", "outputs", "step"),
     ("callbacks",),
-    ("interop", "loop", "model", "saved"),
+    ("inplace", "interop", "loop", "model", "saved"),
 )
 """Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
 TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/"))]

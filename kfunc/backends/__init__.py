@@ -75,8 +75,11 @@ class Backend:
     stand_in: Any = None
     """For recording: what stands for an array inside kernels, a `record.array.Named` that writes down what they do."""
 
-    in_place: Any = None
-    """The `inplace.InPlace` for this backend's arrays."""
+    large: int | None = None
+    """From how many numbers on `fit` updates a state in place, by `extent`, `part` and `write`; None for never. A
+    backend that also compiles takes `any_size` in its `jit`."""
+    piece: int = 1 << 18
+    """How many numbers it updates at a time."""
 
     def __init__(self) -> None:
         self.lowerings: dict[str, Callable] = {}
@@ -163,8 +166,18 @@ class Backend:
         return x
 
     def extent(self, x: Any) -> tuple[int, int]:
-        """Where the memory of the array `x` begins and ends, if there is an `in_place`."""
+        """Where the memory of the array `x` begins and ends."""
         raise NotImplementedError
+
+    def part(self, x: Any, which: slice) -> Any:
+        """Some of the numbers of a contiguous array, (n,), in the same memory."""
+        return x.reshape(-1)[which]
+
+    def write(self, x: Any, which: slice, values: Any) -> None:
+        """Put other numbers there, unless they are there already."""
+        piece = self.part(x, which)
+        if self.extent(piece) != self.extent(values):
+            piece[...] = values
 
     def record(self, fun: Callable) -> Callable:
         """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""

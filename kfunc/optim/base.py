@@ -265,10 +265,10 @@ def chain(*transformations: Any):
             states.append(s)
         return updates, tuple(states)
 
-    elementwise = [part.elementwise for part in parts]
+    each = [part.elementwise for part in parts if part.elementwise is not None]
     init = lambda params: tuple(part.init(params) for part in parts)  # noqa: E731
-    together = None if None in elementwise else (lambda path: tuple(f(path) for f in elementwise))
-    return Parts(init, update, **_together(parts), elementwise=together)
+    elementwise = (lambda path: tuple(f(path) for f in each)) if len(each) == len(parts) else None
+    return Parts(init, update, **_together(parts), elementwise=elementwise)
 
 
 chain.from_config = lambda config: chain(*config["transformations"])  # type: ignore[attr-defined]

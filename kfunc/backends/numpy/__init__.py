@@ -16,6 +16,7 @@ _ARRAYS = np.ndarray, np.generic
 
 class NumpyBackend(Backend):
     name = "numpy"
+    large = 1 << 23
 
     @functools.cached_property
     def xp(self):
@@ -44,12 +45,6 @@ class NumpyBackend(Backend):
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
         return self.record(fun)
-
-    @functools.cached_property
-    def in_place(self):
-        from ...inplace import InPlace
-
-        return InPlace
 
     def extent(self, x):
         return np.lib.array_utils.byte_bounds(x)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from ... import tree
 from ...errors import ArgumentError, ShapeError
 from .. import Backend, Kind, add_kind, loops
-from . import autodiff
+from . import autodiff, memory
 from .array import Array, cast
 
 __all__ = ["TensorflowBackend", "backend"]
@@ -28,6 +28,8 @@ class TensorflowBackend(Backend):
     name = "tensorflow"
     compiles = True
     jit_compile: bool | None = None
+    # Copies, and calls of programs, take longer than kernels that write to the state.
+    large, piece = 1 << 25, 1 << 20
 
     @functools.cached_property
     def xp(self):
@@ -64,16 +66,7 @@ class TensorflowBackend(Backend):
     def staged(self, x, device=None):
         return tf.convert_to_tensor(x)  # a compiled function moves it itself, in less time than a call to do so takes
 
-    @functools.cached_property
-    def in_place(self):
-        from .inplace import InMemory
-
-        return InMemory
-
-    def extent(self, x):
-        from .inplace import extent
-
-        return extent(x)
+    extent, part, write = staticmethod(memory.extent), staticmethod(memory.part), staticmethod(memory.write)
 
     def released(self, x):
         return tf.raw_ops.DeepCopy(x=x) if isinstance(x, tf.Tensor) else x

@@ -20,6 +20,7 @@ __all__ = ["TorchBackend", "backend"]
 
 class TorchBackend(Backend):
     name = "torch"
+    large = 1 << 23
     xp = namespace
 
     @property
@@ -56,12 +57,6 @@ class TorchBackend(Backend):
         return torch.compile(
             _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
         )
-
-    @functools.cached_property
-    def in_place(self):
-        from ...inplace import InPlace
-
-        return InPlace
 
     def extent(self, x):
         return x.data_ptr(), x.data_ptr() + x.nbytes

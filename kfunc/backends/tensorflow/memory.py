@@ -1,0 +1,38 @@
+"""The memory of tensors on the CPU: to write to it is behind TensorFlow's back, which has variables for that.
+
+Variables would hold a large state twice: in pieces to update, and in one to differentiate.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["extent", "part", "write"]
+
+
+def extent(x: tf.Tensor) -> tuple[int, int]:
+    """See `Backend.extent`."""
+    return np.lib.array_utils.byte_bounds(_memory(x))
+
+
+def part(x: tf.Tensor, which: slice) -> tf.Tensor:
+    """See `Backend.part`."""
+    piece = tf.experimental.dlpack.from_dlpack(_memory(x)[which].__dlpack__())
+    return tf.bitcast(piece, x.dtype) if x.dtype == tf.bfloat16 else piece
+
+
+def write(x: tf.Tensor, which: slice, values: tf.Tensor) -> None:
+    """See `Backend.write`."""
+    _memory(x)[which] = _memory(values)
+
+
+def _memory(x: tf.Tensor) -> np.ndarray:
+    """The memory of a tensor (elements,), to write to; that of bfloat16, which NumPy has not, as integers."""
+    if x.dtype == tf.bfloat16:
+        x = tf.bitcast(x, tf.int16)  # without a copy
+    values = np.asarray(memoryview(x))
+    room = (ctypes.c_byte * values.nbytes).from_address(values.ctypes.data)
+    return np.ndarray(values.size, values.dtype, room)
