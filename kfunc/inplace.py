@@ -56,12 +56,12 @@ class InPlace:
 
     Args:
         backend: That of the arrays.
+        ready: From a function to the form in which the backend runs it fastest.
         gradients: See `step.make_gradients`.
         optimizer: One that is elementwise.
-        ready: From a function to the form in which the backend runs it fastest.
     """
 
-    def __init__(self, backend: Backend, gradients: Callable, optimizer: Any, ready: Callable[..., Callable]):
+    def __init__(self, backend: Backend, ready: Callable[..., Callable], gradients: Callable, optimizer: Any):
         self._backend, self._gradients, self._optimizer = backend, ready(gradients), optimizer
         self._slots: Slots | None = None
         self._update: Callable = self._overwrite

@@ -256,8 +256,8 @@ class Model:
         named = ["the network" if part is self.net else part for part in parts]  # whose own text may be long
         key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {named!r}"
         if key not in self._functions:
-            ready, made = functools.partial(self._ready, backend, **options), make(*parts)
-            self._functions[key] = InPlace(backend, *made, ready) if make is loop.halves else ready(made)
+            made, ready = make(*parts), lambda fun, **more: self._ready(backend, fun, **options, **more)
+            self._functions[key] = InPlace(backend, ready, *made) if make is loop.halves else ready(made)
         return self._functions[key]
 
     def _ready(self, backend: Backend, fun: Callable, **options: Any) -> Callable:
