@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import tree
-from .ops.optimize import overwriting
 from .step import TrainState, make_update
 
 if TYPE_CHECKING:
@@ -124,8 +123,7 @@ class InPlace:
 
     def _overwrite(self, grads: dict, opt_state: Any, params: dict) -> tuple[dict, Any]:
         """See `step.make_update`; of arrays that may be written to."""
-        with overwriting():
-            updates, opt_state = self._optimizer.update(grads, opt_state, params)
+        updates, opt_state = self._optimizer.update(grads, opt_state, params, overwrite=True)
         for name, update in updates.items():
             params[name] += update
         return params, opt_state

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
-from contextvars import ContextVar
 
 from ..arrays import namespace
 from ._op import op
 
 __all__ = ["adam", "adam_factors"]
 
-_overwrites = ContextVar("_overwrites", default=False)
-
-
-@contextlib.contextmanager
-def overwriting() -> Iterator[None]:
-    """Where new running means may be put into the memory of the old ones, which nobody needs any more."""
-    token = _overwrites.set(True)
-    try:
-        yield
-    finally:
-        _overwrites.reset(token)
-
-
-def overwrites() -> bool:
-    """Whether this is so here."""
-    return _overwrites.get()
-
 
 @op
-def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
+def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, overwrite=False):
     """One step of Adam (Kingma and Ba, arXiv:1412.6980) on n arrays.
 
     Args:
@@ -41,6 +21,7 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
         leaves: The n gradients, then their n running means, then those of their n squares.
         corrected: Whether epsilon is added to the root of the mean square without its bias (algorithm 1), or to that of
             the running mean (the faster order of section 2, where the paper writes epsilon with a hat).
+        overwrite: Whether new means may be put into the memory of the old ones.
 
     Returns:
         3 n arrays: the updates, the new means, the new mean squares, each of the dtype of its running mean.

@@ -58,8 +58,9 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Core:
     _betas(beta_1, beta_2, epsilon)
     checks.boolean("amsgrad", amsgrad)
 
-    def update(grads, state, params, lr, t):
-        updates, mu, nu = adam_step(t, -lr, beta_1, beta_2, epsilon, grads, state.mu, state.nu, corrected=False)
+    def update(grads, state, params, lr, t, overwrite=False):
+        means, options = (grads, state.mu, state.nu), {"corrected": False, "overwrite": overwrite}
+        updates, mu, nu = adam_step(t, -lr, beta_1, beta_2, epsilon, *means, **options)
         return updates, Means(mu, nu)
 
     def step(g, p, lr, factor, m, v, greatest):
@@ -168,7 +169,7 @@ def nadam(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: 
         one, leaves = scalar(1.0, "float32", params), tree.leaves(params)
         return Lookahead(cast(one, wide_dtype(namespace(one), leaves)), means().init(params))
 
-    def update(grads, state, params, lr, t):
+    def update(grads, state, params, lr, t, **_):
         xp = namespace(state.product)
         now = xp.astype(t, state.product.dtype)
         product = xp.asarray(state.product * momentum(now))

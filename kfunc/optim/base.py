@@ -52,7 +52,8 @@ class GradientTransformation(_Pair):
         finalize: `(params, opt_state) -> params`: those to keep at the end of training. Absent if it is the same ones.
         elementwise: `path -> what of it the update depends on`, if pieces of the leaves can be updated one after the
             other: each number depends on those at its own place, and on arrays (). The state is trees like the
-            parameters, and arrays (). Else None.
+            parameters, and arrays (). Else None. Such an `update` takes `overwrite`: whether what it returns may be in
+            the memory of what it was given.
         inner: The same functions on conforming arrays.
     """
 
@@ -250,7 +251,7 @@ def chain(*transformations: Any):
     """The `transformations` one after another; the state is the tuple of their states. Optax's may be among them."""
     parts = [parts_of(t) for t in transformations]
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, **extra):
         if len(state) != len(parts):
             raise ArgumentError(
                 "The optimizer state is not one of this chain.",
@@ -261,7 +262,7 @@ def chain(*transformations: Any):
             )
         states = []
         for part, s in zip(parts, state, strict=True):
-            updates, s = part.update(updates, s, params)
+            updates, s = part.update(updates, s, params, **extra)
             states.append(s)
         return updates, tuple(states)
 

@@ -34,7 +34,7 @@ class Core(NamedTuple):
     Attributes:
         init: `params -> state`.
         update: `(grads, state, params, lr, t) -> (updates, state)`: `lr` is an array (), `t` the number of this update,
-            from 1: int32 ().
+            from 1: int32 (). It takes `overwrite`, see `GradientTransformation`, if it is elementwise.
         reads: Whether the updates depend on the parameters, which then have decayed already.
         decay: `(weight_decay, path, leaf) -> weight_decay`, where that is not the same for all.
         finalize: See `GradientTransformation`.
@@ -93,7 +93,7 @@ def leafwise(
     def init(params):
         return slots(*(start and tree.map(start, params) for start in starts)) if slots else ()
 
-    def update(grads, state, params, lr, t):
+    def update(grads, state, params, lr, t, **_):
         gs, structure = tree.flatten(grads)
         if not gs:
             return grads, state
@@ -215,8 +215,8 @@ def _clipped(parts: Parts, clip: tuple[Callable, float]) -> Parts:
     make, limit = clip
     clipping = make(limit).inner
 
-    def update(grads, state, params=None):
-        return parts.update(clipping.update(grads, (), params)[0], state, params)
+    def update(grads, state, params=None, **extra):
+        return parts.update(clipping.update(grads, (), params)[0], state, params, **extra)
 
     return parts._replace(update=update, elementwise=parts.elementwise if clipping.elementwise else None)
 
@@ -235,7 +235,7 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
     def init(params):
         return State(zero_count(params), first(params), core.init(params))
 
-    def update(grads, state, params=None):
+    def update(grads, state, params=None, **extra):
         if not isinstance(state, State):
             raise ArgumentError(
                 "The optimizer state is not one of this optimizer.",
@@ -257,7 +257,7 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
                 params = tree.unflatten(
                     structure, [p if d is None else p + d for p, d in zip(leaves, off, strict=True)]
                 )
-        updates, inner = core.update(grads, state.inner, params, lr, t)
+        updates, inner = core.update(grads, state.inner, params, lr, t, **extra)
         if off is not None:
             leaves, structure = tree.flatten(updates)
             updates = tree.unflatten(structure, [u if d is None else u + d for u, d in zip(leaves, off, strict=True)])

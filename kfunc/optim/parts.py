@@ -62,7 +62,9 @@ class Moments(NamedTuple):
 
 def stateless(fun: Callable, elementwise: Callable | None = anywhere) -> Parts:
     """The transformation that gives `fun(updates)`."""
-    return Parts(lambda params: (), lambda updates, state, params=None: (fun(updates), state), elementwise=elementwise)
+    return Parts(
+        lambda params: (), lambda updates, state, params=None, **_: (fun(updates), state), elementwise=elementwise
+    )
 
 
 @transformation("identity")
@@ -87,7 +89,7 @@ def scale(step_size: float):
 def scale_by_schedule(step_size_fn: Callable):
     """Updates times `step_size_fn(count)`, where `count` is the number of updates before, an int32 array ()."""
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, **_):
         return times(updates, step_size_fn(state.count)), Count(successor(state.count))
 
     return Parts(lambda params: Count(zero_count(params)), update, elementwise=anywhere)
@@ -125,7 +127,7 @@ def scale_by_learning_rate(learning_rate: float | Callable):
     if callable(learning_rate):
         return scale_by_schedule(lambda count: -at(None, count)).inner
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, **_):
         return times(updates, -at(state.learning_rate, None)), state
 
     return Parts(lambda params: Rate(first(params)), update, elementwise=anywhere)
@@ -249,7 +251,7 @@ def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None):
     """
     in_range("weight_decay", weight_decay)
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, **_):
         needed(params, "add_decayed_weights")
         if mask is None:
             return tree.map(lambda u, p: u + weight_decay * p, updates, params), state
@@ -264,7 +266,7 @@ def trace(decay: float, nesterov: bool = False):
     """Momentum: a running sum of updates, the older ones decayed (Polyak, 1964; Nesterov, 1983)."""
     in_range("decay", decay, 0, 1)
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, **_):
         sums = tree.map(lambda u, t: u + decay * t, updates, state.trace)
         return tree.map(lambda u, t: u + decay * t, updates, sums) if nesterov else sums, Trace(sums)
 
@@ -284,20 +286,21 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
     def init(params):
         return Moments(zero_count(params), zeros_like(params), zeros_like(params))
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, overwrite=False):
         count = successor(state.count)
-        updates, mu, nu = adam_step(count, 1.0, beta_1, beta_2, epsilon, updates, state.mu, state.nu)
+        means = updates, state.mu, state.nu
+        updates, mu, nu = adam_step(count, 1.0, beta_1, beta_2, epsilon, *means, overwrite=overwrite)
         return updates, Moments(count, mu, nu)
 
     return Parts(init, update, elementwise=anywhere)
 
 
-def adam_step(count, step_size, beta_1, beta_2, epsilon, updates, mu, nu, corrected=True):
+def adam_step(count, step_size, beta_1, beta_2, epsilon, updates, mu, nu, **options):
     """`ops.adam` on trees: updates, and the new running means."""
     leaves, structure = tree.flatten(updates)
     n = len(leaves)
     if not n:
         return updates, mu, nu
     moments = (*tree.leaves(mu), *tree.leaves(nu))
-    out = ops.adam(count, step_size, beta_1, beta_2, epsilon, *leaves, *moments, corrected=corrected)
+    out = ops.adam(count, step_size, beta_1, beta_2, epsilon, *leaves, *moments, **options)
     return tuple(tree.unflatten(structure, out[i : i + n]) for i in (0, n, 2 * n))

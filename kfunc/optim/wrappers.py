@@ -74,12 +74,12 @@ def accumulated(inner: Parts, steps: int) -> Parts:
     def init(params):
         return Accumulated(zero_count(params), zeros_like(params), inner.init(params))
 
-    def update(grads, state, params=None):
+    def update(grads, state, params=None, **extra):
         count = successor(state.count)
         sums = plus(state.sums, grads)
 
         def apply():
-            updates, after = inner.update(tree.map(lambda x: x / steps, sums), state.inner, params)
+            updates, after = inner.update(tree.map(lambda x: x / steps, sums), state.inner, params, **extra)
             return updates, zeros_like(sums), after
 
         def wait():
@@ -122,9 +122,9 @@ def averaged(inner: Parts, momentum: float, overwrite: int | None, every: int = 
     def init(params):
         return Averaged(zero_count(params), copies(params), inner.init(params))
 
-    def update(grads, state, params=None):
+    def update(grads, state, params=None, **extra):
         needed(params, "ema")
-        updates, after = inner.update(grads, state.inner, params)
+        updates, after = inner.update(grads, state.inner, params, **extra)
         new = apply_updates(params, updates)
         done = state.count // every
         xp = namespace(state.count)
@@ -149,8 +149,8 @@ def scaled(inner: Parts, factor: float) -> Parts:
     """`inner` of gradients of a loss that was multiplied with `factor`."""
     _no_scale_in(inner)
 
-    def update(grads, state, params=None):
-        return inner.update(unscaled(grads, factor), state, params)
+    def update(grads, state, params=None, **extra):
+        return inner.update(unscaled(grads, factor), state, params, **extra)
 
     return inner._replace(update=update, loss_scale=lambda state: scalar(factor, "float32", state))
 

@@ -12,7 +12,7 @@ from ... import ops
 from ...ops._op import lowering, pullback
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
-from ...ops.optimize import overwrites, unbias
+from ...ops.optimize import unbias
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
 from . import backend
 from .inside import whole
@@ -396,7 +396,7 @@ _FEW = 1 << 11
 
 
 @lowering(backend, ops.adam)
-def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
+def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, overwrite=False):
     dtype, n = leaves[0].dtype, len(leaves) // 3
     if any([x.dtype != dtype for x in leaves]):
         return NotImplemented
@@ -406,7 +406,7 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
     for at, shapes in _together(tuple([x.shape for x in parts[1]])):
         old = [_flat([part[i] for i in at]) for part in parts]
         run = _adam_block if old[0].size <= _BLOCK else _adam_in_blocks
-        into = (None, *old[1:]) if overwrites() else (None, None, None)
+        into = (None, *old[1:]) if overwrite else (None, None, None)
         for k, x in enumerate(run(*old, beta_1, beta_2, factor, small, *into)):
             for i, (begin, end, shape) in zip(at, shapes, strict=True):
                 out[k * n + i] = x[begin:end].reshape(shape)

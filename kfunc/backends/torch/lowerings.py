@@ -11,7 +11,7 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON, along
-from ...ops.optimize import adam_factors, overwrites, unbias
+from ...ops.optimize import adam_factors, unbias
 from . import backend, namespace
 from .windows import FROM, TO
 
@@ -208,7 +208,7 @@ def _all_finite(*arrays):
 
 
 @lowering(backend, ops.adam)
-def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
+def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, overwrite=False):
     n = len(leaves) // 3
     gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
     dtypes = {x.dtype for x in leaves}
@@ -216,7 +216,7 @@ def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True):
         return NotImplemented
     if on_host(count, *leaves):
         # One pass over all; the kernel works in place, on copies and on zeros for parameters.
-        if not overwrites():
+        if not overwrite:
             means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
         updates = [torch.zeros_like(m) for m in means]
         gradients = [g.contiguous() for g in gradients]
