@@ -62,7 +62,7 @@ class InPlace:
 
     def __init__(self, backend: Backend, ready: Callable[..., Callable], gradients: Callable, optimizer: Any):
         self._backend, self._gradients, self._optimizer = backend, ready(gradients), optimizer
-        self._slots: Slots | None = None
+        self._slots: dict[Any, Slots] = {}
         self._update: Callable = self._overwrite
         self._known: dict[tuple, list[str]] = {}
         if backend.compiles:
@@ -72,12 +72,15 @@ class InPlace:
         """A step: the next value of the carry, a train state and the progress."""
         ts, progress = carry.value
         sound, *out = self._gradients(ts, progress, batch)
-        if self._slots is None:
-            self._slots = Slots(ts)
-        grads, (state, number), progress = self._apart(out, self._slots.columns(ts))
+        form = tree.structure((ts.params, ts.opt_state))
+        slots = self._slots.get(form) or self._slots.setdefault(form, Slots(ts))
+        columns = slots.columns(ts)
+        grads, (state, number), progress = self._apart(out, columns)
         del out
         with undisturbed():
-            params, opt_state = self._updated(ts, tree.leaves(grads)) if sound else (ts.params, ts.opt_state)
+            params, opt_state = ts.params, ts.opt_state
+            if sound:
+                params, opt_state = self._updated(slots, columns, opt_state, tree.leaves(grads))
             carry.put((TrainState(params, state, opt_state, ts.key, number), progress))
 
     def _apart(self, out: Any, columns: list[list]) -> Any:
@@ -92,13 +95,10 @@ class InPlace:
 
         return tree.map(apart, out)
 
-    def _updated(self, ts: TrainState, grads: list) -> tuple[Any, Any]:
-        """The parameters and the optimizer's state after the update with these gradients."""
-        slots = self._slots
-        assert slots is not None
-        columns, before = slots.columns(ts), slots.parts(ts.opt_state)[1]
-        rest = before
-        for group in _groups(slots.sizes, self._backend.piece):
+    def _updated(self, slots: Slots, columns: list[list], opt_state: Any, grads: list) -> tuple[Any, Any]:
+        """The parameters and the optimizer's state after the update of the columns with these gradients."""
+        before = rest = slots.parts(opt_state)[1]
+        for group in _groups(tuple([math.prod(x.shape) for x in columns[0]]), self._backend.piece):
             names = [slots.names[i] for i, _ in group]
             # One program for all groups of leaves that the optimizer treats alike: by the names of the first one.
             names = self._known.setdefault(tuple(map(self._optimizer.elementwise, names)), names)
@@ -110,8 +110,8 @@ class InPlace:
                 }
 
             params, *old = map(pieces, columns)
-            params, state = self._update(pieces(grads), slots.opt_state(old, before), params)
-            new, rest = slots.parts(state)
+            params, after = self._update(pieces(grads), slots.opt_state(old, before), params)
+            new, rest = slots.parts(after)
             for column, values in zip(columns, (params, *new), strict=True):
                 for name, (i, part) in zip(names, group, strict=True):
                     if part is None:
@@ -133,12 +133,11 @@ class Slots:
     """Where in a train state there is something like its parameters.
 
     Attributes:
-        structure, names, sizes: That of the parameters; their paths; how many numbers each has.
+        structure, names: That of the parameters, and their paths.
     """
 
     def __init__(self, ts: TrainState):
         self.structure, self.names = tree.structure(ts.params), tree.paths(ts.params)
-        self.sizes = tuple([math.prod(x.shape) for x in tree.leaves(ts.params)])
         parts, self._outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == self.structure)
         self._alike = [tree.structure(x) == self.structure for x in parts]
 
