@@ -15,9 +15,9 @@ __all__ = ["BACKENDS", "COMPILING", "EAGER", "IN_PLACE", "NAMES", "TRAINING", "i
 NAMES = ("numpy", "jax", "torch", "tensorflow", "openvino", "array_api_strict")
 
 
-def params(names: Iterable[str]) -> list:
-    """One `pytest.param` for each name, marked so that it is skipped where that framework is not installed."""
-    return [pytest.param(name, marks=getattr(pytest.mark, name)) for name in names]
+def params(names: Iterable[str], more: str = "") -> list:
+    """One `pytest.param` for each name, with `more` behind it; it is skipped where that framework is not installed."""
+    return [pytest.param(name + more, marks=getattr(pytest.mark, name)) for name in names]
 
 
 BACKENDS = params(NAMES)
