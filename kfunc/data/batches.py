@@ -31,7 +31,8 @@ class Batch(NamedTuple):
     @property
     def size(self) -> int:
         """Number of samples, those that fill up included."""
-        return tree.leaves(self.x)[0].shape[0]
+        x = self.x if hasattr(self.x, "shape") else tree.leaves(self.x)[0]  # asked several times a step
+        return x.shape[0]
 
     def samples(self) -> Any:
         """Which samples count, booleans (batch,), from arrays of the namespace; None if all of them do."""
