@@ -73,14 +73,15 @@ class InPlace:
         ts, progress = carry.value
         sound, *out = self._gradients(ts, progress, batch)
         form = tree.structure((ts.params, ts.opt_state))
-        slots = self._slots.get(form) or self._slots.setdefault(form, Slots(ts))
-        columns = slots.columns(ts)
+        slots = self._slots.get(form) or self._slots.setdefault(form, Slots(ts, self._optimizer.elementwise))
+        nodes, rest = slots.parts(ts.opt_state)
+        columns = [tree.leaves(x) for x in (ts.params, *nodes)]
         grads, (state, number), progress = self._apart(out, columns)
         del out
         with undisturbed():
             params, opt_state = ts.params, ts.opt_state
             if sound:
-                params, opt_state = self._updated(slots, columns, opt_state, tree.leaves(grads))
+                params, opt_state = self._updated(slots, columns, rest, tree.leaves(grads))
             carry.put((TrainState(params, state, opt_state, ts.key, number), progress))
 
     def _apart(self, out: Any, columns: list[list]) -> Any:
@@ -95,13 +96,16 @@ class InPlace:
 
         return tree.map(apart, out)
 
-    def _updated(self, slots: Slots, columns: list[list], opt_state: Any, grads: list) -> tuple[Any, Any]:
-        """The parameters and the optimizer's state after the update of the columns with these gradients."""
-        before = rest = slots.parts(opt_state)[1]
+    def _updated(self, slots: Slots, columns: list[list], before: list, grads: list) -> tuple[Any, Any]:
+        """The parameters and the optimizer's state after the update of the columns, and the rest, with these gradients.
+
+        The columns are the leaves of the parameters, and those of each part of the optimizer's state that is like them.
+        """
+        rest = before
         for group in _groups(tuple([math.prod(x.shape) for x in columns[0]]), self._backend.piece):
-            names = [slots.names[i] for i, _ in group]
             # One program for all groups of leaves that the optimizer treats alike: by the names of the first one.
-            names = self._known.setdefault(tuple(map(self._optimizer.elementwise, names)), names)
+            treated = tuple([slots.treated[i] for i, _ in group])
+            names = self._known.setdefault(treated, [slots.names[i] for i, _ in group])
 
             def pieces(column: list, names: list = names, group: tuple = group) -> dict[str, Any]:
                 return {
@@ -134,16 +138,14 @@ class Slots:
 
     Attributes:
         structure, names: That of the parameters, and their paths.
+        treated: What `elementwise` of the optimizer says of each.
     """
 
-    def __init__(self, ts: TrainState):
+    def __init__(self, ts: TrainState, elementwise: Callable[[str], Any]):
         self.structure, self.names = tree.structure(ts.params), tree.paths(ts.params)
+        self.treated = list(map(elementwise, self.names))
         parts, self._outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == self.structure)
         self._alike = [tree.structure(x) == self.structure for x in parts]
-
-    def columns(self, ts: TrainState) -> list[list]:
-        """The leaves of the parameters; and those of each part of the optimizer's state that is like them."""
-        return [tree.leaves(x) for x in (ts.params, *self.parts(ts.opt_state)[0])]
 
     def parts(self, opt_state: Any) -> tuple[list, list]:
         """What is like the parameters in an optimizer's state, and the rest, arrays ()."""

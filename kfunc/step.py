@@ -120,7 +120,7 @@ def _accumulate(
 
 @native
 def _like(value: Any, total: Any) -> Any:
-    """`value` in the dtype of what is carried from step to step, which loops keep."""
+    """`value` in the dtype of what it is added to, which loops keep from step to step."""
     return value if value.dtype == total.dtype else namespace(value).astype(value, total.dtype)
 
 
@@ -128,7 +128,7 @@ def _like(value: Any, total: Any) -> Any:
 def _total(loss: Any, aux: dict[str, Any]) -> Any:
     """The loss and the auxiliary losses, each in the dtype of the loss."""
     for value in aux.values():
-        loss = loss + namespace(value).astype(value, loss.dtype)
+        loss = loss + _like(value, loss)
     return loss
 
 

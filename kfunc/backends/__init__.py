@@ -166,7 +166,7 @@ class Backend:
         return x
 
     def extent(self, x: Any) -> tuple[int, int]:
-        """Where the memory of the array `x` begins and ends."""
+        """Where the memory of the array `x` begins and ends; every backend with `large` has its own."""
         raise NotImplementedError
 
     def part(self, x: Any, which: slice) -> Any:

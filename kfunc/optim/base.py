@@ -23,10 +23,7 @@ class _Pair(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The functions of a transformation without the door for native arrays, which has to be passed only once.
-
-    See `GradientTransformation`; `elementwise` as there.
-    """
+    """See `GradientTransformation`; without the door for native arrays, which has to be passed only once."""
 
     init: Callable
     update: Callable
