@@ -135,6 +135,7 @@ class Program:
         loops: Whether `step` is recorded, and runs several steps as a loop of its own.
         flat: Whether `step` and `many` are made by `flat`.
         paces: What `pace` came to for batches of one form; other programs may begin with it.
+        still: Whether nobody writes to the batches' memory until the results are there.
 
     Attributes:
         takes: Whether a step may take the memory of the carry that it is given.
@@ -155,10 +156,14 @@ class Program:
         loops: bool = False,
         flat: bool = False,
         paces: dict[Any, int] | None = None,
+        still: bool = False,
     ):
         self._step, self._many, self.backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
-        self._put = backend.staged if compiled else backend.asarray
+        as_it_is = compiled and backend.takes_numpy and where is None
+        put = backend.staged if compiled else backend.asarray
+        self._put = None if as_it_is else functools.partial(put, device=where)
+        self._copies = as_it_is and not still
         self.loops, self._flat, self.in_place = loops, flat, isinstance(step, InPlace)
         self.takes = flat or self.in_place
         self.at_once = self.pace = 1
@@ -188,19 +193,21 @@ class Program:
 
     def __call__(self, fixed: Any, carry: Any, batch: Batch, steps: int | None = None) -> Any:
         """The carry after the step, or the steps, on the samples in `batch`, however large it is if it is one step."""
+        if self._singly(batch, steps):
+            return self._step(fixed, carry, self._one(batch))
         held = Carry(carry)
         results = self.advance(fixed, held, batch, steps)
         return held.value if results is None else results
 
     def advance(self, fixed: Any, carry: Carry, batch: Batch, steps: int | None = None) -> Any:
         """The same, in place, and as far as it came if it fails. Without a carry, returns several steps' results."""
-        if steps == 1 and batch.size > self._size:
+        if self._singly(batch, steps):
             return self._once(fixed, carry, batch)
         steps, rest = divmod(batch.size, self._size)
         if rest and steps and not (self.fills or self.loops):
             self.advance(fixed, carry, rows(batch, slice(None, steps * self._size)))
             return self.advance(fixed, carry, rows(batch, slice(steps * self._size, None)))
-        if self.at_once == 1 or not steps + (rest > 0 and self.fills):
+        if not steps + (rest > 0 and self.fills):
             return self._once(fixed, carry, batch)
         steps += rest > 0
         begun = time.perf_counter()
@@ -234,19 +241,22 @@ class Program:
         """Whether a call for `size` samples in so many steps has results with a first axis for the steps."""
         return self.at_once > 1 and not self.loops and not (steps == 1 and size > self._size)
 
+    def _singly(self, batch: Batch, steps: int | None) -> bool:
+        """Whether all of `batch` is for one call of the program of one step."""
+        return self.at_once == 1 or (steps == 1 and batch.size > self._size)
+
     def _one(self, batch: Batch) -> Batch:
         size = batch.size
-        batch = filled(batch, self._size) if self.fills else batch
-        return self._counted(batch, size)
+        return self._counted(self._own(filled(batch, self._size) if self.fills else batch), size)
 
     def _several(self, batch: Batch, steps: int) -> tuple[Batch, Any]:
         import numpy as np
 
         total = batch.size
-        batch = filled(batch, self.at_once * self._size)
+        batch = self._own(filled(batch, self.at_once * self._size))
         batch = tree.map(lambda a: a.reshape(self.at_once, self._size, *a.shape[1:]), batch)
         batch = self._counted(batch, np.clip(total - np.arange(self.at_once) * self._size, 0, self._size))
-        return batch, self._put(np.asarray(steps, np.int32), device=self._where)
+        return batch, self._given(np.asarray(steps, np.int32))
 
     def _counted(self, batch: Batch, counts: Any) -> Batch:
         """`batch` as the step takes it: with the numbers of samples that count, if somebody counts them."""
@@ -256,11 +266,19 @@ class Program:
             batch = batch._replace(count=np.asarray(counts, np.int32))
         return self._given(batch)
 
-    def _given(self, batch: Batch) -> Batch:
+    def _own(self, batch: Batch) -> Batch:
+        """`batch` in memory that keeps its values until a call that takes it as it is has read it."""
+        if not self._copies:
+            return batch
+        return tree.map(lambda a: a if getattr(a, "base", None) is None else a.copy(), batch)
+
+    def _given(self, batch: Any) -> Any:
         """`batch` as the step takes it; what is on the device already stays as it is."""
         import numpy as np
 
-        return tree.map(lambda x: self._put(x, device=self._where) if isinstance(x, np.ndarray) else x, batch)
+        if (put := self._put) is None:
+            return batch
+        return tree.map(lambda x: put(x) if isinstance(x, np.ndarray) else x, batch)
 
     def moved(self, batch: Batch) -> Batch:
         """`batch` on the device."""

@@ -279,6 +279,7 @@ class Model:
         where: Any,
         fills: bool,
         carries: bool = False,
+        still: bool = False,
         **options: Any,
     ) -> Program:
         """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`.
@@ -297,7 +298,8 @@ class Model:
         fills = fills and compiled and backend.one_size and not source.full
         most = self.steps_per_execution
         loops = hasattr(step, "loop") and on_host(self._built.key)
-        return Program(step, many, backend, where, source.batch_size, fills, compiled, most, loops, flat, self._paces)
+        size, paces = source.batch_size, self._paces
+        return Program(step, many, backend, where, size, fills, compiled, most, loops, flat, paces, still)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -742,7 +744,8 @@ class Model:
         hooks("on_test_begin", {})
         ts = self._built
         fixed: Any = ts
-        options: Any = {"source": data, "backend": target, "where": where}
+        each = hooks.has("on_test_batch_begin", "on_test_batch_end")
+        options: Any = {"source": data, "backend": target, "where": where, "still": not each}
         if self.eval_step is not None:
             program = self._program(loop.custom_evaluations, self.eval_step, fills=False, **options)
             found = self._logged(loop.custom_evaluations, self.eval_step, data, program)
@@ -750,7 +753,6 @@ class Model:
             fills, tables, fixed = self._fills(data, loss, found), self._trace.tables, (ts.params, ts.state)
             program = self._program(loop.evaluations, self.net, loss, found, tables, fills=fills, **options)
         progress = start(found, target, where)
-        each = hooks.has("on_test_batch_begin", "on_test_batch_end")
         if not each:
             program.plan(fixed, progress, data.first, data.steps)
         number = 0
@@ -801,16 +803,16 @@ class Model:
         self._build_for(data.first.x, backend)
         ts, target, where = self._on(backend)
         tables = self._trace.tables
+        hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose)
+        each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
         # Constants here only: training changes the parameters at each step.
         program = self._program(
             loop.predictions, self.net, tables, source=data, backend=target, where=where,
-            fills=self._separates, constant_argnums=(0,),
+            fills=self._separates, still=not each, constant_argnums=(0,),
         )  # fmt: skip
-        hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose)
         hooks("on_predict_begin", {})
         ts, number = self._built, 0
         fixed = (ts.params, ts.state)
-        each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
         if not each and (program.fills or program.loops or data.full):
             program.plan(fixed, None, Batch(data.first.x), data.steps)
         parts: list[list] = []
@@ -845,7 +847,8 @@ class Model:
                     size = sum(math.prod(x.shape) for x in tree.leaves(out)) // reader.steps * program.at_once
                     lag = max(2, min(_LAG, _UNDER_WAY // max(1, size)))
                 if len(waiting) > lag:
-                    fetch()
+                    while len(waiting) > lag // 2:  # after which those before are there
+                        fetch()
                 if bar.advance(reader.steps):
                     bar.show({})
             while waiting:

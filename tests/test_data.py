@@ -583,6 +583,36 @@ def test_batches_are_moved_ahead():
 
 
 @pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("what", ["fit", "evaluate", "predict"])
+def test_what_is_written_to_samples_behind_a_batch_changes_nothing(what, name):
+    rng = np.random.default_rng(0)
+    samples = rng.random((8 * 32, 1024), np.float32)
+    y = rng.integers(0, CLASSES, len(samples), np.int32)
+    # At a multiple of 64 bytes, from where JAX on a CPU reads them without a copy, and later.
+    memory = np.zeros(samples.size + 16, np.float32)
+    x = memory[-memory.ctypes.data % 64 // 4 :][: samples.size].reshape(samples.shape)
+
+    class Writes(kf.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            x[: 32 * (batch + 1)] = 0
+
+        on_test_batch_end = on_predict_batch_end = on_train_batch_end
+
+    model = compiled(nn.Sequential([nn.Dense(1024), nn.Dense(1024), nn.Dense(CLASSES)]), metrics=())
+    runs = {
+        "fit": lambda **more: model.fit(x, y, 32, shuffle=False, verbose=0, **more).history["loss"],
+        "evaluate": lambda **more: model.evaluate(x, y, 32, 0, **more),
+        "predict": lambda **more: model.predict(x, 32, **more),
+    }
+    ends = []
+    for callbacks in ([], [Writes()]):
+        x[:] = samples
+        model.build(kf.Spec((None, 1024)), backend=name)
+        ends.append(runs[what](callbacks=callbacks))
+    np.testing.assert_array_equal(*ends)
+
+
+@pytest.mark.parametrize("name", TRAINING)
 def test_a_batch_is_a_step_whatever_its_size(name):
     cuts = np.cumsum([4, 6, 4, 4, 4, 1, 4, 4, 4, 2])[:-1]
     parts = list(zip(*(np.split(a, cuts) for a in (X, Y, W)), strict=True))

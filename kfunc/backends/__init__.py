@@ -68,6 +68,8 @@ class Backend:
     """Whether `Model` compiles its step unless told otherwise."""
     donates: bool = False
     """Whether a compiled program can take the memory of arguments for its results."""
+    takes_numpy: bool = False
+    """Whether one takes NumPy arrays themselves; it may read them after the call, where they lie."""
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None

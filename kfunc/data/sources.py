@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
-from .. import checks
+from .. import checks, tree
 from ..errors import ArgumentError
 from .batches import Batch, prepared, rows, sizes
 from .dataset import DatasetSource
@@ -71,6 +71,7 @@ class _Arrays(Reader):
         self._source, self._key, self._pieces = source, key, pieces
         self._next = self._stop = 0
         self._order: Any = None
+        self._leaves, self._structure = tree.flatten(source.batch)
 
     def read(self, n: int) -> Batch | None:
         source = self._source
@@ -84,7 +85,8 @@ class _Arrays(Reader):
         chosen = slice(self._next, min(self._next + n * source.batch_size, self._stop))
         self._next = chosen.stop
         self.steps = math.ceil((chosen.stop - chosen.start) / source.batch_size)
-        return rows(source.batch, chosen if self._order is None else self._order[chosen])
+        chosen = chosen if self._order is None else self._order[chosen]
+        return tree.unflatten(self._structure, [a[chosen] for a in self._leaves])
 
 
 def _each(reader: Reader) -> Generator:

@@ -28,6 +28,7 @@ class JaxBackend(Backend):
     name = "jax"
     compiles = True
     donates = True
+    takes_numpy = True  # a call moves arguments in a quarter of the time that an array of its own takes
     xp = jnp
 
     def __init__(self):
@@ -41,10 +42,6 @@ class JaxBackend(Backend):
         # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to. For its own, it compiles a
         # program for each shape.
         return jnp.array(np.array(x) if isinstance(x, np.ndarray) else x, dtype=dtype, copy=False, device=device)
-
-    def staged(self, x, device=None):
-        # A call moves arguments in a quarter of the time that an array of its own takes.
-        return x.copy() if device is None else self.asarray(x, device=device)
 
     def to_numpy(self, x):
         return np.asarray(x)
