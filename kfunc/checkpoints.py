@@ -471,7 +471,6 @@ class _Saver(Saver):
 
     def _content(self) -> dict[str, Any]:
         run, history = self._run, self._run.history
-        assert run.progress is not None
         progress = run.progress._asdict()
         quantities = [
             [name, _packed(history.epochs[name]), _packed(values)] for name, values in history.history.items()

@@ -92,13 +92,16 @@ class Carry:
 
     def step(self, step: Callable, fixed: Any, *args: Any, steps: int = 1, flat: bool = False) -> None:
         """Replace the value by `step(fixed, value, *args)`; `flat`, where `step` is `loop.flat` of one."""
-        value, structure = self.value, None
-        if flat:
+        value, structure, done = self._held[-1]
+        if flat and structure is None:
             value, structure = tree.flatten(value)
+        elif structure is not None and not flat:
+            value, structure = self.value, None
+        if flat:
             step = functools.partial(step, structure=structure)
         made = itertools.starmap(step, ((fixed, value, *args),))
         # Without Python in between, where a signal may break in: the step may take the memory of what it is given.
-        self._held.extend(zip(made, (structure,), (self.done + steps,), strict=True))
+        self._held.extend(zip(made, (structure,), (done + steps,), strict=True))
         del self._held[:-1]
 
     def loop(self, step: Any, fixed: Any, batch: Batch, size: int) -> list:
@@ -270,7 +273,8 @@ class Program:
         """`batch` in memory that keeps its values until a call that takes it as it is has read it."""
         if not self._copies:
             return batch
-        return tree.map(lambda a: a if getattr(a, "base", None) is None else a.copy(), batch)
+        views = any([getattr(a, "base", None) is not None for a in tree.leaves(batch)])
+        return tree.map(lambda a: a.copy(), batch) if views else batch
 
     def _given(self, batch: Any) -> Any:
         """`batch` as the step takes it; what is on the device already stays as it is."""
@@ -297,7 +301,7 @@ class Run:
         done: The number of steps done in all, of which `train_state.step` may have been set back.
         skipped: How many steps the optimizer had passed over when the epoch began; None if it never does.
         shuffle: Whether the order of samples is drawn.
-        progress: What the steps of the epoch have accumulated.
+        carry: Where the newest step has put the train state, and what the steps of the epoch have accumulated.
     """
 
     source: Source
@@ -307,11 +311,20 @@ class Run:
     epoch: int = 0
     batch: int = 0
     first: int = 0
-    progress: Progress | None = None
     initial: int = 0
     done: int = 0
     skipped: int | None = None
     shuffle: bool = True
+    carry: Carry = dataclasses.field(default_factory=lambda: Carry((None, None)))
+
+    @property
+    def progress(self) -> Progress:
+        """What the steps of the epoch have accumulated."""
+        return self.carry.value[1]
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        self.carry = Carry((None, progress))
 
 
 # -- programs: `(fixed, carry, batch) -> carry` ------------------------------------------------------------------------

@@ -463,14 +463,12 @@ class Model:
                     break
                 if each:
                     hooks("on_train_batch_begin", run.batch, {})
-                steps, before, done = reader.steps, run.batch, run.done
-                self._release(program, run.progress)
-                carry = self._carry
+                steps, carry = reader.steps, self._release(program, run)
+                batches, done = run.batch - carry.done, run.done - carry.done
                 try:
                     program.advance((), carry, batch, steps)
                 finally:
-                    run.progress = carry.value[1]
-                    run.batch, run.done = before + carry.done, done + carry.done
+                    run.batch, run.done = batches + carry.done, done + carry.done
                 if each:
                     hooks("on_train_batch_end", run.batch - 1, Logs(read))
                 if bar.advance(steps):
@@ -483,12 +481,14 @@ class Model:
         bar.show(logs)
         return logs
 
-    def _release(self, program: Program, progress: Progress | None) -> None:
+    def _release(self, program: Program, run: Run) -> loop.Carry:
         """Leave the train state to a step, which may take its memory: a copy of what somebody has seen."""
-        self._carry = loop.Carry((self._carry.value[0], progress))
+        if self._carry is not run.carry:  # another epoch, or somebody has put another state in place
+            self._carry = run.carry = loop.Carry((self._carry.value[0], run.progress))
         if self._seen and program.takes:
-            self._carry.own(program.backend.released)
+            run.carry.own(program.backend.released)
         self._seen = False
+        return run.carry
 
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
         options: Any = {"source": data, "backend": target, "where": where}
@@ -561,9 +561,7 @@ class Model:
         program = self._train_program(data, loss, found, target, where)
         found = found or self._logged(loop.custom_steps, self.step, data, program)
         run.progress = start(found, target, where)
-        self._release(program, run.progress)
-        program.advance((), self._carry, data.first)
-        run.progress = self._carry.value[1]
+        program.advance((), self._release(program, run), data.first)
         return _as_keras(self._read(run, found), return_dict)
 
     def test_on_batch(
@@ -671,7 +669,6 @@ class Model:
         Raises:
             NonFiniteError, IndexingError: A step was refused.
         """
-        assert run.progress is not None
         progress: Progress = tree.map(to_numpy, run.progress)
         step, what, value = progress.fault.tolist()
         if step >= 0:
