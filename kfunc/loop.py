@@ -266,7 +266,7 @@ class Program:
         import numpy as np
 
         if self.fills and batch.y is not None:
-            batch = batch._replace(count=np.asarray(counts, np.int32))
+            batch = Batch(batch.x, batch.y, batch.sample_weight, np.asarray(counts, np.int32))
         return self._given(batch)
 
     def _own(self, batch: Batch) -> Batch:

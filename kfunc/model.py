@@ -403,10 +403,11 @@ class Model:
         run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
         self.stop_training = False
         found = found or self._logged(loop.custom_steps, self.step, data, program)
-        with saving(self, run, hooks.backup(given["resume"]), start(found, target, where)) as saver:
+        fresh = start(found, target, where)
+        with saving(self, run, hooks.backup(given["resume"]), fresh) as saver:
             hooks("on_train_begin", {})
             saver.begun()
-            program.plan((), (self._built, start(found, target, where)), data.first, data.steps)
+            program.plan((), (self._built, fresh), data.first, data.steps)
             for epoch in range(run.epoch, epochs):
                 if self.stop_training and not run.batch:
                     break

@@ -11,6 +11,7 @@ from ..errors import ArgumentError, ShapeError
 from ..ops.bits import WORD, random_bits, random_integers, sizes
 from ..ops.dropout import dropout as dropout_op
 from ..ops.rejection import BINOMIAL_PROPOSALS, binomial_variates
+from ..ops.sorting import argsort
 from .continuous import float_name, gumbel, open_unit, parameters, unit, working
 from .keys import Shape, check_key, split
 
@@ -157,7 +158,7 @@ def _order(key: Any, shape: tuple[int, ...], axis: int) -> Any:
         key = keys[0, :]
         # Flipping the sign bit makes signed integers sort as the unsigned ones with the same bits do.
         rank = random_bits(keys[1, :], shape, "int32") ^ xp.asarray(-(2**31), dtype=xp.int32, device=device(key))
-        best = xp.argsort(rank, axis=axis)
+        best = argsort(rank, axis)
         order = xp.take(order, best, axis=0) if len(shape) == 1 else xp.take_along_axis(order, best, axis=axis)
     return order
 

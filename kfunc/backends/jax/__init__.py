@@ -41,7 +41,11 @@ class JaxBackend(Backend):
     def asarray(self, x, dtype=None, device=None):
         # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to. For its own, it compiles a
         # program for each shape.
-        return jnp.array(np.array(x) if isinstance(x, np.ndarray) else x, dtype=dtype, copy=False, device=device)
+        if isinstance(x, np.ndarray):
+            x = np.array(x)
+            if x.dtype.name == dtype and x.dtype.itemsize < 8:
+                dtype = None  # asked for, even what is there already takes as long again
+        return jnp.array(x, dtype=dtype, copy=False, device=device)
 
     def to_numpy(self, x):
         return np.asarray(x)

@@ -367,6 +367,14 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
     return np.moveaxis(out.reshape(*x.shape, num_classes), -1, axis)
 
 
+@lowering(backend, ops.argsort)
+def argsort(x, axis=-1):
+    if not isinstance(x, np.ndarray) or x.dtype != np.int32 or x.ndim != 1 or axis not in (None, 0, -1):
+        return NotImplemented
+    # No two are equal with their places behind them, so that the fastest sort is stable, too.
+    return np.sort(np.left_shift(x.astype(np.int64), 32) | np.arange(len(x))) & (2**32 - 1)
+
+
 @lowering(backend, ops.all_finite)
 def all_finite(*arrays):
     # Sums of squares take one pass without a temporary; where one is not finite, it is looked at again.
