@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -322,6 +323,8 @@ def test_sigterm_that_comes_when_all_is_done_is_not_lost(tmp_path, terminated):
 
 
 def test_ctrl_c_at_the_end_leaves_sigterm_as_it_was(tmp_path, terminated, monkeypatch):
-    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.shutdown", lambda pool: _raise(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
+    pools = []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ThreadPoolExecutor, "shutdown", lambda pool: _raise(pools.append(pool) or KeyboardInterrupt()))
         dense()().fit(**ARRAYS, verbose=0, resume=tmp_path)
+    pools[0].shutdown()  # its thread is no other test's
