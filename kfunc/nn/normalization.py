@@ -133,15 +133,14 @@ class BatchNormalization(Layer):
         if not s.train:
             moments = moving_mean, moving_variance
             return cast(ops.batch_normalization(x, *moments, self.axis, beta, gamma, self.epsilon), own)
-        if s.samples is not None:
-            mask = _with_samples(x, mask, s.samples)
-        if mask is None and past is None:
+        counted = mask is not None or s.samples is not None
+        if not counted and past is None:
             out, mean, variance = ops.normalize_batch(x, beta, gamma, self.axis, self.epsilon)
         else:
-            if mask is None:
+            if not counted:
                 out, mean, variance = ops.normalize_batch(x, None, None, self.axis, self.epsilon)
             else:
-                mean, variance = self._masked_moments(x, mask)
+                mean, variance = self._counted_moments(x, mask, s.samples)
                 out = ops.batch_normalization(x, mean, variance, self.axis, None, None, self.epsilon)
                 mean, variance = stop_gradient(mean), stop_gradient(variance)
             if past is not None:
@@ -156,8 +155,9 @@ class BatchNormalization(Layer):
         s.set("moving_variance", variance)
         return cast(out, own)
 
-    def _masked_moments(self, x: Any, mask: Any) -> tuple[Any, Any]:
-        if mask.ndim != x.ndim - 1:
+    def _counted_moments(self, x: Any, mask: Any, samples: Any) -> tuple[Any, Any]:
+        """Mean and variance, (features,), of what counts: where the mask holds, of these samples; None for all."""
+        if mask is not None and mask.ndim != x.ndim - 1:
             raise ShapeError(
                 "The mask does not fit the input.",
                 argument="mask",
@@ -165,13 +165,26 @@ class BatchNormalization(Layer):
                 got=tuple(mask.shape),
             )
         xp = namespace(x)
-        counts = xp.expand_dims(xp.astype(mask, xp.bool), axis=-1)
         axes = tuple(i for i in range(x.ndim) if i != self.axis % x.ndim)
-        zeros = xp.zeros_like(x)
-        number = xp.sum(xp.where(counts, xp.ones_like(x), zeros), axis=axes) + EPSILON
-        mean = xp.sum(xp.where(counts, x, zeros), axis=axes) / number
-        away = xp.where(counts, x - along(x, (self.axis,), mean), zeros)
-        return mean, xp.sum(away * away, axis=axes) / number
+
+        def kept(values):
+            if mask is None:
+                return values
+            return xp.where(xp.expand_dims(xp.astype(mask, xp.bool), axis=-1), values, xp.zeros_like(values))
+
+        def total(values):
+            if samples is not None:
+                # Each sample's own sum first: to choose among these costs nothing.
+                own = tuple(i for i in axes if i > 0)
+                values = xp.sum(values, axis=own, keepdims=True) if own else values
+                which = xp.reshape(samples, (-1, *[1] * (x.ndim - 1)))
+                values = xp.where(which, values, xp.zeros_like(values))
+            return xp.sum(values, axis=axes)
+
+        number = total(kept(xp.ones_like(x))) + EPSILON
+        mean = total(kept(x)) / number
+        away = kept(x - along(x, (self.axis,), mean))
+        return mean, total(away * away) / number
 
     def _past(self, s: Scope, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
         """The state of renormalization: the moving mean and deviation that correct, and the one that inference uses."""
@@ -204,13 +217,6 @@ class BatchNormalization(Layer):
         moving = _moved(moving, deviation, self.momentum)
         s.set("moving_stddev", moving)
         return ops.relu(moving * moving - self.epsilon)
-
-
-def _with_samples(x: Any, mask: Any, samples: Any) -> Any:
-    """`mask`, booleans (batch, ...) like `x` without its last axis or None, where `samples` (batch,) count."""
-    xp = namespace(x)
-    which = xp.reshape(samples, (-1, *[1] * (x.ndim - 2)))
-    return xp.broadcast_to(which, x.shape[:-1]) if mask is None else xp.astype(mask, xp.bool) & which
 
 
 def _moved(old, new, momentum):
