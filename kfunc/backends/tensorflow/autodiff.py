@@ -13,7 +13,7 @@ from ...errors import ShapeError
 from .. import loops
 from .array import Array
 
-__all__ = ["checkpoint", "custom_gradient", "jvp", "vjp", "while_loop"]
+__all__ = ["apart", "checkpoint", "custom_gradient", "jvp", "vjp", "while_loop"]
 
 
 def _tensor(x: Any) -> Any:
@@ -120,6 +120,34 @@ def custom_gradient(fun: Callable) -> Callable:
             return [tf.zeros_like(x) if g is None else _tensor(g) for x, g in zip(inputs, leaves, strict=True)]
 
         return tree.unflatten(structure, _attach([tf.stop_gradient(x) for x in outs], inputs, shares))
+
+    return run
+
+
+def apart(fun: Callable, operation: str) -> Callable:
+    """`fun`, in a graph as a function of its own if it takes `operation`.
+
+    TensorFlow has a kernel for the gradient of a maximum over windows that is eight times as fast, and takes it if it
+    comes across the maximum first. In the cycles of a loop, that is left to chance:
+    https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/common_runtime/mkl_layout_pass.cc
+    """
+
+    @functools.wraps(fun)
+    def run(*args, **kwargs):
+        if tf.executing_eagerly():
+            return fun(*args, **kwargs)
+        graph = tf.compat.v1.get_default_graph()
+        before = len(graph.get_operations())
+        out, structure = tree.flatten(fun(*args, **kwargs))
+        if any(op.type == operation for op in graph.get_operations()[before:]):
+            inner = tf.function(
+                lambda: [x for x in tree.leaves(fun(*args, **kwargs)) if isinstance(x, tf.Tensor)],
+                autograph=False,
+                experimental_attributes={"_noinline": True},  # else it becomes part of the graph again
+            )
+            again = iter(inner())
+            out = [next(again) if isinstance(x, tf.Tensor) else x for x in out]
+        return tree.unflatten(structure, out)
 
     return run
 

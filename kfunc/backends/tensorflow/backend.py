@@ -199,7 +199,7 @@ class TensorflowBackend(Backend):
             grads = grads[0] if isinstance(argnums, int) else tuple(grads)
             return ((value, tree.map(self.lower, aux)), grads) if has_aux else (value, grads)
 
-        return both
+        return autodiff.apart(both, "MaxPoolGrad")
 
     vjp, jvp = staticmethod(autodiff.vjp), staticmethod(autodiff.jvp)
     checkpoint, custom_gradient = staticmethod(autodiff.checkpoint), staticmethod(autodiff.custom_gradient)
