@@ -98,7 +98,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     x, own = wide(x)
     axes = _axes(axis)
     mean, variance = moments(x, axes, keepdims=True)
-    out = (x - mean) / namespace(x).sqrt(variance + (EPSILON if epsilon is None else epsilon))
+    out = (x - mean) * (1 / namespace(x).sqrt(variance + (EPSILON if epsilon is None else epsilon)))
     return cast(_scaled(x, axes, out, gamma, beta), own)
 
 
@@ -137,7 +137,7 @@ def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None)
     xp = namespace(x)
     parts = xp.reshape(x, (-1, *x.shape[1:axis], groups, features // groups, *x.shape[axis + 1 :]))
     mean, variance = moments(parts, tuple(i for i in range(1, parts.ndim) if i != axis), keepdims=True)
-    out = (parts - mean) / xp.sqrt(variance + (EPSILON if epsilon is None else epsilon))
+    out = (parts - mean) * (1 / xp.sqrt(variance + (EPSILON if epsilon is None else epsilon)))
     return cast(_scaled(x, (axis,), xp.reshape(out, (-1, *x.shape[1:])), gamma, beta), own)
 
 
@@ -154,7 +154,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     x, own = wide(x)
     axes, xp = _axes(axis), namespace(x)
     square = xp.mean(x * x, axis=axes, keepdims=True)
-    return cast(_scaled(x, axes, x / xp.sqrt(square + (EPSILON if epsilon is None else epsilon)), scale), own)
+    return cast(_scaled(x, axes, x * (1 / xp.sqrt(square + (EPSILON if epsilon is None else epsilon))), scale), own)
 
 
 @op

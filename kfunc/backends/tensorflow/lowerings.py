@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from ... import ops
@@ -83,6 +85,15 @@ def elu(x, alpha=1.0):
         return NotImplemented
     out = tf.nn.elu(x)
     return out if alpha == 1 else tf.where(x > 0, out, alpha * out)
+
+
+@_lower(ops.gelu)
+def gelu(x, approximate=True):
+    if not _floating(x) or not approximate:
+        return NotImplemented
+    # (1 + tanh(u)) / 2 is sigmoid(2 u): two thirds of the passes, and of those of the gradient.
+    factor = math.sqrt(8 / math.pi)
+    return x * tf.sigmoid(x * (factor + 0.044715 * factor * tf.square(x)))
 
 
 @_lower(ops.label_crossentropy)
