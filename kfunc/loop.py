@@ -164,9 +164,9 @@ class Program:
         self._step, self._many, self.backend, self._where = step, many, backend, where
         self._size, self.fills, self._most = size, fills, _AT_ONCE if most == "auto" else int(most)
         as_it_is = compiled and backend.takes_numpy and where is None
-        put = backend.staged if compiled else backend.asarray
+        put = backend.asarray if backend.compiles and not compiled else backend.staged
         self._put = None if as_it_is else functools.partial(put, device=where)
-        self._copies = as_it_is and not still
+        self._copies = (as_it_is or backend.stages_in_place) and not still
         self.loops, self._flat, self.in_place = loops, flat, isinstance(step, InPlace)
         self.takes = flat or self.in_place
         self.at_once = self.pace = 1
@@ -234,7 +234,7 @@ class Program:
             carry.step(self._step, fixed, batch, flat=self._flat)
 
     def _looped(self, fixed: Any, carry: Carry, batch: Batch) -> Any:
-        results = carry.loop(self._step, fixed, self._given(batch), self._size)
+        results = carry.loop(self._step, fixed, self._given(self._own(batch)), self._size)
         if not results:
             return None
         xp = self.backend.xp

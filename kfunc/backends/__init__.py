@@ -70,6 +70,8 @@ class Backend:
     """Whether a compiled program can take the memory of arguments for its results."""
     takes_numpy: bool = False
     """Whether one takes NumPy arrays themselves; it may read them after the call, where they lie."""
+    stages_in_place: bool = False
+    """Whether `staged` arrays are in the memory of those that it was given."""
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
     index_add: Callable[[Any, Any, Any], None] | None = None
@@ -122,7 +124,7 @@ class Backend:
         raise NotImplementedError
 
     def staged(self, x: Any, device: Any = None) -> Any:
-        """`x`, a NumPy array that may change later, in the form in which a compiled function takes it fastest."""
+        """`x`, a NumPy array of a batch, in the form in which a step takes it fastest."""
         return self.asarray(x, device=device)
 
     def to_numpy(self, x: Any) -> Any:

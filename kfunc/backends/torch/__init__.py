@@ -21,6 +21,7 @@ __all__ = ["TorchBackend", "backend"]
 class TorchBackend(Backend):
     name = "torch"
     large = 1 << 23
+    stages_in_place = True
     xp = namespace
 
     @property
@@ -39,6 +40,12 @@ class TorchBackend(Backend):
         bits = x.dtype.name == "bfloat16"  # which torch does not take from NumPy, nor give to it
         tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16) if bits else torch.from_numpy(x)
         return tensor.to(device=device, dtype=dtype)
+
+    def staged(self, x, device=None):
+        if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name == "bfloat16":
+            return self.asarray(x, device=device)
+        tensor = torch.from_numpy(x)
+        return tensor if device is None else tensor.to(device)
 
     def to_numpy(self, x):
         x = x.detach().cpu().resolve_conj().resolve_neg()  # conjugates and negatives may be lazy, as FFTs' are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import torch
@@ -45,6 +46,9 @@ def _logsumexp(x, axis=None, keepdims=False):
     return torch.logsumexp(x, tuple(range(x.ndim)) if axis is None else axis, keepdims)
 
 
+_NO_LABEL = -(2**63)
+
+
 @lowering(backend, ops.label_crossentropy)
 def _label_crossentropy(logits, labels, axis=-1):
     if logits.ndim == 1:
@@ -52,10 +56,10 @@ def _label_crossentropy(logits, labels, axis=-1):
     classes = logits.shape[axis]
     logits = logits if logits.ndim == 2 and axis in (1, -1) else logits.movedim(axis, 1)
     numbers = labels.long()
-    if on_host(labels) and labels.numel():
-        low, high = torch.aminmax(labels)
-        if low.item() >= 0 and high.item() < classes:
-            return F.cross_entropy(logits, numbers, reduction="none")
+    if on_host(labels):
+        # The kernel refuses labels out of range, but for the one that it may pass over.
+        with contextlib.suppress(IndexError):
+            return F.cross_entropy(logits, numbers, ignore_index=_NO_LABEL, reduction="none")
     # A label out of range is an error to the kernel, and one that a GPU does not survive.
     valid = (numbers >= 0) & (numbers < classes)
     return torch.where(valid, F.cross_entropy(logits, torch.where(valid, numbers, 0), reduction="none"), float("nan"))
@@ -198,11 +202,9 @@ def _all_finite(*arrays):
     if not all(x.is_floating_point() for x in arrays):
         return NotImplemented
     arrays = [x.detach() for x in arrays]
-    if on_host(*arrays):
-        # The Euclidean norm has the fast kernel; one that overflows is looked at again.
-        finite = torch.isfinite(torch.stack(torch._foreach_norm(arrays, 2)))
-        if finite.all():
-            return finite
+    # The Euclidean norm has the fast kernel; one that overflows is looked at again.
+    if on_host(*arrays) and math.isfinite(torch.stack(torch._foreach_norm(arrays, 2)).sum().item()):
+        return torch.ones(len(arrays), dtype=torch.bool)
     # One call for all arrays; the largest magnitude is finite if and only if every element is.
     return torch.isfinite(torch.stack(torch._foreach_norm(arrays, float("inf"))))
 
@@ -324,11 +326,12 @@ def _lstm(
     if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or keep is not None or compiling:
         # Compiled, the gradient of torch.lstm fails on its own decomposition (torch 2.13).
         return NotImplemented
-    c = _first(x, recurrent_kernel, c)
+    state = _first(x, recurrent_kernel, h)
+    c = state if h is c is None else _first(x, recurrent_kernel, c)
 
     def run(x, h, junk=None):
-        # Torch's gates come in our order, and it adds the two biases.
-        weights = [kernel.T, recurrent_kernel.T]
+        # Torch's gates come in our order, and it adds the two biases. It would make its gradient copies of its own.
+        weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous()]
         if junk is not None:  # one more input, that closes the input gate and opens the forget gate: the cell stays
             closing = kernel.new_zeros(4, recurrent_kernel.shape[0])
             closing[0], closing[1] = -_CERTAIN, _CERTAIN
@@ -338,9 +341,9 @@ def _lstm(
             weights += [bias, torch.zeros_like(bias)]
         first = (h.unsqueeze(0), c.unsqueeze(0))
         y, h, last = torch.lstm(x, first, weights, bias is not None, 1, 0.0, False, False, True)
-        return y, h[0], last[0]
+        return y, h.squeeze(0), last.squeeze(0)
 
-    return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
+    return _recurrent(x, state, mask, zero_output_for_mask, reverse, run)
 
 
 @lowering(backend, ops.gru)
@@ -373,7 +376,7 @@ def _gru(
 
     def run(x, h, junk=None):
         y, h = torch.gru(x, h.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
-        return y, h[0]
+        return y, h.squeeze(0)
 
     return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
 
@@ -401,6 +404,6 @@ def _simple_rnn(
 
     def run(x, h, junk=None):
         y, h = kernel_of(x, h.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
-        return y, h[0]
+        return y, h.squeeze(0)
 
     return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
