@@ -32,8 +32,8 @@ from .step import Progress, TrainState, start
 
 __all__ = ["Model"]
 
-_LAG = 16  # dispatches of a prediction under way
-_UNDER_WAY = 2**24  # about how many numbers they may hold, once there are more than two
+_LAG = 32  # dispatches of a prediction under way
+_UNDER_WAY = 2**24  # about how many numbers they may hold, in and out, once there are more than two
 
 
 def _undone_if_it_fails(method: Callable) -> Callable:
@@ -841,8 +841,9 @@ class Model:
                 number += reader.steps
                 if each:
                     hooks("on_predict_batch_end", number - 1, {"outputs": out})
-                if lag is None:  # so that the device never waits, nor holds all outputs
-                    size = sum(math.prod(x.shape) for x in tree.leaves(out)) // reader.steps * program.at_once
+                if lag is None:  # so that the device never waits, nor holds everything
+                    held = sum(math.prod(x.shape) for x in tree.leaves((batch.x, out)))
+                    size = held // reader.steps * program.at_once
                     lag = max(2, min(_LAG, _UNDER_WAY // max(1, size)))
                 if len(waiting) > lag:
                     while len(waiting) > lag // 2:  # after which those before are there
