@@ -27,24 +27,56 @@ _LINE = 64  # elements; the same in each piece, so that kernels have the same re
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Where no handler of a signal runs, and none raises KeyboardInterrupt: they run at the end."""
-    came: list[int] = []
+    later = _Later()
     with contextlib.ExitStack() as after:
-        after.callback(_heed, came)
         if threading.current_thread() is threading.main_thread():  # which alone runs handlers
-            for number in sorted(signal.valid_signals()):  # SIGINT is among the first, and the last to be back
+            for number in sorted(signal.valid_signals()):
                 if callable(handler := signal.getsignal(number)):
-                    after.callback(signal.signal, number, handler)
-                    signal.signal(number, lambda number, _: came.append(number))
-        yield
-
-
-def _heed(signals: list[int]) -> None:
-    """Raise them all, whatever the handlers of the first ones raise."""
-    if signals:
+                    after.callback(later.restore, number)
+                    later.replace(number, handler)
         try:
-            signal.raise_signal(signals[0])
+            later.waiting = True
+            yield
         finally:
-            _heed(signals[1:])
+            later.waiting = False
+            later.heed()
+
+
+class _Later:
+    """In place of handlers of signals: it runs them when it is no longer `waiting`.
+
+    A handler that raises, at any time, costs no other signal: what it keeps from being restored does the same.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = False
+        self._handlers: dict[int, Callable] = {}
+        self._came: list[tuple[int, Any]] = []
+
+    def __call__(self, *what: Any) -> None:
+        self._came.append(what)
+        if not self.waiting:
+            self.heed()
+
+    def heed(self) -> None:
+        """Run the handlers of all that came, whatever the first ones raise."""
+        if self._came:
+            # No call, behind which Python would run the next handler.
+            (number, frame), self._came[:] = self._came[0], self._came[1:]
+            try:
+                self._handlers[number](number, frame)
+            finally:
+                self.heed()
+
+    def replace(self, number: int, handler: Any) -> None:
+        # One that was kept from being restored is a layer too many.
+        self._handlers[number] = handler._handlers[number] if isinstance(handler, _Later) else handler
+        signal.signal(number, self)
+
+    def restore(self, number: int) -> None:
+        handler = self._handlers[number]
+        if signal.getsignal(number) is self:  # and no other one, which a handler has put there
+            signal.signal(number, handler)
 
 
 class InPlace:

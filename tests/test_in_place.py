@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
+import sys
 import threading
 import tracemalloc
 
@@ -279,6 +281,56 @@ def test_undisturbed():
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_handler_that_raises_costs_no_other_signal():
+    """Wherever Python may run it: it raises, the body runs whole or not at all, and all other signals are heeded."""
+    came, ran, ends = [], [], set()
+
+    def terminated(number, frame):
+        came.append(number)
+
+    def stricken(at):
+        """Run the body, with SIGALRM at event number `at`, if there are so many."""
+        calls = itertools.count()
+
+        def strike(frame, *_):  # at each call and return, which is where Python looks for signals
+            if frame.f_code not in (stricken.__code__, terminated.__code__) and next(calls) == at:
+                signal.raise_signal(signal.SIGALRM)
+
+        try:
+            sys.setprofile(strike)
+            with inplace.undisturbed():
+                ran.append("begun")
+                signal.raise_signal(signal.SIGTERM)
+                ran.append("done")
+        finally:
+            sys.setprofile(None)
+        return next(calls) > at
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminated)
+    signal.signal(signal.SIGALRM, lambda number, frame: 1 / 0)
+    try:
+        for at in itertools.count():
+            came.clear()
+            ran.clear()
+            with contextlib.suppress(ZeroDivisionError):
+                assert not stricken(at)
+                break
+            ends.add(tuple(ran))
+            assert came == [signal.SIGTERM] * bool(ran)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(ZeroDivisionError):
+                signal.raise_signal(signal.SIGALRM)
+            signal.raise_signal(signal.SIGTERM)
+            assert len(came) == 1 + bool(ran)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ends == {(), ("begun", "done")}
 
 
 def test_undisturbed_in_a_thread():
