@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# What `signal` puts enums around: asked about 64 signals, these take longer than all else in a step.
+import _signal  # type: ignore[import-not-found]
 import bisect
 import contextlib
 import functools
@@ -24,14 +26,19 @@ __all__ = ["InPlace", "Slots", "undisturbed"]
 _LINE = 64  # elements; the same in each piece, so that kernels have the same remainders as in the whole
 
 
+@functools.cache
+def _signals() -> list[int]:
+    return sorted(map(int, signal.valid_signals()))  # SIGINT is among the first, and the last to be back
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Where no handler of a signal runs, and none raises KeyboardInterrupt: they run at the end."""
     later = _Later()
     with contextlib.ExitStack() as after:
         if threading.current_thread() is threading.main_thread():  # which alone runs handlers
-            for number in sorted(signal.valid_signals()):
-                if callable(handler := signal.getsignal(number)):
+            for number in _signals():
+                if callable(handler := _signal.getsignal(number)):
                     after.callback(later.restore, number)
                     later.replace(number, handler)
         try:
@@ -74,9 +81,9 @@ class _Later:
         signal.signal(number, self)
 
     def restore(self, number: int) -> None:
-        handler = self._handlers[number]
-        if signal.getsignal(number) is self:  # and no other one, which a handler has put there
-            signal.signal(number, handler)
+        here = _signal.getsignal(number) is self  # and no other one, which a handler has put there
+        if here:
+            signal.signal(number, self._handlers[number])
 
 
 class InPlace:
