@@ -65,13 +65,6 @@ def _label_crossentropy(logits, labels, axis=-1):
     return torch.where(valid, F.cross_entropy(logits, torch.where(valid, numbers, 0), reduction="none"), float("nan"))
 
 
-@lowering(backend, ops.linear)
-def _linear(x, kernel, bias=None):
-    if x.dtype != kernel.dtype or (bias is not None and x.dtype != bias.dtype):
-        return NotImplemented  # float16 data, above all: the kernel promotes nothing
-    return F.linear(x, kernel.T, bias)
-
-
 @lowering(backend, ops.pad)
 def _pad(x, pad_width, mode="constant", constant_values=None):
     if mode != "constant":
@@ -201,9 +194,9 @@ def _alike(x, a, b=None):
 def _all_finite(*arrays):
     if not all(x.is_floating_point() for x in arrays):
         return NotImplemented
-    arrays = [x.detach() for x in arrays]
+    arrays = [x.detach() if x.requires_grad else x for x in arrays]
     # The Euclidean norm has the fast kernel; one that overflows is looked at again.
-    if on_host(*arrays) and math.isfinite(torch.stack(torch._foreach_norm(arrays, 2)).sum().item()):
+    if on_host(*arrays) and math.isfinite(sum([norm.item() for norm in torch._foreach_norm(arrays, 2)])):
         return torch.ones(len(arrays), dtype=torch.bool)
     # One call for all arrays; the largest magnitude is finite if and only if every element is.
     return torch.isfinite(torch.stack(torch._foreach_norm(arrays, float("inf"))))

@@ -1,0 +1,88 @@
+"""Linear maps: by PyTorch's own kernel, and by oneDNN's where that is the faster one."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from ... import ops
+from ...ops._op import lowering
+from . import backend
+from .lowerings import on_host
+
+_LARGE = 1 << 21
+"""From how many multiplications on oneDNN makes up for the longer way to it."""
+
+
+@lowering(backend, ops.linear)
+def _linear(x, kernel, bias=None):
+    if x.dtype is not kernel.dtype or (bias is not None and x.dtype is not bias.dtype):
+        return NotImplemented  # float16 data, above all: the kernel promotes nothing
+    if x.dtype is not torch.float32 or not _is_large(x, kernel) or not _is_plain(x, kernel, bias) or not _prefers():
+        return F.linear(x, kernel.T, bias)
+    if torch.is_grad_enabled() and any([a is not None and a.requires_grad for a in (x, kernel, bias)]):
+        return _Linear.apply(x, kernel, bias)
+    return _mapped(x, kernel, bias)
+
+
+def _is_large(x, kernel):
+    return x.numel() * kernel.shape[-1] >= _LARGE
+
+
+def _is_plain(*arrays):
+    """Whether nothing stands between these and a kernel that only knows numbers, in rows and columns that fit."""
+    given = [a for a in arrays if a is not None]
+    return (
+        on_host(*given)
+        and not torch.is_autocast_enabled("cpu")
+        and torch.autograd.forward_ad._current_level < 0
+        and given[1].ndim == 2
+        and given[0].shape[-1] == given[1].shape[0]
+        and torch._C._get_mkldnn_enabled()
+    )
+
+
+@functools.cache
+def _prefers():
+    """Whether oneDNN is faster: PyTorch takes MKL, which on AMD's processors makes no use of AVX-512 (1.8 times)."""
+    about = Path("/proc/cpuinfo")
+    return (
+        hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and "AuthenticAMD" in (about.read_text() if about.exists() else platform.processor())
+    )
+
+
+def _product(x, matrix, bias=None):
+    """oneDNN's `x @ matrix.T + bias`, of float32 (rows, inputs), (units, inputs) and (units,), in any order of axes."""
+    return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", [], "")
+
+
+def _mapped(x, kernel, bias):
+    return _product(x.reshape(-1, x.shape[-1]), kernel.T, bias).reshape(*x.shape[:-1], kernel.shape[1])
+
+
+class _Linear(torch.autograd.Function):
+    """`_mapped` with gradients: (..., inputs), (inputs, units), (units,) or None."""
+
+    @staticmethod
+    def forward(ctx, x, kernel, bias):
+        ctx.save_for_backward(x, kernel)
+        return _mapped(x, kernel, bias)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        x, kernel = ctx.saved_tensors
+        rows, upstream = x.reshape(-1, x.shape[-1]), upstream.reshape(-1, kernel.shape[1])
+        # If somebody takes gradients of these in turn, by what has some.
+        product = F.linear if torch.is_grad_enabled() else _product
+        of_x, of_kernel, of_bias = ctx.needs_input_grad
+        return (
+            product(upstream, kernel).reshape(x.shape) if of_x else None,
+            product(rows.T, upstream.T) if of_kernel else None,
+            upstream.sum(0) if of_bias else None,
+        )
