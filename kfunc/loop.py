@@ -114,6 +114,18 @@ class Carry:
         return loop.results
 
 
+@functools.cache
+def _keep_pages() -> None:
+    """Let the C library keep the memory of arrays that a step frees for the next step.
+
+    glibc gives blocks back to the system and fetches them anew, page by page, until the program has freed a larger one;
+    that takes up to a third of a step. See https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD).
+    """
+    import numpy as np
+
+    np.empty((32 << 20) - (64 << 10), np.uint8)  # less than the 32 MB that count; no page of it is touched
+
+
 def flat(make: Callable, *parts: Any) -> Callable:
     """The program `make(*parts)` from the leaves of the carry, a tree of this structure, to those of the next one."""
     fun = make(*parts)
@@ -172,6 +184,7 @@ class Program:
         self.at_once = self.pace = 1
         self._paces: dict[Any, int] = {} if paces is None else paces
         self._like: Any = None
+        _keep_pages()
 
     def plan(self, fixed: Any, carry: Any, first: Batch, most: int | None = None) -> None:
         """Choose how many steps one dispatch takes for batches like `first`, of which there are `most`.
