@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import transforms, tree
+from . import tree
 from .arrays import to_numpy
 from .backends import Backend
 from .callbacks.base import CallbackList
@@ -18,40 +20,17 @@ from .data.protocol import Reader, Source
 from .history import History
 from .inplace import InPlace
 from .metrics import Mean
-from .step import (
-    Progress,
-    make_custom_evaluation,
-    make_custom_step,
-    make_eval_step,
-    make_gradients,
-    make_predict,
-    make_train_step,
-    repeated,
-)
+from .step import Progress
 
 if TYPE_CHECKING:
     from .checkpoints import Saver
 
-__all__ = [
-    "Carry",
-    "Program",
-    "Run",
-    "custom_evaluations",
-    "custom_steps",
-    "evaluations",
-    "flat",
-    "halves",
-    "mapped",
-    "numbers",
-    "ordered",
-    "predictions",
-    "read",
-    "repeated_steps",
-    "train_steps",
-]
+__all__ = ["Carry", "Outputs", "Program", "Run", "numbers", "ordered", "read"]
 
 _AT_ONCE = 32
 _STAGED = 2**22  # bytes of the batches of one dispatch
+_LAG = 32  # dispatches of a prediction under way
+_UNDER_WAY = 2**24  # about how many numbers they may hold, in and out, once there are more than two
 _PATIENCE = 0.1  # seconds that one dispatch may keep callers, Ctrl-C and the progress bar waiting
 
 
@@ -91,7 +70,7 @@ class Carry:
         self._held = [(value, None, self.done + 1)]
 
     def step(self, step: Callable, fixed: Any, *args: Any, steps: int = 1, flat: bool = False) -> None:
-        """Replace the value by `step(fixed, value, *args)`; `flat`, where `step` is `loop.flat` of one."""
+        """Replace the value by `step(fixed, value, *args)`; `flat`, where `step` takes leaves."""
         value, structure, done = self._held[-1]
         if flat and structure is None:
             value, structure = tree.flatten(value)
@@ -126,16 +105,6 @@ def _keep_pages() -> None:
     np.empty((32 << 20) - (64 << 10), np.uint8)  # less than the 32 MB that count; no page of it is touched
 
 
-def flat(make: Callable, *parts: Any) -> Callable:
-    """The program `make(*parts)` from the leaves of the carry, a tree of this structure, to those of the next one."""
-    fun = make(*parts)
-
-    def run(fixed: Any, leaves: list, *args: Any, structure: Any) -> list:
-        return tree.leaves(fun(fixed, tree.unflatten(structure, leaves), *args))
-
-    return run
-
-
 class Program:
     """A step for batches from the host: it fills up the last one, and runs several in one dispatch where that pays.
 
@@ -148,7 +117,7 @@ class Program:
         compiled: Whether `step` is compiled.
         most: How many steps one dispatch may take; "auto" for as many as pay.
         loops: Whether `step` is recorded, and runs several steps as a loop of its own.
-        flat: Whether `step` and `many` are made by `flat`.
+        flat: Whether `step` and `many` take the leaves of the carry, and its `structure`.
         paces: What `pace` came to for batches of one form; other programs may begin with it.
         still: Whether nobody writes to the batches' memory until the results are there.
 
@@ -340,52 +309,45 @@ class Run:
         self.carry = Carry((None, progress))
 
 
-# -- programs: `(fixed, carry, batch) -> carry` ------------------------------------------------------------------------
+class Outputs:
+    """What a prediction comes to, NumPy arrays, fetched some dispatches later, so that the device never waits.
 
+    Args:
+        check: Called with the indices that the outputs come with, if they do.
+    """
 
-def train_steps(*parts: Any) -> Callable:
-    """The program of `step.make_train_step(*parts)`; the carry is the train state and the progress."""
-    step = make_train_step(*parts)
-    return lambda _, carry, batch: step(*carry, batch)
+    def __init__(self, check: Callable[[Any], None] | None = None):
+        self._check = check
+        self._waiting: collections.deque[tuple[Any, int, bool]] = collections.deque()
+        self._parts: list[list] = []
+        self._structure: Any = None
+        self._lag = 0
 
+    def add(self, out: Any, batch: Batch, program: Program, steps: int) -> None:
+        """The result of a dispatch of so many steps."""
+        if not self._lag:  # nor holds everything
+            held = sum(math.prod(x.shape) for x in tree.leaves((batch.x, out)))
+            self._lag = max(2, min(_LAG, _UNDER_WAY // max(1, held // steps * program.at_once)))
+        self._waiting.append((out, batch.size, program.several(batch.size, steps)))
+        if len(self._waiting) > self._lag:
+            while len(self._waiting) > self._lag // 2:  # after which those before are there
+                self._fetch()
 
-def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Any, ...]:
-    """The two halves of a training step, for `InPlace`."""
-    return make_gradients(net, optimizer, *parts), optimizer
+    def all(self) -> Any:
+        import numpy as np
 
+        while self._waiting:
+            self._fetch()
+        return tree.unflatten(self._structure, [np.concatenate(each) for each in zip(*self._parts, strict=True)])
 
-def custom_steps(step: Callable) -> Callable:
-    """The program of a training step of the user's own."""
-    run = make_custom_step(step)
-    return lambda _, carry, batch: run(*carry, batch)
-
-
-def evaluations(*parts: Any) -> Callable:
-    """The program of `step.make_eval_step(*parts)`: parameters and state are fixed, the carry is the progress."""
-    step = make_eval_step(*parts)
-    return lambda fixed, progress, batch: step(*fixed, progress, batch)
-
-
-def custom_evaluations(step: Callable) -> Callable:
-    """The program of an evaluation step of the user's own."""
-    return make_custom_evaluation(step)
-
-
-def predictions(*parts: Any) -> Callable:
-    """The program of `step.make_predict(*parts)`, which has results and no carry."""
-    predict = make_predict(*parts)
-    return lambda fixed, _, batch: predict(*fixed, batch.x)
-
-
-def mapped(make: Callable, *parts: Any) -> Callable:
-    """The program `make(*parts)`, which has results, for several batches."""
-    fun = make(*parts)
-    return lambda fixed, carry, batches, _: transforms.map(lambda batch: fun(fixed, carry, batch), batches)
-
-
-def repeated_steps(make: Callable, *parts: Any) -> Callable:
-    """The program `make(*parts)`, which has a carry, for several batches."""
-    return repeated(make(*parts))
+    def _fetch(self) -> None:
+        out, n, several = self._waiting.popleft()
+        if self._check is not None:
+            out, indices = out
+            self._check(indices)
+        leaves, self._structure = tree.flatten(out)
+        leaves = [to_numpy(x) for x in leaves]
+        self._parts.append([(x.reshape(-1, *x.shape[2:]) if several else x)[:n] for x in leaves])
 
 
 # -- what goes in, and what comes out ----------------------------------------------------------------------------------

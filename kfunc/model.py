@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import json
 import math
@@ -10,7 +9,7 @@ import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-from . import checks, files, loop, losses, optim, random, saved, tree
+from . import checks, faults, files, loop, losses, optim, programs, random, saved, tree
 from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
 from .callbacks.base import CallbackList, Logs, listed
@@ -19,21 +18,19 @@ from .checkpoints import Checkpoints, saving
 from .data.batches import Batch, class_weights, prepared, rows, sizes
 from .data.prefetch import on_host
 from .data.sources import ArraySource, Source, is_arrays, source, split
-from .errors import ArgumentError, IndexingError, NonFiniteError
+from .errors import ArgumentError, NonFiniteError
 from .history import History
-from .inplace import InPlace
 from .loop import Program, Run
 from .metrics import Mean
 from .nn.layer import Layer
 from .outputs import JointLoss, all_per_sample, by_output, joint_loss, monitors, per_sample
+from .programs import Programs
 from .progress import Bar
 from .registry import from_config, resolve, to_config
 from .step import Progress, TrainState, start
+from .summary import lines_of
 
 __all__ = ["Model"]
-
-_LAG = 32  # dispatches of a prediction under way
-_UNDER_WAY = 2**24  # about how many numbers they may hold, in and out, once there are more than two
 
 
 def _undone_if_it_fails(method: Callable) -> Callable:
@@ -49,6 +46,12 @@ def _undone_if_it_fails(method: Callable) -> Callable:
             raise
 
     return run
+
+
+def _of_programs(name: str) -> property:
+    return property(
+        lambda self: getattr(self._programs, name), lambda self, value: setattr(self._programs, name, value)
+    )
 
 
 class Model:
@@ -90,13 +93,13 @@ class Model:
         self.metrics_names: list[str] = []
         self._inputs: Any = None
         self._fitting = False
-        self.jit_compile: bool | str = "auto"
-        self.run_eagerly = False
-        self.steps_per_execution: int | str = "auto"
         self._stored_opt_state: dict[str, Any] | None = None
-        self._functions: dict[str, Callable] = {}
-        self._paces: dict[Any, int] = {}
+        self._programs = Programs()
         self._logs: dict[str, list[str]] = {}
+
+    # As `compile` was given them, or as somebody has set them since.
+    run_eagerly, jit_compile = _of_programs("run_eagerly"), _of_programs("jit_compile")
+    steps_per_execution = _of_programs("steps_per_execution")
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
@@ -163,10 +166,7 @@ class Model:
             () if m is None else (m,) if isinstance(m, str) or not isinstance(m, Sequence | dict) else m
             for m in (metrics, weighted_metrics)
         )
-        self.jit_compile, self.run_eagerly = jit_compile, checks.boolean("run_eagerly", run_eagerly)
-        self.steps_per_execution = steps_per_execution
-        self._functions.clear()
-        self._paces.clear()
+        self._programs = Programs(checks.boolean("run_eagerly", run_eagerly), steps_per_execution, jit_compile)
         if self.train_state is not None:
             self.train_state = self._with_opt_state(self.train_state)
 
@@ -250,56 +250,9 @@ class Model:
         target = backend_of(ts.key)
         return ts, target, device(target.lift(ts.key))
 
-    def _function(self, make: Callable, *parts: Any, backend: Backend, **options: Any) -> Any:
-        """`make(*parts)`, compiled if that is wanted on `backend`; the same one for the same parts."""
-        compiled = self._compiled(backend)
-        named = ["the network" if part is self.net else part for part in parts]  # whose own text may be long
-        key = f"{backend.name} {make.__name__} {compiled} {self.run_eagerly} {named!r}"
-        if key not in self._functions:
-            made, ready = make(*parts), lambda fun, **more: self._ready(backend, fun, **options, **more)
-            self._functions[key] = InPlace(backend, ready, *made) if make is loop.halves else ready(made)
-        return self._functions[key]
-
-    def _ready(self, backend: Backend, fun: Callable, **options: Any) -> Callable:
-        """`fun` as `compile` wants it."""
-        if self._compiled(backend):
-            return backend.jit(fun, **options)
-        return fun if self.run_eagerly else backend.record(fun)
-
-    def _compiled(self, backend: Backend) -> bool:
-        wanted = backend.compiles if self.jit_compile == "auto" else bool(self.jit_compile)
-        return wanted and not self.run_eagerly
-
-    def _program(
-        self,
-        make: Callable,
-        *parts: Any,
-        source: Source,
-        backend: Backend,
-        where: Any,
-        fills: bool,
-        carries: bool = False,
-        still: bool = False,
-        **options: Any,
-    ) -> Program:
-        """`make(*parts)`, a function `(fixed, carry, batch) -> carry`, as a program for the batches of `source`.
-
-        If it `carries`, it may take the memory of the carry that it is given.
-        """
-        compiled = self._compiled(backend)
-        several = loop.mapped if make is loop.predictions else loop.repeated_steps
-        singly, together, flat = (make, *parts), (several, make, *parts), carries and compiled and backend.donates
-        if flat:
-            options |= {"donate_argnums": (1,), "static_argnames": ("structure",)}
-            singly, together = (loop.flat, *singly), (loop.flat, *together)
-        step, many = self._function(*singly, backend=backend, **options), None
-        if compiled and make is not loop.halves:
-            many = self._function(*together, backend=backend, **(options if flat else {}))
-        fills = fills and compiled and backend.one_size and not source.full
-        most = self.steps_per_execution
-        loops = hasattr(step, "loop") and on_host(self._built.key)
-        size, paces = source.batch_size, self._paces
-        return Program(step, many, backend, where, size, fills, compiled, most, loops, flat, paces, still)
+    def _program(self, make: Callable, *parts: Any, **options: Any) -> Program:
+        """`Programs.program` of these, for arrays where the train state is."""
+        return self._programs.program(make, *parts, host=on_host(self._built.key), **options)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -402,7 +355,7 @@ class Model:
         done, shuffle = int(to_numpy(self._built.step)), checks.boolean("shuffle", given["shuffle"])
         run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
         self.stop_training = False
-        found = found or self._logged(loop.custom_steps, self.step, data, program)
+        found = found or self._logged(programs.custom_steps, self.step, data, program)
         fresh = start(found, target, where)
         with saving(self, run, hooks.backup(given["resume"]), fresh) as saver:
             hooks("on_train_begin", {})
@@ -494,20 +447,20 @@ class Model:
     def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
         options: Any = {"source": data, "backend": target, "where": where}
         if self.step is not None:
-            return self._program(loop.custom_steps, self.step, fills=False, carries=True, **options)
+            return self._program(programs.custom_steps, self.step, fills=False, carries=True, **options)
         tables = self._trace.tables
         options["fills"] = self._fills(data, loss, found)
         if self._in_place(target):
-            return self._program(loop.halves, self.net, self.optimizer, loss, found, tables, **options)
+            return self._program(programs.halves, self.net, self.optimizer, loss, found, tables, **options)
         parts = self.net, self.optimizer, loss, found, self._constraints, tables
-        return self._program(loop.train_steps, *parts, carries=True, **options)
+        return self._program(programs.train_steps, *parts, carries=True, **options)
 
     def _in_place(self, backend: Backend) -> bool:
         """Whether a training step changes the arrays of the train state."""
         ts = self._built
         return (
             backend.large is not None
-            and self._compiled(backend) == backend.compiles
+            and self._programs.compiles(backend) == backend.compiles
             and on_host(ts.key)
             and getattr(self.optimizer, "elementwise", None) is not None
             and not self._constraints
@@ -560,7 +513,7 @@ class Model:
         target, where = self._on(backend)[1:]
         run = Run(data, 1, History(), CallbackList(model=self))
         program = self._train_program(data, loss, found, target, where)
-        found = found or self._logged(loop.custom_steps, self.step, data, program)
+        found = found or self._logged(programs.custom_steps, self.step, data, program)
         run.progress = start(found, target, where)
         program.advance((), self._release(program, run), data.first)
         return _as_keras(self._read(run, found), return_dict)
@@ -671,39 +624,10 @@ class Model:
             NonFiniteError, IndexingError: A step was refused.
         """
         progress: Progress = tree.map(to_numpy, run.progress)
-        step, what, value = progress.fault.tolist()
-        if step >= 0:
+        if progress.fault[0] >= 0:
             paths = tree.paths(self._built.params)
-            if self.step is None and what > len(paths):
-                raise self._outside(what - len(paths) - 1, value, f"Training stopped at step {step}: ")
-            if self.step is None:
-                path = paths[what - 1] if what else None
-                cause = f"the gradient of {path}" if what else "the loss"
-            else:
-                logs = sorted(progress.metrics)
-                path = None if what < len(logs) else paths[what - len(logs)]
-                cause = f"the parameter {path}" if path else f"what the step logs as {logs[what]!r}"
-            raise NonFiniteError(
-                f"Training stopped at step {step}: {cause} is not finite.",
-                path=path,
-                expected="finite numbers",
-                got="NaN or infinity",
-                fix="look for NaN in the data, lower the learning rate, or clip gradients by their global norm; "
-                "the parameters are those from before that step",
-            )
+            raise faults.stopped(progress, paths, self._trace.tables, self.net, self.step is not None)
         return loop.numbers(progress, metrics)
-
-    def _outside(self, number: int, value: int, when: str = "") -> IndexingError:
-        """The error about an index outside its table."""
-        path, size = list(self._trace.tables.items())[number]
-        return IndexingError(
-            f"{when}an index lies outside the table.",
-            path=path or type(self.net).__name__,
-            argument="x",
-            expected=f"integers in [0, {size})",
-            got=value,
-            fix="check the data, or give the layer a larger input_dim",
-        )
 
     # -- using it ----------------------------------------------------------------------------------------------------
 
@@ -745,11 +669,11 @@ class Model:
         each = hooks.has("on_test_batch_begin", "on_test_batch_end")
         options: Any = {"source": data, "backend": target, "where": where, "still": not each}
         if self.eval_step is not None:
-            program = self._program(loop.custom_evaluations, self.eval_step, fills=False, **options)
-            found = self._logged(loop.custom_evaluations, self.eval_step, data, program)
+            program = self._program(programs.custom_evaluations, self.eval_step, fills=False, **options)
+            found = self._logged(programs.custom_evaluations, self.eval_step, data, program)
         else:
             fills, tables, fixed = self._fills(data, loss, found), self._trace.tables, (ts.params, ts.state)
-            program = self._program(loop.evaluations, self.net, loss, found, tables, fills=fills, **options)
+            program = self._program(programs.evaluations, self.net, loss, found, tables, fills=fills, **options)
         progress = start(found, target, where)
         if not each:
             program.plan(fixed, progress, data.first, data.steps)
@@ -758,7 +682,7 @@ class Model:
         def read() -> dict[str, float]:
             now: Progress = tree.map(to_numpy, progress)
             if now.fault[0] >= 0:
-                raise self._outside(int(now.fault[1]) - 1, int(now.fault[2]))
+                raise faults.outside(self._trace.tables, int(now.fault[1]) - 1, int(now.fault[2]), self.net)
             return loop.numbers(now, found)
 
         move = program.moved if program.at_once == 1 and not on_host(ts.key) else None
@@ -795,8 +719,6 @@ class Model:
         backend: str | Backend | None = None,
     ) -> Any:
         """The network's outputs for `x`, as NumPy arrays (samples, ...). Of batches, the inputs are read only."""
-        import numpy as np
-
         data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         self._build_for(data.first.x, backend)
         ts, target, where = self._on(backend)
@@ -805,7 +727,7 @@ class Model:
         each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
         # Constants here only: training changes the parameters at each step.
         program = self._program(
-            loop.predictions, self.net, tables, source=data, backend=target, where=where,
+            programs.predictions, self.net, tables, source=data, backend=target, where=where,
             fills=self._separates, still=not each, constant_argnums=(0,),
         )  # fmt: skip
         hooks("on_predict_begin", {})
@@ -813,73 +735,36 @@ class Model:
         fixed = (ts.params, ts.state)
         if not each and (program.fills or program.loops or data.full):
             program.plan(fixed, None, Batch(data.first.x), data.steps)
-        parts: list[list] = []
-        waiting: collections.deque[Any] = collections.deque()
-        structure = None
-
-        def fetch() -> None:
-            out, n, several = waiting.popleft()
-            if tables:
-                out, indices = out
-                for i, (path, size) in enumerate(tables.items()):
-                    values = to_numpy(indices[path]) if path in indices else np.zeros((), np.int32)
-                    if (wrong := values[(values < 0) | (values >= size)]).size:
-                        raise self._outside(i, int(wrong[0]))
-            nonlocal structure
-            leaves, structure = tree.flatten(out)
-            leaves = [to_numpy(x) for x in leaves]
-            parts.append([(x.reshape(-1, *x.shape[2:]) if several else x)[:n] for x in leaves])
-
+        outputs = loop.Outputs(functools.partial(self._looked_up, tables) if tables else None)
         with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
-            lag = None
             while (batch := loop.read(reader, program.pace, number, "the prediction")) is not None:
                 if each:
                     hooks("on_predict_batch_begin", number, {})
                 with target.inferring():
                     out = program(fixed, None, Batch(batch.x), reader.steps)
-                waiting.append((out, batch.size, program.several(batch.size, reader.steps)))
                 number += reader.steps
                 if each:
                     hooks("on_predict_batch_end", number - 1, {"outputs": out})
-                if lag is None:  # so that the device never waits, nor holds everything
-                    held = sum(math.prod(x.shape) for x in tree.leaves((batch.x, out)))
-                    size = held // reader.steps * program.at_once
-                    lag = max(2, min(_LAG, _UNDER_WAY // max(1, size)))
-                if len(waiting) > lag:
-                    while len(waiting) > lag // 2:  # after which those before are there
-                        fetch()
+                outputs.add(out, batch, program, reader.steps)
                 if bar.advance(reader.steps):
                     bar.show({})
-            while waiting:
-                fetch()
+            made = outputs.all()
             bar.show({})
         hooks("on_predict_end", {})
-        return tree.unflatten(structure, [np.concatenate(each) for each in zip(*parts, strict=True)])
+        return made
+
+    def _looked_up(self, tables: Mapping[str, int], indices: Mapping[str, Any]) -> None:
+        """Raise IndexingError if an index of a prediction lies outside its table."""
+        for i, (path, size) in enumerate(tables.items()):
+            values = to_numpy(indices.get(path, 0))
+            if (wrong := values[(values < 0) | (values >= size)]).size:
+                raise faults.outside(tables, i, int(wrong[0]), self.net)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: path and class, output shape, number of parameters."""
         self._built  # noqa: B018
-        call = self.net.trace(*self._inputs)
-        outputs = {path: (layer, out) for path, layer, out in call.outputs}
-        counts = dict.fromkeys(outputs, 0)
-        total = {"params": 0, "state": 0}
-        for parts, declaration in (call.declared or {}).items():
-            n = math.prod(d or 0 for d in declaration.spec.shape)
-            total[declaration.kind] += n
-            # What a layer groups in scopes of its own counts as its own.
-            above = ("/".join(parts[:i]) for i in range(len(parts) - 1, -1, -1))
-            counts[next(path for path in above if path in counts)] += n
-        rows = [("Layer", "Output shape", "Parameters")]
-        for path, (layer, out) in outputs.items():
-            if path:
-                shapes = ", ".join(str(x.shape) for x in tree.leaves(out))
-                rows.append((f"{path} ({type(layer).__name__})", shapes, f"{counts[path]:,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        lines.insert(1, "-" * len(lines[0]))
-        for line in lines:
+        for line in lines_of(self.net.trace(*self._inputs)):
             print_fn(line)
-        print_fn(f"Parameters: {total['params']:,}, state: {total['state']:,}")
 
     # -- files -------------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ def fit(name, optimizer="adam", network=None, x=X, y=Y, **options):
 
 
 def steps_of(model):
-    return [type(f) for f in model._functions.values() if isinstance(f, inplace.InPlace)]
+    return [type(f) for f in model._programs.functions.values() if isinstance(f, inplace.InPlace)]
 
 
 @pytest.mark.parametrize(

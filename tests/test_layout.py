@@ -19,14 +19,14 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("errors", "frozen", "history", "progress", "tree"),
+    ("errors", "frozen", "history", "progress", "summary", "tree"),
     ("backends",),
     ("arrays",),
     ("checks", "ops", "random", "registry", "transforms"),
     ("data", "files", "losses", "metrics", "nn", "optim"),
-    ("checkpoints", "outputs", "step"),
+    ("checkpoints", "faults", "outputs", "step"),
     ("callbacks",),
-    ("inplace", "interop", "loop", "model", "saved"),
+    ("inplace", "interop", "loop", "model", "programs", "saved"),
 )
 """Who may import whom: one's own row, and those above it. Backends may import everything up to the ops."""
 TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/"))]

@@ -1,0 +1,54 @@
+"""The errors about steps that were refused, from what `Progress.fault` says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import IndexingError, NonFiniteError
+from .step import Progress
+
+__all__ = ["outside", "stopped"]
+
+
+def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int], net: Any, custom: bool) -> Exception:
+    """That a training step was refused.
+
+    Args:
+        progress: Of NumPy arrays.
+        paths: Those of the parameters.
+        tables: The sizes of those that layers look up, by path.
+        custom: Whether the step is the user's own.
+    """
+    step, what, value = progress.fault.tolist()
+    when = f"Training stopped at step {step}: "
+    if custom:
+        logs = sorted(progress.metrics)
+        path = None if what < len(logs) else paths[what - len(logs)]
+        cause = f"the parameter {path}" if path else f"what the step logs as {logs[what]!r}"
+    elif what > len(paths):
+        return outside(tables, what - len(paths) - 1, value, net, when)
+    else:
+        path = paths[what - 1] if what else None
+        cause = f"the gradient of {path}" if path else "the loss"
+    return NonFiniteError(
+        f"{when}{cause} is not finite.",
+        path=path,
+        expected="finite numbers",
+        got="NaN or infinity",
+        fix="look for NaN in the data, lower the learning rate, or clip gradients by their global norm; "
+        "the parameters are those from before that step",
+    )
+
+
+def outside(tables: Mapping[str, int], number: int, value: int, net: Any, when: str = "") -> IndexingError:
+    """That an index, `value`, lies outside the table of this number."""
+    path, size = list(tables.items())[number]
+    return IndexingError(
+        f"{when}an index lies outside the table.",
+        path=path or type(net).__name__,
+        argument="x",
+        expected=f"integers in [0, {size})",
+        got=value,
+        fix="check the data, or give the layer a larger input_dim",
+    )
