@@ -283,6 +283,59 @@ def test_fit_evaluate_predict(name):
     assert_same(got, want)
 
 
+@nn.layer
+class OfParametersAlone(nn.Layer):
+    """`x * sinh(w)`."""
+
+    def forward(self, s, x):
+        return x * kf.namespace(x).sinh(s.param("w", (x.shape[-1],), "ones"))
+
+
+@pytest.mark.parametrize("name", params(RECORDING))
+def test_what_parameters_alone_make_is_made_once_a_dispatch(name, monkeypatch):
+    backend, made = kf.backends.get(name), []
+    sinh = backend.xp.sinh
+    monkeypatch.setattr(backend.xp, "sinh", lambda x: made.append(1) or sinh(x))
+    x = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
+    net = nn.Sequential([OfParametersAlone(), nn.LSTM(4), nn.Dense(2)])
+    x, y = x.reshape(-1, 2, 3), x[:128, :2]
+    models = [kf.Model(net), kf.Model(net)]
+    for model, eagerly in zip(models, (False, True), strict=True):
+        model.compile("sgd", "mse", run_eagerly=eagerly)
+        model.build(x, backend=name)
+    model, eager = models
+    for _ in range(2):
+        model.fit(x, y, 64, verbose=0)  # other parameters
+        model.predict(x, 2)  # which finds out how many steps a dispatch takes
+        made.clear()
+        got = model.predict(x, 2), model.evaluate(x, y, 2, 0)
+        times, eager.train_state = len(made), model.train_state
+        assert_same(got, (eager.predict(x, 2), eager.evaluate(x, y, 2, 0)))
+        if backend.stand_in is None:  # NumPy's functions are not called, but looked into
+            assert 0 < times <= 2 * 64 // 8
+
+
+@pytest.mark.numpy
+def test_what_steps_write_to_is_made_in_each():
+    def kernel(w, x):
+        y, z = w * 2, np.sinh(w)  # of what stays the same alone
+        part = y[0]
+        part += x[0]
+        y *= z
+        return y, z + x
+
+    backend = kf.backends.get("numpy")
+    opened = record_of(backend).opened(kernel)
+    recorded = backend.record(lambda fixed, carry, batch: opened(fixed, batch))
+    w, x = np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(24, dtype=np.float32).reshape(8, 3)
+    loop = recorded.loop(w, None)
+    for _ in range(2):
+        loop.run(x, 2)
+    assert_same(loop.results, [kernel(w, x[i : i + 2]) for i in (0, 2, 4, 6)] * 2)
+    (path,) = next(iter(recorded._known.values())).paths
+    assert len(path.split(1)[0](w)) == 1  # z
+
+
 @pytest.mark.parametrize("name", params(RECORDING))
 def test_paths_of_the_optimizer(name):
     """Accumulation updates at every third step, and a loss scale is lowered: other answers, other programs."""

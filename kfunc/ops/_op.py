@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..backends import Backend, common_backend, kind_of
 from ..backends.spec import Spec
 from ..errors import ArgumentError, KfuncError, ShapeError
 
-__all__ = ["OPS", "Op", "lowering", "op", "pullback"]
+__all__ = ["OPS", "Op", "Prepared", "lowering", "op", "pullback"]
 
 OPS: dict[str, Op] = {}
 
@@ -129,14 +130,43 @@ def op(reference: Callable | None = None, *, nested: bool = False) -> Any:
     return functools.partial(Op, nested=nested) if reference is None else Op(reference, nested)
 
 
-def lowering(backend: Backend, op: Op) -> Callable[[Callable], Callable]:
+class Prepared:
+    """A lowering that takes some arguments in a form of its own.
+
+    Attributes:
+        run: The lowering, of all arguments in its form.
+        forms: By the names of these arguments, the functions that bring each into it. A recording calls them apart, so
+            that a loop in which the argument stays the same calls them once.
+    """
+
+    def __init__(self, run: Callable, forms: dict[str, Callable]):
+        functools.update_wrapper(self, run)
+        self.run, self.forms = run, forms
+        names = list(inspect.signature(run).parameters)
+        self._at = {names.index(name): form for name, form in forms.items()}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.prepared(lambda form, x: form(x), self.run)(*args, **kwargs)
+
+    def prepared(self, call: Callable, run: Callable) -> Callable:
+        """`run` as a function of the reference's arguments, each of which `call(form, x)` brings into its form."""
+
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            args = tuple([call(self._at[i], x) if i in self._at else x for i, x in enumerate(args)])
+            return run(*args, **{k: call(self.forms[k], x) if k in self.forms else x for k, x in kwargs.items()})
+
+        return prepared
+
+
+def lowering(backend: Backend, op: Op, **forms: Callable) -> Callable[[Callable], Callable]:
     """Register the decorated function as `backend`'s implementation of `op`.
 
     It takes the arguments of the reference, arrays in the framework's own form, and returns NotImplemented to decline.
+    What is made of single arguments before anything else, it gets made: `kernel=turned`, see `Prepared`.
     """
 
     def decorate(fun: Callable) -> Callable:
-        backend.lowerings[op.name] = fun
+        backend.lowerings[op.name] = Prepared(fun, forms) if forms else fun
         op._implementations.clear()
         return fun
 

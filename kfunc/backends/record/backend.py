@@ -80,6 +80,8 @@ class RecordBackend(Backend):
 
     def implement(self, name, reference, native):
         lowering = self.inner.lowerings.get(name)
+        if hasattr(lowering, "prepared"):  # an `ops.Prepared`
+            return lowering.prepared(lambda form, x: self.call(form, (x,), {}), self.opened(lowering.run))
         return reference if lowering is None else self.opened(lowering)
 
     def stop_gradient(self, x):

@@ -108,8 +108,31 @@ class Recording:
             self._constants[name] = x  # which also keeps its id
         return name
 
-    def program(self, inputs: int, outs: list[str]) -> Callable[[list], list]:
+    def program(self, inputs: int, outs: list[str]) -> Callable[..., list]:
         """The function from the leaves of the arguments to the leaves of the result, in the variables `outs`."""
+        return self._function([f"a{i}" for i in range(inputs)], self._needed(outs), outs)
+
+    def split(self, inputs: int, outs: list[str], fixed: int) -> tuple[Callable[..., list], Callable[..., list]] | None:
+        """The same in two, if there is something that only depends on the first arguments, so many of them.
+
+        The first function computes it from these; the second one takes what that returns behind all arguments.
+        """
+        arguments, lines = [f"a{i}" for i in range(inputs)], self._needed(outs)
+        steady, changing = set(arguments[:fixed]), {line.writes for line in lines} | set(map(self._owner, outs))
+        early, late = [], []
+        for line in lines:
+            if line.name and steady.issuperset(line.reads) and self._owner(line.name) not in changing:
+                steady.add(line.name)
+                early.append(line)
+            else:
+                late.append(line)
+        if not early:
+            return None
+        made = sorted({name for line in late for name in line.reads} & {line.name for line in early})
+        return self._function(arguments[:fixed], early, made), self._function([*arguments, *made], late, outs)
+
+    def _needed(self, outs: list[str]) -> list[_Line]:
+        """The lines without those that nothing uses."""
         needed, lines = set(outs), []
         memory = set(map(self._owner, outs))
         for line in reversed(self._lines):
@@ -117,22 +140,21 @@ class Recording:
                 needed.update(line.reads)
                 memory.update(map(self._owner, line.reads))
                 lines.append(line)
-        body, last = [], set(outs)
-        for line in lines:  # backwards still: after its last use, a variable's memory is free again
-            over = sorted({name for name in line.reads if name[0] == "v" and name not in last})
-            last.update(over)
-            if over:
+        return lines[::-1]
+
+    def _function(self, arguments: list[str], lines: list[_Line], outs: list[str]) -> Callable[..., list]:
+        body, used = [], set(outs)
+        for line in reversed(lines):
+            over = sorted({name for name in line.reads if name[0] == "v" and name not in used})
+            used.update(line.reads)
+            if over:  # after its last use, a variable's memory is free again
                 body.append(f"del {', '.join(over)}")
             body.append(line.source)
-        arguments = [f"a{i}" if f"a{i}" in needed else "_" for i in range(inputs)]
-        source = [f"def program({', '.join(_distinct(arguments))}):", *reversed(body), f"return [{', '.join(outs)}]"]
+        given = [name if name in used else f"_{i}" for i, name in enumerate(arguments)]
+        source = [f"def program({', '.join(given)}):", *reversed(body), f"return [{', '.join(outs)}]"]
         scope = self._constants
         exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), scope)
         return scope.pop("program")
-
-
-def _distinct(names: list[str]) -> list[str]:
-    return [f"_{i}" if name == "_" else name for i, name in enumerate(names)]
 
 
 def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> tuple[str, tuple[str, ...]]:
@@ -168,12 +190,17 @@ def _holds(parts: Any, cls: type) -> bool:
     )
 
 
-class _Path(NamedTuple):
-    """A program, the structure of its result, and the result's form."""
+class _Path:
+    """What a recording of a function of so many arguments came to.
 
-    run: Callable[..., list]
-    structure: Any
-    form: Any
+    Attributes:
+        run: The program.
+        structure, form: Those of its result.
+    """
+
+    def __init__(self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any):
+        self.run, self.structure, self.form = recording.program(inputs, outs), structure, form
+        self.split = functools.cache(functools.partial(recording.split, inputs, outs))
 
 
 class _Known:
@@ -270,6 +297,7 @@ class Loop:
         self._function, self._fixed, self._carries = function, fixed, carry is not None
         self.results: list[Any] = []
         self._before = tree.leaves(fixed)
+        self._prepared: dict[_Path, tuple[Callable[..., list], list]] = {}
         self._now: tuple[list, Any, int] = (*tree.flatten(carry), done)
 
     @property
@@ -312,17 +340,24 @@ class Loop:
         known = function.known(leaves, args)
         if known is None or not known.paths:
             return 0
-        run, shape, form = known.paths[0]
-        if self._carries and (shape, form) != (self._now[1], function.backend.form(self._now[0])):
+        path = known.paths[0]
+        if self._carries and (path.structure, path.form) != (self._now[1], function.backend.form(self._now[0])):
             return 0
         try:
             with np.errstate(all="ignore"):
+                run, made = self._prepared.get(path) or self._prepared.setdefault(path, _prepared(path, fixed))
                 for leaves in batches:
-                    self._went(run(*fixed, *self._now[0], *leaves), shape)
+                    self._went(run(*fixed, *self._now[0], *leaves, *made), path.structure)
         except Exception:
             pass  # the function itself raises it, or takes another path
         known.hit(self.done - begun)
         return self.done - begun
+
+
+def _prepared(path: _Path, fixed: list) -> tuple[Callable[..., list], list]:
+    """A program for the arguments, of which the first ones are `fixed`, and for what was made of these."""
+    split = path.split(len(fixed)) if fixed else None
+    return (path.run, []) if split is None else (split[1], split[0](*fixed))
 
 
 def _parts(xp: Any, a: Any, size: int) -> list:
@@ -363,5 +398,5 @@ def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> 
             x = recorder.xp.asarray(x)
         names.append(x.name if x.__class__ is cls else recording.constant(x))
         values.append(x.value if x.__class__ is cls else x)
-    path = _Path(recording.program(len(leaves), names), out_structure, backend.form(values))
+    path = _Path(recording, len(leaves), names, out_structure, backend.form(values))
     return path, tree.unflatten(out_structure, values)

@@ -295,11 +295,16 @@ def _recurrent(x, h, mask, zero_output_for_mask, reverse, run):
     return (out.flip(1) if reverse else out, h, *more)
 
 
-def _first(x, recurrent_kernel, h):
-    return x.new_zeros(x.shape[0], recurrent_kernel.shape[0]) if h is None else h
+def _first(x, recurrent, h):
+    return x.new_zeros(x.shape[0], recurrent.shape[1]) if h is None else h
 
 
-@lowering(backend, ops.lstm)
+def _turned(kernel):
+    # In rows: the gradient of torch.lstm would make copies of its own.
+    return kernel.T.contiguous()
+
+
+@lowering(backend, ops.lstm, kernel=_turned, recurrent_kernel=_turned)
 def _lstm(
     x,
     kernel,
@@ -323,10 +328,10 @@ def _lstm(
     c = state if h is c is None else _first(x, recurrent_kernel, c)
 
     def run(x, h, junk=None):
-        # Torch's gates come in our order, and it adds the two biases. It would make its gradient copies of its own.
-        weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous()]
+        # Torch's gates come in our order, and it adds the two biases.
+        weights = [kernel, recurrent_kernel]
         if junk is not None:  # one more input, that closes the input gate and opens the forget gate: the cell stays
-            closing = kernel.new_zeros(4, recurrent_kernel.shape[0])
+            closing = kernel.new_zeros(4, recurrent_kernel.shape[1])
             closing[0], closing[1] = -_CERTAIN, _CERTAIN
             x = torch.cat([x, junk[..., None].to(x.dtype)], -1)
             weights[0] = torch.cat([weights[0], closing.reshape(-1, 1)], 1)
@@ -339,7 +344,17 @@ def _lstm(
     return _recurrent(x, state, mask, zero_output_for_mask, reverse, run)
 
 
-@lowering(backend, ops.gru)
+def _reset_first(weights):
+    """Weights (..., gates, one behind the other) in Torch's order of the gates."""
+    update, reset, candidate = weights.chunk(3, -1)
+    return torch.cat([reset, update, candidate], -1)
+
+
+def _turned_reset_first(kernel):
+    return _reset_first(kernel).T
+
+
+@lowering(backend, ops.gru, kernel=_turned_reset_first, recurrent_kernel=_turned_reset_first)
 def _gru(
     x,
     kernel,
@@ -359,13 +374,9 @@ def _gru(
     if not reset_after or not usual or keep is not None:
         return NotImplemented
 
-    def reset_first(w):
-        update, reset, candidate = w.chunk(3, -1)
-        return torch.cat([reset, update, candidate], -1)
-
-    weights = [reset_first(kernel).T, reset_first(recurrent_kernel).T]
+    weights = [kernel, recurrent_kernel]
     if bias is not None:
-        weights += list(reset_first(bias))
+        weights += list(_reset_first(bias))
 
     def run(x, h, junk=None):
         y, h = torch.gru(x, h.unsqueeze(0), weights, bias is not None, 1, 0.0, False, False, True)
@@ -374,7 +385,7 @@ def _gru(
     return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
 
 
-@lowering(backend, ops.simple_rnn)
+@lowering(backend, ops.simple_rnn, kernel=_turned, recurrent_kernel=_turned)
 def _simple_rnn(
     x,
     kernel,
@@ -391,7 +402,7 @@ def _simple_rnn(
     if activation not in (ops.tanh, ops.relu) or keep is not None:
         return NotImplemented
     kernel_of = torch.rnn_tanh if activation is ops.tanh else torch.rnn_relu
-    weights = [kernel.T, recurrent_kernel.T]
+    weights = [kernel, recurrent_kernel]
     if bias is not None:
         weights += [bias, torch.zeros_like(bias)]
 
