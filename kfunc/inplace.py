@@ -81,8 +81,7 @@ class _Later:
         signal.signal(number, self)
 
     def restore(self, number: int) -> None:
-        here = _signal.getsignal(number) is self  # and no other one, which a handler has put there
-        if here:
+        if _signal.getsignal(number) is self:  # and no other one, which a handler has put there
             signal.signal(number, self._handlers[number])
 
 

@@ -20,7 +20,7 @@ __all__ = ["TorchBackend", "backend"]
 
 class TorchBackend(Backend):
     name = "torch"
-    large = 1 << 21
+    large = 1 << 21  # from where on that is faster, too
     stages_in_place = True
     xp = namespace
 

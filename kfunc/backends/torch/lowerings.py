@@ -385,7 +385,7 @@ def _gru(
     return _recurrent(x, _first(x, recurrent_kernel, h), mask, zero_output_for_mask, reverse, run)
 
 
-@lowering(backend, ops.simple_rnn, kernel=_turned, recurrent_kernel=_turned)
+@lowering(backend, ops.simple_rnn)
 def _simple_rnn(
     x,
     kernel,
@@ -402,7 +402,7 @@ def _simple_rnn(
     if activation not in (ops.tanh, ops.relu) or keep is not None:
         return NotImplemented
     kernel_of = torch.rnn_tanh if activation is ops.tanh else torch.rnn_relu
-    weights = [kernel, recurrent_kernel]
+    weights = [kernel.T, recurrent_kernel.T]
     if bias is not None:
         weights += [bias, torch.zeros_like(bias)]
 
