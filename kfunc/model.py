@@ -193,7 +193,10 @@ class Model:
         params, state = self.net.init(self.seed, *self._inputs, backend=target)
         key = random.key(self.seed, backend=target)
         ts = TrainState(params, state, None, key, asarray(0, "int32", backend=target))
-        self.train_state = self._with_opt_state(ts)
+        own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
+        if own:  # initializers may return arrays of the user's, but these optimizers make new ones
+            ts = tree.map(target.released, ts)
+        self.train_state, self._seen = self._with_opt_state(ts), not own
         return self
 
     def _with_opt_state(self, ts: TrainState) -> TrainState:

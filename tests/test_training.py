@@ -298,6 +298,41 @@ def test_what_was_seen_stays_and_nothing_else(name):
             np.testing.assert_array_equal(kf.to_numpy(x), value)
 
 
+def anchored(anchor):
+    """A user's own: towards parameters that the user has."""
+
+    def update(grads, state, params):
+        towards = kf.tree.map(lambda g, p, a: -0.01 * (g + 0.1 * (p - a)), grads, params, state)
+        return towards, state
+
+    return optim.GradientTransformation(lambda params: {"kernel": anchor, "bias": params["bias"] * 1}, update)
+
+
+OWNERS = {
+    "adam": lambda array, rate: optim.adam(rate),
+    "schedule-free": lambda array, rate: optim.schedule_free_adamw(rate),
+    "averages": lambda array, rate: optim.adam(rate, use_ema=True),
+    "clipped": lambda array, rate: optim.adam(rate, clipnorm=1.0),
+    "a user's own": lambda array, rate: anchored(array),
+}
+
+
+@pytest.mark.parametrize("optimizer", OWNERS)
+@pytest.mark.parametrize("name", TRAINING)
+def test_the_first_arrays_may_be_somebody_elses(name, optimizer):
+    """What an initializer or an optimizer was given stays the user's, however large or small."""
+    x = np.random.default_rng(1).normal(size=(8, 200)).astype(np.float32)
+    values = np.random.default_rng(0).normal(size=(200, 100)).astype(np.float32), np.float32(0.01)
+    given = [kf.asarray(v, backend=name) for v in values]
+    for _ in range(2):
+        model = kf.Model(nn.Dense(100, kernel_initializer=lambda key, shape, dtype=None: given[0]))
+        model.compile(OWNERS[optimizer](*given), "mse")
+        model.fit(x, x[:, :100], 4, 2, verbose=0, backend=name)
+        for array, value in zip(given, values, strict=True):
+            np.testing.assert_array_equal(kf.to_numpy(array), value)
+    assert not np.array_equal(kf.to_numpy(model.train_state.params["kernel"]), values[0])
+
+
 @pytest.mark.jax
 def test_a_step_on_jax_takes_the_memory_of_what_it_replaces():
     given = []
