@@ -11,18 +11,17 @@ from .step import Progress
 __all__ = ["outside", "stopped"]
 
 
-def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int], net: Any, custom: bool) -> Exception:
+def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int] | None, net: Any) -> Exception:
     """That a training step was refused.
 
     Args:
         progress: Of NumPy arrays.
         paths: Those of the parameters.
-        tables: The sizes of those that layers look up, by path.
-        custom: Whether the step is the user's own.
+        tables: The sizes of those that layers look up, by path; None if the step is the user's own.
     """
     step, what, value = progress.fault.tolist()
     when = f"Training stopped at step {step}: "
-    if custom:
+    if tables is None:
         logs = sorted(progress.metrics)
         path = None if what < len(logs) else paths[what - len(logs)]
         cause = f"the parameter {path}" if path else f"what the step logs as {logs[what]!r}"

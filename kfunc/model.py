@@ -628,8 +628,8 @@ class Model:
         """
         progress: Progress = tree.map(to_numpy, run.progress)
         if progress.fault[0] >= 0:
-            paths = tree.paths(self._built.params)
-            raise faults.stopped(progress, paths, self._trace.tables, self.net, self.step is not None)
+            tables = self._trace.tables if self.step is None else None
+            raise faults.stopped(progress, tree.paths(self._built.params), tables, self.net)
         return loop.numbers(progress, metrics)
 
     # -- using it ----------------------------------------------------------------------------------------------------

@@ -56,6 +56,16 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+def test_a_fault_in_a_model_that_was_given_its_state(name):
+    """Which was never built, so that nothing is known of its inputs."""
+    built, model = custom().build(kf.Spec((None, 3)), backend=name), custom()
+    model.train_state = built.train_state
+    with pytest.raises(kf.errors.NonFiniteError, match="Training stopped at step 0: what the step logs as 'loss'"):
+        model.fit(X * np.float32("nan"), Y, 4, verbose=0)
+    assert int(kf.to_numpy(model.train_state.step)) == 0
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_a_step_of_ones_own_is_as_good_as_ours(name, tmp_path):
     ours = kf.Model(NET)
     ours.compile(SGD, "mse")
