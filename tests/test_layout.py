@@ -19,7 +19,7 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("errors", "frozen", "history", "progress", "summary", "tree"),
+    ("errors", "frozen", "history", "progress", "summary", "tree", "typing"),
     ("backends",),
     ("arrays",),
     ("checks", "ops", "random", "registry", "transforms"),
