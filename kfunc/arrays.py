@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from . import tree
 from .backends import Backend, Kind, common_backend, get, kind_of
-from .backends.spec import Spec
 from .errors import ArgumentError, UnknownBackendError
+from .tracing.spec import Spec
 
 __all__ = [
     "Spec",

@@ -11,7 +11,7 @@ from test_catalogue import run
 import kfunc as kf
 from kfunc import nn
 from kfunc.backends.numpy.inside import whole
-from kfunc.backends.record import RecordedFunction, record_of
+from kfunc.tracing.record import RecordedFunction, record_of
 
 RECORDING = ("numpy", "torch", "array_api_strict")
 

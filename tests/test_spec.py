@@ -11,8 +11,8 @@ from backends import EAGER
 
 import kfunc as kf
 from kfunc import Spec, ops, tree
-from kfunc.backends.spec import backend
-from kfunc.backends.spec import namespace as xp
+from kfunc.tracing.spec import backend
+from kfunc.tracing.spec import namespace as xp
 
 F32, F64, I32, I64, U8, BOOL, C64 = "float32", "float64", "int32", "int64", "uint8", "bool", "complex64"
 

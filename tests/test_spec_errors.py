@@ -10,7 +10,7 @@ import pytest
 
 import kfunc as kf
 from kfunc import Spec, ops
-from kfunc.backends.spec import namespace as xp
+from kfunc.tracing.spec import namespace as xp
 
 F32, I32, BOOL, C64 = "float32", "int32", "bool", "complex64"
 FLOAT_UNARY = (

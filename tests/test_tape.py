@@ -13,11 +13,11 @@ from tape_table import CASES, CONSTANT, NO_DIFFERENCES, NO_JAX, between, normal,
 import kfunc as kf
 from kfunc import backends, ops, tree
 from kfunc.arrays import namespace
-from kfunc.backends import tape
-from kfunc.backends.tape import rules
 from kfunc.errors import ArgumentError, KfuncError, ShapeError, UnsupportedError
 from kfunc.ops.dropout import dropout
 from kfunc.ops.segment import segment_sum
+from kfunc.tracing import tape
+from kfunc.tracing.tape import rules
 from kfunc.transforms import cond, grad, scan, stop_gradient, value_and_grad, vmap
 
 EPS = np.finfo(np.float64).eps

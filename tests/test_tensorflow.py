@@ -11,9 +11,10 @@ import pytest
 
 import kfunc as kf
 from kfunc import ops, tree
-from kfunc.backends import get, loops
+from kfunc.backends import get
 from kfunc.errors import ArgumentError, ShapeError, UnsupportedError
 from kfunc.ops._op import OPS
+from kfunc.tracing import loops
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.tensorflow

@@ -10,7 +10,7 @@ from backends import BACKENDS, TRAINING, params
 
 import kfunc as kf
 from kfunc import nn
-from kfunc.backends import tape
+from kfunc.tracing import tape
 
 EPS = float(np.finfo(np.float32).eps)
 X = np.linspace(-1, 1.5, 6, dtype=np.float32)

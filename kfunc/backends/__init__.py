@@ -187,7 +187,7 @@ class Backend:
         """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""
         if self.compiles:
             return fun
-        from .record import RecordedFunction
+        from ..tracing.record import RecordedFunction
 
         return RecordedFunction(self, fun)
 
@@ -216,27 +216,27 @@ class Backend:
         return None
 
     def value_and_grad(self, fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
-        from . import tape
+        from ..tracing import tape
 
         return tape.value_and_grad(fun, argnums, has_aux)
 
     def vjp(self, fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
-        from . import tape
+        from ..tracing import tape
 
         return tape.vjp(fun, *primals, has_aux=has_aux)
 
     def jvp(self, fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
-        from . import tape
+        from ..tracing import tape
 
         return tape.jvp(fun, primals, tangents, has_aux)
 
     def checkpoint(self, fun: Callable) -> Callable:
-        from . import tape
+        from ..tracing import tape
 
         return tape.checkpoint(fun)
 
     def custom_gradient(self, fun: Callable) -> Callable:
-        from . import tape
+        from ..tracing import tape
 
         return tape.custom_gradient(fun)
 
@@ -244,17 +244,17 @@ class Backend:
         return x
 
     def vmap(self, fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
-        from . import loops
+        from ..tracing import loops
 
         return loops.vmap(fun, in_axes, out_axes)
 
     def scan(self, fun: Callable, init: Any, xs: Any, length: int | None = None, reverse: bool = False):
-        from . import loops
+        from ..tracing import loops
 
         return loops.scan(fun, init, xs, length, reverse)
 
     def associative_scan(self, fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
-        from . import loops
+        from ..tracing import loops
 
         return loops.associative_scan(self, fun, elems, reverse, axis)
 

@@ -10,8 +10,8 @@ from typing import Any
 from .. import tree
 from ..arrays import kind_of_tree
 from ..backends import Backend, common_backend, kind_of
-from ..backends.spec import Spec
 from ..errors import ArgumentError, KfuncError, ShapeError
+from ..tracing.spec import Spec
 
 __all__ = ["OPS", "Op", "Prepared", "lowering", "op", "pullback"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import tree
 from ..arrays import Spec, namespace
-from ..backends import loops
+from ..tracing import loops
 from ..transforms import scan
 from ._op import op
 from .activation import sigmoid, tanh

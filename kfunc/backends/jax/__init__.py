@@ -16,7 +16,8 @@ from ...ops._op import lowering
 from ...ops.bits import fold_bits, random_bits
 from ...ops.normal import normal_quantile
 from ...ops.rejection import binomial_variates, gamma_variates
-from .. import Backend, Kind, loops
+from ...tracing import loops
+from .. import Backend, Kind
 
 __all__ = ["JaxBackend", "backend"]
 

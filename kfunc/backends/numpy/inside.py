@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ...tracing.record.array import Named
+from ...tracing.record.program import CannotRecord, written
 from .. import standard
-from ..record.array import Named
-from ..record.program import CannotRecord, written
 
 __all__ = ["StandIn", "whole"]
 

@@ -29,7 +29,8 @@ if _reporting is None:
     del sys.modules["openvino_telemetry"]
 
 from ... import arrays, tree  # noqa: E402
-from .. import Backend, Kind, add_kind, loops  # noqa: E402
+from ...tracing import loops  # noqa: E402
+from .. import Backend, Kind, add_kind  # noqa: E402
 from .array import UINT32, Array, compile_graph, read  # noqa: E402
 
 __all__ = ["Array", "OpenvinoBackend", "backend"]

@@ -9,7 +9,7 @@ import openvino as ov
 
 from ... import tree
 from ...errors import ShapeError
-from ..spec.shapes import one_of
+from ...tracing.spec.shapes import one_of
 from .array import Array, build, check_device, opset
 from .casting import astype, make, scalar, where
 from .dtypes import float32

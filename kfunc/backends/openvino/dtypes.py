@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..spec import inspection
+from ...tracing.spec import inspection
 from ..standard import KINDS
 from .array import Array
 

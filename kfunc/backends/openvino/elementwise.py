@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..spec.dtypes import check_kind
+from ...tracing.spec.dtypes import check_kind
 from ..standard import named
 from .array import UINT32, Array, build, opset
 from .casting import astype, floats, is_small, promote, scalar, view, where

@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import tree
 from ...errors import ArgumentError, KfuncError, ShapeError, UnsupportedError
-from ..spec import Spec
+from ...tracing.spec import Spec
 from .array import Array
 
 __all__ = ["explained"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
-from ..spec import fft as spec
-from ..spec.dtypes import check_kind
+from ...tracing.spec import fft as spec
+from ...tracing.spec.dtypes import check_kind
 from .array import Array
 from .casting import make
 from .dtypes import float32

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, IndexingError, ShapeError
-from ..spec.dtypes import check_kind
+from ...tracing.spec.dtypes import check_kind
 from .array import Array, build, ints, opset
 from .casting import astype, scalar, where
 from .creation import asarray

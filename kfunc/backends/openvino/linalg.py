@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
-from ..spec import linalg as spec
-from ..spec.dtypes import check_kind
-from ..spec.shapes import natural, one_of
+from ...tracing.spec import linalg as spec
+from ...tracing.spec.dtypes import check_kind
+from ...tracing.spec.shapes import natural, one_of
 from . import elementwise, reductions
 from .array import Array, build, opset
 from .casting import astype, make, promote

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
-from ..spec import shapes as spec_shapes
+from ...tracing.spec import shapes as spec_shapes
 from .array import Array, build, ints, opset
 from .casting import astype, result_type
 

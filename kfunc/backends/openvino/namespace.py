@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from ..spec import Spec
-from ..spec import namespace as spec
+from ...tracing.spec import Spec
+from ...tracing.spec import namespace as spec
 from ..standard import add_operators
 from . import fft, linalg
 from .array import Array

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
-from ..spec.shapes import natural
+from ...tracing.spec.shapes import natural
 from ..standard import named
 from .array import Array, build, ints, opset
 from .casting import astype, floats, where

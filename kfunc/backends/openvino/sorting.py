@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..spec.shapes import one_of
+from ...tracing.spec.shapes import one_of
 from ..standard import named
 from .array import UINT32, Array, build, ints, opset
 from .casting import astype, promote

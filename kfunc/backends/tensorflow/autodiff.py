@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ... import tree
 from ...errors import ShapeError
-from .. import loops
+from ...tracing import loops
 from .array import Array
 
 __all__ = ["apart", "checkpoint", "custom_gradient", "jvp", "vjp", "while_loop"]

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from ... import tree
 from ...errors import ArgumentError, ShapeError
-from .. import Backend, Kind, add_kind, loops
+from ...tracing import loops
+from .. import Backend, Kind, add_kind
 from . import autodiff, memory
 from .array import Array, cast
 

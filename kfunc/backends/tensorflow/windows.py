@@ -12,7 +12,7 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops.conv import conv_geometry, transposed_geometry
 from ...ops.pool import adaptive_sizes, pool_geometry
-from ..spec import Spec
+from ...tracing.spec import Spec
 from .array import Array
 from .backend import backend
 

@@ -12,7 +12,8 @@ import torch.utils.checkpoint
 
 from ... import tree
 from ...errors import ShapeError
-from .. import Backend, Kind, loops
+from ...tracing import loops
+from .. import Backend, Kind
 from . import namespace
 
 __all__ = ["TorchBackend", "backend"]

@@ -16,8 +16,8 @@ import array_api_compat.numpy as values
 import numpy as np
 
 from kfunc import Spec
-from kfunc.backends.spec import namespace as spec
 from kfunc.backends.standard import DTYPES
+from kfunc.tracing.spec import namespace as spec
 
 SPEC, VALUE = "spec", "value"
 READ = ("__bool__", "__int__", "__float__", "__complex__", "__index__", "__len__")

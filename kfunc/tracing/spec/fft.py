@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...backends.standard import named
 from ...errors import ArgumentError
-from ..standard import named
 from .array import as_spec, make
 from .dtypes import REAL, check_kind, dtype_name
 from .shapes import natural, normal_axes, normal_axis, one_of, replace

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ... import tree
+from ...backends import kind_of
 from ...errors import ArgumentError, ShapeError
-from .. import kind_of, loops
+from .. import loops
 from .array import TapeArray
 from .backend import TapeBackend, new_level, tape_of
 from .nodes import GroupNode, Node, new_id, sweep

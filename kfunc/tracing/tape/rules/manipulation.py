@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from ....arrays import device, namespace
+from ....backends import kind_of
 from ....ops.segment import segment_sum
-from ... import kind_of
 from .elementwise import same
 
 __all__ = ["COMPOSITES", "RULES", "plain_setitem", "plain_unindex"]

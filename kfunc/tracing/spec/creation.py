@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...backends.standard import DTYPES, named
 from ...errors import ArgumentError
-from ..standard import DTYPES, named
 from .array import as_spec, make
 from .dtypes import SCALARS, dtype_name
 from .manipulation import stack

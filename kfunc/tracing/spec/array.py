@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ...backends.standard import add_operators
 from ...errors import ArgumentError, UnsupportedError
-from ..standard import add_operators
 from .dtypes import SCALARS, dtype_name
 from .shapes import Shape, as_shape, need
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..standard import named
+from ...backends.standard import named
 from .array import Spec, as_spec, make
 from .dtypes import check_kind, widened
 from .shapes import need, normal_axes, normal_axis, reduced, replace

@@ -10,8 +10,8 @@ import functools
 from typing import Any
 
 from ... import tree
+from ...backends import Backend, Kind, add_kind
 from ...errors import ShapeError
-from .. import Backend, Kind, add_kind
 from .array import Spec, as_spec, make
 from .shapes import normal_axis, one_size, replace
 

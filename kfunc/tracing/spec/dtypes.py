@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...backends.standard import DTYPES, KINDS, promote
 from ...errors import ArgumentError
-from ..standard import DTYPES, KINDS, promote
 
 __all__ = ["FLOATS", "REAL", "SCALARS", "check_kind", "common_dtype", "dtype_name", "widened"]
 

@@ -7,9 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from ...backends import results
+from ...backends.standard import named
 from ...errors import ArgumentError, IndexingError, ShapeError
-from .. import results
-from ..standard import named
 from .array import Spec, as_spec, make
 from .creation import asarray
 from .dtypes import check_kind, common_dtype

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ... import tree
-from .. import kind_of
+from ...backends import kind_of
 
 if TYPE_CHECKING:
-    from .. import Backend
+    from ...backends import Backend
 
 __all__ = ["CannotRecord", "RecordedFunction", "Recording", "written"]
 

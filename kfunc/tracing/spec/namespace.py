@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..standard import STANDARD
+from ...backends.standard import STANDARD
 from . import fft, linalg  # noqa: F401  (the standard's extensions)
 from .creation import *  # noqa: F403
 from .elementwise import *  # noqa: F403

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import tree
-from .. import Backend, Kind, add_kind, kind_of, standard
+from ...backends import Backend, Kind, add_kind, kind_of, standard
 from .array import Recorded
 from .program import Again, CannotRecord, Recording, written
 
@@ -281,7 +281,7 @@ class RecordNamespace(types.ModuleType):
     """The Array API namespace of recorded arrays: the backend's own functions, written down."""
 
     def __init__(self, backend: RecordBackend, xp: Any):
-        super().__init__(f"kfunc.backends.record over {xp.__name__}")
+        super().__init__(f"kfunc.tracing.record over {xp.__name__}")
         self._backend, self._xp = backend, xp
 
     def __getattr__(self, name: str) -> Any:

@@ -9,8 +9,8 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...backends import Backend, Kind, add_kind, kind_of, or_else, standard
 from ...errors import UnsupportedError
-from .. import Backend, Kind, add_kind, kind_of, or_else, standard
 from .array import TapeArray, base, is_tracked
 from .nodes import GroupNode, IndexNode, Node, PullNode, RuleNode, sweep
 
@@ -338,7 +338,7 @@ class TapeNamespace:
         from . import rules
 
         self._backend, self._xp, self._rules, self._root, self._prefix = backend, xp, rules, root or self, prefix
-        self.__name__ = f"kfunc.backends.tape over {xp.__name__}"
+        self.__name__ = f"kfunc.tracing.tape over {xp.__name__}"
 
     def op_rules(self, name: str) -> Any:
         """The rules for the op `name`, which the standard lacks; None if there are none."""

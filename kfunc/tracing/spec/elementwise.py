@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..standard import named
+from ...backends.standard import named
 from .array import Spec, as_operand, as_spec, make
 from .dtypes import REAL, check_kind, common_dtype
 from .shapes import broadcast

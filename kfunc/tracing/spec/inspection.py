@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ...backends import results
+from ...backends.standard import DTYPES, KINDS, STANDARD, promote
 from ...errors import ArgumentError
-from .. import results
-from ..standard import DTYPES, KINDS, STANDARD, promote
 from .dtypes import FLOATS, REAL, SCALARS, check_kind, common_dtype, dtype_name
 
 __all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"]

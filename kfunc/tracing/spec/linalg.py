@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .. import results
+from ...backends import results
 from .array import as_spec, make
 from .dtypes import REAL, check_kind, common_dtype, widened
 from .manipulation import matrix_transpose
