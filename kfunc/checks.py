@@ -1,7 +1,7 @@
-"""Checks of hyperparameters: each returns the value in its one form, or raises an ArgumentError that names it.
+"""Checks of hyperparameters: each returns the value in its one form, or raises an ArgumentError.
 
-Use them in `__post_init__`: `positive("units", self.units)`; with `none`, None is allowed, too. Shapes of inputs
-are for `rank` and `known`, in `forward`.
+Call them in `__post_init__`: `positive("units", self.units)`. With `none=True`, None is allowed, too. `rank` and
+`known` check the shapes of inputs, in `forward`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,23 @@ __all__ = [
 ]
 
 
-def _refuse(problem: str, argument: str, expected: str, value: Any) -> NoReturn:
-    raise ArgumentError(problem, argument=argument, expected=expected, got=repr(value))
+def _refuse(argument: str, expected: str, value: Any, none: bool = False) -> NoReturn:
+    raise ArgumentError.must_be(argument, f"{expected} or None" if none else expected, value)
+
+
+def _within(what: str, least: float | None = None, most: float | None = None, above: float | None = None) -> str:
+    """`what` and its bounds, as a sentence has them: "an integer of at least 2 and at most 5"."""
+    named = (("above", above), ("at least", least), ("at most", most))
+    bounds = " and ".join(f"{name} {bound}" for name, bound in named if bound is not None)
+    return what if not bounds else f"{what} {bounds}" if above is not None else f"{what} of {bounds}"
 
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def integer(argument: str, value: Any, least: int | None = None, most: int | None = None, none: bool = False) -> Any:
@@ -49,31 +60,26 @@ def integer(argument: str, value: Any, least: int | None = None, most: int | Non
     if none and value is None:
         return value
     if not _whole(value) or (least is not None and value < least) or (most is not None and value > most):
-        bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
-        _refuse(f"{argument} is no such integer.", argument, ", ".join(["an integer", *bounds]), value)
+        _refuse(argument, _within("an integer", least, most), value, none)
     return value
 
 
 def positive(argument: str, value: Any, none: bool = False) -> Any:
-    """A number of things: an integer above 0."""
+    """An integer above 0."""
     if none and value is None:
         return value
     if not _whole(value) or value < 1:
-        _refuse(f"{argument} counts something.", argument, "a positive integer", value)
+        _refuse(argument, "a positive integer", value, none)
     return value
 
 
 def natural(argument: str, value: Any, none: bool = False) -> Any:
     """An integer that may be 0."""
-    if none and value is None:
-        return value
-    if not _whole(value) or value < 0:
-        _refuse(f"{argument} counts something.", argument, "an integer, not negative", value)
-    return value
+    return integer(argument, value, least=0, none=none)
 
 
 def count(argument: str, value: Any, least: int = 1, none: bool = False) -> Any:
-    """A number of things in a call, at least `least`, 0 or 1: an integer of any library's, as Python's."""
+    """A number of things in a call, at least `least`, 0 or 1: an integer of any library, which becomes Python's."""
     if not isinstance(value, bool):
         with contextlib.suppress(TypeError):
             value = operator.index(value)
@@ -86,15 +92,15 @@ def per_axis(argument: str, value: Any, axes: int, least: int = 1, none: bool = 
         return value
     values = (value,) * axes if _whole(value) else tuple(value) if isinstance(value, tuple | list) else ()
     if len(values) != axes or not all(_whole(n) and n >= least for n in values):
-        what = "integer" if axes == 1 else f"integer, or {axes} of them"
-        _refuse(f"{argument} has a number for each axis.", argument, f"an {what}, at least {least}", value)
+        several = f", or {axes} of them (one for each axis)" if axes > 1 else ""
+        _refuse(argument, _within("an integer", least) + several, value)
     return values
 
 
 def sizes(argument: str, value: Any) -> tuple[int | None, ...]:
-    """A shape of which some sizes may be None."""
+    """A shape, in which sizes may be None."""
     if not isinstance(value, tuple | list) or not all(n is None or (_whole(n) and n > 0) for n in value):
-        _refuse(f"{argument} is no shape.", argument, "a tuple of positive integers and None", value)
+        _refuse(argument, "a tuple of positive integers and None", value)
     return tuple(value)
 
 
@@ -109,19 +115,19 @@ def number(
     """A finite number in `[least, most]`, and larger than `above` if that is given."""
     if none and value is None:
         return value
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    good = _real(value) and math.isfinite(value)
     if not good or not least <= value <= most or (above is not None and not value > above):
-        bounds = [f"above {above}"] * (above is not None)
-        bounds += [f"at least {least}"] * (least > -math.inf) + [f"at most {most}"] * (most < math.inf)
-        _refuse(f"{argument} is no such number.", argument, ", ".join(["a finite number", *bounds]), value)
+        bounds = (least if least > -math.inf else None, most if most < math.inf else None)
+        _refuse(argument, _within("a finite number", *bounds, above), value, none)
     return value
 
 
 def probability(argument: str, value: Any, one: bool = False) -> float:
     """A number in [0, 1), or in [0, 1] with `one`."""
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not (0 <= value < 1 or (one and value == 1)):
-        _refuse(f"{argument} is a probability.", argument, f"0 <= {argument} {'<=' if one else '<'} 1", value)
+    if not _real(value) or not (0 <= value < 1 or (one and value == 1)):
+        what = "a probability between 0 and 1" if one else "a probability of at least 0 and below 1"
+        said = f"0 <= {argument} {'<=' if one else '<'} 1"
+        raise ArgumentError.must_be(argument, what, value, said=said)
     return value
 
 
@@ -129,31 +135,30 @@ def one_of(argument: str, value: Any, allowed: Iterable[Any]) -> Any:
     """One of the values in `allowed`."""
     allowed = tuple(allowed)
     if not any(type(value) is type(a) and value == a for a in allowed):
-        _refuse(f"There is no such {argument}.", argument, f"one of {', '.join(map(repr, allowed))}", value)
+        *first, last = names = [repr(a) for a in allowed]
+        what = f"{', '.join(first)} or {last}" if first else last
+        raise ArgumentError.must_be(argument, what, value, said=f"one of {', '.join(names)}")
     return value
 
 
 def boolean(argument: str, value: Any, none: bool = False) -> Any:
     """True or False."""
     if not isinstance(value, bool) and not (none and value is None):
-        _refuse(f"{argument} is yes or no.", argument, "a bool", value)
+        _refuse(argument, "a bool", value, none)
     return value
 
 
 def rank(argument: str, x: Any, axes: int, least: bool = False, fix: str | None = None) -> None:
-    """Check that the array `x` has `axes` axes, or no fewer with `least`.
+    """Check that the array `x` has `axes` axes, or at least that many with `least`.
 
     Raises:
-        ShapeError: It has not.
+        ShapeError: It has another number of axes.
     """
     if x.ndim != axes and not (least and x.ndim > axes):
-        raise ShapeError(
-            f"{argument} has another number of axes than the layer takes.",
-            argument=argument,
-            expected=f"{axes} axes{' or more' if least else ''}",
-            got=tuple(x.shape),
-            fix=fix,
-        )
+        what = f"{axes} {'axis' if axes == 1 else 'axes'}{' or more' if least else ''}"
+        shape = tuple(x.shape)
+        problem = f"`{argument}` must have {what}, got an array of shape {shape}."
+        raise ShapeError(problem, argument=argument, expected=what, got=shape, fix=fix)
 
 
 def known(argument: str, x: Any, *axes: int) -> tuple[int, ...]:
@@ -164,10 +169,11 @@ def known(argument: str, x: Any, *axes: int) -> tuple[int, ...]:
     """
     sizes = tuple(x.shape[axis] for axis in axes)
     if None in sizes:
+        which = f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
         raise ShapeError(
-            f"A size of {argument} is needed, and is not known.",
+            f"`{argument}` must have a known size on {which}, got an array of shape {tuple(x.shape)}.",
             argument=argument,
-            expected=f"known sizes of the axes {', '.join(map(str, axes))}",
+            expected=f"known sizes of the {which}",
             got=tuple(x.shape),
             fix="give them in the sample or Spec passed to init",
         )
@@ -175,15 +181,14 @@ def known(argument: str, x: Any, *axes: int) -> tuple[int, ...]:
 
 
 def data_format(argument: str, value: Any) -> str | None:
-    """Where images have their channels; None stands for "channels_last"."""
+    """Which axis of images holds the channels; None stands for "channels_last"."""
     return one_of(argument, value, (None, "channels_last", "channels_first"))
 
 
 def function(argument: str, value: Any) -> Any:
     """What an argument `…_initializer`, `…regularizer`, `…constraint` or `…activation` takes."""
-    kind = argument.rpartition("_")[2]
-    if value is not None and not callable(resolve(kind, value)):
-        _refuse(f"This is no {kind}.", argument, "a name, a function or None", value)
+    if value is not None and not callable(resolve(argument.rpartition("_")[2], value, argument)):
+        _refuse(argument, "a name, a function or None", value)
     return value
 
 
@@ -199,7 +204,7 @@ _BOOLEAN: dict[Any, Callable[[str, Any], Any]] = {"bool": boolean, "bool | None"
 
 @functools.cache
 def _standard(cls: Any) -> tuple[tuple[str, Callable[[str, Any], Any]], ...]:
-    """The fields of `cls` that `standard` checks, and by what."""
+    """The fields of `cls` that `standard` checks, each with its check."""
     fields = [f for f in dataclasses.fields(cls) if f.init]
     found = {f.name: _STANDARD.get(f.name, _STANDARD.get(f.name.rpartition("_")[2])) for f in fields}
     found |= {f.name: _BOOLEAN[f.type] for f in fields if f.type in _BOOLEAN}
@@ -207,9 +212,10 @@ def _standard(cls: Any) -> tuple[tuple[str, Callable[[str, Any], Any]], ...]:
 
 
 def standard(of: Any) -> None:
-    """Check the fields that mean the same in all dataclasses, by their names and types.
+    """Check the fields that mean the same in all dataclasses, which are found by their names and types.
 
-    Those of type bool; `…activation`, `…initializer`, `…regularizer` and `…constraint`; `data_format` and `seed`.
+    They are the fields of type bool; `…activation`, `…initializer`, `…regularizer` and `…constraint`; `data_format` and
+    `seed`.
     """
     for name, check in _standard(of.__class__):
         check(name, getattr(of, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "ArgumentError",
@@ -25,11 +25,18 @@ __all__ = [
 ]
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """`repr(value)` on one line, cut to `most` characters, as the first line of an error has it."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 class KfuncError(Exception):
     """Base of all kfunc errors.
 
     Args:
-        problem: What is wrong, one sentence.
+        problem: What is wrong, in one sentence that can stand alone in a log: "`units` must be a positive integer,
+            got -1."; `must_be` writes such a sentence.
         path: Path of the layer or leaf, such as `"encoder/dense"`; `Layer` fills it in on the way out.
         op: Name of the op that was called; the op fills it in.
         argument: Name of the argument at fault.
@@ -51,6 +58,22 @@ class KfuncError(Exception):
         super().__init__(problem)
         self.problem, self.path, self.op, self.argument = problem, path, op, argument
         self.expected, self.got, self.fix = expected, got, fix
+
+    @classmethod
+    def must_be(
+        cls, argument: str, expected: str, value: Any, *, fix: str | None = None, said: str | None = None
+    ) -> Self:
+        """The error "`argument` must be `expected`, got `value`."
+
+        Args:
+            argument: Name of the argument, as the user wrote it.
+            expected: What its values are, with an article: "a positive integer".
+            value: What came.
+            fix: What to do about it.
+            said: The line "expected" of the error, where it is not just `expected`.
+        """
+        problem = f"`{argument}` must be {expected}, got {shown(value)}."
+        return cls(problem, argument=argument, expected=said or expected, got=repr(value), fix=fix)
 
     def __str__(self) -> str:
         parts = [

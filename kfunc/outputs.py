@@ -273,7 +273,8 @@ def monitors(
             for metric in _flat(wanted):
                 if (target := _leaf(labels, i)) is None:
                     raise ArgumentError("A metric has no targets.", argument="y", expected=f"those of {metric}")
-                made = metrics.resolve(metric, own.get(i), outs[i].shape, target.shape)
+                argument = "weighted_metrics" if heeds else "metrics"
+                made = metrics.resolve(metric, own.get(i), outs[i].shape, target.shape, argument)
                 name, prefix = metric if isinstance(metric, str) else str(made.name), f"{names[i]}_" if several else ""
                 full = f"{prefix}weighted_{name}" if heeds and prefix + name in found else prefix + name
                 numbered = itertools.chain([full], (f"{full}_{n}" for n in itertools.count(1)))

@@ -6,9 +6,9 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from .errors import ArgumentError
+from .errors import ArgumentError, shown
 
 __all__ = ["from_config", "names", "register", "resolve", "snake_case", "to_config"]
 
@@ -72,14 +72,15 @@ def _origin(value: Any) -> tuple[str, str]:
 
 def _table(category: str) -> dict[str, Entry]:
     known = isinstance(category, str) and category in _tables
-    return _tables[category] if known else _unknown("category", category, _CATEGORIES)
+    return _tables[category] if known else _unknown("category", category, _CATEGORIES, "category")
 
 
-def _unknown(what: str, name: Any, known: Any) -> Any:
+def _unknown(what: str, name: Any, known: Any, argument: str | None) -> NoReturn:
     close = difflib.get_close_matches(str(name)[:99], known, n=1, cutoff=0.5)
+    is_unknown = f"There is no {what} {shown(name)}." if argument is None else None
     raise ArgumentError(
-        f"There is no {what} {repr(name)[:99]}.",
-        argument=what,
+        is_unknown or f"`{argument}` must be a known {what.replace('_', ' ')}, got {shown(name)}.",
+        argument=argument or what,
         expected=f"one of {', '.join(sorted(known))}",
         got=repr(name)[:99],
         fix=f"did you mean {close[0]!r}?" if close else "use a known name; register your own with kfunc.register",
@@ -96,23 +97,24 @@ def names(category: str) -> tuple[str, ...]:
     return tuple(_table(category))
 
 
-def _lookup(category: str, name: Any) -> Entry:
+def _lookup(category: str, name: Any, argument: str | None = None) -> Entry:
     table = _table(category)
-    return table[name] if isinstance(name, str) and name in table else _unknown(category, name, table)
+    return table[name] if isinstance(name, str) and name in table else _unknown(category, name, table, argument)
 
 
-def resolve(category: str, value: Any) -> Any:
+def resolve(category: str, value: Any, argument: str | None = None) -> Any:
     """The object that `value` stands for.
 
     Args:
         category: One of the registry's categories.
         value: A name, `{"class": name, "config": {...}}`, a registered class, or the object itself, which comes back.
+        argument: The argument that holds `value`, such as "kernel_initializer", for the error.
 
     Raises:
         ArgumentError: The name is unknown, or the config does not fit.
     """
     if isinstance(value, str) or (isinstance(value, dict) and "class" in value):
-        return from_config(category, value)
+        return _built(category, value, argument)
     if isinstance(value, type) and id(value) in _entries:
         return value()
     return value
@@ -127,8 +129,12 @@ def from_config(category: str, config: str | dict) -> Any:
     Raises:
         ArgumentError: A name is unknown, the config does not fit or is malformed, or it holds more than that.
     """
+    return _built(category, config)
+
+
+def _built(category: str, config: Any, argument: str | None = None) -> Any:
     try:
-        return _Decoder().build(category, config)
+        return _Decoder().build(category, config, argument)
     except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError) as error:
         raise ArgumentError(
             f"The config of a {category} is malformed: {type(error).__name__} {str(error)[:999]}.", argument="config"
@@ -143,13 +149,13 @@ class _Decoder:
         self.objects = 0
         self.left = dict(_REPEATS)
 
-    def build(self, category: Any, config: Any) -> Any:
+    def build(self, category: Any, config: Any, argument: str | None = None) -> Any:
         before = self.objects
         self.count(1)
         if isinstance(config, str):
-            entry = _lookup(category, config)
+            entry = _lookup(category, config, argument)
             return entry.value() if entry.factory else entry.value
-        entry = _lookup(category, config.get("class"))
+        entry = _lookup(category, config.get("class"), argument)
         arguments = {self.plain(name): self.decode(v) for name, v in config.get("config", {}).items()}
         for name in self.left.keys() & arguments.keys():
             if isinstance(arguments[name], int):

@@ -33,11 +33,11 @@ ARGUMENTS = [
     (lambda: nn.Dense(3, 7), "activation", "a name, a function or None"),
     (lambda: nn.Dense(3, use_bias="no"), "use_bias", "a bool"),
     (lambda: nn.Dense(3, use_bias=1), "use_bias", "a bool"),
-    (lambda: nn.Dense(3, kernel_initializer="glorot"), "initializer", "did you mean"),
+    (lambda: nn.Dense(3, kernel_initializer="glorot"), "kernel_initializer", "did you mean"),
     (lambda: nn.Dense(3, kernel_initializer=0.5), "kernel_initializer", "a name, a function"),
-    (lambda: nn.Dense(3, kernel_regularizer="l3"), "regularizer", "did you mean"),
+    (lambda: nn.Dense(3, kernel_regularizer="l3"), "kernel_regularizer", "did you mean"),
     (lambda: nn.Dense(3, bias_regularizer=0.1), "bias_regularizer", "a name, a function"),
-    (lambda: nn.Dense(3, kernel_constraint="max"), "constraint", "one of"),
+    (lambda: nn.Dense(3, kernel_constraint="max"), "kernel_constraint", "one of"),
     (lambda: nn.Dense(3, bias_constraint=[]), "bias_constraint", "a name, a function"),
     (lambda: nn.Dense(3, trainable=1), "trainable", "a bool"),
     (lambda: nn.Dense(3, activity_regularizer=0.1), "activity_regularizer", "a name, a function"),
@@ -53,7 +53,7 @@ ARGUMENTS = [
     *((lambda v=v: nn.Embedding(3, v), "output_dim", "positive integer") for v in (0, "3", 2.5, True)),
     (lambda: nn.Embedding(3, 2, mask_zero=0), "mask_zero", "a bool"),
     (lambda: nn.Embedding(3, 2, weights=np.ones((2, 3), np.float32)), "weights", "shape (3, 2)"),
-    (lambda: nn.Embedding(3, 2, "unform"), "initializer", "did you mean"),
+    (lambda: nn.Embedding(3, 2, "unform"), "embeddings_initializer", "did you mean"),
     (lambda: nn.ReversibleEmbedding(0, 3), "input_dim", "positive integer"),
     (lambda: nn.ReversibleEmbedding(3, "2"), "output_dim", "positive integer"),
     (lambda: nn.ReversibleEmbedding(3, 2, tie_weights=None), "tie_weights", "a bool"),
@@ -61,7 +61,7 @@ ARGUMENTS = [
     (lambda: nn.ReversibleEmbedding(3, 2, logit_soft_cap=0), "logit_soft_cap", "above 0"),
     *((lambda v=v: nn.Masking(v), "mask_value", "a number") for v in ("0", None, True)),
     (lambda: nn.Lambda(3), "function", "a function"),
-    (lambda: nn.Lambda("custom:unknown"), "activation", "one of"),
+    (lambda: nn.Lambda("custom:unknown"), "function", "one of"),
     (lambda: nn.Lambda(abs, arguments=[3]), "arguments", "a dict"),
     (lambda: nn.Activation("softmx"), "activation", "did you mean 'softmax'"),
     *((lambda v=v: nn.ReLU(max_value=v), "max_value", "at least 0") for v in (-1.0, "6", float("nan"), True)),
@@ -70,7 +70,7 @@ ARGUMENTS = [
     *((lambda v=v: nn.LeakyReLU(v), "negative_slope", "at least 0") for v in (-0.1, None, "1")),
     *((lambda v=v: nn.ELU(v), "alpha", "a finite number") for v in (None, "1", float("inf"))),
     *((lambda v=v: nn.PReLU(shared_axes=v), "shared_axes", "positive integer") for v in (0, (1, -1), "1", (1.0,))),
-    (lambda: nn.PReLU("ons"), "initializer", "did you mean"),
+    (lambda: nn.PReLU("ons"), "alpha_initializer", "did you mean"),
     *((lambda v=v: nn.Softmax(v), "axis", "integer") for v in ("1", None, 1.0, (0, "1"), ())),
     *((lambda c=c, v=v: c(v), "rate", "0 <= rate < 1") for c in RATED for v in (-0.1, 1, "0.5", None, True)),
     (lambda: nn.Dropout(0.5, seed="1"), "seed", "an integer"),
@@ -93,7 +93,7 @@ ARGUMENTS = [
     (lambda: nn.Conv2D(4, 3, groups=3), "groups", "a divisor of 4"),
     (lambda: nn.Conv2D(4, 3, activation="rleu"), "activation", "did you mean 'relu'"),
     (lambda: nn.Conv2D(4, 3, use_bias=None), "use_bias", "a bool"),
-    (lambda: nn.Conv2D(4, 3, kernel_regularizer="l3"), "regularizer", "did you mean"),
+    (lambda: nn.Conv2D(4, 3, kernel_regularizer="l3"), "kernel_regularizer", "did you mean"),
     *(
         (lambda v=v: nn.Conv2DTranspose(4, 3, 2, output_padding=v), "output_padding", "0")
         for v in (-1, "1", (0,), True)
@@ -101,7 +101,7 @@ ARGUMENTS = [
     *((lambda v=v: nn.Conv2DTranspose(4, 3, 2, output_padding=v), "output_padding", "below") for v in (2, (1, 2))),
     *((lambda v=v: nn.DepthwiseConv2D(3, depth_multiplier=v), "depth_multiplier", "positive") for v in (0, "2", 1.5)),
     (lambda: nn.SeparableConv2D(4, 3, depth_multiplier=0), "depth_multiplier", "positive integer"),
-    (lambda: nn.SeparableConv2D(4, 3, pointwise_initializer="he_norml"), "initializer", "did you mean"),
+    (lambda: nn.SeparableConv2D(4, 3, pointwise_initializer="he_norml"), "pointwise_initializer", "did you mean"),
     *((lambda v=v: nn.BatchNormalization(v), "axis", "an integer") for v in ("1", 1.0, None, True, (1, 2))),
     *((lambda v=v: nn.BatchNormalization(momentum=v), "momentum", "at most 1") for v in (-0.1, 1.1, "1", None)),
     *((lambda v=v: nn.BatchNormalization(renorm_momentum=v), "renorm_momentum", "at most 1") for v in (-0.1, 1.1)),
@@ -112,7 +112,7 @@ ARGUMENTS = [
         for v in ({"max": 3}, {"rmin": 2, "rmax": 1}, {"dmax": -1}, {"dmax": "1"}, 3)
     ),
     (lambda: nn.BatchNormalization(scale=1), "scale", "a bool"),
-    (lambda: nn.BatchNormalization(beta_initializer="zero s"), "initializer", "did you mean"),
+    (lambda: nn.BatchNormalization(beta_initializer="zero s"), "beta_initializer", "did you mean"),
     *(
         (lambda c=c, v=v: c(v), "axis", "an integer")
         for c in (nn.LayerNormalization, nn.RMSNormalization, nn.UnitNormalization)
@@ -165,7 +165,7 @@ ARGUMENTS = [
     (lambda: nn.MultiHeadAttention(2, 3, flash_attention="yes"), "flash_attention", "a bool"),
     (lambda: nn.MultiHeadAttention(2, 3, use_gate=None), "use_gate", "a bool"),
     (lambda: nn.MultiHeadAttention(2, 3, rotary=True), "rotary", "nn.RotaryEmbedding()"),
-    (lambda: nn.MultiHeadAttention(2, 3, kernel_regularizer="l3"), "regularizer", "did you mean"),
+    (lambda: nn.MultiHeadAttention(2, 3, kernel_regularizer="l3"), "kernel_regularizer", "did you mean"),
     *((lambda v=v: nn.GroupQueryAttention(v, 4, 2), "head_dim", "positive integer") for v in (0, "2", 2.5, True)),
     *((lambda v=v: nn.GroupQueryAttention(3, v, 2), "num_query_heads", "positive integer") for v in (0, "2", 2.5)),
     *((lambda v=v: nn.GroupQueryAttention(3, 4, v), "num_key_value_heads", "") for v in (0, "2", 2.5, 3, 8)),
@@ -184,7 +184,10 @@ ARGUMENTS = [
     *((lambda c=c: c(3, stateful=1), "stateful", "a bool") for c in RECURRENT[:3]),
     *((lambda c=c: c(3, unroll="yes"), "unroll", "a bool") for c in RECURRENT[:3]),
     *((lambda c=c: c(3, use_cudnn=1), "use_cudnn", "'auto'") for c in (nn.LSTM, nn.GRU)),
-    *((lambda c=c: c(3, recurrent_activation="sig"), "activation", "did you mean") for c in (nn.LSTM, nn.GRUCell)),
+    *(
+        (lambda c=c: c(3, recurrent_activation="sig"), "recurrent_activation", "did you mean")
+        for c in (nn.LSTM, nn.GRUCell)
+    ),
     (lambda: nn.GRUCell(3, reset_after=1), "reset_after", "a bool"),
     (lambda: nn.LSTM(3, unit_forget_bias=None), "unit_forget_bias", "a bool"),
     (lambda: nn.RNN(nn.Dense(3)), "cell", "a state_size"),
@@ -242,7 +245,7 @@ SHAPES = [
     (nn.RMSNormalization(-3), [(3, 4)], "axis", "(3, 4)"),
     (nn.UnitNormalization((0, 2)), [(3, 4)], "axis", "(3, 4)"),
     (nn.SpectralNormalization(nn.Flatten()), [(3, 4)], "layer", "'kernel' or 'embeddings'"),
-    (nn.Dense(3), [()], "x", "1 axes or more"),
+    (nn.Dense(3), [()], "x", "1 axis or more"),
     (nn.Dense(3), [(2, None)], "kernel", "is not known"),
     (nn.EinsumDense("abc,cd->abd", (None, 5)), [(2, 3)], "x", "the axes abc"),
     (nn.EinsumDense("abc,cd->abd", 5), [(2, 3, 4)], "output_shape", "2 sizes"),
@@ -256,7 +259,7 @@ SHAPES = [
     (nn.SpatialDropout3D(0.5), [(2, 3, 4)], "x", "5 axes"),
     (nn.Lambda(lambda x: x, (3,)), [(2, 4)], "output_shape", "(None, 3)"),
     (nn.Lambda(lambda x: x, lambda shape: (*shape, 1)), [(2, 4)], "output_shape", "(2, 4, 1)"),
-    (nn.Flatten(), [()], "x", "1 axes or more"),
+    (nn.Flatten(), [()], "x", "1 axis or more"),
     (nn.Reshape((3, 5)), [(2, 4, 4)], "target_shape", "16 elements"),
     (nn.Reshape((3, -1)), [(2, 4, 4)], "target_shape", "16 elements"),
     (nn.Reshape((0, -1)), [(2, 4, 4)], "target_shape", "16 elements"),

@@ -156,7 +156,7 @@ MISFITS = [
     (nn.Dot(1), [A, LONG], "(2, 3, 4)", "(2, 5, 4)"),
     (nn.Dot(2), [A, VECTOR], "(2, 3, 4)", "(2, 4)"),
     (nn.Dot(2), [A, normal(3, 3, 4)], "(2, 3, 4)", "(3, 3, 4)"),
-    (nn.Add(), [np.float32(1), A], "()", "1 axes"),
+    (nn.Add(), [np.float32(1), A], "()", "1 axis"),
 ]
 
 

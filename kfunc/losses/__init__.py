@@ -34,22 +34,23 @@ def label_kind(output_shape: tuple, label_shape: tuple) -> str:
     return "categorical"
 
 
-def get(loss: Any, output_shape: tuple | None = None, label_shape: tuple | None = None) -> Loss:
+def get(loss: Any, output_shape: tuple | None = None, label_shape: tuple | None = None, argument: str = "loss") -> Loss:
     """The loss that `loss` stands for.
 
     Args:
         loss: A loss, its class, a name, a config, or a function `(y_true, y_pred) -> values`. The names "crossentropy"
             and "ce" are the one that fits the shapes.
         output_shape, label_shape: Shapes of `y_pred` and `y_true`, the batch included.
+        argument: The argument that holds `loss`, for the error.
 
     Raises:
-        ArgumentError: There is no such loss.
+        ArgumentError: No loss has that name, or it is not a loss.
     """
     if loss in ("crossentropy", "ce") and output_shape is not None and label_shape is not None:
         loss = f"{label_kind(output_shape, label_shape)}_crossentropy"
-    found = resolve("loss", loss)
+    found = resolve("loss", loss, argument)
     if isinstance(found, Loss):
         return found
     if not callable(found):
-        raise ArgumentError("This is no loss.", argument="loss", expected="a name, a loss or a function", got=found)
+        raise ArgumentError.must_be(argument, "a name, a loss or a function", found)
     return OF_FUNCTION[found]() if found in OF_FUNCTION else FunctionLoss(found)

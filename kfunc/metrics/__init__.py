@@ -42,7 +42,11 @@ from .regression import *
 
 
 def resolve(
-    metric: Any, loss: Any = None, output_shape: tuple | None = None, label_shape: tuple | None = None
+    metric: Any,
+    loss: Any = None,
+    output_shape: tuple | None = None,
+    label_shape: tuple | None = None,
+    argument: str = "metric",
 ) -> Metric:
     """The metric that `metric` stands for; a name becomes the metric's name, as in Keras.
 
@@ -51,31 +55,32 @@ def resolve(
             metric or of a loss; or "accuracy", "acc", "crossentropy" or "ce", which are what fits the shapes.
         loss: The loss, which says whether predictions are logits.
         output_shape, label_shape: Shapes of `y_pred` and `y_true`, the batch included.
+        argument: The argument that holds `metric`, for the error.
 
     Raises:
         ArgumentError: There is no such metric, or the shapes are needed and not given.
     """
-    found = _resolve(metric, loss, output_shape, label_shape)
+    found = _resolve(metric, loss, output_shape, label_shape, argument)
     if label_shape is not None and isinstance(found, OfValues):
         raise ArgumentError(
             f"{type(found).__name__} sees values, and not labels and predictions.",
-            argument="metric",
+            argument=argument,
             fix="MeanMetricWrapper(fn) is the mean of fn(y_true, y_pred)",
         )
     return found.sized(output_shape[-1]) if output_shape else found
 
 
-def _resolve(metric, loss, output_shape, label_shape):
+def _resolve(metric, loss, output_shape, label_shape, argument):
     if isinstance(metric, Metric):
         return metric
     if not isinstance(metric, str):
-        found = registry.resolve("metric", metric)
+        found = registry.resolve("metric", metric, argument)
         return found if isinstance(found, Metric) else MeanMetricWrapper(found)
     if metric in ("accuracy", "acc"):
         if output_shape is None or label_shape is None:
             raise ArgumentError(
                 f"Which accuracy {metric!r} is depends on the shapes.",
-                argument="metric",
+                argument=argument,
                 fix='give the shapes, or name it: "sparse_categorical_accuracy"',
             )
         kind = losses.label_kind(output_shape, label_shape)
@@ -85,16 +90,16 @@ def _resolve(metric, loss, output_shape, label_shape):
         return (SparseCategoricalAccuracy if kind == "sparse_categorical" else CategoricalAccuracy)(name=metric)
     if metric in registry.names("metric"):
         try:
-            return dataclasses.replace(registry.resolve("metric", metric), name=metric)
+            return dataclasses.replace(registry.resolve("metric", metric, argument), name=metric)
         except TypeError as error:
             raise ArgumentError(
                 f"The metric {metric!r} has to be told something: {error}.",
-                argument="metric",
+                argument=argument,
                 fix="give an object, such as MeanIoU(num_classes=3)",
             ) from error
     if metric in {*registry.names("loss"), "crossentropy", "ce"}:
-        return MeanMetricWrapper(losses.get(metric, output_shape, label_shape), name=metric)
-    return registry.resolve("metric", metric)
+        return MeanMetricWrapper(losses.get(metric, output_shape, label_shape, argument), name=metric)
+    return registry.resolve("metric", metric, argument)
 
 
 get = resolve

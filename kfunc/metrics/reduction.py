@@ -73,7 +73,7 @@ class MeanMetricWrapper(MeanMetric):
             fn = functools.partial(fn, **kwargs)
         elif kwargs:
             raise ArgumentError("A loss has its arguments.", argument=", ".join(kwargs), fix="give them to the loss")
-        loss = losses.get(fn)
+        loss = losses.get(fn, argument="fn")
         object.__setattr__(self, "fn", loss)
         object.__setattr__(self, "name", name or loss.name)
         object.__setattr__(self, "dtype", dtype)

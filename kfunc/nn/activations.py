@@ -110,7 +110,5 @@ def get(activation: str | Callable | None) -> Callable:
     """
     found = linear if activation is None else resolve("activation", activation)
     if not callable(found):
-        raise ArgumentError(
-            "This is no activation.", argument="activation", expected="a name, a function or None", got=repr(found)
-        )
+        raise ArgumentError.must_be("activation", "a name, a function or None", found)
     return found

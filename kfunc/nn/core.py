@@ -356,7 +356,7 @@ class Lambda(Layer):
         super().__post_init__()
         for argument in ("function", "output_shape", "mask"):
             if isinstance(getattr(self, argument), str):
-                object.__setattr__(self, argument, registry.resolve("activation", getattr(self, argument)))
+                object.__setattr__(self, argument, registry.resolve("activation", getattr(self, argument), argument))
         if not callable(self.function):
             raise ArgumentError(
                 "Lambda calls a function.", argument="function", expected="a function", got=repr(self.function)

@@ -92,7 +92,7 @@ def anywhere(path: str) -> None:
 
 def parts_of(value: Any, argument: str = "transformations") -> Parts:
     """The functions of `value`: one of ours, one of optax's, or a registered name."""
-    value = resolve("optimizer", value)
+    value = resolve("optimizer", value, argument)
     if isinstance(value, GradientTransformation):
         return value.inner
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):

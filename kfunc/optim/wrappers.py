@@ -235,9 +235,9 @@ class OptimizerMap:
     optimizer_map: Mapping[str, Any] | None = None
 
     def __post_init__(self):
-        found = {pattern: resolve("optimizer", value) for pattern, value in (self.optimizer_map or {}).items()}
+        found = {p: resolve("optimizer", value, "optimizer_map") for p, value in (self.optimizer_map or {}).items()}
         object.__setattr__(self, "optimizer_map", found)
-        object.__setattr__(self, "default_optimizer", resolve("optimizer", self.default_optimizer))
+        object.__setattr__(self, "default_optimizer", resolve("optimizer", self.default_optimizer, "default_optimizer"))
         for pattern, value in found.items():
             try:
                 re.compile(pattern)
