@@ -1,0 +1,38 @@
+"""The errors that the suite provokes read as they did when somebody last read them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import rendered_errors
+from backends import NAMES, missing
+
+
+@pytest.mark.skipif(any(map(missing, NAMES)), reason="the tables of errors need every backend")
+def test_the_text_of_every_error(tmp_path):
+    """In a process of its own, where no other test has registered anything."""
+    text = tmp_path / "rendered.txt"
+    code = f"import rendered_errors; open({os.fspath(text)!r}, 'w', encoding='utf-8').write(rendered_errors.render())"
+    tests = Path(__file__).parent
+    path = os.pathsep.join(map(str, (tests.parent, tests)))
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    new, old = text.read_text(encoding="utf-8"), rendered_errors.TEXT.read_text(encoding="utf-8")
+    lines = [*difflib.unified_diff(old.splitlines(), new.splitlines(), "as it was read", "as it is", lineterm="", n=1)]
+    if lines:
+        pytest.fail(
+            "\n".join(
+                [
+                    "Errors have other texts than tests/rendered_errors.txt. If that is meant, run",
+                    "    python tests/rendered_errors.py",
+                    "read the difference as somebody who meets these errors, and commit the file:",
+                    *lines[:200],
+                ]
+            ),
+            pytrace=False,
+        )
