@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import inspect
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 __all__ = ["dataclass"]
 
-C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 
 def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
@@ -114,6 +115,10 @@ _SHARED: dict[str, Any] = {"__init__": _init, "__setattr__": _setattr, "__delatt
 _BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
 
 
+@overload
+def dataclass(cls: type[T], *, eq: bool = True) -> type[T]: ...
+@overload
+def dataclass(cls: None = None, *, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     """Class decorator: `dataclasses.dataclass(frozen=True)`, for losses, metrics and the like of your own.

@@ -6,9 +6,20 @@ the reader what is meant.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, SupportsFloat, TypeAlias
 
-__all__ = ["Array", "DType", "Shape", "Tree"]
+__all__ = [
+    "ActivationLike",
+    "Array",
+    "ConstraintLike",
+    "DType",
+    "InitializerLike",
+    "LearningRateLike",
+    "RegularizerLike",
+    "Shape",
+    "Tree",
+]
 
 Array: TypeAlias = Any
 """An array of any backend."""
@@ -21,3 +32,20 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 Tree: TypeAlias = Any
 """Nested dicts, lists and tuples, named ones too, whose leaves are arrays."""
+
+LearningRateLike: TypeAlias = SupportsFloat | Callable[[Array], Array]
+"""A number, an array (), or a schedule: a function of the number of updates so far, an int32 array ()."""
+
+ActivationLike: TypeAlias = str | Callable[..., Array] | None
+"""A name, a function of an array, or None for the identity."""
+
+InitializerLike: TypeAlias = str | Callable[..., Array] | Mapping[str, Any] | None
+"""A name, a function `(key, shape, dtype) -> array`, an object of `nn.initializers`, or a config of one.
+
+None is the layer's own choice."""
+
+RegularizerLike: TypeAlias = str | Callable[[Array], Array] | Mapping[str, Any] | None
+"""A name, a function from an array to an array (), an object of `nn.regularizers`, or a config of one; None is none."""
+
+ConstraintLike: TypeAlias = str | Callable[[Array], Array] | Mapping[str, Any] | None
+"""A name, a function from an array to an array, an object of `nn.constraints`, or a config of one; None is none."""

@@ -10,7 +10,7 @@ from typing import Any
 from .. import optim
 from ..arrays import kind_of_tree, to_numpy
 from ..errors import ArgumentError
-from ..optim.parts import learning_rates
+from ..optim.transformations import learning_rates
 from .base import Callback, takes
 
 __all__ = ["LearningRateScheduler"]

@@ -7,6 +7,7 @@ from .base import chain as chain
 from .base import global_norm as global_norm
 from .first_order import *
 from .matrix import *
-from .parts import *
+from .optimizer import Optimizer as Optimizer
 from .schedules import *
+from .transformations import *
 from .wrappers import *

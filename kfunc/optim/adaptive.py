@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..arrays import namespace
 from ..ops.optimize import adam_factors, unbias
+from ..typing import LearningRateLike
 from .base import cast, copies, in_range, scalar, wide_dtype, zeros_like
-from .core import Core, full, leafwise, optimizer, zeros
-from .parts import adam_step
+from .optimizer import Core, Optimizer, full, leafwise, optimizer, zeros
+from .transformations import adam_step
 
 __all__ = [
     "Adadelta",
@@ -76,13 +77,7 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Core:
 
 
 @optimizer("adam", "Adam")
-def adam(
-    learning_rate: float | Callable = 0.001,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
-    amsgrad: bool = False,
-):
+class Adam(Optimizer):
     """Adam (Kingma and Ba, arXiv:1412.6980, with the order of section 2, as Keras; `scale_by_adam` has algorithm 1).
 
     Args:
@@ -91,26 +86,35 @@ def adam(
         epsilon: Added to the root of the mean square.
         amsgrad: Whether the mean square is the greatest so far (Reddi et al., arXiv:1904.09237).
     """
-    return _adam(beta_1, beta_2, epsilon, amsgrad)
+
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    amsgrad: bool = False
+
+    def core(self) -> Core:
+        beta_1, beta_2, epsilon, amsgrad = self.beta_1, self.beta_2, self.epsilon, self.amsgrad
+        return _adam(beta_1, beta_2, epsilon, amsgrad)
 
 
 @optimizer("adamw", "AdamW")
-def adamw(
-    learning_rate: float | Callable = 0.001,
-    weight_decay: float = 0.004,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
-    amsgrad: bool = False,
-):
+class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101).
 
     Args:
         learning_rate: A number, or a schedule; it scales the decay, too.
         beta_1, beta_2, epsilon, amsgrad: As for `adam`.
     """
-    in_range("weight_decay", weight_decay)
-    return _adam(beta_1, beta_2, epsilon, amsgrad)
+
+    weight_decay: float = 0.004
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    amsgrad: bool = False
+
+    def core(self) -> Core:
+        in_range("weight_decay", self.weight_decay)
+        return _adam(self.beta_1, self.beta_2, self.epsilon, self.amsgrad)
 
 
 class Largest(NamedTuple):
@@ -121,21 +125,28 @@ class Largest(NamedTuple):
 
 
 @optimizer("adamax", "Adamax")
-def adamax(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+class Adamax(Optimizer):
     """Adam with the largest size in place of the root mean square (Kingma and Ba, arXiv:1412.6980, section 7.1).
 
     Args:
         learning_rate, beta_1, beta_2: As for `adam`.
         epsilon: Added to the largest size.
     """
-    _betas(beta_1, beta_2, epsilon)
 
-    def step(g, p, lr, bias, m, u):
-        xp = namespace(g)
-        m, u = _mean(m, g, beta_1), xp.maximum(beta_2 * u, xp.abs(g))
-        return -lr * m / (bias * (u + epsilon)), m, u
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
 
-    return leafwise(step, Largest, zeros, zeros, shared=lambda t: (unbias(namespace(t), t, beta_1),))
+    def core(self) -> Core:
+        beta_1, beta_2, epsilon = self.beta_1, self.beta_2, self.epsilon
+        _betas(beta_1, beta_2, epsilon)
+
+        def step(g, p, lr, bias, m, u):
+            xp = namespace(g)
+            m, u = _mean(m, g, beta_1), xp.maximum(beta_2 * u, xp.abs(g))
+            return -lr * m / (bias * (u + epsilon)), m, u
+
+        return leafwise(step, Largest, zeros, zeros, shared=lambda t: (unbias(namespace(t), t, beta_1),))
 
 
 class Lookahead(NamedTuple):
@@ -146,42 +157,49 @@ class Lookahead(NamedTuple):
 
 
 @optimizer("nadam", "Nadam")
-def nadam(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+class Nadam(Optimizer):
     """Adam with Nesterov's momentum (Dozat, Incorporating Nesterov momentum into Adam, 2016).
 
     Args:
         learning_rate, beta_1, beta_2: As for `adam`; the momentum warms up from half of `beta_1`.
         epsilon: Added to the root of the mean square.
     """
-    _betas(beta_1, beta_2, epsilon)
 
-    def momentum(t):
-        return beta_1 * (1 - 0.5 * 0.96**t)
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
 
-    def means(numbers=None):
-        def step(g, p, lr, ahead, here, bias, m, v):
-            m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
-            return -lr * (ahead * m + here * g) / (namespace(g).sqrt(v / bias) + epsilon), m, v
+    def core(self) -> Core:
+        beta_1, beta_2, epsilon = self.beta_1, self.beta_2, self.epsilon
+        _betas(beta_1, beta_2, epsilon)
 
-        return leafwise(step, Means, zeros, zeros, None, shared=numbers)
+        def momentum(t):
+            return beta_1 * (1 - 0.5 * 0.96**t)
 
-    def init(params):
-        one, leaves = scalar(1.0, "float32", params), tree.leaves(params)
-        return Lookahead(cast(one, wide_dtype(namespace(one), leaves)), means().init(params))
+        def means(numbers=None):
+            def step(g, p, lr, ahead, here, bias, m, v):
+                m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
+                return -lr * (ahead * m + here * g) / (namespace(g).sqrt(v / bias) + epsilon), m, v
 
-    def update(grads, state, params, lr, t, **_):
-        xp = namespace(state.product)
-        now = xp.astype(t, state.product.dtype)
-        product = xp.asarray(state.product * momentum(now))
+            return leafwise(step, Means, zeros, zeros, None, shared=numbers)
 
-        def numbers(t):
-            after = product * momentum(now + 1)
-            return momentum(now + 1) / (1 - after), (1 - momentum(now)) / (1 - product), unbias(xp, now, beta_2)
+        def init(params):
+            one, leaves = scalar(1.0, "float32", params), tree.leaves(params)
+            return Lookahead(cast(one, wide_dtype(namespace(one), leaves)), means().init(params))
 
-        updates, inner = means(numbers).update(grads, state.means, params, lr, t)
-        return updates, Lookahead(product, inner)
+        def update(grads, state, params, lr, t, **_):
+            xp = namespace(state.product)
+            now = xp.astype(t, state.product.dtype)
+            product = xp.asarray(state.product * momentum(now))
 
-    return Core(init, update, elementwise=True)
+            def numbers(t):
+                after = product * momentum(now + 1)
+                return momentum(now + 1) / (1 - after), (1 - momentum(now)) / (1 - product), unbias(xp, now, beta_2)
+
+            updates, inner = means(numbers).update(grads, state.means, params, lr, t)
+            return updates, Lookahead(product, inner)
+
+        return Core(init, update, elementwise=True)
 
 
 class Sum(NamedTuple):
@@ -191,7 +209,7 @@ class Sum(NamedTuple):
 
 
 @optimizer("adagrad", "Adagrad")
-def adagrad(learning_rate: float | Callable = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7):
+class Adagrad(Optimizer):
     """Steps over the root of the sum of all squares so far (Duchi et al., JMLR 12, 2011).
 
     Args:
@@ -199,14 +217,20 @@ def adagrad(learning_rate: float | Callable = 0.001, initial_accumulator_value: 
         initial_accumulator_value: What the sum starts from.
         epsilon: Added to it under the root.
     """
-    in_range("initial_accumulator_value", initial_accumulator_value)
-    in_range("epsilon", epsilon)
 
-    def step(g, p, lr, total):
-        total = total + g * g
-        return -lr * g / namespace(g).sqrt(total + epsilon), total
+    initial_accumulator_value: float = 0.1
+    epsilon: float = 1e-7
 
-    return leafwise(step, Sum, full(initial_accumulator_value))
+    def core(self) -> Core:
+        initial_accumulator_value, epsilon = self.initial_accumulator_value, self.epsilon
+        in_range("initial_accumulator_value", initial_accumulator_value)
+        in_range("epsilon", epsilon)
+
+        def step(g, p, lr, total):
+            total = total + g * g
+            return -lr * g / namespace(g).sqrt(total + epsilon), total
+
+        return leafwise(step, Sum, full(initial_accumulator_value))
 
 
 class Squares(NamedTuple):
@@ -217,7 +241,7 @@ class Squares(NamedTuple):
 
 
 @optimizer("adadelta", "Adadelta")
-def adadelta(learning_rate: float | Callable = 0.001, rho: float = 0.95, epsilon: float = 1e-7):
+class Adadelta(Optimizer):
     """Steps of the size of those before, whatever the size of the gradients (Zeiler, arXiv:1212.5701).
 
     Args:
@@ -225,16 +249,22 @@ def adadelta(learning_rate: float | Callable = 0.001, rho: float = 0.95, epsilon
         rho: How much the running means of squares keep at each step, in [0, 1).
         epsilon: Added to both of them under the root.
     """
-    in_range("rho", rho, 0, 1)
-    in_range("epsilon", epsilon)
 
-    def step(g, p, lr, grads, steps):
-        sqrt = namespace(g).sqrt
-        grads = _mean(grads, g * g, rho)
-        delta = -sqrt(steps + epsilon) * g / sqrt(grads + epsilon)
-        return lr * delta, grads, _mean(steps, delta * delta, rho)
+    rho: float = 0.95
+    epsilon: float = 1e-7
 
-    return leafwise(step, Squares, zeros, zeros)
+    def core(self) -> Core:
+        rho, epsilon = self.rho, self.epsilon
+        in_range("rho", rho, 0, 1)
+        in_range("epsilon", epsilon)
+
+        def step(g, p, lr, grads, steps):
+            sqrt = namespace(g).sqrt
+            grads = _mean(grads, g * g, rho)
+            delta = -sqrt(steps + epsilon) * g / sqrt(grads + epsilon)
+            return lr * delta, grads, _mean(steps, delta * delta, rho)
+
+        return leafwise(step, Squares, zeros, zeros)
 
 
 class Spread(NamedTuple):
@@ -246,13 +276,7 @@ class Spread(NamedTuple):
 
 
 @optimizer("rmsprop", "RMSprop")
-def rmsprop(
-    learning_rate: float | Callable = 0.001,
-    rho: float = 0.9,
-    momentum: float = 0.0,
-    epsilon: float = 1e-7,
-    centered: bool = False,
-):
+class RMSprop(Optimizer):
     """Steps over the running root mean square of the gradients (Hinton, Neural Networks for Machine Learning, 6e).
 
     Args:
@@ -262,24 +286,32 @@ def rmsprop(
         epsilon: Added to the mean square under the root.
         centered: Whether the variance takes the mean square's place (Graves, arXiv:1308.0850).
     """
-    in_range("rho", rho, 0, 1)
-    in_range("momentum", momentum, 0, 1, "[]")
-    in_range("epsilon", epsilon)
-    checks.boolean("centered", centered)
 
-    def step(g, p, lr, v, *rest):
-        v = _mean(v, g * g, rho)
-        after, below = [], v
-        if centered:
-            after = [_mean(rest[-1], g, rho)]
-            below = v - after[0] * after[0]
-        by = -lr * g / namespace(g).sqrt(below + epsilon)
-        if momentum:
-            by = momentum * rest[0] + by
-            after = [by, *after]
-        return by, v, *after
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
 
-    return leafwise(step, Spread, zeros, zeros if momentum else None, zeros if centered else None)
+    def core(self) -> Core:
+        rho, momentum, epsilon, centered = self.rho, self.momentum, self.epsilon, self.centered
+        in_range("rho", rho, 0, 1)
+        in_range("momentum", momentum, 0, 1, "[]")
+        in_range("epsilon", epsilon)
+        checks.boolean("centered", centered)
+
+        def step(g, p, lr, v, *rest):
+            v = _mean(v, g * g, rho)
+            after, below = [], v
+            if centered:
+                after = [_mean(rest[-1], g, rho)]
+                below = v - after[0] * after[0]
+            by = -lr * g / namespace(g).sqrt(below + epsilon)
+            if momentum:
+                by = momentum * rest[0] + by
+                after = [by, *after]
+            return by, v, *after
+
+        return leafwise(step, Spread, zeros, zeros if momentum else None, zeros if centered else None)
 
 
 class Regularized(NamedTuple):
@@ -290,15 +322,7 @@ class Regularized(NamedTuple):
 
 
 @optimizer("ftrl", "Ftrl")
-def ftrl(
-    learning_rate: float | Callable = 0.001,
-    learning_rate_power: float = -0.5,
-    initial_accumulator_value: float = 0.1,
-    l1_regularization_strength: float = 0.0,
-    l2_regularization_strength: float = 0.0,
-    l2_shrinkage_regularization_strength: float = 0.0,
-    beta: float = 0.0,
-):
+class Ftrl(Optimizer):
     """Follow the regularised leader: parameters that stay 0 until they pay (McMahan et al., KDD 2013).
 
     Args:
@@ -309,49 +333,65 @@ def ftrl(
         l2_shrinkage_regularization_strength: A penalty of size alone: it is in the gradients, and not in their squares.
         beta: The paper's, beside the root of the sum of squares.
     """
-    if isinstance(learning_rate, int | float):
-        in_range("learning_rate", learning_rate, ends="()")
-    in_range("learning_rate_power", learning_rate_power, -float("inf"), 0, "(]")
-    in_range("initial_accumulator_value", initial_accumulator_value)
-    in_range("l1_regularization_strength", l1_regularization_strength)
-    in_range("l2_regularization_strength", l2_regularization_strength)
-    in_range("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength)
-    in_range("beta", beta)
-    l1 = l1_regularization_strength
 
-    def step(g, p, lr, total, linear):
-        new = total + g * g
-        root, before = new**-learning_rate_power, total**-learning_rate_power
-        linear = linear + (g + 2 * l2_shrinkage_regularization_strength * p - (root - before) / lr * p)
-        quadratic = root / lr + 2 * (l2_regularization_strength + beta / (2 * lr))
-        return (namespace(g).clip(linear, -l1, l1) - linear) / quadratic - p, new, linear
+    learning_rate_power: float = -0.5
+    initial_accumulator_value: float = 0.1
+    l1_regularization_strength: float = 0.0
+    l2_regularization_strength: float = 0.0
+    l2_shrinkage_regularization_strength: float = 0.0
+    beta: float = 0.0
 
-    return leafwise(step, Regularized, full(initial_accumulator_value), zeros, reads=True)
+    def core(self) -> Core:
+        if isinstance(self.learning_rate, int | float):
+            in_range("learning_rate", self.learning_rate, ends="()")
+        in_range("learning_rate_power", self.learning_rate_power, -math.inf, 0, "(]")
+        in_range("initial_accumulator_value", self.initial_accumulator_value)
+        in_range("l1_regularization_strength", self.l1_regularization_strength)
+        in_range("l2_regularization_strength", self.l2_regularization_strength)
+        in_range("l2_shrinkage_regularization_strength", self.l2_shrinkage_regularization_strength)
+        in_range("beta", self.beta)
+        l1 = self.l1_regularization_strength
+
+        def step(g, p, lr, total, linear):
+            new = total + g * g
+            root, before = new**-self.learning_rate_power, total**-self.learning_rate_power
+            linear = linear + (g + 2 * self.l2_shrinkage_regularization_strength * p - (root - before) / lr * p)
+            quadratic = root / lr + 2 * (self.l2_regularization_strength + self.beta / (2 * lr))
+            return (namespace(g).clip(linear, -l1, l1) - linear) / quadratic - p, new, linear
+
+        return leafwise(step, Regularized, full(self.initial_accumulator_value), zeros, reads=True)
 
 
 @optimizer("lamb", "Lamb")
-def lamb(learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+class Lamb(Optimizer):
     """Adam, with each leaf's step scaled to the norm of the leaf: for large batches (You et al., arXiv:1904.00962).
 
     Args:
         learning_rate, beta_1, beta_2: As for `adam`.
         epsilon: Added to the root of the mean square without its bias.
     """
-    _betas(beta_1, beta_2, epsilon)
 
-    def step(g, p, lr, bias_1, bias_2, m, v):
-        xp = namespace(g)
-        m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
-        by = m / bias_1 / (xp.sqrt(v / bias_2) + epsilon)
-        size, length = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(by * by))
-        both = (size > 0) & (length > 0)
-        one = xp.ones_like(size)
-        return xp.where(both, size / xp.where(both, length, one), one) * -lr * by, m, v
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
 
-    def biases(t):
-        return unbias(namespace(t), t, beta_1), unbias(namespace(t), t, beta_2)
+    def core(self) -> Core:
+        beta_1, beta_2, epsilon = self.beta_1, self.beta_2, self.epsilon
+        _betas(beta_1, beta_2, epsilon)
 
-    return leafwise(step, Means, zeros, zeros, None, reads=True, shared=biases, elementwise=False)
+        def step(g, p, lr, bias_1, bias_2, m, v):
+            xp = namespace(g)
+            m, v = _mean(m, g, beta_1), _mean(v, g * g, beta_2)
+            by = m / bias_1 / (xp.sqrt(v / bias_2) + epsilon)
+            size, length = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(by * by))
+            both = (size > 0) & (length > 0)
+            one = xp.ones_like(size)
+            return xp.where(both, size / xp.where(both, length, one), one) * -lr * by, m, v
+
+        def biases(t):
+            return unbias(namespace(t), t, beta_1), unbias(namespace(t), t, beta_2)
+
+        return leafwise(step, Means, zeros, zeros, None, reads=True, shared=biases, elementwise=False)
 
 
 class Free(NamedTuple):
@@ -362,13 +402,7 @@ class Free(NamedTuple):
 
 
 @optimizer("schedule_free_adamw", "ScheduleFreeAdamW")
-def schedule_free_adamw(
-    learning_rate: float | Callable = 0.0025,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-8,
-    warmup_steps: int = 0,
-):
+class ScheduleFreeAdamW(Optimizer):
     """AdamW that averages its way instead of decaying its learning rate (Defazio et al., arXiv:2405.15682).
 
     The parameters are the point y where gradients are taken, between z, which descends, and the mean x of the z so far;
@@ -381,27 +415,36 @@ def schedule_free_adamw(
         epsilon: Added to the root of the mean square.
         warmup_steps: Over how many steps the learning rate rises from 0.
     """
-    _betas(beta_1, beta_2, epsilon)
-    in_range("beta_1", beta_1, 0, 1, "()")
-    checks.natural("warmup_steps", warmup_steps)
 
-    def mean(y, z):
-        return (y - (1 - beta_1) * z) / beta_1
+    learning_rate: LearningRateLike = 0.0025
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    warmup_steps: int = 0
 
-    def step(g, y, lr, bias, weight, warm, z, v):
-        v = _mean(v, g * g, beta_2)
-        after = z - lr * warm * g / (namespace(g).sqrt(v / bias) + epsilon)
-        x = (1 - weight) * mean(y, z) + weight * after
-        return (1 - beta_1) * after + beta_1 * x - y, after, v
+    def core(self) -> Core:
+        beta_1, beta_2, epsilon, warmup_steps = self.beta_1, self.beta_2, self.epsilon, self.warmup_steps
+        _betas(beta_1, beta_2, epsilon)
+        in_range("beta_1", beta_1, 0, 1, "()")
+        checks.natural("warmup_steps", warmup_steps)
 
-    def numbers(t):
-        xp = namespace(t)
-        warm = xp.minimum(t / warmup_steps, xp.ones_like(t)) if warmup_steps else xp.ones_like(t)
-        return unbias(xp, t, beta_2), 1 / t, warm
+        def mean(y, z):
+            return (y - (1 - beta_1) * z) / beta_1
 
-    core = leafwise(step, Free, copies, zeros, reads=True, shared=numbers)
-    return core._replace(finalize=lambda params, state: tree.map(mean, params, state.z))
+        def step(g, y, lr, bias, weight, warm, z, v):
+            v = _mean(v, g * g, beta_2)
+            after = z - lr * warm * g / (namespace(g).sqrt(v / bias) + epsilon)
+            x = (1 - weight) * mean(y, z) + weight * after
+            return (1 - beta_1) * after + beta_1 * x - y, after, v
+
+        def numbers(t):
+            xp = namespace(t)
+            warm = xp.minimum(t / warmup_steps, xp.ones_like(t)) if warmup_steps else xp.ones_like(t)
+            return unbias(xp, t, beta_2), 1 / t, warm
+
+        core = leafwise(step, Free, copies, zeros, reads=True, shared=numbers)
+        return core._replace(finalize=lambda params, state: tree.map(mean, params, state.z))
 
 
-Adam, AdamW, Adamax, Nadam, Adagrad, Adadelta = adam, adamw, adamax, nadam, adagrad, adadelta
-RMSprop, Ftrl, Lamb, ScheduleFreeAdamW = rmsprop, ftrl, lamb, schedule_free_adamw
+adam, adamw, adamax, nadam, adagrad, adadelta = Adam, AdamW, Adamax, Nadam, Adagrad, Adadelta
+rmsprop, ftrl, lamb, schedule_free_adamw = RMSprop, Ftrl, Lamb, ScheduleFreeAdamW

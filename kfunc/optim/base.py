@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, ParamSpec, Protocol
 
 from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
 from ..errors import ArgumentError
+from ..frozen import dataclass
 from ..registry import register, resolve
+from ..typing import Array, Tree
 
 __all__ = ["GradientTransformation", "Parts", "apply_updates", "chain", "global_norm"]
 
-
-class _Pair(NamedTuple):
-    init: Callable
-    update: Callable
+P = ParamSpec("P")
 
 
 class Parts(NamedTuple):
-    """See `GradientTransformation`; without the door for native arrays, which has to be passed only once."""
+    """The functions of a `GradientTransformation`, on conforming arrays.
+
+    Transformations inside others are called by these, so that native arrays are lifted and lowered only once.
+    """
 
     init: Callable
     update: Callable
@@ -33,54 +36,105 @@ class Parts(NamedTuple):
     elementwise: Callable | None = None
 
 
-class GradientTransformation(_Pair):
+class Update(Protocol):
+    """`update` of a `GradientTransformation`."""
+
+    def __call__(self, grads: Tree, opt_state: Tree, params: Tree = None) -> tuple[Tree, Tree]: ...
+
+
+@dataclass(eq=False)
+class GradientTransformation:
     """`init, update = transformation`: an optimizer, or a part of one.
 
-    `init(params) -> opt_state` and `update(grads, opt_state, params=None) -> (updates, opt_state)` are pure; updates
-    are added to the parameters (`apply_updates`). States are tuples of trees of arrays. The protocol is optax's: its
-    transformations go into `chain`, and these into `optax.chain`.
+    `init(params) -> opt_state` and `update(grads, opt_state, params=None) -> (updates, opt_state)` are pure functions,
+    and the updates are added to the parameters (`apply_updates`). The state is a tree of arrays. The protocol is
+    optax's: transformations of optax go into `chain`, and these go into `optax.chain`.
+
+    Args:
+        init, update: The two functions.
 
     Attributes:
-        config: The name and the arguments it was made with, for a model's file.
-        loss_scale: `opt_state -> float32 ()`: what the loss is to be multiplied with before it is differentiated;
-            `update` divides by it. Absent if that is 1.
-        skipped: `opt_state -> int32 ()`: how many updates changed nothing because a gradient was not finite. Absent
-            if none is skipped.
-        finalize: `(params, opt_state) -> params`: those to keep at the end of training. Absent if it is the same ones.
-        elementwise: `path -> what of it the update depends on`, if pieces of the leaves can be updated one after the
-            other: each number depends on those at its own place, and on arrays (). The state is trees like the
-            parameters, and arrays (). Else None. Such an `update` takes `overwrite`: whether what it returns may be in
-            the memory of what it was given.
+        config: The name and the arguments that the transformation was made with, for a model's file. None if it was
+            made of two functions.
+        loss_scale: `opt_state -> float32 ()`: the factor of the loss before the loss is differentiated. `update`
+            divides the gradients by it. The attribute does not exist if the factor is 1.
+        skipped: `opt_state -> int32 ()`: how many updates changed nothing because a gradient was not finite. The
+            attribute does not exist if no update is ever skipped.
+        finalize: `(params, opt_state) -> params`: the parameters to keep at the end of training. The attribute does not
+            exist if these are the same parameters.
+        elementwise: None, or a function `path -> key`, if each number of an update depends only on the numbers at its
+            own place and on arrays (): then the leaves can be updated piece by piece, and leaves with equal keys are
+            treated alike. The state of such a transformation is made of trees like the parameters, and of arrays ().
+            Its `update` takes the argument `overwrite`: whether the results may lie in the memory of the arguments.
         inner: The same functions on conforming arrays.
     """
 
-    config: dict[str, Any] | None = None
-    loss_scale: Callable
-    skipped: Callable
-    finalize: Callable
-    elementwise: Callable | None = None
-    inner: Parts
+    init: Callable[[Tree], Tree]
+    update: Update
+    config: dict[str, Any] | None = dataclasses.field(default=None, init=False, repr=False)
+    loss_scale: Callable[[Tree], Array] = dataclasses.field(init=False, repr=False)
+    skipped: Callable[[Tree], Array] = dataclasses.field(init=False, repr=False)
+    finalize: Callable[[Tree, Tree], Tree] = dataclasses.field(init=False, repr=False)
+    elementwise: Callable[[str], Any] | None = dataclasses.field(default=None, init=False, repr=False)
+    inner: Parts = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", Parts(self.init, self.update))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.init, self.update))
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        # The functions are closures, which cannot be pickled: a copy is made anew from the arguments.
+        return self._maker(), ()
+
+    def _maker(self) -> Callable[[], GradientTransformation]:
+        return functools.partial(type(self), self.init, self.update)
+
+    def _become(self, inner: Parts) -> None:
+        """Take over the functions of `inner`, for native arrays."""
+        found = {name: native(fun) for name, fun in inner._asdict().items() if fun is not None}
+        for name, value in (found | {"inner": inner, "elementwise": inner.elementwise}).items():
+            object.__setattr__(self, name, value)
 
 
-def transformation(*names: str) -> Callable[[Callable], Callable[..., GradientTransformation]]:
+@dataclass(eq=False)
+class _Made(GradientTransformation):
+    """What a function that is decorated with `transformation` returns."""
+
+    make: Callable[[], Any]
+    init: Callable[[Tree], Tree] = dataclasses.field(init=False, repr=False)
+    update: Update = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        made: Any = self.make
+        arguments = [*map(repr, made.args), *(f"{name}={value!r}" for name, value in made.keywords.items())]
+        return f"{made.func.__name__}({', '.join(arguments)})"
+
+    def _maker(self) -> Callable[[], GradientTransformation]:
+        return self.make
+
+
+def transformation(*names: str) -> Callable[[Callable[P, Parts]], Callable[P, GradientTransformation]]:
     """Decorate a function that returns `Parts`: name it in the registry, and keep the arguments as config."""
 
-    def decorate(fun: Callable) -> Callable[..., GradientTransformation]:
+    def decorate(fun: Callable[P, Parts]) -> Callable[P, GradientTransformation]:
         signature = inspect.signature(fun)
 
         @functools.wraps(fun)
-        def make(*args, **kwargs):
+        def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            inner = fun(*args, **kwargs)
-            out = GradientTransformation(native(inner.init), native(inner.update))
-            out.inner, out.elementwise = inner, inner.elementwise
-            for name in ("loss_scale", "skipped", "finalize"):
-                if getattr(inner, name) is not None:
-                    setattr(out, name, native(getattr(inner, name)))
-            out.config = {"category": "optimizer", "class": names[0], "config": dict(bound.arguments)}
+            out = _Made(functools.partial(make, *args, **kwargs))
+            out._become(fun(*args, **kwargs))
+            config = {"category": "optimizer", "class": names[0], "config": dict(bound.arguments)}
+            object.__setattr__(out, "config", config)
             return out
 
+        make.__annotations__ = {**fun.__annotations__, "return": "GradientTransformation"}
         return register("optimizer", *names, factory=True)(make)
 
     return decorate
@@ -117,11 +171,12 @@ def in_range(
         and (low <= value if ends[0] == "[" else low < value)
         and (value <= high if ends[1] == "]" else value < high)
     ):
+        above = "greater than" if ends[0] == "(" else "at least"
+        below = "less than" if ends[1] == ")" else "at most"
+        bounds = [f"{above} {low}"] * (low > -math.inf) + [f"{below} {high}"] * (high < math.inf)
+        expected = f"{' '.join(['a number', ' and '.join(bounds)]).strip()}{', or None' if none else ''}"
         raise ArgumentError(
-            f"{name} is out of range.",
-            argument=name,
-            expected=f"a number in {ends[0]}{low}, {high}{ends[1]}" + (" or None" if none else ""),
-            got=repr(value),
+            f"`{name}` must be {expected}, got {value!r}.", argument=name, expected=expected, got=repr(value)
         )
 
 

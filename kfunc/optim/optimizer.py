@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import inspect
+import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .. import checks, tree
 from ..arrays import namespace
 from ..errors import ArgumentError
+from ..frozen import dataclass
+from ..registry import register
+from ..typing import LearningRateLike, Tree
 from .base import (
     GradientTransformation,
     Parts,
+    Update,
     cast,
     in_range,
     needed,
     patterns,
     successor,
-    transformation,
     wide_dtype,
     zero_count,
 )
-from .parts import clip_by_global_norm, clip_by_norm, clip_by_value, rate
+from .transformations import clip_by_global_norm, clip_by_norm, clip_by_value, rate
 from .wrappers import accumulated, averaged, scaled
 
-__all__ = ["Core", "full", "leafwise", "optimizer", "zeros"]
+__all__ = ["Core", "Optimizer", "full", "leafwise", "optimizer", "zeros"]
 
 
 class Core(NamedTuple):
@@ -111,109 +115,117 @@ def leafwise(
     return Core(init, update, reads, elementwise=elementwise)
 
 
-COMMON = """
-        weight_decay: How much of the parameters is taken off at each step, in units of the learning rate.
-        clipnorm, clipvalue, global_clipnorm: Largest norm of each gradient, size of each of its numbers, or norm of all
-            gradients together; one of them at most.
-        use_ema: Whether to average the parameters over the steps (`ema`); `ema_momentum` is how much of the average
-            stays at each, and every `ema_overwrite_frequency` steps it takes the parameters' place.
-        loss_scale_factor: What the loss was multiplied with.
-        gradient_accumulation_steps: Of how many gradients the mean makes one update (`accumulate`).
-        name: Means nothing here.
-        exclude_from_weight_decay: Regular expressions; where one is found in a parameter's path, it does not decay.
-"""
+C = TypeVar("C", bound=type)
 
 
-def _settings(
-    weight_decay: float | None = None,
-    clipnorm: float | None = None,
-    clipvalue: float | None = None,
-    global_clipnorm: float | None = None,
-    use_ema: bool = False,
-    ema_momentum: float = 0.99,
-    ema_overwrite_frequency: int | None = None,
-    loss_scale_factor: float | None = None,
-    gradient_accumulation_steps: int | None = None,
-    name: str | None = None,
-    *,
-    exclude_from_weight_decay: str | Sequence[str] | None = None,
-):
-    """The arguments of all optimizers, in Keras's order and with its defaults."""
+@dataclass(eq=False)
+class Optimizer(GradientTransformation):
+    """The base of the optimizers: frozen dataclasses whose fields are their arguments, and which define `core`.
 
-
-_COMMON = inspect.signature(_settings, eval_str=False).parameters
-
-
-def optimizer(*names: str) -> Callable[[Callable[..., Core]], Callable[..., GradientTransformation]]:
-    """Decorate a function that returns a `Core`, and whose first argument is the learning rate: the optimizer.
-
-    It takes the function's arguments and those of all optimizers, which follow the positional ones; those of the
-    function's own that have a common one's name stay where they stand.
+    Args:
+        weight_decay: The share of the parameters that is taken off at each step, in units of the learning rate.
+        clipnorm, clipvalue, global_clipnorm: The largest norm of each gradient, the largest size of each number of a
+            gradient, or the largest norm of all gradients together. Only one of them may be given.
+        use_ema: Whether to average the parameters over the steps (`ema`).
+        ema_momentum: The share of the average that stays at each step, in [0, 1].
+        ema_overwrite_frequency: The average takes the place of the parameters every so many steps; never if None.
+        loss_scale_factor: The number that the loss was multiplied with; gradients are divided by it.
+        gradient_accumulation_steps: How many gradients are averaged for one update (`accumulate`): 2 or more.
+        name: Has no effect.
+        exclude_from_weight_decay: Regular expressions. A parameter does not decay if one of them is found in its path.
     """
 
-    def decorate(fun: Callable[..., Core]) -> Callable[..., GradientTransformation]:
-        own = inspect.signature(fun).parameters
-        common = [p for n, p in _COMMON.items() if n not in own]
-        # Python sorts by kind alone: keyword arguments last.
-        parameters = sorted([*own.values(), *common], key=lambda p: p.kind)
+    init: Callable[[Tree], Tree] = dataclasses.field(init=False, repr=False)
+    update: Update = dataclasses.field(init=False, repr=False)
+    learning_rate: LearningRateLike = 0.001
+    weight_decay: float | None = dataclasses.field(default=None, kw_only=True)
+    clipnorm: float | None = dataclasses.field(default=None, kw_only=True)
+    clipvalue: float | None = dataclasses.field(default=None, kw_only=True)
+    global_clipnorm: float | None = dataclasses.field(default=None, kw_only=True)
+    use_ema: bool = dataclasses.field(default=False, kw_only=True)
+    ema_momentum: float = dataclasses.field(default=0.99, kw_only=True)
+    ema_overwrite_frequency: int | None = dataclasses.field(default=None, kw_only=True)
+    loss_scale_factor: float | None = dataclasses.field(default=None, kw_only=True)
+    gradient_accumulation_steps: int | None = dataclasses.field(default=None, kw_only=True)
+    name: str | None = dataclasses.field(default=None, kw_only=True)
+    exclude_from_weight_decay: str | Sequence[str] | None = dataclasses.field(default=None, kw_only=True)
 
-        @functools.wraps(fun)
-        def make(*args, **kwargs):
-            given = signature.bind(*args, **kwargs)
-            given.apply_defaults()
-            arguments = given.arguments
-            core = fun(**{n: arguments[n] for n in own})
-            return _composed(core, arguments["learning_rate"], *(arguments[n] for n in _COMMON))
+    _name: ClassVar[str]
+    """The name in the registry."""
 
-        signature = inspect.Signature(parameters)
-        make.__signature__ = signature  # type: ignore[attr-defined]
-        make.__doc__ = (fun.__doc__ or "").rstrip() + COMMON
-        return transformation(*names)(make)
+    def core(self) -> Core:
+        """What the optimizer is without what all have; for subclasses to define."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        arguments = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+        object.__setattr__(self, "config", {"category": "optimizer", "class": self._name, "config": arguments})
+        self._become(self._composed())
+
+    def _maker(self) -> Callable[[], GradientTransformation]:
+        return functools.partial(type(self), **self.config["config"])  # type: ignore[index]
+
+    def _composed(self) -> Parts:
+        """The core inside what all optimizers share, in Keras's order.
+
+        Gradients are unscaled, accumulated and clipped; the parameters decay, and are updated and averaged.
+        """
+        core = self.core()
+        in_range("weight_decay", self.weight_decay, none=True)
+        clips = {name: getattr(self, name) for name in _CLIPS if getattr(self, name) is not None}
+        for argument, limit in clips.items():
+            in_range(argument, limit, ends="()")
+        if len(clips) > 1:
+            raise ArgumentError(
+                f"Gradients can be clipped in one way only, got {' and '.join(clips)}.",
+                argument=[*clips][1],
+                expected="one of clipnorm, clipvalue and global_clipnorm",
+                got=", ".join(f"{n}={limit}" for n, limit in clips.items()),
+            )
+        checks.boolean("use_ema", self.use_ema)
+        every = checks.integer("gradient_accumulation_steps", self.gradient_accumulation_steps, least=2, none=True)
+        if not isinstance(self.name, str | None):
+            raise ArgumentError(
+                f"`name` must be a string or None, got {self.name!r}.",
+                argument="name",
+                expected="a string or None",
+                got=repr(self.name),
+            )
+
+        excluded = patterns("exclude_from_weight_decay", self.exclude_from_weight_decay)
+        parts = _descent(core, self.learning_rate, self.weight_decay, excluded, every or 1)
+        for argument, limit in clips.items():
+            parts = _clipped(parts, _CLIPS[argument](limit).inner)
+        if every is not None:
+            parts = accumulated(parts, every)
+        in_range("ema_momentum", self.ema_momentum, 0, 1, "[]")
+        checks.positive("ema_overwrite_frequency", self.ema_overwrite_frequency, none=True)
+        if self.use_ema:
+            parts = averaged(parts, self.ema_momentum, self.ema_overwrite_frequency, every or 1)
+        factor = self.loss_scale_factor
+        in_range("loss_scale_factor", factor, ends="()", none=True)
+        return parts if factor is None else scaled(parts, factor)
+
+
+@typing.dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+def optimizer(*names: str) -> Callable[[C], C]:
+    """Decorate a subclass of `Optimizer`: its fields become its arguments, and `names` its names in the registry."""
+
+    def decorate(cls: C) -> C:
+        made = dataclass(cls, eq=False)
+        made._name = names[0]
+        shared = (Optimizer.__doc__ or "").partition("    Args:\n")[2]
+        made.__doc__ = (made.__doc__ or "").rstrip() + "\n" + shared
+        return register("optimizer", *names)(made)
 
     return decorate
-
-
-def _composed(
-    core: Core, learning_rate, decay, clipnorm, clipvalue, global_clipnorm, use_ema, momentum, overwrite, factor, every,
-    name, exclude,
-) -> Parts:  # fmt: skip
-    """`core` inside what all optimizers share, in Keras's order: unscale, accumulate, clip, decay, update, average."""
-    in_range("weight_decay", decay, none=True)
-    clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
-    chosen = [argument for argument, value in clips.items() if value is not None]
-    for argument in chosen:
-        in_range(argument, clips[argument], ends="()")
-    if len(chosen) > 1:
-        raise ArgumentError(
-            "Gradients are clipped in one way at most.",
-            argument=chosen[1],
-            expected="one of clipnorm, clipvalue and global_clipnorm",
-            got=", ".join(f"{n}={clips[n]}" for n in chosen),
-        )
-    checks.boolean("use_ema", use_ema)
-    checks.integer("gradient_accumulation_steps", every, least=2, none=True)
-    if not isinstance(name, str | None):
-        raise ArgumentError("This is no name.", argument="name", expected="a string or None", got=repr(name))
-
-    parts = _descent(core, learning_rate, decay, patterns("exclude_from_weight_decay", exclude), every or 1)
-    if chosen:
-        parts = _clipped(parts, *((_CLIPS[n], clips[n]) for n in chosen))
-    if every is not None:
-        parts = accumulated(parts, every)
-    in_range("ema_momentum", momentum, 0, 1, "[]")
-    checks.positive("ema_overwrite_frequency", overwrite, none=True)
-    if use_ema:
-        parts = averaged(parts, momentum, overwrite, every or 1)
-    in_range("loss_scale_factor", factor, ends="()", none=True)
-    return parts if factor is None else scaled(parts, factor)
 
 
 _CLIPS = {"clipnorm": clip_by_norm, "clipvalue": clip_by_value, "global_clipnorm": clip_by_global_norm}
 
 
-def _clipped(parts: Parts, clip: tuple[Callable, float]) -> Parts:
-    make, limit = clip
-    clipping = make(limit).inner
+def _clipped(parts: Parts, clipping: Parts) -> Parts:
+    """`parts` of clipped gradients."""
 
     def update(grads, state, params=None, **extra):
         return parts.update(clipping.update(grads, (), params)[0], state, params, **extra)
