@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 __all__ = ["dataclass"]
 
-T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 
 def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
@@ -116,9 +116,9 @@ _BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
 
 
 @overload
-def dataclass(cls: type[T], *, eq: bool = True) -> type[T]: ...
+def dataclass(cls: C, *, eq: bool = True) -> C: ...
 @overload
-def dataclass(cls: None = None, *, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
+def dataclass(cls: None = None, *, eq: bool = True) -> Callable[[C], C]: ...
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     """Class decorator: `dataclasses.dataclass(frozen=True)`, for losses, metrics and the like of your own.

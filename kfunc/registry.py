@@ -6,11 +6,14 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .errors import ArgumentError, shown
 
 __all__ = ["from_config", "names", "register", "resolve", "snake_case", "to_config"]
+
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -35,7 +38,7 @@ _INTEGER = 2**63
 _REPEATS = {"num_thresholds": 65536, "power_iterations": 65536}  # what is done one by one, in all objects together
 
 
-def register(category: str, *names: str, factory: bool | None = None) -> Callable[[Any], Any]:
+def register(category: str, *names: str, factory: bool | None = None) -> Callable[[T], T]:
     """Decorator that makes a class or function known under `names`, the first being the one that configs hold.
 
     Args:

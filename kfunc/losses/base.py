@@ -281,7 +281,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
-@typing.dataclass_transform(frozen_default=True)
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def loss(*names: str, **kinds: str) -> Callable[[C], C]:
     """Decorator that makes of a class with a `function` a loss, known by its own name, the function's, and `names`.
 

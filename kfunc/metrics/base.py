@@ -150,7 +150,7 @@ def metric(*names: str, name: str | None = "") -> Callable[[M], M]:
         cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
         # Names once each, in order.
         known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
-        made = register("metric", *known)(dataclass(cls))
+        made: Any = register("metric", *known)(dataclass(cls))
         made._checks = {f.name: _CHECKS[f.name] for f in dataclasses.fields(made) if f.name in _CHECKS}
         return made
 

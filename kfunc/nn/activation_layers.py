@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..ops._promotion import beside
+from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
 from .layer import Layer, layer
 from .scope import Scope
@@ -22,7 +23,7 @@ class Activation(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    activation: str | Callable | None
+    activation: ActivationLike
 
     def forward(self, s: Scope, x):
         return activations.get(self.activation)(x)
@@ -96,9 +97,9 @@ class PReLU(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    alpha_initializer: Any = "Zeros"
-    alpha_regularizer: Any = None
-    alpha_constraint: Any = None
+    alpha_initializer: InitializerLike = "Zeros"
+    alpha_regularizer: RegularizerLike = None
+    alpha_constraint: ConstraintLike = None
     shared_axes: int | Sequence[int] | None = None
 
     def __post_init__(self):

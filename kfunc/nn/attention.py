@@ -13,6 +13,7 @@ from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError
+from ..typing import ConstraintLike, InitializerLike, RegularizerLike
 from .layer import Layer, batch_size, layer
 from .rotary import steps
 from .scope import Scope
@@ -242,12 +243,12 @@ class _MultiHead(Layer):
     use_bias: bool
     sliding_window: int | None
     flash_attention: bool | None
-    kernel_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    bias_constraint: Any
+    kernel_initializer: InitializerLike
+    bias_initializer: InitializerLike
+    kernel_regularizer: RegularizerLike
+    bias_regularizer: RegularizerLike
+    kernel_constraint: ConstraintLike
+    bias_constraint: ConstraintLike
     use_gate: bool
     rotary: Layer | None
 
@@ -508,12 +509,12 @@ class MultiHeadAttention(_MultiHead):
     attention_axes: int | tuple[int, ...] | None = None
     sliding_window: int | None = None
     flash_attention: bool | None = None
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     use_gate: bool = False
     seed: int | None = None
     rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
@@ -591,12 +592,12 @@ class GroupQueryAttention(_MultiHead):
     use_bias: bool = True
     sliding_window: int | None = None
     flash_attention: bool | None = None
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     use_gate: bool = False
     seed: int | None = None
     rotary: Layer | None = dataclasses.field(default=None, kw_only=True)

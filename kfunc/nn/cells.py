@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops, tree
@@ -11,6 +10,7 @@ from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..ops.recurrent import gru_step, lstm_step, simple_step
 from ..registry import register, resolve
+from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations, initializers
 from .layer import Layer, layer
 from .scope import Scope
@@ -104,17 +104,17 @@ class Recurrent(Layer):
 
     # The fields of all subclasses; each lists its own, in Keras's order.
     units: int
-    activation: str | Callable | None
+    activation: ActivationLike
     use_bias: bool
-    kernel_initializer: Any
-    recurrent_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    recurrent_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    recurrent_constraint: Any
-    bias_constraint: Any
+    kernel_initializer: InitializerLike
+    recurrent_initializer: InitializerLike
+    bias_initializer: InitializerLike
+    kernel_regularizer: RegularizerLike
+    recurrent_regularizer: RegularizerLike
+    bias_regularizer: RegularizerLike
+    kernel_constraint: ConstraintLike
+    recurrent_constraint: ConstraintLike
+    bias_constraint: ConstraintLike
     dropout: float
     recurrent_dropout: float
 
@@ -186,19 +186,19 @@ class LSTMArguments(Recurrent):
     states: ClassVar[int] = 2
 
     units: int
-    activation: str | Callable | None = "tanh"
-    recurrent_activation: str | Callable | None = "sigmoid"
+    activation: ActivationLike = "tanh"
+    recurrent_activation: ActivationLike = "sigmoid"
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    recurrent_initializer: Any = "orthogonal"
-    bias_initializer: Any = "zeros"
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    recurrent_initializer: InitializerLike = "orthogonal"
+    bias_initializer: InitializerLike = "zeros"
     unit_forget_bias: bool = True
-    kernel_regularizer: Any = None
-    recurrent_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    recurrent_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_regularizer: RegularizerLike = None
+    recurrent_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    recurrent_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     seed: int | None = None
@@ -219,18 +219,18 @@ class GRUArguments(Recurrent):
     gates: ClassVar[int] = 3
 
     units: int
-    activation: str | Callable | None = "tanh"
-    recurrent_activation: str | Callable | None = "sigmoid"
+    activation: ActivationLike = "tanh"
+    recurrent_activation: ActivationLike = "sigmoid"
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    recurrent_initializer: Any = "orthogonal"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    recurrent_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    recurrent_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    recurrent_initializer: InitializerLike = "orthogonal"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    recurrent_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    recurrent_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
 
@@ -257,17 +257,17 @@ class SimpleRNNArguments(Recurrent):
     gates: ClassVar[int] = 1
 
     units: int
-    activation: str | Callable | None = "tanh"
+    activation: ActivationLike = "tanh"
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    recurrent_initializer: Any = "orthogonal"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    recurrent_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    recurrent_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    recurrent_initializer: InitializerLike = "orthogonal"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    recurrent_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    recurrent_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ __all__ = [
 C = TypeVar("C", bound=type)
 
 
-@typing.dataclass_transform(frozen_default=True)
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def _constraint(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
+from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
 from .layer import Layer, layer
 from .scope import Scope
@@ -112,14 +112,14 @@ class _Conv(_Convolving):
     data_format: str | None = None
     dilation_rate: _Sizes = 1
     groups: int = 1
-    activation: str | Callable | None = None
+    activation: ActivationLike = None
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -204,14 +204,14 @@ class _ConvTranspose(_Convolving):
     output_padding: _Sizes | None = None
     data_format: str | None = None
     dilation_rate: _Sizes = 1
-    activation: str | Callable | None = None
+    activation: ActivationLike = None
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -297,14 +297,14 @@ class _DepthwiseConv(_Convolving):
     depth_multiplier: int = 1
     data_format: str | None = None
     dilation_rate: _Sizes = 1
-    activation: str | Callable | None = None
+    activation: ActivationLike = None
     use_bias: bool = True
-    depthwise_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    depthwise_regularizer: Any = None
-    bias_regularizer: Any = None
-    depthwise_constraint: Any = None
-    bias_constraint: Any = None
+    depthwise_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    depthwise_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    depthwise_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
         kernel = s.weight("kernel", (*window, channels, self.depth_multiplier), "depthwise")
@@ -349,17 +349,17 @@ class _SeparableConv(_Convolving):
     data_format: str | None = None
     dilation_rate: _Sizes = 1
     depth_multiplier: int = 1
-    activation: str | Callable | None = None
+    activation: ActivationLike = None
     use_bias: bool = True
-    depthwise_initializer: Any = "glorot_uniform"
-    pointwise_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    depthwise_regularizer: Any = None
-    pointwise_regularizer: Any = None
-    bias_regularizer: Any = None
-    depthwise_constraint: Any = None
-    pointwise_constraint: Any = None
-    bias_constraint: Any = None
+    depthwise_initializer: InitializerLike = "glorot_uniform"
+    pointwise_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    depthwise_regularizer: RegularizerLike = None
+    pointwise_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    depthwise_constraint: ConstraintLike = None
+    pointwise_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
         depthwise = s.weight("depthwise_kernel", (*window, channels, self.depth_multiplier), "depthwise")

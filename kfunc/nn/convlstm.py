@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..arrays import namespace
 from ..frozen import dataclass
 from ..ops.recurrent import lstm_gates, per_gate, recurrence
+from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations, cells
 from .conv import check_windows
 from .layer import Layer, layer
@@ -42,19 +42,19 @@ class _Arguments(Layer):
     padding: str = "valid"
     data_format: str | None = None
     dilation_rate: _Sizes = 1
-    activation: str | Callable | None = "tanh"
-    recurrent_activation: str | Callable | None = "sigmoid"
+    activation: ActivationLike = "tanh"
+    recurrent_activation: ActivationLike = "sigmoid"
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    recurrent_initializer: Any = "orthogonal"
-    bias_initializer: Any = "zeros"
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    recurrent_initializer: InitializerLike = "orthogonal"
+    bias_initializer: InitializerLike = "zeros"
     unit_forget_bias: bool = True
-    kernel_regularizer: Any = None
-    recurrent_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    recurrent_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_regularizer: RegularizerLike = None
+    recurrent_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    recurrent_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     seed: int | None = None

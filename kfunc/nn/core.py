@@ -13,6 +13,7 @@ from ..arrays import asarray, backend_of, device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..ops._promotion import beside
+from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
 from .dtype_policies import DTypePolicy
 from .layer import Layer, layer
@@ -36,14 +37,14 @@ class Dense(Layer):
     supports_masking: ClassVar[bool] = True
 
     units: int
-    activation: str | Callable | None = None
+    activation: ActivationLike = None
     use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -75,14 +76,14 @@ class EinsumDense(Layer):
 
     equation: str
     output_shape: int | Sequence[int | None]
-    activation: str | Callable | None = None
+    activation: ActivationLike = None
     bias_axes: str | None = None
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
     _terms: tuple[str, str, str, str, str] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
@@ -215,9 +216,9 @@ class Embedding(Layer):
 
     input_dim: int
     output_dim: int
-    embeddings_initializer: Any = "uniform"
-    embeddings_regularizer: Any = None
-    embeddings_constraint: Any = None
+    embeddings_initializer: InitializerLike = "uniform"
+    embeddings_regularizer: RegularizerLike = None
+    embeddings_constraint: ConstraintLike = None
     mask_zero: bool = False
     weights: Any = None
 
@@ -263,9 +264,9 @@ class ReversibleEmbedding(Layer):
     input_dim: int
     output_dim: int
     tie_weights: bool = True
-    embeddings_initializer: Any = "uniform"
-    embeddings_regularizer: Any = None
-    embeddings_constraint: Any = None
+    embeddings_initializer: InitializerLike = "uniform"
+    embeddings_regularizer: RegularizerLike = None
+    embeddings_constraint: ConstraintLike = None
     mask_zero: bool = False
     reverse_dtype: str | None = None
     logit_soft_cap: float | None = None

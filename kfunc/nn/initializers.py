@@ -63,7 +63,7 @@ C = TypeVar("C", bound=type)
 Shape = tuple[int, ...]
 
 
-@typing.dataclass_transform(frozen_default=True)
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def _initializer(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         draw = cls.__call__  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "get", "l1", "l1_l2", "l
 C = TypeVar("C", bound=type)
 
 
-@typing.dataclass_transform(frozen_default=True)
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def _regularizer(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]

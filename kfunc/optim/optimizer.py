@@ -212,7 +212,7 @@ def optimizer(*names: str) -> Callable[[C], C]:
     """Decorate a subclass of `Optimizer`: its fields become its arguments, and `names` its names in the registry."""
 
     def decorate(cls: C) -> C:
-        made = dataclass(cls, eq=False)
+        made: Any = dataclass(cls, eq=False)
         made._name = names[0]
         shared = (Optimizer.__doc__ or "").partition("    Args:\n")[2]
         made.__doc__ = (made.__doc__ or "").rstrip() + "\n" + shared
