@@ -133,6 +133,8 @@ def undocumented(source, module):
                 continue
             if not inside and node.name not in public:
                 continue
+            if any(ast.unparse(d) in ("overload", "typing.overload") for d in node.decorator_list):
+                continue  # the implementation has the docstring
             where = f"{module}:{node.lineno} {inside}{node.name}"
             if not ast.get_docstring(node) and not inside:
                 found.append(f"{where} has no docstring")

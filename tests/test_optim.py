@@ -5,7 +5,12 @@ That they are Keras's is in the catalogue's table (`test_catalogue.py`).
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import inspect
 import json
+import pickle
+import re
 
 import numpy as np
 import pytest
@@ -282,6 +287,32 @@ def test_names():
     for name, tx in {"sgd": optim.sgd(), "Adam": optim.adam(), "adamw": optim.adamw()}.items():
         assert registry.resolve("optimizer", name).config == tx.config
     assert registry.resolve("optimizer", {"class": "adam", "config": {"epsilon": 1.0}}).config["config"]["epsilon"] == 1
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda tx: pickle.loads(pickle.dumps(tx))])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_copies(optimizer, copied):
+    tx = OPTIMIZERS[optimizer][0]()
+    again = copied(tx)
+    assert again is not tx
+    assert registry.to_config("optimizer", again) == registry.to_config("optimizer", tx)
+    kf.tree.map(np.testing.assert_array_equal, run(tx)[0], run(again)[0])
+
+
+SHARED = """weight_decay clipnorm clipvalue global_clipnorm use_ema ema_momentum ema_overwrite_frequency
+loss_scale_factor gradient_accumulation_steps name exclude_from_weight_decay""".split()
+
+
+@pytest.mark.parametrize("cls", optim.Optimizer.__subclasses__(), ids=lambda cls: cls.__name__)
+def test_every_argument_is_a_field_and_documented(cls):
+    arguments = inspect.signature(cls).parameters
+    fields = [f.name for f in dataclasses.fields(cls) if f.init]
+    assert sorted(arguments) == sorted(fields)
+    assert {*SHARED} <= {*arguments}
+    assert [name for name in arguments if name in SHARED and name != "weight_decay"] == SHARED[1:]
+    # The arguments' section has a line that begins with each name, alone or among others.
+    documented = re.findall(r"^        ((?:\w+(?:, )?)+):", cls.__doc__, re.MULTILINE)
+    assert {*arguments} == {name for names in documented for name in names.split(", ")}
 
 
 def test_what_has_no_config_says_so():

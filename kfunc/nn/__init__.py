@@ -5,13 +5,21 @@ from . import constraints as constraints
 from . import dtype_policies as dtype_policies
 from . import initializers as initializers
 from . import regularizers as regularizers
-from .activation_layers import *
+from .activations import ELU as ELU
+from .activations import Activation as Activation
+from .activations import LeakyReLU as LeakyReLU
+from .activations import PReLU as PReLU
+from .activations import ReLU as ReLU
+from .activations import Softmax as Softmax
 from .attention import *
 from .cells import *
 from .combinators import *
 from .conv import *
 from .convlstm import *
 from .core import *
+from .dense import *
+from .dropout import *
+from .embedding import *
 from .graph import Graph as Graph
 from .graph import Input as Input
 from .layer import Aux as Aux
@@ -21,7 +29,6 @@ from .merging import *
 from .normalization import *
 from .pooling import *
 from .recurrent import *
-from .regularization import *
 from .reshaping import *
 from .rotary import *
 from .scope import Scope as Scope

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..arrays import namespace
+from ..frozen import dataclass
+from ..typing import LearningRateLike
 from .base import cast, in_range, patterns, zeros_like, zeros_of
 from .optimizer import Core, Optimizer, leafwise, optimizer
 from .transformations import adam_step
@@ -95,8 +97,24 @@ class Momenta(NamedTuple):
     velocity: Any
 
 
+@dataclass(eq=False)
+class _MuonByPosition:
+    """The arguments that Keras's Muon takes by position, in its order.
+
+    A dataclass begins with the fields of its last base, and a field that is overridden keeps its place. Otherwise
+    `weight_decay`, which every optimizer has, would come second and not sixth.
+    """
+
+    learning_rate: LearningRateLike = 0.001
+    adam_beta_1: float = 0.9
+    adam_beta_2: float = 0.999
+    adam_weight_decay: float | None = 0.004
+    epsilon: float = 1e-7
+    weight_decay: float | None = 0.004
+
+
 @optimizer("muon", "Muon")
-class Muon(Optimizer):
+class Muon(Optimizer, _MuonByPosition):
     """Momentum whose singular values are all made about 1, for matrices; Adam for the rest (Jordan, 2024).
 
     Adam takes what has not two axes, what has "embedding" in its path, and what `exclude_layers` names.
@@ -115,11 +133,7 @@ class Muon(Optimizer):
         rms_rate: The step's root mean square: it is scaled by this and by the root of the longer side. Not if None.
     """
 
-    adam_beta_1: float = 0.9
-    adam_beta_2: float = 0.999
-    adam_weight_decay: float | None = 0.004
-    epsilon: float = 1e-7
-    weight_decay: float | None = dataclasses.field(default=0.004, kw_only=True)
+    weight_decay: float | None = 0.004
     exclude_layers: Sequence[str] | None = dataclasses.field(default=None, kw_only=True)
     exclude_embeddings: bool = dataclasses.field(default=True, kw_only=True)
     muon_a: float = dataclasses.field(default=3.4445, kw_only=True)

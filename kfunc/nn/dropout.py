@@ -12,11 +12,9 @@ from ..frozen import dataclass
 from ..ops._promotion import floating
 from ..ops.bits import random_mask
 from .layer import Layer, layer
-from .regularizers import L1L2
 from .scope import Scope
 
 __all__ = [
-    "ActivityRegularization",
     "AlphaDropout",
     "Dropout",
     "GaussianDropout",
@@ -198,20 +196,3 @@ class GaussianNoise(_Noise):
             return x
         x = floating(x)
         return x + random.normal(s.key(), x.shape, dtype_name(x.dtype), 0.0, self.stddev)
-
-
-@layer
-class ActivityRegularization(Layer):
-    """`x` itself, of any shape; adds `l1 * sum(|x|) + l2 * sum(x**2)`, over the batch's size, to the loss."""
-
-    supports_masking: ClassVar[bool] = True
-
-    l1: float = 0.0
-    l2: float = 0.0
-
-    def __post_init__(self):
-        object.__setattr__(self, "activity_regularizer", L1L2(self.l1, self.l2))
-        super().__post_init__()
-
-    def forward(self, s: Scope, x):
-        return x

@@ -1,0 +1,136 @@
+"""Layers that look up learned vectors by integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import checks, ops
+from ..arrays import asarray, backend_of, device, namespace
+from ..errors import ArgumentError
+from ..frozen import dataclass
+from ..ops._promotion import beside
+from ..typing import ConstraintLike, InitializerLike, RegularizerLike
+from .dtype_policies import DTypePolicy
+from .layer import Layer, layer
+from .scope import Scope
+
+__all__ = ["Embedding", "ReversibleEmbedding"]
+
+
+@dataclass
+class _Values:
+    """An initializer: these values."""
+
+    values: Any
+
+    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+        return asarray(self.values, dtype, backend=backend_of(key), device=device(key))
+
+
+def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
+    """The rows of `table` for indices `x`."""
+    xp = namespace(x)
+    if not xp.isdtype(x.dtype, "integral"):
+        if x.dtype not in (xp.float32, getattr(xp, "float64", None)):
+            raise ArgumentError(
+                "Half precision does not hold indices.", argument="x", expected="integers", got=f"an array of {x.dtype}"
+            )
+        x = xp.astype(x, xp.int32)
+    if mask_zero:
+        s.hand_on(x != 0)
+    return ops.embedding(s.within(x, table.shape[0]), table)
+
+
+def _check_table(of: Any) -> None:
+    checks.positive("input_dim", of.input_dim)
+    checks.positive("output_dim", of.output_dim)
+
+
+@layer
+class Embedding(Layer):
+    """Vectors for integers: (...) in `[0, input_dim)` to (..., output_dim).
+
+    Args:
+        mask_zero: Whether index 0 stands for nothing: the mask that is handed on is False there.
+        weights: The first values of the table, (input_dim, output_dim), instead of the initializer's. They are no part
+            of the config: files hold the parameters.
+    """
+
+    input_dim: int
+    output_dim: int
+    embeddings_initializer: InitializerLike = "uniform"
+    embeddings_regularizer: RegularizerLike = None
+    embeddings_constraint: ConstraintLike = None
+    mask_zero: bool = False
+    weights: Any = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_table(self)
+        weights = self.weights
+        if weights is None:
+            return
+        if isinstance(weights, tuple) and len(weights) == 1 and hasattr(weights[0], "shape"):
+            weights = weights[0]
+        shape = tuple((weights if hasattr(weights, "shape") else asarray(weights)).shape)
+        if shape != (self.input_dim, self.output_dim):
+            raise ArgumentError(
+                "The table has another shape.",
+                argument="weights",
+                expected=f"an array of shape {(self.input_dim, self.output_dim)}",
+                got=f"shape {shape}",
+            )
+        object.__setattr__(self, "weights", _Values(weights))
+
+    def forward(self, s: Scope, x):
+        table = s.weight("embeddings", (self.input_dim, self.output_dim), initializer=self.weights)
+        return _rows(s, x, table, self.mask_zero)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**dict(self._arguments()), "weights": None}
+
+
+@layer
+class ReversibleEmbedding(Layer):
+    """Vectors for integers, and back: (...) to (..., output_dim); reversed, (..., output_dim) to (..., input_dim).
+
+    Called with `reverse=True` it multiplies by the table's transpose (Press and Wolf, arXiv:1608.05859).
+
+    Args:
+        tie_weights: Whether both ways have one table.
+        mask_zero: As for `Embedding`.
+        reverse_dtype: Name of the floating dtype that the way back is computed in; that of its inputs by default.
+        logit_soft_cap: If given, a number c > 0: the way back gives `c * tanh(logits / c)`.
+    """
+
+    input_dim: int
+    output_dim: int
+    tie_weights: bool = True
+    embeddings_initializer: InitializerLike = "uniform"
+    embeddings_regularizer: RegularizerLike = None
+    embeddings_constraint: ConstraintLike = None
+    mask_zero: bool = False
+    reverse_dtype: str | None = None
+    logit_soft_cap: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_table(self)
+        checks.number("logit_soft_cap", self.logit_soft_cap, above=0, none=True)
+        allowed = (None, "bfloat16", "float16", "float32", "float64")
+        checks.one_of("reverse_dtype", self.reverse_dtype, allowed)
+
+    def forward(self, s: Scope, x, reverse=False):
+        table = s.weight("embeddings", (self.input_dim, self.output_dim))
+        back = None
+        if not self.tie_weights:
+            back = s.param("reverse_embeddings", (self.output_dim, self.input_dim), self.embeddings_initializer)
+        if not reverse:
+            return _rows(s, x, table, self.mask_zero)
+        back = namespace(table).matrix_transpose(table) if back is None else back
+        if self.reverse_dtype is not None:
+            x, back = map(DTypePolicy(self.reverse_dtype).cast, (x, back))
+        s.hand_on(None)
+        logits = ops.linear(beside(x, back), back)
+        cap = self.logit_soft_cap
+        return logits if cap is None else namespace(logits).tanh(logits / cap) * cap
