@@ -9,10 +9,8 @@ from typing import Any, TypeVar
 from . import tree
 from .backends import Backend, Kind, common_backend, get, kind_of
 from .errors import ArgumentError, UnknownBackendError
-from .tracing.spec import Spec
 
 __all__ = [
-    "Spec",
     "asarray",
     "backend_of",
     "device",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from . import checks, faults, files, loop, losses, optim, programs, random, saved, tree
-from .arrays import Spec, asarray, backend_of, device, dtype_name, to_backend, to_numpy
+from .arrays import asarray, backend_of, device, dtype_name, to_backend, to_numpy
 from .backends import Backend, get
 from .callbacks.base import CallbackList, Logs, listed
 from .callbacks.logs import ProgbarLogger
@@ -29,6 +29,7 @@ from .progress import Bar
 from .registry import from_config, resolve, to_config
 from .step import Progress, TrainState, start
 from .summary import lines_of
+from .tracing.spec import Spec
 
 __all__ = ["Model"]
 

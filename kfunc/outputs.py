@@ -6,9 +6,10 @@ import itertools
 from typing import Any
 
 from . import losses, metrics, tree
-from .arrays import Spec, device, dtype_name, namespace, native
+from .arrays import device, dtype_name, namespace, native
 from .errors import ArgumentError
 from .frozen import dataclass
+from .tracing.spec import Spec
 
 __all__ = ["JointLoss", "OutputMetric", "joint_loss", "monitors"]
 

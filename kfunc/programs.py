@@ -92,7 +92,9 @@ class Programs:
     def _ready(self, backend: Backend, fun: Callable, **options: Any) -> Callable:
         if self.compiles(backend):
             return backend.jit(fun, **options)
-        return fun if self.run_eagerly else backend.record(fun)
+        from .tracing.record import recorded  # here, so that importing kfunc takes no longer
+
+        return fun if self.run_eagerly else recorded(backend, fun)
 
 
 def train_steps(*parts: Any) -> Callable:

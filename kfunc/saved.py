@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import checks, files, losses, tree
-from .arrays import Spec, dtype_name
+from .arrays import dtype_name
 from .errors import ArgumentError, FileError
 from .metrics import resolve as resolve_metric
 from .nn.layer import _put
 from .registry import from_config, to_config
+from .tracing.spec import Spec
 
 if TYPE_CHECKING:
     from .model import Model

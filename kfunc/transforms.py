@@ -9,6 +9,7 @@ from typing import Any
 from . import tree
 from .arrays import kind_of_tree
 from .backends import Backend, Kind, get, kind_of
+from .backends.defaults import perform
 from .errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -63,10 +64,9 @@ def _backend(kind: Kind | None) -> Backend:
 def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
     """The backend's `method`, which takes functions of native arrays, wherever the call stands; options by name."""
     backend = _backend(kind)
-    run = getattr(backend, method)
     if not _conforms(kind):
-        return run(*args, **kwargs)
-    return _lift(backend, run(*_lower(backend, args), **kwargs))
+        return perform(backend, method, *args, **kwargs)
+    return _lift(backend, perform(backend, method, *_lower(backend, args), **kwargs))
 
 
 def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callable:
@@ -80,7 +80,7 @@ def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callabl
         conforms = _conforms(kind)
         if kind not in built:
             inner = _lower(kind.backend, fun) if conforms else fun
-            built[kind] = getattr(_backend(kind), method)(inner, *options, **named)
+            built[kind] = perform(_backend(kind), method, inner, *options, **named)
         if not conforms:
             return built[kind](*args, **kwargs)
         args, kwargs = tree.map(kind.backend.lower, (args, kwargs))

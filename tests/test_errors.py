@@ -95,7 +95,7 @@ def test_a_framework_that_is_not_installed(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "jax", raising=False)
-    monkeypatch.delitem(backends._loaded, "jax", raising=False)
+    monkeypatch.delitem(backends.registry._loaded, "jax", raising=False)
     assert "jax" not in backends.available()
     with pytest.raises(errors.BackendNotInstalledError) as error:
         kf.asarray(X, backend="jax")

@@ -187,11 +187,11 @@ def test_constant_sets_are_forgotten():
 
 
 def test_jit_counts_programs(monkeypatch):
-    from kfunc.backends import openvino
+    from kfunc.backends.openvino import program as programs
 
     calls = []
-    compile_graph = openvino.compile_graph
-    monkeypatch.setattr(openvino, "compile_graph", lambda *args: calls.append(1) or compile_graph(*args))
+    compile_graph = programs.compile_graph
+    monkeypatch.setattr(programs, "compile_graph", lambda *args: calls.append(1) or compile_graph(*args))
 
     def run(x, factor=1, *, mode="up"):
         return x * factor if mode == "up" else x / factor

@@ -326,7 +326,7 @@ def test_what_steps_write_to_is_made_in_each():
 
     backend = kf.backends.get("numpy")
     opened = record_of(backend).opened(kernel)
-    recorded = backend.record(lambda fixed, carry, batch: opened(fixed, batch))
+    recorded = RecordedFunction(backend, lambda fixed, carry, batch: opened(fixed, batch))
     w, x = np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(24, dtype=np.float32).reshape(8, 3)
     loop = recorded.loop(w, None)
     for _ in range(2):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import Backend, Kind
+from .base import Backend, Kind
 
 __all__ = ["GenericBackend"]
 
@@ -33,7 +33,9 @@ class GenericBackend(Backend):
         return self._xp
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
-        return self.record(fun)
+        from ..tracing.record import RecordedFunction
+
+        return RecordedFunction(self, fun)
 
     def kind(self, cls):
         return Kind(self) if issubclass(cls, self.cls) else None

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import tree
-from ..arrays import Spec, dtype_name
+from ..arrays import dtype_name
 from ..errors import ArgumentError, LayerError
+from ..tracing.spec import Spec
 from .layer import Layer, layer, unique_names
 from .scope import Scope
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .. import checks, random, tree
-from ..arrays import Spec, asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
+from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
 from ..frozen import dataclass
 from ..registry import register, resolve, snake_case
+from ..tracing.spec import Spec
 from . import dtype_policies
 from .scope import Call, Scope, name_id, updated
 

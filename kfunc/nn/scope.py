@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import random, tree
-from ..arrays import Spec, dtype_name, namespace
+from ..arrays import dtype_name, namespace
 from ..errors import LayerError, MissingKeyError, ParamError
 from ..registry import resolve
+from ..tracing.spec import Spec
 
 if TYPE_CHECKING:
     from .dtype_policies import DTypePolicy

@@ -72,7 +72,7 @@ def _types_inside(args: tuple, kwargs: dict[str, Any]) -> tuple:
 def _by_leaves(op: Op, *args: Any, **kwargs: Any) -> Any:
     """`op` where arrays lie deeper than their types were looked for."""
     kind = kind_of_tree(args, tuple(kwargs.values()))
-    run = op.reference if kind is None else kind.backend.implement(op.name, op.reference, kind.native)
+    run = op.reference if kind is None else kind.backend.implement(op, kind.native)
     return run(*args, **kwargs)
 
 
@@ -86,7 +86,7 @@ def _implementation(op: Op, types: tuple) -> Callable:
         return op.reference
     if kind.rank == 0 and any(k is not None and k.rank < 0 and k.backend is not kind.backend for k in kinds):
         return functools.partial(_with_numbers, op)
-    return kind.backend.implement(op.name, op.reference, kind.native)
+    return kind.backend.implement(op, kind.native)
 
 
 def _with_numbers(op: Op, *args: Any, **kwargs: Any) -> Any:

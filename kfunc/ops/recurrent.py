@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import tree
-from ..arrays import Spec, namespace
+from ..arrays import namespace
 from ..tracing import loops
+from ..tracing.spec import Spec
 from ..transforms import scan
 from ._op import op
 from .activation import sigmoid, tanh

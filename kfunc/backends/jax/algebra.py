@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ...arrays import dtype_name
 from ...ops import all_finite, eig, lu_factor, solve_triangular, view
 from ...ops._op import lowering
-from . import backend
+from .backend import backend
 
 __all__: list[str] = []
 

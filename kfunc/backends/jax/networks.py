@@ -14,7 +14,7 @@ from ...ops._op import lowering
 from ...ops._windows import padding_amounts, spatial_sizes
 from ...ops.conv import conv_geometry, transposed_geometry
 from ...ops.pool import pool_geometry
-from . import backend
+from .backend import backend
 
 __all__: list[str] = []
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ... import ops
 from ...ops._op import lowering
 from ...ops.recurrent import choose, per_gate
-from . import backend
+from .backend import backend
 
 __all__: list[str] = []
 

@@ -1,4 +1,4 @@
-"""JAX's kernels for what is written at indices, and for the largest elements."""
+"""JAX's kernels for what is read and written at indices, for the largest elements, and for parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ... import ops
 from ...ops._op import lowering
 from ...ops.segment import flat_rows, highest, lowest
-from . import backend
+from .backend import backend
 
 __all__: list[str] = []
 
@@ -47,3 +47,14 @@ def _slice_update(inputs, start_indices, updates):
     # It counts negative starts from the end.
     starts = [jnp.maximum(s, 0) for s in starts]
     return jax.lax.dynamic_update_slice(inputs, updates.astype(inputs.dtype), starts)
+
+
+@lowering(backend, ops.embedding)
+def _embedding(indices, table):
+    return jnp.take(table, indices, axis=0)
+
+
+@lowering(backend, ops.split)
+def _split(x, indices_or_sections, axis=0):
+    # The gradient of parts is one concatenation, that of slices a sum of padded arrays.
+    return jnp.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented

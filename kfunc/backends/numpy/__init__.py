@@ -2,74 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-
-import numpy as np
-
-from .. import Backend, Kind
+from . import lowerings, random, recurrent, segments, windows  # noqa: F401  (they register themselves)
+from .backend import NumpyBackend, backend
 
 __all__ = ["NumpyBackend", "backend"]
-
-
-_ARRAYS = np.ndarray, np.generic
-
-
-class NumpyBackend(Backend):
-    name = "numpy"
-    large = 1 << 23
-
-    @functools.cached_property
-    def xp(self):
-        import array_api_compat.numpy
-
-        return array_api_compat.numpy
-
-    @property
-    def version(self):
-        return np.__version__
-
-    def kind(self, cls):
-        if issubclass(cls, np.ndarray):
-            return Kind(self)
-        # A NumPy scalar is what NumPy's own reductions return; beside another backend's arrays it is just a number.
-        return Kind(self, rank=-1) if issubclass(cls, np.generic) else None
-
-    def asarray(self, x, dtype=None, device=None):
-        return np.asarray(x, dtype=dtype)
-
-    def to_numpy(self, x):
-        return np.asarray(x)
-
-    def device(self, x):
-        return "cpu"
-
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
-        return self.record(fun)
-
-    def extent(self, x):
-        return np.lib.array_utils.byte_bounds(x)
-
-    def released(self, x):
-        return np.array(x, order="C") if isinstance(x, np.ndarray) else x
-
-    @functools.cached_property
-    def stand_in(self):
-        from .inside import StandIn
-
-        return StandIn
-
-    def form(self, leaves):
-        return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, _ARRAYS) else (x.__class__, x) for x in leaves])
-
-    def index_add(self, x, key, values):
-        keys = key if isinstance(key, tuple) else (key,)
-        # Only lists and arrays of integers can name an element twice.
-        if any(isinstance(k, list) or (isinstance(k, np.ndarray) and k.dtype.kind != "b") for k in keys):
-            np.add.at(x, key, values)
-        else:
-            x[key] += values
-
-
-backend = NumpyBackend()
-
-from . import lowerings, random, recurrent, segments, windows  # noqa: E402, F401  (they register)

@@ -14,7 +14,7 @@ from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
 from ...ops.optimize import unbias
 from ...ops.special import _ERF_INV_DOUBLE, _ERF_INV_SINGLE, _polynomial
-from . import backend
+from .backend import backend
 from .inside import whole
 from .segments import segment_sum
 

@@ -11,7 +11,7 @@ from ...ops._op import lowering, pullback
 from ...ops.bits import fold_bits, random_bits, random_mask, sizes
 from ...ops.normal import normal_quantile
 from .. import _threefry
-from . import backend
+from .backend import backend
 from .lowerings import masked, uniform
 
 __all__: list[str] = []

@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import ops
 from ...ops._op import lowering, pullback
-from . import backend
+from .backend import backend
 from .lowerings import linear, sigmoid, uniform
 
 __all__ = ["gru", "lstm"]

@@ -7,7 +7,7 @@ import numpy as np
 from ... import ops
 from ...ops._op import lowering
 from ...ops.segment import flat_rows, highest, lowest
-from . import backend
+from .backend import backend
 
 __all__ = ["segment_sum"]
 

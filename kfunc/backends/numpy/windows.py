@@ -13,7 +13,7 @@ from ...ops._op import lowering, pullback
 from ...ops._windows import padding_amounts, shifted_views, window_shape
 from ...ops.conv import conv_geometry
 from ...ops.pool import pool_geometry
-from . import backend
+from .backend import backend
 from .lowerings import masked, pad, uniform
 
 __all__ = ["average_pool", "conv", "max_pool"]

@@ -19,8 +19,9 @@ from ...ops.normal import normal_quantile
 from ...ops.normalization import EPSILON
 from ...ops.pool import adaptive_sizes, pool_geometry
 from ...ops.rejection import binomial_variates, gamma_variates
-from . import backend, namespace
+from . import namespace
 from .array import Array, build, ints, opset
+from .backend import backend
 
 FLOAT32 = np.dtype("float32")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ... import ops
 from ...ops._op import lowering
-from . import backend, namespace
+from . import namespace
 from .array import build, ints, opset
+from .backend import backend
 
 __all__: list[str] = []
 

@@ -12,7 +12,9 @@ import tensorflow as tf
 from ... import tree
 from ...errors import ArgumentError, ShapeError
 from ...tracing import loops
-from .. import Backend, Kind, add_kind
+from .. import defaults
+from ..base import Backend, Kind
+from ..registry import add_kind
 from . import autodiff, memory
 from .array import Array, cast
 
@@ -75,7 +77,7 @@ class TensorflowBackend(Backend):
     def to_numpy(self, x):
         if self.is_traced(x):
             raise self.unsupported(
-                "read the values of an array inside a compiled function",
+                "reading the values of an array inside a compiled function",
                 "return the array from the compiled function, and read it outside",
             )
         return np.asarray(self.lower(x).numpy())  # TensorFlow gives a NumPy scalar for shape ()
@@ -89,9 +91,9 @@ class TensorflowBackend(Backend):
 
     # -- ops ---------------------------------------------------------------------------------------------------------
 
-    def implement(self, name, reference, native):
+    def implement(self, op, native):
         """Lowerings take and return bare tensors; the reference runs on Arrays."""
-        lowering = self.lowerings.get(name, _decline)
+        lowering, reference = self.lowerings.get(op.name, _decline), op.reference
 
         def on_tensors(*args, **kwargs):
             out = lowering(*args, **kwargs)
@@ -255,7 +257,7 @@ class TensorflowBackend(Backend):
 
     def while_loop(self, cond_fun, body_fun, init):
         if tf.executing_eagerly():
-            return super().while_loop(lambda carry: self.lower(cond_fun(carry)), body_fun, init)
+            return defaults.while_loop(self, lambda carry: self.lower(cond_fun(carry)), body_fun, init)
         return autodiff.while_loop(cond_fun, body_fun, init)
 
     def cond(self, pred, true_fun, false_fun, *operands):

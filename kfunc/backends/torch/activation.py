@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from ... import ops
 from ...ops._op import lowering
-from . import backend
+from .backend import backend
 
 
 def _lowered(op, kernel):

@@ -7,7 +7,7 @@ import torch
 from ... import ops
 from ...arrays import dtype_name
 from ...ops._op import lowering
-from . import backend
+from .backend import backend
 
 __all__: list[str] = []
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ... import ops
 from ...ops._op import lowering
-from . import backend
+from .backend import backend
 from .lowerings import on_host
 
 _LARGE = 1 << 21

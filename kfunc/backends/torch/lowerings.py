@@ -13,7 +13,8 @@ from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON, along
 from ...ops.optimize import adam_factors, unbias
-from . import backend, namespace
+from . import namespace
+from .backend import backend
 from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)

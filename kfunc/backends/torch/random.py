@@ -25,7 +25,7 @@ from ...ops.bits import (
 from ...ops.normal import normal_quantile
 from ...ops.rejection import binomial_variates, gamma_variates
 from .. import _threefry
-from . import backend
+from .backend import backend
 from .lowerings import on_host
 
 __all__: list[str] = []

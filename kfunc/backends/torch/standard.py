@@ -9,7 +9,8 @@ import torch
 
 from ... import ops
 from ...ops._op import lowering
-from . import backend, namespace
+from . import namespace
+from .backend import backend
 
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _NUMBERS = (*_FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)

@@ -17,7 +17,7 @@ from ...ops._op import lowering
 from ...ops._windows import padding_amounts
 from ...ops.conv import conv_geometry, transposed_geometry
 from ...ops.pool import adaptive_sizes, pool_geometry
-from . import backend
+from .backend import backend
 
 TO = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 FROM = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}

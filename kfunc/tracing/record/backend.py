@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import tree
-from ...backends import Backend, Kind, add_kind, kind_of, standard
+from ...backends import standard
+from ...backends.base import Backend, Kind
+from ...backends.registry import add_kind, kind_of
 from .array import Recorded
 from .program import Again, CannotRecord, Recording, written
 
@@ -78,11 +80,11 @@ class RecordBackend(Backend):
     def is_traced(self, x):
         return x.recording is not None
 
-    def implement(self, name, reference, native):
-        lowering = self.inner.lowerings.get(name)
+    def implement(self, op, native):
+        lowering = self.inner.lowerings.get(op.name)
         if hasattr(lowering, "prepared"):  # an `ops.Prepared`
             return lowering.prepared(lambda form, x: self.call(form, (x,), {}), self.opened(lowering.run))
-        return reference if lowering is None else self.opened(lowering)
+        return op.reference if lowering is None else self.opened(lowering)
 
     def stop_gradient(self, x):
         return self.call(self.inner.stop_gradient, (x,), {})
@@ -92,7 +94,7 @@ class RecordBackend(Backend):
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         if type(self.inner).value_and_grad is Backend.value_and_grad:
-            return super().value_and_grad(fun, argnums, has_aux)
+            return NotImplemented
         positions = (argnums,) if isinstance(argnums, int) else argnums
 
         def run(*args, **kwargs):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ... import tree
-from ...backends import kind_of
+from ...backends.registry import kind_of
 
 if TYPE_CHECKING:
-    from ...backends import Backend
+    from ...backends.base import Backend
 
 __all__ = ["CannotRecord", "RecordedFunction", "Recording", "written"]
 
@@ -230,8 +230,13 @@ class _Known:
             self.tries = False
 
 
+def recorded(backend: Backend, fun: Callable) -> Callable:
+    """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""
+    return fun if backend.compiles else RecordedFunction(backend, fun)
+
+
 class RecordedFunction:
-    """`fun`, a pure function of trees of `backend`'s arrays; see `Backend.record`."""
+    """`fun`, a pure function of trees of `backend`'s arrays; see `recorded`."""
 
     def __init__(self, backend: Backend, fun: Callable):
         functools.update_wrapper(self, fun)

@@ -10,8 +10,10 @@ import functools
 from typing import Any
 
 from ... import tree
-from ...backends import Backend, Kind, add_kind
+from ...backends.base import Backend, Kind
+from ...backends.registry import add_kind
 from ...errors import ShapeError
+from .. import loops
 from .array import Spec, as_spec, make
 from .shapes import normal_axis, one_size, replace
 
@@ -49,10 +51,10 @@ class SpecBackend(Backend):
     def is_traced(self, x):
         return True
 
-    def implement(self, name, reference, native):
+    def implement(self, op, native):
         from . import lowerings  # noqa: F401  (it registers; it imports the ops, so it cannot come earlier)
 
-        return super().implement(name, reference, native)
+        return super().implement(op, native)
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
         """A gradient has the shapes of what it is taken for."""
@@ -79,8 +81,6 @@ class SpecBackend(Backend):
         return lambda *args: fun(*args)[0]
 
     def vmap(self, fun, in_axes=0, out_axes=0):
-        from .. import loops
-
         def mapped(*args):
             axes = loops.mapped_axes(args, in_axes)
             mapped_args = [(a, axis) for a, axis in zip(args, axes, strict=True) if axis is not None]

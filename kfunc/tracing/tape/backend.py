@@ -9,7 +9,9 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...backends import Backend, Kind, add_kind, kind_of, or_else, standard
+from ...backends import standard
+from ...backends.base import Backend, Kind
+from ...backends.registry import add_kind, kind_of
 from ...errors import UnsupportedError
 from .array import TapeArray, base, is_tracked
 from .nodes import GroupNode, IndexNode, Node, PullNode, RuleNode, sweep
@@ -225,10 +227,11 @@ class TapeBackend(Backend):
         new = self.xp.setitem(x, value, key)
         x.value, x.level, x.node = new.value, new.level, new.node
 
-    def implement(self, name, reference, native):
-        plain = or_else(self.inner.implement(name, reference, False), reference)
-        rules = self.xp.op_rules(name)
-        pullback = self.inner.pullbacks.get(name)
+    def implement(self, op, native):
+        reference = op.reference
+        plain = _or_else(self.inner.implement(op, False), reference)
+        rules = self.xp.op_rules(op.name)
+        pullback = self.inner.pullbacks.get(op.name)
         kinds = {p.kind for p in inspect.signature(reference).parameters.values()}
         if (
             pullback is None
@@ -295,6 +298,16 @@ class TapeBackend(Backend):
 
 def _same(x: Any) -> Any:
     return x
+
+
+def _or_else(lowering: Callable, reference: Callable) -> Callable:
+    """`lowering`, or `reference` where the lowering declines the call by returning NotImplemented."""
+
+    def implementation(*args, **kwargs):
+        out = lowering(*args, **kwargs)
+        return reference(*args, **kwargs) if out is NotImplemented else out
+
+    return implementation
 
 
 def _pull_through(backend: TapeBackend, fun: Callable, args: Sequence, parents: Sequence, g: Sequence) -> list[Any]:

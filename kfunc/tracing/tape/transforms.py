@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ... import tree
-from ...backends import kind_of
+from ...arrays import backend_of
+from ...backends.registry import kind_of
 from ...errors import ArgumentError, ShapeError
 from .. import loops
 from .array import TapeArray
@@ -107,7 +108,7 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     The product with the cotangent is linear in it, so its own product is the derivative in the forward direction.
     """
     out, pull, *aux = vjp(fun, *primals, has_aux=has_aux)
-    backend = tape_of(_backend_of(primals))
+    backend = tape_of(backend_of(primals))
     _, push = vjp(pull, tree.map(lambda x: backend.zeros_like(x) if kind_of(type(x)) is not None else x, out))
     (tangent,) = push(tuple(tangents))
     return out, tangent, *aux
@@ -183,17 +184,11 @@ def custom_gradient(fun: Callable) -> Callable:
 # -- what these have in common ---------------------------------------------------------------------------------------
 
 
-def _backend_of(*trees: Any) -> Any:
-    from ...arrays import backend_of
-
-    return backend_of(*trees)
-
-
 class _Run:
     """One run of a function at a level of its own."""
 
     def __init__(self, args: tuple, kwargs: dict):
-        self.backend: TapeBackend = tape_of(_backend_of(args, kwargs))
+        self.backend: TapeBackend = tape_of(backend_of(args, kwargs))
         self.level = new_level()
         cls = self.backend.cls
         self.outer = any(x.__class__ is cls for x in tree.leaves((args, kwargs)))

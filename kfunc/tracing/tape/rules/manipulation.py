@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ....arrays import device, namespace
-from ....backends import kind_of
+from ....backends.registry import kind_of
 from ....ops.segment import segment_sum
 from .elementwise import same
 

@@ -1,0 +1,245 @@
+"""What a backend is: the namespace of its arrays, and what it does in another way than every backend could."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from ..ops._op import Op
+
+__all__ = ["Backend", "Kind"]
+
+
+class Kind(NamedTuple):
+    """What the registry knows about one Python type of array.
+
+    Attributes:
+        backend: The backend that the type belongs to.
+        native: True if values of the type must be lifted to the namespace's array class before layer code sees them.
+        rank: Arrays that stand for other ones (spec, record, tape) have a higher rank, and win where kinds meet.
+    """
+
+    backend: Backend
+    native: bool = False
+    rank: float = 0
+
+
+class Backend:
+    """One library of arrays. There is one instance for each backend, and subclasses override what they do better.
+
+    A subclass **must** have `name`, `xp`, `kind`, `asarray` and `to_numpy`. All the rest has defaults that are right
+    for every library that conforms to the Array API standard.
+    """
+
+    # -- what a backend must write -------------------------------------------------------------------------------------
+
+    name: str
+    """What users call it."""
+
+    @property
+    def xp(self) -> Any:
+        """The Array API namespace of the conforming arrays."""
+        raise NotImplementedError
+
+    def kind(self, cls: type) -> Kind | None:
+        """The kind of the array type `cls`, or None if `cls` is no array of this backend."""
+        raise NotImplementedError
+
+    def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Any:
+        """A native array with the values of `x`, a NumPy array or anything NumPy can read."""
+        raise NotImplementedError
+
+    def to_numpy(self, x: Any) -> Any:
+        """A NumPy array with the values of the native or conforming array `x`; waits for the device."""
+        raise NotImplementedError
+
+    # -- what it is like: attributes that `Model` and the transforms ask for -------------------------------------------
+
+    trains: bool = True
+    """Whether gradients can be taken."""
+    compiles: bool = False
+    """Whether `jit` compiles, and `Model` compiles its step unless told otherwise."""
+    one_size: bool = True
+    """Whether a compiled program is for one size of the batch."""
+    donates: bool = False
+    """Whether a compiled program can take the memory of arguments for its results."""
+    takes_numpy: bool = False
+    """Whether a compiled program takes NumPy arrays; it may read their memory after the call has returned."""
+    stages_in_place: bool = False
+    """Whether `staged` arrays share memory with the arrays that they were made of."""
+
+    def __init__(self) -> None:
+        self.lowerings: dict[str, Callable] = {}
+        """The name of an op to what runs instead of its reference; see `kfunc.ops._op.lowering`."""
+        self.pullbacks: dict[str, Callable] = {}
+        """The name of an op to what the tape runs on plain arrays; see `kfunc.ops._op.pullback`."""
+
+    def __repr__(self) -> str:
+        return f"<kfunc backend {self.name}>"
+
+    @property
+    def version(self) -> str:
+        """The version of the library; to be overridden where its distribution has another name than the backend."""
+        from importlib import metadata  # here, since it takes a tenth of the time that importing kfunc may take
+
+        return metadata.version(self.name)
+
+    # -- arrays --------------------------------------------------------------------------------------------------------
+
+    def lift(self, x: Any) -> Any:
+        """Native array to conforming array; anything else comes back as it is."""
+        return x
+
+    def lower(self, x: Any) -> Any:
+        """Conforming array to native array; anything else comes back as it is."""
+        return x
+
+    def staged(self, x: Any, device: Any = None) -> Any:
+        """`x`, a NumPy array of a batch, in the form in which a step takes it fastest."""
+        return self.asarray(x, device=device)
+
+    def device(self, x: Any) -> Any:
+        """The device of the array `x`, in the form that `device=` of the namespace's creation functions takes."""
+        return x.device
+
+    def is_traced(self, x: Any) -> bool:
+        """Whether the value of `x` is not known yet, since a function is being compiled."""
+        return False
+
+    def waits(self, x: Any) -> bool:
+        """Whether reading the value of `x` breaks a graph, or waits for a device."""
+        return False
+
+    def unsupported(self, what: str, fix: str) -> UnsupportedError:
+        """The error to raise where the backend cannot do something, such as "differentiation"."""
+        return UnsupportedError(
+            f"The backend {self.name!r} does not support {what}.", argument="backend", got=self.name, fix=fix
+        )
+
+    # -- ops -----------------------------------------------------------------------------------------------------------
+
+    def implement(self, op: Op, native: bool) -> Callable:
+        """What runs `op` on this backend's arrays (`native` ones, or conforming ones).
+
+        Where it returns NotImplemented, the op's reference runs.
+        """
+        return self.lowerings.get(op.name, op.reference)
+
+    # -- programs ------------------------------------------------------------------------------------------------------
+
+    def jit(
+        self,
+        fun: Callable,
+        *,
+        static_argnames: tuple[str, ...] = (),
+        constant_argnums: tuple[int, ...] = (),
+        donate_argnums: tuple[int, ...] = (),
+    ) -> Callable:
+        """See `kfunc.jit`. The memory of arguments in `donate_argnums` may be taken for the results."""
+        return fun
+
+    def shapes(self, fun: Callable, *args: Any) -> Any:
+        """What `fun(*args)` returns, as anything with shapes, without computing it; None where that is unknown.
+
+        Only backends that compile need it.
+        """
+        return None
+
+    def repeats(self, fun: Callable, fixed: Any, carry: Any, batch: Any) -> bool:
+        """Whether a loop in one program runs `fun(fixed, carry, batch)` several times faster than as many calls do.
+
+        `fun` returns the next carry; or, where the carry is None, results, which are gathered.
+        """
+        return False
+
+    def inferring(self) -> contextlib.AbstractContextManager:
+        """A context in which nobody asks for gradients of what is computed; functions inside may still take some."""
+        return contextlib.nullcontext()
+
+    # -- transforms: they take and return functions of native arrays ---------------------------------------------------
+    # Where one returns NotImplemented, `defaults` does it: with the tape, and with Python loops.
+
+    def value_and_grad(self, fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+        return NotImplemented
+
+    def vjp(self, fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+        return NotImplemented
+
+    def jvp(self, fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+        return NotImplemented
+
+    def checkpoint(self, fun: Callable) -> Callable:
+        return NotImplemented
+
+    def custom_gradient(self, fun: Callable) -> Callable:
+        return NotImplemented
+
+    def vmap(self, fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
+        return NotImplemented
+
+    def scan(self, fun: Callable, init: Any, xs: Any, length: int | None = None, reverse: bool = False) -> tuple:
+        return NotImplemented
+
+    def associative_scan(self, fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+        return NotImplemented
+
+    def while_loop(self, cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+        return NotImplemented
+
+    def cond(self, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
+        return NotImplemented
+
+    def switch(self, index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+        return NotImplemented
+
+    def choose(self, pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
+        """`cond` without operands, where it does no harm to compute both branches."""
+        return self.cond(pred, true_fun, false_fun)
+
+    def stop_gradient(self, x: Any) -> Any:
+        return x
+
+    # -- for the tape and for recording, where the backend has no autodiff or no compiler ------------------------------
+
+    index_add: Callable[[Any, Any, Any], None] | None = None
+    """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
+
+    stand_in: Any = None
+    """For recording: the class of what stands for an array inside kernels that are Python functions themselves. It is
+    a `tracing.record.array.Named`, and writes down the calls that the kernel makes. None: no kernel is looked into."""
+
+    def form(self, leaves: Sequence) -> Any:
+        """What the kernel calls of a function of `leaves` depend on, beside values; None where nobody should record."""
+        return tuple(
+            [(x.__class__, *((x.shape, x.dtype, self.device(x)) if hasattr(x, "dtype") else (x,))) for x in leaves]
+        )
+
+    # -- updates in place, where arrays can be written to --------------------------------------------------------------
+
+    large: int | None = None
+    """From how many numbers on `fit` updates a state in place, by `extent`, `part` and `write`; None for never. A
+    backend that also compiles takes `any_size` in its `jit`."""
+    piece: int = 1 << 18
+    """How many numbers are updated at a time."""
+
+    def released(self, x: Any) -> Any:
+        """A contiguous copy of the array `x` in memory that nothing else uses; `x` itself, where nothing takes any."""
+        return x
+
+    def extent(self, x: Any) -> tuple[int, int]:
+        """Where the memory of the array `x` begins and ends; a backend with `large` must write it."""
+        raise NotImplementedError
+
+    def part(self, x: Any, which: slice) -> Any:
+        """Some of the numbers of a contiguous array, (n,), in the same memory."""
+        return x.reshape(-1)[which]
+
+    def write(self, x: Any, which: slice, values: Any) -> None:
+        """Write `values` over these numbers, unless they lie there already."""
+        piece = self.part(x, which)
+        if self.extent(piece) != self.extent(values):
+            piece[...] = values

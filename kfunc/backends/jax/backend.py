@@ -1,0 +1,159 @@
+"""What kfunc asks of JAX."""
+
+from __future__ import annotations
+
+import math
+import weakref
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+
+from ...tracing import loops
+from ..base import Backend, Kind
+
+__all__ = ["JaxBackend", "backend"]
+
+
+_LARGE = 1 << 20  # bytes
+
+
+class JaxBackend(Backend):
+    name = "jax"
+    compiles = True
+    donates = True
+    takes_numpy = True  # a call moves arguments in a quarter of the time that an array of its own takes
+    xp = jnp
+
+    def __init__(self):
+        super().__init__()
+        self._repeats = weakref.WeakKeyDictionary()
+
+    def kind(self, cls):
+        return Kind(self) if issubclass(cls, jax.Array | jax.core.Tracer) else None
+
+    def asarray(self, x, dtype=None, device=None):
+        # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to. For its own, it compiles a
+        # program for each shape.
+        if isinstance(x, np.ndarray):
+            x = np.array(x)
+            if x.dtype.name == dtype and x.dtype.itemsize < 8:
+                dtype = None  # asked for, even what is there already takes as long again
+        return jnp.array(x, dtype=dtype, copy=False, device=device)
+
+    def to_numpy(self, x):
+        return np.asarray(x)
+
+    def device(self, x):
+        # Only where somebody chose it: naming a device commits an array to it, and jit compiles anew for such arrays.
+        return x.device if not isinstance(x, jax.core.Tracer) and x.committed else None
+
+    def is_traced(self, x):
+        return isinstance(x, jax.core.Tracer)
+
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+        return jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums)
+
+    def released(self, x):
+        return x.copy().block_until_ready() if isinstance(x, jax.Array) else x
+
+    def value_and_grad(self, fun, argnums=0, has_aux=False):
+        return jax.value_and_grad(fun, argnums, has_aux)
+
+    def vjp(self, fun, *primals, has_aux=False):
+        return jax.vjp(fun, *primals, has_aux=has_aux)
+
+    def jvp(self, fun, primals, tangents, has_aux=False):
+        return jax.jvp(fun, primals, tangents, has_aux=has_aux)
+
+    def checkpoint(self, fun):
+        return jax.checkpoint(fun)
+
+    def custom_gradient(self, fun):
+        def flat(*args):
+            out, gradient = fun(*args)
+            leaves, structure = jax.tree.flatten(out)
+            outs[:] = [structure]
+
+            def shares(upstream):
+                given = loops.gradient_leaves(gradient, upstream, args)
+                flat, inner = jax.tree.flatten(args)
+                filled = [jnp.zeros_like(x) if g is None else g for x, g in zip(flat, given, strict=True)]
+                return jax.tree.unflatten(inner, filled)
+
+            return leaves, shares
+
+        outs: list = []
+        both = jax.custom_gradient(flat)
+
+        def run(*args):
+            leaves = both(*args)
+            return jax.tree.unflatten(outs[0], leaves)
+
+        return run
+
+    def repeats(self, fun, fixed, carry, batch):
+        # Remembered: JAX keeps something of every tracing for as long as there is `fun`.
+        args = fixed, carry, batch
+        known, leaves = self._repeats.setdefault(getattr(fun, "func", fun), {}), jax.tree.leaves(args)
+        key = tuple(map(jnp.shape, leaves))
+        if key not in known:
+            # In the time in which a call passes one array, a CPU does so many operations. Where a step takes much
+            # longer than a call, a loop's copies of its carry cost more than it saves.
+            cpu = jax.default_backend() == "cpu"
+            known[key] = _work(jax.make_jaxpr(fun)(*args).jaxpr, cpu) < (2e6 if cpu else 2e8) * len(leaves)
+        return known[key]
+
+    def shapes(self, fun, *args):
+        return jax.eval_shape(fun, *args)
+
+    def stop_gradient(self, x):
+        return jax.lax.stop_gradient(x)
+
+    def vmap(self, fun, in_axes=0, out_axes=0):
+        return jax.vmap(fun, in_axes, out_axes)
+
+    def scan(self, fun, init, xs, length=None, reverse=False):
+        return jax.lax.scan(fun, init, xs, length, reverse)
+
+    def associative_scan(self, fun, elems, reverse=False, axis=0):
+        return jax.lax.associative_scan(fun, elems, reverse, axis)
+
+    def while_loop(self, cond_fun, body_fun, init):
+        return jax.lax.while_loop(cond_fun, body_fun, init)
+
+    def switch(self, index, branches, *operands):
+        return jax.lax.switch(index, branches, *operands)
+
+    def cond(self, pred, true_fun, false_fun, *operands):
+        return jax.lax.cond(pred, true_fun, false_fun, *operands)
+
+    def choose(self, pred, true_fun, false_fun):
+        other = false_fun()
+        # A branch costs a fifth of a small step: XLA fuses nothing across it. What is large, a choice would copy, and a
+        # branch leaves in its place; a GPU would wait for the host to take it.
+        if jax.default_backend() == "cpu" and sum(x.nbytes for x in jax.tree.leaves(other)) > _LARGE:
+            return jax.lax.cond(pred, true_fun, lambda: other)
+        return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), other)
+
+
+def _work(jaxpr, cpu) -> float:
+    """About how many operations `jaxpr` takes: those of products, and one for each number that is computed.
+
+    Infinite with a convolution on a CPU, where XLA runs it on one thread inside a loop, ten times slower.
+    """
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name == "conv_general_dilated" and cpu:
+            return math.inf
+        inner = [_work(sub, cpu) for sub in jax.extend.core.jaxprs_in_params(params)]
+        out = sum(math.prod(v.aval.shape) for v in equation.outvars if hasattr(v.aval, "shape"))
+        if name == "dot_general":
+            out *= 2 * math.prod(equation.invars[0].aval.shape[i] for i in params["dimension_numbers"][0][0])
+        total += sum(inner) * params.get("length", 1) if inner else out
+    return total
+
+
+backend = JaxBackend()

@@ -1,0 +1,302 @@
+"""What kfunc asks of PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import types
+import warnings
+
+import numpy as np
+import torch
+import torch.utils.checkpoint
+
+from ... import tree
+from ...errors import ShapeError
+from ...tracing import loops
+from ..base import Backend, Kind
+from . import dynamo, namespace
+
+__all__ = ["TorchBackend", "backend"]
+
+
+class TorchBackend(Backend):
+    name = "torch"
+    large = 1 << 21  # from where on that is faster, too
+    stages_in_place = True
+    xp = namespace
+
+    @property
+    def version(self):
+        return torch.__version__
+
+    def kind(self, cls):
+        return Kind(self) if issubclass(cls, torch.Tensor) else None
+
+    def asarray(self, x, dtype=None, device=None):
+        dtype = None if dtype is None else getattr(torch, dtype)
+        if isinstance(x, torch.Tensor):
+            return x.to(device=device, dtype=dtype)
+        # A copy, so that in-place optimizers never write into the memory of a NumPy model.
+        x = np.array(x, order="C")
+        bits = x.dtype.name == "bfloat16"  # which torch does not take from NumPy, nor give to it
+        tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16) if bits else torch.from_numpy(x)
+        return tensor.to(device=device, dtype=dtype)
+
+    def staged(self, x, device=None):
+        if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name == "bfloat16":
+            return self.asarray(x, device=device)
+        tensor = torch.from_numpy(x)
+        return tensor if device is None else tensor.to(device)
+
+    def to_numpy(self, x):
+        x = x.detach().cpu().resolve_conj().resolve_neg()  # conjugates and negatives may be lazy, as FFTs' are
+        if x.dtype != torch.bfloat16:
+            return x.numpy()
+        try:
+            import ml_dtypes
+        except ModuleNotFoundError:
+            raise self.unsupported("NumPy's bfloat16 without ml_dtypes", "pip install ml-dtypes") from None
+        return x.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+    def is_traced(self, x):
+        return torch.compiler.is_compiling()
+
+    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+        return torch.compile(
+            _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
+        )
+
+    def extent(self, x):
+        return x.data_ptr(), x.data_ptr() + x.nbytes
+
+    def released(self, x):
+        return x.detach().clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x
+
+    def value_and_grad(self, fun, argnums=0, has_aux=False):
+        compiled = torch.func.grad_and_value(fun, argnums, has_aux)
+
+        def value_and_gradient(*args, **kwargs):
+            # Dynamo traces torch.func and not torch.autograd.grad, which knows nothing of torch.vmap's batches either;
+            # eagerly, it takes less than half the time.
+            if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+                gradient, value = compiled(*args, **kwargs)
+                return value, gradient
+            return _eager_value_and_grad(fun, argnums, has_aux, args, kwargs)
+
+        return value_and_gradient
+
+    def vjp(self, fun, *primals, has_aux=False):
+        run, restore = _split_results(fun, has_aux)
+        out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
+        return (out, pull, restore(aux)) if has_aux else (out, pull)
+
+    def jvp(self, fun, primals, tangents, has_aux=False):
+        run, restore = _split_results(fun, has_aux)
+        try:
+            if torch.compiler.is_compiling():
+                raise NotImplementedError  # Dynamo does not trace forward mode
+            _load_forward_mode()
+            out, tangent, aux = torch.func.jvp(run, primals, tangents, has_aux=True)
+        except NotImplementedError:
+            # Nor have some fused kernels one. The product with a cotangent is linear in it, and has a product itself.
+            out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
+            tangent = torch.func.vjp(pull, tree.map(torch.zeros_like, out))[1](tangents)[0]
+        return (out, tangent, restore(aux)) if has_aux else (out, tangent)
+
+    def checkpoint(self, fun):
+        def run(*args, **kwargs):
+            if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+                return fun(*args, **kwargs)
+            return torch.utils.checkpoint.checkpoint(
+                fun, *args, use_reentrant=False, preserve_rng_state=False, determinism_check="none", **kwargs
+            )
+
+        return run
+
+    def custom_gradient(self, fun):
+        def run(*args):
+            out, gradient = fun(*args)
+            leaves = tree.leaves(args)
+            if torch.compiler.is_compiling():
+                if torch._C._are_functorch_transforms_active() or any([x.requires_grad for x in leaves]):
+                    dynamo.refuse_custom_gradient()
+                return out
+
+            def shares(*upstream):
+                return loops.gradient_leaves(gradient, upstream, args)
+
+            outs = iter(_Attached.apply(shares, len(leaves), *leaves, *[x.detach() for x in tree.leaves(out)]))
+            return tree.map(lambda _: next(outs), out)
+
+        return run
+
+    def stop_gradient(self, x):
+        return x.detach()
+
+    def vmap(self, fun, in_axes=0, out_axes=0):
+        return torch.vmap(fun, in_axes, out_axes)
+
+    def while_loop(self, cond_fun, body_fun, init):
+        if not torch.compiler.is_compiling():
+            return NotImplemented
+
+        def refill(flat):
+            flat = iter(flat)
+            return tree.map(lambda _: next(flat), init)
+
+        # Copies, since neither inputs nor results may share memory.
+        out = torch.while_loop(
+            lambda *flat: cond_fun(refill(flat)),
+            lambda *flat: tuple([x.clone() for x in tree.leaves(body_fun(refill(flat)))]),
+            tuple([x.clone() for x in tree.leaves(init)]),
+        )
+        return refill(out)
+
+    def waits(self, x):
+        return torch.compiler.is_compiling() or x.device.type != "cpu"
+
+    def form(self, leaves):
+        if (
+            torch.compiler.is_compiling()
+            or torch._C._functorch.peek_interpreter_stack() is not None
+            or any([x.requires_grad for x in leaves if isinstance(x, torch.Tensor)])
+        ):
+            return None
+        array = torch.Tensor
+        forms = [(x.__class__, *((x.shape, x.dtype, x.device) if isinstance(x, array) else (x,))) for x in leaves]
+        return torch.is_grad_enabled(), *forms
+
+    def inferring(self):
+        return torch.no_grad()  # of which `torch.lstm` makes more than of arguments that need no gradient
+
+    def watched(self, x):
+        """`x` as an input that `gradients` knows."""
+        if not torch.is_grad_enabled():
+            raise RuntimeError("Operations are not kept here.")
+        return x.detach().requires_grad_()
+
+    def gradients(self, value, inputs):
+        """The gradients of `value`, of shape (), for the inputs; no other ones can be taken after that."""
+        if not value.requires_grad:
+            return [torch.zeros_like(x) for x in inputs]
+        # What `torch.autograd.grad` calls; its own checks take a twentieth of a small network's step.
+        run = torch.autograd.Variable._execution_engine.run_backward
+        options = {"allow_unreachable": True, "accumulate_grad": False}
+        gradients = run((value,), (torch.ones_like(value),), False, False, tuple(inputs), **options)
+        return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, gradients, strict=True)]
+
+
+@functools.cache
+def _load_forward_mode():
+    """Its first use loads parts of torch that warn about other parts of torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
+
+
+def _split_results(fun, has_aux):
+    """`fun` returning `(out, tensors of aux)`, and what makes the auxiliary tree of these tensors again."""
+    plain = None
+
+    def run(*args):
+        nonlocal plain
+        out = fun(*args)
+        out, plain = out if has_aux else (out, None)
+        return out, [x for x in tree.leaves(plain) if isinstance(x, torch.Tensor)]
+
+    def restore(tensors):
+        tensors = iter(tensors)
+        return tree.map(lambda x: next(tensors) if isinstance(x, torch.Tensor) else x, plain)
+
+    return run, restore
+
+
+class _Attached(torch.autograd.Function):
+    """The values of the tensors after the first `n`, from which `shares` carries cotangents back to these."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(shares, n, *tensors):
+        return tuple(x.clone() for x in tensors[n:])
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.shares = inputs[0]
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        return None, None, *ctx.shares(*upstream), *(None for _ in upstream)
+
+
+def _without_our_tables(guards):
+    """Which guards Dynamo keeps: a table that grew, because other code met a new type, is no reason to compile anew."""
+    tables = ("_kinds", "_implementations")
+    return [not any(table in guard.name for table in tables) for guard in guards]
+
+
+def _own_code(fun):
+    """`fun` with a code object of its own: Dynamo counts compilations by code object, and all closures share one."""
+    if not isinstance(fun, types.FunctionType):
+        return fun
+    own = types.FunctionType(fun.__code__.replace(), fun.__globals__, fun.__name__, fun.__defaults__, fun.__closure__)
+    own.__kwdefaults__ = fun.__kwdefaults__
+    return own
+
+
+def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
+    positions = (argnums,) if isinstance(argnums, int) else argnums
+    leaves, structure = tree.flatten(tuple(args[i] for i in positions))
+    # Whoever differentiates around us owns the leaves that already take part in a graph.
+    inputs = [x if x.requires_grad else x.detach().requires_grad_() for x in leaves]
+    inner = list(args)
+    for i, x in zip(positions, tree.unflatten(structure, inputs), strict=True):
+        inner[i] = x
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        out = fun(*inner, **kwargs)
+        value, aux = out if has_aux else (out, None)
+        if value.ndim != 0:
+            raise ShapeError(
+                "Only a scalar has a gradient.",
+                argument="fun",
+                expected="a function that returns an array of shape ()",
+                got=tuple(value.shape),
+                fix="reduce the result, for example with a mean",
+            )
+        nested = differentiable and _reaches_beyond(value, leaves, inputs)
+        if value.requires_grad:
+            gradients = torch.autograd.grad(value, inputs, create_graph=nested, materialize_grads=True)
+        else:
+            gradients = [torch.zeros_like(x) for x in inputs]
+    if not nested:
+        value, aux = tree.map(_detach, (value, aux))
+    gradient = tree.unflatten(structure, gradients)
+    gradient = gradient[0] if isinstance(argnums, int) else gradient
+    return ((value, aux) if has_aux else value), gradient
+
+
+def _detach(x):
+    return x.detach() if isinstance(x, torch.Tensor) else x
+
+
+def _reaches_beyond(value, leaves, inputs):
+    """Whether the graph of `value` has leaves that are not ours: then somebody differentiates around us."""
+    if any(x.requires_grad for x in leaves):
+        return True
+    own = {id(x) for x in inputs}
+    seen, stack = set(), [value.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        parents = node.next_functions
+        variable = None if parents else getattr(node, "variable", None)  # only leaves have one
+        if variable is not None and id(variable) not in own:
+            return True
+        stack.extend(parent for parent, _ in parents)
+    return False
+
+
+backend = TorchBackend()
