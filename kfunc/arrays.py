@@ -23,7 +23,7 @@ __all__ = [
     "to_numpy",
 ]
 
-F = TypeVar("F", bound=Callable)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def namespace(*arrays: Any) -> Any:

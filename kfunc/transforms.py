@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from . import tree
 from .arrays import kind_of_tree
 from .backends import Backend, Kind, get, kind_of
 from .backends.defaults import perform
 from .errors import ArgumentError, ShapeError
+from .typing import Array, Tree
 
 __all__ = [
     "associative_scan",
@@ -30,6 +31,13 @@ __all__ = [
     "vmap",
     "while_loop",
 ]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")  # what a function returns
+A = TypeVar("A")  # the second thing that it returns, with `has_aux`
+C = TypeVar("C")  # what a loop carries
+T = TypeVar("T")
 
 
 def _lower(backend: Backend, x: Any) -> Any:
@@ -69,7 +77,7 @@ def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
     return _lift(backend, perform(backend, method, *_lower(backend, args), **kwargs))
 
 
-def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callable:
+def _through(method: str, fun: Callable[..., Any], *options: Any, **named: Any) -> Callable[..., Any]:
     """`fun` under the backend's transformation `method`, built once for each kind of array it is called with."""
     built: dict[Kind | None, Callable] = {}
 
@@ -89,7 +97,9 @@ def _through(method: str, fun: Callable, *options: Any, **named: Any) -> Callabl
     return transformed
 
 
-def jit(fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()) -> Callable:
+def jit(
+    fun: Callable[P, R], *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()
+) -> Callable[P, R]:
     """Compile `fun`: `jax.jit`, `torch.compile`, `tf.function`, an OpenVINO model; on NumPy, a list of kernel calls.
 
     Args:
@@ -101,7 +111,9 @@ def jit(fun: Callable, *, static_argnames: tuple[str, ...] = (), constant_argnum
     return _through("jit", fun, static_argnames=tuple(static_argnames), constant_argnums=tuple(constant_argnums))
 
 
-def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def value_and_grad(
+    fun: Callable[P, R], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[P, tuple[R, Tree]]:
     """A function that returns `fun`'s value and its gradient with respect to the arguments `argnums`.
 
     Args:
@@ -117,7 +129,19 @@ def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: b
     return _through("value_and_grad", fun, argnums, has_aux)
 
 
-def grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+@overload
+def grad(
+    fun: Callable[P, Any], argnums: int | tuple[int, ...] = 0, has_aux: Literal[False] = False
+) -> Callable[P, Tree]: ...
+@overload
+def grad(
+    fun: Callable[P, tuple[Any, A]], argnums: int | tuple[int, ...] = 0, *, has_aux: Literal[True]
+) -> Callable[P, tuple[Tree, A]]: ...
+@overload
+def grad(
+    fun: Callable[P, tuple[Any, A]], argnums: int | tuple[int, ...], has_aux: Literal[True]
+) -> Callable[P, tuple[Tree, A]]: ...
+def grad(fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns the gradient of `fun`, or `(gradient, aux)` with `has_aux`; see `value_and_grad`."""
     both = value_and_grad(fun, argnums, has_aux)
 
@@ -129,7 +153,15 @@ def grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fals
     return gradient
 
 
-def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+@overload
+def vjp(
+    fun: Callable[..., R], *primals: Tree, has_aux: Literal[False] = False
+) -> tuple[R, Callable[[Tree], tuple[Tree, ...]]]: ...
+@overload
+def vjp(
+    fun: Callable[..., tuple[R, A]], *primals: Tree, has_aux: Literal[True]
+) -> tuple[R, Callable[[Tree], tuple[Tree, ...]], A]: ...
+def vjp(fun: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[Any, ...]:
     """`(out, pull)`: the result of `fun(*primals)`, and the function from its cotangent to those of the primals.
 
     `pull(cotangent)` returns a tuple with one tree for each primal, and may be called again.
@@ -154,7 +186,17 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return out, checked, *aux
 
 
-def jvp(fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+@overload
+def jvp(
+    fun: Callable[..., R], primals: Sequence[Tree], tangents: Sequence[Tree], has_aux: Literal[False] = False
+) -> tuple[R, Tree]: ...
+@overload
+def jvp(
+    fun: Callable[..., tuple[R, A]], primals: Sequence[Tree], tangents: Sequence[Tree], has_aux: Literal[True]
+) -> tuple[R, Tree, A]: ...
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree], has_aux: bool = False
+) -> tuple[Any, ...]:
     """`(out, tangent)`: the result of `fun(*primals)` and its derivative in the direction of `tangents`.
 
     Args:
@@ -210,7 +252,7 @@ def _check_like(expected: Any, given: Any, what: str, argument: str) -> None:
         ) from error
 
 
-def checkpoint(fun: Callable) -> Callable:
+def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
     """`fun`, computed again on the way back instead of keeping its intermediate results: less memory, more time.
 
     Where nothing is differentiated it is `fun` itself, and so it is inside `kf.jit` of PyTorch, whose compiler decides
@@ -219,7 +261,7 @@ def checkpoint(fun: Callable) -> Callable:
     return _through("checkpoint", fun)
 
 
-def custom_gradient(fun: Callable) -> Callable:
+def custom_gradient(fun: Callable[P, tuple[R, Callable[..., Any]]]) -> Callable[P, R]:
     """A function with the gradient that it brings along, as `keras.ops.custom_gradient`.
 
     Args:
@@ -232,7 +274,7 @@ def custom_gradient(fun: Callable) -> Callable:
     return _through("custom_gradient", fun)
 
 
-def vmap(fun: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
+def vmap(fun: Callable[P, R], in_axes: int | Sequence[int | None] | None = 0, out_axes: int = 0) -> Callable[P, R]:
     """`fun` over a batch axis of its arguments.
 
     Args:
@@ -242,7 +284,7 @@ def vmap(fun: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
     return _through("vmap", fun, in_axes, out_axes)
 
 
-def stop_gradient(tree_: Any) -> Any:
+def stop_gradient(tree_: T) -> T:
     """The same values, through which no gradient flows."""
     kind = kind_of_tree(tree_)
     if kind is None:
@@ -251,7 +293,9 @@ def stop_gradient(tree_: Any) -> Any:
     return tree.map(lambda x: x if kind_of(type(x)) is None else stop(x), tree_)
 
 
-def scan(fun: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+def scan(
+    fun: Callable[[C, Any], tuple[C, Any]], init: C, xs: Tree = None, length: int | None = None, reverse: bool = False
+) -> tuple[C, Tree]:
     """Run `carry, y = fun(carry, x)` over the first axis of `xs`; return the last carry and the stacked `y`.
 
     Args:
@@ -267,7 +311,7 @@ def scan(fun: Callable, init: Any, xs: Any = None, length: int | None = None, re
     return _call("scan", kind_of_tree(init, xs), fun, init, xs, length, reverse)
 
 
-def map(fun: Callable, xs: Any) -> Any:
+def map(fun: Callable[[Any], Any], xs: Tree) -> Tree:
     """`fun` of each entry of the first axis of `xs`, one after the other, and the results stacked; see `scan`.
 
     Raises:
@@ -276,7 +320,7 @@ def map(fun: Callable, xs: Any) -> Any:
     return scan(lambda carry, x: (carry, fun(x)), (), xs)[1]
 
 
-def associative_scan(fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+def associative_scan(fun: Callable[[T, T], T], elems: T, reverse: bool = False, axis: int = 0) -> T:
     """All partial results of the associative `fun` along `axis`, in logarithmically many steps.
 
     Args:
@@ -292,7 +336,7 @@ def associative_scan(fun: Callable, elems: Any, reverse: bool = False, axis: int
     return _call("associative_scan", kind_of_tree(elems), fun, elems, reverse, axis)
 
 
-def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+def while_loop(cond_fun: Callable[[C], Array], body_fun: Callable[[C], C], init: C) -> C:
     """The first of `init`, `body_fun(init)`, `body_fun(body_fun(init))`, … for which `cond_fun` does not hold.
 
     Args:
@@ -308,7 +352,7 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
     return _call("while_loop", kind_of_tree(init), cond_fun, body_fun, init)
 
 
-def fori_loop(lower: Any, upper: Any, body: Callable, init: Any) -> Any:
+def fori_loop(lower: int | Array, upper: int | Array, body: Callable[[Array, C], C], init: C) -> C:
     """Run `carry = body(i, carry)` for `i` from `lower` to `upper - 1`, int32 arrays of shape (); the last carry.
 
     With ints for bounds it is a `scan`, and has a gradient everywhere; else a `while_loop`.
@@ -331,7 +375,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable, init: Any) -> Any:
     return while_loop(lambda c: c[0] < last, lambda c: (c[0] + one, body(c[0], c[1])), (first, init))[1]
 
 
-def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
+def cond(pred: Array, true_fun: Callable[..., R], false_fun: Callable[..., R], *operands: Tree) -> R:
     """`true_fun(*operands)` if the scalar `pred` holds, else `false_fun(*operands)`; both return the same structure.
 
     Where `pred` is not known yet (in a compiled function), the choice is made on the device.
@@ -341,12 +385,12 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     return _call("cond", kind_of_tree(pred, operands), pred, true_fun, false_fun, *operands)
 
 
-def choose(pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
+def choose(pred: Array, true_fun: Callable[[], R], false_fun: Callable[[], R]) -> R:
     """`cond(pred, true_fun, false_fun)`, where it does no harm to compute both: some compilers fuse only that."""
     return _call("choose", kind_of_tree(pred), pred, true_fun, false_fun)
 
 
-def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+def switch(index: int | Array, branches: Sequence[Callable[..., R]], *operands: Tree) -> R:
     """`branches[index](*operands)`, with the integer `index` clamped to the branches there are; see `cond`."""
     if not branches:
         raise ArgumentError("switch has no branch.", argument="branches", expected="at least one function", got="none")

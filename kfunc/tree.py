@@ -7,39 +7,41 @@ from typing import Any
 
 import optree
 
+from .typing import Tree
+
 __all__ = ["flatten", "leaves", "map", "paths", "structure", "unflatten", "up_to"]
 
 
-def structure(tree: Any) -> Any:
+def structure(tree: Tree) -> Any:
     """What `unflatten` builds a tree from, given its leaves; equal for trees of one form."""
     return optree.tree_structure(tree)
 
 
-def leaves(tree: Any) -> list[Any]:
+def leaves(tree: Tree) -> list[Any]:
     """The leaves of `tree`. None is no leaf, but a tree without any."""
     return optree.tree_leaves(tree)
 
 
-def map(fun: Callable, tree: Any, *rest: Any) -> Any:
+def map(fun: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """The tree of `fun(leaf, ...)` for the leaves of `tree` and those at the same places of `rest`."""
     return optree.tree_map(fun, tree, *rest)
 
 
-def flatten(tree: Any, until: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
+def flatten(tree: Tree, until: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
     """The leaves of `tree`, and the structure from which `unflatten` builds it again; parts `until` are leaves, too."""
     return optree.tree_flatten(tree, is_leaf=until)
 
 
-def up_to(structure: Any, tree: Any) -> list[Any]:
+def up_to(structure: Any, tree: Tree) -> list[Any]:
     """The parts of `tree` that are where `structure` has leaves."""
     return structure.flatten_up_to(tree)
 
 
-def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
+def unflatten(structure: Any, leaves: Iterable[Any]) -> Tree:
     """The tree of this `structure` with these `leaves`."""
     return optree.tree_unflatten(structure, leaves)
 
 
-def paths(tree: Any) -> list[str]:
+def paths(tree: Tree) -> list[str]:
     """The path of each leaf, in the order of `leaves`: `"dense/kernel"`."""
     return ["/".join(str(part) for part in path) for path in optree.tree_paths(tree)]

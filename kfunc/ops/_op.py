@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .. import tree
 from ..arrays import kind_of_tree
@@ -15,28 +15,37 @@ from ..tracing.spec import Spec
 
 __all__ = ["OPS", "Op", "Prepared", "lowering", "op", "pullback"]
 
-OPS: dict[str, Op] = {}
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPS: dict[str, Op[..., Any]] = {}
+"""All ops by name."""
 
 
-class Op:
+class Op(Generic[P, R]):
     """A function of arrays that runs a backend's lowering where there is one, and its reference elsewhere.
 
     The choice is made from the types of the arguments, once for each combination of types. Arrays are arguments of
     their own, unless the op is `nested`: then they may also lie in lists, tuples and dicts.
     """
 
-    def __init__(self, reference: Callable, nested: bool = False):
+    reference: Callable[P, R]
+    name: str
+    nested: bool
+
+    def __init__(self, reference: Callable[P, R], nested: bool = False):
         functools.update_wrapper(self, reference)
         self.reference = reference
         self.name = reference.__name__
         self.nested = nested
-        self._implementations: dict[Any, Callable] = {}
+        self._implementations: dict[Any, Callable[..., Any]] = {}
         OPS[self.name] = self
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             types: Any
             if self.nested:
@@ -121,10 +130,15 @@ def _as_spec(x: Any) -> Any:
     return x if kind_of(type(x)) is None else Spec(x.shape, x.dtype)
 
 
-def op(reference: Callable | None = None, *, nested: bool = False) -> Any:
-    """Make an op of `reference`, a function written in the Array API standard.
+@overload
+def op(reference: Callable[P, R]) -> Op[P, R]: ...
+@overload
+def op(*, nested: bool = False) -> Callable[[Callable[P, R]], Op[P, R]]: ...
+def op(reference: Callable[..., Any] | None = None, *, nested: bool = False) -> Any:
+    """Make an op of `reference`, a function written in the Array API standard, with its signature.
 
     Args:
+        reference: The function.
         nested: Whether some arguments are lists, tuples or dicts of arrays.
     """
     return functools.partial(Op, nested=nested) if reference is None else Op(reference, nested)
@@ -158,14 +172,14 @@ class Prepared:
         return prepared
 
 
-def lowering(backend: Backend, op: Op, **forms: Callable) -> Callable[[Callable], Callable]:
+def lowering(backend: Backend, op: Op[..., Any], **forms: Callable[[Any], Any]) -> Callable[[F], F]:
     """Register the decorated function as `backend`'s implementation of `op`.
 
     It takes the arguments of the reference, arrays in the framework's own form, and returns NotImplemented to decline.
     What is made of single arguments before anything else, it gets made: `kernel=turned`, see `Prepared`.
     """
 
-    def decorate(fun: Callable) -> Callable:
+    def decorate(fun: F) -> F:
         backend.lowerings[op.name] = Prepared(fun, forms) if forms else fun
         op._implementations.clear()
         return fun
@@ -173,14 +187,14 @@ def lowering(backend: Backend, op: Op, **forms: Callable) -> Callable[[Callable]
     return decorate
 
 
-def pullback(backend: Backend, op: Op) -> Callable[[Callable], Callable]:
+def pullback(backend: Backend, op: Op[..., Any]) -> Callable[[F], F]:
     """Register the decorated function as what the tape runs for `op` on `backend`'s plain arrays.
 
     It takes the arguments of the reference and returns `(out, pullback)`, or NotImplemented to decline;
     `pullback(cotangent)` returns one cotangent, or None, for each positional argument.
     """
 
-    def decorate(fun: Callable) -> Callable:
+    def decorate(fun: F) -> F:
         backend.pullbacks[op.name] = fun
         op._implementations.clear()
         return fun

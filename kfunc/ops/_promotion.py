@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ..arrays import asarray, device, dtype_name, kind_of_tree, namespace
 from ..backends import kind_of
@@ -20,6 +20,9 @@ __all__ = [
     *("FLOAT", "beside", "cast", "common", "dtype_of", "floating", "in_single", "kind", "lift", "numeric", "promote"),
     "together",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FLOAT = "float32"
 """What integers become where only a float will do."""
@@ -201,17 +204,17 @@ def beside(x: Any, floats: Any) -> Any:
     return x if x.dtype == floats.dtype or kind(x) in "fc" else cast(x, dtype_of(floats))
 
 
-def in_single(fun: Callable) -> Callable:
+def in_single(fun: Callable[P, R]) -> Callable[P, R]:
     """`fun(x, …)` of floats, with those of 16 bits computed in float32: few numbers add up beyond what they hold."""
 
     @functools.wraps(fun)
-    def wide(x, *args, **kwargs):
+    def wide(x: Any, *args: Any, **kwargs: Any) -> Any:
         x = floating(x)
         own = dtype_of(x)
         short = own in ("float16", "bfloat16")
         return cast(fun(cast(x, FLOAT), *args, **kwargs), own) if short else fun(x, *args, **kwargs)
 
-    return wide
+    return wide  # type: ignore[return-value]  # `x` is the first argument of P
 
 
 def numeric(x: Any) -> Any:

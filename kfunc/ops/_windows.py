@@ -134,7 +134,7 @@ def spatial_sizes(x: Any, data_format: str | None) -> tuple[int | None, ...]:
     return tuple(x.shape[2:] if data_format == "channels_first" else x.shape[1:-1])
 
 
-def window_shape(shape, window, strides, dilation, padding) -> tuple[int | None, ...]:
+def window_shape(shape, window, strides, dilation, padding) -> tuple[Any, ...]:
     """The spatial sizes of the output for an input of spatial `shape`."""
     return tuple(output_size(n, k, s, d, padding) for n, k, s, d in zip(shape, window, strides, dilation, strict=True))
 

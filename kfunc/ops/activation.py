@@ -6,10 +6,12 @@ Integers are taken as float32, except by `relu`, `hard_tanh` and `threshold`, wh
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..transforms import stop_gradient
+from ..typing import Array
 from ._axes import normal_axis
 from ._op import op
 from ._promotion import floating, kind, numeric
@@ -60,7 +62,7 @@ def _between(x, low, high):
 
 
 @op
-def relu(x):
+def relu(x: Array) -> Array:
     """`max(x, 0)`, with gradient 0 at 0; NaN stays NaN."""
     x = numeric(x)
     xp = namespace(x)
@@ -68,33 +70,33 @@ def relu(x):
 
 
 @op
-def relu6(x):
+def relu6(x: Array) -> Array:
     """`x` within [0, 6] (Krizhevsky, 2010)."""
     return _between(floating(x), 0, 6)
 
 
 @op
-def leaky_relu(x, negative_slope=0.2):
+def leaky_relu(x: Array, negative_slope: float = 0.2) -> Array:
     """`x` where positive, else `negative_slope * x`."""
     x = floating(x)
     return namespace(x).where(x <= 0, x * negative_slope, x)
 
 
 @op
-def hard_tanh(x):
+def hard_tanh(x: Array) -> Array:
     """`x` within [-1, 1]."""
     x = numeric(x)
     return _between(x, 0 if kind(x) == "u" else -1, 1)
 
 
 @op
-def hard_sigmoid(x):
+def hard_sigmoid(x: Array) -> Array:
     """`relu6(x + 3) / 6`."""
     return relu6(floating(x) + 3) / 6
 
 
 @op
-def hard_silu(x):
+def hard_silu(x: Array) -> Array:
     """`x * hard_sigmoid(x)` (hard swish; Howard et al., arXiv:1905.02244)."""
     x = floating(x)
     return x * hard_sigmoid(x)
@@ -104,7 +106,7 @@ hard_swish = hard_silu
 
 
 @op
-def hard_shrink(x, threshold=0.5):
+def hard_shrink(x: Array, threshold: float = 0.5) -> Array:
     """`x` where its magnitude exceeds `threshold`, else 0."""
     x = floating(x)
     xp = namespace(x)
@@ -112,20 +114,20 @@ def hard_shrink(x, threshold=0.5):
 
 
 @op
-def soft_shrink(x, threshold=0.5):
+def soft_shrink(x: Array, threshold: float = 0.5) -> Array:
     """`x` moved towards 0 by `threshold`, and 0 where that would cross it."""
     x = floating(x)
     return x - _between(x, -threshold, threshold)
 
 
 @op
-def sparse_sigmoid(x):
+def sparse_sigmoid(x: Array) -> Array:
     """`(x + 1) / 2` within [0, 1]."""
     return _between(0.5 * floating(x) + 0.5, 0, 1)
 
 
 @op
-def threshold(x, threshold, default_value):
+def threshold(x: Array, threshold: float, default_value: float) -> Array:
     """`x` where it exceeds `threshold`, else `default_value`."""
     x = numeric(x)
     xp = namespace(x)
@@ -145,25 +147,25 @@ def _exponential(x, alpha, width=1.0):
 
 
 @op
-def elu(x, alpha=1.0):
+def elu(x: Array, alpha: float = 1.0) -> Array:
     """`x` where positive, else `alpha * (exp(x) - 1)` (Clevert et al., arXiv:1511.07289)."""
     return _exponential(x, alpha)
 
 
 @op
-def celu(x, alpha=1.0):
+def celu(x: Array, alpha: float = 1.0) -> Array:
     """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (Barron, arXiv:1704.07483)."""
     return _exponential(x, alpha, alpha)
 
 
 @op
-def selu(x):
+def selu(x: Array) -> Array:
     """The scaled `elu` that keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515)."""
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
 @op
-def sigmoid(x):
+def sigmoid(x: Array) -> Array:
     """`1 / (1 + exp(-x))`, by the branch that cannot overflow."""
     x = floating(x)
     xp = namespace(x)
@@ -172,7 +174,7 @@ def sigmoid(x):
 
 
 @op
-def silu(x):
+def silu(x: Array) -> Array:
     """`x * sigmoid(x)` (swish; Ramachandran et al., arXiv:1710.05941)."""
     x = floating(x)
     return x * sigmoid(x)
@@ -182,7 +184,7 @@ swish = silu
 
 
 @op
-def glu(x, axis=-1):
+def glu(x: Array, axis: int = -1) -> Array:
     """The first half of `x` along `axis`, times the sigmoid of the second (Dauphin et al., arXiv:1612.08083)."""
     x = floating(x)
     axis = normal_axis(axis, x.ndim)
@@ -199,7 +201,7 @@ def glu(x, axis=-1):
 
 
 @op
-def gelu(x, approximate=True):
+def gelu(x: Array, approximate: bool = True) -> Array:
     """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`."""
     x = floating(x)
     if approximate:
@@ -208,7 +210,7 @@ def gelu(x, approximate=True):
 
 
 @op
-def softplus(x):
+def softplus(x: Array) -> Array:
     """`log(1 + exp(x))`, without overflow."""
     x = floating(x)
     xp = namespace(x)
@@ -217,20 +219,20 @@ def softplus(x):
 
 
 @op
-def log_sigmoid(x):
+def log_sigmoid(x: Array) -> Array:
     """`log(sigmoid(x))`, without overflow."""
     return -softplus(-floating(x))
 
 
 @op
-def softsign(x):
+def softsign(x: Array) -> Array:
     """`x / (1 + abs(x))`."""
     x = floating(x)
     return x / (1 + namespace(x).abs(x))
 
 
 @op
-def squareplus(x, b=4):
+def squareplus(x: Array, b: float = 4) -> Array:
     """`(x + sqrt(x**2 + b)) / 2`, without cancellation (Barron, arXiv:2112.11687)."""
     x = floating(x)
     xp = namespace(x)
@@ -240,7 +242,7 @@ def squareplus(x, b=4):
 
 
 @op
-def sparse_plus(x):
+def sparse_plus(x: Array) -> Array:
     """0 up to -1, `x` from 1 on, and the parabola `(x + 1)**2 / 4` between."""
     x = floating(x)
     middle = _between(x, -1, 1)
@@ -248,7 +250,7 @@ def sparse_plus(x):
 
 
 @op
-def tanh_shrink(x):
+def tanh_shrink(x: Array) -> Array:
     """`x - tanh(x)`."""
     x = floating(x)
     return x - namespace(x).tanh(x)
@@ -264,7 +266,7 @@ def _top(x, axis):
 
 
 @op
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default, without overflow; -inf of nothing."""
     x = floating(x)
     xp = namespace(x)
@@ -284,7 +286,7 @@ def _below_top(x, axis):
 
 
 @op
-def softmax(x, axis=-1):
+def softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`exp(x) / sum(exp(x))` along `axis`, an integer, several, or None for all."""
     x, axis = _below_top(x, axis)
     xp = namespace(x)
@@ -293,7 +295,7 @@ def softmax(x, axis=-1):
 
 
 @op
-def log_softmax(x, axis=-1):
+def log_softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`log(softmax(x))` along `axis`, an integer, several, or None for all; without overflow."""
     x, axis = _below_top(x, axis)
     xp = namespace(x)
@@ -301,7 +303,7 @@ def log_softmax(x, axis=-1):
 
 
 @op
-def sparsemax(x, axis=-1):
+def sparsemax(x: Array, axis: int = -1) -> Array:
     """The probabilities nearest to `x` along `axis` (Martins and Astudillo, arXiv:1602.02068)."""
     x = floating(x)
     xp = namespace(x)

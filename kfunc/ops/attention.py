@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..arrays import device, namespace
 from ..errors import ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import promote
 from .activation import softmax
@@ -13,7 +15,7 @@ from .activation import softmax
 __all__ = ["attention_scores", "dot_product_attention"]
 
 
-def check_attention(query, key, value=None):
+def check_attention(query: Array, key: Array, value: Array | None = None) -> None:
     """Raise a ShapeError unless the arrays are of rank 4, and each head of `key` and `value` serves as many queries."""
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x is not None and x.ndim != 4:
@@ -33,7 +35,7 @@ def check_attention(query, key, value=None):
         )
 
 
-def causal_mask(xp, target, source, where):
+def causal_mask(xp: Any, target: int, source: int, where: Any) -> Array:
     """(target, source): True where the source is not after the target."""
     return xp.expand_dims(xp.arange(target, device=where), axis=1) >= xp.arange(source, device=where)
 
@@ -45,7 +47,15 @@ def _for_each_query(x, query):
 
 
 @op
-def attention_scores(query, key, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None):
+def attention_scores(
+    query: Array,
+    key: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    attn_logits_soft_cap: float | None = None,
+) -> Array:
     """The softmax weights of attention: (batch, heads, target, source); arguments as for `dot_product_attention`."""
     query, key = promote(query, key, least="f")
     check_attention(query, key)
@@ -69,8 +79,15 @@ def attention_scores(query, key, bias=None, mask=None, scale=None, is_causal=Fal
 
 @op
 def dot_product_attention(
-    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
-):
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    attn_logits_soft_cap: float | None = None,
+) -> Array:
     """`softmax(query keyᵀ scale + bias) value` (Vaswani et al., arXiv:1706.03762).
 
     Args:

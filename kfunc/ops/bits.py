@@ -14,6 +14,7 @@ from typing import Any
 
 from ..arrays import device, dtype_name, namespace
 from ..errors import ShapeError
+from ..typing import Array
 from ._op import op
 
 __all__ = ["fold_bits", "random_bits", "random_integers", "random_mask", "sizes"]
@@ -88,7 +89,7 @@ def _as_signed(xp, x):
 
 
 @op
-def fold_bits(key, data, dtype="uint32"):
+def fold_bits(key: Array, data: Array, dtype: str = "uint32") -> Array:
     """The two words for the counters (0, data): what `split` and `fold_in` are made of.
 
     Args:
@@ -107,7 +108,7 @@ def fold_bits(key, data, dtype="uint32"):
 
 
 @op
-def random_bits(key, shape, dtype="uint32"):
+def random_bits(key: Array, shape: tuple[int, ...], dtype: str = "uint32") -> Array:
     """For each element, the exclusive or of the two words for its own position as the counter.
 
     Args:
@@ -131,7 +132,7 @@ def random_bits(key, shape, dtype="uint32"):
 
 
 @op
-def random_integers(key, other, shape, minval, span):
+def random_integers(key: Array, other: Array, shape: tuple[int, ...], minval: int, span: int) -> Array:
     """`minval + (a * 2**32 + b) mod span` for 32 random bits a from `key` and b from `other`.
 
     The products wrap at 2**32, as in `jax.random.randint`; the bias is `span / 2**32` at most.
@@ -173,7 +174,7 @@ def mask_threshold(probability: float) -> int:
 
 
 @op
-def random_mask(key, shape, probability):
+def random_mask(key: Array, shape: tuple[int, ...], probability: float) -> Array:
     """Booleans that are True with a probability, for dropout: cheap to draw.
 
     Each comes from its position, hashed in three rounds of a shift and a product (the constants are those of Wellons,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import cast, dtype_of, lift, together
 from .manipulation import diagonal
@@ -18,7 +21,7 @@ __all__ = ["einsum", "rearrange"]
 
 
 @op
-def einsum(subscripts, *operands):
+def einsum(subscripts: str, *operands: Array) -> Array:
     """Sums of products by Einstein's convention: `"ij,jk->ik"`.
 
     Args:
@@ -42,11 +45,12 @@ def einsum(subscripts, *operands):
         others = [pair for n, pair in enumerate(pairs) if n not in (i, j)]
         kept = {*out, *(axis for _, term in others for axis in term)}
         pairs = [*others, _product(pairs[i], pairs[j], kept)]
-    x, term = _sum_out(*pairs[0], set(out))
+    x, term = pairs[0]
+    x, term = _sum_out(x, term, set(out))
     return _ordered(x, term, out)
 
 
-def parse(subscripts, ranks):
+def parse(subscripts: str, ranks: Sequence[int]) -> tuple[list[list[Any]], list[Any]]:
     """The axes of each array, and of the result: lists of letters, and of numbers for those of "..."."""
     left, arrow, right = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
@@ -193,7 +197,7 @@ def _with_hole(sizes):
 
 
 @op
-def rearrange(tensor, pattern, **axes_lengths):
+def rearrange(tensor: Array, pattern: str, **axes_lengths: int) -> Array:
     """Axes split, exchanged and merged, as in einops: `"b (h p) (w q) c -> b h w (p q c)"`.
 
     Args:

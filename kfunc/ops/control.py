@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from .. import transforms
 from ..errors import ArgumentError, ShapeError
 from ..transforms import jvp, switch
+from ..typing import Array, Tree
 from ._promotion import FLOAT, lift
 from .creation import convert_to_tensor, is_tensor
 from .manipulation import broadcast_to, reshape
@@ -30,32 +31,42 @@ __all__ = [
 ]
 
 
-def cond(pred: Any, true_fn: Callable, false_fn: Callable) -> Any:
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+def cond(pred: Array, true_fn: Callable[[], R], false_fn: Callable[[], R]) -> R:
     """`true_fn()` if the scalar `pred` holds, else `false_fn()`; see `transforms.cond`."""
     return transforms.cond(pred, true_fn, false_fn)
 
 
-def scan(f: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+def scan(
+    f: Callable[[C, Any], tuple[C, Any]], init: C, xs: Tree = None, length: int | None = None, reverse: bool = False
+) -> tuple[C, Tree]:
     """Run `carry, y = f(carry, x)` over the first axis of `xs`; see `transforms.scan`."""
     return transforms.scan(f, init, xs, length, reverse)
 
 
-def map(f: Callable, xs: Any) -> Any:
+def map(f: Callable[[Any], Any], xs: Tree) -> Tree:
     """`f` of each entry of the first axis of `xs`, one after the other, and the results stacked."""
     return transforms.map(f, xs)
 
 
-def associative_scan(f: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+def associative_scan(f: Callable[[T, T], T], elems: T, reverse: bool = False, axis: int = 0) -> T:
     """All partial results of the associative `f` along `axis`; see `transforms.associative_scan`."""
     return transforms.associative_scan(f, elems, reverse, axis)
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any) -> Any:
+def fori_loop(lower: int | Array, upper: int | Array, body_fun: Callable[[Array, C], C], init_val: C) -> C:
     """Run `carry = body_fun(i, carry)` for `i` from `lower` to `upper - 1`; see `transforms.fori_loop`."""
     return transforms.fori_loop(lower, upper, body_fun, init_val)
 
 
-def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
+def while_loop(
+    cond: Callable[..., Array], body: Callable[..., Any], loop_vars: T, maximum_iterations: int | None = None
+) -> T:
     """Run `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds; see `transforms.while_loop`.
 
     Args:
@@ -63,17 +74,20 @@ def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iteration
         loop_vars: A tree of arrays; numbers become arrays.
         maximum_iterations: After so many it stops, whatever `cond` says.
     """
-    several = isinstance(loop_vars, list | tuple)
-    carry = _arrays(tuple(loop_vars) if several else loop_vars)
+    given: Any = loop_vars
+    several = isinstance(given, list | tuple)
+    carry = _arrays(tuple(given) if several else given)
     test, step = cond, body
     if several:
         test, step = (lambda values: cond(*values)), (lambda values: _as_tuple(body(*values)))
     if maximum_iterations is not None:
         test, step = _at_most(maximum_iterations, test, step)
         carry = _arrays((0, carry))
-    out = transforms.while_loop(test, step, carry)
+    out: Any = transforms.while_loop(test, step, carry)
     out = out if maximum_iterations is None else out[1]
-    return list(out) if isinstance(loop_vars, list) else out
+    if isinstance(given, list):
+        out = list(out)
+    return out
 
 
 def _arrays(values: Any) -> Any:
@@ -97,17 +111,17 @@ def _at_most(n: int, test: Callable, step: Callable) -> tuple[Callable, Callable
     )
 
 
-def vectorized_map(function: Callable, elements: Any) -> Any:
+def vectorized_map(function: Callable[[Any], R], elements: Tree) -> R:
     """`function` of all entries of the first axis of `elements`, a tree of arrays, at once; see `transforms.vmap`."""
     return transforms.vmap(function)(elements)
 
 
-def stop_gradient(variable: Any) -> Any:
+def stop_gradient(variable: T) -> T:
     """The same values, through which no gradient flows."""
     return transforms.stop_gradient(variable)
 
 
-def custom_gradient(f: Callable) -> Callable:
+def custom_gradient(f: Callable[P, tuple[R, Callable[..., Any]]]) -> Callable[P, R]:
     """A function with the gradient that it brings along; see `transforms.custom_gradient`."""
     return transforms.custom_gradient(f)
 
@@ -115,7 +129,9 @@ def custom_gradient(f: Callable) -> Callable:
 # -- vectorize -------------------------------------------------------------------------------------------------------
 
 
-def vectorize(pyfunc: Callable, *, excluded: Any = None, signature: str | None = None) -> Callable:
+def vectorize(
+    pyfunc: Callable[P, R], *, excluded: Iterable[int | str] | None = None, signature: str | None = None
+) -> Callable[P, R]:
     """`pyfunc` of scalars, or of small arrays, as a function of arrays that broadcast; as `numpy.vectorize`, by `vmap`.
 
     Args:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import promote
 from ._windows import (
@@ -21,7 +25,14 @@ from .manipulation import pad
 __all__ = ["conv", "conv_transpose", "depthwise_conv", "separable_conv"]
 
 
-def conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate):
+def conv_geometry(
+    inputs: Array,
+    kernel: Array,
+    strides: int | Sequence[int],
+    padding: str,
+    data_format: str | None,
+    dilation_rate: int | Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """What every lowering needs to know of a convolution, checked.
 
     Returns:
@@ -30,7 +41,7 @@ def conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate):
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    strides, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate, PADDINGS)
+    steps, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate, PADDINGS)
     channels = _channels(inputs, data_format)
     width, filters = kernel.shape[-2:]
     if channels is None or channels % width or filters % (channels // width):
@@ -41,8 +52,8 @@ def conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate):
             got=f"{channels} channels",
             fix="check data_format, or the layer before",
         )
-    window_shape(spatial_sizes(inputs, data_format), kernel.shape[:-2], strides, dilation, padding)
-    return strides, dilation, channels // width
+    window_shape(spatial_sizes(inputs, data_format), kernel.shape[:-2], steps, dilation, padding)
+    return steps, dilation, channels // width
 
 
 def _channels(inputs, data_format):
@@ -71,7 +82,15 @@ def _biased(out, bias, data_format):
 
 
 @op
-def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+def conv(
+    inputs: Array,
+    kernel: Array,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    bias: Array | None = None,
+) -> Array:
     """Convolution of `inputs` with `kernel`.
 
     Args:
@@ -91,13 +110,13 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     if bias is not None:
         return _biased(conv(inputs, kernel, strides, padding, data_format, dilation_rate), bias, data_format)
     x, kernel = promote(inputs, kernel, least="f")
-    strides, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
+    steps, dilation, groups = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
     xp = namespace(x, kernel)
     if data_format == "channels_first":
         x = xp.moveaxis(x, 1, -1)
     window, sizes = kernel.shape[:-2], x.shape[1:-1]
-    out_sizes = window_shape(sizes, window, strides, dilation, padding)
-    amounts = padding_amounts(sizes, window, strides, dilation, padding)
+    out_sizes = window_shape(sizes, window, steps, dilation, padding)
+    amounts = padding_amounts(sizes, window, steps, dilation, padding)
     x = pad(x, ((0, 0), *amounts, (0, 0)))
     width, filters = kernel.shape[-2], kernel.shape[-1] // groups
     alone = width == 1 and groups > 1
@@ -107,7 +126,7 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     for g in range(1 if alone else groups):
         part = x if alone or groups == 1 else x[..., g * width : (g + 1) * width]
         out = None
-        for position, view in shifted_views(part, out_sizes, window, strides, dilation):
+        for position, view in shifted_views(part, out_sizes, window, steps, dilation):
             if alone:
                 tap = view * kernel[(*position, 0, slice(None))]
             else:
@@ -118,7 +137,15 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
 
 
-def transposed_geometry(inputs, kernel, strides, padding, output_padding, data_format, dilation_rate):
+def transposed_geometry(
+    inputs: Array,
+    kernel: Array,
+    strides: int | Sequence[int],
+    padding: str,
+    output_padding: int | Sequence[int] | None,
+    data_format: str | None,
+    dilation_rate: int | Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]]]:
     """What every lowering needs to know of a transposed convolution, checked.
 
     Returns:
@@ -128,7 +155,7 @@ def transposed_geometry(inputs, kernel, strides, padding, output_padding, data_f
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    strides, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate)
+    steps, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate)
     channels = _channels(inputs, data_format)
     if channels != kernel.shape[-1]:
         raise ShapeError(
@@ -138,10 +165,10 @@ def transposed_geometry(inputs, kernel, strides, padding, output_padding, data_f
             got=f"{channels} channels",
             fix="a transposed kernel is (*window, filters, channels)",
         )
-    more = (None,) * len(strides) if output_padding is None else output_padding
-    more = (more,) * len(strides) if isinstance(more, int) else tuple(more)
-    crops = []
-    for k, s, d, extra in zip(kernel.shape[:-2], strides, dilation, more, strict=True):
+    more: Any = (None,) * len(steps) if output_padding is None else output_padding
+    more = (more,) * len(steps) if isinstance(more, int) else tuple(more)
+    crops: list[tuple[int, int]] = []
+    for k, s, d, extra in zip(kernel.shape[:-2], steps, dilation, more, strict=True):
         extent = (k - 1) * d + 1
         if padding == "valid":
             crops.append((0, min(extent - s, 0) if extra is None else -extra))
@@ -150,13 +177,20 @@ def transposed_geometry(inputs, kernel, strides, padding, output_padding, data_f
         # The odd element is taken away after; where the result is to be larger, all of the rest is added there.
         before = max(total // 2, 0)
         crops.append((before, total - before))
-    return strides, dilation, crops
+    return steps, dilation, crops
 
 
 @op
 def conv_transpose(
-    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
-):
+    inputs: Array,
+    kernel: Array,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    output_padding: int | Sequence[int] | None = None,
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    bias: Array | None = None,
+) -> Array:
     """The transpose of a convolution, as a linear map: a window of output for each element of the input.
 
     Args:
@@ -179,7 +213,7 @@ def conv_transpose(
         out = conv_transpose(inputs, kernel, strides, padding, output_padding, data_format, dilation_rate)
         return _biased(out, bias, data_format)
     x, kernel = promote(inputs, kernel, least="f")
-    strides, dilation, crops = transposed_geometry(
+    steps, dilation, crops = transposed_geometry(
         x, kernel, strides, padding, output_padding, data_format, dilation_rate
     )
     xp = namespace(x, kernel)
@@ -189,7 +223,7 @@ def conv_transpose(
     # A plain convolution with the kernel turned around, over the inputs set apart by zeros.
     turned = xp.matrix_transpose(xp.flip(kernel, axis=tuple(range(len(window)))))
     around = [((k - 1) * d - a, (k - 1) * d - b) for k, d, (a, b) in zip(window, dilation, crops, strict=True)]
-    for i, (s, (before, after)) in enumerate(zip(strides, around, strict=True)):
+    for i, (s, (before, after)) in enumerate(zip(steps, around, strict=True)):
         x = _resized(spread(x, i + 1, s), i + 1, before, after)
     out = conv(x, turned, dilation_rate=dilation)
     return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
@@ -203,7 +237,15 @@ def _resized(x, axis, before, after):
 
 
 @op
-def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+def depthwise_conv(
+    inputs: Array,
+    kernel: Array,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    bias: Array | None = None,
+) -> Array:
     """Convolution of each channel by itself.
 
     Args:
@@ -234,15 +276,15 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
 
 @op
 def separable_conv(
-    inputs,
-    depthwise_kernel,
-    pointwise_kernel,
-    strides=1,
-    padding="valid",
-    data_format=None,
-    dilation_rate=1,
-    bias=None,
-):
+    inputs: Array,
+    depthwise_kernel: Array,
+    pointwise_kernel: Array,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    bias: Array | None = None,
+) -> Array:
     """`depthwise_conv`, and then the mixing of channels by `conv` with windows of 1 (Chollet, arXiv:1610.02357).
 
     Args:

@@ -7,14 +7,15 @@ These functions have no array to choose the backend by. It is the one named by `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..arrays import asarray, backend_of, device, dtype_name, namespace
 from ..arrays import to_numpy as convert_to_numpy
-from ..backends import get, kind_of
+from ..backends import Backend, get, kind_of
 from ..backends.standard import DTYPES
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array, DType
 from . import _promotion
 from ._axes import normal_axis
 from ._op import op
@@ -100,25 +101,50 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 @op
-def zeros(shape, dtype=None, *, backend=None, like=None):
+def zeros(
+    shape: int | Sequence[int],
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """Zeros of a shape; float32 by default."""
     return _create(lambda xp, **options: xp.zeros(_sizes(shape), **options), dtype, backend, like)
 
 
 @op
-def ones(shape, dtype=None, *, backend=None, like=None):
+def ones(
+    shape: int | Sequence[int],
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """Ones of a shape; float32 by default."""
     return _create(lambda xp, **options: xp.ones(_sizes(shape), **options), dtype, backend, like)
 
 
 @op
-def empty(shape, dtype=None, *, backend=None, like=None):
+def empty(
+    shape: int | Sequence[int],
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """An array of a shape whose elements may be anything; float32 by default."""
     return _create(lambda xp, **options: xp.empty(_sizes(shape), **options), dtype, backend, like)
 
 
 @op
-def full(shape, fill_value, dtype=None, *, backend=None, like=None):
+def full(
+    shape: int | Sequence[int],
+    fill_value: Array,
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """An array of a shape with one value, or with an array of values, broadcast; float32 by default."""
     if kind_of(type(fill_value)) is not None:
         values = _promotion.cast(fill_value, _name(dtype))
@@ -127,25 +153,25 @@ def full(shape, fill_value, dtype=None, *, backend=None, like=None):
 
 
 @op
-def zeros_like(x, dtype=None):
+def zeros_like(x: Array, dtype: DType | None = None) -> Array:
     """Zeros of the shape and, by default, the dtype of `x`."""
     return _like("zeros_like", x, dtype)
 
 
 @op
-def ones_like(x, dtype=None):
+def ones_like(x: Array, dtype: DType | None = None) -> Array:
     """Ones of the shape and, by default, the dtype of `x`."""
     return _like("ones_like", x, dtype)
 
 
 @op
-def empty_like(x, dtype=None):
+def empty_like(x: Array, dtype: DType | None = None) -> Array:
     """An array of the shape and, by default, the dtype of `x`, whose elements may be anything."""
     return _like("empty_like", x, dtype)
 
 
 @op
-def full_like(x, fill_value, dtype=None):
+def full_like(x: Array, fill_value: Array, dtype: DType | None = None) -> Array:
     """An array of the shape and, by default, the dtype of `x`, with one value, or an array of values, broadcast."""
     if kind_of(type(fill_value)) is not None or isinstance(fill_value, list | tuple):
         x, fill_value = lift(x, fill_value)
@@ -161,19 +187,37 @@ def _like(standard: str, x: Any, dtype: Any, *values: Any) -> Any:
 
 
 @op
-def eye(N, M=None, k=0, dtype=None, *, backend=None, like=None):
+def eye(
+    N: int,
+    M: int | None = None,
+    k: int = 0,
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """Ones on the diagonal number `k`, zeros elsewhere: (N, M), M being N by default; float32 by default."""
     return _create(lambda xp, **options: xp.eye(N, M, k=k, **options), dtype, backend, like)
 
 
 @op
-def identity(n, dtype=None, *, backend=None, like=None):
+def identity(
+    n: int, dtype: DType | None = None, *, backend: str | Backend | None = None, like: Array | None = None
+) -> Array:
     """The identity matrix (n, n); float32 by default."""
     return eye(n, dtype=dtype, backend=backend, like=like)
 
 
 @op
-def tri(N, M=None, k=0, dtype=None, *, backend=None, like=None):
+def tri(
+    N: int,
+    M: int | None = None,
+    k: int = 0,
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """Ones on and below the diagonal number `k`, zeros above: (N, M), M being N by default; float32 by default."""
     shape = (N, N if M is None else M)
     return _create(lambda xp, **options: xp.tril(xp.ones(shape, **options), k=k), dtype, backend, like)
@@ -183,7 +227,15 @@ def tri(N, M=None, k=0, dtype=None, *, backend=None, like=None):
 
 
 @op
-def arange(start, stop=None, step=None, dtype=None, *, backend=None, like=None):
+def arange(
+    start: Array,
+    stop: Array | None = None,
+    step: Array | None = None,
+    dtype: DType | None = None,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """Numbers from `start` up to but not `stop`, by `step`; from 0 up to `start` if there is no `stop`.
 
     Args:
@@ -207,7 +259,18 @@ def _number(x: Any) -> float:
 
 
 @op
-def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, backend=None, like=None):
+def linspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: DType | None = None,
+    axis: int = 0,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Any:
     """`num` numbers at equal distances from `start` to `stop`.
 
     Args:
@@ -227,7 +290,18 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
 
 
 @op
-def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0, *, backend=None, like=None):
+def logspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Array = 10,
+    dtype: DType | None = None,
+    axis: int = 0,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """`base` to the power of the numbers of `linspace`, whose arguments the other ones are."""
 
     def finish(line):
@@ -237,7 +311,17 @@ def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0, *,
 
 
 @op
-def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0, *, backend=None, like=None):
+def geomspace(
+    start: Array,
+    stop: Array,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DType | None = None,
+    axis: int = 0,
+    *,
+    backend: str | Backend | None = None,
+    like: Array | None = None,
+) -> Array:
     """`num` numbers of equal ratios from `start` to `stop`, of one sign; other arguments as in `linspace`."""
     if _are_numbers(start, stop):
         sign = math.copysign(1, start)
@@ -286,7 +370,9 @@ def _finished(out: Any, dtype: Any, axis: int) -> Any:
 
 
 @op(nested=True)
-def convert_to_tensor(x, dtype=None, *, backend=None, like=None):
+def convert_to_tensor(
+    x: Array, dtype: DType | None = None, *, backend: str | Backend | None = None, like: Array | None = None
+) -> Array:
     """`x` as an array.
 
     Args:
@@ -302,7 +388,9 @@ def convert_to_tensor(x, dtype=None, *, backend=None, like=None):
 
 
 @op(nested=True)
-def array(x, dtype=None, *, backend=None, like=None):
+def array(
+    x: Array, dtype: DType | None = None, *, backend: str | Backend | None = None, like: Array | None = None
+) -> Array:
     """`convert_to_tensor`."""
     return convert_to_tensor(x, dtype, backend=backend, like=like)
 
@@ -313,13 +401,13 @@ def is_tensor(x: Any) -> bool:
 
 
 @op
-def dtype(x):
+def dtype(x: Array) -> str:
     """The standard's name of the dtype of `x`: `"float32"`."""
     return dtype_of(lift(x))
 
 
 @op
-def cast(x, dtype):
+def cast(x: Array, dtype: DType) -> Array:
     """`x` in `dtype`; of complex numbers the real part, where `dtype` has no other."""
     return _cast(lift(x), dtype)
 
@@ -335,7 +423,7 @@ def _cast(x: Any, dtype: Any) -> Any:
 
 
 @op
-def saturate_cast(x, dtype):
+def saturate_cast(x: Array, dtype: DType) -> Array:
     """`x` in `dtype`; numbers beyond its range become the last in it; NaN as an integer 0. As booleans, whether > 0."""
     x, name = lift(x), _name(dtype)
     source, (target, _) = dtype_of(x), DTYPES[name]

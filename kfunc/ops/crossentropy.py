@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..arrays import namespace
 from ..errors import ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import cast, floating, lift, together
 from .activation import log_softmax, logsumexp
@@ -39,7 +40,7 @@ def _inside(probabilities):
 
 
 @op
-def binary_crossentropy(target, output, from_logits=False):
+def binary_crossentropy(target: Array, output: Array, from_logits: bool = False) -> Array:
     """`-target * log(output) - (1 - target) * log(1 - output)` of each element.
 
     Args:
@@ -62,7 +63,7 @@ def binary_crossentropy(target, output, from_logits=False):
 
 
 @op
-def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def categorical_crossentropy(target: Array, output: Array, from_logits: bool = False, axis: int = -1) -> Array:
     """`-sum(target * log(output))` along `axis`.
 
     Args:
@@ -87,7 +88,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
 
 @op
-def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: bool = False, axis: int = -1) -> Array:
     """`-log(output)` at the classes `target` along `axis`; NaN where a class is out of range.
 
     Args:
@@ -125,7 +126,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     return xp.where(valid, values, xp.full_like(values, float("nan")))
 
 
-def pick_class(x, labels, axis=-1):
+def pick_class(x: Array, labels: Array, axis: int = -1) -> tuple[Array, Array]:
     """The elements of `x` at `labels` along `axis`, and which labels lie in range; the others pick the first element.
 
     Args:
@@ -142,7 +143,7 @@ def pick_class(x, labels, axis=-1):
 
 
 @op
-def label_crossentropy(logits, labels, axis=-1):
+def label_crossentropy(logits: Array, labels: Array, axis: int = -1) -> Array:
     """`-log_softmax(logits)` at `labels`, as for `pick_class`; NaN where a label is out of range.
 
     Returns:
@@ -154,7 +155,7 @@ def label_crossentropy(logits, labels, axis=-1):
 
 
 @op
-def psnr(x1, x2, max_val):
+def psnr(x1: Array, x2: Array, max_val: float) -> Array:
     """Peak signal-to-noise ratio, `10 * log10(max_val**2 / mean((x1 - x2)**2))`, a scalar in decibel.
 
     Args:

@@ -11,6 +11,7 @@ import math
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..transforms import scan
+from ..typing import Array
 from ._op import op
 from ._promotion import cast, floating, lift
 from .activation import log_softmax
@@ -42,7 +43,7 @@ def _pick(xp, x, index, axis):
 
 
 @op
-def ctc_loss(target, output, target_length, output_length, mask_index=0):
+def ctc_loss(target: Array, output: Array, target_length: Array, output_length: Array, mask_index: int = 0) -> Array:
     """The negative logarithm of the probability of all paths that give `target` (Graves et al., 2006).
 
     Args:
@@ -94,14 +95,14 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
 
 @op
 def ctc_decode(
-    inputs,
-    sequence_lengths,
-    strategy="greedy",
-    beam_width=100,
-    top_paths=1,
-    merge_repeated=True,
-    mask_index=0,
-):
+    inputs: Array,
+    sequence_lengths: Array,
+    strategy: str = "greedy",
+    beam_width: int = 100,
+    top_paths: int = 1,
+    merge_repeated: bool = True,
+    mask_index: int | None = 0,
+) -> tuple[Array, Array]:
     """The most likely labels.
 
     Args:

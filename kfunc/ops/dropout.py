@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..arrays import namespace
+from ..typing import Array
 from ._op import op
 from .bits import random_mask, sizes
 
@@ -10,7 +13,7 @@ __all__ = ["dropout"]
 
 
 @op
-def dropout(x, key, rate, noise_shape=None):
+def dropout(x: Array, key: Array, rate: float, noise_shape: Sequence[int] | None = None) -> Array:
     """Zero each element of `x` with probability `rate`, and scale the others by `1 / (1 - rate)`.
 
     Srivastava et al., JMLR 15, 2014. The same elements on every backend.

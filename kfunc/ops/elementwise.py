@@ -6,8 +6,9 @@ import math
 
 from ..arrays import backend_of, namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from . import standard
-from ._op import Op, op
+from ._op import op
 from ._promotion import cast, dtype_of, floating, kind, lift, numeric, promote, together
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 _COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
 
-def join_complex(real, imaginary):
+def join_complex(real: Array, imaginary: Array) -> Array:
     """The complex numbers of two real arrays of one dtype; complex64 of what is narrower than that."""
     dtype = _COMPLEX.get(dtype_of(real), "complex64")
     if not hasattr(namespace(real), dtype):
@@ -55,7 +56,7 @@ def join_complex(real, imaginary):
 
 
 @op
-def angle(x):
+def angle(x: Array) -> Array:
     """The angle of each number with the positive real axis, in radians, in (-π, π]: 0 or π where `x` is real."""
     x = floating(x)
     xp = namespace(x)
@@ -66,7 +67,7 @@ def angle(x):
 
 
 @op
-def cbrt(x):
+def cbrt(x: Array) -> Array:
     """The real cube root; integers are taken as float32."""
     x = floating(x)
     xp = namespace(x)
@@ -78,32 +79,32 @@ def cbrt(x):
 
 
 @op
-def deg2rad(x):
+def deg2rad(x: Array) -> Array:
     """Degrees as radians."""
     return floating(x) * (math.pi / 180)
 
 
 @op
-def rad2deg(x):
+def rad2deg(x: Array) -> Array:
     """Radians as degrees."""
     return floating(x) * (180 / math.pi)
 
 
 @op
-def exp2(x):
+def exp2(x: Array) -> Array:
     """`2 ** x`; integers are taken as float32."""
     return standard.power(2.0, floating(x))
 
 
 @op
-def rsqrt(x):
+def rsqrt(x: Array) -> Array:
     """`1 / sqrt(x)`; integers are taken as float32."""
     x = floating(x)
     return 1 / namespace(x).sqrt(x)
 
 
 @op
-def sinc(x):
+def sinc(x: Array) -> Array:
     """`sin(πx) / (πx)`, and 1 at 0; integers are taken as float32."""
     x = floating(x)
     xp = namespace(x)
@@ -113,19 +114,19 @@ def sinc(x):
 
 
 @op
-def isneginf(x):
+def isneginf(x: Array) -> Array:
     """Whether each number is -∞."""
     return floating(x) == -math.inf
 
 
 @op
-def isposinf(x):
+def isposinf(x: Array) -> Array:
     """Whether each number is ∞."""
     return floating(x) == math.inf
 
 
 @op
-def isreal(x):
+def isreal(x: Array) -> Array:
     """Whether each number has no imaginary part."""
     x = lift(x)
     xp = namespace(x)
@@ -133,7 +134,7 @@ def isreal(x):
 
 
 @op
-def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
     """`x` with numbers in place of NaN, ∞ and -∞; by default 0, and the largest and least of the dtype."""
     x = lift(x)
     if kind(x) not in "fc":
@@ -152,7 +153,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
 
 
 @op
-def round(x, decimals=0):
+def round(x: Array, decimals: int = 0) -> Array:
     """`x` to `decimals` places, halves to the even neighbour; to tens and hundreds where `decimals` is negative."""
     x = numeric(x)
     xp = namespace(x)
@@ -165,7 +166,7 @@ def round(x, decimals=0):
 
 
 @op
-def view_as_complex(x):
+def view_as_complex(x: Array) -> Array:
     """Real and imaginary parts (..., 2) as complex numbers (...)."""
     x = floating(x)
     if x.ndim == 0 or x.shape[-1] != 2:
@@ -176,7 +177,7 @@ def view_as_complex(x):
 
 
 @op
-def view_as_real(x):
+def view_as_real(x: Array) -> Array:
     """Complex numbers (...) as real and imaginary parts (..., 2)."""
     x = numeric(x)
     xp = namespace(x)
@@ -188,7 +189,7 @@ def view_as_real(x):
 
 
 @op
-def clip(x, x_min, x_max):
+def clip(x: Array, x_min: Array | None, x_max: Array | None) -> Array:
     """`x`, at least `x_min` and at most `x_max`: arrays that broadcast, or numbers; None sets no bound."""
     x = numeric(x)
     bounds = [b for b in (x_min, x_max) if b is not None]
@@ -199,7 +200,7 @@ def clip(x, x_min, x_max):
 
 
 @op
-def divide_no_nan(x1, x2):
+def divide_no_nan(x1: Array, x2: Array) -> Array:
     """`x1 / x2`, and 0 where `x2` is 0."""
     x1, x2 = together(x1, x2, least="f")
     xp = namespace(x1, x2)
@@ -208,26 +209,30 @@ def divide_no_nan(x1, x2):
     return xp.where(zero, xp.zeros_like(quotient), quotient)
 
 
-def _past_nan(name: str, pick: Op) -> Op:
-    def fun(x1, x2):
-        x1, x2 = together(x1, x2, least="i")
-        if kind(x1) != "f":
-            return pick(x1, x2)
-        xp = namespace(x1, x2)
-        a, b = xp.where(xp.isnan(x1), x2, x1), xp.where(xp.isnan(x2), x1, x2)
-        return pick(a, b)
-
-    fun.__name__ = fun.__qualname__ = name
-    fun.__doc__ = f"`{pick.name}`, which passes over NaN where the other number is none."
-    return op(fun)
-
-
-fmax = _past_nan("fmax", standard.maximum)
-fmin = _past_nan("fmin", standard.minimum)
+def _past_nan(x1, x2, pick):
+    """`pick` of two arrays, where a number takes the place of a NaN beside it."""
+    x1, x2 = together(x1, x2, least="i")
+    if kind(x1) != "f":
+        return pick(x1, x2)
+    xp = namespace(x1, x2)
+    a, b = xp.where(xp.isnan(x1), x2, x1), xp.where(xp.isnan(x2), x1, x2)
+    return pick(a, b)
 
 
 @op
-def fmod(x1, x2):
+def fmax(x1: Array, x2: Array) -> Array:
+    """`maximum`, but a number wins over NaN; NaN where both are NaN."""
+    return _past_nan(x1, x2, standard.maximum)
+
+
+@op
+def fmin(x1: Array, x2: Array) -> Array:
+    """`minimum`, but a number wins over NaN; NaN where both are NaN."""
+    return _past_nan(x1, x2, standard.minimum)
+
+
+@op
+def fmod(x1: Array, x2: Array) -> Array:
     """The remainder of division with the sign of `x1`, as C's fmod; see `mod` for the sign of `x2`."""
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)
@@ -239,7 +244,7 @@ def fmod(x1, x2):
 
 
 @op
-def heaviside(x1, x2):
+def heaviside(x1: Array, x2: Array) -> Array:
     """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; NaN stays."""
     x1, x2 = together(x1, x2, least="f")
     xp = namespace(x1, x2)
@@ -248,7 +253,7 @@ def heaviside(x1, x2):
 
 
 @op
-def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
+def isclose(x1: Array, x2: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
     """Whether `abs(x1 - x2) <= atol + rtol * abs(x2)`; infinities are close to themselves."""
     x1, x2 = together(x1, x2, least="f")
     xp = namespace(x1, x2)
@@ -259,13 +264,13 @@ def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
 
 
 @op
-def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
+def allclose(x1: Array, x2: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
     """Whether all numbers are close, as for `isclose`: a boolean array ()."""
     return standard.all(isclose(x1, x2, rtol, atol, equal_nan))
 
 
 @op
-def ldexp(x1, x2):
+def ldexp(x1: Array, x2: Array) -> Array:
     """`x1 * 2 ** x2`, for integers `x2`.
 
     Raises:
@@ -285,7 +290,7 @@ def ldexp(x1, x2):
 
 
 @op
-def logaddexp2(x1, x2):
+def logaddexp2(x1: Array, x2: Array) -> Array:
     """`log2(2 ** x1 + 2 ** x2)`, without overflow."""
     x1, x2 = together(x1, x2, least="f")
     ln2 = math.log(2)
@@ -293,7 +298,7 @@ def logaddexp2(x1, x2):
 
 
 @op
-def polar(abs_, angle):
+def polar(abs_: Array, angle: Array) -> Array:
     """Complex numbers of absolute value `abs_` at `angle`, in radians."""
     size, angle = together(abs_, angle, least="f")
     xp = namespace(size, angle)
@@ -307,7 +312,7 @@ _EUCLID = {8: 12, 16: 23, 32: 46, 64: 92}
 
 
 @op
-def gcd(x1, x2):
+def gcd(x1: Array, x2: Array) -> Array:
     """The greatest common divisor of integers; 0 of zeros."""
     x1, x2 = _integers(x1, x2)
     xp = namespace(x1, x2)
@@ -319,7 +324,7 @@ def gcd(x1, x2):
 
 
 @op
-def lcm(x1, x2):
+def lcm(x1: Array, x2: Array) -> Array:
     """The least common multiple of integers; 0 where one is 0."""
     x1, x2 = _integers(x1, x2)
     xp = namespace(x1, x2)

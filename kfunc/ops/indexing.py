@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from ..arrays import backend_of, device, kind_of_tree, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array, DType
 from ._axes import normal_axis
 from ._op import op
 from ._promotion import FLOAT, cast, dtype_of, kind, lift, numeric, together
@@ -32,7 +35,7 @@ __all__ = [
 
 
 @op
-def where(condition, x1=None, x2=None):
+def where(condition: Array, x1: Array | None = None, x2: Array | None = None) -> Any:
     """`x1` where the condition holds, else `x2`, arrays that broadcast, or numbers; `nonzero` without these."""
     if x1 is None and x2 is None:
         return nonzero(condition)
@@ -46,7 +49,7 @@ def where(condition, x1=None, x2=None):
 
 
 @op(nested=True)
-def select(condlist, choicelist, default=0):
+def select(condlist: Sequence[Array], choicelist: Sequence[Array], default: Array = 0) -> Array:
     """For each element the choice of the first condition that holds, or `default`.
 
     Args:
@@ -75,7 +78,7 @@ def _sizes(shape):
 
 
 @op
-def take(x, indices, axis=None):
+def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     """The standard's `take` along `axis`, or of all elements in order by default, with `indices` of any shape.
 
     Args:
@@ -100,7 +103,7 @@ def take(x, indices, axis=None):
 
 
 @op
-def take_along_axis(x, indices, axis=None):
+def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
     """The standard's `take_along_axis`: `x[..., indices[..., i, ...], ...]`, other axes broadcast.
 
     Args:
@@ -131,7 +134,7 @@ def take_along_axis(x, indices, axis=None):
 
 
 @op
-def unravel_index(indices, shape):
+def unravel_index(indices: Array, shape: Sequence[int]) -> tuple[Array, ...]:
     """Places in C order in an array of `shape` as a tuple of one array for each axis; negative ones from the end."""
     indices = lift(indices)
     xp = namespace(indices)
@@ -146,7 +149,7 @@ def unravel_index(indices, shape):
 
 
 @op(nested=True)
-def get_item(x, key):
+def get_item(x: Array, key: Any) -> Array:
     """`x[key]`, by the standard's rules of indexing; `key` may lack trailing axes, or be an array or list alone."""
     x = lift(x)
     if isinstance(key, list) or (kind_of(type(key)) is not None and kind(key) != "b"):
@@ -199,7 +202,7 @@ def _check_sizes(argument, sizes, shape):
 
 
 @op(nested=True)
-def slice(inputs, start_indices, shape):
+def slice(inputs: Array, start_indices: Sequence[int] | Array, shape: Sequence[int]) -> Array:
     """A block of `shape`, which starts at `start_indices`.
 
     Args:
@@ -231,7 +234,7 @@ def slice(inputs, start_indices, shape):
 
 
 @op(nested=True)
-def slice_update(inputs, start_indices, updates):
+def slice_update(inputs: Array, start_indices: Sequence[int] | Array, updates: Array) -> Array:
     """`inputs` with the block `updates` in place of what starts at `start_indices`.
 
     Args:
@@ -288,7 +291,7 @@ def _replaced(xp, x, starts, updates, axis):
 
 
 @op
-def one_hot(x, num_classes, axis=-1, dtype=None):
+def one_hot(x: Array, num_classes: int, axis: int = -1, dtype: DType | None = None) -> Array:
     """Class numbers (...) as vectors that are 1 at the class and else 0; all 0 for numbers out of range.
 
     Args:
@@ -309,7 +312,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 
 
 @op
-def multi_hot(inputs, num_classes=None, axis=-1, dtype=None):
+def multi_hot(inputs: Array, num_classes: int | None = None, axis: int = -1, dtype: DType | None = None) -> Array:
     """Sets of class numbers as vectors that are 1 at each of the classes and else 0.
 
     Args:

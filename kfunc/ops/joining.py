@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..arrays import namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from ._axes import normal_axis
 from ._op import op
 from ._promotion import lift, together
@@ -50,49 +53,49 @@ def _at_least(ndim, xs):
 
 
 @op(nested=True)
-def concatenate(xs, axis=0):
+def concatenate(xs: Sequence[Array] | Array, axis: int | None = 0) -> Array:
     """A list of arrays, one after the other along `axis`; of all elements in flat order if it is None."""
     xs = _parts(xs)
     return namespace(*xs).concat(list(xs), axis=axis)
 
 
 @op(nested=True)
-def stack(x, axis=0):
+def stack(x: Sequence[Array] | Array, axis: int = 0) -> Array:
     """A list of arrays of one shape, along a new axis."""
     xs = _parts(x)
     return namespace(*xs).stack(list(xs), axis=axis)
 
 
 @op(nested=True)
-def hstack(xs):
+def hstack(xs: Sequence[Array] | Array) -> Array:
     """A list of arrays, one after the other along their second axis; vectors along their only one."""
     xs = _at_least(1, _parts(xs))
     return namespace(*xs).concat(xs, axis=0 if xs[0].ndim == 1 else 1)
 
 
 @op(nested=True)
-def vstack(xs):
+def vstack(xs: Sequence[Array] | Array) -> Array:
     """A list of arrays, one after the other along their first axis; vectors (n,) as rows (1, n)."""
     xs = _at_least(2, _parts(xs))
     return namespace(*xs).concat(xs, axis=0)
 
 
 @op(nested=True)
-def dstack(xs):
+def dstack(xs: Sequence[Array] | Array) -> Array:
     """A list of arrays, one after the other along their third axis; (n,) as (1, n, 1), (n, m) as (n, m, 1)."""
     xs = _at_least(3, _parts(xs))
     return namespace(*xs).concat(xs, axis=2)
 
 
 @op
-def append(x1, x2, axis=None):
+def append(x1: Array, x2: Array, axis: int | None = None) -> Array:
     """`x2` after `x1` along `axis`; all elements of both in flat order by default."""
     x1, x2 = together(x1, x2)
     return namespace(x1, x2).concat([x1, x2], axis=axis)
 
 
 @op
-def meshgrid(*x, indexing="xy"):
+def meshgrid(*x: Array, indexing: str = "xy") -> list[Array]:
     """Vectors as coordinates of a grid: for each, an array of its values over the grid.
 
     Args:
@@ -114,7 +117,7 @@ def meshgrid(*x, indexing="xy"):
 
 
 @op
-def split(x, indices_or_sections, axis=0):
+def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """`x` in parts along `axis`: a list.
 
     Args:
@@ -145,7 +148,7 @@ def split(x, indices_or_sections, axis=0):
 
 
 @op
-def array_split(x, indices_or_sections, axis=0):
+def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """`split`, where the parts need not be equal: the first ones are longer by one."""
     x = lift(x)
     at = indices_or_sections
@@ -163,26 +166,26 @@ def array_split(x, indices_or_sections, axis=0):
 
 
 @op
-def vsplit(x, indices_or_sections):
+def vsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the first axis."""
     return split(x, indices_or_sections, 0)
 
 
 @op
-def hsplit(x, indices_or_sections):
+def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the second axis; of a vector, along its only one."""
     x = lift(x)
     return split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
 
 
 @op
-def dsplit(x, indices_or_sections):
+def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the third axis."""
     return split(x, indices_or_sections, 2)
 
 
 @op
-def unstack(x, num=None, axis=0):
+def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
     """The entries of `x` along `axis`, which goes: a list.
 
     Args:
@@ -205,4 +208,4 @@ def unstack(x, num=None, axis=0):
     if size is not None:
         return list(namespace(x).unstack(x, axis=axis))
     before = (slice(None),) * axis
-    return [x[(*before, i, ...)] for i in range(num)]
+    return [x[(*before, i, ...)] for i in range(num)]  # type: ignore[arg-type]  # it is no None here

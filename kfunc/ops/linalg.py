@@ -6,11 +6,14 @@ All functions take stacks of matrices, (..., n, m). Integers are taken as float3
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from ..arrays import device, namespace, to_numpy
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
 from ..transforms import jvp
+from ..typing import Array
 from ._axes import normal_axes, sizes_of
 from ._extensions import extension
 from ._op import op
@@ -70,34 +73,34 @@ def _matrices(x, square=False):
 
 
 @op
-def det(x):
+def det(x: Array) -> Array:
     """The determinants (...) of square matrices (..., n, n)."""
     x = _matrices(x, square=True)
     return _linalg("det", x)(x)
 
 
 @op
-def slogdet(x):
+def slogdet(x: Array) -> tuple[Array, Array]:
     """The sign, and the logarithm of the absolute value, of the determinants of (..., n, n)."""
     x = _matrices(x, square=True)
     return tuple(_linalg("slogdet", x)(x))
 
 
 @op
-def logdet(x):
+def logdet(x: Array) -> Array:
     """The logarithm of the determinants of positive definite matrices (..., n, n)."""
     return slogdet(x)[1]
 
 
 @op
-def inv(x):
+def inv(x: Array) -> Array:
     """The inverses of square matrices (..., n, n)."""
     x = _matrices(x, square=True)
     return _linalg("inv", x)(x)
 
 
 @op
-def pinv(x, rcond=None):
+def pinv(x: Array, rcond: float | None = None) -> Array:
     """The Moore-Penrose inverses (..., m, n) of matrices (..., n, m).
 
     Args:
@@ -131,7 +134,7 @@ def _solution(x, vectors):
 
 
 @op
-def solve(a, b):
+def solve(a: Array, b: Array) -> Array:
     """The solutions of `a @ x = b`.
 
     Args:
@@ -143,7 +146,7 @@ def solve(a, b):
 
 
 @op
-def solve_triangular(a, b, lower=False):
+def solve_triangular(a: Array, b: Array, lower: bool = False) -> Array:
     """The solutions of `a @ x = b` for triangular matrices, of which the other half is not looked at.
 
     Args:
@@ -158,7 +161,7 @@ def solve_triangular(a, b, lower=False):
 
 
 @op
-def lstsq(a, b, rcond=None):
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> Array:
     """The x of least norm that minimises the norm of `a @ x - b`.
 
     Args:
@@ -174,7 +177,7 @@ def lstsq(a, b, rcond=None):
 
 
 @op
-def cholesky(x, upper=False):
+def cholesky(x: Array, upper: bool = False) -> Array:
     """The Cholesky factors of positive definite matrices (..., n, n): `x = l @ l.T`, or `u.T @ u` with `upper`.
 
     What becomes of other matrices is the backend's: an error, or NaN.
@@ -184,7 +187,7 @@ def cholesky(x, upper=False):
 
 
 @op
-def cholesky_inverse(x, upper=False):
+def cholesky_inverse(x: Array, upper: bool = False) -> Array:
     """The inverses of the positive definite matrices that have the Cholesky factors `x`, (..., n, n)."""
     x = _matrices(x, square=True)
     xp = namespace(x)
@@ -195,7 +198,7 @@ def cholesky_inverse(x, upper=False):
 
 
 @op
-def qr(x, mode="reduced"):
+def qr(x: Array, mode: str = "reduced") -> tuple[Array, Array]:
     """The factors of (..., n, m): orthonormal columns, and an upper triangle.
 
     Args:
@@ -208,7 +211,7 @@ def qr(x, mode="reduced"):
 
 
 @op
-def svd(x, full_matrices=True, compute_uv=True):
+def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The singular value decomposition of (..., n, m): `u`, `s` in descending order, and the adjoint of `v`.
 
     Args:
@@ -222,14 +225,14 @@ def svd(x, full_matrices=True, compute_uv=True):
 
 
 @op
-def eigh(x):
+def eigh(x: Array) -> tuple[Array, Array]:
     """The eigenvalues (..., n), in ascending order, and eigenvectors (..., n, n) of Hermitian matrices."""
     x = _matrices(x, square=True)
     return tuple(_linalg("eigh", x)(x))
 
 
 @op
-def eig(x):
+def eig(x: Array) -> tuple[Array, Array]:
     """The eigenvalues (..., n), in any order, and eigenvectors (..., n, n), both complex, of square matrices."""
     # The standard of 2024 has no such function. Libraries without a lowering let NumPy compute it.
     import numpy as np
@@ -241,7 +244,7 @@ def eig(x):
 
 
 @op
-def lu_factor(x):
+def lu_factor(x: Array) -> tuple[Array, Array]:
     """The LU factors of matrices, with the largest element of each column as its pivot.
 
     Args:
@@ -275,7 +278,7 @@ def lu_factor(x):
 
 
 @op
-def matrix_rank(x, tol=None):
+def matrix_rank(x: Array, tol: Array | None = None) -> Array:
     """The number of singular values of (..., n, m) above `tol`: int32 (...).
 
     Args:
@@ -293,7 +296,9 @@ def matrix_rank(x, tol=None):
 
 @op
 @in_single
-def norm(x, ord=None, axis=None, keepdims=False):
+def norm(
+    x: Array, ord: float | str | None = None, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Array:
     """Norms of vectors or matrices.
 
     Args:

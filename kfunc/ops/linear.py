@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..arrays import namespace
+from ..typing import Array
 from ._op import op
 
 __all__ = ["embedding", "linear"]
 
 
 @op
-def linear(x, kernel, bias=None):
+def linear(x: Array, kernel: Array, bias: Array | None = None) -> Array:
     """`x @ kernel + bias`.
 
     Args:
@@ -25,7 +26,7 @@ def linear(x, kernel, bias=None):
 
 
 @op
-def embedding(indices, table):
+def embedding(indices: Array, table: Array) -> Array:
     """Rows of `table`.
 
     Args:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from ..arrays import device, dtype_name, namespace, to_numpy
 from ..backends.standard import DTYPES
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array, DType, Shape
 from ._axes import normal_axes, normal_axis, sizes_of
 from ._op import op
 from ._promotion import cast, lift
@@ -51,26 +54,26 @@ __all__ = [
 
 
 @op
-def shape(x):
+def shape(x: Array) -> Shape:
     """The sizes of `x`, a tuple of integers; None where one is not known while a function is compiled."""
     return tuple(lift(x).shape)
 
 
 @op
-def size(x):
+def size(x: Array) -> int | None:
     """The number of elements of `x`; None if a size is not known while a function is compiled."""
     sizes = lift(x).shape
     return None if None in sizes else math.prod(sizes)
 
 
 @op
-def ndim(x):
+def ndim(x: Array) -> int:
     """The number of axes of `x`."""
     return lift(x).ndim
 
 
 @op
-def reshape(x, newshape):
+def reshape(x: Array, newshape: int | Sequence[int | None]) -> Array:
     """The elements of `x`, in order, in `newshape`: an integer or several, of which one may be -1, or None."""
     x = lift(x)
     sizes = newshape if isinstance(newshape, list | tuple) else (newshape,)
@@ -78,21 +81,21 @@ def reshape(x, newshape):
 
 
 @op
-def ravel(x):
+def ravel(x: Array) -> Array:
     """The elements of `x` in order: (size,)."""
     x = lift(x)
     return namespace(x).reshape(x, (-1,))
 
 
 @op
-def broadcast_to(x, shape):
+def broadcast_to(x: Array, shape: Sequence[int]) -> Array:
     """The standard's `broadcast_to`: `x` repeated along axes that it lacks, or where its size is 1."""
     x = lift(x)
     return namespace(x).broadcast_to(x, tuple(shape))
 
 
 @op
-def expand_dims(x, axis):
+def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     """`x` with axes of size 1 put in, where `axis`, an integer or several, says that the result has them."""
     x = lift(x)
     xp = namespace(x)
@@ -103,7 +106,7 @@ def expand_dims(x, axis):
 
 
 @op
-def squeeze(x, axis=None):
+def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """`x` without the axes `axis`, an integer or several, whose size is 1; without all such axes by default."""
     x = lift(x)
     if axis is None:
@@ -112,7 +115,7 @@ def squeeze(x, axis=None):
 
 
 @op
-def split_last(x, sizes):
+def split_last(x: Array, sizes: Sequence[int]) -> Array:
     """(..., product of `sizes`) to (..., *sizes); any number of the leading sizes may be unknown."""
     xp = namespace(x)
     # A reshape finds one size only, but a batch of sequences has two that may be unknown.
@@ -120,14 +123,14 @@ def split_last(x, sizes):
 
 
 @op
-def join_last(x):
+def join_last(x: Array) -> Array:
     """(..., a, b) to (..., a * b); any number of the leading sizes may be unknown."""
     xp = namespace(x)
     return xp.reshape(x, (*_known(x.shape[:-2]), x.shape[-2] * x.shape[-1]))
 
 
 @op
-def split_first(x, like):
+def split_first(x: Array, like: Array) -> Array:
     """(a * b, ...) to (a, b, ...), where `like` is (a, b, ...); both may be unknown."""
     return namespace(x).reshape(x, (*_known(like.shape[:2]), *x.shape[1:]))
 
@@ -137,14 +140,14 @@ def _known(sizes):
 
 
 @op
-def copy(x):
+def copy(x: Array) -> Array:
     """A copy of `x`."""
     x = lift(x)
     return namespace(x).astype(x, x.dtype, copy=True)
 
 
 @op
-def view(x, dtype=None):
+def view(x: Array, dtype: DType | None = None) -> Array:
     """The bits of `x` read as `dtype`; its last size changes where the two dtypes differ in width.
 
     Raises:
@@ -157,12 +160,12 @@ def view(x, dtype=None):
     import numpy as np
 
     xp, dtype = namespace(x), dtype_name(dtype)
-    shape = viewed_shape(x, dtype)
+    shape: Any = viewed_shape(x, dtype)
     bits = np.ascontiguousarray(to_numpy(x)).view(dtype).reshape(shape)
     return xp.asarray(bits, dtype=getattr(xp, dtype), device=device(x))
 
 
-def viewed_shape(x, dtype):
+def viewed_shape(x: Array, dtype: str) -> Shape:
     """The shape of `x` read as `dtype`.
 
     Raises:
@@ -187,7 +190,7 @@ def viewed_shape(x, dtype):
 
 
 @op
-def transpose(x, axes=None):
+def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """`x` with its axes in the order `axes`; in reverse by default."""
     x = lift(x)
     order = tuple(reversed(range(x.ndim))) if axes is None else normal_axes(tuple(axes), x.ndim, "axes")
@@ -199,7 +202,7 @@ def transpose(x, axes=None):
 
 
 @op
-def swapaxes(x, axis1, axis2):
+def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """`x` with two of its axes exchanged."""
     x = lift(x)
     a, b = normal_axis(axis1, x.ndim, "axis1"), normal_axis(axis2, x.ndim, "axis2")
@@ -209,7 +212,7 @@ def swapaxes(x, axis1, axis2):
 
 
 @op
-def moveaxis(x, source, destination):
+def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """The standard's `moveaxis`: the axes `source`, an integer or several, moved to the places `destination`."""
     x = lift(x)
     source, destination = (tuple(a) if isinstance(a, list) else a for a in (source, destination))
@@ -217,37 +220,37 @@ def moveaxis(x, source, destination):
 
 
 @op
-def flip(x, axis=None):
+def flip(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """The standard's `flip`: `x` in reverse along `axis`, an integer or several; along all by default."""
     x = lift(x)
     return namespace(x).flip(x, axis=tuple(axis) if isinstance(axis, list) else axis)
 
 
 @op
-def fliplr(x):
+def fliplr(x: Array) -> Array:
     """`x` in reverse along its second axis."""
     x = lift(x)
     return namespace(x).flip(x, axis=1)
 
 
 @op
-def flipud(x):
+def flipud(x: Array) -> Array:
     """`x` in reverse along its first axis."""
     x = lift(x)
     return namespace(x).flip(x, axis=0)
 
 
 @op
-def roll(x, shift, axis=None):
+def roll(x: Array, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Array:
     """The standard's `roll`: elements moved by `shift` along `axis`, in a circle; in flat order by default."""
     x = lift(x)
-    shift, axis = (tuple(a) if isinstance(a, list) else a for a in (shift, axis))
-    shift = (shift,) * len(axis) if isinstance(axis, tuple) and isinstance(shift, int) else shift
-    return namespace(x).roll(x, shift, axis=axis)
+    shifts, axes = (tuple(a) if isinstance(a, list) else a for a in (shift, axis))
+    shifts = (shifts,) * len(axes) if isinstance(axes, tuple) and isinstance(shifts, int) else shifts
+    return namespace(x).roll(x, shifts, axis=axes)
 
 
 @op
-def rot90(array, k=1, axes=(0, 1)):
+def rot90(array: Array, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
     """`array` turned `k` times by 90 degrees in the plane of two `axes`, from the first to the second."""
     x = lift(array)
     xp = namespace(x)
@@ -262,14 +265,14 @@ def rot90(array, k=1, axes=(0, 1)):
 
 
 @op
-def tile(x, repeats):
+def tile(x: Array, repeats: int | Sequence[int]) -> Array:
     """The standard's `tile`: `x` laid out `repeats` times, an integer or one for each of the last axes."""
     x = lift(x)
     return namespace(x).tile(x, tuple(repeats) if isinstance(repeats, list | tuple) else (repeats,))
 
 
 @op
-def repeat(x, repeats, axis=None):
+def repeat(x: Array, repeats: int | Sequence[int] | Array, axis: int | None = None) -> Array:
     """The elements of `x` along `axis`, in flat order by default, each repeated.
 
     Args:
@@ -301,21 +304,21 @@ def repeat(x, repeats, axis=None):
 
 
 @op
-def tril(x, k=0):
+def tril(x: Array, k: int = 0) -> Array:
     """The standard's `tril`: `x` (..., n, m) with zeros above the diagonal number `k`."""
     x = lift(x)
     return namespace(x).tril(x, k=k)
 
 
 @op
-def triu(x, k=0):
+def triu(x: Array, k: int = 0) -> Array:
     """The standard's `triu`: `x` (..., n, m) with zeros below the diagonal number `k`."""
     x = lift(x)
     return namespace(x).triu(x, k=k)
 
 
 @op
-def diagonal(x, offset=0, axis1=0, axis2=1):
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The diagonal number `offset` of the matrices that lie along two axes; it becomes the last axis."""
     x = lift(x)
     xp = namespace(x)
@@ -331,7 +334,7 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 
 
 @op
-def trace(x, offset=0, axis1=0, axis2=1):
+def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The sum of the diagonal number `offset` of the matrices that lie along two axes."""
     x = diagonal(x, offset, axis1, axis2)
     xp = namespace(x)
@@ -341,7 +344,7 @@ def trace(x, offset=0, axis1=0, axis2=1):
 
 
 @op
-def diag(x, k=0):
+def diag(x: Array, k: int = 0) -> Array:
     """The diagonal number `k` of a matrix (n, m); or the square matrix that has the vector (n,) there, and zeros."""
     x = lift(x)
     if x.ndim == 2:
@@ -355,13 +358,13 @@ def diag(x, k=0):
 
 
 @op
-def diagflat(x, k=0):
+def diagflat(x: Array, k: int = 0) -> Array:
     """The square matrix that has the elements of `x` on its diagonal number `k`, and zeros."""
     return diag(ravel(x), k)
 
 
 @op
-def vander(x, N=None, increasing=False):
+def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     """The powers of a vector (n,), from N - 1 down to 0, or up with `increasing`: (n, N); N is n by default."""
     x = lift(x)
     if x.ndim != 1:
@@ -389,7 +392,12 @@ _BORDERS = {
 
 
 @op
-def pad(x, pad_width, mode="constant", constant_values=None):
+def pad(
+    x: Array,
+    pad_width: int | Sequence[int] | Sequence[Sequence[int]],
+    mode: str = "constant",
+    constant_values: float | None = None,
+) -> Array:
     """`x` with borders.
 
     Args:
@@ -426,7 +434,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     return x
 
 
-def pad_pairs(pad_width, ndim):
+def pad_pairs(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     """`pad_width` as one pair (before, after) for each axis.
 
     Raises:
@@ -483,7 +491,7 @@ def _border(x, axis, width, mode, side, value):
 
 
 @op
-def all_finite(*arrays):
+def all_finite(*arrays: Array) -> Array:
     """For each array, whether it holds neither NaN nor infinity: a boolean array (len(arrays),)."""
     xp = namespace(*arrays)
     return xp.stack([xp.all(xp.isfinite(x)) for x in arrays])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..arrays import namespace
+from ..typing import Array, DType
 from . import standard
-from ._op import Op, op
+from ._op import op
 from ._promotion import cast, dtype_of, in_single, kind, lift
 
 __all__ = [
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 
-def without_nan(x, value):
+def without_nan(x: Array, value: float) -> tuple[Array, Array | None]:
     """`x` with `value` in place of NaN, and where there was a number; `x` and None where its dtype has no NaN."""
     if kind(x) != "f":
         return x, None
@@ -33,59 +35,76 @@ def without_nan(x, value):
     return xp.where(number, x, xp.full_like(x, value)), number
 
 
-def nan_where_none(out, number, axis, keepdims):
+def nan_where_none(out: Array, number: Array, axis: int | Sequence[int] | None, keepdims: bool) -> Array:
     """`out`, and NaN where a slice had no number."""
     xp = namespace(out)
     return xp.where(xp.any(number, axis=axis, keepdims=keepdims), out, xp.full_like(out, math.nan))
 
 
-def _named(name: str, base: Op, what: str, fun) -> Op:
-    fun.__name__ = fun.__qualname__ = name
-    fun.__doc__ = f"`{base.name}` of the numbers that are not NaN, along `axis`{what}."
-    return op(fun)
+def _reduced(x, axis, keepdims, base, identity, all_nan):
+    """`base` of `x` with `identity` in place of NaN; where all elements are NaN, NaN if `all_nan`, else `identity`."""
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    x, number = without_nan(lift(x), identity)
+    out = base(x, axis=axis, keepdims=keepdims)
+    return nan_where_none(out, number, axis, keepdims) if all_nan and number is not None else out
 
 
-def _reduction(name: str, base: Op, identity: float, all_nan: bool) -> Op:
-    def fun(x, axis=None, keepdims=False):
-        axis = tuple(axis) if isinstance(axis, list) else axis
-        x, number = without_nan(lift(x), identity)
-        out = base(x, axis=axis, keepdims=keepdims)
-        return nan_where_none(out, number, axis, keepdims) if all_nan and number is not None else out
-
-    return _named(name, base, f"; {'NaN' if all_nan else int(identity)} where all are", fun)
+@op
+def nansum(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The `sum` of the elements that are not NaN, along `axis`; 0 where all are NaN."""
+    return _reduced(x, axis, keepdims, standard.sum, 0.0, False)
 
 
-nansum = _reduction("nansum", standard.sum, 0.0, False)
-nanprod = _reduction("nanprod", standard.prod, 1.0, False)
-nanmax = _reduction("nanmax", standard.max, -math.inf, True)
-nanmin = _reduction("nanmin", standard.min, math.inf, True)
+@op
+def nanprod(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The `prod` of the elements that are not NaN, along `axis`; 1 where all are NaN."""
+    return _reduced(x, axis, keepdims, standard.prod, 1.0, False)
 
 
-def _position(name: str, base: Op, worst: float) -> Op:
-    def fun(x, axis=None, keepdims=False):
-        x, number = without_nan(lift(x), worst)
-        out = base(x, axis=axis, keepdims=keepdims)
-        if number is None:
-            return out
-        xp = namespace(out)
-        return xp.where(xp.any(number, axis=axis, keepdims=keepdims), out, xp.full_like(out, -1))
-
-    return _named(name, base, "; -1 where all are", fun)
+@op
+def nanmax(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The `max` of the elements that are not NaN, along `axis`; NaN where all are NaN."""
+    return _reduced(x, axis, keepdims, standard.max, -math.inf, True)
 
 
-nanargmax = _position("nanargmax", standard.argmax, -math.inf)
-nanargmin = _position("nanargmin", standard.argmin, math.inf)
+@op
+def nanmin(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The `min` of the elements that are not NaN, along `axis`; NaN where all are NaN."""
+    return _reduced(x, axis, keepdims, standard.min, math.inf, True)
 
 
-def _cumulative(name: str, base: Op, identity: float) -> Op:
-    def fun(x, axis=None, dtype=None):
-        return base(without_nan(lift(x), identity)[0], axis=axis, dtype=dtype)
+def _place(x, axis, keepdims, base, worst):
+    """`base` of `x` with `worst` in place of NaN; -1 where all elements are NaN."""
+    x, number = without_nan(lift(x), worst)
+    out = base(x, axis=axis, keepdims=keepdims)
+    if number is None:
+        return out
+    xp = namespace(out)
+    return xp.where(xp.any(number, axis=axis, keepdims=keepdims), out, xp.full_like(out, -1))
 
-    return _named(name, base, "; of all elements in order by default", fun)
+
+@op
+def nanargmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The `argmax` of the elements that are not NaN, along `axis`; -1 where all are NaN."""
+    return _place(x, axis, keepdims, standard.argmax, -math.inf)
 
 
-nancumsum = _cumulative("nancumsum", standard.cumsum, 0.0)
-nancumprod = _cumulative("nancumprod", standard.cumprod, 1.0)
+@op
+def nanargmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The `argmin` of the elements that are not NaN, along `axis`; -1 where all are NaN."""
+    return _place(x, axis, keepdims, standard.argmin, math.inf)
+
+
+@op
+def nancumsum(x: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+    """`cumsum` with 0 in place of NaN."""
+    return standard.cumsum(without_nan(lift(x), 0.0)[0], axis=axis, dtype=dtype)
+
+
+@op
+def nancumprod(x: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+    """`cumprod` with 1 in place of NaN."""
+    return standard.cumprod(without_nan(lift(x), 1.0)[0], axis=axis, dtype=dtype)
 
 
 def _mean(filled, number, axis, keepdims):
@@ -97,7 +116,7 @@ def _mean(filled, number, axis, keepdims):
 
 @op
 @in_single
-def nanmean(x, axis=None, keepdims=False):
+def nanmean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`mean` of the numbers that are not NaN, along `axis`; NaN where all are."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     filled, number = without_nan(x, 0.0)
@@ -106,7 +125,7 @@ def nanmean(x, axis=None, keepdims=False):
 
 @op
 @in_single
-def nanvar(x, axis=None, keepdims=False):
+def nanvar(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`var` of the numbers that are not NaN, along `axis`; NaN where all are."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     filled, number = without_nan(x, 0.0)
@@ -118,7 +137,7 @@ def nanvar(x, axis=None, keepdims=False):
 
 @op
 @in_single
-def nanstd(x, axis=None, keepdims=False):
+def nanstd(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`std` of the numbers that are not NaN, along `axis`; NaN where all are."""
     variance = nanvar(x, axis, keepdims)
     return namespace(variance).sqrt(variance)

@@ -8,8 +8,10 @@ polynomials, with its fused multiply-adds as float64 arithmetic rounded to float
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..arrays import dtype_name, namespace
+from ..typing import Array
 from ._op import op
 from .special import _ERF_INV_SINGLE, erfinv
 
@@ -90,38 +92,38 @@ _MIDDLE, _TAIL = (coefficients for *_, coefficients in _ERF_INV_SINGLE)
 TAIL = 5.0
 
 
-def negative_square(xp, u):
+def negative_square(xp: Any, u: Array) -> tuple[Array, Array]:
     """`-u²`, and where it is so near 0 that `near_log` holds."""
     x = -_rounded(xp, u * u)
     return x, x > -_single(math.sqrt(2) - 1)
 
 
-def near_log(xp, x):
+def near_log(xp: Any, x: Array) -> Array:
     """`-log(1 + x)` near 0."""
     return -_log_near_1(xp, x)
 
 
-def far_log(xp, x):
+def far_log(xp: Any, x: Array) -> Array:
     """`-log(1 + x)` elsewhere in (-1, 0)."""
     return -_log(xp, _rounded(xp, 1.0 + x))
 
 
-def middle(xp, w):
+def middle(xp: Any, w: Array) -> Array:
     """`erfinv(u) / u` for `w = -log(1 - u²)` below `TAIL`."""
     return _horner(xp, _rounded(xp, w - 2.5), _MIDDLE)
 
 
-def tail(xp, w):
+def tail(xp: Any, w: Array) -> Array:
     """The same beyond."""
     return _horner(xp, _rounded(xp, _rounded(xp, xp.sqrt(w)) - 3.0), _TAIL)
 
 
-def scaled(xp, p, u):
+def scaled(xp: Any, p: Array, u: Array) -> Array:
     return xp.astype(_rounded(xp, p * u) * _single(math.sqrt(2)), xp.float32)
 
 
 @op
-def normal_quantile(u):
+def normal_quantile(u: Array) -> Array:
     """`sqrt(2) * erfinv(u)`: the number that a normal one lies below with probability `(u + 1) / 2`.
 
     Args:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..transforms import stop_gradient
+from ..typing import Array
 from ._op import op
 from ._promotion import cast, dtype_of, floating, in_single
 
@@ -26,7 +29,7 @@ def _axes(axis):
     return (axis,) if isinstance(axis, int) else tuple(axis)
 
 
-def wide(x):
+def wide(x: Array) -> tuple[Array, str]:
     """`x` in float32 at least, as half precision does not hold sums of squares; and its own floating dtype."""
     x = floating(x)
     own = dtype_of(x)
@@ -34,7 +37,7 @@ def wide(x):
 
 
 @op
-def moments(x, axes, keepdims=False):
+def moments(x: Array, axes: int | Sequence[int], keepdims: bool = False) -> tuple[Array, Array]:
     """Mean and (biased) variance of `x` over `axes`, an integer or several; half precision is summed in float32."""
     x, own = wide(x)
     xp, axes = namespace(x), _axes(axes)
@@ -44,7 +47,15 @@ def moments(x, axes, keepdims=False):
 
 
 @op
-def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+def batch_normalization(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    axis: int,
+    offset: Array | None = None,
+    scale: Array | None = None,
+    epsilon: float = 1e-3,
+) -> Array:
     """`(x - mean) / sqrt(variance + epsilon) * scale + offset` along `axis` (Ioffe and Szegedy, arXiv:1502.03167).
 
     Args:
@@ -65,7 +76,9 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
 
 
 @op
-def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def normalize_batch(
+    x: Array, offset: Array | None = None, scale: Array | None = None, axis: int = -1, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
     """`batch_normalization` by the moments of `x` itself, as in training.
 
     Returns:
@@ -77,7 +90,7 @@ def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
     return out, stop_gradient(mean), stop_gradient(variance)
 
 
-def along(x, axes, v):
+def along(x: Array, axes: tuple[int, ...], v: Array | None) -> Array | None:
     """`v`, of the shape of `x` along `axes`, so that it broadcasts to `x`."""
     if v is None or (v.ndim == 1 and axes in ((-1,), (x.ndim - 1,))):
         return v
@@ -86,7 +99,13 @@ def along(x, axes, v):
 
 
 @op
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+def layer_normalization(
+    x: Array,
+    gamma: Array | None = None,
+    beta: Array | None = None,
+    axis: int | Sequence[int] = -1,
+    epsilon: float | None = None,
+) -> Array:
     """`x` with mean 0 and variance 1 along `axis`, times `gamma`, plus `beta` (Ba et al., arXiv:1607.06450).
 
     Args:
@@ -109,7 +128,14 @@ def _scaled(x, axes, out, gamma, beta=None):
 
 
 @op
-def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None):
+def group_normalization(
+    x: Array,
+    groups: int,
+    gamma: Array | None = None,
+    beta: Array | None = None,
+    axis: int = -1,
+    epsilon: float | None = None,
+) -> Array:
     """`x` with mean 0 and variance 1 in each of `groups` parts of the features of a sample, times `gamma`, plus `beta`.
 
     Wu and He, arXiv:1803.08494.
@@ -142,7 +168,9 @@ def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None)
 
 
 @op
-def rms_normalization(x, scale=None, axis=-1, epsilon=None):
+def rms_normalization(
+    x: Array, scale: Array | None = None, axis: int | Sequence[int] = -1, epsilon: float | None = None
+) -> Array:
     """`x` divided by its root mean square along `axis`, times `scale` (Zhang and Sennrich, arXiv:1910.07467).
 
     Args:
@@ -159,7 +187,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
 
 @op
 @in_single
-def normalize(x, axis=-1, order=2, epsilon=None):
+def normalize(x: Array, axis: int | Sequence[int] | None = -1, order: int = 2, epsilon: float | None = None) -> Array:
     """`x` divided by its norm of that order along `axis`, or by `epsilon` (1e-7 by default) where that is larger.
 
     Args:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..arrays import namespace
+from ..typing import Array, DType
 from ._op import op
 
 __all__ = ["adam", "adam_factors"]
 
 
 @op
-def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, overwrite=False):
+def adam(
+    count: Array,
+    step_size: Array,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    *leaves: Array,
+    corrected: bool = True,
+    overwrite: bool = False,
+) -> tuple[Array, ...]:
     """One step of Adam (Kingma and Ba, arXiv:1412.6980) on n arrays.
 
     Args:
@@ -42,7 +53,16 @@ def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, ove
     return (*updates, *means, *squares)
 
 
-def adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, dtype, corrected=True):
+def adam_factors(
+    xp: Any,
+    count: Array,
+    step_size: Array,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    dtype: DType,
+    corrected: bool = True,
+) -> tuple[Array, Array]:
     """What is the same for all elements, scalars of `dtype`: the update is `factor * mean / (sqrt(square) + small)`."""
     t = xp.astype(count, dtype)
     # Taken out of step_size * mean / unbias_1 / (sqrt(square / unbias_2) + epsilon).
@@ -50,7 +70,7 @@ def adam_factors(xp, count, step_size, beta_1, beta_2, epsilon, dtype, corrected
     return root * step_size / unbias(xp, t, beta_1), root * epsilon if corrected else xp.full_like(root, epsilon)
 
 
-def unbias(xp, t, beta):
+def unbias(xp: Any, t: Array, beta: float) -> Array:
     """How much a running mean that began at 0 has of the true one after `t` steps: `1 - beta**t`."""
     # Without the cancellation that costs four digits where beta is near 1 and t small.
     return -xp.expm1(t * math.log(beta)) if beta else 0 * t + 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import lift
 from ._windows import per_axis, shifted_views, spread, window_shape
@@ -17,7 +19,12 @@ __all__ = ["depth_to_space", "fold", "space_to_depth", "unfold"]
 # -- columns -----------------------------------------------------------------------------------------------------------
 
 
-def patch_geometry(kernel_size, dilation, padding, stride):
+def patch_geometry(
+    kernel_size: int | Sequence[int],
+    dilation: int | Sequence[int],
+    padding: int | Sequence[int],
+    stride: int | Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Window, dilation, padding and strides, a pair of integers each, checked."""
     around = (padding, padding) if isinstance(padding, int) else tuple(padding)
     if len(around) != 2 or any(not isinstance(n, int) or n < 0 for n in around):
@@ -41,7 +48,13 @@ def _rank(x, rank, expected):
 
 
 @op
-def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
+def unfold(
+    x: Array,
+    kernel_size: int | Sequence[int],
+    dilation: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+) -> Array:
     """Windows of images as columns.
 
     Args:
@@ -57,18 +70,25 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     """
     x = lift(x)
     _rank(x, 4, "(batch, channels, height, width)")
-    window, dilation, around, strides = patch_geometry(kernel_size, dilation, padding, stride)
+    window, gaps, around, strides = patch_geometry(kernel_size, dilation, padding, stride)
     xp = namespace(x)
     x = pad(x, ((0, 0), (0, 0), *((n, n) for n in around)))
     channels, *sizes = x.shape[1:]
-    out = window_shape(sizes, window, strides, dilation, "valid")
+    out = window_shape(sizes, window, strides, gaps, "valid")
     last = xp.moveaxis(x, 1, -1)
-    views = [xp.moveaxis(view, -1, 1) for _, view in shifted_views(last, out, window, strides, dilation)]
+    views = [xp.moveaxis(view, -1, 1) for _, view in shifted_views(last, out, window, strides, gaps)]
     return xp.reshape(xp.stack(views, axis=2), (-1, channels * math.prod(window), math.prod(out)))
 
 
 @op
-def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
+def fold(
+    x: Array,
+    output_size: int | Sequence[int],
+    kernel_size: int | Sequence[int],
+    dilation: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+) -> Array:
     """The transpose of `unfold`, as a linear map: the sum of windows, each in its place.
 
     Args:
@@ -85,9 +105,9 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     x = lift(x)
     _rank(x, 3, "(batch, channels * window, windows)")
     sizes = per_axis(output_size, 2, "output_size")
-    window, dilation, around, strides = patch_geometry(kernel_size, dilation, padding, stride)
+    window, gaps, around, strides = patch_geometry(kernel_size, dilation, padding, stride)
     padded = tuple(n + 2 * p for n, p in zip(sizes, around, strict=True))
-    out = window_shape(padded, window, strides, dilation, "valid")
+    out = window_shape(padded, window, strides, gaps, "valid")
     taps, windows = math.prod(window), math.prod(out)
     if x.shape[1] % taps or x.shape[2] not in (windows, None):
         raise ShapeError(
@@ -99,11 +119,11 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
         )
     xp = namespace(x)
     x = xp.reshape(x, (-1, x.shape[1] // taps, taps, *out))
-    total = None
+    total: Array = None
     for n in range(taps):
         place = divmod(n, window[1])
         part = spread(spread(x[:, :, n, ...], 2, strides[0]), 3, strides[1])
-        starts = [p * d for p, d in zip(place, dilation, strict=True)]
+        starts = [p * d for p, d in zip(place, gaps, strict=True)]
         ends = [n - a - b for n, a, b in zip(padded, starts, part.shape[2:], strict=True)]
         part = pad(part, ((0, 0), (0, 0), *zip(starts, ends, strict=True)))
         total = part if total is None else total + part
@@ -139,7 +159,7 @@ def _divisible(x, what, by, *sizes):
 
 
 @op
-def depth_to_space(x, block_size, data_format="channels_last"):
+def depth_to_space(x: Array, block_size: int, data_format: str = "channels_last") -> Array:
     """Channels laid out as square blocks of pixels.
 
     Args:
@@ -165,7 +185,7 @@ def depth_to_space(x, block_size, data_format="channels_last"):
 
 
 @op
-def space_to_depth(x, block_size, data_format="channels_last"):
+def space_to_depth(x: Array, block_size: int, data_format: str = "channels_last") -> Array:
     """Square blocks of pixels as channels: the inverse of `depth_to_space`.
 
     Args:

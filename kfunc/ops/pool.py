@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..arrays import device, namespace
 from ..errors import ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import floating
 from ._windows import padding_amounts, per_axis, shifted_views, spatial_rank, spatial_sizes, window_shape
@@ -14,7 +16,13 @@ from .manipulation import pad
 __all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool"]
 
 
-def pool_geometry(inputs, pool_size, strides, padding, data_format):
+def pool_geometry(
+    inputs: Array,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None,
+    padding: str,
+    data_format: str | None,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The window and the strides of a pooling, a tuple of integers a spatial axis each, checked.
 
     Raises:
@@ -63,7 +71,13 @@ def _first_max(xp, a, b):
 
 
 @op
-def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def max_pool(
+    inputs: Array,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Array:
     """The maximum over each window.
 
     Args:
@@ -81,7 +95,13 @@ def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None)
 
 
 @op
-def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def average_pool(
+    inputs: Array,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Array:
     """The mean over each window; arguments and shapes as for `max_pool`."""
     return _pool(inputs, pool_size, strides, padding, data_format, 0.0, _add)
 
@@ -89,7 +109,7 @@ def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=N
 # -- windows as many as asked for --------------------------------------------------------------------------------------
 
 
-def adaptive_sizes(inputs, output_size, data_format):
+def adaptive_sizes(inputs: Array, output_size: int | Sequence[int], data_format: str | None) -> tuple[int, ...]:
     """The output's spatial sizes, a tuple of integers, checked.
 
     Raises:
@@ -119,7 +139,7 @@ def _adaptive(x, output_size, data_format, reduce):
 
 
 @op
-def adaptive_average_pool(inputs, output_size, data_format=None):
+def adaptive_average_pool(inputs: Array, output_size: int | Sequence[int], data_format: str | None = None) -> Array:
     """The means over as many windows of nearly equal size as asked for.
 
     Along an axis, window i of n goes from `floor(i * size / n)` to `ceil((i + 1) * size / n)`.
@@ -138,6 +158,6 @@ def adaptive_average_pool(inputs, output_size, data_format=None):
 
 
 @op
-def adaptive_max_pool(inputs, output_size, data_format=None):
+def adaptive_max_pool(inputs: Array, output_size: int | Sequence[int], data_format: str | None = None) -> Array:
     """The maxima over as many windows as asked for; arguments and shapes as for `adaptive_average_pool`."""
     return _adaptive(inputs, output_size, data_format, lambda xp, x, axis: xp.max(x, axis=axis, keepdims=True))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..arrays import namespace
 from ..errors import ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import kind, together
 
@@ -11,7 +14,7 @@ __all__ = ["cdist", "cross", "dot", "inner", "kron", "outer", "tensordot", "vdot
 
 
 @op
-def tensordot(x1, x2, axes=2):
+def tensordot(x1: Array, x2: Array, axes: int | Sequence[int | Sequence[int]] = 2) -> Array:
     """The standard's `tensordot`: sums over the last `axes` axes of `x1` and the first of `x2`, or over two lists."""
     x1, x2 = together(x1, x2, least="i")
     axes = axes if isinstance(axes, int) else tuple((a,) if isinstance(a, int) else tuple(a) for a in axes)
@@ -19,7 +22,7 @@ def tensordot(x1, x2, axes=2):
 
 
 @op
-def dot(x1, x2):
+def dot(x1: Array, x2: Array) -> Array:
     """Sums over the last axis of `x1` and the last but one of `x2`, or its only one; a product with a number."""
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)
@@ -31,7 +34,7 @@ def dot(x1, x2):
 
 
 @op
-def inner(x1, x2):
+def inner(x1: Array, x2: Array) -> Array:
     """Sums over the last axes: (..., n) and (*other, n) to (..., *other); a product with a number."""
     x1, x2 = together(x1, x2, least="i")
     if x1.ndim == 0 or x2.ndim == 0:
@@ -40,7 +43,7 @@ def inner(x1, x2):
 
 
 @op
-def outer(x1, x2):
+def outer(x1: Array, x2: Array) -> Array:
     """Each element of `x1` times each of `x2`: (elements of x1, elements of x2)."""
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)
@@ -48,7 +51,7 @@ def outer(x1, x2):
 
 
 @op
-def vdot(x1, x2):
+def vdot(x1: Array, x2: Array) -> Array:
     """The sum of `conj(x1) * x2` over all elements, in order: ()."""
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)
@@ -57,7 +60,7 @@ def vdot(x1, x2):
 
 
 @op
-def cross(x1, x2, axisa=-1, axisb=-1, axisc=-1, axis=None):
+def cross(x1: Array, x2: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Array:
     """The cross product of vectors of three components, or of two, whose third is 0.
 
     Args:
@@ -89,7 +92,7 @@ def cross(x1, x2, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 
 @op
-def kron(x1, x2):
+def kron(x1: Array, x2: Array) -> Array:
     """Kronecker's product: blocks of `x2`, each times an element of `x1`; axis by axis the product of their sizes."""
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)
@@ -100,7 +103,7 @@ def kron(x1, x2):
 
 
 @op
-def cdist(x, y):
+def cdist(x: Array, y: Array) -> Array:
     """Euclidean distances, (..., n, features) and (..., m, features) to (..., n, m); the gradient at 0 is 0."""
     x, y = together(x, y, least="f")
     xp = namespace(x, y)

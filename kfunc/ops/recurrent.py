@@ -10,6 +10,7 @@ from ..arrays import namespace
 from ..tracing import loops
 from ..tracing.spec import Spec
 from ..transforms import scan
+from ..typing import Array
 from ._op import op
 from .activation import sigmoid, tanh
 from .joining import split
@@ -107,13 +108,29 @@ def lstm_gates(z: Any, c: Any, activation: Callable, recurrent_activation: Calla
     return recurrent_activation(o) * activation(c), c
 
 
-def lstm_step(z, states, recurrent_kernel, activation, recurrent_activation, keep=None):
+def lstm_step(
+    z: Array,
+    states: tuple[Array, Array],
+    recurrent_kernel: Array,
+    activation: Callable[[Array], Array],
+    recurrent_activation: Callable[[Array], Array],
+    keep: Array | None = None,
+) -> tuple[Array, Array]:
     """The new states of an LSTM for the inputs `z` (batch, 4 * units) of its gates; see `lstm`."""
     h, c = states
     return lstm_gates(z + per_gate(matmul, h, recurrent_kernel, keep), c, activation, recurrent_activation)
 
 
-def gru_step(z, states, recurrent_kernel, bias, reset_after, activation, recurrent_activation, keep=None):
+def gru_step(
+    z: Array,
+    states: tuple[Array],
+    recurrent_kernel: Array,
+    bias: Array | None,
+    reset_after: bool,
+    activation: Callable[[Array], Array],
+    recurrent_activation: Callable[[Array], Array],
+    keep: Array | None = None,
+) -> tuple[Array]:
     """The new states of a GRU for the inputs `z` (batch, 3 * units) of its gates; see `gru`."""
     (h,) = states
     xp, units = namespace(z), recurrent_kernel.shape[0]
@@ -132,7 +149,13 @@ def gru_step(z, states, recurrent_kernel, bias, reset_after, activation, recurre
     return (update * h + (1 - update) * candidate,)
 
 
-def simple_step(z, states, recurrent_kernel, activation, keep=None):
+def simple_step(
+    z: Array,
+    states: tuple[Array],
+    recurrent_kernel: Array,
+    activation: Callable[[Array], Array],
+    keep: Array | None = None,
+) -> tuple[Array]:
     """The new state of a simple recurrence for its inputs `z` (batch, units); see `simple_rnn`."""
     (h,) = states
     return (activation(z + per_gate(matmul, h, recurrent_kernel, keep)),)
@@ -156,20 +179,20 @@ def _over_time(step, z, states, mask, units, **options):
 
 @op
 def lstm(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    c=None,
-    reverse=False,
-    activation=tanh,
-    recurrent_activation=sigmoid,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Array,
+    kernel: Array,
+    recurrent_kernel: Array,
+    bias: Array | None = None,
+    h: Array | None = None,
+    c: Array | None = None,
+    reverse: bool = False,
+    activation: Callable[[Array], Array] = tanh,
+    recurrent_activation: Callable[[Array], Array] = sigmoid,
+    mask: Array | None = None,
+    keep: Array | None = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> tuple[Array, Array, Array]:
     """Long short-term memory (Hochreiter and Schmidhuber, 1997) with gates in the order input, forget, cell, output.
 
     Args:
@@ -198,20 +221,20 @@ def lstm(
 
 @op
 def gru(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    reverse=False,
-    reset_after=True,
-    activation=tanh,
-    recurrent_activation=sigmoid,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Array,
+    kernel: Array,
+    recurrent_kernel: Array,
+    bias: Array | None = None,
+    h: Array | None = None,
+    reverse: bool = False,
+    reset_after: bool = True,
+    activation: Callable[[Array], Array] = tanh,
+    recurrent_activation: Callable[[Array], Array] = sigmoid,
+    mask: Array | None = None,
+    keep: Array | None = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> tuple[Array, Array]:
     """Gated recurrent unit (Cho et al., arXiv:1406.1078) with gates in the order update, reset, candidate.
 
     Args:
@@ -240,18 +263,18 @@ def gru(
 
 @op
 def simple_rnn(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    reverse=False,
-    activation=tanh,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Array,
+    kernel: Array,
+    recurrent_kernel: Array,
+    bias: Array | None = None,
+    h: Array | None = None,
+    reverse: bool = False,
+    activation: Callable[[Array], Array] = tanh,
+    mask: Array | None = None,
+    keep: Array | None = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> tuple[Array, Array]:
     """`h = activation(x @ kernel + h @ recurrent_kernel + bias)` over time (Elman, 1990).
 
     Args:

@@ -9,6 +9,7 @@ backends may take different proposals.
 from __future__ import annotations
 
 from ..arrays import device, namespace
+from ..typing import Array
 from ._op import op
 
 __all__ = ["BINOMIAL_PROPOSALS", "GAMMA_PROPOSALS", "binomial_variates", "gamma_variates"]
@@ -44,7 +45,7 @@ def _log1p_beyond_cubic(xp, s):
 
 
 @op
-def gamma_variates(alpha, x, u, w):
+def gamma_variates(alpha: Array, x: Array, u: Array, w: Array) -> tuple[Array, Array]:
     """Gamma distributed numbers (Marsaglia and Tsang, ACM TOMS 26, 2000).
 
     A proposal is accepted with probability 0.95 at least, so that once in 10**7 none of six is; the number then comes
@@ -78,7 +79,7 @@ def _stirling_rest(k):
 
 
 @op
-def binomial_variates(counts, probabilities, u, v):
+def binomial_variates(counts: Array, probabilities: Array, u: Array, v: Array) -> Array:
     """Binomial numbers, by inversion where the mean is small and by transformed rejection elsewhere.
 
     Hörmann, "The generation of binomial random variates", J. Stat. Comput. Simul. 46, 1993, algorithm BTRS without the

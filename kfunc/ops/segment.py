@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import backend_of, device, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
-from ._op import Op, op
+from ..typing import Array
+from ._op import op
 from ._promotion import cast, dtype_of, kind, lift, numeric
 
 __all__ = [
@@ -38,7 +39,7 @@ def known(value: Any, argument: str) -> int:
     return int(value)
 
 
-def places(x, indices):
+def places(x: Array, indices: Array) -> Array:
     """`indices`, an integer or nested lists of them, as an array beside `x`."""
     if kind_of(type(indices)) is None:
         indices = namespace(x).asarray(indices, device=device(x))
@@ -50,17 +51,17 @@ def places(x, indices):
 # -- segments --------------------------------------------------------------------------------------------------------
 
 
-def lowest(x) -> float | int:
+def lowest(x: Array) -> float | int:
     """What changes no maximum of numbers of the dtype of `x`."""
     return -math.inf if kind(x) == "f" else int(namespace(x).iinfo(x.dtype).min)
 
 
-def highest(x) -> float | int:
+def highest(x: Array) -> float | int:
     """What changes no minimum of numbers of the dtype of `x`."""
     return math.inf if kind(x) == "f" else int(namespace(x).iinfo(x.dtype).max)
 
 
-def flat_rows(data, ids, num_segments) -> tuple:
+def flat_rows(data: Array, ids: Array, num_segments: int | None) -> tuple[Array, Array, int]:
     """What the segment ops work on, of their arguments: rows (n, ...), their segments (n,) and the number of segments.
 
     Raises:
@@ -87,57 +88,72 @@ def flat_rows(data, ids, num_segments) -> tuple:
     return data, ids, num_segments
 
 
-def _segments(name: str, what: str, combine: str, neutral: Callable[[Any], float | int]) -> Op:
-    def fun(data, segment_ids, num_segments=None, sorted=False):
-        data, ids, size = flat_rows(data, segment_ids, num_segments)
-        xp = namespace(data, ids)
-        fill, rows, rest = neutral(data), data.shape[0], tuple(data.shape[1:])
-        if rows == 0 or size == 0:
-            return xp.full((size, *rest), fill, dtype=data.dtype, device=device(data))
-        if not sorted:
-            order = xp.argsort(ids)
-            data, ids = xp.take(data, order, axis=0), xp.take(ids, order)
-        column = (-1,) + (1,) * len(rest)
-        # Equal numbers are neighbours now: a doubling scan leaves what comes of each run in its last row.
-        distance = 1
-        while distance < rows:
-            same = xp.reshape(ids[distance:] == ids[:-distance], column)
-            later = data[distance:, ...]
-            earlier = xp.where(same, data[:-distance, ...], xp.full_like(later, fill))
-            data = xp.concat([data[:distance, ...], getattr(xp, combine)(later, earlier)], axis=0)
-            distance *= 2
-        wanted = xp.arange(size, dtype=ids.dtype, device=device(ids))
-        after = xp.searchsorted(ids, wanted, side="right")
-        last = xp.where(after > 0, after - 1, xp.zeros_like(after))
-        found = xp.reshape((after > 0) & (xp.take(ids, last) == wanted), column)
-        out = xp.take(data, last, axis=0)
-        return xp.where(found, out, xp.full_like(out, fill))
+def _by_segment(data, segment_ids, num_segments, sorted, combine, neutral):
+    """The rows of each segment joined by the standard's function `combine`, to which `neutral` numbers add nothing."""
+    data, ids, size = flat_rows(data, segment_ids, num_segments)
+    xp = namespace(data, ids)
+    fill, rows, rest = neutral(data), data.shape[0], tuple(data.shape[1:])
+    if rows == 0 or size == 0:
+        return xp.full((size, *rest), fill, dtype=data.dtype, device=device(data))
+    if not sorted:
+        order = xp.argsort(ids)
+        data, ids = xp.take(data, order, axis=0), xp.take(ids, order)
+    column = (-1,) + (1,) * len(rest)
+    # Rows of one segment are neighbours now: a scan over doubled distances leaves their result in the last one.
+    distance = 1
+    while distance < rows:
+        same = xp.reshape(ids[distance:] == ids[:-distance], column)
+        later = data[distance:, ...]
+        earlier = xp.where(same, data[:-distance, ...], xp.full_like(later, fill))
+        data = xp.concat([data[:distance, ...], getattr(xp, combine)(later, earlier)], axis=0)
+        distance *= 2
+    wanted = xp.arange(size, dtype=ids.dtype, device=device(ids))
+    after = xp.searchsorted(ids, wanted, side="right")
+    last = xp.where(after > 0, after - 1, xp.zeros_like(after))
+    found = xp.reshape((after > 0) & (xp.take(ids, last) == wanted), column)
+    out = xp.take(data, last, axis=0)
+    return xp.where(found, out, xp.full_like(out, fill))
 
-    fun.__name__ = fun.__qualname__ = name
-    fun.__doc__ = f"""{what} of the rows of each segment.
+
+@op
+def segment_sum(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
+    """The sum of the rows of each segment.
 
     Args:
         data: (*rows, ...).
-        segment_ids: Integers (*rows): the segment of each row. Rows of segments out of range count nowhere.
-        num_segments: How many there are; by default one more than the largest number, which no compiler knows.
+        segment_ids: Integers (*rows): the segment of each row. A row whose segment is out of range counts nowhere.
+        num_segments: How many segments there are; by default one more than the largest number in `segment_ids`, which
+            is not known while a function is compiled.
         sorted: Whether the numbers ascend.
 
     Returns:
-        (num_segments, ...), of the dtype of `data`; what changes no {what.lower()} for segments without rows.
+        (num_segments, ...), of the dtype of `data`; 0 for a segment without rows.
 
     Raises:
-        ShapeError: `segment_ids` is not of the shape of the leading axes of `data`.
+        ShapeError: `segment_ids` does not have the shape of the leading axes of `data`.
     """
-    return op(fun)
+    return _by_segment(data, segment_ids, num_segments, sorted, "add", lambda x: 0)
 
 
-segment_sum = _segments("segment_sum", "Sum", "add", lambda x: 0)
-segment_prod = _segments("segment_prod", "Product", "multiply", lambda x: 1)
-segment_max = _segments("segment_max", "Maximum", "maximum", lowest)
-segment_min = _segments("segment_min", "Minimum", "minimum", highest)
+@op
+def segment_prod(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
+    """The product of the rows of each segment, 1 if it has none; see `segment_sum`."""
+    return _by_segment(data, segment_ids, num_segments, sorted, "multiply", lambda x: 1)
 
 
-def gather_segments(x, segment_ids):
+@op
+def segment_max(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
+    """The maximum of the rows of each segment, -inf or the least integer if it has none; see `segment_sum`."""
+    return _by_segment(data, segment_ids, num_segments, sorted, "maximum", lowest)
+
+
+@op
+def segment_min(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
+    """The minimum of the rows of each segment, inf or the largest integer if it has none; see `segment_sum`."""
+    return _by_segment(data, segment_ids, num_segments, sorted, "minimum", highest)
+
+
+def gather_segments(x: Array, segment_ids: Array) -> Array:
     """The row of `x` for each of `segment_ids`, zeros out of range: `segment_sum` the other way, and its gradient."""
     xp = namespace(x, segment_ids)
     inside = (segment_ids >= 0) & (segment_ids < x.shape[0])
@@ -150,7 +166,7 @@ def gather_segments(x, segment_ids):
 # -- writing at indices ----------------------------------------------------------------------------------------------
 
 
-def flat_index(xp, indices, shape: Sequence[int]):
+def flat_index(xp: Any, indices: Array, shape: Sequence[int]) -> Array:
     """Places (..., k) along axes of sizes `shape` as one number each, in C order; -1 out of range.
 
     Negative places count from the end.
@@ -167,7 +183,7 @@ def flat_index(xp, indices, shape: Sequence[int]):
 
 
 @op
-def scatter(indices, values, shape):
+def scatter(indices: Array, values: Array, shape: Sequence[int]) -> Array:
     """Zeros of `shape`, with `values` added at `indices`.
 
     Args:
@@ -208,7 +224,7 @@ _JOIN = {
 
 
 @op
-def scatter_update(inputs, indices, updates, reduction=None):
+def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str | None = None) -> Array:
     """`inputs` with `updates` written at `indices`.
 
     Args:
@@ -248,7 +264,7 @@ def scatter_update(inputs, indices, updates, reduction=None):
 
 
 @op
-def bincount(x, weights=None, minlength=0):
+def bincount(x: Array, weights: Array | None = None, minlength: int = 0) -> Array:
     """How often each number from 0 is in `x`, or the sum of the `weights` of where it is.
 
     Args:

@@ -9,6 +9,7 @@ import math
 
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from ._axes import sizes_of
 from ._extensions import extension
 from ._op import op
@@ -52,28 +53,28 @@ def _pair(z):
 
 
 @op(nested=True)
-def fft(x):
+def fft(x: tuple[Array, Array]) -> tuple[Array, Array]:
     """The discrete Fourier transform along the last axis of a pair of arrays (..., n): a pair."""
     z = _complex(x)
     return _pair(extension("fft", "fft", z)(z))
 
 
 @op(nested=True)
-def fft2(x):
+def fft2(x: tuple[Array, Array]) -> tuple[Array, Array]:
     """The discrete Fourier transform along the last two axes of a pair of arrays (..., n, m): a pair."""
     z = _complex(x)
     return _pair(extension("fft", "fftn", z)(z, axes=(-2, -1)))
 
 
 @op(nested=True)
-def ifft2(x):
+def ifft2(x: tuple[Array, Array]) -> tuple[Array, Array]:
     """The inverse of `fft2`."""
     z = _complex(x)
     return _pair(extension("fft", "ifftn", z)(z, axes=(-2, -1)))
 
 
 @op
-def rfft(x, fft_length=None):
+def rfft(x: Array, fft_length: int | None = None) -> tuple[Array, Array]:
     """The half of the Fourier transform of real numbers (..., n) that holds all of it: a pair of (..., n // 2 + 1).
 
     Args:
@@ -84,7 +85,7 @@ def rfft(x, fft_length=None):
 
 
 @op(nested=True)
-def irfft(x, fft_length=None):
+def irfft(x: tuple[Array, Array], fft_length: int | None = None) -> Array:
     """The inverse of `rfft`: real numbers (..., fft_length) of a pair of arrays (..., k).
 
     Args:
@@ -98,7 +99,7 @@ def irfft(x, fft_length=None):
 
 
 @op
-def extract_sequences(x, sequence_length, sequence_stride):
+def extract_sequences(x: Array, sequence_length: int, sequence_stride: int) -> Array:
     """Pieces of a signal, of `sequence_length` numbers, one every `sequence_stride`.
 
     Args:
@@ -171,7 +172,14 @@ def _check_lengths(sequence_length, fft_length):
 
 
 @op
-def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=True):
+def stft(
+    x: Array,
+    sequence_length: int,
+    sequence_stride: int,
+    fft_length: int,
+    window: Array | str | None = "hann",
+    center: bool = True,
+) -> tuple[Array, Array]:
     """The Fourier transforms of short pieces of real signals (..., n): a pair of (..., pieces, fft_length // 2 + 1).
 
     Args:
@@ -191,7 +199,15 @@ def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=
 
 
 @op(nested=True)
-def istft(x, sequence_length, sequence_stride, fft_length, length=None, window="hann", center=True):
+def istft(
+    x: tuple[Array, Array],
+    sequence_length: int,
+    sequence_stride: int,
+    fft_length: int,
+    length: int | None = None,
+    window: Array | str | None = "hann",
+    center: bool = True,
+) -> Array:
     """Real signals (..., length) of the transforms of their pieces: the inverse of `stft`, by least squares.
 
     Griffin and Lim, 1984: pieces are laid over each other, weighted by the window, and divided by its squares' sum.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from ._op import op
 from ._promotion import cast, dtype_of, kind, lift, numeric, together
 from .nans import without_nan
@@ -32,7 +34,7 @@ def _sortable(x, axis):
 
 
 @op
-def sort(x, axis=-1):
+def sort(x: Array, axis: int | None = -1) -> Array:
     """The standard's `sort` along `axis`, ascending; of all elements where it is None."""
     x = lift(x)
     numbers, axis = _sortable(x, axis)
@@ -40,21 +42,21 @@ def sort(x, axis=-1):
 
 
 @op
-def argsort(x, axis=-1):
+def argsort(x: Array, axis: int | None = -1) -> Array:
     """The standard's `argsort` along `axis`, ascending and stable; of all elements where it is None."""
     x, axis = _sortable(x, axis)
     return namespace(x).argsort(x, axis=axis)
 
 
 @op
-def argpartition(x, kth, axis=-1):
+def argpartition(x: Array, kth: int, axis: int | None = -1) -> Array:
     """Indices that put the element of rank `kth` in its place, smaller ones before it and larger ones behind it."""
     x, axis = _sortable(x, axis)
     return namespace(x).argsort(x, axis=axis)
 
 
 @op
-def top_k(x, k, sorted=True):
+def top_k(x: Array, k: int, sorted: bool = True) -> tuple[Array, Array]:
     """The `k` largest elements along the last axis, the largest first, and where they are.
 
     Args:
@@ -79,7 +81,7 @@ def top_k(x, k, sorted=True):
 
 
 @op
-def in_top_k(targets, predictions, k):
+def in_top_k(targets: Array, predictions: Array, k: int) -> Array:
     """Whether fewer than `k` predictions are larger than that of the target: (...) and (..., classes) to (...).
 
     A target that is no class is not among them.
@@ -95,7 +97,7 @@ def in_top_k(targets, predictions, k):
 
 
 @op
-def searchsorted(sorted_sequence, values, side="left"):
+def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> Array:
     """The standard's `searchsorted`: where `values` would go in an ascending vector, before or behind equal ones.
 
     Args:
@@ -116,7 +118,7 @@ def searchsorted(sorted_sequence, values, side="left"):
 
 
 @op
-def digitize(x, bins):
+def digitize(x: Array, bins: Array) -> Array:
     """In which interval between the ascending `bins` (n,) each number lies: i where `bins[i - 1] <= x < bins[i]`."""
     return searchsorted(bins, x, side="right")
 
@@ -125,7 +127,7 @@ def digitize(x, bins):
 
 
 @op
-def isin(x1, x2, assume_unique=False, invert=False):
+def isin(x1: Array, x2: Array, assume_unique: bool = False, invert: bool = False) -> Array:
     """Whether each element of `x1` is one of `x2`; whether it is none where `invert`. NaN is in no set.
 
     Args:
@@ -149,7 +151,7 @@ def isin(x1, x2, assume_unique=False, invert=False):
 
 
 @op
-def nonzero(x):
+def nonzero(x: Array) -> tuple[Array, ...]:
     """The standard's `nonzero`: for each axis the places of the elements other than 0, as many as there are.
 
     No compiler knows how many, so it does not work there on backends that need sizes.
@@ -160,8 +162,15 @@ def nonzero(x):
 
 @op
 def unique(
-    x, sorted=True, return_index=False, return_inverse=False, return_counts=False, axis=None, size=None, fill_value=None
-):
+    x: Array,
+    sorted: bool = True,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    size: int | None = None,
+    fill_value: float | None = None,
+) -> Any:
     """The distinct elements, ascending; or the distinct slices along `axis`, by their first element that differs.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..arrays import dtype_name, namespace
+from ..typing import Array
 from ._op import op
 from ._promotion import in_single
 
@@ -150,7 +151,7 @@ def _erf_and_erfc(x):
 
 @op
 @in_single
-def erf(x):
+def erf(x: Array) -> Array:
     """The error function, elementwise, to about one rounding error (Cody, Math. Comp. 23, 1969)."""
     xp = namespace(x)
     inner, outer, beyond = _erf_and_erfc(x)
@@ -160,7 +161,7 @@ def erf(x):
 
 @op
 @in_single
-def erfc(x):
+def erfc(x: Array) -> Array:
     """`1 - erf(x)`, elementwise, to a few rounding errors where it is small too (Cody, Math. Comp. 23, 1969)."""
     xp = namespace(x)
     inner, outer, beyond = _erf_and_erfc(x)
@@ -170,7 +171,7 @@ def erfc(x):
 
 @op
 @in_single
-def erfinv(x):
+def erfinv(x: Array) -> Array:
     """The inverse of the error function on (-1, 1), elementwise; infinite at -1 and 1, NaN outside.
 
     Float32 by the polynomial that XLA evaluates, float64 by its long form (Giles, GPU Computing Gems, 2011).
@@ -201,7 +202,7 @@ def _chebyshev(x, coefficients):
 
 @op
 @in_single
-def i0(x):
+def i0(x: Array) -> Array:
     """The modified Bessel function of the first kind of order 0, elementwise; integers are taken as float32."""
     xp = namespace(x)
     magnitude = xp.abs(x)

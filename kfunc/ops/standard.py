@@ -7,12 +7,13 @@ nested lists of these; kinds of dtype mix as said in `_promotion`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from ..arrays import namespace
 from ..errors import ShapeError
+from ..typing import Array, DType
 from ._axes import normal_axes
-from ._op import Op, op
+from ._op import op
 from ._promotion import cast, dtype_of, floating, in_single, kind, lift, numeric, promote, together
 
 __all__ = [
@@ -106,144 +107,514 @@ __all__ = [
 ]
 
 
-def _named(name: str, standard: str, what: str, fun: Callable) -> Op:
-    fun.__name__ = fun.__qualname__ = name
-    fun.__doc__ = f"The standard's `{standard}`{what}."
-    return op(fun)
-
-
-# -- elementwise -----------------------------------------------------------------------------------------------------
-
-
-def _unary(name: str, standard: str = "", prepare: Callable = lift) -> Op:
-    standard = standard or name
-
-    def fun(x):
-        x = prepare(x)
-        return getattr(namespace(x), standard)(x)
-
-    what = {floating: "; integers are taken as float32", numeric: "; booleans are taken as int32"}.get(prepare, "")
-    return _named(name, standard, f", of each element of `x`{what}", fun)
+# -- of each element -------------------------------------------------------------------------------------------------
 
 
 def _logical(x):
-    """`x`, or whether its elements are other than 0."""
+    """`x` if it holds booleans, else whether each element differs from 0."""
     x = lift(x)
     return x if kind(x) == "b" else x != 0
 
 
-abs = _unary("abs", prepare=numeric)
-absolute = _unary("absolute", "abs", numeric)
-arccos = _unary("arccos", "acos", floating)
-arccosh = _unary("arccosh", "acosh", floating)
-arcsin = _unary("arcsin", "asin", floating)
-arcsinh = _unary("arcsinh", "asinh", floating)
-arctan = _unary("arctan", "atan", floating)
-arctanh = _unary("arctanh", "atanh", floating)
-bitwise_invert = _unary("bitwise_invert")
-bitwise_not = _unary("bitwise_not", "bitwise_invert")
-ceil = _unary("ceil", prepare=floating)
-conj = _unary("conj", prepare=numeric)
-conjugate = _unary("conjugate", "conj", numeric)
-cos = _unary("cos", prepare=floating)
-cosh = _unary("cosh", prepare=floating)
-exp = _unary("exp", prepare=floating)
-expm1 = _unary("expm1", prepare=floating)
-fabs = _unary("fabs", "abs", floating)
-floor = _unary("floor", prepare=floating)
-isfinite = _unary("isfinite", prepare=numeric)
-isinf = _unary("isinf", prepare=numeric)
-isnan = _unary("isnan", prepare=numeric)
-log = _unary("log", prepare=floating)
-log10 = _unary("log10", prepare=floating)
-log1p = _unary("log1p", prepare=floating)
-log2 = _unary("log2", prepare=floating)
-logical_not = _unary("logical_not", prepare=_logical)
-negative = _unary("negative", prepare=numeric)
-real = _unary("real", prepare=numeric)
-reciprocal = _unary("reciprocal", prepare=floating)
-sign = _unary("sign", prepare=numeric)
-signbit = _unary("signbit", prepare=floating)
-sin = _unary("sin", prepare=floating)
-sinh = _unary("sinh", prepare=floating)
-sqrt = _unary("sqrt", prepare=floating)
-square = _unary("square", prepare=numeric)
-tan = _unary("tan", prepare=floating)
-tanh = _unary("tanh", prepare=floating)
-trunc = _unary("trunc", prepare=numeric)
+@op
+def abs(x: Array) -> Array:
+    """The absolute value of each element of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).abs(x)
 
 
 @op
-def imag(x):
-    """The imaginary part of each element of `x`: 0 where that is real."""
+def absolute(x: Array) -> Array:
+    """The absolute value of each element of `x`; booleans are taken as int32; `abs` under NumPy's name."""
+    x = numeric(x)
+    return namespace(x).abs(x)
+
+
+@op
+def arccos(x: Array) -> Array:
+    """The angle in [0, π], in radians, whose cosine is `x`, for each element; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).acos(x)
+
+
+@op
+def arccosh(x: Array) -> Array:
+    """The number from 0 whose hyperbolic cosine is `x`, for each element; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).acosh(x)
+
+
+@op
+def arcsin(x: Array) -> Array:
+    """The angle in [-π/2, π/2], in radians, whose sine is `x`, for each element; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).asin(x)
+
+
+@op
+def arcsinh(x: Array) -> Array:
+    """The number whose hyperbolic sine is `x`, for each element; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).asinh(x)
+
+
+@op
+def arctan(x: Array) -> Array:
+    """The angle in [-π/2, π/2], in radians, whose tangent is `x`, for each element; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).atan(x)
+
+
+@op
+def arctanh(x: Array) -> Array:
+    """The number whose hyperbolic tangent is `x`, for each element; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).atanh(x)
+
+
+@op
+def bitwise_invert(x: Array) -> Array:
+    """Each bit of the integers `x` inverted; of booleans, `not`."""
+    x = lift(x)
+    return namespace(x).bitwise_invert(x)
+
+
+@op
+def bitwise_not(x: Array) -> Array:
+    """Each bit of the integers `x` inverted; of booleans, `not`."""
+    x = lift(x)
+    return namespace(x).bitwise_invert(x)
+
+
+@op
+def ceil(x: Array) -> Array:
+    """Each element of `x` rounded up to an integer, as a float; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).ceil(x)
+
+
+@op
+def conj(x: Array) -> Array:
+    """The complex conjugate of each element of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).conj(x)
+
+
+@op
+def conjugate(x: Array) -> Array:
+    """The complex conjugate of each element of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).conj(x)
+
+
+@op
+def cos(x: Array) -> Array:
+    """The cosine of each element of `x`, in radians; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).cos(x)
+
+
+@op
+def cosh(x: Array) -> Array:
+    """The hyperbolic cosine of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).cosh(x)
+
+
+@op
+def exp(x: Array) -> Array:
+    """e to the power of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).exp(x)
+
+
+@op
+def expm1(x: Array) -> Array:
+    """`exp(x) - 1` of each element of `x`, exact near 0; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).expm1(x)
+
+
+@op
+def fabs(x: Array) -> Array:
+    """The absolute value of each element of `x`, as a float; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).abs(x)
+
+
+@op
+def floor(x: Array) -> Array:
+    """Each element of `x` rounded down to an integer, as a float; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).floor(x)
+
+
+@op
+def isfinite(x: Array) -> Array:
+    """Whether each element of `x` is neither NaN nor infinite."""
+    x = numeric(x)
+    return namespace(x).isfinite(x)
+
+
+@op
+def isinf(x: Array) -> Array:
+    """Whether each element of `x` is infinite."""
+    x = numeric(x)
+    return namespace(x).isinf(x)
+
+
+@op
+def isnan(x: Array) -> Array:
+    """Whether each element of `x` is NaN."""
+    x = numeric(x)
+    return namespace(x).isnan(x)
+
+
+@op
+def log(x: Array) -> Array:
+    """The natural logarithm of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).log(x)
+
+
+@op
+def log10(x: Array) -> Array:
+    """The logarithm to base 10 of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).log10(x)
+
+
+@op
+def log1p(x: Array) -> Array:
+    """`log(1 + x)` of each element of `x`, exact near 0; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).log1p(x)
+
+
+@op
+def log2(x: Array) -> Array:
+    """The logarithm to base 2 of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).log2(x)
+
+
+@op
+def logical_not(x: Array) -> Array:
+    """Whether each element of `x` is False, or 0."""
+    x = _logical(x)
+    return namespace(x).logical_not(x)
+
+
+@op
+def negative(x: Array) -> Array:
+    """`-x` of each element of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).negative(x)
+
+
+@op
+def real(x: Array) -> Array:
+    """The real part of each element of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).real(x)
+
+
+@op
+def reciprocal(x: Array) -> Array:
+    """`1 / x` of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).reciprocal(x)
+
+
+@op
+def sign(x: Array) -> Array:
+    """The sign of each element of `x`: -1, 0 or 1, and `x / abs(x)` of complex numbers; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).sign(x)
+
+
+@op
+def signbit(x: Array) -> Array:
+    """Whether each element of `x` has a minus sign, -0.0 too; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).signbit(x)
+
+
+@op
+def sin(x: Array) -> Array:
+    """The sine of each element of `x`, in radians; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).sin(x)
+
+
+@op
+def sinh(x: Array) -> Array:
+    """The hyperbolic sine of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).sinh(x)
+
+
+@op
+def sqrt(x: Array) -> Array:
+    """The square root of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).sqrt(x)
+
+
+@op
+def square(x: Array) -> Array:
+    """`x * x` of each element of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).square(x)
+
+
+@op
+def tan(x: Array) -> Array:
+    """The tangent of each element of `x`, in radians; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).tan(x)
+
+
+@op
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent of each element of `x`; integers are taken as float32."""
+    x = floating(x)
+    return namespace(x).tanh(x)
+
+
+@op
+def trunc(x: Array) -> Array:
+    """Each element of `x` rounded towards 0, in the dtype of `x`; booleans are taken as int32."""
+    x = numeric(x)
+    return namespace(x).trunc(x)
+
+
+@op
+def imag(x: Array) -> Array:
+    """The imaginary part of each element of `x`: 0 where `x` is real."""
     x = numeric(x)
     xp = namespace(x)
     return xp.imag(x) if kind(x) == "c" else xp.zeros_like(x)
 
 
-def _binary(name: str, standard: str = "", least: str = "b", names: tuple[str, str] = ("x1", "x2")) -> Op:
-    standard = standard or name
-
-    def fun(x1, x2):
-        x1, x2 = promote(x1, x2, least=least)
-        return getattr(namespace(x1, x2), standard)(x1, x2)
-
-    def bits(x, y):
-        return fun(x, y)
-
-    what = {"f": ", in float32 at least", "i": "; booleans are taken as int32"}.get(least, "")
-    return _named(name, standard, f" of arrays that broadcast{what}", fun if names == ("x1", "x2") else bits)
+# -- of two arrays that broadcast ------------------------------------------------------------------------------------
 
 
-def _bits(name: str, standard: str = "", least: str = "b") -> Op:
-    return _binary(name, standard, least, names=("x", "y"))
+@op
+def add(x1: Array, x2: Array) -> Array:
+    """`x1 + x2`, elementwise; of booleans, `or`."""
+    x1, x2 = promote(x1, x2)
+    return namespace(x1, x2).add(x1, x2)
 
 
-def _logic(name: str) -> Op:
-    def fun(x1, x2):
-        x1, x2 = map(_logical, lift(x1, x2))
-        return getattr(namespace(x1, x2), name)(x1, x2)
+@op
+def arctan2(x1: Array, x2: Array) -> Array:
+    """The angle of the point (x2, x1) with the positive x axis, in radians, in [-π, π], in float32 at least."""
+    x1, x2 = promote(x1, x2, least="f")
+    return namespace(x1, x2).atan2(x1, x2)
 
-    return _named(name, name, " of arrays that broadcast; a number other than 0 is True", fun)
+
+@op
+def bitwise_and(x: Array, y: Array) -> Array:
+    """The bitwise `and` of integers or booleans, elementwise."""
+    x, y = promote(x, y)
+    return namespace(x, y).bitwise_and(x, y)
 
 
-add = _binary("add")
-arctan2 = _binary("arctan2", "atan2", "f")
-bitwise_and = _bits("bitwise_and")
-bitwise_left_shift = _bits("bitwise_left_shift", least="i")
-bitwise_or = _bits("bitwise_or")
-bitwise_right_shift = _bits("bitwise_right_shift", least="i")
-bitwise_xor = _bits("bitwise_xor")
-divide = _binary("divide", least="f")
-equal = _binary("equal")
-floor_divide = _binary("floor_divide", least="i")
-greater = _binary("greater", least="i")
-greater_equal = _binary("greater_equal", least="i")
-hypot = _binary("hypot", least="f")
-left_shift = _bits("left_shift", "bitwise_left_shift", "i")
-less = _binary("less", least="i")
-less_equal = _binary("less_equal", least="i")
-logaddexp = _binary("logaddexp", least="f")
-logical_and = _logic("logical_and")
-logical_or = _logic("logical_or")
-logical_xor = _logic("logical_xor")
-maximum = _binary("maximum", least="i")
-minimum = _binary("minimum", least="i")
-mod = _binary("mod", "remainder", "i")
-multiply = _binary("multiply", least="i")
-nextafter = _binary("nextafter", least="f")
-not_equal = _binary("not_equal")
-power = _binary("power", "pow", "i")
-right_shift = _bits("right_shift", "bitwise_right_shift", "i")
-subtract = _binary("subtract", least="i")
-true_divide = _binary("true_divide", "divide", "f")
+@op
+def bitwise_left_shift(x: Array, y: Array) -> Array:
+    """The bits of `x` shifted to the left by `y` places, elementwise; booleans are taken as int32."""
+    x, y = promote(x, y, least="i")
+    return namespace(x, y).bitwise_left_shift(x, y)
+
+
+@op
+def bitwise_or(x: Array, y: Array) -> Array:
+    """The bitwise `or` of integers or booleans, elementwise."""
+    x, y = promote(x, y)
+    return namespace(x, y).bitwise_or(x, y)
+
+
+@op
+def bitwise_right_shift(x: Array, y: Array) -> Array:
+    """The bits of `x` shifted to the right by `y` places, elementwise; the sign stays; booleans are taken as int32."""
+    x, y = promote(x, y, least="i")
+    return namespace(x, y).bitwise_right_shift(x, y)
+
+
+@op
+def bitwise_xor(x: Array, y: Array) -> Array:
+    """The bitwise exclusive `or` of integers or booleans, elementwise."""
+    x, y = promote(x, y)
+    return namespace(x, y).bitwise_xor(x, y)
+
+
+@op
+def divide(x1: Array, x2: Array) -> Array:
+    """`x1 / x2`, elementwise, in float32 at least."""
+    x1, x2 = promote(x1, x2, least="f")
+    return namespace(x1, x2).divide(x1, x2)
+
+
+@op
+def equal(x1: Array, x2: Array) -> Array:
+    """`x1 == x2`, elementwise."""
+    x1, x2 = promote(x1, x2)
+    return namespace(x1, x2).equal(x1, x2)
+
+
+@op
+def floor_divide(x1: Array, x2: Array) -> Array:
+    """`x1 // x2`, the quotient rounded down, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).floor_divide(x1, x2)
+
+
+@op
+def greater(x1: Array, x2: Array) -> Array:
+    """`x1 > x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).greater(x1, x2)
+
+
+@op
+def greater_equal(x1: Array, x2: Array) -> Array:
+    """`x1 >= x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).greater_equal(x1, x2)
+
+
+@op
+def hypot(x1: Array, x2: Array) -> Array:
+    """`sqrt(x1**2 + x2**2)`, elementwise, without overflow, in float32 at least."""
+    x1, x2 = promote(x1, x2, least="f")
+    return namespace(x1, x2).hypot(x1, x2)
+
+
+@op
+def left_shift(x: Array, y: Array) -> Array:
+    """The bits of `x` shifted to the left by `y` places, elementwise; booleans are taken as int32."""
+    x, y = promote(x, y, least="i")
+    return namespace(x, y).bitwise_left_shift(x, y)
+
+
+@op
+def less(x1: Array, x2: Array) -> Array:
+    """`x1 < x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).less(x1, x2)
+
+
+@op
+def less_equal(x1: Array, x2: Array) -> Array:
+    """`x1 <= x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).less_equal(x1, x2)
+
+
+@op
+def logaddexp(x1: Array, x2: Array) -> Array:
+    """`log(exp(x1) + exp(x2))`, elementwise, without overflow, in float32 at least."""
+    x1, x2 = promote(x1, x2, least="f")
+    return namespace(x1, x2).logaddexp(x1, x2)
+
+
+@op
+def logical_and(x1: Array, x2: Array) -> Array:
+    """Whether both `x1` and `x2` are True, or other than 0, elementwise."""
+    x1, x2 = map(_logical, lift(x1, x2))
+    return namespace(x1, x2).logical_and(x1, x2)
+
+
+@op
+def logical_or(x1: Array, x2: Array) -> Array:
+    """Whether `x1` or `x2` is True, or other than 0, elementwise."""
+    x1, x2 = map(_logical, lift(x1, x2))
+    return namespace(x1, x2).logical_or(x1, x2)
+
+
+@op
+def logical_xor(x1: Array, x2: Array) -> Array:
+    """Whether just one of `x1` and `x2` is True, or other than 0, elementwise."""
+    x1, x2 = map(_logical, lift(x1, x2))
+    return namespace(x1, x2).logical_xor(x1, x2)
+
+
+@op
+def maximum(x1: Array, x2: Array) -> Array:
+    """The larger one of `x1` and `x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).maximum(x1, x2)
+
+
+@op
+def minimum(x1: Array, x2: Array) -> Array:
+    """The smaller one of `x1` and `x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).minimum(x1, x2)
+
+
+@op
+def mod(x1: Array, x2: Array) -> Array:
+    """The remainder of `x1 // x2`, with the sign of `x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).remainder(x1, x2)
+
+
+@op
+def multiply(x1: Array, x2: Array) -> Array:
+    """`x1 * x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).multiply(x1, x2)
+
+
+@op
+def nextafter(x1: Array, x2: Array) -> Array:
+    """The number next to `x1` in the direction of `x2`, elementwise, in float32 at least."""
+    x1, x2 = promote(x1, x2, least="f")
+    return namespace(x1, x2).nextafter(x1, x2)
+
+
+@op
+def not_equal(x1: Array, x2: Array) -> Array:
+    """`x1 != x2`, elementwise."""
+    x1, x2 = promote(x1, x2)
+    return namespace(x1, x2).not_equal(x1, x2)
+
+
+@op
+def power(x1: Array, x2: Array) -> Array:
+    """`x1 ** x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).pow(x1, x2)
+
+
+@op
+def right_shift(x: Array, y: Array) -> Array:
+    """The bits of `x` shifted to the right by `y` places, elementwise; the sign stays; booleans are taken as int32."""
+    x, y = promote(x, y, least="i")
+    return namespace(x, y).bitwise_right_shift(x, y)
+
+
+@op
+def subtract(x1: Array, x2: Array) -> Array:
+    """`x1 - x2`, elementwise; booleans are taken as int32."""
+    x1, x2 = promote(x1, x2, least="i")
+    return namespace(x1, x2).subtract(x1, x2)
+
+
+@op
+def true_divide(x1: Array, x2: Array) -> Array:
+    """`x1 / x2`, elementwise, in float32 at least."""
+    x1, x2 = promote(x1, x2, least="f")
+    return namespace(x1, x2).divide(x1, x2)
 
 
 # -- reductions ------------------------------------------------------------------------------------------------------
 
 
 def _total(x):
-    """`x` in the dtype that sums of it are taken in: Keras's, 32 bits at least."""
+    """`x` in the dtype in which Keras adds it up, of 32 bits at least."""
     x = lift(x)
     name = dtype_of(x)
     return cast(
@@ -252,106 +623,166 @@ def _total(x):
 
 
 def _several(axis):
-    """`axis`, an integer, several or None, as the standard takes it."""
+    """`axis`, an integer, several or None, as the standard's functions take it."""
     return tuple(axis) if isinstance(axis, list) else axis
 
 
 def _some(x, axis):
-    """`axis` as the standard takes it, where there is an element along it to choose."""
+    """`axis` as the standard's functions take it.
+
+    Raises:
+        ShapeError: `x` has no elements along it, of which one could be chosen.
+    """
     axis = _several(axis)
     if 0 in x.shape and 0 in [x.shape[n] for n in normal_axes(axis, x.ndim)]:
         raise ShapeError(
-            "There are no elements to choose from.",
+            "`x` has no elements along the axis, so that none of them is the largest or the smallest.",
             argument="x",
-            expected="one or more along the axis",
+            expected="one element or more along the axis",
             got=tuple(x.shape),
             fix="leave empty arrays out, or give max and min an initial value",
         )
     return axis
 
 
-def _reduction(name: str, prepare: Callable = numeric, own_dtype: bool = False) -> Op:
-    def fun(x, axis=None, keepdims=False):
-        x = prepare(x)
-        options = {"dtype": x.dtype} if own_dtype else {}
-        return getattr(namespace(x), name)(x, axis=_several(axis), keepdims=keepdims, **options)
-
-    fun = in_single(fun) if prepare is floating else fun
-    return _named(name, name, " along `axis`, an integer, several, or all by default", fun)
-
-
-all = _reduction("all", prepare=_logical)
-any = _reduction("any", prepare=_logical)
-mean = _reduction("mean", prepare=floating)
-std = _reduction("std", prepare=floating)
-sum = _reduction("sum", prepare=_total, own_dtype=True)
-var = _reduction("var", prepare=floating)
+@op
+def all(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """Whether all elements along `axis`, an integer, several, or all by default are True, or other than 0."""
+    x = _logical(x)
+    return namespace(x).all(x, axis=_several(axis), keepdims=keepdims)
 
 
 @op
-def prod(x, axis=None, keepdims=False, dtype=None):
-    """The standard's `prod` along `axis`, an integer, several, or all by default, in `dtype` if given."""
+def any(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """Whether an element along `axis`, an integer, several, or all by default is True, or other than 0."""
+    x = _logical(x)
+    return namespace(x).any(x, axis=_several(axis), keepdims=keepdims)
+
+
+@op
+@in_single
+def mean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The mean along `axis`, an integer, several, or all by default; integers are taken as float32."""
+    return namespace(x).mean(x, axis=_several(axis), keepdims=keepdims)
+
+
+@op
+@in_single
+def std(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The standard deviation along `axis`, an integer, several, or all by default: the root of `var`."""
+    return namespace(x).std(x, axis=_several(axis), keepdims=keepdims)
+
+
+@op
+def sum(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The sum along `axis`, an integer, several, or all by default, in 32 bits at least."""
+    x = _total(x)
+    return namespace(x).sum(x, axis=_several(axis), keepdims=keepdims, dtype=x.dtype)
+
+
+@op
+@in_single
+def var(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The mean square distance from the mean along `axis`, an integer, several, or all by default."""
+    return namespace(x).var(x, axis=_several(axis), keepdims=keepdims)
+
+
+@op
+def prod(
+    x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False, dtype: DType | None = None
+) -> Array:
+    """The product along `axis`, an integer, several, or all by default, in `dtype`, or in 32 bits at least."""
     x = _total(x) if dtype is None else cast(lift(x), dtype)
     return namespace(x).prod(x, axis=_several(axis), keepdims=keepdims, dtype=x.dtype)
 
 
-def _extreme(name: str, pick: Op, any_or_all: Op) -> Op:
-    def fun(x, axis=None, keepdims=False, initial=None):
-        x = lift(x)
-        axis = _several(axis)
-        xp = namespace(x)
-        if kind(x) == "b":  # the standard orders numbers only
-            out = any_or_all(x, axis=axis, keepdims=keepdims)
-        elif initial is not None and 0 in x.shape:  # of no elements there is a sum, and no extreme
-            out = xp.full_like(xp.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype), initial)
-        else:
-            out = getattr(xp, name)(x, axis=_some(x, axis), keepdims=keepdims)
-        return out if initial is None else cast(pick(out, initial), dtype_of(out))
-
-    return _named(name, name, " along `axis`, an integer, several, or all by default, and `initial` if given", fun)
-
-
-def _of_elements(name: str, extreme: Op) -> Op:
-    def fun(x, axis=None, keepdims=False):
-        return extreme(x, axis=axis, keepdims=keepdims)
-
-    return _named(name, extreme.name, " along `axis`, an integer, several, or all by default", fun)
-
-
-def _place(name: str) -> Op:
-    def fun(x, axis=None, keepdims=False):
-        x = numeric(x)
-        return getattr(namespace(x), name)(x, axis=_some(x, axis), keepdims=keepdims)
-
-    return _named(name, name, " along `axis`, an integer, or of all elements in order by default: int64", fun)
-
-
-argmax = _place("argmax")
-argmin = _place("argmin")
-max = _extreme("max", maximum, any)
-min = _extreme("min", minimum, all)
-amax = _of_elements("amax", max)
-amin = _of_elements("amin", min)
-
-
-def _cumulative(name: str, standard: str) -> Op:
-    def fun(x, axis=None, dtype=None):
-        x = numeric(x) if dtype is None else cast(lift(x), dtype)
-        xp = namespace(x)
-        if axis is None:
-            x, axis = xp.reshape(x, (-1,)), 0
-        return getattr(xp, standard)(x, axis=axis, dtype=x.dtype)
-
-    return _named(name, standard, " along `axis`; of all elements in order by default", fun)
-
-
-cumsum = _cumulative("cumsum", "cumulative_sum")
-cumprod = _cumulative("cumprod", "cumulative_prod")
+def _extreme(x, axis, keepdims, initial, name, pick, any_or_all):
+    """The extreme of `x` by the standard's function `name`; `pick` chooses one of two numbers."""
+    x = lift(x)
+    axis = _several(axis)
+    xp = namespace(x)
+    if kind(x) == "b":  # the standard orders numbers only
+        out = any_or_all(x, axis=axis, keepdims=keepdims)
+    elif initial is not None and 0 in x.shape:
+        # No elements have no extreme, but they have a sum, which gives the shape of the result.
+        out = xp.full_like(xp.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype), initial)
+    else:
+        out = getattr(xp, name)(x, axis=_some(x, axis), keepdims=keepdims)
+    return out if initial is None else cast(pick(out, initial), dtype_of(out))
 
 
 @op
-def count_nonzero(x, axis=None):
-    """The standard's `count_nonzero` along `axis`, an integer, several, or all by default."""
+def max(
+    x: Array,
+    axis: int | Sequence[int] | None = None,
+    keepdims: bool = False,
+    initial: Array | None = None,
+) -> Array:
+    """The largest element along `axis`, an integer, several, or all by default; `initial` counts as one more."""
+    return _extreme(x, axis, keepdims, initial, "max", maximum, any)
+
+
+@op
+def min(
+    x: Array,
+    axis: int | Sequence[int] | None = None,
+    keepdims: bool = False,
+    initial: Array | None = None,
+) -> Array:
+    """The smallest element along `axis`, an integer, several, or all by default; `initial` counts as one more."""
+    return _extreme(x, axis, keepdims, initial, "min", minimum, all)
+
+
+@op
+def amax(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The largest element along `axis`, an integer, several, or all by default; see `max`."""
+    return max(x, axis=axis, keepdims=keepdims)
+
+
+@op
+def amin(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
+    """The smallest element along `axis`, an integer, several, or all by default; see `min`."""
+    return min(x, axis=axis, keepdims=keepdims)
+
+
+@op
+def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Where the first largest element is along `axis`, or among all elements in order by default: int64."""
+    x = numeric(x)
+    return namespace(x).argmax(x, axis=_some(x, axis), keepdims=keepdims)
+
+
+@op
+def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Where the first smallest element is along `axis`, or among all elements in order by default: int64."""
+    x = numeric(x)
+    return namespace(x).argmin(x, axis=_some(x, axis), keepdims=keepdims)
+
+
+def _cumulative(x, axis, dtype, name):
+    """What the standard's function `name` accumulates along `axis`; along all elements in order where it is None."""
+    x = numeric(x) if dtype is None else cast(lift(x), dtype)
+    xp = namespace(x)
+    if axis is None:
+        x, axis = xp.reshape(x, (-1,)), 0
+    return getattr(xp, name)(x, axis=axis, dtype=x.dtype)
+
+
+@op
+def cumsum(x: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+    """The sums of all elements so far along `axis`, or of all elements in order by default; in `dtype` if given."""
+    return _cumulative(x, axis, dtype, "cumulative_sum")
+
+
+@op
+def cumprod(x: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+    """The products of all elements so far along `axis`, or of all elements in order by default; in `dtype` if given."""
+    return _cumulative(x, axis, dtype, "cumulative_prod")
+
+
+@op
+def count_nonzero(x: Array, axis: int | Sequence[int] | None = None) -> Array:
+    """The number of elements other than 0 along `axis`, an integer, several, or all by default."""
     x = lift(x)
     return namespace(x).count_nonzero(x, axis=_several(axis))
 
@@ -360,7 +791,10 @@ def count_nonzero(x, axis=None):
 
 
 @op
-def matmul(x1, x2):
-    """The standard's `matmul`: (..., n, k) and (..., k, m) to (..., n, m); of int8 in int32, which holds the sums."""
+def matmul(x1: Array, x2: Array) -> Array:
+    """Matrix products: (..., n, k) and (..., k, m) to (..., n, m). Those of int8 come in int32, which holds the sums.
+
+    A vector (k,) takes the place of a row or of a column, whose axis the result lacks.
+    """
     x1, x2 = (cast(x, "int32") if dtype_of(x) == "int8" else x for x in together(x1, x2, least="i"))
     return namespace(x1, x2).matmul(x1, x2)

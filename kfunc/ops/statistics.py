@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from . import segment, standard
 from ._axes import normal_axes, normal_axis
 from ._op import op
@@ -97,7 +99,9 @@ def _index(xp, x):
 
 
 @op
-def quantile(x, q, axis=None, method="linear", keepdims=False):
+def quantile(
+    x: Array, q: Array, axis: int | Sequence[int] | None = None, method: str = "linear", keepdims: bool = False
+) -> Array:
     """The numbers that the share `q` of `x` lies below; NaN where there is one along `axis`.
 
     Args:
@@ -115,19 +119,25 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
 
 
 @op
-def nanquantile(x, q, axis=None, method="linear", keepdims=False):
+def nanquantile(
+    x: Array, q: Array, axis: int | Sequence[int] | None = None, method: str = "linear", keepdims: bool = False
+) -> Array:
     """`quantile` of the numbers that are not NaN; NaN where all are."""
     return _quantile(x, q, axis, method, keepdims, True)
 
 
 @op
-def percentile(x, q, axis=None, method="linear", keepdims=False):
+def percentile(
+    x: Array, q: Array, axis: int | Sequence[int] | None = None, method: str = "linear", keepdims: bool = False
+) -> Array:
     """`quantile`, for shares in per cent."""
     return _quantile(x, _hundredth(x, q), axis, method, keepdims, False)
 
 
 @op
-def nanpercentile(x, q, axis=None, method="linear", keepdims=False):
+def nanpercentile(
+    x: Array, q: Array, axis: int | Sequence[int] | None = None, method: str = "linear", keepdims: bool = False
+) -> Array:
     """`nanquantile`, for shares in per cent."""
     return _quantile(x, _hundredth(x, q), axis, method, keepdims, True)
 
@@ -137,13 +147,13 @@ def _hundredth(x, q):
 
 
 @op
-def median(x, axis=None, keepdims=False):
+def median(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The middle number along `axis`, or the mean of the two in the middle; NaN where there is one."""
     return _quantile(x, 0.5, axis, "linear", keepdims, False)
 
 
 @op
-def nanmedian(x, axis=None, keepdims=False):
+def nanmedian(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`median` of the numbers that are not NaN; NaN where all are."""
     return _quantile(x, 0.5, axis, "linear", keepdims, True)
 
@@ -152,7 +162,7 @@ def nanmedian(x, axis=None, keepdims=False):
 
 
 @op
-def average(x, axis=None, weights=None):
+def average(x: Array, axis: int | Sequence[int] | None = None, weights: Array | None = None) -> Array:
     """The mean along `axis`, an integer, several, or all by default, weighted by `weights` if given.
 
     Args:
@@ -177,21 +187,21 @@ def average(x, axis=None, weights=None):
 
 
 @op
-def ptp(x, axis=None, keepdims=False):
+def ptp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The largest minus the least element along `axis`, an integer, several, or all by default."""
     x = numeric(x)
     return standard.max(x, axis=axis, keepdims=keepdims) - standard.min(x, axis=axis, keepdims=keepdims)
 
 
 @op
-def diff(a, n=1, axis=-1):
+def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
     """The standard's `diff`: differences of neighbours along `axis`, taken `n` times."""
     a = lift(a)
     return namespace(a).diff(a, n=n, axis=axis)
 
 
 @op
-def trapezoid(y, x=None, dx=1.0, axis=-1):
+def trapezoid(y: Array, x: Array | None = None, dx: float = 1.0, axis: int = -1) -> Array:
     """The integral of `y` along `axis` by the trapezoidal rule.
 
     Args:
@@ -210,7 +220,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 
 @op
-def corrcoef(x):
+def corrcoef(x: Array) -> Array:
     """Pearson's correlation of each two rows: (variables, observations) to (variables, variables); 1 for a vector."""
     x = floating(x)
     xp = namespace(x)
@@ -229,7 +239,7 @@ def _is_complex(x):
 
 
 @op
-def correlate(x1, x2, mode="valid"):
+def correlate(x1: Array, x2: Array, mode: str = "valid") -> Array:
     """The sums `x1[i + n] * conj(x2[i])` over i, for each shift n: (n,) and (m,) to one number a shift.
 
     Args:
@@ -267,7 +277,7 @@ def correlate(x1, x2, mode="valid"):
 
 
 @op
-def histogram(x, bins=10, range=None):
+def histogram(x: Array, bins: int = 10, range: tuple[float, float] | None = None) -> tuple[Array, Array]:
     """How many elements of a vector lie in each of `bins` intervals of one width, and the intervals' borders.
 
     Args:

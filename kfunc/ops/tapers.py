@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..backends import kind_of
+from ..backends import Backend, kind_of
 from ..errors import ArgumentError
+from ..typing import Array
 from .creation import _create
 from .segment import known
 from .special import i0
@@ -31,37 +32,44 @@ def _window(length: Any, formula: Callable, backend: Any, like: Any) -> Any:
     return _create(make, "float32", backend, like)
 
 
-def _cosines(name: str, *weights: float) -> Callable:
-    def fun(x, *, backend=None, like=None):
-        def formula(xp, t):
-            return sum(w * xp.cos(math.pi * n * t) for n, w in enumerate(weights[1:], 1)) + weights[0]
+def _cosines(x, backend, like, *weights):
+    """A window that is a constant plus cosines, with these weights."""
 
-        return _window(x, formula, backend, like)
+    def formula(xp, t):
+        return sum(w * xp.cos(math.pi * n * t) for n, w in enumerate(weights[1:], 1)) + weights[0]
 
-    fun.__name__ = fun.__qualname__ = name
-    fun.__doc__ = f"""{name.capitalize()}'s window: a constant and {len(weights) - 1} cosine(s).
+    return _window(x, formula, backend, like)
+
+
+def hanning(x: int | Array, *, backend: str | Backend | None = None, like: Array | None = None) -> Array:
+    """Hann's window: a constant and a cosine, 0 at both ends.
 
     Args:
-        x: The length n, an integer; an array () chooses the backend too.
+        x: The length n: an integer, or an array () of one, whose backend is then that of the window.
         backend, like: As for `zeros`.
 
     Returns:
         (n,) float32.
     """
-    return fun
+    return _cosines(x, backend, like, 0.5, 0.5)
 
 
-hanning = _cosines("hanning", 0.5, 0.5)
-hamming = _cosines("hamming", 0.54, 0.46)
-blackman = _cosines("blackman", 0.42, 0.5, 0.08)
+def hamming(x: int | Array, *, backend: str | Backend | None = None, like: Array | None = None) -> Array:
+    """Hamming's window: a constant and a cosine, 0.08 at both ends; see `hanning`."""
+    return _cosines(x, backend, like, 0.54, 0.46)
 
 
-def bartlett(x, *, backend=None, like=None):
+def blackman(x: int | Array, *, backend: str | Backend | None = None, like: Array | None = None) -> Array:
+    """Blackman's window: a constant and two cosines; see `hanning`."""
+    return _cosines(x, backend, like, 0.42, 0.5, 0.08)
+
+
+def bartlett(x: int | Array, *, backend: str | Backend | None = None, like: Array | None = None) -> Array:
     """Bartlett's window, a triangle whose ends are 0; see `hanning`."""
     return _window(x, lambda xp, t: 1 - xp.abs(t), backend, like)
 
 
-def kaiser(x, beta, *, backend=None, like=None):
+def kaiser(x: int | Array, beta: float, *, backend: str | Backend | None = None, like: Array | None = None) -> Array:
     """Kaiser's window, near the narrowest for its side lobes (Kaiser and Schafer, 1980); see `hanning`.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import device, dtype_name, namespace, native
@@ -12,7 +13,8 @@ from ..ops.bits import fold_bits, random_bits, sizes
 from ..ops.normal import normal_quantile
 from ..ops.rejection import GAMMA_PROPOSALS, gamma_variates
 from ..transforms import stop_gradient
-from .keys import Shape, check_key, split
+from ..typing import Array, DType
+from .keys import check_key, split
 
 __all__ = [
     "beta",
@@ -37,7 +39,7 @@ _EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64"
 _TINY = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
-def float_name(dtype: Any, key: Any) -> str:
+def float_name(dtype: DType, key: Array) -> str:
     """The name of a floating-point dtype that the key's backend has; an ArgumentError if there is none."""
     name = dtype_name(dtype)
     known = [d for d in _EPS if hasattr(namespace(key), d)]
@@ -46,7 +48,7 @@ def float_name(dtype: Any, key: Any) -> str:
     return name
 
 
-def unit(key: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def unit(key: Array, shape: tuple[int, ...], dtype: str) -> Any:
     """Uniform in [0, 1), in steps of the dtype's epsilon."""
     xp = namespace(key)
     if dtype == "float64":
@@ -60,12 +62,12 @@ def unit(key: Any, shape: tuple[int, ...], dtype: str) -> Any:
     return xp.astype(mantissa, getattr(xp, dtype)) * 2.0**-width
 
 
-def open_unit(key: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def open_unit(key: Array, shape: tuple[int, ...], dtype: str) -> Any:
     """Uniform in (0, 1), exactly in the middle of the steps of `unit`."""
     return unit(key, shape, dtype) + _EPS[dtype] / 2
 
 
-def _scaled(u: Any, minval: Any, maxval: Any, dtype: str) -> Any:
+def _scaled(u: Any, minval: Array, maxval: Array, dtype: str) -> Any:
     """`u` in [0, 1) taken to [minval, maxval), all in `dtype`."""
     xp = namespace(u, minval, maxval)
     if not (hasattr(minval, "shape") or hasattr(maxval, "shape")):
@@ -86,7 +88,9 @@ def working(dtype: str) -> str:
 
 
 @native
-def uniform(key: Any, shape: Shape = (), dtype: Any = "float32", minval: Any = 0.0, maxval: Any = 1.0) -> Any:
+def uniform(
+    key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32", minval: Array = 0.0, maxval: Array = 1.0
+) -> Array:
     """Uniform random numbers in `[minval, maxval)`, as `jax.random.uniform` draws them.
 
     Args:
@@ -101,7 +105,9 @@ def uniform(key: Any, shape: Shape = (), dtype: Any = "float32", minval: Any = 0
 
 
 @native
-def normal(key: Any, shape: Shape = (), dtype: Any = "float32", mean: Any = 0.0, stddev: Any = 1.0) -> Any:
+def normal(
+    key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32", mean: Array = 0.0, stddev: Array = 1.0
+) -> Array:
     """Normal random numbers, by the inverse of the distribution function.
 
     Args:
@@ -122,7 +128,7 @@ def normal(key: Any, shape: Shape = (), dtype: Any = "float32", mean: Any = 0.0,
     return _moved(x, mean, stddev)
 
 
-def _moved(x: Any, mean: Any, stddev: Any) -> Any:
+def _moved(x: Array, mean: Array, stddev: Array) -> Any:
     xp = namespace(x, mean, stddev)
     stddev, mean = (xp.astype(v, x.dtype) if hasattr(v, "shape") else float(v) for v in (stddev, mean))
     x = x if isinstance(stddev, float) and stddev == 1 else stddev * x
@@ -131,14 +137,14 @@ def _moved(x: Any, mean: Any, stddev: Any) -> Any:
 
 @native
 def truncated_normal(
-    key: Any,
+    key: Array,
     lower: float = -2.0,
     upper: float = 2.0,
-    shape: Shape = (),
-    dtype: Any = "float32",
-    mean: Any = 0.0,
-    stddev: Any = 1.0,
-) -> Any:
+    shape: int | Sequence[int] = (),
+    dtype: DType = "float32",
+    mean: Array = 0.0,
+    stddev: Array = 1.0,
+) -> Array:
     """Normal random numbers, given that they lie between `lower` and `upper` standard deviations from the mean.
 
     Args:
@@ -171,7 +177,7 @@ def truncated_normal(
 
 
 @native
-def exponential(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
+def exponential(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32") -> Array:
     """Exponentially distributed random numbers with mean 1, as `jax.random.exponential` draws them.
 
     Args:
@@ -184,7 +190,7 @@ def exponential(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
 
 
 @native
-def gumbel(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
+def gumbel(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32") -> Array:
     """Gumbel distributed random numbers, `-log(-log(u))`, as `jax.random.gumbel` draws them.
 
     Args:
@@ -199,7 +205,7 @@ def gumbel(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
 
 
 @native
-def laplace(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
+def laplace(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32") -> Array:
     """Laplace distributed random numbers with mean 0 and variance 2, as `jax.random.laplace` draws them.
 
     Args:
@@ -213,7 +219,7 @@ def laplace(key: Any, shape: Shape = (), dtype: Any = "float32") -> Any:
     return xp.sign(u) * xp.log1p(-xp.abs(u))
 
 
-def parameters(key: Any, shape: Any, dtype: str, *values: Any) -> list[Any]:
+def parameters(key: Array, shape: Any, dtype: str, *values: Any) -> list[Any]:
     """The shape of the result, and the values as arrays of `dtype`, which broadcast to it."""
     import numpy as np
 
@@ -237,7 +243,7 @@ def parameters(key: Any, shape: Any, dtype: str, *values: Any) -> list[Any]:
     return [common, *arrays]
 
 
-def _gamma(key: Any, alpha: Any, shape: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
+def _gamma(key: Array, alpha: Array, shape: tuple[int, ...], dtype: str) -> tuple[Any, Any]:
     """Gamma distributed numbers, but for a factor, and the logarithm of that factor."""
     xp, keys = namespace(key, alpha), split(key, 3)
     many = (GAMMA_PROPOSALS, *shape)
@@ -250,7 +256,7 @@ def _gamma(key: Any, alpha: Any, shape: tuple[int, ...], dtype: str) -> tuple[An
 
 
 @native
-def gamma(key: Any, alpha: Any, shape: Shape | None = None, dtype: Any = "float32") -> Any:
+def gamma(key: Array, alpha: Array, shape: int | Sequence[int] | None = None, dtype: DType = "float32") -> Array:
     """Gamma distributed random numbers with shape `alpha` and scale 1.
 
     Marsaglia and Tsang, ACM TOMS 26, 2000. Numbers below the least of the dtype, which small `alpha` makes, are 0. No
@@ -271,7 +277,9 @@ def gamma(key: Any, alpha: Any, shape: Shape | None = None, dtype: Any = "float3
 
 
 @native
-def beta(key: Any, alpha: Any, beta: Any, shape: Shape | None = None, dtype: Any = "float32") -> Any:
+def beta(
+    key: Array, alpha: Array, beta: Array, shape: int | Sequence[int] | None = None, dtype: DType = "float32"
+) -> Array:
     """Beta distributed random numbers: `a / (a + b)` for gamma distributed numbers a and b.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import device, dtype_name, namespace, native
@@ -12,8 +13,9 @@ from ..ops.bits import WORD, random_bits, random_integers, sizes
 from ..ops.dropout import dropout as dropout_op
 from ..ops.rejection import BINOMIAL_PROPOSALS, binomial_variates
 from ..ops.sorting import argsort
+from ..typing import Array, DType
 from .continuous import float_name, gumbel, open_unit, parameters, unit, working
-from .keys import Shape, check_key, split
+from .keys import check_key, split
 
 __all__ = [
     "bernoulli",
@@ -28,7 +30,7 @@ __all__ = [
 
 
 @native
-def bernoulli(key: Any, p: Any = 0.5, shape: Shape | None = None) -> Any:
+def bernoulli(key: Array, p: Array = 0.5, shape: int | Sequence[int] | None = None) -> Array:
     """Booleans that are True with probability `p`.
 
     Args:
@@ -47,7 +49,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Shape | None = None) -> Any:
 
 
 @native
-def randint(key: Any, shape: Shape, minval: int, maxval: int, dtype: Any = "int32") -> Any:
+def randint(key: Array, shape: int | Sequence[int], minval: int, maxval: int, dtype: DType = "int32") -> Array:
     """Random integers in `[minval, maxval)`, as `jax.random.randint` draws those of int32.
 
     Args:
@@ -76,7 +78,9 @@ def randint(key: Any, shape: Shape, minval: int, maxval: int, dtype: Any = "int3
 
 
 @native
-def binomial(key: Any, counts: Any, probabilities: Any, shape: Shape | None = None, dtype: Any = "float32") -> Any:
+def binomial(
+    key: Array, counts: Array, probabilities: Array, shape: int | Sequence[int] | None = None, dtype: DType = "float32"
+) -> Array:
     """Binomially distributed random numbers: how many of `counts` trials succeed.
 
     Args:
@@ -100,13 +104,13 @@ def binomial(key: Any, counts: Any, probabilities: Any, shape: Shape | None = No
 
 @native
 def categorical(
-    key: Any,
-    logits: Any,
+    key: Array,
+    logits: Array,
     axis: int = -1,
-    shape: Shape | None = None,
+    shape: int | Sequence[int] | None = None,
     num_samples: int | None = None,
-    dtype: Any = "int32",
-) -> Any:
+    dtype: DType = "int32",
+) -> Array:
     """Random classes with probabilities `softmax(logits, axis)`, by the Gumbel-max trick.
 
     Args:
@@ -136,7 +140,7 @@ def categorical(
     return drawn if num_samples is None else xp.moveaxis(drawn, 0, -1)
 
 
-def _axis(axis: int, x: Any) -> int:
+def _axis(axis: int, x: Array) -> int:
     if not -x.ndim <= axis < x.ndim:
         raise ArgumentError("There is no such axis.", argument="axis", expected=f"an axis of {x.ndim}", got=axis)
     return axis % x.ndim
@@ -147,7 +151,7 @@ def _indices(xp: Any) -> Any:
     return xp.__array_namespace_info__().default_dtypes()["indexing"]
 
 
-def _order(key: Any, shape: tuple[int, ...], axis: int) -> Any:
+def _order(key: Array, shape: tuple[int, ...], axis: int) -> Any:
     """For each row along the axis, its indices in random order, int32."""
     xp = namespace(key)
     ones = (1,) * (len(shape) - axis - 1)
@@ -164,7 +168,7 @@ def _order(key: Any, shape: tuple[int, ...], axis: int) -> Any:
 
 
 @native
-def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Any:
+def permutation(key: Array, x: Array, axis: int = 0, independent: bool = False) -> Array:
     """The integers below `x` in random order, int32; or the array `x` with the order along an axis random.
 
     The order is that of `jax.random.permutation`: sorted by random bits, stably, as often as makes ties improbable.
@@ -186,7 +190,7 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> A
 
 
 @native
-def shuffle(key: Any, x: Any, axis: int = 0) -> Any:
+def shuffle(key: Array, x: Array, axis: int = 0) -> Array:
     """The array `x` with the order along an axis random: `permutation` under Keras's name.
 
     Args:
@@ -198,7 +202,9 @@ def shuffle(key: Any, x: Any, axis: int = 0) -> Any:
 
 
 @native
-def choice(key: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = None, axis: int = 0) -> Any:
+def choice(
+    key: Array, a: Array, shape: int | Sequence[int] = (), replace: bool = True, p: Array | None = None, axis: int = 0
+) -> Array:
     """Random elements of an array, or of the integers below a number, as `jax.random.choice` draws them.
 
     Args:
@@ -252,7 +258,7 @@ def choice(key: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = N
 
 
 @native
-def dropout(key: Any, x: Any, rate: float, noise_shape: tuple[int | None, ...] | None = None) -> Any:
+def dropout(key: Array, x: Array, rate: float, noise_shape: tuple[int | None, ...] | None = None) -> Array:
     """`x` with each element 0 with probability `rate`, and the others scaled by `1 / (1 - rate)`.
 
     Srivastava et al., JMLR 15, 2014. The mask comes from a generator of its own, which is cheaper than `bernoulli`.
@@ -266,6 +272,6 @@ def dropout(key: Any, x: Any, rate: float, noise_shape: tuple[int | None, ...] |
     check_key(key)
     if not 0 <= rate < 1:
         raise ArgumentError("rate is a probability.", argument="rate", expected="0 <= rate < 1", got=rate)
-    if noise_shape is not None:
-        noise_shape = tuple(n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True))
-    return dropout_op(x, key, rate, noise_shape)
+    if noise_shape is None:
+        return dropout_op(x, key, rate)
+    return dropout_op(x, key, rate, tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True)]))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import asarray, device, dtype_name, namespace, native
 from ..backends import Backend
 from ..errors import ArgumentError
 from ..ops.bits import WORD, fold_bits, random_bits, sizes
+from ..typing import Array, DType
 
-__all__ = ["Shape", "bits", "check_key", "fold_in", "key", "split"]
-
-Shape = int | tuple[int, ...]
+__all__ = ["bits", "check_key", "fold_in", "key", "split"]
 
 
-def check_key(key: Any) -> None:
+def check_key(key: Array) -> None:
     """Raise an ArgumentError unless `key` is one."""
     if not hasattr(key, "shape"):  # an integer, or the shape in its place
         got = repr(key)
@@ -33,7 +33,7 @@ def check_key(key: Any) -> None:
     )
 
 
-def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> Any:
+def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> Array:
     """A key of 64 bits from an integer, as `jax.random.key` makes it (where that has 64-bit integers enabled).
 
     Args:
@@ -62,7 +62,7 @@ def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> 
 
 
 @native
-def split(key: Any, num: Shape = 2) -> Any:
+def split(key: Array, num: int | Sequence[int] = 2) -> Array:
     """New keys, independent of each other and of `key`.
 
     Args:
@@ -80,7 +80,7 @@ def split(key: Any, num: Shape = 2) -> Any:
 
 
 @native
-def fold_in(key: Any, data: Any) -> Any:
+def fold_in(key: Array, data: Array) -> Array:
     """A new key from a key and an integer, such as the number of a step or a layer.
 
     Args:
@@ -108,7 +108,7 @@ def fold_in(key: Any, data: Any) -> Any:
 
 
 @native
-def bits(key: Any, shape: Shape = (), dtype: Any = "uint32") -> Any:
+def bits(key: Array, shape: int | Sequence[int] = (), dtype: DType = "uint32") -> Array:
     """Uniform random bits.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...arrays import device, namespace
 from ...errors import ShapeError
+from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating
 from ._layout import last
@@ -27,7 +28,7 @@ def _planes(x):
 
 
 @op
-def rgb_to_grayscale(images, data_format=None):
+def rgb_to_grayscale(images: Array, data_format: str | None = None) -> Array:
     """The brightness of colours: three channels to one; images of one channel stay as they are.
 
     Args:
@@ -42,7 +43,7 @@ def rgb_to_grayscale(images, data_format=None):
 
 
 @op
-def rgb_to_hsv(images, data_format=None):
+def rgb_to_hsv(images: Array, data_format: str | None = None) -> Array:
     """Hue, saturation and value, each in [0, 1], of red, green and blue in [0, 1] (Smith, SIGGRAPH 1978).
 
     Args:
@@ -67,7 +68,7 @@ def rgb_to_hsv(images, data_format=None):
 
 
 @op
-def hsv_to_rgb(images, data_format=None):
+def hsv_to_rgb(images: Array, data_format: str | None = None) -> Array:
     """Red, green and blue in [0, 1] of hue, saturation and value in [0, 1]; the inverse of `rgb_to_hsv`.
 
     Args:

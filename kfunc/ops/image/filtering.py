@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ...arrays import device, namespace
 from ...errors import ArgumentError, ShapeError
+from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
 from ..conv import depthwise_conv
@@ -40,7 +42,12 @@ def _gaussian(size, sigma):
 
 
 @op
-def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None):
+def gaussian_blur(
+    images: Array,
+    kernel_size: Sequence[int] = (3, 3),
+    sigma: Sequence[float] = (1.0, 1.0),
+    data_format: str | None = None,
+) -> Array:
     """Images convolved with a normal distribution; zeros lie outside.
 
     Args:
@@ -57,7 +64,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
 
 
 @op
-def sobel_edges(images, data_format=None):
+def sobel_edges(images: Array, data_format: str | None = None) -> Array:
     """How fast images change along height and width, by Sobel's kernels; zeros lie outside.
 
     Args:
@@ -74,7 +81,16 @@ def sobel_edges(images, data_format=None):
 
 
 @op
-def ssim(image1, image2, max_val=1.0, filter_size=11, filter_sigma=1.5, k1=0.01, k2=0.03, data_format=None):
+def ssim(
+    image1: Array,
+    image2: Array,
+    max_val: float = 1.0,
+    filter_size: int = 11,
+    filter_sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    data_format: str | None = None,
+) -> Array:
     """Structural similarity of images, in [-1, 1] (Wang et al., IEEE Transactions on Image Processing 13, 2004).
 
     Args:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...arrays import namespace
 from ...errors import ArgumentError
+from ...typing import Array
 from .._op import op
 from .._promotion import lift
 from .._windows import padding_amounts, per_axis, shifted_views, window_shape
@@ -50,15 +53,15 @@ def _margins(sizes, word, sign, top, left, bottom, right, target_height, target_
 
 @op
 def crop_images(
-    images,
-    top_cropping=None,
-    left_cropping=None,
-    bottom_cropping=None,
-    right_cropping=None,
-    target_height=None,
-    target_width=None,
-    data_format=None,
-):
+    images: Array,
+    top_cropping: int | None = None,
+    left_cropping: int | None = None,
+    bottom_cropping: int | None = None,
+    right_cropping: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: str | None = None,
+) -> Array:
     """A rectangle of each image; along each axis two of the two margins and the target size are given.
 
     Args:
@@ -76,15 +79,15 @@ def crop_images(
 
 @op
 def pad_images(
-    images,
-    top_padding=None,
-    left_padding=None,
-    bottom_padding=None,
-    right_padding=None,
-    target_height=None,
-    target_width=None,
-    data_format=None,
-):
+    images: Array,
+    top_padding: int | None = None,
+    left_padding: int | None = None,
+    bottom_padding: int | None = None,
+    right_padding: int | None = None,
+    target_height: int | None = None,
+    target_width: int | None = None,
+    data_format: str | None = None,
+) -> Array:
     """Each image in a frame of zeros; along each axis two of the two margins and the target size are given.
 
     Args:
@@ -113,7 +116,14 @@ def _patches(images, size, strides, dilation_rate, padding, data_format, rank, a
 
 
 @op
-def extract_patches(images, size, strides=None, dilation_rate=1, padding="valid", data_format=None):
+def extract_patches(
+    images: Array,
+    size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Array:
     """Windows of images, each as one row of channels.
 
     Args:
@@ -130,6 +140,13 @@ def extract_patches(images, size, strides=None, dilation_rate=1, padding="valid"
 
 
 @op
-def extract_patches_3d(volumes, size, strides=None, dilation_rate=1, padding="valid", data_format=None):
+def extract_patches_3d(
+    volumes: Array,
+    size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Array:
     """`extract_patches` of volumes: (batch, depth, height, width, channels), or as `data_format` says."""
     return _patches(lift(volumes), size, strides, dilation_rate, padding, data_format, 3, "volumes")

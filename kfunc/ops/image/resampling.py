@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...arrays import device, namespace
 from ...errors import ArgumentError, ShapeError
+from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
 from ..creation import saturate_cast
@@ -40,7 +43,7 @@ def _lanczos(radius):
     return kernel
 
 
-KERNELS = {
+KERNELS: dict[str, Callable[[Any, Array], Array]] = {
     **dict.fromkeys(("linear", "bilinear", "trilinear", "triangle"), _triangle),
     **dict.fromkeys(("cubic", "bicubic", "tricubic"), _cubic),
     "lanczos3": _lanczos(3),
@@ -83,7 +86,15 @@ def _along(x, axis, matrix):
 
 
 @op
-def scale_and_translate(images, output_shape, scale, translation, spatial_dims, method, antialias=True):
+def scale_and_translate(
+    images: Array,
+    output_shape: Sequence[int],
+    scale: Array,
+    translation: Array,
+    spatial_dims: Sequence[int],
+    method: str,
+    antialias: bool = True,
+) -> Array:
     """Images scaled, then moved: what lay at `p` lies at `p * scale + translation`, pixel centres at halves.
 
     Args:
@@ -122,16 +133,16 @@ def _nearest(x, axis, size):
 
 @op
 def resize(
-    images,
-    size,
-    interpolation="bilinear",
-    antialias=False,
-    crop_to_aspect_ratio=False,
-    pad_to_aspect_ratio=False,
-    fill_mode="constant",
-    fill_value=0.0,
-    data_format=None,
-):
+    images: Array,
+    size: Sequence[int],
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    fill_mode: str = "constant",
+    fill_value: float = 0.0,
+    data_format: str | None = None,
+) -> Array:
     """Images of another size.
 
     Args:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ... import random
 from ...arrays import device, namespace
 from ...errors import ArgumentError, MissingKeyError, ShapeError
+from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
 from ._layout import check_among, known_sizes, last, rounded
@@ -32,7 +35,7 @@ def _reflected(xp, i, n):
 
 
 # Which element stands for position `i` of `n`: outside [0, n) the array is continued.
-CONTINUED = {
+CONTINUED: dict[str, Callable[[Any, Array, int], Array]] = {
     "constant": lambda xp, i, n: xp.clip(i, 0, n - 1),
     "nearest": lambda xp, i, n: xp.clip(i, 0, n - 1),
     "wrap": lambda xp, i, n: xp.remainder(i, n),
@@ -84,7 +87,9 @@ def _sample(x, sizes, coordinates, order, mode, fill):
 
 
 @op
-def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value=0):
+def map_coordinates(
+    inputs: Array, coordinates: Array | Sequence[Array], order: int, fill_mode: str = "constant", fill_value: float = 0
+) -> Array:
     """The array between its elements: `out[...] = inputs[coordinates[0, ...], coordinates[1, ...], …]`.
 
     Args:
@@ -153,7 +158,14 @@ def _projected(x, transform, interpolation, fill_mode, fill_value):
 
 
 @op
-def affine_transform(images, transform, interpolation="bilinear", fill_mode="constant", fill_value=0, data_format=None):
+def affine_transform(
+    images: Array,
+    transform: Array,
+    interpolation: str = "bilinear",
+    fill_mode: str = "constant",
+    fill_value: float = 0,
+    data_format: str | None = None,
+) -> Array:
     """Images seen through a map from the points of the output to those of the input.
 
     Args:
@@ -188,7 +200,14 @@ def _beside(x, values):
 
 
 @op
-def perspective_transform(images, start_points, end_points, interpolation="bilinear", fill_value=0, data_format=None):
+def perspective_transform(
+    images: Array,
+    start_points: Array,
+    end_points: Array,
+    interpolation: str = "bilinear",
+    fill_value: float = 0,
+    data_format: str | None = None,
+) -> Array:
     """Images seen so that four points come to lie on four others.
 
     Args:
@@ -229,15 +248,15 @@ def _homography(start, end):
 
 @op
 def elastic_transform(
-    images,
-    alpha=20.0,
-    sigma=5.0,
-    interpolation="bilinear",
-    fill_mode="reflect",
-    fill_value=0.0,
-    seed=None,
-    data_format=None,
-):
+    images: Array,
+    alpha: float = 20.0,
+    sigma: float = 5.0,
+    interpolation: str = "bilinear",
+    fill_mode: str = "reflect",
+    fill_value: float = 0.0,
+    seed: int | Array | None = None,
+    data_format: str | None = None,
+) -> Array:
     """Images whose pixels are moved by smooth random amounts (Simard et al., ICDAR 2003).
 
     Args:
