@@ -1,9 +1,10 @@
 """Trees of arrays in one safetensors file: `save` and `load`, and the layer below them, `write` and `read`.
 
 A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. Hugging Face's library
-(https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. Here stands what it does without:
-trees, a digest, no name twice, bfloat16 as what it is, files that are replaced completely or not at all, and a look at
-the header before anything else is read, so that a hostile file costs no more than its size and 32 MB.
+(https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. This module adds what that library
+lacks: trees, a digest, an error where a name is there twice, bfloat16 as bfloat16, files that are replaced completely
+or not at all, and a check of the header before anything else is read. Without that check, a small hostile file could
+take all memory; with it, memory and time are in proportion to the file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import safetensors
 
 from .arrays import to_backend, to_numpy
 from .backends import Backend, get, kind_of
-from .errors import ArgumentError, FileError
+from .errors import ArgumentError, FileError, shown
 
 if TYPE_CHECKING:
     # NumPy takes longer to import than kfunc, and only those who use it need wait.
@@ -50,12 +51,16 @@ _DTYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
-_HEADER_LIMIT = 100_000_000  # bytes; what readers of the format accept
-_HEADER_MEMORY = 28_000_000  # bytes; what reading a header may take
-RANK = 32  # axes; what every NumPy has
+_HEADER_LIMIT = 100_000_000  # bytes; other readers of the format refuse longer headers
+# What reading a header may take: some bytes, and 40 more for each byte of the header. Headers of nothing but the
+# shortest entries that a tensor can have take 36.
+_HEADER_MEMORY, _HEADER_FACTOR = 28_000_000, 40
+RANK = 32  # axes; every NumPy can have so many
 _NAME = 1024  # characters
 _DEPTH = 64  # names in a tensor's path, and containers in each other
-_DICTS = 16384  # in the tree that names alone make
+# How many dicts the tensors' names may make where no description of the tree comes with them: some, and four for each
+# tensor. A path such as "blocks.7.attention.query.lora.default.weight" has three of its own.
+_DICTS, _DICTS_EACH = 16384, 4
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
 _ROOT = "array"
 
@@ -72,13 +77,18 @@ def save(tree: Any, path: str | os.PathLike, metadata: Mapping[str, str] | None 
         metadata: Texts to keep with it; `read` gives them back.
 
     Raises:
-        ArgumentError: The tree holds something that cannot be stored.
-        FileError: It could not be written. What was at `path` before still is.
+        ArgumentError: The tree holds something that cannot be stored, or `path` ends as files of another format do.
+        FileError: The file could not be written. What was at `path` before is still there.
     """
     texts = dict(metadata or {})
     for key in texts:
         if str(key).startswith("kfunc."):
-            raise ArgumentError("Metadata keys that begin with kfunc. are kfunc's own.", argument="metadata", got=key)
+            raise ArgumentError(
+                f"`metadata` has the key {shown(key)}, and keys that begin with 'kfunc.' are reserved.",
+                argument="metadata",
+                expected="keys that do not begin with 'kfunc.'",
+                got=repr(key),
+            )
     arrays: dict[str, Any] = {}
     shape = _describe(tree, arrays)
     if not _is_plain(shape):
@@ -89,13 +99,14 @@ def save(tree: Any, path: str | os.PathLike, metadata: Mapping[str, str] | None 
 def load(path: str | os.PathLike, backend: str | Backend = "numpy") -> Any:
     """The tree in a `.safetensors` file, as arrays of `backend`.
 
-    What `save` wrote comes back as it was, except that named tuples come back as tuples, every kind of dict as a dict
-    with sorted keys, and NumPy scalars as 0-d arrays. A file from elsewhere comes back as nested dicts: the tensor
-    `encoder.0.weight` is `["encoder"]["0"]["weight"]`. Containers may lie 64 deep in each other.
+    A tree that `save` wrote comes back as it was, except that named tuples come back as tuples, every kind of dict as a
+    dict with sorted keys, and NumPy scalars as 0-d arrays. A file that another program wrote comes back as nested
+    dicts: the tensor `encoder.0.weight` is `["encoder"]["0"]["weight"]`. Containers may be nested 64 deep.
 
     Raises:
-        FileError: It cannot be read, is truncated or corrupt, or is no safetensors file; see `read`.
-        BackendNotInstalledError, UnknownBackendError: There is no such backend here.
+        FileError: The file cannot be read, is truncated or corrupt, or is not a safetensors file; see `read`.
+        BackendNotInstalledError: The framework of `backend` is not installed.
+        UnknownBackendError: No backend has the name `backend`.
     """
     target = get(backend)
     arrays, texts = read(path)
@@ -115,21 +126,21 @@ def flatten(tree: Any) -> dict[str, Any]:
 
 
 def structure(tree: Any) -> str:
-    """The form of `tree` as JSON, from which `unflatten` builds it again: everything but the arrays' values."""
+    """The form of `tree` as JSON: everything except the arrays' values. `unflatten` builds the tree again from it."""
     return json.dumps(_describe(tree, {}), separators=(",", ":"))
 
 
 def unflatten(arrays: Mapping[str, Any], structure: str | None = None) -> Any:
-    """The tree whose arrays are named `arrays`: of the form `structure`, or else nested dicts.
+    """The tree of arrays that are given by name: of the form `structure`, or else nested dicts.
 
     Raises:
-        FileError: The names are not those of that form, one name goes through another (`a` and `a.b`), or they make
-            more than 16384 dicts.
+        FileError: The names do not belong to that form; one name is the beginning of another (`a` and `a.b`); or the
+            names make too many dicts, more than 16384 and four for each array.
     """
     if structure is not None:
         return _rebuild(arrays, structure)
     tree: dict[str, Any] = {}
-    dicts = 0
+    dicts, most = 0, _DICTS + _DICTS_EACH * len(arrays)
     for name, array in sorted(arrays.items()):
         *parents, last = name.split(".")
         node: Any = tree
@@ -138,11 +149,13 @@ def unflatten(arrays: Mapping[str, Any], structure: str | None = None) -> Any:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
                 break
-        if dicts > _DICTS:
-            raise FileError("The tensors' names make too large a tree.", expected=f"up to {_DICTS} dicts", got="more")
+        if dicts > most:
+            raise FileError(
+                "The tensors' names make too many nested dicts.", expected=f"up to {most} dicts", got="more"
+            )
         if not isinstance(node, dict) or last in node:
             raise FileError(
-                "One tensor's name is the beginning of another's, so they make no tree.",
+                f"The name of one tensor is the beginning of another's, {shown(name)}, so the tensors make no tree.",
                 got=repr(name),
                 fix="kf.files.read gives the tensors by their names",
             )
@@ -150,8 +163,8 @@ def unflatten(arrays: Mapping[str, Any], structure: str | None = None) -> Any:
     return tree
 
 
-# The form of a tree, in JSON: a dict is an object; [kind, ...] is an array, list, tuple or named tuple; the rest is
-# itself.
+# The form of a tree, in JSON: a dict is an object; [kind, ...] is an array, list, tuple or named tuple; None, numbers
+# and texts are themselves.
 
 
 def _describe(tree: Any, arrays: dict[str, Any]) -> Any:
@@ -159,7 +172,7 @@ def _describe(tree: Any, arrays: dict[str, Any]) -> Any:
         return _describe_node(tree, (), arrays)
     except RecursionError:
         raise ArgumentError(
-            "The tree is nested too deeply, or contains itself.", argument="tree", expected=f"up to {_DEPTH} levels"
+            "`tree` is nested too deeply, or contains itself.", argument="tree", expected=f"up to {_DEPTH} levels"
         ) from None
 
 
@@ -182,7 +195,7 @@ def _describe_node(node: Any, path: tuple[str, ...], arrays: dict[str, Any]) -> 
     if type(node) in (type(None), bool, float, str) or (type(node) is int and abs(node) < 2**63):
         return node
     raise ArgumentError(
-        "The tree holds something that cannot be stored.",
+        f"`tree` holds an object of type {type(node).__name__}, which cannot be stored.",
         path="/".join(path) or None,
         argument="tree",
         expected="arrays, in dicts, lists and tuples",
@@ -194,7 +207,7 @@ def _describe_node(node: Any, path: tuple[str, ...], arrays: dict[str, Any]) -> 
 def _check_key(key: Any, path: tuple[str, ...]) -> None:
     if not isinstance(key, str) or not key or "." in key or (not path and key == "__metadata__"):
         raise ArgumentError(
-            "A dict key cannot be part of a tensor's name.",
+            f"`tree` has the dict key {shown(key)}, which cannot be part of a tensor's name.",
             path="/".join(path) or None,
             argument="tree",
             expected="a string that is not empty and has no dot (names are paths joined by dots)",
@@ -204,7 +217,7 @@ def _check_key(key: Any, path: tuple[str, ...]) -> None:
 
 
 def _is_plain(shape: Any, root: bool = True) -> bool:
-    """Whether nested dicts, without an empty one, are all there is to a form, so that the names alone give it."""
+    """Whether a form is made of nested dicts alone, and none of them is empty; then the names alone give the form."""
     if isinstance(shape, dict):
         return (root or bool(shape)) and all(_is_plain(child, False) for child in shape.values())
     return shape == ["array"] and not root
@@ -215,7 +228,7 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
 
     def node(shape: Any, path: tuple[str, ...]) -> Any:
         if len(path) > _DEPTH:
-            raise ValueError(f"something more than {_DEPTH} containers deep")
+            raise ValueError(f"containers nested more than {_DEPTH} deep")
         match shape:
             case dict():
                 return {key: node(child, (*path, key)) for key, child in shape.items()}
@@ -236,7 +249,9 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
     try:
         tree = node(decoded(structure), ())
     except (KeyError, ValueError, FileError) as error:
-        raise FileError("The tensors are not those of the tree that the file describes.", got=str(error)) from error
+        raise FileError(
+            "The tensors are not those of the tree that the file describes.", got=str(error)[:200]
+        ) from error
     if taken != set(arrays):
         raise FileError(
             "The tensors are not those of the tree that the file describes.",
@@ -247,23 +262,25 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
 
 
 def decoded(text: str | bytes) -> Any:
-    """What the JSON in a file says.
+    """The objects that a text in JSON, from a file, describes.
 
     Raises:
-        FileError: It is no JSON, has a key twice, is nested without end, or has a number without end.
+        FileError: The text is not JSON, has a key twice, is nested too deeply, or has a number that is too long.
     """
     try:
-        # JSON in bytes could be in other encodings, which no reader of the format takes.
+        # Python would also take other encodings than UTF-8, which no other reader of the format takes.
         return json.loads(text if isinstance(text, str) else str(text, "utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise FileError("The file is corrupt, or no safetensors file: this is no JSON.", got=str(error)[:200]) from None
+        raise FileError(
+            "The file is corrupt, or is not a safetensors file: a text in it is not valid JSON.", got=str(error)[:200]
+        ) from None
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
 class Form(NamedTuple):
-    """What a header says of a tensor: the name of its dtype, and its shape."""
+    """The name of a tensor's dtype, and its shape, as a header gives them."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -272,19 +289,26 @@ class Form(NamedTuple):
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write NumPy arrays by name, and texts, to one safetensors file, completely or not at all.
 
-    The bytes go to a temporary file in the same directory, to the disk, and then to `path` in one step. A link is
-    followed; the permissions of a file that is replaced are kept.
+    The bytes are written to a temporary file in the same directory; when they are on the disk, it gets the name `path`
+    in one step. A link is followed. A file that is replaced keeps its permissions.
 
     Raises:
-        ArgumentError: A dtype has no code in the format, or a name or text is none.
-        FileError: It could not be written. What was at `path` before still is.
+        ArgumentError: The format has no code for a dtype, a name or text is not a string, or `path` ends as files of
+            another format do.
+        FileError: The file could not be written. What was at `path` before is still there.
     """
     import safetensors.numpy
 
+    with blaming(path, "written"):
+        safetensors_path("path", path)
     texts = {**(metadata or {}), _FORMAT: "1"}
     for text in (*arrays, *(metadata or {}), *texts.values()):
         if not isinstance(text, str) or text in ("__metadata__", _FORMAT, _DIGEST):
-            raise ArgumentError("This cannot be a name or text in a file.", expected="a string", got=repr(text))
+            raise ArgumentError(
+                f"A name or text in a file must be a string, and not a reserved one, got {shown(text)}.",
+                expected="a string",
+                got=repr(text),
+            )
     arrays = {name: _storable(name, array) for name, array in arrays.items()}
     texts[_DIGEST] = _digest(arrays, texts)
     try:
@@ -292,11 +316,14 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
     except UnicodeEncodeError as error:
         raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
     length = int.from_bytes(data[:8], "little")
-    try:  # what nobody could read
+    try:  # a file that nobody could read must not be written
         _header(data[8 : 8 + length], len(data) - 8 - length)
     except FileError as error:
         raise ArgumentError(
-            "Names and texts are too long, or too many.", expected=error.expected, got=error.got, fix=error.fix
+            "The names and texts are too long, or too many, to be read again.",
+            expected=error.expected,
+            got=error.got,
+            fix=error.fix,
         ) from None
     path = os.path.realpath(path)
     with blaming(path, "written"):
@@ -308,29 +335,34 @@ def read(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, in memory of their own, and its texts.
 
-    Takes memory for twice the file and at most 32 MB. So that this holds for any file, the header has bounds: it
-    may name about 10,000 tensors, or hold 28 MB of ASCII text. A name has up to 1024 characters and 64 parts between
-    dots, and a tensor up to 32 axes. bfloat16 and the 8-bit floats need `ml_dtypes`, and have its dtypes.
+    Reading takes memory for twice the file, for 40 times its header (the names, shapes and texts at its beginning), and
+    32 MB. A header that would take more is refused; no list of tensors alone does. A header has up to 100 MB, a name up
+    to 1024 characters and 64 parts between dots, and a tensor up to 32 axes. bfloat16 and the 8-bit floats need
+    `ml_dtypes`, and have its dtypes.
 
     Args:
         path: One regular file, or a link to one.
-        check: Called with the dtypes and shapes by name and the texts before any tensor is read; a `FileError` of its
-            own is that of `read`.
+        check: Called with the dtypes and shapes by name, and with the texts, before any tensor is read. A `FileError`
+            that it raises comes out of `read`.
 
     Raises:
-        FileError: It cannot be read, is truncated or corrupt, is no safetensors file, or is out of these bounds.
+        FileError: The file cannot be read, is truncated or corrupt, is not a safetensors file, or exceeds these bounds.
     """
-    _ml_dtypes()  # here, where it does not depend on what the file says
-    with blaming(path):
+    _ml_dtypes()  # imported here, so that the import does not depend on the file
+    with blaming(path), naming_the_format(path):
         with _open(path) as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)
-            # Before gigabytes of something else are read.
+            # Checked first: a file of another format would say that its header has gigabytes.
             if (length := int.from_bytes(start, "little")) > _HEADER_LIMIT:
-                raise FileError("This is no safetensors file.", expected="the length of its header", got=length)
+                raise FileError(
+                    "The file is not a safetensors file.",
+                    expected=f"a header of up to {_HEADER_LIMIT} bytes",
+                    got=f"{length} bytes",
+                )
             if len(start) < 8 or length > size - 8:
                 raise FileError(
-                    "The file is truncated or corrupt, or is no safetensors file: its header is not all there.",
+                    "The file is truncated or corrupt, or is not a safetensors file: its header is not complete.",
                     expected=f"{length + 8} bytes or more",
                     got=f"{size} bytes",
                 )
@@ -344,7 +376,7 @@ def read(
         try:
             tensors = safetensors.deserialize(data)
         except safetensors.SafetensorError as error:
-            raise FileError("The file is truncated or corrupt, or is no safetensors file.", got=str(error)) from None
+            raise FileError("The file is truncated or corrupt, or is not a safetensors file.", got=str(error)) from None
         del data
         if forms != {
             name: Form(_DTYPES[t["dtype"]], tuple(t["shape"])) for name, t in tensors if t["dtype"] in _DTYPES
@@ -355,34 +387,36 @@ def read(
         arrays = {name: _array(name, forms[name], data) for name, data in found.items()}
         _check_digest(arrays, texts)
         for name in arrays:
-            # One after the other, so that there are never more than two of all.
+            # One array after the other, so that no more than one of them is in memory twice more.
             arrays[name] = arrays[name].astype(_dtype(forms[name].dtype, name))
             del found[name]
     return arrays, texts
 
 
 def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
-    """The tensors' forms and the texts that a header holds, for a file with `body` bytes after it.
+    """The tensors' forms, and the texts, that a header holds, for a file with `body` bytes after it.
 
     Raises:
-        FileError: It is no header, is not one for so many bytes, or says more than fits in memory.
+        FileError: The header is malformed, describes another number of bytes, or would take too much memory.
     """
-    # Before there are objects: each is next to one of these, and takes about 200 bytes. A text beyond ASCII takes up to
-    # four bytes a character, twice while it is decoded.
+    # Estimated before it is decoded. Each of these characters begins or ends a value, and a value takes up to 200 bytes
+    # in all that is made of it here and in `read`. A text beyond ASCII takes up to four bytes a character, twice while
+    # it is decoded.
     marks = sum(data.count(mark) for mark in b"{[,:")
-    if len(data) > _HEADER_LIMIT or (1 if data.isascii() else 8) * len(data) + 200 * marks > _HEADER_MEMORY:
+    memory = (1 if data.isascii() else 8) * len(data) + 200 * marks
+    if len(data) > _HEADER_LIMIT or memory > _HEADER_MEMORY + _HEADER_FACTOR * len(data):
         raise FileError(
-            "The file's header is too large.",
-            expected="some thousand tensors, and some megabytes of text",
+            "The file's header is too large, or has too many values for its size.",
+            expected=f"up to {_HEADER_LIMIT} bytes, of which most are names and texts",
             got=f"{len(data)} bytes, with {marks} values",
             fix="store the tensors in several files",
         )
     header = decoded(data)
     if not isinstance(header, dict):
-        raise _corrupt("it is no object", header)
+        raise _corrupt("it is not a JSON object", header)
     texts = header.pop("__metadata__", None) or {}
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        raise _corrupt("its metadata are no texts", texts)
+        raise _corrupt("its metadata are not all texts", texts)
     spans = {name: _span(name, entry) for name, entry in header.items()}
     at = 0
     for name, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
@@ -391,7 +425,7 @@ def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
         at = end
     if at != body:
         raise FileError(
-            "The file is truncated or corrupt, or is no safetensors file: the tensors do not fill it.",
+            "The file is truncated or corrupt, or is not a safetensors file: the tensors do not fill it.",
             expected=f"{at} bytes after the header",
             got=f"{body} bytes",
         )
@@ -399,20 +433,28 @@ def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
 
 
 def _span(name: str, entry: Any) -> tuple[int, int]:
-    """Where a tensor begins and ends, for an entry of the header in which all is as it should be."""
+    """Where a tensor begins and ends.
+
+    Raises:
+        FileError: Something in the tensor's entry of the header is not as it should be.
+    """
     if len(name) > _NAME or name.count(".") >= _DEPTH:
-        raise _corrupt(f"a name has more than {_NAME} characters, or is a path of more than {_DEPTH}", name)
+        raise _corrupt(f"a name has more than {_NAME} characters, or more than {_DEPTH} parts between dots", name)
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _corrupt(f"tensor {name!r} has not just a dtype, a shape and data_offsets", entry)
+        raise _corrupt(f"tensor {name!r} does not have exactly a dtype, a shape and data_offsets", entry)
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
         raise FileError("The file has a dtype that kfunc does not know.", got=f"{repr(code)[:99]} of tensor {name!r}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise _corrupt(f"tensor {name!r} has a shape or offsets that are none", entry)
+        raise _corrupt(f"tensor {name!r} has a shape or offsets that are not natural numbers", entry)
     size = _dtype(_DTYPES[code], name).itemsize
     # NumPy counts the elements as if no axis were empty.
     if len(shape) > RANK or size * math.prod(max(n, 1) for n in shape) >= 2**63:
-        raise FileError("NumPy has no such shape.", expected=f"up to {RANK} axes", got=f"tensor {name!r}")
+        raise FileError(
+            "The file has a tensor with too many axes, or too many elements, for NumPy.",
+            expected=f"up to {RANK} axes",
+            got=f"tensor {name!r}",
+        )
     begin, end = offsets
     if end - begin != size * math.prod(shape):
         raise _corrupt(f"tensor {name!r} has an invalid shape or offset", entry)
@@ -432,13 +474,13 @@ def _corrupt(what: str, got: Any) -> FileError:
 
 
 def _storable(name: str, array: Any) -> np.ndarray:
-    """`array` in C order, which the library takes for granted."""
+    """`array` in C order; the library takes that order for granted, and would write others wrongly."""
     import numpy as np
 
     array = np.asarray(array, order="C")
     if array.dtype.name not in _DTYPES.values():
         raise ArgumentError(
-            "The safetensors format has no such dtype.",
+            f"The array {shown(name)} has the dtype {array.dtype.name}, which the safetensors format does not have.",
             path=name,
             argument="arrays",
             expected=f"one of {', '.join(_DTYPES.values())}",
@@ -453,7 +495,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(out) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise FileError("The file is corrupt: a name is there twice.", got=repr(twice)[:200])
+        raise FileError("The file is corrupt: it has a name twice.", got=repr(twice)[:200])
     return out
 
 
@@ -484,16 +526,20 @@ def _dtype(dtype: str, name: str) -> np.dtype:
     except TypeError:
         pass
     if _ml_dtypes() is None:
-        raise FileError(f"NumPy alone has no {dtype}.", got=f"tensor {name!r}", fix="pip install ml-dtypes")
+        raise FileError(
+            f"The file has a tensor of the dtype {dtype}, which NumPy alone does not have.",
+            got=f"tensor {name!r}",
+            fix="pip install ml-dtypes",
+        )
     return np.dtype(getattr(_ml_dtypes(), dtype))
 
 
 def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
-    """SHA-256 of all that a file says: texts, names, dtypes, shapes and the tensors' bytes, in the order of names."""
+    """SHA-256 of all that a file holds: texts, names, dtypes, shapes and the tensors' bytes, in the order of names."""
     tensors = sorted(arrays.items())
     form = [sorted(texts.items()), [(name, a.dtype.name, a.shape) for name, a in tensors]]
     sha = hashlib.sha256()
-    for text in json.JSONEncoder().iterencode(form):  # all at once, it takes the memory of the file once more
+    for text in json.JSONEncoder().iterencode(form):  # in pieces: the whole text would take the file's memory again
         for start in range(0, len(text), 2**16):
             sha.update(text[start : start + 2**16].encode())
     for _, array in tensors:
@@ -502,7 +548,11 @@ def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
 
 
 def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> None:
-    """Take kfunc's own texts out of `texts`; a file that has one of them must say what was written."""
+    """Take kfunc's own texts out of `texts`, and check the digest if there is one of them.
+
+    Raises:
+        FileError: The contents are not those that were written, or a newer version wrote them.
+    """
     if not any(key.startswith("kfunc") for key in texts):
         return
     digest, version = texts.pop(_DIGEST, ""), texts.get(_FORMAT, "")
@@ -511,13 +561,14 @@ def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> No
     if _digest(arrays, texts) != digest or not version:
         raise FileError(
             "The file is corrupt: its contents are not those that were written.",
-            fix="take another copy; if a tool changed it on purpose, remove the metadata that begin with kfunc",
+            fix="take another copy; if a tool changed the file on purpose, remove the metadata that begin with kfunc",
         )
     del texts[_FORMAT]
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
-    # Opening a device can do things. What was a file a moment ago may be a pipe now; opening that would wait.
+    # Checked before and after: opening a device can have effects, and in between somebody can replace the file by a
+    # pipe. Without O_NONBLOCK, opening a pipe would wait for ever.
     _regular(os.stat(path))
     flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     file = open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags))  # noqa: SIM115
@@ -531,7 +582,7 @@ def _open(path: str | os.PathLike) -> BinaryIO:
 
 def _regular(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise FileError("This is no regular file.")
+        raise FileError("The path leads to a directory, a device or a pipe, and not to a regular file.")
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -541,7 +592,7 @@ def _replace(path: str, data: bytes) -> None:
     if os.path.lexists(path):
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise FileError("There is something else than a regular file.")
+            raise FileError("A directory, a device or a pipe stands there, and not a regular file.")
     with _temporary(directory, name) as (temporary, handle):
         with open(handle, "wb") as file:
             file.write(data)
@@ -555,22 +606,23 @@ def _replace(path: str, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _temporary(directory: str, name: str) -> Iterator[tuple[str, int]]:
-    """The path and the handle of a new file, which goes if anything goes wrong.
+    """The path and the handle of a new file, which is removed if anything goes wrong.
 
-    It is locked until the end, also when the handle has been closed, for `sweep` to see that its writer lives.
+    The file is locked until the end, even when the handle has been closed: from the lock, `sweep` sees that the process
+    that writes it is alive.
     """
-    # The permissions that a new file gets here; tempfile's would be the owner's alone.
+    # Not the module tempfile: its files can be read by the owner alone, and the umask should decide.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = os.path.join(directory, f".{name[:99]}.{os.urandom(8).hex()}.tmp")
         with contextlib.ExitStack() as held:
             try:
                 handle = os.open(path, flags, 0o666)
-                if os.name != "nt":  # Windows refuses to remove an open file anyhow, and to rename one
+                if os.name != "nt":  # Windows refuses to remove an open file anyway, and to rename one
                     held.callback(os.close, second := os.dup(handle))
-                    with contextlib.suppress(OSError):  # file systems that cannot do it say so
+                    with contextlib.suppress(OSError):  # some file systems have no locks
                         _lock(second)
-                if not os.path.lexists(path):  # swept before it was locked
+                if not os.path.lexists(path):  # another process swept it before it was locked
                     os.close(handle)
                     continue
                 yield path, handle
@@ -582,12 +634,12 @@ def _temporary(directory: str, name: str) -> Iterator[tuple[str, int]]:
 
 
 def sweep(directory: str) -> None:
-    """Remove what writers that were killed have left in `directory`: temporary files that no process has locked."""
+    """Remove the temporary files in `directory` that no process has locked: their writers were killed."""
     for name in os.listdir(directory):
         if not re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", name):
             continue
         path = os.path.join(directory, name)
-        with contextlib.suppress(OSError):  # it is another's, or gone
+        with contextlib.suppress(OSError):  # another process has locked or removed it
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
                 _lock(handle, wait=False)
@@ -600,7 +652,7 @@ def _lock(handle: int, wait: bool = True) -> None:
     """Lock a file.
 
     Raises:
-        OSError: Another has, and this does not wait; or the file system knows no locks.
+        OSError: Another process has locked it, and `wait` is false; or the file system has no locks.
     """
     if os.name != "nt":
         import fcntl
@@ -609,25 +661,78 @@ def _lock(handle: int, wait: bool = True) -> None:
 
 
 def sync_directory(directory: str) -> None:
-    """Have what was made, renamed or removed in `directory` on the disk."""
-    if os.name == "nt":  # which has no handle of a directory
+    """Wait until the disk has what was made, renamed or removed in `directory`."""
+    if os.name == "nt":  # Windows has no handles of directories
         return
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot do it say so
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what file systems answer that cannot do it
             raise
     finally:
         os.close(handle)
 
 
-@contextlib.contextmanager
-def blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
-    """Name the file in a `FileError`, and make one of the system's errors.
+# Files of other formats, by their suffixes: the format's name, and how to come from it to kfunc.
+_KERAS = "Keras", "load it with Keras, and save its arrays: kf.save({v.path: v.numpy() for v in model.variables}, path)"
+_TORCH = "PyTorch", "load it with torch.load, and save its tensors by safetensors.torch.save_file; kf.load reads that"
+_NUMPY = "NumPy", "load it with np.load, and save its arrays by kf.save"
+_SAVE = "load it with the program that wrote it, and save its arrays by kf.save"
+_OTHERS = {
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), _TORCH),
+    **dict.fromkeys((".npz", ".npy"), _NUMPY),
+    **{
+        f".{name}": (name, "load it with the program that wrote it")
+        for name in ("onnx", "pb", "tflite", "pkl", "pickle")
+    },
+}
+
+
+def safetensors_path(argument: str, path: str | os.PathLike, required: bool = False) -> str:
+    """`path` as a string, for a file to write.
+
+    Args:
+        argument: The argument that holds `path`, for the error.
+        required: Whether `path` must end in ".safetensors"; else only the suffixes of other formats are refused, since
+            the file would not be what its name says.
 
     Raises:
-        ArgumentError: `path` is none.
+        ArgumentError: `path` has another suffix.
+    """
+    name = os.fsdecode(path)
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in _OTHERS or (required and suffix != ".safetensors"):
+        fix = f"write {stem.removesuffix('.weights')}.safetensors"
+        raise ArgumentError.must_be(argument, "a path that ends in .safetensors", name, fix=fix)
+    return name
+
+
+@contextlib.contextmanager
+def naming_the_format(path: str | os.PathLike) -> Iterator[None]:
+    """Say in a `FileError` about the contents of a file which format it has, if its suffix is that of another one."""
+    try:
+        yield
+    except FileError as error:
+        suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+        if suffix not in _OTHERS:
+            raise
+        name, fix = _OTHERS[suffix]
+        raise FileError(
+            f"Files that end in {suffix} are in the format of {name}, which kfunc does not read.",
+            expected="a safetensors file",
+            got=error.problem,
+            fix=fix,
+        ) from error
+
+
+@contextlib.contextmanager
+def blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
+    """Name the file in every `FileError`, and turn the operating system's errors into such errors.
+
+    Raises:
+        ArgumentError: `path` is not a path.
     """
     try:
         name = os.fsdecode(path)
@@ -635,7 +740,7 @@ def blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
     except TypeError:
         good = False
     if not good:
-        raise ArgumentError("This is no path.", argument="path", expected="a string or a path", got=repr(path)[:200])
+        raise ArgumentError.must_be("path", "a path (a string or a pathlib.Path)", path)
     try:
         yield
     except FileError as error:

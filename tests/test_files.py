@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -285,44 +286,44 @@ ONE = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not all there"),
-        (b"\x01\x00", "not all there"),
-        (b"\xff" * 8 + b"{}", "no safetensors file"),
-        (struct.pack("<Q", 3) + b"{}", "not all there"),
-        (b"PK\x03\x04" + b"\x00" * 50, "not all there"),
-        (file_of(b""), "no JSON"),
-        (file_of(b"[1]"), "no object"),
-        (file_of(b"3"), "no object"),
-        (file_of(b"\xff\xfe{}"), "no JSON"),
+        (b"", "is not complete"),
+        (b"\x01\x00", "is not complete"),
+        (b"\xff" * 8 + b"{}", "not a safetensors file"),
+        (struct.pack("<Q", 3) + b"{}", "is not complete"),
+        (b"PK\x03\x04" + b"\x00" * 50, "is not complete"),
+        (file_of(b""), "not valid JSON"),
+        (file_of(b"[1]"), "not a JSON object"),
+        (file_of(b"3"), "not a JSON object"),
+        (file_of(b"\xff\xfe{}"), "not valid JSON"),
         (file_of(b"[" * 200_000), "too large"),
-        (file_of(b'{"a":' * 100_000), "too large"),
-        (file_of(b"1" * 10_000), "no JSON"),
+        (file_of(b'{"a":' * 100_000), "not valid JSON"),
+        (file_of(b"1" * 10_000), "not valid JSON"),
         (file_of({"a": ONE}), "do not fill it"),
         (file_of({"a": ONE}, b"ab"), "do not fill it"),
         (file_of({}, b"a"), "do not fill it"),
         (file_of(b'{"a":%b,"a":%b}' % ((json.dumps(ONE).encode(),) * 2), b"a"), "twice"),
         (file_of(b'{"__metadata__":{"x":"1","x":"2"}}'), "twice"),
         (file_of(b'{"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}}', b"a"), "twice"),
-        (file_of({"__metadata__": {"x": 1}}), "no texts"),
-        (file_of({"__metadata__": "x"}), "no texts"),
+        (file_of({"__metadata__": {"x": 1}}), "not all texts"),
+        (file_of({"__metadata__": "x"}), "not all texts"),
         (file_of({"a": ONE, "b": ONE}, b"a"), "overlap"),
         (file_of({"a": {**ONE, "data_offsets": [1, 2]}}, b"ab"), "gap"),
         (file_of({"a": {**ONE, "data_offsets": [1, 0]}}, b"a"), "shape or offset"),
-        (file_of({"a": {**ONE, "data_offsets": [0, 1, 2]}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "data_offsets": [0, 1.0]}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "shape": [-1]}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "shape": [True]}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "shape": ["1"]}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "shape": [1] * 65}}, b"a"), "no such shape"),
+        (file_of({"a": {**ONE, "data_offsets": [0, 1, 2]}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "data_offsets": [0, 1.0]}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "shape": [-1]}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "shape": [True]}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "shape": ["1"]}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "shape": [1] * 65}}, b"a"), "for NumPy"),
         (file_of({"a": {**ONE, "shape": [2]}}, b"a"), "invalid shape"),
-        (file_of({"a": {**ONE, "shape": [2**62, 2**62]}}, b"a"), "no such shape"),
-        (file_of({"a": {**ONE, "shape": [2**62, 2**62, 0], "data_offsets": [0, 0]}}), "no such shape"),
-        (file_of({"a": {**ONE, "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}), "no such shape"),
-        (file_of({"a": {**ONE, "shape": [10**30], "data_offsets": [0, 10**30]}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "shape": 1}}, b"a"), "offsets that are none"),
-        (file_of({"a": {**ONE, "extra": 1}}, b"a"), "not just"),
-        (file_of({"a": {"dtype": "U8"}}, b"a"), "not just"),
-        (file_of({"a": None}, b"a"), "not just"),
+        (file_of({"a": {**ONE, "shape": [2**62, 2**62]}}, b"a"), "for NumPy"),
+        (file_of({"a": {**ONE, "shape": [2**62, 2**62, 0], "data_offsets": [0, 0]}}), "for NumPy"),
+        (file_of({"a": {**ONE, "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}), "for NumPy"),
+        (file_of({"a": {**ONE, "shape": [10**30], "data_offsets": [0, 10**30]}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "shape": 1}}, b"a"), "not natural numbers"),
+        (file_of({"a": {**ONE, "extra": 1}}, b"a"), "not have exactly"),
+        (file_of({"a": {"dtype": "U8"}}, b"a"), "not have exactly"),
+        (file_of({"a": None}, b"a"), "not have exactly"),
         (file_of({"a": {**ONE, "dtype": "U9"}}, b"a"), "U9"),
         (file_of({"a": {**ONE, "dtype": "F8_E8M0"}}, b"a"), "F8_E8M0"),
         (file_of({"a": {**ONE, "dtype": ["U8"]}}, b"a"), "does not know"),
@@ -518,3 +519,74 @@ def test_many_writers_at_once(path):
         thread.join()
     assert not errors and os.listdir(path.parent) == [path.name]
     assert any(same(tree, files.load(path)) for tree in trees)
+
+
+# -- many tensors ------------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_thousand_tensors(path):
+    """A checkpoint of the largest networks; the bound on headers grows with the file."""
+    tree = {
+        f"block_{i}": {f"part_{n}": {"kernel": np.full(3, i + n, np.float32)} for n in range(4)} for i in range(25_000)
+    }
+    start = time.process_time()
+    files.save(tree, path)
+    back = files.load(path)
+    assert time.process_time() - start < 60
+    assert len(kf.tree.leaves(back)) == 100_000 and same(tree, back)
+
+
+@pytest.mark.parametrize(
+    "tree", [{str(i): {"w": np.ones(1)} for i in range(30_000)}, [np.ones(1, np.int8)] * 100_000], ids=["dict", "list"]
+)
+def test_short_names(tree, path):
+    """Where names take little of the file, the bounds in proportion to it are at their tightest."""
+    files.save(tree, path)
+    assert same(tree, files.load(path))
+
+
+# -- suffixes of other formats -----------------------------------------------------------------------------------------
+
+OTHERS = {
+    "m.keras": "Keras",
+    "m.weights.h5": "Keras",
+    "m.HDF5": "Keras",
+    "m.pt": "PyTorch",
+    "pytorch_model.bin": "PyTorch",
+    "m.npz": "NumPy",
+    "m.onnx": "onnx",
+    "m.pkl": "pickle",
+}
+MODEL = kf.Model(kf.nn.Dense(2)).build(kf.Spec((None, 3)))
+SAVING = {"save": lambda path: files.save(TREE, path), "Model.save": MODEL.save, "save_weights": MODEL.save_weights}
+LOADING = {"load": files.load, "read": files.read, "Model.load": kf.Model.load, "load_weights": MODEL.load_weights}
+
+
+@pytest.mark.parametrize("how", SAVING)
+@pytest.mark.parametrize("name", OTHERS)
+def test_suffixes_of_other_formats_are_not_written(name, how, tmp_path):
+    with pytest.raises(ArgumentError, match=r"`path` must be a path that ends in \.safetensors") as caught:
+        SAVING[how](tmp_path / name)
+    assert caught.value.fix == f"write {tmp_path / name.partition('.')[0]}.safetensors"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", LOADING)
+@pytest.mark.parametrize("name", OTHERS)
+def test_files_of_other_formats_say_what_to_do(name, how, tmp_path):
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(200))
+    with pytest.raises(FileError, match=f"the format of {OTHERS[name]}, which kfunc does not read") as caught:
+        LOADING[how](tmp_path / name)
+    assert "load it with" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["m", "m.safetensors", "m.v2", "step-1", ".safetensors"])
+def test_other_names_are_free(name, tmp_path):
+    files.save(TREE, tmp_path / name)
+    assert same(TREE, files.load(tmp_path / name))
+
+
+def test_a_safetensors_file_with_another_suffix_is_read(path):
+    """What is in a file decides; the suffix only explains a failure."""
+    files.save(TREE, path)
+    assert same(TREE, files.load(path.rename(path.with_suffix(".bin"))))

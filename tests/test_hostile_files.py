@@ -73,13 +73,15 @@ def peak():
 
 def child(name, data):
     put(data)
-    size = len(data)
+    size, header = len(data), int.from_bytes(data[:8], "little")
+    header = header if header <= size else 0  # nobody decodes what is not there
     del data
     before = peak()
     signal.alarm(300)
     result = {loader: attempt(load) for loader, load in corpus.LOADERS.items()}
     seen = [e for e in events if not (e[0] == "open" and (e[1].startswith(repr((path,))[:-2]) or e[1][1].isdigit()))]
-    return {"name": name, "result": result, "events": seen, "grown": peak() - before, "size": size}
+    return {"name": name, "result": result, "events": seen, "grown": peak() - before, "size": size,
+            "header": header}
 
 def run(name, data):
     there, here = os.pipe()
@@ -94,7 +96,7 @@ def run(name, data):
     print(text if text else json.dumps({"name": name, "died": status}), flush=True)
 
 big = {"x": __import__("numpy").ones(2**24, "float32")}
-many = {f"layer_{i}.kernel": big["x"][:1] for i in range(8000)}
+many = {f"layer_{i}.kernel": big["x"][:1] for i in range(100_000)}
 model = corpus.kf.Model(corpus.nn.Dense(2048)).build(corpus.kf.Spec((None, 8192)))
 put(corpus.GOOD)
 for load in corpus.LOADERS.values():
@@ -149,7 +151,8 @@ def test_hostile_files(name, watched):
     elif name == "good":
         assert set(result.values()) == {"loaded"}
     assert not row["events"]
-    assert row["grown"] <= 2 * row["size"] + 32 * 2**20
+    # The arrays twice, what `read` says of headers, and again as much where `load` makes dicts of names.
+    assert row["grown"] <= 2 * row["size"] + 64 * row["header"] + 32 * 2**20
 
 
 # -- any file ----------------------------------------------------------------------------------------------------------
@@ -243,14 +246,14 @@ def test_a_pipe_in_place_of_a_file_does_not_block(path, monkeypatch):
     regular, stat = os.stat(__file__), os.stat
     os.mkfifo(path)
     monkeypatch.setattr(files.os, "stat", lambda of, **options: regular if of == path else stat(of, **options))
-    with pytest.raises(FileError, match="no regular file"):
+    with pytest.raises(FileError, match="not to a regular file"):
         files.read(path)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize("bad", [None, 5, 1.5, [], "a\0b", b"a\0b", {}], ids=repr)
 def test_what_is_no_path(bad, loader):
-    with pytest.raises(ArgumentError, match="no path"):
+    with pytest.raises(ArgumentError, match="must be a path"):
         LOADERS[loader](bad)
 
 
@@ -340,12 +343,11 @@ def test_names_with_dots_come_back(path):
 @pytest.mark.parametrize(
     "arrays",
     [
-        {f"layer_{i}.kernel": np.zeros((), np.int8) for i in range(20_000)},
         {"a" * 1025: np.zeros(1, np.int8)},
         {"a." * 64 + "a": np.zeros(1, np.int8)},
         {"a": np.zeros([1] * 33, np.int8)},
     ],
-    ids=["tensors", "a name", "a path", "axes"],
+    ids=["a name", "a path", "axes"],
 )
 def test_what_could_not_be_read_is_not_written(arrays, path):
     with pytest.raises(ArgumentError, match="too long"):

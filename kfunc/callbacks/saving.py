@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .. import checks, tree
+from .. import checks, files, tree
 from ..arrays import to_numpy
 from ..checkpoints import Checkpoints
 from ..errors import ArgumentError
@@ -110,16 +110,7 @@ class ModelCheckpoint(_Saver):
         initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold, save_weights_only)
-        self.filepath = os.fspath(filepath)
-        if not self.filepath.endswith(".safetensors"):
-            stem = os.path.splitext(self.filepath)[0].removesuffix(".weights")
-            raise ArgumentError(
-                "Models are saved as safetensors.",
-                argument="filepath",
-                expected="a path that ends in .safetensors",
-                got=self.filepath,
-                fix=f"write {stem}.safetensors",
-            )
+        self.filepath = files.safetensors_path("filepath", filepath, required=True)
 
     def write(self, epoch, batch, logs):
         path = self._path(epoch, batch, logs)

@@ -181,8 +181,6 @@ HEADERS: dict[str, bytes] = {
     **{f"{n} objects in each other": joined(b'{"a":' * n + b"0" + b"}" * n) for n in (500, 50_000, 100_000)},
     "1e6 empty lists": joined(b'{"a":[%b]}' % (b"[]," * 999_999 + b"[]")),
     "1e6 empty objects": joined(b"[%b]" % (b"{}," * 999_999 + b"{}")),
-    "a text of 16 MB with one wide character": joined(b'{"__metadata__":{"a":"\xf0\x9f\x98\x80%b"}}' % (b"a" * 2**24)),
-    "1e5 tensors": _empty(100_000),
     "a name of 1 MB": _empty(1, "a" * 2**20),
     "a path of 500 names": _empty(1, "." * 500),
     "1e5 names in paths": _empty(200, "a." * 500 + "{}"),
@@ -274,12 +272,18 @@ HEADERS: dict[str, bytes] = {
 
 LARGEST: dict[str, bytes] = {
     "11,000 empty tensors": _empty(11_000),
+    "1e5 empty tensors": _empty(100_000),
     "160 tensors with paths of 64": _empty(160, "{}" + ".a" * 63),
+    "20,000 tensors with paths of 64, of which no tree is made": _empty(20_000, "{}" + ".a" * 63),
+    "20,000 tensors with four dicts each": _empty(20_000, "{}" + ".a" * 4),
     "45,000 texts": joined({"__metadata__": {f"{i:x}": f"{i:x}" for i in range(45_000)}}),
+    "200,000 texts": joined({"__metadata__": {f"{i:x}": f"{i:x}" for i in range(200_000)}}),
     "a text of 26 MB": joined({"__metadata__": {"a": "a" * 26_000_000}}),
+    "a text of 99 MB": joined({"__metadata__": {"a": "a" * 99_000_000}}),
     "a text of 3 MB with a wide character": joined(b'{"__metadata__":{"a":"\xf0\x9f\x98\x80%b"}}' % (b"a" * 3_400_000)),
+    "a text of 16 MB with one wide character": joined(b'{"__metadata__":{"a":"\xf0\x9f\x98\x80%b"}}' % (b"a" * 2**24)),
 }
-"""The largest headers that loaders take, which say nothing wrong."""
+"""Large headers that loaders take, which say nothing wrong; the largest that they take are like these."""
 
 
 # -- rows: sound files whose model is none -----------------------------------------------------------------------------
