@@ -1,11 +1,15 @@
 """`dataclass`: frozen dataclasses whose classes are made ten times faster, since there are hundreds of them.
 
-`dataclasses.dataclass(frozen=True)` writes and compiles six methods a class, which takes half a millisecond. Here all
-classes share theirs.
+`dataclasses.dataclass(frozen=True)` writes and compiles six methods for each class, which takes half a millisecond.
+Here all classes share theirs.
+
+An object is its arguments: what makes an equal object is what `arguments` returns. Files, `repr`, `replace`, `copy` and
+`pickle` all go by it, so that whatever a class derives from its arguments is derived again, and never copied.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -13,47 +17,68 @@ import typing
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-__all__ = ["dataclass"]
+from .docstrings import Documentation
+
+__all__ = ["arguments", "build", "dataclass", "is_open", "replace"]
 
 C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 
-def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
-    """The names of the arguments by position, and of all, those first, their defaults and default factories.
+def arguments(of: Any) -> dict[str, Any]:
+    """The arguments by which `build` makes an object like `of`, by name.
 
-    Plain values, found when the class is made: Dynamo, for objects that are made in a `forward`, reads no fields.
+    They are the fields; and for a class with an `__init__` of its own, the arguments that it was called with.
     """
-    fields = [f for f in dataclasses.fields(cls) if f.init]
-    first, then = ({f.name: (f.default, f.default_factory) for f in fields if f.kw_only is kw} for kw in (False, True))
-    return tuple(first), first | then
+    cls = type(of)
+    return {name: getattr(of, name) for name in cls.__arguments__[1]} if cls.__own__ is None else vars(of)["_given"]
 
 
-class _Signature:
-    """What `inspect.signature` finds for a class: its fields. An instance may be callable, and has another one."""
+def build(cls: type[T], given: dict[str, Any]) -> T:
+    """An object of the frozen class `cls` from its `arguments`."""
+    own: inspect.Signature | None = cls.__own__  # type: ignore[attr-defined]
+    kinds = {} if own is None else {p.name: p.kind for p in own.parameters.values()}
+    if (
+        inspect.Parameter.VAR_POSITIONAL not in kinds.values()
+        and inspect.Parameter.POSITIONAL_ONLY not in kinds.values()
+    ):
+        return cls(**given)
+    args, rest = [], dict(given)
+    for name, kind in kinds.items():
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            args.extend(rest.pop(name, ()))
+            break
+        if name not in rest or kind is inspect.Parameter.KEYWORD_ONLY:
+            break
+        args.append(rest.pop(name))
+    return cls(*args, **rest)
 
-    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
-        if instance is not None or owner.__init__ is not _init:  # type: ignore[misc]
-            raise AttributeError("__signature__")
-        return _signature(owner)
+
+def replace(of: T, /, **changes: Any) -> T:
+    """A copy of a layer, loss, metric or other frozen object, with some of its arguments changed.
+
+    As `dataclasses.replace`, which does not know what a class with an `__init__` of its own was given.
+
+    Args:
+        changes: The new values of arguments.
+    """
+    return build(type(of), {**arguments(of), **changes})
 
 
-@functools.cache
-def _signature(cls: type) -> inspect.Signature:
-    positional, defaults = cls.__arguments__  # type: ignore[attr-defined]
-    types = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+def is_open(of: Any) -> bool:
+    """Whether an `__init__` of the class's own is running, so that attributes may be assigned."""
+    return "_open" in vars(of)
 
-    def parameter(name: str, default: Any, factory: Any) -> inspect.Parameter:
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in positional else inspect.Parameter.KEYWORD_ONLY
-        default = inspect.Parameter.empty if default is dataclasses.MISSING else default
-        if factory is not dataclasses.MISSING:
-            default = factory()
-        return inspect.Parameter(name, kind, default=default, annotation=types[name])
 
-    return inspect.Signature([parameter(name, *each) for name, each in defaults.items()])
+# -- making objects ----------------------------------------------------------------------------------------------------
 
 
 def _init(self: Any, *args: Any, **kwargs: Any) -> None:
+    """The `__init__` of all classes that write none: from the fields."""
     cls = type(self)
+    if cls.__decorated__ is not cls:
+        raise _undecorated(cls)
+    # A class with an `__init__` of its own has the arguments of the base whose `__init__` it calls.
     positional, defaults = cls.__arguments__
     if len(args) > len(positional):
         taken = f"at most {len(positional)} by position ({', '.join(positional)})" if positional else "none by position"
@@ -83,18 +108,95 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
         self.__post_init__()
 
 
+def _opening(init: Callable) -> Callable:
+    """The `__init__` that a class defines, around which its objects are open for assignments, and then frozen."""
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        cls, attributes = type(self), vars(self)
+        if cls.__decorated__ is not cls:
+            raise _undecorated(cls)
+        if is_open(self):  # the `__init__` of a subclass calls this one
+            init(self, *args, **kwargs)
+            return
+        bound = cls.__own__.bind(*args, **kwargs)
+        for name, parameter in cls.__own__.parameters.items():
+            if name not in bound.arguments and parameter.default is not parameter.empty:
+                bound.arguments[name] = _own_default(parameter.default)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        for name, parameter in cls.__own__.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                given.update(given.pop(name))
+        attributes["_given"] = {name: _snapshot(value) for name, value in given.items()}
+        attributes["_open"] = True
+        try:
+            init(self, *bound.args, **bound.kwargs)
+            set_here = {name: attributes[name] for name in cls.__arguments__[1] if name in attributes}
+            if len(set_here) < len(cls.__arguments__[1]):  # it has not called super().__init__()
+                _init(self, **set_here)
+        finally:
+            del attributes["_open"]
+        if hasattr(self, "_settle"):
+            self._settle()
+
+    return __init__
+
+
+def _snapshot(value: Any) -> Any:
+    """`value` with lists as tuples and dicts copied, so that nothing that happens to them later changes it."""
+    if type(value) in (list, tuple):
+        return tuple([_snapshot(v) for v in value])
+    return {k: _snapshot(v) for k, v in value.items()} if type(value) is dict else value
+
+
+def _is_kept_by_identity(value: Any) -> bool:
+    """Whether `value` is, or holds, an object of a frozen class that is equal to itself only, as layers are."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_kept_by_identity, value))
+    if isinstance(value, dict):
+        return any(map(_is_kept_by_identity, value.values()))
+    return hasattr(type(value), "__arguments__") and type(value).__eq__ is object.__eq__
+
+
+def _own_default(value: Any) -> Any:
+    """A default for one object: a layer in it is copied, since no layer may stand at two places of a network."""
+    return copy.deepcopy(value) if _is_kept_by_identity(value) else value
+
+
+def _undecorated(cls: type) -> TypeError:
+    decorator = cls.__decorator__  # type: ignore[attr-defined]
+    base = cls.__decorated__.__name__  # type: ignore[attr-defined]
+    return TypeError(
+        f"{cls.__name__} is a subclass of {base} without the decorator {decorator}: write {decorator} above "
+        f"`class {cls.__name__}`, in place of any other dataclass decorator"
+    )
+
+
+# -- the methods that all classes share --------------------------------------------------------------------------------
+
+
 def _setattr(self: Any, name: str, value: Any) -> None:
+    if is_open(self):
+        object.__setattr__(self, name, value)
+        return
+    cls = type(self)
+    if cls.__decorated__ is not cls:
+        raise _undecorated(cls)
     raise dataclasses.FrozenInstanceError(
-        f"cannot assign to {name!r}: {type(self).__name__} is frozen; dataclasses.replace makes a changed copy"
+        f"cannot assign to {name!r}: {cls.__name__} is frozen; kfunc.replace makes a changed copy"
     )
 
 
 def _delattr(self: Any, name: str) -> None:
+    if is_open(self):
+        object.__delattr__(self, name)
+        return
     raise dataclasses.FrozenInstanceError(f"cannot delete {name!r}: {type(self).__name__} is frozen")
 
 
 def _values(self: Any) -> tuple:
-    return tuple(getattr(self, name) for name in type(self).__arguments__[1])
+    return tuple(arguments(self).values())
 
 
 def _eq(self: Any, other: Any) -> Any:
@@ -106,33 +208,177 @@ def _hash(self: Any) -> int:
 
 
 def _repr(self: Any) -> str:
-    given = [(name, default, getattr(self, name)) for name, (default, _) in type(self).__arguments__[1].items()]
+    cls = type(self)
+    defaults = {name: default for name, (default, _) in cls.__arguments__[1].items()}
+    if cls.__own__ is not None:
+        defaults |= {p.name: p.default for p in cls.__own__.parameters.values()}
+    given = [(name, defaults.get(name, dataclasses.MISSING), v) for name, v in arguments(self).items()]
     changed = [f"{name}={v!r}" for name, default, v in given if default is dataclasses.MISSING or default != v]
-    return f"{type(self).__name__}({', '.join(changed)})"
+    return f"{cls.__name__}({', '.join(changed)})"
 
 
-_SHARED: dict[str, Any] = {"__init__": _init, "__setattr__": _setattr, "__delattr__": _delattr, "__repr__": _repr}
+def _reduce(self: Any) -> tuple:
+    return build, (type(self), arguments(self))
+
+
+_SHARED: dict[str, Any] = {
+    "__init__": _init,
+    "__setattr__": _setattr,
+    "__delattr__": _delattr,
+    "__repr__": _repr,
+    "__reduce__": _reduce,
+}
 _BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
+
+
+class _Signature:
+    """What `inspect.signature` finds for a class: its fields. An instance may be callable, and has another one."""
+
+    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
+        if instance is not None or owner.__init__ is not _init:  # type: ignore[misc]
+            raise AttributeError("__signature__")
+        return _signature(owner)
+
+
+@functools.cache
+def _signature(cls: type) -> inspect.Signature:
+    positional, defaults = cls.__arguments__  # type: ignore[attr-defined]
+    types = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+    def parameter(name: str, default: Any, factory: Any) -> inspect.Parameter:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in positional else inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if default is dataclasses.MISSING else default
+        if factory is not dataclasses.MISSING:
+            default = factory()
+        return inspect.Parameter(name, kind, default=default, annotation=types[name])
+
+    return inspect.Signature([parameter(name, *each) for name, each in defaults.items()])
+
+
+# -- making classes ----------------------------------------------------------------------------------------------------
+
+
+class _Params:
+    """What the standard library's `dataclass` asks its bases for: with it, a subclass of ours would not be frozen.
+
+    It is an AttributeError, since others ask, too, whether a class has this attribute.
+    """
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        decorator = owner.__decorator__  # type: ignore[attr-defined]
+        raise AttributeError(
+            f"A subclass of {owner.__name__} is decorated with the standard library's dataclass: "
+            f"decorate it with {decorator}"
+        )
+
+
+def _alone(cls: type, annotations: dict[str, Any], values: dict[str, Any]) -> Any:
+    """A dataclass of the fields that the standard library finds in `cls`, its bases left aside."""
+    own = {name: values[name] for name in annotations if name in values}
+    alone = type(cls.__name__, (), {**own, "__annotations__": annotations, "__module__": cls.__module__})
+    alone.__doc__ = cls.__name__  # else `dataclasses` writes one, which is slow
+    return dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(alone)
+
+
+def _fields_of_init(cls: type, signature: inspect.Signature, base: dict) -> dict[str, dataclasses.Field]:
+    """The arguments of a class's own `__init__` as fields; those that it takes as `**kwargs` are those of its base."""
+    fields: dict[str, dataclasses.Field] = {}
+    for p in signature.parameters.values():
+        if p.kind is p.VAR_KEYWORD:
+            fields |= {name: f for name, f in base.items() if name not in signature.parameters}
+            continue
+        options: dict[str, Any] = {"kw_only": p.kind is p.KEYWORD_ONLY}
+        if p.default is not p.empty:
+            options["default_factory"] = functools.partial(_own_default, p.default)
+        fields |= _alone(cls, {p.name: p.annotation}, {p.name: dataclasses.field(**options)}).__dataclass_fields__
+    return fields
+
+
+def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
+    """The names of the arguments by position, and of all, those first, their defaults and default factories.
+
+    Plain values, found when the class is made: Dynamo, for objects that are made in a `forward`, reads no fields.
+    """
+
+    def made(f: dataclasses.Field) -> tuple[Any, Any]:
+        if _is_kept_by_identity(f.default):
+            return dataclasses.MISSING, functools.partial(copy.deepcopy, f.default)
+        return f.default, f.default_factory
+
+    fields = [f for f in dataclasses.fields(cls) if f.init]
+    first, then = ({f.name: made(f) for f in fields if f.kw_only is kw} for kw in (False, True))
+    return tuple(first), first | then
 
 
 @overload
 def dataclass(cls: C, *, eq: bool = True) -> C: ...
+
+
 @overload
 def dataclass(cls: None = None, *, eq: bool = True) -> Callable[[C], C]: ...
+
+
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     """Class decorator: `dataclasses.dataclass(frozen=True)`, for losses, metrics and the like of your own.
 
+    A class may write its own `__init__`: it assigns attributes as usual, and the object is frozen when it returns. Then
+    the arguments of `__init__` are what files hold; lists among them are kept as tuples.
+
     Args:
         eq: Whether objects of equal fields are equal; if not, each is equal to itself only.
 
-    The `repr` shows what differs from the defaults. Methods that the class or its bases define stay.
+    The `repr` shows what differs from the defaults. Methods that the class or its bases define stay. `help` shows what
+    the bases say about their arguments, too.
+
+    Raises:
+        TypeError: The class has fields, and inherits an `__init__` that does not know them.
     """
     if cls is None:
         return functools.partial(dataclass, eq=eq)
-    made = dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(cls)
+    alone = _alone(cls, inspect.get_annotations(cls), vars(cls))
+    for name, field in alone.__dataclass_fields__.items():
+        if isinstance(vars(cls).get(name), dataclasses.Field):
+            if field.default is dataclasses.MISSING:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, field.default)
+    init = vars(cls).get("__init__")
+    if init is not None and init is not _init:
+        _with_own_init(cls, init)
+    elif getattr(cls, "__own__", None) is None:
+        fields: dict[str, dataclasses.Field] = {}
+        for base in reversed(cls.__mro__[1:]):
+            fields |= vars(base).get("__dataclass_fields__", {})
+        cls.__own__, cls.__dataclass_fields__ = None, fields | alone.__dataclass_fields__
+        cls.__arguments__ = _arguments(cls)
+    elif dataclasses.fields(alone):
+        raise TypeError(
+            f"{cls.__name__} has fields, and inherits an __init__ that does not know them: give {cls.__name__} an "
+            "__init__ of its own"
+        )
     for name, method in (_SHARED | _BY_VALUE if eq else _SHARED).items():
-        if getattr(made, name) is getattr(object, name):
-            setattr(made, name, method)
-    made.__arguments__, made.__signature__ = _arguments(made), _Signature()
-    return made
+        if getattr(cls, name) is getattr(object, name):
+            setattr(cls, name, method)
+    cls.__decorated__, cls.__signature__, cls.__dataclass_params__ = cls, _Signature(), _Params()
+    if not hasattr(cls, "__decorator__"):
+        cls.__decorator__ = "@kfunc.dataclass"
+    if not isinstance(vars(cls).get("__doc__"), Documentation):
+        cls.__doc__ = Documentation(vars(cls).get("__doc__"))
+    return cls
+
+
+def _with_own_init(cls: Any, init: Callable) -> None:
+    """Make `cls` a class whose objects are made by `init`, the function that it defines."""
+    signature = inspect.signature(init)
+    cls.__own__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+    cls.__init__ = _opening(init)
+    if not hasattr(cls, "__arguments__"):
+        cls.__arguments__ = ((), {})
+    base = next((b.__dataclass_fields__ for b in cls.__mro__[1:] if "__dataclass_fields__" in vars(b)), {})
+    cls.__dataclass_fields__ = _fields_of_init(cls, cls.__own__, base)
+    # What a base says about its own arguments does not hold for these.
+    if "get_config" not in vars(cls):
+        cls.get_config = arguments
+    if "from_config" not in vars(cls):
+        cls.from_config = classmethod(build)

@@ -98,7 +98,7 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
                 fix="give an object, such as MeanIoU(num_classes=3)",
             ) from error
     if metric in {*registry.names("loss"), "crossentropy", "ce"}:
-        return MeanMetricWrapper(losses.get(metric, output_shape, label_shape, argument), name=metric)
+        return MeanMetricWrapper(losses.get(losses.get(metric, output_shape, label_shape, argument)), name=metric)
     return registry.resolve("metric", metric, argument)
 
 

@@ -12,7 +12,7 @@ from ..ops.recurrent import gru_step, lstm_step, simple_step
 from ..registry import register, resolve
 from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations, initializers
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Scope
 
 __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
@@ -174,7 +174,7 @@ def factors(layer: Any, s: Scope, state: Any) -> Any:
     return xp.moveaxis(ops.dropout(ones, s.key(), layer.recurrent_dropout), 1, 0)
 
 
-@dataclass(eq=False)
+@base_layer
 class LSTMArguments(Recurrent):
     """What LSTMs share.
 
@@ -208,7 +208,7 @@ class LSTMArguments(Recurrent):
         return lstm_step(z, states, recurrent_kernel, *functions, keep)
 
 
-@dataclass(eq=False)
+@base_layer
 class GRUArguments(Recurrent):
     """What GRUs share.
 
@@ -250,7 +250,7 @@ class GRUArguments(Recurrent):
         return gru_step(z, states, recurrent_kernel, bias, self.after, *functions, keep)
 
 
-@dataclass(eq=False)
+@base_layer
 class SimpleRNNArguments(Recurrent):
     """What simple recurrences share."""
 

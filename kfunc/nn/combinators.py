@@ -9,9 +9,8 @@ from typing import Any
 from .. import checks, random, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
-from ..frozen import dataclass
 from ..transforms import checkpoint, scan
-from .layer import Layer, layer, unique_names
+from .layer import Layer, base_layer, layer, unique_names
 from .scope import Result, Scope, furthest
 
 __all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]
@@ -68,7 +67,7 @@ class Residual(Layer):
         return x + y
 
 
-@dataclass(eq=False)
+@base_layer
 class _Side(Layer):
     """Layers side by side.
 

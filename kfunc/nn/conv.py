@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..errors import ArgumentError, ShapeError
-from ..frozen import dataclass
 from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Scope
 
 __all__ = [
@@ -48,7 +47,7 @@ def check_windows(of: Any, rank: int) -> None:
         )
 
 
-@dataclass(eq=False)
+@base_layer
 class _Convolving(Layer):
     """What all convolutions share: their checks, the bias and the activation."""
 
@@ -92,7 +91,7 @@ class _Convolving(Layer):
 # -- convolution -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _Conv(_Convolving):
     """Arguments of a convolution.
 
@@ -188,7 +187,7 @@ class Conv3D(_Conv):
 # -- transposed --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _ConvTranspose(_Convolving):
     """Arguments of a transposed convolution: those of `_Conv` but for `groups`, and
 
@@ -260,7 +259,7 @@ class Conv2DTranspose(_ConvTranspose):
     dilation_rate: _Sizes = (1, 1)
 
 
-@dataclass(eq=False)
+@base_layer
 class _FormatFirst(Layer):
     """Keras's order of the first arguments of `Conv3DTranspose`, whose `output_padding` comes last."""
 
@@ -283,7 +282,7 @@ class Conv3DTranspose(_ConvTranspose, _FormatFirst):
 # -- depthwise, and separable ------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _DepthwiseConv(_Convolving):
     """Arguments of a convolution of each channel by itself: those of `_Conv`, and
 
@@ -338,7 +337,7 @@ class DepthwiseConv2D(_DepthwiseConv):
     dilation_rate: _Sizes = (1, 1)
 
 
-@dataclass(eq=False)
+@base_layer
 class _SeparableConv(_Convolving):
     """Arguments of a depthwise convolution with a mixing of channels after it: those of `_Conv`, `_DepthwiseConv`."""
 

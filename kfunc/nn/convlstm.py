@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..arrays import namespace
-from ..frozen import dataclass
 from ..ops.recurrent import lstm_gates, per_gate, recurrence
 from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations, cells
 from .conv import check_windows
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .recurrent import OverTime
 from .scope import Scope
 
@@ -20,7 +19,7 @@ __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
 _Sizes = int | tuple[int, ...]
 
 
-@dataclass(eq=False)
+@base_layer
 class _Arguments(Layer):
     """Arguments in Keras's order.
 

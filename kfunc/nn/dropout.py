@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 from .. import checks, ops, random
 from ..arrays import dtype_name, namespace
 from ..errors import ShapeError
-from ..frozen import dataclass
 from ..ops._promotion import floating
 from ..ops.bits import random_mask
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Scope
 
 __all__ = [
@@ -39,7 +38,7 @@ def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...
     return tuple(n if m is None else m for m, n in zip(shape, x.shape, strict=True))
 
 
-@dataclass(eq=False)
+@base_layer
 class _Noise(Layer):
     """What layers share that do nothing but in training."""
 
@@ -75,7 +74,7 @@ class Dropout(_Noise):
         return ops.dropout(floating(x), s.key(), self.rate, _noise_shape(self.noise_shape, x))
 
 
-@dataclass(eq=False)
+@base_layer
 class _SpatialDropout(_Noise):
     """In training, zero whole feature maps with probability `rate`, and scale the others (Tompson et al., 2014)."""
 

@@ -15,7 +15,7 @@ from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
-from ..frozen import dataclass
+from ..frozen import dataclass, is_open
 from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
 from . import dtype_policies
@@ -24,6 +24,9 @@ from .scope import Call, Scope, name_id, updated
 __all__ = ["Aux", "Layer", "layer", "unique_names"]
 
 L = TypeVar("L", bound=type)
+
+_INTERNAL = ("_children", "_given")
+"""Attributes of layers that are no layer's own."""
 
 
 class Aux(NamedTuple):
@@ -41,17 +44,28 @@ class Aux(NamedTuple):
     indices: dict[str, Any] | None = None
 
 
-@typing.dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+# Not `frozen_default`: static tools would refuse the assignments in an `__init__` that a layer writes itself.
+@typing.dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
+def base_layer(cls: L) -> L:
+    """As `layer`, for the base class of several layers, which no file names."""
+    return dataclass(cls, eq=False)
+
+
+@typing.dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
 def layer(cls: L) -> L:
     """Class decorator: make a layer, a frozen dataclass that model files know by its class's name.
 
     Fields are hyperparameters and children. A field that is a layer is a child of the field's name; layers in a list,
-    tuple or dict are children named `field_0`, `field_key`.
+    tuple or dict are children named `field_0`, `field_key`. A layer that is the default of a field is copied for each
+    object.
+
+    A class may write its own `__init__` in place of fields: it assigns attributes as usual, and the layer is frozen
+    when it returns. Attributes are then children as fields are, and files hold the arguments of `__init__`.
     """
     return register("layer")(dataclass(cls, eq=False))
 
 
-@dataclass(eq=False)
+@base_layer
 class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
@@ -72,6 +86,9 @@ class Layer:
     trainable: bool = dataclasses.field(default=True, kw_only=True)
     activity_regularizer: Any = dataclasses.field(default=None, kw_only=True)
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
+
+    __decorator__: ClassVar[str] = "@nn.layer"
+    """What an error says that a subclass has to be decorated with."""
 
     per_sample: ClassVar[bool | None] = None
     """Whether what comes of a sample depends on no other of the batch, but by statistics that heed `Scope.samples`.
@@ -106,11 +123,17 @@ class Layer:
                 expected="letters, digits, '_' and '-'",
                 got=repr(self.name),
             )
-        for field, value in self._arguments():
+        if not is_open(self):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Find the children, when all attributes are there."""
+        for attribute, value in self._attributes():
             plain = _plain(value)
             if plain is not value:
-                object.__setattr__(self, field, plain)
-        # By id: Dynamo takes frozen dataclasses with equal fields for equal keys.
+                object.__setattr__(self, attribute, plain)
+        # By id: Dynamo takes frozen dataclasses with equal fields for equal keys. So copies are made from the arguments
+        # (`kfunc.frozen`), and find their own children here.
         children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
             children.setdefault(id(child), (name, name_id(name)))
@@ -126,16 +149,24 @@ class Layer:
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         """The name and the object of each child; an object that comes twice shares its weights."""
-        for field, value in self._arguments():
+        for attribute, value in self._attributes():
             if isinstance(value, Layer):
-                yield field, value
+                yield attribute, value
             elif isinstance(value, tuple):
-                yield from ((f"{field}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
+                yield from ((f"{attribute}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
             elif isinstance(value, dict):
-                yield from ((f"{field}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
+                yield from ((f"{attribute}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
+        """The fields; of a class with an `__init__` of its own, those of its base."""
         return [(name, getattr(self, name)) for name in type(self).__arguments__[1]]  # type: ignore[attr-defined]
+
+    def _attributes(self) -> Iterable[tuple[str, Any]]:
+        """The fields, and what an `__init__` of the class's own has assigned."""
+        fields = dict(self._arguments())
+        if type(self).__own__ is None:  # type: ignore[attr-defined]
+            return fields.items()
+        return (fields | {name: v for name, v in vars(self).items() if name not in _INTERNAL}).items()
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""

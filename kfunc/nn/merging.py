@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 from .. import checks, ops, tree
 from ..errors import ArgumentError, ShapeError
-from ..frozen import dataclass
 from ..ops import Op
 from .graph import Node
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Scope
 
 __all__ = [
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 
-@dataclass(eq=False)
+@base_layer
 class _Merge(Layer):
     """What layers share that take one list: `layer(s, [x, y])`, and `mask=[mask_x, None]` where only `x` has a mask.
 
@@ -154,7 +153,7 @@ class Multiply(_Merge):
         return out if mask is None else ops.where(_like(mask, out), out, ops.zeros_like(out))
 
 
-@dataclass(eq=False)
+@base_layer
 class _Extreme(_Merge):
     """What is masked in one does not count, where that is known of the others."""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import checks, ops
-from ..frozen import dataclass
 from ..ops import Op
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Scope
 
 __all__ = [
@@ -51,7 +50,7 @@ def _check_input(x: Any, axes: int) -> None:
 # -- over windows ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _Pooling(Layer):
     """What poolings over windows share.
 
@@ -129,7 +128,7 @@ class AveragePooling3D(_Pooling):
 # -- over as many windows as asked for ---------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _AdaptivePooling(Layer):
     """What poolings to a given size share: windows of nearly equal size, as in PyTorch.
 
@@ -198,7 +197,7 @@ class AdaptiveAveragePooling3D(_AdaptivePooling):
 # -- over everything ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _GlobalPooling(Layer):
     """What poolings over all of space or time share.
 

@@ -9,16 +9,15 @@ from typing import Any
 from .. import checks, ops, tree
 from ..arrays import namespace
 from ..errors import ShapeError
-from ..frozen import dataclass
 from ..ops.recurrent import recurrence
 from . import activations, cells
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Result, Scope, updated
 
 __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
 
 
-@dataclass(eq=False)
+@base_layer
 class OverTime(Layer):
     """What all recurrent layers share.
 
@@ -99,7 +98,7 @@ class OverTime(Layer):
 # -- any cell ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@base_layer
 class _OfCell(Layer):
     cell: Any
 
@@ -232,7 +231,7 @@ class LSTM(_Fused, cells.LSTMArguments):
         return ops.lstm(x, *args, activation=functions[0], recurrent_activation=functions[1], **options)
 
 
-@dataclass(eq=False)
+@base_layer
 class _Seeded(Layer):
     seed: int | None = None
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
-from ..frozen import dataclass
-from .layer import Layer, layer
+from .layer import Layer, base_layer, layer
 from .scope import Scope
 
 __all__ = [
@@ -172,7 +171,7 @@ def _sides(argument: str, value: Any, axes: int) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in pairs)
 
 
-@dataclass(eq=False)
+@base_layer
 class _Cropping(Layer):
     """What croppings share.
 
@@ -228,7 +227,7 @@ class Cropping3D(_Cropping):
     cropping: int | tuple = ((1, 1), (1, 1), (1, 1))
 
 
-@dataclass(eq=False)
+@base_layer
 class _ZeroPadding(Layer):
     """What paddings share.
 
@@ -277,7 +276,7 @@ class ZeroPadding3D(_ZeroPadding):
     padding: int | tuple = ((1, 1), (1, 1), (1, 1))
 
 
-@dataclass(eq=False)
+@base_layer
 class _UpSampling(Layer):
     """What upsamplings share.
 
