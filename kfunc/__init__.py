@@ -8,7 +8,7 @@ from .arrays import asarray, backend_of, namespace, to_backend, to_numpy
 from .checkpoints import Checkpoints
 from .errors import KfuncError
 from .files import load, save
-from .frozen import dataclass
+from .frozen import dataclass, replace
 from .history import History
 from .model import Model
 from .registry import register
@@ -67,6 +67,7 @@ __all__ = [
     "optim",
     "random",
     "register",
+    "replace",
     "save",
     "scan",
     "stop_gradient",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from .errors import ArgumentError, ShapeError
+from .frozen import arguments
 from .registry import resolve
 
 __all__ = [
@@ -217,5 +218,7 @@ def standard(of: Any) -> None:
     They are the fields of type bool; `…activation`, `…initializer`, `…regularizer` and `…constraint`; `data_format` and
     `seed`.
     """
+    given = arguments(of)
     for name, check in _standard(of.__class__):
-        check(name, getattr(of, name))
+        if name in given:
+            check(name, given[name])

@@ -375,10 +375,11 @@ def _with_own_init(cls: Any, init: Callable) -> None:
     cls.__init__ = _opening(init)
     if not hasattr(cls, "__arguments__"):
         cls.__arguments__ = ((), {})
-    base = next((b.__dataclass_fields__ for b in cls.__mro__[1:] if "__dataclass_fields__" in vars(b)), {})
+    base: dict[str, dataclasses.Field] = next(
+        (b.__dataclass_fields__ for b in cls.__mro__[1:] if "__dataclass_fields__" in vars(b)), {}
+    )
     cls.__dataclass_fields__ = _fields_of_init(cls, cls.__own__, base)
-    # What a base says about its own arguments does not hold for these.
-    if "get_config" not in vars(cls):
-        cls.get_config = arguments
-    if "from_config" not in vars(cls):
-        cls.from_config = classmethod(build)
+    # What a base does with its own arguments would be wrong for these.
+    for name, method in (("get_config", arguments), ("from_config", classmethod(build)), ("__reduce__", _reduce)):
+        if name not in vars(cls):
+            setattr(cls, name, method)

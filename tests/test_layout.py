@@ -19,7 +19,7 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("errors", "frozen", "history", "progress", "summary", "tree", "typing"),
+    ("docstrings", "errors", "frozen", "history", "progress", "summary", "tree", "typing"),
     ("backends", "tracing"),
     ("arrays",),
     ("checks", "ops", "random", "registry", "transforms"),

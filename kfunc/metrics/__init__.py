@@ -75,7 +75,7 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
         return metric
     if not isinstance(metric, str):
         found = registry.resolve("metric", metric, argument)
-        return found if isinstance(found, Metric) else MeanMetricWrapper(found)
+        return found if isinstance(found, Metric) else MeanMetricWrapper(losses.get(found))
     if metric in ("accuracy", "acc"):
         if output_shape is None or label_shape is None:
             raise ArgumentError(
@@ -98,7 +98,7 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
                 fix="give an object, such as MeanIoU(num_classes=3)",
             ) from error
     if metric in {*registry.names("loss"), "crossentropy", "ce"}:
-        return MeanMetricWrapper(losses.get(losses.get(metric, output_shape, label_shape, argument)), name=metric)
+        return MeanMetricWrapper(losses.get(metric, output_shape, label_shape, argument), name=metric)
     return registry.resolve("metric", metric, argument)
 
 

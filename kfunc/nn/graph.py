@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import tree
@@ -118,8 +118,13 @@ class Graph(Layer):
                 got=repr(stray[0]),
                 fix="add it to inputs",
             )
+        for field in ("inputs", "outputs"):  # a list that changes later is the caller's
+            object.__setattr__(self, field, tree.map(lambda node: node, getattr(self, field)))
         object.__setattr__(self, "_order", [x for x in order if x.layer is not None and not isinstance(x, Part)])
         super().__post_init__()
+
+    def _attributes(self) -> Iterable[tuple[str, Any]]:
+        return ()  # lists of nodes stay lists, since the outputs come in their structure
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         return unique_names(node.layer for node in self._order if node.layer is not None)
@@ -176,34 +181,93 @@ class Graph(Layer):
             )
         return leaves
 
-    # -- for model files: nodes by number, in an order in which each comes after those it depends on ------------------
+    # -- for files and copies: nodes by their numbers, each after those it depends on ----------------------------------
+
+    def _numbered(self, encode: Callable[[Any], Any]) -> list[list]:
+        """The layer, the arguments and the keyword arguments of each node that is no input."""
+        return [[n.layer, encode(list(n.args)), encode(n.kwargs)] for n in self._order]
+
+    def _numbers(self) -> dict[Node, int]:
+        return {node: i for i, node in enumerate([*tree.leaves(self.inputs), *self._order])}
+
+    def _common(self) -> dict[str, Any]:
+        """The fields that any layer has."""
+        return {name: value for name, value in self._arguments() if name not in ("inputs", "outputs")}
 
     def get_config(self) -> dict[str, Any]:
-        numbers = {node: i for i, node in enumerate([*tree.leaves(self.inputs), *self._order])}
+        """The graph in JSON's types and layers, for files."""
+        numbers = self._numbers()
 
-        def encoded(x):
+        def encode(x: Any) -> Any:
             if isinstance(x, Part):
                 return {"node": numbers[x.whole], "part": x.index}
-            return {"node": numbers[x]} if isinstance(x, Node) else x
+            if isinstance(x, Node):
+                return {"node": numbers[x]}
+            if isinstance(x, dict):
+                return {k: encode(v) for k, v in x.items()}
+            if not isinstance(x, list | tuple):
+                return x
+            parts = [encode(v) for v in x]
+            return parts if isinstance(x, list) else {"node": None, "tuple": parts}
 
-        return {
-            "name": self.name,
-            "inputs": tree.map(lambda n: [list(n.spec.shape), dtype_name(n.spec.dtype)], self.inputs),
-            "nodes": [[n.layer, *tree.map(encoded, (list(n.args), n.kwargs))] for n in self._order],
-            "outputs": tree.map(encoded, self.outputs),
-        }
+        inputs = tree.map(lambda n: [list(n.spec.shape), dtype_name(n.spec.dtype)], self.inputs)
+        if isinstance(inputs, tuple):
+            inputs = {"node": None, "tuple": list(inputs)}
+        return {**self._common(), "inputs": inputs, "nodes": self._numbered(encode), "outputs": encode(self.outputs)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Graph:
+        """The graph that `get_config` described."""
         inputs = _map_config(config["inputs"], _is_spec, lambda x: Input(tuple(x[0][1:]), x[0][0], x[1]))
         nodes = list(tree.leaves(inputs))
 
-        def decoded(x):
+        def decoded(x: Any) -> Any:
             return _map_config(x, _is_reference, lambda r: tree.leaves(nodes[r["node"]])[r.get("part", 0)])
 
         for child, args, kwargs in config["nodes"]:
             nodes.append(child(*decoded(args), **decoded(kwargs)))
-        return cls(inputs, decoded(config["outputs"]), name=config.get("name"))
+        options = {name: value for name, value in config.items() if name not in ("inputs", "nodes", "outputs")}
+        return cls(inputs, decoded(config["outputs"]), **options)
+
+    def __reduce__(self) -> tuple:
+        # Not the nodes themselves: each holds those it depends on, and copying a deep graph would recurse through all.
+        numbers = self._numbers()
+
+        def encode(x: Any) -> Any:
+            return tree.map(_reference, x)
+
+        def _reference(x: Any) -> Any:
+            if isinstance(x, Part):
+                return _Reference(numbers[x.whole], x.index)
+            return _Reference(numbers[x]) if isinstance(x, Node) else x
+
+        inputs = tree.map(lambda node: node.spec, self.inputs)
+        nodes = [[*node, x.spec] for node, x in zip(self._numbered(encode), self._order, strict=True)]
+        return _assembled, (type(self), inputs, nodes, encode(self.outputs), self._common())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """The node of a number, or one of the several values of its layer."""
+
+    number: int
+    part: int | None = None
+
+
+def _assembled(cls: type[Graph], inputs: Any, nodes: list[list], outputs: Any, options: dict[str, Any]) -> Graph:
+    """The graph that `Graph.__reduce__` described."""
+    made = [Node(None, spec=spec) for spec in tree.leaves(inputs)]
+    inputs = tree.unflatten(tree.structure(inputs), made)
+
+    def node(x: Any) -> Any:
+        if not isinstance(x, _Reference):
+            return x
+        whole = made[x.number]
+        return whole if x.part is None else Part(whole, x.part, tree.leaves(whole.spec)[x.part])
+
+    for child, args, kwargs, spec in nodes:
+        made.append(Node(child, tuple(tree.map(node, args)), tree.map(node, kwargs), spec))
+    return cls(inputs, tree.map(node, outputs), **options)
 
 
 def _flat_masks(mask: Any, n: int) -> list:
@@ -223,6 +287,8 @@ def _is_reference(x: Any) -> bool:
 def _map_config(x: Any, is_leaf: Any, fun: Any) -> Any:
     if is_leaf(x):
         return fun(x)
+    if isinstance(x, dict) and x.keys() == {"node", "tuple"}:
+        return tuple(_map_config(v, is_leaf, fun) for v in x["tuple"])
     if isinstance(x, list | tuple):
         return [_map_config(v, is_leaf, fun) for v in x]
     return {k: _map_config(v, is_leaf, fun) for k, v in x.items()} if isinstance(x, dict) else x
