@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import re
@@ -25,11 +26,12 @@ class Documentation:
     def __get__(self, instance: object, owner: type) -> str:
         text = inspect.cleandoc(self.own or f"{owner.__name__}{inspect.signature(owner)}") + "\n"
         known = set(_entries(text))
+        arguments = [f.name for f in dataclasses.fields(owner) if f.init]  # type: ignore[arg-type]
         inherited: dict[str, None] = {}
         for base in owner.__mro__[1:]:
             doc = vars(base).get("__doc__")
             entries = _entries(doc.own) if isinstance(doc, Documentation) and doc.own else {}
-            for name in owner.__dataclass_fields__:  # type: ignore[attr-defined]
+            for name in arguments:
                 if name in entries and name not in known:
                     inherited[entries[name]] = None
             known |= set(entries)

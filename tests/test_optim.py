@@ -311,7 +311,7 @@ def test_every_argument_is_a_field_and_documented(cls):
     assert {*SHARED} <= {*arguments}
     assert [name for name in arguments if name in SHARED and name != "weight_decay"] == SHARED[1:]
     # The arguments' section has a line that begins with each name, alone or among others.
-    documented = re.findall(r"^        ((?:\w+(?:, )?)+):", cls.__doc__, re.MULTILINE)
+    documented = re.findall(r"^    ((?:\w+(?:, )?)+):", cls.__doc__, re.MULTILINE)
     assert {*arguments} == {name for names in documented for name in names.split(", ")}
 
 

@@ -214,8 +214,6 @@ def optimizer(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         made: Any = dataclass(cls, eq=False)
         made._name = names[0]
-        shared = (Optimizer.__doc__ or "").partition("    Args:\n")[2]
-        made.__doc__ = (made.__doc__ or "").rstrip() + "\n" + shared
         return register("optimizer", *names)(made)
 
     return decorate
