@@ -683,10 +683,9 @@ _OTHERS = {
     **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), _TORCH),
     **dict.fromkeys((".npz", ".npy"), _NUMPY),
-    **{
-        f".{name}": (name, "load it with the program that wrote it")
-        for name in ("onnx", "pb", "tflite", "pkl", "pickle")
-    },
+    **dict.fromkeys((".pb", ".tflite"), ("TensorFlow", _SAVE)),
+    **dict.fromkeys((".pkl", ".pickle"), ("pickle", _SAVE)),
+    ".onnx": ("ONNX", _SAVE),
 }
 
 
