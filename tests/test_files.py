@@ -545,6 +545,13 @@ def test_short_names(tree, path):
     assert same(tree, files.load(path))
 
 
+def test_a_network_of_many_layers(path):
+    model = kf.Model(kf.nn.Sequential([kf.nn.Dense(2) for _ in range(1600)])).build(kf.Spec((None, 2)))
+    for save, load in ((model.save, kf.Model.load), (model.save_weights, lambda p: (model.load_weights(p), model)[1])):
+        save(path)
+        assert same(model.train_state.params, load(path).train_state.params)
+
+
 # -- suffixes of other formats -----------------------------------------------------------------------------------------
 
 OTHERS = {
@@ -554,7 +561,7 @@ OTHERS = {
     "m.pt": "PyTorch",
     "pytorch_model.bin": "PyTorch",
     "m.npz": "NumPy",
-    "m.onnx": "onnx",
+    "m.onnx": "ONNX",
     "m.pkl": "pickle",
 }
 MODEL = kf.Model(kf.nn.Dense(2)).build(kf.Spec((None, 3)))
