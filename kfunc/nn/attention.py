@@ -332,11 +332,12 @@ class _MultiHead(Layer):
         k = self._dense(s, "key", value if key is None else key, (groups, width))
         v = self._dense(s, "value", value, (groups, value_width))
         gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
-        if self.activity_regularizer is not None and s.wants_losses:
+        regularizer: Any = self.activity_regularizer
+        if regularizer is not None and s.wants_losses:
             # The activity of the output is counted as every layer's is.
             for name, x in (("query", q), ("key", k), ("value", v), ("gate", gate)):
                 if x is not None:
-                    s.sub(name).add_loss(self.activity_regularizer(x) / batch_size(inputs))
+                    s.sub(name).add_loss(regularizer(x) / batch_size(inputs))
         start = 0 if cache is None else cache.index
         if self.rotary is not None:
             q, k = self.rotary(s, q, start_index=start), self.rotary(s, k, start_index=start)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import checks, random, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..transforms import checkpoint, scan
+from ..typing import Tree
 from .layer import Layer, base_layer, layer, unique_names
 from .scope import Result, Scope, furthest
 
@@ -31,16 +32,16 @@ class Sequential(Layer):
         layers: The layers. Each is called by its `name`, or by its class's (`conv2d`, `dense`, `dense_1`).
     """
 
-    layers: tuple[Layer, ...] = ()
+    layers: Sequence[Layer] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _layers(self.layers, type(self).__name__)
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         return unique_names(self.layers)
 
-    def forward(self, s: Scope, x, *more: Any, mask=None):
+    def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None) -> Tree:
         for child in self.layers:
             x, mask = child.masked(s, x, *more, mask=mask)
             more = ()
@@ -54,7 +55,7 @@ class Residual(Layer):
 
     body: Layer
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Tree) -> Tree:
         y = self.body(s, x)
         if y.ndim != x.ndim or any(a != b for a, b in zip(x.shape, y.shape, strict=True) if None not in (a, b)):
             raise ShapeError(
@@ -75,17 +76,17 @@ class _Side(Layer):
         layers: A list, tuple or dict of layers; the outputs come in the same structure.
     """
 
-    layers: Any
+    layers: Sequence[Layer] | Mapping[str, Layer]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _layers(self.layers, type(self).__name__)
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return self.layers.items() if isinstance(self.layers, dict) else unique_names(self.layers)
+        return self.layers.items() if isinstance(self.layers, Mapping) else unique_names(self.layers)
 
-    def _run_each(self, s: Scope, inputs: list, masks: list):
-        layers = list(self.layers.values()) if isinstance(self.layers, dict) else list(self.layers)
+    def _run_each(self, s: Scope, inputs: list[Any], masks: list[Any]) -> list[Any] | dict[str, Any]:
+        layers = list(self.layers.values()) if isinstance(self.layers, Mapping) else list(self.layers)
         outs = [f.masked(s, x, mask=m) for f, x, m in zip(layers, inputs, masks, strict=True)]
         keys = list(self.layers) if isinstance(self.layers, dict) else None
         values, given = ([part[i] for part in outs] for i in (0, 1))
@@ -97,7 +98,7 @@ class _Side(Layer):
 class Branch(_Side):
     """Each of `layers` on the same input: x to [layers[0](x), layers[1](x), …]."""
 
-    def forward(self, s: Scope, x, mask=None):
+    def forward(self, s: Scope, x: Tree, mask: Tree = None) -> Tree:
         n = len(self.layers)
         return self._run_each(s, [x] * n, [mask] * n)
 
@@ -106,7 +107,7 @@ class Branch(_Side):
 class Parallel(_Side):
     """Each of `layers` on an input of its own: [x, y] to [layers[0](x), layers[1](y)]; or dicts of them, by key."""
 
-    def forward(self, s: Scope, inputs, mask=None):
+    def forward(self, s: Scope, inputs: Tree, mask: Tree = None) -> Tree:
         keys = self.layers.keys() if isinstance(self.layers, dict) else range(len(self.layers))
         given = inputs.keys() if isinstance(inputs, dict) else range(len(inputs))
         if set(keys) != set(given):
@@ -126,14 +127,14 @@ class Wrapper(Layer):
 
     layer: Layer
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             raise ArgumentError(
                 f"{type(self).__name__} wraps a layer.", argument="layer", expected="a layer", got=repr(self.layer)
             )
         super().__post_init__()
 
-    def forward(self, s: Scope, *inputs: Any, mask=None, **options: Any):
+    def forward(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> Tree:
         out, mask = self.layer.masked(s, *inputs, mask=mask, **options)
         s.hand_on(mask)
         return out
@@ -157,7 +158,7 @@ class Remat(Wrapper):
     Less memory for more time; the numbers are the same.
     """
 
-    def forward(self, s: Scope, *inputs: Any, mask=None, **options: Any):
+    def forward(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> Tree:
         if mask is not None:
             options["mask"] = mask
         if s.initializing:
@@ -189,11 +190,11 @@ class Stack(Wrapper):
 
     length: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("length", self.length)
 
-    def forward(self, s: Scope, x, *more: Any, mask=None, **options: Any):  # type: ignore[override]
+    def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None, **options: Any) -> Tree:  # type: ignore[override]
         if mask is not None:
             options["mask"] = mask
         if s.initializing:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from ..arrays import backend_of, kind_of_tree, namespace
 from ..errors import ArgumentError
@@ -91,7 +92,11 @@ class DTypePolicyMap:
         return next((p for pattern, p in self.policy_map.items() if re.search(pattern, path)), self.default_policy)
 
 
-def get(policy: Any) -> Any:
+PolicyLike: TypeAlias = str | DTypePolicy | DTypePolicyMap | Mapping[str, Any] | None
+"""A policy, its name, a map or a dict from paths to policies, a config of one, or None for that of the layer around."""
+
+
+def get(policy: PolicyLike) -> Any:
     """The policy that `policy` stands for: a name, a policy, a config, or None."""
     if isinstance(policy, str):
         return DTypePolicy(policy)

@@ -11,6 +11,7 @@ from .. import tree
 from ..arrays import dtype_name
 from ..errors import ArgumentError, LayerError
 from ..tracing.spec import Spec
+from ..typing import Tree
 from .layer import Layer, layer, unique_names
 from .scope import Scope
 
@@ -24,8 +25,13 @@ class Node:
         spec: Its shape and dtype; a tree of them, where the layer returns several values.
     """
 
-    def __init__(self, layer: Layer | None, args: tuple = (), kwargs: dict | None = None, spec: Any = None):
-        self.layer, self.args, self.kwargs, self.spec = layer, args, kwargs or {}, spec
+    def __init__(
+        self, layer: Layer | None, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, spec: Tree = None
+    ):
+        self.layer: Layer | None = layer
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs or {}
+        self.spec: Tree = spec
 
     def __repr__(self) -> str:
         return f"<input {self.spec}>" if self.layer is None else f"<output of {self.layer!r}: {self.spec}>"
@@ -46,16 +52,17 @@ class Node:
 class Part(Node):
     """The value number `index` of the several that the layer of `whole` returns."""
 
-    def __init__(self, whole: Node, index: int, spec: Any):
+    def __init__(self, whole: Node, index: int, spec: Spec):
         super().__init__(whole.layer, spec=spec)
-        self.whole, self.index = whole, index
+        self.whole: Node = whole
+        self.index: int = index
 
     @property
     def parents(self) -> list[Node]:
         return [self.whole]
 
 
-def called(layer: Layer, args: tuple, kwargs: dict) -> Any:
+def called(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
     """What `layer` makes of nodes: a node, or a tree of nodes where it returns several values.
 
     Raises:
@@ -94,11 +101,11 @@ class Graph(Layer):
         outputs: What it returns: a node, or a tree of nodes.
     """
 
-    inputs: Any
-    outputs: Any
+    inputs: Tree
+    outputs: Tree
     _order: list[Node] = dataclasses.field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         order = _ordered(tree.leaves(self.outputs))
         inputs = tree.leaves(self.inputs)
         bad = [x for x in (*inputs, *order) if not isinstance(x, Node)]
@@ -135,7 +142,7 @@ class Graph(Layer):
         found = [names.get(id(node.layer), "") for node in tree.leaves(self.outputs)]
         return found if len(set(found)) == len(found) and all(found) else None
 
-    def forward(self, s: Scope, *xs: Any, mask=None):
+    def forward(self, s: Scope, *xs: Any, mask: Tree = None) -> Tree:
         given = xs[0] if len(xs) == 1 and not (isinstance(self.inputs, list | tuple) and len(self.inputs) == 1) else xs
         inputs = tree.leaves(self.inputs)
         values: dict[Any, Any] = dict(zip(inputs, self._matched(given), strict=True))
@@ -229,7 +236,7 @@ class Graph(Layer):
         options = {name: value for name, value in config.items() if name not in ("inputs", "nodes", "outputs")}
         return cls(inputs, decoded(config["outputs"]), **options)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Not the nodes themselves: each holds those it depends on, and copying a deep graph would recurse through all.
         numbers = self._numbers()
 

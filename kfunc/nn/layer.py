@@ -9,7 +9,7 @@ import operator
 import re
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
@@ -18,7 +18,9 @@ from ..errors import ArgumentError, KfuncError, LayerError
 from ..frozen import dataclass, is_open
 from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
+from ..typing import Array, RegularizerLike, Tree
 from . import dtype_policies
+from .dtype_policies import PolicyLike
 from .scope import Call, Scope, name_id, updated
 
 __all__ = ["Aux", "Layer", "layer", "unique_names"]
@@ -39,9 +41,9 @@ class Aux(NamedTuple):
             outside the table, or one inside it: int32 (). `Scope.within` took the nearest row for it.
     """
 
-    losses: dict[str, Any]
-    mask: Any
-    indices: dict[str, Any] | None = None
+    losses: dict[str, Array]
+    mask: Tree
+    indices: dict[str, Array] | None = None
 
 
 # Not `frozen_default`: static tools would refuse the assignments in an `__init__` that a layer writes itself.
@@ -82,9 +84,9 @@ class Layer:
     """
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
-    dtype: Any = dataclasses.field(default=None, kw_only=True)
+    dtype: PolicyLike = dataclasses.field(default=None, kw_only=True)
     trainable: bool = dataclasses.field(default=True, kw_only=True)
-    activity_regularizer: Any = dataclasses.field(default=None, kw_only=True)
+    activity_regularizer: RegularizerLike = dataclasses.field(default=None, kw_only=True)
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
 
     __decorator__: ClassVar[str] = "@nn.layer"
@@ -168,7 +170,7 @@ class Layer:
             return fields.items()
         return (fields | {name: v for name, v in vars(self).items() if name not in _INTERNAL}).items()
 
-    def forward(self, s: Scope, *inputs: Any, **options: Any) -> Any:
+    def forward(self, s: Scope, *inputs: Any, **options: Any) -> Tree:
         """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""
         raise TypeError(f"{type(self).__name__} defines no forward(self, s, x).")
 
@@ -181,11 +183,11 @@ class Layer:
         """A name for each of several outputs that have no keys; None where they have their numbers only."""
         return None
 
-    def activity(self, out: Any) -> Any:
+    def activity(self, out: Tree) -> Tree:
         """What of the output the activity regularizer counts: all of its leaves."""
         return out
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Tree:
         """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`."""
         if args and isinstance(args[0], Scope):
             return self._run(args[0].child(self), args[1:], kwargs)
@@ -201,7 +203,7 @@ class Layer:
             fix="to run it on arrays: params, state = layer.init(0, x); y, state = layer.apply(params, x, state=state)",
         )
 
-    def masked(self, s: Scope, *inputs: Any, mask: Any = None, **options: Any) -> tuple[Any, Any]:
+    def masked(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> tuple[Tree, Tree]:
         """Inside another layer's `forward`: the output, and its mask, for inputs of which the first has `mask`."""
         if mask is None:  # spares every layer of most networks the search
             scope = s.child(self)
@@ -231,9 +233,10 @@ class Layer:
             if s.policy is not None:
                 args, kwargs = tree.map(s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
-            if self.activity_regularizer is not None and s.wants_losses:
+            regularizer: Any = self.activity_regularizer
+            if regularizer is not None and s.wants_losses:
                 for i, x in enumerate(tree.leaves(self.activity(out))):
-                    s.add_loss(self.activity_regularizer(x) / batch_size(x), f"activity_{i}")
+                    s.add_loss(regularizer(x) / batch_size(x), f"activity_{i}")
         except KfuncError as error:
             if error.path is None:
                 error.path = s.path or type(self).__name__
@@ -255,14 +258,14 @@ class Layer:
         self._run(Scope(call, self, None, None), *tree.map(_spec, (inputs, options)))
         return call
 
-    def constraints(self, *inputs: Any, **options: Any) -> dict[str, Callable]:
+    def constraints(self, *inputs: Any, **options: Any) -> dict[str, Callable[[Array], Array]]:
         """The constraint of each parameter that has one, by its path; see `nn.constraints.constrain`."""
         declared = self.trace(*inputs, **options).declared or {}
         return {"/".join(path): d.constraint for path, d in declared.items() if d.constraint and d.kind == "params"}
 
     def init(
-        self, key: Any, *inputs: Any, backend: str | Backend | None = None, device: Any = None, **options: Any
-    ) -> Any:
+        self, key: Array | int, *inputs: Any, backend: str | Backend | None = None, device: Any = None, **options: Any
+    ) -> tuple[Tree, Tree]:
         """The first parameters and state.
 
         Args:
@@ -291,16 +294,58 @@ class Layer:
             _put(trees[declaration.kind], path, value)
         return trees["params"], trees["state"]
 
+    @overload
     def apply(
         self,
-        params: Any,
+        params: Tree,
         *inputs: Any,
-        state: Any = None,
-        key: Any = None,
+        state: Tree = None,
+        key: Array | int | None = None,
+        train: bool = False,
+        aux: Literal[False] = False,
+        report: bool = False,
+        samples: Array = None,
+        **options: Any,
+    ) -> tuple[Tree, Tree]: ...
+
+    @overload
+    def apply(
+        self,
+        params: Tree,
+        *inputs: Any,
+        state: Tree = None,
+        key: Array | int | None = None,
+        train: bool = False,
+        aux: Literal[True],
+        report: bool = False,
+        samples: Array = None,
+        **options: Any,
+    ) -> tuple[Tree, Tree, Aux]: ...
+
+    @overload
+    def apply(
+        self,
+        params: Tree,
+        *inputs: Any,
+        state: Tree = None,
+        key: Array | int | None = None,
+        train: bool = False,
+        aux: bool,
+        report: bool = False,
+        samples: Array = None,
+        **options: Any,
+    ) -> tuple[Tree, Tree] | tuple[Tree, Tree, Aux]: ...
+
+    def apply(
+        self,
+        params: Tree,
+        *inputs: Any,
+        state: Tree = None,
+        key: Array | int | None = None,
         train: bool = False,
         aux: bool = False,
         report: bool = False,
-        samples: Any = None,
+        samples: Array = None,
         **options: Any,
     ) -> Any:
         """The output for `inputs`, and the new state. Pure: nothing that was passed changes.

@@ -60,8 +60,8 @@ class Declaration:
 
     kind: str
     spec: Spec
-    initializer: Callable
-    constraint: Callable | None = None
+    initializer: Callable[..., Any]
+    constraint: Callable[..., Any] | None = None
 
     def draw(self, key: Any, path: tuple[str, ...]) -> Any:
         """Its first value, which depends on the key and the path and on nothing else."""
@@ -117,7 +117,7 @@ class Result(NamedTuple):
 
 
 _NOT_SAID = object()
-_AS_STORED: dict[str, Callable] = {}
+_AS_STORED: dict[str, Callable[..., Any]] = {}
 
 
 class Scope:
@@ -150,8 +150,8 @@ class Scope:
         self._parent, self._number = parent, number
         self.mask: Any = _NOT_SAID
         self._seen_as = _AS_STORED
-        self._views: dict[int, dict[str, Callable]] | None = None
-        policies = layer.dtype
+        self._views: dict[int, dict[str, Callable[..., Any]]] | None = None
+        policies: Any = layer.dtype
         if parent is None:
             self._parts: tuple[str, ...] = ()
             self._frozen: bool = not layer.trainable
@@ -212,7 +212,7 @@ class Scope:
             self._claim(layer, scope.path)
         return scope
 
-    def reparametrize(self, layer: Layer, views: dict[str, Callable]) -> None:
+    def reparametrize(self, layer: Layer, views: dict[str, Callable[..., Any]]) -> None:
         """From here on, let a child see those of its own parameters that `views` names as these functions return them.
 
         The functions keep the shape. What is stored, and what the optimizer sees, are the arguments.

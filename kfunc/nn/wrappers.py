@@ -9,6 +9,7 @@ from typing import Any
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Tree
 from .combinators import Wrapper
 from .layer import Layer, layer
 from .scope import Scope
@@ -37,7 +38,7 @@ class Bidirectional(Layer):
     backward_layer: Layer | None = None
     _directions: tuple[Layer, Layer] = dataclasses.field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for argument in ("layer", "backward_layer"):
             wrapped = getattr(self, argument)
             if wrapped is None and argument == "backward_layer":
@@ -50,7 +51,8 @@ class Bidirectional(Layer):
                     got=repr(wrapped),
                 )
         checks.one_of("merge_mode", self.merge_mode, _MODES)
-        one, other = self.layer, self.backward_layer
+        one: Any = self.layer
+        other: Any = self.backward_layer
         for attribute in _COMMON if other is not None else ():
             if getattr(one, attribute) != getattr(other, attribute):
                 raise ArgumentError(
@@ -78,7 +80,7 @@ class Bidirectional(Layer):
     def children(self) -> Iterable[tuple[str, Layer]]:
         return zip(("forward_layer", "backward_layer"), self._directions, strict=True)
 
-    def forward(self, s: Scope, x, initial_state=None, mask=None):
+    def forward(self, s: Scope, x: Tree, initial_state: Tree = None, mask: Tree = None) -> Tree:
         recurrent: Any = self.layer
         halves: tuple = (None, None)
         if initial_state is not None:
@@ -132,7 +134,7 @@ class TimeDistributed(Wrapper):
 
     supports_masking = True
 
-    def forward(self, s: Scope, x, mask=None):  # type: ignore[override]
+    def forward(self, s: Scope, x: Tree, mask: Tree = None) -> Tree:  # type: ignore[override]
         checks.rank("x", x, 3, least=True)
         options = {}
         if mask is not None:
