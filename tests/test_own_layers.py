@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import inspect
 import json
 import pickle
 
 import numpy as np
 import pytest
-from backends import BACKENDS
+from backends import BACKENDS, COMPILING
 from layers_table import ROWS
 
 import kfunc as kf
@@ -238,3 +240,272 @@ def test_copies_of_optimizers(name, optimizer):
     for a, b in zip(*map(kf.tree.leaves, states), strict=True):
         np.testing.assert_array_equal(a, b)
     assert to_config("optimizer", again) == to_config("optimizer", optimizer)
+
+
+# -- random draws outside training -----------------------------------------------------------------------------------
+
+
+@nn.layer
+class Sampling(nn.Layer):
+    """As in a variational autoencoder, in training and outside."""
+
+    def forward(self, s, x):
+        return x + kf.random.normal(s.key(), x.shape)
+
+
+@nn.layer
+class SamplingCell(nn.Layer):
+    state_size: int = 3
+
+    def forward(self, s, x, states):
+        y = x + states[0] + kf.random.normal(s.key(), states[0].shape)
+        return y, (y,)
+
+
+def _sampling_graph():
+    x = nn.Input((3,))
+    shared = Sampling()
+    return nn.Graph(x, [shared(nn.Dense(3)(x)), shared(x)])
+
+
+@nn.layer
+class MonteCarlo(nn.Layer):
+    """Dropout outside training, too."""
+
+    def forward(self, s, x):
+        return kf.random.dropout(s.key(), x, 0.5)
+
+
+DRAWING = {
+    "Sampling": (Sampling(), X),
+    "Sequential": (nn.Sequential([nn.Dense(3), Sampling(), MonteCarlo()]), X),
+    "Graph": (_sampling_graph(), X),
+    "Stack": (nn.Stack(nn.Sequential([nn.Dense(3), Sampling()]), 2), X),
+    "Remat": (nn.Remat(Sampling()), X),
+    "Frozen": (nn.Frozen(Sampling()), X),
+    "RNN": (nn.RNN(SamplingCell()), X[:, None, :]),
+    "TimeDistributed": (nn.TimeDistributed(Sampling()), np.stack([X, X], 1)),
+}
+drawing = pytest.mark.parametrize(("net", "x"), DRAWING.values(), ids=DRAWING)
+
+
+@drawing
+@pytest.mark.parametrize("name", BACKENDS)
+def test_draws_outside_training(name, net, x):
+    params, state = net.init(0, x)
+    want, _ = net.apply(params, x, state=state, key=5)
+    other, _ = net.apply(params, x, state=state, key=6)
+    given = kf.to_backend((params, x, state), name)
+    out, _ = net.apply(*given[:2], state=given[2], key=5)
+    for a, b, c in zip(*map(kf.tree.leaves, (out, want, other)), strict=True):
+        np.testing.assert_allclose(kf.to_numpy(a), b, rtol=1e-5, atol=1e-5)
+        assert not np.array_equal(b, c)
+    with pytest.raises(kf.errors.MissingKeyError, match="was given no key"):
+        net.apply(*given[:2], state=given[2])
+
+
+@drawing
+def test_draws_are_traced(net, x):
+    call = net.trace(kf.Spec((None, *x.shape[1:])))
+    assert call.draws
+    for spec in kf.tree.leaves(call.outputs[-1][2]):
+        assert spec.shape[0] is None and spec.dtype == kf.Spec((), "float32").dtype
+
+
+def test_most_networks_draw_in_training_only():
+    net = nn.Sequential([nn.Dense(3), nn.Dropout(0.5), nn.GaussianNoise(1.0), nn.Remat(nn.Dropout(0.3))])
+    assert not net.trace(X).draws
+
+
+def test_draws_leave_the_parameters_alone():
+    """They depend on the seed and the path, whatever else is drawn."""
+    plain, _ = nn.Sequential([nn.Dense(3, name="a"), nn.Dense(2, name="b")]).init(0, X)
+    drawn, _ = nn.Sequential([nn.Dense(3, name="a"), Sampling(), nn.Dense(2, name="b")]).init(0, X)
+    for a, b in zip(*map(kf.tree.leaves, (plain, {k: drawn[k] for k in plain})), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+K = kf.Spec((2,), "uint32")
+P = kf.Spec((None, 4), "float32")
+S = (None, 4)
+DISTRIBUTIONS = {
+    "normal": (lambda: kf.random.normal(K, S), S),
+    "normal/float64": (lambda: kf.random.normal(K, S, "float64"), S),
+    "normal/moments": (lambda: kf.random.normal(K, S, mean=P, stddev=P), S),
+    "uniform": (lambda: kf.random.uniform(K, S, minval=-1.0), S),
+    "bits": (lambda: kf.random.bits(K, S, "uint8"), S),
+    "exponential": (lambda: kf.random.exponential(K, S), S),
+    "gumbel": (lambda: kf.random.gumbel(K, S), S),
+    "laplace": (lambda: kf.random.laplace(K, S), S),
+    "truncated_normal": (lambda: kf.random.truncated_normal(K, shape=S), S),
+    "bernoulli": (lambda: kf.random.bernoulli(K, 0.3, S), S),
+    "bernoulli/array": (lambda: kf.random.bernoulli(K, P, (3, *S)), (3, *S)),
+    "randint": (lambda: kf.random.randint(K, S, 0, 5), S),
+    "gamma": (lambda: kf.random.gamma(K, 2.0, S), S),
+    "beta": (lambda: kf.random.beta(K, P, 2.0), S),
+    "binomial": (lambda: kf.random.binomial(K, 10, P), S),
+    "categorical": (lambda: kf.random.categorical(K, P), (None,)),
+    "categorical/samples": (lambda: kf.random.categorical(K, P, num_samples=3), (None, 3)),
+    "permutation": (lambda: kf.random.permutation(K, P), S),
+    "shuffle": (lambda: kf.random.shuffle(K, P), S),
+    "choice": (lambda: kf.random.choice(K, 5, S), S),
+    "choice/array": (lambda: kf.random.choice(K, P, (3,), axis=1), (None, 3)),
+    "dropout": (lambda: kf.random.dropout(K, P, 0.5), S),
+}
+
+
+def test_every_distribution_has_a_row():
+    own = {name for name in kf.random.__all__ if name.islower()} - {"key", "split", "fold_in"}
+    assert own == {name.partition("/")[0] for name in DISTRIBUTIONS}
+
+
+@pytest.mark.parametrize(("draw", "shape"), DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_shapes_of_unknown_sizes_are_traced(draw, shape):
+    assert draw().shape == shape
+
+
+def test_arrays_need_known_sizes():
+    with pytest.raises(kf.errors.ShapeError, match="known sizes"):
+        kf.random.normal(kf.random.key(0), (None, 3))
+
+
+# -- compiled --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMPILING)
+@pytest.mark.parametrize("copied", [lambda net: net, copy.deepcopy], ids=["itself", "deepcopy"])
+def test_compiled(name, copied):
+    """Children are found by identity, which compilers must not mix up: two layers here have equal fields."""
+    net = copied(nn.Sequential([KerasStyle(3), KerasStyle(3), DefaultLayers(2), TorchStyle(4, 4), TorchStyle(4)]))
+    params, state = net.init(0, X)
+    want, _ = net.apply(params, X, state=state)
+    fun = kf.jit(lambda params, x: net.apply(params, x)[0], constant_argnums=(0,))
+    for _ in range(2):
+        out = fun(kf.to_backend(params, name), kf.asarray(X, backend=name))
+        np.testing.assert_allclose(kf.to_numpy(out), want, rtol=1e-4, atol=1e-4)
+
+
+# -- what an `__init__` of one's own means ---------------------------------------------------------------------------
+
+
+def test_attributes_are_found_and_frozen():
+    layer = KerasStyle(3, sizes=[4, 5], name="n")
+    assert [name for name, _ in layer.children()] == ["dense", "activation", "blocks_0", "blocks_1"]
+    assert layer.units == 6 and layer.name == "n" and isinstance(layer.blocks, tuple)
+    assert repr(layer) == "KerasStyle(units=3, sizes=(4, 5), name='n')"
+    assert list(inspect.signature(KerasStyle).parameters) == ["units", "activation", "sizes", "kwargs"]
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"KerasStyle is frozen; kfunc\.replace makes"):
+        layer.units = 4
+    with pytest.raises(dataclasses.FrozenInstanceError, match="frozen"):
+        del layer.units
+    with pytest.raises(dataclasses.FrozenInstanceError, match="frozen"):
+        nn.Dense(3).units = 4
+    changed = kf.replace(layer, units=1)
+    assert changed.units == 2 and changed.name == "n" and len(changed.blocks) == 2
+
+
+def test_configs_hold_the_arguments_of_init():
+    config = to_config("layer", KerasStyle(3, sizes=[4]))
+    assert config == {"class": "custom:KerasStyle", "config": {"units": 3, "activation": "relu", "sizes": [4]}}
+    config = to_config("layer", TorchStyle(4, 2, last=nn.ReLU()))
+    assert config["config"]["sizes"] == [4, 2]
+
+
+def test_a_list_that_changes_later_changes_nothing():
+    sizes = [4]
+    layer = KerasStyle(3, sizes=sizes)
+    sizes.append(5)
+    assert to_config("layer", layer)["config"]["sizes"] == [4]
+    same(layer, through_json(layer), X)
+
+
+def test_defaults_that_are_layers_are_no_one_elses():
+    one, other = DefaultLayers(3), DefaultLayers(3)
+    found = [one.scale, other.scale, one.more[0], other.more[0], DefaultLayers.scale, DefaultLayers.more[0]]
+    assert len({*map(id, found)}) == len(found)
+    given = OwnScale()
+    assert DefaultLayers(3, given).scale is given
+    assert TorchStyle().last is not TorchStyle().last
+
+
+@nn.layer
+class Keeps(nn.Sequential):
+    """A base class that has no field of its own."""
+
+
+def test_a_subclass_of_a_layer_with_fields_is_a_layer():
+    same(nn.Sequential([nn.Dense(3)]), Keeps([nn.Dense(3)]), X)
+
+
+def _undecorated(decorate, base, own_init=False):
+    def forward(self, s, x):
+        return x
+
+    body = {"forward": forward, "__module__": __name__, "__annotations__": {} if own_init else {"units": "int"}}
+    if own_init:
+
+        def __init__(self, units):
+            super(cls, self).__init__()
+            self.units = units
+
+        body["__init__"] = __init__
+    cls = type("Mine", (base,), body)
+    cls = decorate(cls)
+    return cls
+
+
+DECORATORS = {
+    "none": lambda cls: cls,
+    "dataclass": dataclasses.dataclass,
+    "frozen": dataclasses.dataclass(frozen=True),
+    "eq": dataclasses.dataclass(eq=False, kw_only=True),
+}
+
+
+@pytest.mark.parametrize("decorate", DECORATORS.values(), ids=DECORATORS)
+@pytest.mark.parametrize("base", [nn.Layer, nn.Dense, nn.Sequential, KerasStyle], ids=lambda cls: cls.__name__)
+def test_a_class_without_the_decorator(decorate, base):
+    with pytest.raises((TypeError, AttributeError), match=r"@nn\.layer"):
+        _undecorated(decorate, base)(units=3)
+
+
+def test_an_init_without_the_decorator():
+    with pytest.raises(TypeError, match=r"write @nn\.layer above `class Mine`"):
+        _undecorated(lambda cls: cls, nn.Layer, own_init=True)(3)
+
+
+def test_a_loss_without_the_decorator():
+    class Mine(kf.losses.Loss):
+        pass
+
+    with pytest.raises(TypeError, match=r"write @kfunc\.dataclass above `class Mine`"):
+        Mine()
+
+
+def test_fields_below_an_init():
+    with pytest.raises(TypeError, match="has fields, and inherits an __init__ that does not know them"):
+
+        @nn.layer
+        class Below(KerasStyle):
+            more: int = 3
+
+
+def test_an_init_that_leaves_out_what_its_base_needs():
+    @nn.layer
+    class Forgetful(nn.Dense):
+        def __init__(self):
+            self.extra = 3
+
+    with pytest.raises(TypeError, match="Forgetful is missing the required argument 'units'"):
+        Forgetful()
+
+
+def test_what_an_init_does_not_take():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
+        TorchStyle(unit=3)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'nam'.*did you mean 'name'"):
+        KerasStyle(3, nam="x")
+    with pytest.raises(kf.errors.ArgumentError, match="activation"):
+        KerasStyle(3, activation="rellu")
+    with pytest.raises(kf.errors.ArgumentError, match="trainable"):
+        KerasStyle(3, trainable=1)

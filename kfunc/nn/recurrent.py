@@ -152,7 +152,7 @@ class RNN(OverTime, _OfCell):
             return lambda x, states, kept: (*self.cell(s, x, states), kept), {}, {}
         # Nothing can be looked up or written inside a loop; and one key for all steps draws the same at all of them.
         fun, params, state = s.pure(self.cell, report=False)
-        key = s.maybe_key() if s.train else None
+        key = s.maybe_key()
         depth = len(s.child(self.cell)._parts)
 
         def once(x, states, kept):

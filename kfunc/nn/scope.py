@@ -15,6 +15,7 @@ from ..arrays import dtype_name, namespace
 from ..errors import LayerError, MissingKeyError, ParamError
 from ..registry import resolve
 from ..tracing.spec import Spec
+from ..typing import Array
 
 if TYPE_CHECKING:
     from .dtype_policies import DTypePolicy
@@ -31,7 +32,7 @@ class Call:
         train: Whether layers behave as in training.
         key: The root key of the call's random draws, or None.
         new_state: What layers have set: scope path and name to value.
-        draws: How many keys each path has drawn, so that a layer that is used twice draws different numbers.
+        counts: How many keys each path has drawn, so that a layer that is used twice draws different numbers.
         declared: In `init`, each parameter's and state variable's declaration; None in `apply`.
         owners: In `init`, the path at which each layer object was met.
         outputs: In `init`, for each layer that ran, its path, itself and what it returned.
@@ -44,7 +45,7 @@ class Call:
     train: bool = False
     key: Any = None
     new_state: dict[tuple[str, ...], Any] = dataclasses.field(default_factory=dict)
-    draws: dict[str, int] = dataclasses.field(default_factory=dict)
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
     declared: dict[tuple[str, ...], Declaration] | None = None
     owners: dict[int, str] = dataclasses.field(default_factory=dict)
     outputs: list[tuple[str, Layer, Any]] = dataclasses.field(default_factory=list)
@@ -52,6 +53,11 @@ class Call:
     samples: Any = None
     indices: dict[str, Any] | None = None
     tables: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a layer has drawn random numbers. Of `Layer.trace`: whether the network draws outside training."""
+        return bool(self.counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -502,26 +508,29 @@ class Scope:
         """A fresh random key, or None if the call has none: for a child that may or may not draw."""
         return None if self._call.key is None else self.key()
 
-    def key(self) -> Any:
+    def key(self) -> Array:
         """A fresh random key, which depends on the call's key, the layer's path, and the number of draws before.
 
-        A layer's field `seed`, where it has one that is not None, is mixed in, too.
+        If the layer has a field `seed` that is not None, it is mixed in, too. Where shapes are found the key is a
+        `Spec`, and so are the numbers that are drawn with it.
 
         Raises:
             MissingKeyError: `apply` was given no key.
         """
         call = self._call
+        count = call.counts.get(self.path, 0)
+        call.counts[self.path] = count + 1
         if call.key is None:
+            if self.initializing:
+                return Spec((2,), "uint32")
             raise MissingKeyError(
-                "The layer draws random numbers, and the call has no key.",
+                "The layer draws random numbers, and the call was given no key.",
                 path=self.path,
                 argument="key",
                 expected="a key, or a seed",
                 got=None,
                 fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
             )
-        count = call.draws.get(self.path, 0)
-        call.draws[self.path] = count + 1
         number = mix(self._id, count)
         seed = getattr(self._layer, "seed", None)
         return random.fold_in(call.key, number if seed is None else mix(number, seed & 0xFFFFFFFF))

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..arrays import device, dtype_name, namespace
 from ..errors import ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array
 from ._op import op
 
@@ -25,19 +26,21 @@ ROUNDS = 20
 WORD = 2**32
 
 
-def sizes(shape: Any) -> tuple[int, ...]:
-    """`shape`, an integer or several, as a tuple.
+def sizes(shape: Any, key: Array = None) -> tuple[int, ...]:
+    """`shape`, an integer or several, as a tuple. With a `key` that is a Spec, some of them may be None.
 
     Raises:
         ShapeError: A size is unknown, negative or no integer.
     """
+    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    unknown = isinstance(key, Spec)
     try:
-        known = tuple(operator.index(n) for n in (shape if isinstance(shape, Iterable) else (shape,)))
+        known: Any = tuple([None if n is None and unknown else operator.index(n) for n in given])
     except TypeError:
         known = (-1,)
-    if any(n < 0 for n in known):
+    if any(n is not None and n < 0 for n in known):
         raise ShapeError(
-            "Random numbers need a shape of known sizes.",
+            f"Random numbers need a shape of known sizes, got {shape}.",
             argument="shape",
             expected="natural numbers",
             got=shape,

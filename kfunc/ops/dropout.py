@@ -26,5 +26,5 @@ def dropout(x: Array, key: Array, rate: float, noise_shape: Sequence[int] | None
     """
     if rate == 0:
         return x
-    keep = random_mask(key, sizes(x.shape if noise_shape is None else noise_shape), 1 - rate)
+    keep = random_mask(key, sizes(x.shape if noise_shape is None else noise_shape, key), 1 - rate)
     return namespace(x).where(keep, x * (1 / (1 - rate)), namespace(x).zeros_like(x))

@@ -12,6 +12,7 @@ from ..ops.activation import sigmoid
 from ..ops.bits import fold_bits, random_bits, sizes
 from ..ops.normal import normal_quantile
 from ..ops.rejection import GAMMA_PROPOSALS, gamma_variates
+from ..tracing.spec.shapes import broadcast
 from ..transforms import stop_gradient
 from ..typing import Array, DType
 from .keys import check_key, split
@@ -51,6 +52,8 @@ def float_name(dtype: DType, key: Array) -> str:
 def unit(key: Array, shape: tuple[int, ...], dtype: str) -> Any:
     """Uniform in [0, 1), in steps of the dtype's epsilon."""
     xp = namespace(key)
+    if None in shape:  # of a Spec alone
+        return xp.empty(shape, dtype=getattr(xp, dtype))
     if dtype == "float64":
         # 52 bits: all of the first word, and the upper 20 of the second.
         counters = xp.reshape(xp.arange(math.prod(shape), dtype=xp.int32, device=device(key)), shape)
@@ -101,7 +104,7 @@ def uniform(
     """
     check_key(key)
     name = float_name(dtype, key)
-    return _scaled(unit(key, sizes(shape), name), minval, maxval, name)
+    return _scaled(unit(key, sizes(shape, key), name), minval, maxval, name)
 
 
 @native
@@ -119,7 +122,7 @@ def normal(
     check_key(key)
     name = float_name(dtype, key)
     # Uniform in (-1, 1); the sum is exact, and -1 itself does not come out of it.
-    u = unit(key, sizes(shape), name) * 2.0 + (_EPS[name] / 2 - 1.0)
+    u = unit(key, sizes(shape, key), name) * 2.0 + (_EPS[name] / 2 - 1.0)
     if name in ("float32", "float64"):
         x = normal_quantile(u)
     else:
@@ -169,7 +172,7 @@ def truncated_normal(
     cast = np.dtype(at).type
     a, b = (float(cast(math.erf(v / math.sqrt(2)))) for v in (lower, upper))
     edge = 1.0 - _EPS[at] / 2
-    x = normal_quantile(xp.clip(_scaled(unit(key, sizes(shape), at), a, b, at), -edge, edge))
+    x = normal_quantile(xp.clip(_scaled(unit(key, sizes(shape, key), at), a, b, at), -edge, edge))
     least = float(np.nextafter(cast(lower), cast(math.inf)))
     most = float(np.nextafter(cast(upper), cast(-math.inf)))
     x = _moved(xp.clip(x, least, most), mean, stddev)
@@ -186,7 +189,7 @@ def exponential(key: Array, shape: int | Sequence[int] = (), dtype: DType = "flo
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
     check_key(key)
-    return -namespace(key).log1p(-unit(key, sizes(shape), float_name(dtype, key)))
+    return -namespace(key).log1p(-unit(key, sizes(shape, key), float_name(dtype, key)))
 
 
 @native
@@ -201,7 +204,7 @@ def gumbel(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32"
     check_key(key)
     xp, name = namespace(key), float_name(dtype, key)
     # The least number stands for 0, and to others adds nothing.
-    return -xp.log(-xp.log(unit(key, sizes(shape), name) * (1.0 - _TINY[name]) + _TINY[name]))
+    return -xp.log(-xp.log(unit(key, sizes(shape, key), name) * (1.0 - _TINY[name]) + _TINY[name]))
 
 
 @native
@@ -215,7 +218,7 @@ def laplace(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32
     """
     check_key(key)
     xp, name = namespace(key), float_name(dtype, key)
-    u = _scaled(unit(key, sizes(shape), name), -1.0 + _EPS[name] / 2, 1.0, name)
+    u = _scaled(unit(key, sizes(shape, key), name), -1.0 + _EPS[name] / 2, 1.0, name)
     return xp.sign(u) * xp.log1p(-xp.abs(u))
 
 
@@ -224,9 +227,10 @@ def parameters(key: Array, shape: Any, dtype: str, *values: Any) -> list[Any]:
     import numpy as np
 
     own = [tuple(v.shape) if hasattr(v, "shape") else np.shape(v) for v in values]
-    own = own if shape is None else [sizes(shape), *own]
+    own = own if shape is None else [sizes(shape, key), *own]
     try:
-        common = tuple(np.broadcast_shapes(*own))  # under torch.compile, a torch.Size
+        unknown = any(None in sizes for sizes in own)
+        common = broadcast("random", *own) if unknown else tuple(np.broadcast_shapes(*own))  # a torch.Size under Dynamo
     except (TypeError, ValueError):
         common = None
     if common is None or (shape is not None and common != own[0]):

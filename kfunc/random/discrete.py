@@ -13,6 +13,7 @@ from ..ops.bits import WORD, random_bits, random_integers, sizes
 from ..ops.dropout import dropout as dropout_op
 from ..ops.rejection import BINOMIAL_PROPOSALS, binomial_variates
 from ..ops.sorting import argsort
+from ..tracing.spec import Spec
 from ..typing import Array, DType
 from .continuous import float_name, gumbel, open_unit, parameters, unit, working
 from .keys import check_key, split
@@ -40,11 +41,11 @@ def bernoulli(key: Array, p: Array = 0.5, shape: int | Sequence[int] | None = No
     """
     check_key(key)
     if hasattr(p, "shape"):
-        return p > unit(key, sizes(p.shape if shape is None else shape), dtype_name(p.dtype))
+        return p > unit(key, sizes(p.shape if shape is None else shape, key), dtype_name(p.dtype))
     import numpy as np
 
     # The same comparison with integers: u < p where u = mantissa / 2**23.
-    mantissa = namespace(key).bitwise_right_shift(random_bits(key, sizes(shape or ()), "int32"), 9) & (2**23 - 1)
+    mantissa = namespace(key).bitwise_right_shift(random_bits(key, sizes(shape or (), key), "int32"), 9) & (2**23 - 1)
     return mantissa < max(min(math.ceil(float(np.float32(p)) * 2**23), 2**23), 0)
 
 
@@ -73,7 +74,7 @@ def randint(key: Array, shape: int | Sequence[int], minval: int, maxval: int, dt
             got=f"[{low}, {high})",
         )
     keys = split(key)
-    out = random_integers(keys[0, :], keys[1, :], sizes(shape), low, high - low)
+    out = random_integers(keys[0, :], keys[1, :], sizes(shape, key), low, high - low)
     return out if name == "int32" else xp.astype(out, getattr(xp, name))
 
 
@@ -130,8 +131,8 @@ def categorical(
             raise ArgumentError(
                 "The shape is given twice.", argument="num_samples", expected="shape or num_samples", got=num_samples
             )
-        shape = (*sizes(num_samples), *batch)
-    shape = batch if shape is None else sizes(shape)
+        shape = (*sizes(num_samples, key), *batch)
+    shape = batch if shape is None else sizes(shape, key)
     if shape[len(shape) - len(batch) :] != batch:
         raise ShapeError("Classes are drawn for each row.", argument="shape", expected=f"(..., {batch})", got=shape)
     at = len(shape) + 1 + axis
@@ -184,6 +185,8 @@ def permutation(key: Array, x: Array, axis: int = 0, independent: bool = False) 
     if not hasattr(x, "shape"):
         return _order(key, (operator.index(x),), 0)
     axis = _axis(axis, x)
+    if isinstance(x, Spec):
+        return x
     if independent and x.ndim > 1:
         return xp.take_along_axis(x, xp.astype(_order(key, sizes(x.shape), axis), _indices(xp)), axis=axis)
     return xp.take(x, _order(key, sizes(x.shape[axis]), 0), axis=axis)
@@ -222,8 +225,10 @@ def choice(
         ShapeError: More are to be drawn, without replacement, than there are; or `p` is not (n,).
     """
     check_key(key)
-    xp, shape, is_array = namespace(key, a, p), sizes(shape), hasattr(a, "shape")
+    xp, shape, is_array = namespace(key, a, p), sizes(shape, key), hasattr(a, "shape")
     axis = _axis(axis, a) if is_array else 0
+    if None in shape:  # of a Spec alone
+        return Spec((*a.shape[:axis], *shape, *a.shape[axis + 1 :]), a.dtype) if is_array else Spec(shape, "int32")
     n, draws = a.shape[axis] if is_array else operator.index(a), math.prod(shape)
     if draws and (n < 1 or (not replace and draws > n)):
         raise ShapeError(

@@ -119,10 +119,10 @@ def bits(key: Array, shape: int | Sequence[int] = (), dtype: DType = "uint32") -
     check_key(key)
     name = dtype_name(dtype)
     if name == "uint32":
-        return random_bits(key, sizes(shape))
+        return random_bits(key, sizes(shape, key))
     if name not in ("uint16", "uint8"):
         raise ArgumentError("No such dtype of bits.", argument="dtype", expected="uint32, uint16 or uint8", got=name)
     xp = namespace(key)
     return xp.astype(
-        random_bits(key, sizes(shape), "int32") & (0xFFFF if name == "uint16" else 0xFF), getattr(xp, name)
+        random_bits(key, sizes(shape, key), "int32") & (0xFFFF if name == "uint16" else 0xFF), getattr(xp, name)
     )
