@@ -209,8 +209,8 @@ class Backend:
     """For the tape: `index_add(x, key, values)` adds `values` into `x[key]` in place, once for each repeated index."""
 
     stand_in: Any = None
-    """For recording: the class of what stands for an array inside kernels that are Python functions themselves. It is
-    a `tracing.record.array.Named`, and writes down the calls that the kernel makes. None: no kernel is looked into."""
+    """For recording: the class of what stands for an array inside kernels that are Python functions themselves: a
+    `tracing.record.recording.Named` that writes down the calls that the kernel makes. None: it looks into none."""
 
     def form(self, leaves: Sequence) -> Any:
         """What the kernel calls of a function of `leaves` depend on, beside values; None where nobody should record."""

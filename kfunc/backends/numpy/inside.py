@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tracing.record.array import Named
-from ...tracing.record.program import CannotRecord, written
+from ...tracing.record.recording import CannotRecord, Named, written
 from .. import standard
 
 __all__ = ["StandIn", "whole"]

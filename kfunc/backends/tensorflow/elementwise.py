@@ -89,9 +89,8 @@ def _with_complex(of_reals: Callable, of_parts: Callable) -> Callable:
     def kernel(x):
         if not x.dtype.is_complex:
             return of_reals(x)
-        from . import namespace  # which imports this module
-
-        parts = of_parts(namespace, Array(tf.math.real(x)), Array(tf.math.imag(x)))
+        real = Array(tf.math.real(x))
+        parts = of_parts(real.__array_namespace__(), real, Array(tf.math.imag(x)))
         return tf.complex(*(part.tensor for part in parts))
 
     return kernel

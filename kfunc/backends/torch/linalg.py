@@ -5,15 +5,17 @@ from __future__ import annotations
 import array_api_compat.torch.linalg as _compat
 import torch as _torch
 
+from .dtypes import WIDE_UNSIGNED as _WIDE_UNSIGNED
+from .dtypes import result_type as _result_type
+from .reductions import sum as _sum
+
 globals().update({name: getattr(_compat, name) for name in dir(_compat) if not name.startswith("_")})
 
 
 def _product(fun, x1, x2, **kwargs):
     """`fun` of two arrays in the standard's common dtype; in int64, which has the same bits, for unsigned integers."""
-    from . import namespace  # which imports this module
-
-    dtype = namespace.result_type(x1, x2)
-    small = dtype in namespace._WIDE_UNSIGNED
+    dtype = _result_type(x1, x2)
+    small = dtype in _WIDE_UNSIGNED
     x1, x2 = (x.to(_torch.int64 if small else dtype) for x in (x1, x2))
     out = fun(x1, x2, **kwargs)
     return out.to(dtype) if small else out
@@ -40,6 +42,4 @@ def cross(x1, x2, /, *, axis=-1):
 
 
 def trace(x, /, *, offset=0, dtype=None):
-    from . import namespace
-
-    return namespace.sum(_compat.diagonal(x, offset=offset), axis=-1, dtype=dtype)
+    return _sum(_compat.diagonal(x, offset=offset), axis=-1, dtype=dtype)

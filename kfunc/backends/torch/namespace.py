@@ -5,87 +5,24 @@ A module, and not an object, because Dynamo reads modules without a guard for ea
 
 from __future__ import annotations
 
-import builtins as _builtins
-
 import array_api_compat.torch as _compat
 import torch as _torch
 
 from .. import _complex, results
-from ..standard import promote as _standard_promote
 
 # From here on `int`, `any`, `sum` and the like are PyTorch's.
 globals().update({name: getattr(_compat, name) for name in dir(_compat) if not name.startswith("__")})
 
 from . import linalg  # noqa: E402  (the standard's extension, in place of compat's)
+from .dtypes import finfo, iinfo, result_type  # noqa: E402, F401
+from .dtypes import promote as _promote  # noqa: E402
+from .dtypes import scalar_type as _scalar_type  # noqa: E402
+from .reductions import cumulative_prod, cumulative_sum, mean, prod, std, sum  # noqa: E402, F401
 
 __array_api_version__ = "2024.12"
 
 
 # -- dtypes ------------------------------------------------------------------------------------------------------------
-
-_WIDE_UNSIGNED = (_torch.uint16, _torch.uint32, _torch.uint64)
-"""Dtypes that PyTorch stores, and has hardly any arithmetic for."""
-
-
-def _promote(a, b):
-    if a == b:
-        return a
-    if a in _WIDE_UNSIGNED or b in _WIDE_UNSIGNED:
-        name = _standard_promote(str(a)[6:], str(b)[6:])
-        if name is not None:
-            return getattr(_torch, name)
-    return _torch.promote_types(a, b)
-
-
-def _scalar_type(scalar, dtype):
-    """The dtype of what a Python number and a tensor of `dtype` make together."""
-    if isinstance(scalar, _builtins.complex):
-        return dtype if dtype.is_complex else _torch.promote_types(dtype, _torch.complex64)
-    if isinstance(scalar, _builtins.float):
-        return dtype if dtype.is_floating_point or dtype.is_complex else _torch.get_default_dtype()
-    return _torch.int64 if dtype == _torch.bool and scalar is not True and scalar is not False else dtype
-
-
-def result_type(*arrays_and_dtypes):
-    """The standard's common dtype; Python scalars adapt to the arrays."""
-    dtype, scalars = None, []
-    for x in arrays_and_dtypes:
-        if isinstance(x, _torch.Tensor):
-            x = x.dtype
-        elif not isinstance(x, _torch.dtype):
-            scalars.append(x)
-            continue
-        dtype = x if dtype is None else _promote(dtype, x)
-    if dtype is None:
-        raise ValueError("result_type needs an array or a dtype.")
-    for scalar in scalars:
-        dtype = _scalar_type(scalar, dtype)
-    return dtype
-
-
-_FLOATING = (_torch.float16, _torch.bfloat16, _torch.float32, _torch.float64, _torch.complex64, _torch.complex128)
-
-
-def _finfo(dtype):
-    real = dtype.to_real() if dtype.is_complex else dtype
-    info = _torch.finfo(real)
-    return results.Finfo(info.bits, info.eps, info.max, info.min, info.smallest_normal, real)
-
-
-_FINFO = {d: _finfo(d) for d in _FLOATING}
-
-
-def finfo(type, /):
-    """Limits of a floating dtype (of an array, or itself); of its parts for a complex one."""
-    dtype = type.dtype if isinstance(type, _torch.Tensor) else type
-    return _FINFO[dtype] if dtype in _FINFO else _finfo(dtype)
-
-
-def iinfo(type, /):
-    """Limits of an integer dtype (of an array, or itself)."""
-    dtype = type.dtype if isinstance(type, _torch.Tensor) else type
-    info = _torch.iinfo(dtype)
-    return results.Iinfo(info.bits, info.max, info.min, dtype)
 
 
 def astype(x, dtype, /, *, copy=True, device=None):
@@ -243,70 +180,6 @@ def unique_all(x, /):
     inverse = _torch.empty_like(order).scatter_(0, order, _torch.cumsum(new, 0) - 1)
     counts = _torch.diff(starts, append=starts.new_tensor([flat.shape[0]]))
     return results.UniqueAll(ordered[starts], order[starts], inverse.reshape(x.shape), counts)
-
-
-# -- reductions --------------------------------------------------------------------------------------------------------
-
-
-_UNSIGNED = (_torch.uint8, *_WIDE_UNSIGNED)
-
-
-def _sum_type(dtype):
-    return _torch.uint64 if dtype in _UNSIGNED else None
-
-
-def _fold(fun):
-    def fold(x, /, *, axis=None, dtype=None, keepdims=False):
-        dtype = _sum_type(x.dtype) if dtype is None else dtype
-        if dtype not in _WIDE_UNSIGNED:
-            return fun(x, axis=axis, dtype=dtype, keepdims=keepdims)
-        # Torch sums them as int64, which has the same bits.
-        return fun(x.to(_torch.int64), axis=axis, dtype=_torch.int64, keepdims=keepdims).to(dtype)
-
-    return fold
-
-
-def _sum(x, axis, dtype, keepdims):
-    if axis == ():  # which means every axis to torch
-        return _compat.sum(x, axis=(), dtype=dtype)
-    return _torch.sum(x, axis, keepdims, dtype=dtype)
-
-
-sum, prod = _fold(_sum), _fold(_compat.prod)
-
-
-def _cumulative(fun, start):
-    def cumulative(x, /, *, axis=None, dtype=None, include_initial=False):
-        if axis is None:
-            if x.ndim > 1:
-                raise ValueError("axis must be given for an array of more than one axis")
-            axis = 0
-        dtype = _sum_type(x.dtype) if dtype is None else dtype
-        small = dtype in _WIDE_UNSIGNED
-        x = x.to(_torch.int64) if small else x
-        if include_initial:
-            shape = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
-            x = _torch.cat((_torch.full(shape, start, dtype=x.dtype, device=x.device), x), axis)
-        out = fun(x, dim=axis, dtype=_torch.int64 if small else dtype)
-        return out.to(dtype) if small else out
-
-    return cumulative
-
-
-# Compat's own ask for the namespace through a cache that Dynamo warns of.
-cumulative_sum = _cumulative(_torch.cumsum, 0)
-cumulative_prod = _cumulative(_torch.cumprod, 1)
-
-
-def mean(x, /, *, axis=None, keepdims=False):
-    """The mean; of integers, in the default floating dtype."""
-    if not (x.is_floating_point() or x.is_complex()):
-        x = x.to(_torch.get_default_dtype())
-    return x.clone() if axis == () else _torch.mean(x, dim=axis, keepdim=keepdims)
-
-
-def std(x, /, *, axis=None, correction=0.0, keepdims=False):
-    return _torch.sqrt(_compat.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 # -- linear algebra ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from .array import Recorded
 from .backend import RecordBackend, record_of
-from .program import RecordedFunction, recorded
+from .function import RecordedFunction, recorded
 
 __all__ = ["RecordBackend", "Recorded", "RecordedFunction", "record_of", "recorded"]

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .program import CannotRecord
+from .recording import CannotRecord, Named
 
 if TYPE_CHECKING:
     from .backend import RecordBackend
-    from .program import Recording
 
-__all__ = ["Named", "Recorded"]
-
-
-class Named:
-    """A value with its place in a recording.
-
-    Attributes:
-        value: What it is in the run that is recorded.
-        recording: To what it belongs; None if it is a constant.
-        name: Its variable in the program.
-    """
-
-    __slots__ = ("name", "recording", "value")
-
-    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
-        self.value, self.recording, self.name = value, recording, name
+__all__ = ["Recorded"]
 
 
 class Recorded(Named):

@@ -13,7 +13,7 @@ from ...backends import standard
 from ...backends.base import Backend, Kind
 from ...backends.registry import add_kind, kind_of
 from .array import Recorded
-from .program import Again, CannotRecord, Recording, written
+from .recording import Again, CannotRecord, Recording, written
 
 __all__ = ["RecordBackend", "record_of"]
 

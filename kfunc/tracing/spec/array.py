@@ -70,9 +70,7 @@ class Spec:
         return namespace
 
     def __getitem__(self, index: Any) -> Spec:
-        from .indexing import indexed
-
-        return make(indexed(self.shape, index), self.dtype)
+        return self.__array_namespace__()._getitem(self, index)
 
     def __len__(self) -> int:
         if not self.shape or self.shape[0] is None:

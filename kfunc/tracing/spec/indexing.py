@@ -29,8 +29,12 @@ __all__ = [
 ]
 
 
-def indexed(shape: Shape, index: Any) -> Shape:
-    """The shape of `x[index]`, by NumPy's rules, for `x` of `shape`."""
+def _getitem(x: Spec, index: Any) -> Spec:
+    """`x[index]`, by NumPy's rules."""
+    return make(_indexed(x.shape, index), x.dtype)
+
+
+def _indexed(shape: Shape, index: Any) -> Shape:
     index = list(index) if isinstance(index, tuple) else [index]
     for n, i in enumerate(index):
         if isinstance(i, (list, range)):

@@ -9,6 +9,7 @@ from . import fft, linalg  # noqa: F401  (the standard's extensions)
 from .creation import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .indexing import _getitem  # noqa: F401
 from .inspection import *  # noqa: F403
 from .linalg import matmul, matrix_transpose, tensordot, vecdot  # noqa: F401
 from .manipulation import *  # noqa: F403
