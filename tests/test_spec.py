@@ -416,7 +416,7 @@ def test_ops_with_unknown_sizes(case):
     ],
 )
 def test_lowerings_are_what_the_references_give(op, specs, options):
-    assert op.name in backend.lowerings
+    assert op.on_specs is not None
     expected = op.reference(*(np.ones(s.shape, s.dtype) for s in specs), **options)
     assert shapes(op(*specs, **options)) == shapes(expected)
 

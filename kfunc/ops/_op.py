@@ -33,17 +33,41 @@ class Op(Generic[P, R]):
     reference: Callable[P, R]
     name: str
     nested: bool
+    on_specs: Callable[..., Any] | None
+    on_tape: Callable[..., Any] | None
 
     def __init__(self, reference: Callable[P, R], nested: bool = False):
         functools.update_wrapper(self, reference)
         self.reference = reference
         self.name = reference.__name__
         self.nested = nested
+        self.on_specs: Callable[..., Any] | None = None
+        self.on_tape: Callable[..., Any] | None = None
         self._implementations: dict[Any, Callable[..., Any]] = {}
         OPS[self.name] = self
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+    def shape_rule(self, fun: F) -> F:
+        """Make the decorated function what runs on `Spec`s: the reference computes with sizes, which may be unknown.
+
+        It takes the arguments of the reference, refuses what that refuses, and returns `Spec`s; NotImplemented leaves
+        the call to the reference.
+        """
+        self.on_specs = fun
+        self._implementations.clear()
+        return fun
+
+    def tape_rule(self, fun: F) -> F:
+        """Make the decorated function the op's derivative on the tape: that of the reference is slow, or less exact.
+
+        `fun(xp, g, out, *args)` returns the cotangent of the first argument for the cotangent `g` of the result `out`.
+        `args` are all arguments, by position; no gradient flows to the others.
+        """
+        self.on_tape = fun
+        self._implementations.clear()
+        return fun
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec import Spec
 
 __all__ = [
+    "images",
+    "images_of_windows",
     "output_size",
     "padding_amounts",
     "per_axis",
@@ -161,3 +164,23 @@ def spread(x: Any, axis: int, stride: int) -> Any:
     wide = xp.concat([apart, *[xp.zeros_like(apart)] * (stride - 1)], axis=axis + 1)
     wide = xp.reshape(wide, (-1, *x.shape[1:axis], size * stride, *x.shape[axis + 1 :]))
     return wide[(slice(None),) * axis + (slice(0, (size - 1) * stride + 1), ...)]
+
+
+def images(x: Any, sizes: Iterable[int | None], channels: int | None, data_format: str | None) -> Spec:
+    """Images of spatial `sizes`, in the format, the number and the dtype of `x`."""
+    shape = (x.shape[0], channels, *sizes) if data_format == "channels_first" else (x.shape[0], *sizes, channels)
+    return Spec(shape, x.dtype)
+
+
+def images_of_windows(
+    x: Any,
+    channels: int | None,
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    padding: str,
+    data_format: str | None,
+) -> Spec:
+    """What is left of the images `x` after windows have gone over them."""
+    sizes = x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
+    return images(x, window_shape(sizes, window, strides, dilation, padding), channels, data_format)

@@ -12,7 +12,7 @@ from ..arrays import namespace
 from ..errors import ShapeError
 from ..transforms import stop_gradient
 from ..typing import Array
-from ._axes import normal_axis
+from ._axes import normal_axes, normal_axis
 from ._op import op
 from ._promotion import floating, kind, numeric
 from .special import erf
@@ -67,6 +67,11 @@ def relu(x: Array) -> Array:
     x = numeric(x)
     xp = namespace(x)
     return xp.where(x <= 0, xp.zeros_like(x), x)
+
+
+@relu.tape_rule
+def _relu_share(xp, g, out, x):
+    return xp.where(x <= 0, xp.zeros_like(g), g)
 
 
 @op
@@ -171,6 +176,11 @@ def sigmoid(x: Array) -> Array:
     xp = namespace(x)
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+@sigmoid.tape_rule
+def _sigmoid_share(xp, g, out, x):
+    return g * (out * (1 - out))
 
 
 @op
@@ -278,6 +288,13 @@ def logsumexp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool 
     return out if keepdims else xp.squeeze(out, axis=axis)
 
 
+@logsumexp.tape_rule
+def _logsumexp_share(xp, g, out, x, axis, keepdims):
+    axes = normal_axes(axis, x.ndim)
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return xp.reshape(g, shape) * xp.exp(x - xp.reshape(out, shape))
+
+
 def _below_top(x, axis):
     """`x` less its maximum along `axis`, an integer, several, or None for all."""
     x = floating(x)
@@ -294,12 +311,23 @@ def softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
+@softmax.tape_rule
+def _softmax_share(xp, g, out, x, axis):
+    weighted = g * out
+    return weighted - out * xp.sum(weighted, axis=axis, keepdims=True)
+
+
 @op
 def log_softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`log(softmax(x))` along `axis`, an integer, several, or None for all; without overflow."""
     x, axis = _below_top(x, axis)
     xp = namespace(x)
     return x - xp.log(xp.sum(xp.exp(x), axis=axis, keepdims=True))
+
+
+@log_softmax.tape_rule
+def _log_softmax_share(xp, g, out, x, axis):
+    return g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True)
 
 
 @op

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..arrays import device, namespace
 from ..errors import ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array
 from ._op import op
 from ._promotion import promote
@@ -77,6 +78,17 @@ def attention_scores(
     return softmax(logits, axis=-1)
 
 
+@attention_scores.shape_rule
+def _attention_scores_shape(query, key, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None):
+    query, key = promote(query, key, least="f")
+    check_attention(query, key)
+    xp = namespace(query, key)
+    xp.matmul(query[..., 0, :], xp.matrix_transpose(key[..., 0, :]))  # checks the features and the batch
+    scores = Spec((query.shape[0], query.shape[2], query.shape[1], key.shape[1]), query.dtype)
+    scores = scores if bias is None else scores + xp.astype(bias, scores.dtype)
+    return scores if mask is None else xp.where(mask, scores, scores)
+
+
 @op
 def dot_product_attention(
     query: Array,
@@ -114,3 +126,15 @@ def dot_product_attention(
     weights = attention_scores(query, key, bias, mask, scale, is_causal, attn_logits_soft_cap)
     out = xp.matmul(weights, xp.permute_dims(_for_each_query(value, query), (0, 2, 1, 3)))
     return xp.permute_dims(out, (0, 2, 1, 3))
+
+
+@dot_product_attention.shape_rule
+def _dot_product_attention_shape(
+    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
+):
+    query, key, value = promote(query, key, value, least="f")
+    check_attention(query, key, value)
+    scores = _attention_scores_shape(query, key, bias, mask)
+    heads = Spec((value.shape[0], scores.shape[1], value.shape[1], value.shape[3]), value.dtype)
+    xp = namespace(query, key, value)
+    return xp.permute_dims(xp.matmul(scores, heads), (0, 2, 1, 3))

@@ -110,6 +110,11 @@ def fold_bits(key: Array, data: Array, dtype: str = "uint32") -> Array:
     return _as_signed(xp, words) if dtype == "int32" else words
 
 
+@fold_bits.shape_rule
+def _fold_bits_shape(key, data, dtype="uint32"):
+    return Spec((*data.shape, 2), dtype)
+
+
 @op
 def random_bits(key: Array, shape: tuple[int, ...], dtype: str = "uint32") -> Array:
     """For each element, the exclusive or of the two words for its own position as the counter.
@@ -134,6 +139,11 @@ def random_bits(key: Array, shape: tuple[int, ...], dtype: str = "uint32") -> Ar
     return _as_signed(xp, out) if dtype == "int32" else out
 
 
+@random_bits.shape_rule
+def _random_bits_shape(key, shape, dtype="uint32"):
+    return Spec(shape, dtype)
+
+
 @op
 def random_integers(key: Array, other: Array, shape: tuple[int, ...], minval: int, span: int) -> Array:
     """`minval + (a * 2**32 + b) mod span` for 32 random bits a from `key` and b from `other`.
@@ -152,6 +162,11 @@ def random_integers(key: Array, other: Array, shape: tuple[int, ...], minval: in
     multiplier, n = _word(xp, wrapped_square(span), key), _word(xp, span, key)
     a, b = random_bits(key, shape), random_bits(other, shape)
     return _as_signed(xp, (a % n * multiplier + b % n) % n + _word(xp, minval, key))
+
+
+@random_integers.shape_rule
+def _random_integers_shape(key, other, shape, minval, span):
+    return Spec(shape, "int32")
 
 
 def wrapped_square(span: int) -> int:
@@ -205,3 +220,8 @@ def random_mask(key: Array, shape: tuple[int, ...], probability: float) -> Array
             x = x + words[:, 1] if i == 0 else x
         parts.append(x < mask_threshold(probability))
     return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts), shape)
+
+
+@random_mask.shape_rule
+def _random_mask_shape(key, shape, probability):
+    return Spec(shape, "bool")

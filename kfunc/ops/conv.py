@@ -12,6 +12,8 @@ from ._op import op
 from ._promotion import promote
 from ._windows import (
     PADDINGS,
+    images,
+    images_of_windows,
     padding_amounts,
     per_axis,
     shifted_views,
@@ -137,6 +139,15 @@ def conv(
     return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
 
 
+@conv.shape_rule
+def _conv_shape(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+    if bias is not None:
+        return NotImplemented
+    x, kernel = promote(inputs, kernel, least="f")
+    strides, dilation, _ = conv_geometry(x, kernel, strides, padding, data_format, dilation_rate)
+    return images_of_windows(x, kernel.shape[-1], kernel.shape[:-2], strides, dilation, padding, data_format)
+
+
 def transposed_geometry(
     inputs: Array,
     kernel: Array,
@@ -227,6 +238,22 @@ def conv_transpose(
         x = _resized(spread(x, i + 1, s), i + 1, before, after)
     out = conv(x, turned, dilation_rate=dilation)
     return xp.moveaxis(out, -1, 1) if data_format == "channels_first" else out
+
+
+@conv_transpose.shape_rule
+def _conv_transpose_shape(
+    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
+):
+    if bias is not None:
+        return NotImplemented
+    x, kernel = promote(inputs, kernel, least="f")
+    strides, dilation, crops = transposed_geometry(
+        x, kernel, strides, padding, output_padding, data_format, dilation_rate
+    )
+    sizes = x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
+    steps = zip(sizes, kernel.shape, strides, dilation, crops, strict=False)
+    out = (None if n is None else (n - 1) * s + (k - 1) * d + 1 - a - b for n, k, s, d, (a, b) in steps)
+    return images(x, out, kernel.shape[-2], data_format)
 
 
 def _resized(x, axis, before, after):

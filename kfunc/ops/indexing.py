@@ -10,6 +10,7 @@ from typing import Any
 from ..arrays import backend_of, device, kind_of_tree, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array, DType
 from ._axes import normal_axis
 from ._op import op
@@ -100,6 +101,15 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
         return xp.take(x, indices, axis=axis)
     out = xp.take(x, xp.reshape(indices, (-1,)), axis=axis)
     return xp.reshape(out, _sizes((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])))
+
+
+@take.shape_rule
+def _take_shape(x, indices, axis=None):
+    # Any number of sizes may be unknown here, where the reference reshapes and so allows one.
+    if axis is None or not isinstance(x, Spec) or not -x.ndim <= axis < x.ndim:
+        return NotImplemented
+    axis = axis % x.ndim
+    return Spec((*x.shape[:axis], *places(x, indices).shape, *x.shape[axis + 1 :]), x.dtype)
 
 
 @op

@@ -147,6 +147,13 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     return [x[(*before, slice(start, stop), ...)] for start, stop in bounds]
 
 
+@split.shape_rule
+def _split_shape(x, indices_or_sections, axis=0):
+    if not isinstance(indices_or_sections, int) or not -x.ndim <= axis < x.ndim or x.shape[axis] is not None:
+        return NotImplemented
+    return [x] * indices_or_sections
+
+
 @op
 def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """`split`, where the parts need not be equal: the first ones are longer by one."""

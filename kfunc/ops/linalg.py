@@ -9,9 +9,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import device, namespace, to_numpy
+from ..arrays import device, dtype_name, namespace, to_numpy
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec import Spec
 from ..transforms import jvp
 from ..typing import Array
 from ._axes import normal_axes, sizes_of
@@ -241,6 +242,12 @@ def eig(x: Array) -> tuple[Array, Array]:
     xp, dtype = namespace(x), "complex128" if "128" in str(x.dtype) or "float64" in str(x.dtype) else "complex64"
     parts = np.linalg.eig(to_numpy(x))
     return tuple(xp.asarray(part.astype(dtype), dtype=getattr(xp, dtype), device=device(x)) for part in parts)
+
+
+@eig.shape_rule
+def _eig_shape(x):
+    dtype = "complex128" if dtype_name(x.dtype) == "float64" else "complex64"
+    return Spec(x.shape[:-1], dtype), Spec(x.shape, dtype)
 
 
 @op

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arrays import namespace
+from ..tracing.spec import Spec
 from ..typing import Array
 from ._op import op
 
@@ -41,3 +42,10 @@ def embedding(indices: Array, table: Array) -> Array:
     # One dimension at most may be unknown, so it is the one that reshape finds.
     shape = tuple(-1 if n is None else n for n in indices.shape)
     return xp.reshape(rows, (*shape, table.shape[-1]))
+
+
+@embedding.shape_rule
+def _embedding_shape(indices, table):
+    # Any number of sizes may be unknown here, where the reference reshapes and so allows one.
+    xp = namespace(indices, table)
+    return Spec((*indices.shape, table.shape[-1]), xp.take(table, xp.reshape(indices, (-1,)), axis=0).dtype)

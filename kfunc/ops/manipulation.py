@@ -9,6 +9,7 @@ from typing import Any
 from ..arrays import device, dtype_name, namespace, to_numpy
 from ..backends.standard import DTYPES
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array, DType, Shape
 from ._axes import normal_axes, normal_axis, sizes_of
 from ._op import op
@@ -122,6 +123,11 @@ def split_last(x: Array, sizes: Sequence[int]) -> Array:
     return xp.reshape(x, (*_known(x.shape[:-1]), *sizes))
 
 
+@split_last.shape_rule
+def _split_last_shape(x, sizes):
+    return Spec((*x.shape[:-1], *namespace(x).reshape(Spec(x.shape[-1:]), sizes).shape), x.dtype)
+
+
 @op
 def join_last(x: Array) -> Array:
     """(..., a, b) to (..., a * b); any number of the leading sizes may be unknown."""
@@ -129,10 +135,20 @@ def join_last(x: Array) -> Array:
     return xp.reshape(x, (*_known(x.shape[:-2]), x.shape[-2] * x.shape[-1]))
 
 
+@join_last.shape_rule
+def _join_last_shape(x):
+    return Spec((*x.shape[:-2], Spec(x.shape[-2:]).size), x.dtype)
+
+
 @op
 def split_first(x: Array, like: Array) -> Array:
     """(a * b, ...) to (a, b, ...), where `like` is (a, b, ...); both may be unknown."""
     return namespace(x).reshape(x, (*_known(like.shape[:2]), *x.shape[1:]))
+
+
+@split_first.shape_rule
+def _split_first_shape(x, like):
+    return Spec((*like.shape[:2], *x.shape[1:]), x.dtype)
 
 
 def _known(sizes):
@@ -163,6 +179,12 @@ def view(x: Array, dtype: DType | None = None) -> Array:
     shape: Any = viewed_shape(x, dtype)
     bits = np.ascontiguousarray(to_numpy(x)).view(dtype).reshape(shape)
     return xp.asarray(bits, dtype=getattr(xp, dtype), device=device(x))
+
+
+@view.shape_rule
+def _view_shape(x, dtype=None):
+    name = dtype_name(x.dtype if dtype is None else dtype)
+    return Spec(viewed_shape(x, name), name)
 
 
 def viewed_shape(x: Array, dtype: str) -> Shape:
@@ -432,6 +454,14 @@ def pad(
         parts = [p for p in parts if p is not None]
         x = xp.concat(parts, axis=axis) if len(parts) > 1 else x
     return x
+
+
+@pad.shape_rule
+def _pad_shape(x, pad_width, mode="constant", constant_values=None):
+    if mode != "constant" and None not in x.shape:
+        return NotImplemented
+    sizes = zip(x.shape, pad_pairs(pad_width, x.ndim), strict=True)
+    return Spec([None if n is None else n + before + after for n, (before, after) in sizes], x.dtype)
 
 
 def pad_pairs(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:

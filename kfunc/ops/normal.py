@@ -144,3 +144,8 @@ def normal_quantile(u: Array) -> Array:
         far_log(xp, xp.where(near, xp.full_like(x, -0.5), x)),
     )
     return scaled(xp, xp.where(w < TAIL, middle(xp, w), tail(xp, w)), wide)
+
+
+@normal_quantile.shape_rule
+def _normal_quantile_shape(u):
+    return u

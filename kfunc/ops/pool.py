@@ -10,7 +10,16 @@ from ..errors import ShapeError
 from ..typing import Array
 from ._op import op
 from ._promotion import floating
-from ._windows import padding_amounts, per_axis, shifted_views, spatial_rank, spatial_sizes, window_shape
+from ._windows import (
+    images,
+    images_of_windows,
+    padding_amounts,
+    per_axis,
+    shifted_views,
+    spatial_rank,
+    spatial_sizes,
+    window_shape,
+)
 from .manipulation import pad
 
 __all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool"]
@@ -106,6 +115,15 @@ def average_pool(
     return _pool(inputs, pool_size, strides, padding, data_format, 0.0, _add)
 
 
+@max_pool.shape_rule
+@average_pool.shape_rule
+def _pool_shape(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    x = floating(inputs)
+    window, strides = pool_geometry(x, pool_size, strides, padding, data_format)
+    channels = x.shape[1 if data_format == "channels_first" else -1]
+    return images_of_windows(x, channels, window, strides, (1,) * len(window), padding, data_format)
+
+
 # -- windows as many as asked for --------------------------------------------------------------------------------------
 
 
@@ -161,3 +179,11 @@ def adaptive_average_pool(inputs: Array, output_size: int | Sequence[int], data_
 def adaptive_max_pool(inputs: Array, output_size: int | Sequence[int], data_format: str | None = None) -> Array:
     """The maxima over as many windows as asked for; arguments and shapes as for `adaptive_average_pool`."""
     return _adaptive(inputs, output_size, data_format, lambda xp, x, axis: xp.max(x, axis=axis, keepdims=True))
+
+
+@adaptive_average_pool.shape_rule
+@adaptive_max_pool.shape_rule
+def _adaptive_pool_shape(inputs, output_size, data_format=None):
+    x = floating(inputs)
+    sizes = adaptive_sizes(x, output_size, data_format)
+    return images(x, sizes, x.shape[1 if data_format == "channels_first" else -1], data_format)

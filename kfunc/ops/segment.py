@@ -9,6 +9,7 @@ from typing import Any
 from ..arrays import backend_of, device, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array
 from ._op import op
 from ._promotion import cast, dtype_of, kind, lift, numeric
@@ -135,6 +136,11 @@ def segment_sum(data: Array, segment_ids: Array, num_segments: int | None = None
     return _by_segment(data, segment_ids, num_segments, sorted, "add", lambda x: 0)
 
 
+@segment_sum.tape_rule
+def _segment_sum_share(xp, g, out, data, segment_ids, num_segments, sorted):
+    return gather_segments(g, segment_ids)
+
+
 @op
 def segment_prod(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
     """The product of the rows of each segment, 1 if it has none; see `segment_sum`."""
@@ -151,6 +157,15 @@ def segment_max(data: Array, segment_ids: Array, num_segments: int | None = None
 def segment_min(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
     """The minimum of the rows of each segment, inf or the largest integer if it has none; see `segment_sum`."""
     return _by_segment(data, segment_ids, num_segments, sorted, "minimum", highest)
+
+
+@segment_sum.shape_rule
+@segment_prod.shape_rule
+@segment_max.shape_rule
+@segment_min.shape_rule
+def _segments_shape(data, segment_ids, num_segments=None, sorted=False):
+    data, _, size = flat_rows(data, segment_ids, num_segments)
+    return Spec((size, *data.shape[1:]), data.dtype)
 
 
 def gather_segments(x: Array, segment_ids: Array) -> Array:

@@ -159,6 +159,11 @@ def erf(x: Array) -> Array:
     return xp.where(x != x, x, out)
 
 
+@erf.tape_rule
+def _erf_share(xp, g, out, x):
+    return g * (xp.exp(-x * x) * (2 / math.sqrt(math.pi)))
+
+
 @op
 @in_single
 def erfc(x: Array) -> Array:
@@ -167,6 +172,11 @@ def erfc(x: Array) -> Array:
     inner, outer, beyond = _erf_and_erfc(x)
     out = xp.where(beyond, xp.where(x < 0, 2 - outer, outer), 1 - inner)
     return xp.where(x != x, x, out)
+
+
+@erfc.tape_rule
+def _erfc_share(xp, g, out, x):
+    return g * (xp.exp(-x * x) * (-2 / math.sqrt(math.pi)))
 
 
 @op
@@ -189,6 +199,11 @@ def erfinv(x: Array) -> Array:
     infinite = xp.where(x > 0, xp.full_like(x, float("inf")), xp.full_like(x, float("-inf")))
     edge = xp.where(magnitude == 1, infinite, xp.full_like(x, float("nan")))
     return xp.where(magnitude < 1, value * inside, edge)
+
+
+@erfinv.tape_rule
+def _erfinv_share(xp, g, out, x):
+    return g * (xp.exp(out * out) * (math.sqrt(math.pi) / 2))
 
 
 def _chebyshev(x, coefficients):

@@ -382,6 +382,11 @@ def tanh(x: Array) -> Array:
     return namespace(x).tanh(x)
 
 
+@tanh.tape_rule
+def _tanh_share(xp, g, out, x):
+    return g * (1 - out * out)
+
+
 @op
 def trunc(x: Array) -> Array:
     """Each element of `x` rounded towards 0, in the dtype of `x`; booleans are taken as int32."""

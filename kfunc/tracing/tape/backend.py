@@ -230,9 +230,10 @@ class TapeBackend(Backend):
     def implement(self, op, native):
         reference = op.reference
         plain = _or_else(self.inner.implement(op, False), reference)
-        rules = self.xp.op_rules(op.name)
         pullback = self.inner.pullbacks.get(op.name)
-        kinds = {p.kind for p in inspect.signature(reference).parameters.values()}
+        parameters = inspect.signature(reference).parameters.values()
+        kinds = {p.kind for p in parameters}
+        rules = None if op.on_tape is None else (op.on_tape, *[None] * (len(parameters) - 1))
         if (
             pullback is None
             and rules is None
@@ -352,10 +353,6 @@ class TapeNamespace:
 
         self._backend, self._xp, self._rules, self._root, self._prefix = backend, xp, rules, root or self, prefix
         self.__name__ = f"kfunc.tracing.tape over {xp.__name__}"
-
-    def op_rules(self, name: str) -> Any:
-        """The rules for the op `name`, which the standard lacks; None if there are none."""
-        return self._rules.OP_RULES.get(name)
 
     def __repr__(self) -> str:
         return f"<kfunc tape over {self._xp!r}>"

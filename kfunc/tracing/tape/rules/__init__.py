@@ -11,9 +11,8 @@ import operator
 from typing import Any
 
 from . import elementwise, fft, linalg, manipulation, reductions
-from .ops import OP_RULES
 
-__all__ = ["COMPOSITES", "CONSTANT", "OP_RULES", "PLAIN", "RULES", "SEVERAL"]
+__all__ = ["COMPOSITES", "CONSTANT", "PLAIN", "RULES", "SEVERAL"]
 
 RULES: dict[str, Any] = elementwise.RULES | reductions.RULES | manipulation.RULES | linalg.RULES | fft.RULES
 """Function name to one rule for each positional argument, or to one rule that takes the position too."""
