@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..registry import resolve
+from ..typing import Shape
 from .base import *
 from .base import OF_FUNCTION, FunctionLoss, Loss
 from .margins import *
@@ -21,7 +22,7 @@ from .sequence import *
 from .similarity import *
 
 
-def label_kind(output_shape: tuple, label_shape: tuple) -> str:
+def label_kind(output_shape: Shape, label_shape: Shape) -> str:
     """What labels of `label_shape` say about outputs of `output_shape`, as Keras guesses it.
 
     Returns:
@@ -34,7 +35,7 @@ def label_kind(output_shape: tuple, label_shape: tuple) -> str:
     return "categorical"
 
 
-def get(loss: Any, output_shape: tuple | None = None, label_shape: tuple | None = None, argument: str = "loss") -> Loss:
+def get(loss: Any, output_shape: Shape | None = None, label_shape: Shape | None = None, argument: str = "loss") -> Loss:
     """The loss that `loss` stands for.
 
     Args:

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, LabelError, ShapeError
 from ..frozen import dataclass
 from ..nn import dtype_policies
 from ..registry import register, snake_case
+from ..typing import Array
 
 __all__ = ["FunctionLoss", "Loss"]
 
@@ -30,14 +31,14 @@ def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def real(x: Any) -> Any:
+def real(x: Any) -> Array:
     """`x` in float32 if it is of half precision, an integer or a boolean; as it is otherwise."""
     xp = namespace(x)
     wide = (xp.float32, getattr(xp, "float64", None))
     return x if x.dtype in wide else xp.astype(x, xp.float32)
 
 
-def fitting(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def fitting(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
     """Both in the dtype of `y_pred`, and in one shape, up to a last axis of size 1 that only one of them has.
 
     Raises:
@@ -50,12 +51,12 @@ def fitting(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
-def pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def pair(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
     """Both in one real dtype and one shape."""
     return fitting(y_true, real(y_pred))
 
 
-def elements(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def elements(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
     """Both in one dtype and one shape; (batch,) is a batch of single elements."""
     y_true, y_pred = pair(y_true, y_pred)
     if y_pred.ndim == 1:
@@ -72,7 +73,7 @@ def check_shape(got: Any, wanted: Any, what: str = "the shape of y_pred") -> Non
         )
 
 
-def class_labels(xp: Any, y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def class_labels(xp: Any, y_true: Array, y_pred: Array, axis: int = -1) -> Array:
     """Labels in a signed integer type, of the shape of `y_pred` without `axis`.
 
     Raises:
@@ -86,7 +87,7 @@ def class_labels(xp: Any, y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     return y_true if xp.isdtype(y_true.dtype, "signed integer") else xp.astype(y_true, xp.int32)
 
 
-def check_classes(y_true: Any, classes: int, ignored: int | None = None) -> None:
+def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> None:
     """Check that all labels are classes.
 
     Args:
@@ -136,7 +137,7 @@ def _aligned(values, x, argument):
     return x
 
 
-def weights(values: Any, sample_weight: Any, mask: Any = None) -> Any:
+def weights(values: Array, sample_weight: Array, mask: Array = None) -> Array:
     """The product of both in the dtype of `values`, with an axis for each of theirs; None if there is neither."""
     given = [
         _aligned(values, namespace(x).astype(x, values.dtype), argument)
@@ -168,7 +169,7 @@ class Loss:
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: Any = dataclasses.field(default=None, kw_only=True)
 
-    function: ClassVar[Callable | None] = None
+    function: ClassVar[Callable[..., Array] | None] = None
     """What `call` runs, with the fields of the subclass as keyword arguments."""
 
     per_sample: ClassVar[bool | None] = None
@@ -177,7 +178,7 @@ class Loss:
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
     """What checks the fields of a subclass, by their names."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.reduction not in _REDUCTIONS:
             raise ArgumentError(
                 "There is no such reduction.", argument="reduction", expected=_REDUCTIONS, got=repr(self.reduction)
@@ -188,27 +189,27 @@ class Loss:
         for field, check in self._checks.items():
             object.__setattr__(self, field, check(field, getattr(self, field)))
         base = {f.name for f in dataclasses.fields(Loss)}
-        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in base}
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init and f.name not in base}
         object.__setattr__(self, "_options", options)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         """The values of the samples, (batch, ...), from arrays of the namespace."""
         return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
 
-    def mask(self, y_true: Any, y_pred: Any, values: Any = None) -> Any:
+    def mask(self, y_true: Array, y_pred: Array, values: Array = None) -> Array:
         """Which values count, a boolean array like them; None if all do."""
         return None
 
-    def check_labels(self, y_true: Any, classes: int) -> None:
+    def check_labels(self, y_true: Array, classes: int) -> None:
         """Raise LabelError if a NumPy array of labels holds what the loss cannot take."""
 
     @native
-    def values(self, y_true: Any, y_pred: Any) -> Any:
+    def values(self, y_true: Array, y_pred: Array) -> Array:
         """The values of the samples, before weights and reduction: (batch, ...)."""
         return self.call(y_true, y_pred)
 
     @native
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array = None, mask: Array = None) -> Array:
         """The loss, a scalar array (unless the reduction is "none").
 
         Args:
@@ -246,7 +247,7 @@ class Loss:
         return xp.where(none, xp.zeros_like(total), total / xp.where(none, xp.ones_like(count), count))
 
 
-OF_FUNCTION: dict[Callable, type[Loss]] = {}
+OF_FUNCTION: dict[Callable[..., Array], type[Loss]] = {}
 """The loss of each function that has one."""
 
 C = TypeVar("C", bound=type)
@@ -282,20 +283,27 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def loss(*names: str, **kinds: str) -> Callable[[C], C]:
-    """Decorator that makes of a class with a `function` a loss, known by its own name, the function's, and `names`.
+def loss(function: Callable[..., Array], *names: str, **kinds: str) -> Callable[[C], C]:
+    """Decorator that makes a class the loss of a function: its fields are arguments of the function.
 
-    Its fields are checked by what is known of such names; `kinds` says which name stands for that of a field.
+    Args:
+        function: The function that returns the values of the samples. The registry knows the loss by the name of the
+            class, by that of the function, and by `names`.
+        names: More names.
+        kinds: For fields whose names mean something else in other losses, the name in `_CHECKS` that they are checked
+            as. All other fields are checked as their own names.
     """
 
-    def decorate(cls: C) -> C:
-        function: Callable = cls.function  # type: ignore[attr-defined]
+    def decorate(cls: Any) -> Any:
         own = inspect.get_annotations(cls)
-        cls._checks = {f: _CHECKS[kinds.get(f, f)] for f in own if f != "name"}  # type: ignore[attr-defined]
+        cls.function = staticmethod(function)
+        cls.__doc__ = f"{cls.__doc__}\n\n    {function.__doc__}"
         if "name" not in own:
             cls.__annotations__ = {**own, "name": "str | None"}
-            cls.name = dataclasses.field(default=snake_case(cls.__name__), kw_only=True)  # type: ignore[attr-defined]
+            cls.name = dataclasses.field(default=snake_case(cls.__name__), kw_only=True)
         OF_FUNCTION[function] = dataclass(cls)
+        fields = [f.name for f in dataclasses.fields(cls) if f.name in own and f.name != "name"]
+        cls._checks = {f: _CHECKS[kinds.get(f, f)] for f in fields}
         return register("loss", cls.__name__, function.__name__, *names)(cls)
 
     return decorate
@@ -309,10 +317,10 @@ class FunctionLoss(Loss):
     fn: Callable
     per_sample: ClassVar[bool] = False  # for all that is known
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", getattr(self.fn, "__name__", type(self.fn).__name__))
         super().__post_init__()
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         return self.fn(y_true, y_pred)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..arrays import namespace, native
+from ..typing import Array
 from .base import Loss, elements, loss, pair
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge", "categorical_hinge", "hinge", "squared_hinge"]
@@ -20,7 +19,7 @@ def _short_of_margin(y_true, y_pred):
 
 
 @native
-def hinge(y_true: Any, y_pred: Any) -> Any:
+def hinge(y_true: Array, y_pred: Array) -> Array:
     """Mean of `max(1 - y_true * y_pred, 0)` over the last axis, for labels -1 and 1: (batch, ...).
 
     Labels 0 and 1 count as -1 and 1, if the batch has no others.
@@ -30,14 +29,14 @@ def hinge(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def squared_hinge(y_true: Any, y_pred: Any) -> Any:
+def squared_hinge(y_true: Array, y_pred: Array) -> Array:
     """Mean of `max(1 - y_true * y_pred, 0)**2` over the last axis; labels as for `hinge`."""
     xp, short = _short_of_margin(y_true, y_pred)
     return xp.mean(short * short, axis=-1)
 
 
 @native
-def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
+def categorical_hinge(y_true: Array, y_pred: Array) -> Array:
     """`max(1 + wrong - right, 0)` of the scores of the right class and the best wrong one: (batch, ...).
 
     Args:
@@ -50,22 +49,16 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
     return xp.where(short > 0, short, xp.zeros_like(short))
 
 
-@loss()
+@loss(hinge)
 class Hinge(Loss):
     """See `hinge`."""
 
-    function = staticmethod(hinge)
 
-
-@loss()
+@loss(squared_hinge)
 class SquaredHinge(Loss):
     """See `squared_hinge`."""
 
-    function = staticmethod(squared_hinge)
 
-
-@loss()
+@loss(categorical_hinge)
 class CategoricalHinge(Loss):
     """See `categorical_hinge`."""
-
-    function = staticmethod(categorical_hinge)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .. import ops
 from ..arrays import device, namespace, native
 from ..errors import ShapeError
 from ..ops.crossentropy import EPSILON, pick_class
+from ..typing import Array
 from .base import Loss, check_classes, class_labels, elements, loss, pair, real
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @native
-def kl_divergence(y_true: Any, y_pred: Any) -> Any:
+def kl_divergence(y_true: Array, y_pred: Array) -> Array:
     """Sum of `y_true * log(y_true / y_pred)` over the last axis, both probabilities: (batch, ...)."""
     y_true, y_pred = pair(y_true, y_pred)
     xp = namespace(y_pred)
@@ -41,7 +41,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def poisson(y_true: Any, y_pred: Any) -> Any:
+def poisson(y_true: Array, y_pred: Array) -> Array:
     """Mean of `y_pred - y_true * log(y_pred)` over the last axis, for counts and their expectations: (batch, ...)."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
@@ -57,8 +57,8 @@ def _smoothed(y_true, label_smoothing, classes):
 
 @native
 def binary_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> Any:
+    y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Array:
     """Mean cross-entropy of yes-or-no labels over `axis`.
 
     Args:
@@ -75,15 +75,15 @@ def binary_crossentropy(
 
 @native
 def binary_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: Array,
+    y_pred: Array,
     apply_class_balancing: bool = False,
     alpha: float = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> Array:
     """`binary_crossentropy` times `(1 - p)**gamma`, p being the probability of the right answer.
 
     So that what is right already counts little (Lin et al., arXiv:1708.02002).
@@ -109,8 +109,8 @@ def binary_focal_crossentropy(
 
 @native
 def categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> Any:
+    y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Array:
     """Cross-entropy of a distribution over classes.
 
     Args:
@@ -130,14 +130,14 @@ def categorical_crossentropy(
 
 @native
 def categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: Array,
+    y_pred: Array,
     alpha: float | Sequence[float] = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> Array:
     """`categorical_crossentropy` with each class times `alpha * (1 - its probability)**gamma` (arXiv:1708.02002).
 
     Args:
@@ -172,8 +172,8 @@ def _for_classes(weights, y_pred, axis):
 
 @native
 def sparse_categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
-) -> Any:
+    y_true: Array, y_pred: Array, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
+) -> Array:
     """Cross-entropy of class numbers.
 
     Args:
@@ -199,7 +199,7 @@ def sparse_categorical_crossentropy(
 
 
 @native
-def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
+def categorical_generalized_cross_entropy(y_true: Array, y_pred: Array, q: float) -> Array:
     """`(1 - p**q) / q`, p being the probability of the right class (Zhang and Sabuncu, arXiv:1805.07836).
 
     Args:
@@ -217,31 +217,26 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     return xp.where(valid, values, xp.full_like(values, float("nan")))
 
 
-@loss("kld", "KLD", "kullback_leibler_divergence")
+@loss(kl_divergence, "kld", "KLD", "kullback_leibler_divergence")
 class KLDivergence(Loss):
     """See `kl_divergence`."""
 
-    function = staticmethod(kl_divergence)
 
-
-@loss()
+@loss(poisson)
 class Poisson(Loss):
     """See `poisson`."""
 
-    function = staticmethod(poisson)
 
-
-@loss("bce", "BCE")
+@loss(binary_crossentropy, "bce", "BCE")
 class BinaryCrossentropy(Loss):
     """See `binary_crossentropy`."""
 
     from_logits: bool = False
     label_smoothing: float = 0.0
     axis: int = -1
-    function = staticmethod(binary_crossentropy)
 
 
-@loss()
+@loss(binary_focal_crossentropy)
 class BinaryFocalCrossentropy(Loss):
     """See `binary_focal_crossentropy`."""
 
@@ -251,20 +246,18 @@ class BinaryFocalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     axis: int = -1
-    function = staticmethod(binary_focal_crossentropy)
 
 
-@loss()
+@loss(categorical_crossentropy)
 class CategoricalCrossentropy(Loss):
     """See `categorical_crossentropy`."""
 
     from_logits: bool = False
     label_smoothing: float = 0.0
     axis: int = -1
-    function = staticmethod(categorical_crossentropy)
 
 
-@loss(alpha="class_weights")
+@loss(categorical_focal_crossentropy, alpha="class_weights")
 class CategoricalFocalCrossentropy(Loss):
     """See `categorical_focal_crossentropy`."""
 
@@ -273,33 +266,30 @@ class CategoricalFocalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     axis: int = -1
-    function = staticmethod(categorical_focal_crossentropy)
 
 
-@loss()
+@loss(sparse_categorical_crossentropy)
 class SparseCategoricalCrossentropy(Loss):
     """See `sparse_categorical_crossentropy`."""
 
     from_logits: bool = False
     ignore_class: int | None = None
     axis: int = -1
-    function = staticmethod(sparse_categorical_crossentropy)
 
-    def mask(self, y_true, y_pred, values=None):
+    def mask(self, y_true: Array, y_pred: Array, values: Array | None = None) -> Array:
         if self.ignore_class is None:
             return None
         return class_labels(namespace(y_pred), y_true, y_pred, self.axis) != self.ignore_class
 
-    def check_labels(self, y_true, classes):
+    def check_labels(self, y_true: Array, classes: int) -> None:
         check_classes(y_true, classes, self.ignore_class)
 
 
-@loss()
+@loss(categorical_generalized_cross_entropy)
 class CategoricalGeneralizedCrossEntropy(Loss):
     """See `categorical_generalized_cross_entropy`."""
 
     q: float = 0.5
-    function = staticmethod(categorical_generalized_cross_entropy)
 
-    def check_labels(self, y_true, classes):
+    def check_labels(self, y_true: Array, classes: int) -> None:
         check_classes(y_true, classes)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 from .. import ops
 from ..arrays import namespace, native
 from ..ops.crossentropy import EPSILON
+from ..typing import Array
 from .base import Loss, elements, loss, pair
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 
 
 @native
-def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+def mean_squared_error(y_true: Array, y_pred: Array) -> Array:
     """Mean of `(y_true - y_pred)**2` over the last axis."""
     y_true, y_pred = elements(y_true, y_pred)
     difference = y_pred - y_true
@@ -41,7 +41,7 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+def mean_absolute_error(y_true: Array, y_pred: Array) -> Array:
     """Mean of `|y_true - y_pred|` over the last axis."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
@@ -49,7 +49,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Array:
     """Mean of `100 * |y_true - y_pred| / |y_true|` over the last axis; labels count as 1e-7 at least."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
@@ -58,7 +58,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Array:
     """Mean of `(log(1 + y_true) - log(1 + y_pred))**2` over the last axis; all numbers count as 1e-7 at least."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
@@ -67,7 +67,7 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
+def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Array:
     """Mean over the last axis of half the square of the error up to `delta`, linear beyond (Huber, 1964)."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
@@ -76,7 +76,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
 
 
 @native
-def log_cosh(y_true: Any, y_pred: Any) -> Any:
+def log_cosh(y_true: Array, y_pred: Array) -> Array:
     """Mean of `log(cosh(y_pred - y_true))` over the last axis: near 0 half a square, else an absolute value."""
     y_true, y_pred = elements(y_true, y_pred)
     error = y_pred - y_true
@@ -84,7 +84,7 @@ def log_cosh(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def cosine_similarity(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
     """Minus the cosine of the angle between the vectors along `axis`: -1 is equal, 1 opposite; 0 of a zero vector.
 
     Returns:
@@ -94,53 +94,41 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     return -namespace(y_pred).sum(ops.normalize(y_true, axis) * ops.normalize(y_pred, axis), axis=axis)
 
 
-@loss("mse", "MSE")
+@loss(mean_squared_error, "mse", "MSE")
 class MeanSquaredError(Loss):
     """See `mean_squared_error`."""
 
-    function = staticmethod(mean_squared_error)
 
-
-@loss("mae", "MAE")
+@loss(mean_absolute_error, "mae", "MAE")
 class MeanAbsoluteError(Loss):
     """See `mean_absolute_error`."""
 
-    function = staticmethod(mean_absolute_error)
 
-
-@loss("mape", "MAPE")
+@loss(mean_absolute_percentage_error, "mape", "MAPE")
 class MeanAbsolutePercentageError(Loss):
     """See `mean_absolute_percentage_error`."""
 
-    function = staticmethod(mean_absolute_percentage_error)
 
-
-@loss("msle", "MSLE")
+@loss(mean_squared_logarithmic_error, "msle", "MSLE")
 class MeanSquaredLogarithmicError(Loss):
     """See `mean_squared_logarithmic_error`."""
 
-    function = staticmethod(mean_squared_logarithmic_error)
 
-
-@loss()
+@loss(huber)
 class Huber(Loss):
     """See `huber`."""
 
     delta: float = 1.0
     name: str | None = dataclasses.field(default="huber_loss", kw_only=True)
-    function = staticmethod(huber)
 
 
-@loss("logcosh")
+@loss(log_cosh, "logcosh")
 class LogCosh(Loss):
     """See `log_cosh`."""
 
-    function = staticmethod(log_cosh)
 
-
-@loss()
+@loss(cosine_similarity)
 class CosineSimilarity(Loss):
     """See `cosine_similarity`."""
 
     axis: int = -1
-    function = staticmethod(cosine_similarity)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..arrays import namespace, native
 from ..ops.crossentropy import EPSILON
+from ..typing import Array
 from .base import Loss, loss, pair
 
 __all__ = ["Dice", "Tversky", "dice", "tversky"]
@@ -14,7 +13,7 @@ Axes = int | tuple[int, ...] | None
 
 
 @native
-def dice(y_true: Any, y_pred: Any, axis: Axes = None) -> Any:
+def dice(y_true: Array, y_pred: Array, axis: Axes = None) -> Array:
     """`1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred))` (Sudre et al., arXiv:1707.03237).
 
     Args:
@@ -31,7 +30,7 @@ def dice(y_true: Any, y_pred: Any, axis: Axes = None) -> Any:
 
 
 @native
-def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Axes = None) -> Any:
+def tversky(y_true: Array, y_pred: Array, alpha: float = 0.5, beta: float = 0.5, axis: Axes = None) -> Array:
     """`1 - both / (both + alpha * missed + beta * wrong)`, of the regions shared, missed, and predicted by mistake.
 
     Salehi et al., arXiv:1706.05721. With both 1/2 it is `dice`.
@@ -48,19 +47,17 @@ def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axi
     return 1 - both / (both + missed * alpha + wrong * beta + EPSILON)
 
 
-@loss(axis="axes")
+@loss(dice, axis="axes")
 class Dice(Loss):
     """See `dice`."""
 
     axis: Axes = None
-    function = staticmethod(dice)
 
 
-@loss(axis="axes")
+@loss(tversky, axis="axes")
 class Tversky(Loss):
     """See `tversky`."""
 
     alpha: float = 0.5
     beta: float = 0.5
     axis: Axes = None
-    function = staticmethod(tversky)

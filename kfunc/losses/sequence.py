@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import ops
 from ..arrays import namespace, native
 from ..errors import ShapeError
+from ..typing import Array
 from .base import Loss, loss, real
 
 __all__ = ["CTC", "ctc"]
 
 
 @native
-def ctc(y_true: Any, y_pred: Any) -> Any:
+def ctc(y_true: Array, y_pred: Array) -> Array:
     """Connectionist temporal classification (Graves et al., 2006); see `ops.ctc_loss`.
 
     Args:
@@ -36,8 +35,6 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
     return ops.ctc_loss(y_true, y_pred, labels, frames, mask_index=0)
 
 
-@loss()
+@loss(ctc)
 class CTC(Loss):
     """See `ctc`."""
-
-    function = staticmethod(ctc)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import ops
 from ..arrays import namespace, native
+from ..typing import Array
 from .base import Loss, loss, real
 
 __all__ = ["Circle", "circle"]
@@ -16,14 +17,14 @@ NEVER = -1e30
 
 @native
 def circle(
-    y_true: Any,
-    y_pred: Any,
+    y_true: Array,
+    y_pred: Array,
     ref_labels: Any = None,
     ref_embeddings: Any = None,
     remove_diagonal: bool = True,
     gamma: float = 80,
     margin: float = 0.4,
-) -> Any:
+) -> Array:
     """Circle loss of embeddings: like ones are drawn together, the farther the more (Sun et al., arXiv:2002.10857).
 
     Args:
@@ -65,15 +66,14 @@ def _positive(x):
     return xp.where(x > 0, x, xp.zeros_like(x))
 
 
-@loss()
+@loss(circle)
 class Circle(Loss):
     """See `circle`; samples whose value is 0 do not count."""
 
     gamma: float = 80.0
     margin: float = 0.4
     remove_diagonal: bool = True
-    function = staticmethod(circle)
-    per_sample = False
+    per_sample: ClassVar[bool | None] = False
 
-    def mask(self, y_true, y_pred, values=None):
+    def mask(self, y_true: Array, y_pred: Array, values: Array | None = None) -> Array:
         return (self.call(y_true, y_pred) if values is None else values) > 0

@@ -27,6 +27,7 @@ from ..losses import mean_squared_logarithmic_error as mean_squared_logarithmic_
 from ..losses import poisson as poisson
 from ..losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from ..losses import squared_hinge as squared_hinge
+from ..typing import Shape
 from .accuracy import *
 from .accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
 from .base import MeanMetric as MeanMetric
@@ -44,8 +45,8 @@ from .regression import *
 def resolve(
     metric: Any,
     loss: Any = None,
-    output_shape: tuple | None = None,
-    label_shape: tuple | None = None,
+    output_shape: Shape | None = None,
+    label_shape: Shape | None = None,
     argument: str = "metric",
 ) -> Metric:
     """The metric that `metric` stands for; a name becomes the metric's name, as in Keras.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import checks, ops
 from ..arrays import namespace, native
 from ..losses.base import check_shape, class_labels, fitting
+from ..typing import Array
 from .base import MeanMetric, metric
 
 __all__ = [
@@ -30,7 +29,7 @@ def _ones(right):
 
 
 @native
-def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
+def binary_accuracy(y_true: Array, y_pred: Array, threshold: float = 0.5) -> Array:
     """Whether `y_pred > threshold` says what `y_true`, of zeros and ones, says; both (batch, ...)."""
     above = y_pred > threshold
     y_true, above = fitting(
@@ -40,7 +39,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
 
 
 @native
-def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+def categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
     """Whether the largest of `y_pred` is where the largest of `y_true` is, (batch, ..., classes) to (batch, ...)."""
     check_shape(y_true.shape, y_pred.shape)
     xp = namespace(y_true, y_pred)
@@ -48,7 +47,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
     """Whether the largest of `y_pred`, (batch, ..., classes), is at `y_true`, (batch, ...) or (batch, ..., 1)."""
     xp = namespace(y_true, y_pred)
     found = xp.argmax(y_pred, axis=-1)
@@ -56,7 +55,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 
 @native
-def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
+def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5) -> Array:
     """Whether fewer than `k` of `y_pred` exceed the one where `y_true` is largest, (batch, ..., classes) both."""
     check_shape(y_true.shape, y_pred.shape)
     xp = namespace(y_true, y_pred)
@@ -64,7 +63,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
 
 
 @native
-def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False) -> Any:
+def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5, from_sorted_ids: bool = False) -> Array:
     """Whether fewer than `k` of `y_pred`, (batch, ..., classes), exceed that at `y_true`, (batch, ...) or (..., 1).
 
     Args:
@@ -84,51 +83,42 @@ def _accuracy(y_true, y_pred):
     return _ones(y_true == y_pred)
 
 
-@metric()
+@metric(function=_accuracy)
 class Accuracy(MeanMetric):
     """How often `y_pred` equals `y_true`, element by element."""
 
-    function = staticmethod(_accuracy)
 
-
-@metric()
+@metric(function=binary_accuracy)
 class BinaryAccuracy(MeanMetric):
     """The mean of `binary_accuracy`."""
 
     threshold: float = 0.5
-    function = staticmethod(binary_accuracy)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("threshold", self.threshold)
 
 
-@metric()
+@metric(function=categorical_accuracy)
 class CategoricalAccuracy(MeanMetric):
     """The mean of `categorical_accuracy`."""
 
-    function = staticmethod(categorical_accuracy)
 
-
-@metric()
+@metric(function=sparse_categorical_accuracy)
 class SparseCategoricalAccuracy(MeanMetric):
     """The mean of `sparse_categorical_accuracy`."""
 
-    function = staticmethod(sparse_categorical_accuracy)
 
-
-@metric()
+@metric(function=top_k_categorical_accuracy)
 class TopKCategoricalAccuracy(MeanMetric):
     """The mean of `top_k_categorical_accuracy`."""
 
     k: int = 5
-    function = staticmethod(top_k_categorical_accuracy)
 
 
-@metric()
+@metric(function=sparse_top_k_categorical_accuracy)
 class SparseTopKCategoricalAccuracy(MeanMetric):
     """The mean of `sparse_top_k_categorical_accuracy`."""
 
     k: int = 5
     from_sorted_ids: bool = False
-    function = staticmethod(sparse_top_k_categorical_accuracy)

@@ -17,6 +17,7 @@ from ..frozen import dataclass
 from ..losses.base import real, weights
 from ..registry import register, snake_case
 from ..tree import leaves
+from ..typing import Array
 
 __all__ = ["MeanMetric", "Metric", "added", "loss_sums", "mean_of", "mean_sums", "metric"]
 
@@ -57,7 +58,7 @@ class Metric:
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
     """What checks the fields of a subclass, by their names."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", snake_case(type(self).__name__))
         checks.one_of("dtype", self.dtype, (None, "float32", "float64"))
@@ -69,11 +70,11 @@ class Metric:
         """The shape of the sums; with size 1 for the outputs while nobody said how many there are."""
         return ()
 
-    def measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array, mask: Array) -> Array:
         """The sums of one batch, from arrays of the namespace."""
         raise NotImplementedError
 
-    def finish(self, sums: Any) -> Any:
+    def finish(self, sums: Array) -> Array:
         """The result, from the sums over all batches."""
         return sums
 
@@ -100,7 +101,7 @@ class Metric:
 
     @native
     def update(
-        self, acc: dict[str, Any], y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None
+        self, acc: dict[str, Any], y_true: Array, y_pred: Array, sample_weight: Array = None, mask: Array = None
     ) -> dict[str, Any]:
         """The accumulator with a batch more.
 
@@ -122,7 +123,7 @@ class Metric:
         return {"sums": sums, "lost": acc["lost"] + other["lost"] - ((a - (sums - part)) + (b - part))}
 
     @native
-    def result(self, acc: dict[str, Any]) -> Any:
+    def result(self, acc: dict[str, Any]) -> Array:
         """The metric's value: a scalar array, or as many as the metric says; 0 if there were no samples."""
         return self.finish(acc["sums"] - acc["lost"])
 
@@ -135,18 +136,22 @@ def added(acc: dict[str, Any], batch: Any) -> dict[str, Any]:
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def metric(*names: str, name: str | None = "") -> Callable[[M], M]:
-    """Class decorator: a frozen dataclass that the registry knows, by its name in snake case, too.
+def metric(*names: str, name: str | None = "", function: Callable[..., Array] | None = None) -> Callable[[M], M]:
+    """Class decorator: a frozen dataclass that the registry knows by the class's name, also in snake case.
 
     Args:
         names: More names in the registry.
-        name: What the field `name` is by default: "" for the class's name in snake case, None for none.
+        name: The default of the field `name`: "" for the class's name in snake case.
+        function: For a subclass of `MeanMetric`: the function that returns the values, of which this is the mean.
     """
 
-    def decorate(cls: M) -> M:
+    def decorate(cls: Any) -> Any:
+        if function is not None:
+            cls.function = staticmethod(function)
+            cls.__doc__ = f"{cls.__doc__}\n\n    {function.__doc__ or ''}"
         snake = snake_case(cls.__name__)
         default = snake if name == "" else name
-        cls.name = dataclasses.field(default=default, kw_only=True)  # type: ignore[attr-defined]
+        cls.name = dataclasses.field(default=default, kw_only=True)
         cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
         # Names once each, in order.
         known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
@@ -160,7 +165,7 @@ def metric(*names: str, name: str | None = "") -> Callable[[M], M]:
 # -- means -------------------------------------------------------------------------------------------------------------
 
 
-def mean_sums(values: Any, weights: Any) -> Any:
+def mean_sums(values: Array, weights: Any) -> Array:
     """The sums (2,) of values (batch, ...), averaged for each sample, and of their weights."""
     values = real(values)
     xp = namespace(values)
@@ -181,14 +186,14 @@ def _each_sample(xp, values):
     return xp.mean(values, axis=tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def mean_of(sums: Any) -> Any:
+def mean_of(sums: Array) -> Array:
     """The mean, from what `mean_sums` sums up; 0 if the weights are 0."""
     xp = namespace(sums)
     total, count = sums[0], sums[1]
     return total / xp.where(count == 0, xp.ones_like(count), count)
 
 
-def loss_sums(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+def loss_sums(loss: Any, y_true: Array, y_pred: Array, sample_weight: Array, mask: Array) -> Array:
     """`mean_sums` of the values of a `Loss`, without those that it ignores."""
     values = real(loss.call(y_true, y_pred))
     counted, given = loss.mask(y_true, y_pred, values), weights(values, sample_weight, mask)
@@ -199,25 +204,25 @@ def loss_sums(loss: Any, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any
 class MeanMetric(Metric):
     """The weighted mean, over all samples, of what `call` returns; subclasses define that, or `function`."""
 
-    function: ClassVar[Callable | None] = None
+    function: ClassVar[Callable[..., Array] | None] = None
     """What `call` runs, with the fields of the subclass as keyword arguments."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         base = {f.name for f in dataclasses.fields(Metric)}
-        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in base}
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init and f.name not in base}
         object.__setattr__(self, "_options", options)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         """The values, (batch, ...), from arrays of the namespace."""
         return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (2,)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         values = real(self.call(y_true, y_pred))
         return mean_sums(values, weights(values, sample_weight, mask))
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         return mean_of(sums)

@@ -17,6 +17,7 @@ from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..losses.base import pair, real, weights
 from ..ops.crossentropy import EPSILON
+from ..typing import Array
 from .base import Metric, metric
 
 __all__ = [
@@ -69,11 +70,11 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         even = last >= 2 and all(abs(t - i / last) <= EPSILON + 1e-5 * i / last for i, t in enumerate(cuts))
         object.__setattr__(self, "_even", even)
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         labels = self.labels()
         return (len(self._cuts) + 1, *(() if labels is None else (labels,)), 2)
 
-    def scored(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    def scored(self, y_true: Array, y_pred: Array) -> tuple[Any, Any]:
         """Labels and scores of one shape: of the top k, of the class."""
         y_true, y_pred = pair(y_true, y_pred)
         xp = namespace(y_pred)
@@ -96,7 +97,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
             y_true, y_pred = (x[..., self.class_id : self.class_id + 1] for x in (y_true, y_pred))
         return y_true, y_pred
 
-    def passed(self, scores: Any) -> Any:
+    def passed(self, scores: Any) -> Array:
         """How many thresholds are smaller than each of `scores`: (n,) to int32 (n,). NaN is like 0."""
         xp, cuts = namespace(scores), self._cuts
         if not self._even:
@@ -108,7 +109,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         # Thresholds a little outside [0, 1] are passed by all, and by none.
         return xp.astype(xp.clip(found, 1, None) if cuts[0] < 0 else found, xp.int32)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         y_true, y_pred = self.scored(y_true, y_pred)
         xp = namespace(y_pred)
         ones = xp.ones_like(y_pred)
@@ -122,10 +123,10 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         sums = ops.segment_sum(xp.reshape(given, (-1,)), place, (len(self._cuts) + 1) * n * 2)
         return xp.reshape(sums, (len(self._cuts) + 1, *apart, 2))
 
-    def weigh(self, ones, weights):
+    def weigh(self, ones: Array, weights: Array) -> Array:
         return ones if weights is None else ones * weights
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         xp = namespace(sums)
         # From both ends, so that no small number is the difference of large ones.
         no = xp.cumulative_sum(sums, axis=0)[:-1, ...]
@@ -135,7 +136,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
             no, yes = xp.take(no, index, axis=0), xp.take(yes, index, axis=0)
         return self.summarise(Counts(yes[..., 1], yes[..., 0], no[..., 0], no[..., 1], sums))
 
-    def summarise(self, counts: Counts) -> Any:
+    def summarise(self, counts: Counts) -> Array:
         """The result."""
         raise NotImplementedError
 
@@ -146,7 +147,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
 class _AtSome(_AtThresholds):
     thresholds: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         given = self.thresholds
         if given is None:
@@ -156,11 +157,11 @@ class _AtSome(_AtThresholds):
             given = self.thresholds
         self.set_thresholds(given if isinstance(given, tuple) else (given,))
 
-    def summarise(self, counts):
+    def summarise(self, counts: Counts) -> Array:
         value = self.value(counts)
         return value[0] if len(self._cuts) == 1 else value
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         """The metric at each threshold, from the counts there; for subclasses to define."""
         raise NotImplementedError
 
@@ -184,7 +185,7 @@ class TruePositives(_AtSome):
 
     thresholds: float | Sequence[float] | None = None
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         return counts.tp
 
 
@@ -194,7 +195,7 @@ class FalsePositives(_AtSome):
 
     thresholds: float | Sequence[float] | None = None
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         return counts.fp
 
 
@@ -204,7 +205,7 @@ class TrueNegatives(_AtSome):
 
     thresholds: float | Sequence[float] | None = None
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         return counts.tn
 
 
@@ -214,21 +215,21 @@ class FalseNegatives(_AtSome):
 
     thresholds: float | Sequence[float] | None = None
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         return counts.fn
 
 
-def precision(counts: Counts) -> Any:
+def precision(counts: Counts) -> Array:
     """Which part of those found is positive."""
     return ops.divide_no_nan(counts.tp, counts.tp + counts.fp)
 
 
-def recall(counts: Counts) -> Any:
+def recall(counts: Counts) -> Array:
     """Which part of the positive is found."""
     return ops.divide_no_nan(counts.tp, counts.tp + counts.fn)
 
 
-def specificity(counts: Counts) -> Any:
+def specificity(counts: Counts) -> Array:
     """Which part of the negative is not found."""
     return ops.divide_no_nan(counts.tn, counts.tn + counts.fp)
 
@@ -247,7 +248,7 @@ class Precision(_AtSome):
     top_k: int | None = None
     class_id: int | None = None
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         return precision(counts)
 
 
@@ -259,7 +260,7 @@ class Recall(_AtSome):
     top_k: int | None = None
     class_id: int | None = None
 
-    def value(self, counts):
+    def value(self, counts: Counts) -> Array:
         return recall(counts)
 
 
@@ -271,17 +272,17 @@ class _Best(_AtThresholds):
     bound: ClassVar[str] = ""
     """The field that says how large the first of `pair` must be."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.probability(self.bound, getattr(self, self.bound), one=True)
         last = self.num_thresholds - 1
         self.set_thresholds([i / last for i in range(last + 1)] if last else [0.5])
 
-    def pair(self, counts):
+    def pair(self, counts: Counts) -> tuple[Array, Array]:
         """(what is bounded, what is maximised) at each threshold; for subclasses to define."""
         raise NotImplementedError
 
-    def summarise(self, counts):
+    def summarise(self, counts: Counts) -> Array:
         held, wanted = self.pair(counts)
         xp = namespace(held)
         return xp.max(xp.where(held >= getattr(self, self.bound), wanted, xp.zeros_like(wanted)))
@@ -300,9 +301,9 @@ class SensitivityAtSpecificity(_Best):
     specificity: float
     num_thresholds: int = 200
     class_id: int | None = None
-    bound = "specificity"
+    bound: ClassVar[str] = "specificity"
 
-    def pair(self, counts):
+    def pair(self, counts: Counts) -> tuple[Array, Array]:
         return specificity(counts), recall(counts)
 
 
@@ -313,9 +314,9 @@ class SpecificityAtSensitivity(_Best):
     sensitivity: float
     num_thresholds: int = 200
     class_id: int | None = None
-    bound = "sensitivity"
+    bound: ClassVar[str] = "sensitivity"
 
-    def pair(self, counts):
+    def pair(self, counts: Counts) -> tuple[Array, Array]:
         return recall(counts), specificity(counts)
 
 
@@ -326,9 +327,9 @@ class PrecisionAtRecall(_Best):
     recall: float
     num_thresholds: int = 200
     class_id: int | None = None
-    bound = "recall"
+    bound: ClassVar[str] = "recall"
 
-    def pair(self, counts):
+    def pair(self, counts: Counts) -> tuple[Array, Array]:
         return recall(counts), precision(counts)
 
 
@@ -339,9 +340,9 @@ class RecallAtPrecision(_Best):
     precision: float
     num_thresholds: int = 200
     class_id: int | None = None
-    bound = "precision"
+    bound: ClassVar[str] = "precision"
 
-    def pair(self, counts):
+    def pair(self, counts: Counts) -> tuple[Array, Array]:
         return precision(counts), recall(counts)
 
 
@@ -375,7 +376,7 @@ class AUC(_AtThresholds):
     label_weights: Sequence[float] | None = None
     from_logits: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("curve", self.curve, ("ROC", "PR", "PRGAIN", "roc", "pr", "prgain"))
         methods = ("interpolation", "minoring", "majoring")
@@ -396,14 +397,14 @@ class AUC(_AtThresholds):
             inner = [i / last for i in range(1, last)]
         self.set_thresholds([-EPSILON, *inner, 1 + EPSILON])
 
-    def labels(self):
+    def labels(self) -> int | None:
         return (self.num_labels or 1) if self.multi_label else None
 
-    def sized(self, outputs):
+    def sized(self, outputs: int | None) -> Metric:
         unknown = self.multi_label and self.num_labels is None
         return dataclasses.replace(self, num_labels=outputs) if unknown else self
 
-    def scored(self, y_true, y_pred):
+    def scored(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         y_true, y_pred = super().scored(y_true, ops.sigmoid(real(y_pred)) if self.from_logits else y_pred)
         if self.multi_label and y_pred.ndim != 2:
             raise ShapeError(
@@ -411,7 +412,7 @@ class AUC(_AtThresholds):
             )
         return y_true, y_pred
 
-    def weigh(self, ones, weights):
+    def weigh(self, ones: Array, weights: Array) -> Array:
         out = super().weigh(ones, weights)
         if self.label_weights is not None and not self.multi_label:
             out = out * self._label_weights(ones)
@@ -420,7 +421,7 @@ class AUC(_AtThresholds):
     def _label_weights(self, like):
         return namespace(like).asarray(self.label_weights, dtype=like.dtype, device=device(like))
 
-    def summarise(self, counts):
+    def summarise(self, counts: Counts) -> Array:
         xp = namespace(counts.tp)
         curve, method = self.curve.upper(), self.summation_method.lower()
         if (curve, method) == ("PR", "interpolation"):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import ops
 from ..arrays import namespace, native
 from ..losses.base import pair
 from ..ops.crossentropy import EPSILON
+from ..typing import Array
 from .base import MeanMetric, metric
 
 __all__ = ["ConcordanceCorrelation", "PearsonCorrelation", "concordance_correlation", "pearson_correlation"]
@@ -23,7 +22,7 @@ def _moments(y_true, y_pred, axis):
 
 
 @native
-def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def pearson_correlation(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
     """Covariance over both standard deviations along `axis`: (batch, ..., numbers) to (batch, ...).
 
     0 where one of both is constant and there is no correlation. (Pearson, Proc. R. Soc. London 58, 1895.)
@@ -34,23 +33,21 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
 
 
 @native
-def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def concordance_correlation(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
     """How near pairs are to the line of equality, along `axis`: (batch, ..., numbers) to (batch, ...) (Lin, 1989)."""
     mean_true, mean_pred, a, b, ab = _moments(y_true, y_pred, axis)
     return 2 * ab / (a + b + (mean_true - mean_pred) ** 2 + EPSILON)
 
 
-@metric()
+@metric(function=pearson_correlation)
 class PearsonCorrelation(MeanMetric):
     """The mean of `pearson_correlation`."""
 
     axis: int = -1
-    function = staticmethod(pearson_correlation)
 
 
-@metric()
+@metric(function=concordance_correlation)
 class ConcordanceCorrelation(MeanMetric):
     """The mean of `concordance_correlation`."""
 
     axis: int = -1
-    function = staticmethod(concordance_correlation)

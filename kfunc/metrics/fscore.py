@@ -9,6 +9,7 @@ from ..arrays import namespace
 from ..errors import ShapeError
 from ..losses.base import pair, weights
 from ..ops.crossentropy import EPSILON
+from ..typing import Array
 from .base import Metric, metric
 
 __all__ = ["F1Score", "FBetaScore"]
@@ -20,19 +21,19 @@ class _FScore(Metric):  # not a dataclass: subclasses choose which of these are 
     threshold: float | None = None
     num_outputs: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("average", self.average, (None, "micro", "macro", "weighted"))
         checks.number("beta", self.beta, above=0)
         checks.number("threshold", self.threshold, above=0, most=1, none=True)
 
-    def sized(self, outputs):
-        return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)
+    def sized(self, outputs: int | None) -> Metric:
+        return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)  # type: ignore[call-arg]
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (3,) if self.average == "micro" else (3, self.num_outputs or 1)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         y_true, y_pred = pair(y_true, y_pred)
         if y_pred.ndim != 2:
             raise ShapeError(
@@ -49,7 +50,7 @@ class _FScore(Metric):  # not a dataclass: subclasses choose which of these are 
         parts = [chosen * y_true, chosen * (1 - y_true), (1 - chosen) * y_true]
         return xp.stack([xp.sum(part if w is None else part * w, axis=axis) for part in parts])
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         xp = namespace(sums)
         tp, fp, fn = (sums[i, ...] for i in range(3))
         precision, recall = tp / (tp + fp + EPSILON), tp / (tp + fn + EPSILON)

@@ -11,6 +11,7 @@ from ..arrays import device, namespace
 from ..errors import ArgumentError
 from ..losses.base import check_shape, weights
 from ..ops.crossentropy import EPSILON
+from ..typing import Array
 from .base import Metric, metric
 
 __all__ = ["BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
@@ -24,7 +25,7 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
     sparse_y_pred: bool = True
     axis: int = -1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.target_class_ids is not None:
             ids = self.target_class_ids
@@ -35,19 +36,19 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
             found = tuple(checks.integer("target_class_ids", i, least=0, most=self.num_classes - 1) for i in ids)
             object.__setattr__(self, "target_class_ids", found)
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (self.num_classes, self.num_classes)
 
-    def classes(self, x: Any, sparse: bool) -> Any:
+    def classes(self, x: Any, sparse: bool) -> Array:
         """Class numbers, int32."""
         xp = namespace(x)
         return xp.astype(x if sparse else xp.argmax(x, axis=self.axis), xp.int32)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         n = self.num_classes
         y_true, y_pred = self.classes(y_true, self.sparse_y_true), self.classes(y_pred, self.sparse_y_pred)
-        sizes = [(math.prod(x.shape) if None not in x.shape else None,) for x in (y_true, y_pred)]
-        check_shape(*sizes)
+        labels, predictions = ((math.prod(x.shape) if None not in x.shape else None,) for x in (y_true, y_pred))
+        check_shape(labels, predictions)
         xp = namespace(y_true, y_pred)
         given = xp.ones_like(xp.astype(y_true, xp.float32))
         w = weights(given, sample_weight, mask)
@@ -59,7 +60,7 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
         place = xp.where(counts, y_true * n + y_pred, xp.full_like(y_true, -1))
         return xp.reshape(ops.segment_sum(given, place, n * n), (n, n))
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         xp = namespace(sums)
         both = ops.diag(sums)
         either = xp.sum(sums, axis=0) + xp.sum(sums, axis=1) - both
@@ -102,11 +103,11 @@ class BinaryIoU(_ConfusionMatrix):
     threshold: float = 0.5
     num_classes = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("threshold", self.threshold)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         return super().measure(y_true, y_pred >= self.threshold, sample_weight, mask)
 
 

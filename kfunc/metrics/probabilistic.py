@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from .. import losses
+from ..typing import Array
 from .base import MeanMetric, loss_sums, metric
 
 __all__ = [
@@ -17,35 +20,29 @@ __all__ = [
 ]
 
 
-@metric("kld", "KLD")
+@metric("kld", "KLD", function=losses.kl_divergence)
 class KLDivergence(MeanMetric):
     """The mean of `losses.kl_divergence`."""
 
-    function = staticmethod(losses.kl_divergence)
 
-
-@metric()
+@metric(function=losses.poisson)
 class Poisson(MeanMetric):
     """The mean of `losses.poisson`."""
 
-    function = staticmethod(losses.poisson)
 
-
-@metric("bce", "BCE")
+@metric("bce", "BCE", function=losses.binary_crossentropy)
 class BinaryCrossentropy(MeanMetric):
     """The mean of `losses.binary_crossentropy`."""
 
     from_logits: bool = False
     label_smoothing: float = 0
-    function = staticmethod(losses.binary_crossentropy)
 
 
-@metric()
+@metric(function=losses.categorical_crossentropy)
 class CategoricalCrossentropy(BinaryCrossentropy):
     """The mean of `losses.categorical_crossentropy`."""
 
     axis: int = -1
-    function = staticmethod(losses.categorical_crossentropy)
 
 
 @metric()
@@ -55,31 +52,27 @@ class SparseCategoricalCrossentropy(MeanMetric):
     from_logits: bool = False
     ignore_class: int | None = None
     axis: int = -1
+    _loss: losses.Loss = dataclasses.field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "_loss", losses.SparseCategoricalCrossentropy(**self._options))
+        loss = losses.SparseCategoricalCrossentropy(self.from_logits, self.ignore_class, self.axis)
+        object.__setattr__(self, "_loss", loss)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         return loss_sums(self._loss, y_true, y_pred, sample_weight, mask)
 
 
-@metric()
+@metric(function=losses.hinge)
 class Hinge(MeanMetric):
     """The mean of `losses.hinge`."""
 
-    function = staticmethod(losses.hinge)
 
-
-@metric()
+@metric(function=losses.squared_hinge)
 class SquaredHinge(MeanMetric):
     """The mean of `losses.squared_hinge`."""
 
-    function = staticmethod(losses.squared_hinge)
 
-
-@metric()
+@metric(function=losses.categorical_hinge)
 class CategoricalHinge(MeanMetric):
     """The mean of `losses.categorical_hinge`."""
-
-    function = staticmethod(losses.categorical_hinge)

@@ -11,6 +11,7 @@ from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..losses.base import real, weights
 from ..registry import register
+from ..typing import Array
 from .base import MeanMetric, Metric, added, loss_sums, mean_of, mean_sums, metric
 
 __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
@@ -20,12 +21,14 @@ class OfValues(Metric):
     """What sees values in place of labels and predictions."""
 
     @native
-    def update(self, acc: dict[str, Any], values: Any, sample_weight: Any = None, mask: Any = None) -> dict[str, Any]:  # type: ignore[override]
+    def update(  # type: ignore[override]
+        self, acc: dict[str, Any], values: Array, sample_weight: Array = None, mask: Array = None
+    ) -> dict[str, Any]:
         """The accumulator with more values, (batch, ...), and their weights, as in `Metric.update`."""
         values = real(values)
         return added(acc, self.sums(values, weights(values, sample_weight, mask)))
 
-    def sums(self, values, weights):
+    def sums(self, values: Array, weights: Array) -> Array:
         """What a batch adds to the accumulator; for subclasses to define."""
         raise NotImplementedError
 
@@ -34,7 +37,7 @@ class OfValues(Metric):
 class Sum(OfValues):
     """The weighted sum of values: `update(acc, values, sample_weight)`."""
 
-    def sums(self, values, weights):
+    def sums(self, values: Array, weights: Array) -> Array:
         return namespace(values).sum(values if weights is None else values * weights)
 
 
@@ -42,13 +45,13 @@ class Sum(OfValues):
 class Mean(OfValues):
     """The weighted mean of values: `update(acc, values, sample_weight)`."""
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (2,)
 
-    def sums(self, values, weights):
+    def sums(self, values: Array, weights: Array) -> Array:
         return mean_sums(values, weights)
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         return mean_of(sums)
 
 
@@ -79,5 +82,5 @@ class MeanMetricWrapper(MeanMetric):
         object.__setattr__(self, "dtype", dtype)
         super().__post_init__()
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         return loss_sums(self.fn, y_true, y_pred, sample_weight, mask)

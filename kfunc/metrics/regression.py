@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from .. import checks, losses, ops
 from ..arrays import namespace, native
 from ..errors import ShapeError
 from ..losses.base import pair, weights
+from ..typing import Array
 from .base import MeanMetric, Metric, metric
 
 __all__ = [
@@ -23,66 +23,55 @@ __all__ = [
 ]
 
 
-@metric("mse", "MSE")
+@metric("mse", "MSE", function=losses.mean_squared_error)
 class MeanSquaredError(MeanMetric):
     """The mean of squared errors."""
 
-    function = staticmethod(losses.mean_squared_error)
 
-
-@metric("mae", "MAE")
+@metric("mae", "MAE", function=losses.mean_absolute_error)
 class MeanAbsoluteError(MeanMetric):
     """The mean of absolute errors."""
 
-    function = staticmethod(losses.mean_absolute_error)
 
-
-@metric("mape", "MAPE")
+@metric("mape", "MAPE", function=losses.mean_absolute_percentage_error)
 class MeanAbsolutePercentageError(MeanMetric):
     """The mean of absolute errors in percent of the truth."""
 
-    function = staticmethod(losses.mean_absolute_percentage_error)
 
-
-@metric("msle", "MSLE")
+@metric("msle", "MSLE", function=losses.mean_squared_logarithmic_error)
 class MeanSquaredLogarithmicError(MeanMetric):
     """The mean of squared differences of `log(1 + y)`."""
 
-    function = staticmethod(losses.mean_squared_logarithmic_error)
 
-
-@metric(name="logcosh")
+@metric(name="logcosh", function=losses.log_cosh)
 class LogCoshError(MeanMetric):
     """The mean of `log(cosh(error))`."""
-
-    function = staticmethod(losses.log_cosh)
 
 
 @metric("rmse")
 class RootMeanSquaredError(MeanMetric):
     """The root of the mean of squared errors, each of which may have a weight of its own."""
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Array, y_pred: Array) -> Array:
         y_true, y_pred = pair(y_true, y_pred)
         return (y_pred - y_true) ** 2
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         mean = super().finish(sums)
         return namespace(mean).sqrt(mean)
 
 
 @native
-def _cosine(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def _cosine(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
     y_true, y_pred = pair(y_true, y_pred)
     return namespace(y_pred).sum(ops.normalize(y_true, axis) * ops.normalize(y_pred, axis), axis=axis)
 
 
-@metric()
+@metric(function=_cosine)
 class CosineSimilarity(MeanMetric):
     """The mean of the cosine between labels and predictions, vectors along `axis`; the loss has the other sign."""
 
     axis: int = -1
-    function = staticmethod(_cosine)
 
 
 @metric()
@@ -104,19 +93,19 @@ class R2Score(Metric):
     num_regressors: int = 0
     num_outputs: int | None = dataclasses.field(default=None, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         allowed = (None, "uniform_average", "variance_weighted_average")
         checks.one_of("class_aggregation", self.class_aggregation, allowed)
         checks.natural("num_regressors", self.num_regressors)
 
-    def sized(self, outputs):
+    def sized(self, outputs: int | None) -> Metric:
         return self if self.num_outputs is not None else dataclasses.replace(self, num_outputs=outputs)
 
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (5, self.num_outputs or 1)
 
-    def measure(self, y_true, y_pred, sample_weight, mask):
+    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         y_true, y_pred = pair(y_true, y_pred)
         if y_pred.ndim != 2:
             raise ShapeError(
@@ -129,7 +118,7 @@ class R2Score(Metric):
         parts = [w, w * y_true, w * y_true * y_true, w * (y_true - y_pred) ** 2, seen]
         return xp.stack([xp.sum(part, axis=0) for part in parts])
 
-    def finish(self, sums):
+    def finish(self, sums: Array) -> Array:
         xp = namespace(sums)
         weight, total, squares, residual = (sums[i, :] for i in range(4))
         spread = squares - total * ops.divide_no_nan(total, weight)

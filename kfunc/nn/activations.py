@@ -12,9 +12,36 @@ from typing import Any, ClassVar
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..ops import (
+    celu,
+    elu,
+    glu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    soft_shrink,
+    softmax,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh,
+    tanh_shrink,
+    threshold,
+)
 from ..ops._promotion import beside
 from ..registry import register, resolve
-from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -92,13 +119,9 @@ def mish(x: Any) -> Any:
     return ops.multiply(x, ops.tanh(ops.softplus(x)))
 
 
-celu, elu, glu, hard_shrink, hard_sigmoid = ops.celu, ops.elu, ops.glu, ops.hard_shrink, ops.hard_sigmoid
-hard_silu, hard_tanh, leaky_relu, log_sigmoid = ops.hard_silu, ops.hard_tanh, ops.leaky_relu, ops.log_sigmoid
-log_softmax, relu6, selu, sigmoid, silu = ops.log_softmax, ops.relu6, ops.selu, ops.sigmoid, ops.silu
-soft_shrink, softmax, softplus, softsign = ops.soft_shrink, ops.softmax, ops.softplus, ops.softsign
-sparse_plus, sparse_sigmoid, sparsemax = ops.sparse_plus, ops.sparse_sigmoid, ops.sparsemax
-squareplus, tanh, tanh_shrink, threshold = ops.squareplus, ops.tanh, ops.tanh_shrink, ops.threshold
-exponential, swish, hard_swish = ops.exp, silu, hard_silu
+exponential = ops.exp
+swish = silu
+hard_swish = hard_silu
 
 _ALIASES = {"exp": ("exponential", "exp"), "silu": ("silu", "swish"), "hard_silu": ("hard_silu", "hard_swish")}
 
@@ -113,7 +136,7 @@ register("activation", "ops.relu")(ops.relu)
 register("activation", "ops.gelu")(ops.gelu)
 
 
-def get(activation: str | Callable | None) -> Callable:
+def get(activation: ActivationLike) -> Callable[..., Array]:
     """The function that `activation` stands for: a name, a function, or None for the identity.
 
     Raises:
@@ -136,7 +159,7 @@ class Activation(Layer):
 
     activation: ActivationLike
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return get(self.activation)(x)
 
 
@@ -155,13 +178,13 @@ class ReLU(Layer):
     negative_slope: float = 0.0
     threshold: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("max_value", self.max_value, least=0, none=True)
         checks.number("negative_slope", self.negative_slope, least=0)
         checks.number("threshold", self.threshold, least=0)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return relu(x, self.negative_slope, self.max_value, self.threshold)
 
 
@@ -173,11 +196,11 @@ class LeakyReLU(Layer):
 
     negative_slope: float = 0.3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("negative_slope", self.negative_slope, least=0)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return ops.leaky_relu(x, self.negative_slope)
 
 
@@ -189,11 +212,11 @@ class ELU(Layer):
 
     alpha: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("alpha", self.alpha)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return ops.elu(x, self.alpha)
 
 
@@ -213,7 +236,7 @@ class PReLU(Layer):
     alpha_constraint: ConstraintLike = None
     shared_axes: int | Sequence[int] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for axis in self._shared():
             checks.positive("shared_axes", axis)
@@ -222,7 +245,7 @@ class PReLU(Layer):
         axes = () if self.shared_axes is None else self.shared_axes
         return tuple(axes) if isinstance(axes, tuple | list) else (axes,)  # type: ignore[return-value]
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         shared = self._shared()
         checks.rank("x", x, max(2, 1 + max(shared, default=0)), least=True)
         shape = tuple(1 if i in shared else n for i, n in enumerate(x.shape))[1:]
@@ -242,7 +265,7 @@ class Softmax(Layer):
 
     axis: int | Sequence[int] = -1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         if not axes:
@@ -250,7 +273,7 @@ class Softmax(Layer):
         for axis in axes:
             checks.integer("axis", axis)
 
-    def forward(self, s: Scope, x, mask=None):
+    def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         if mask is None:
             return ops.softmax(x, self.axis)
         xp = namespace(x, mask)

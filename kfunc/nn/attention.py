@@ -13,7 +13,7 @@ from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError
-from ..typing import ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .layer import Layer, batch_size, layer
 from .rotary import steps
 from .scope import Scope
@@ -56,7 +56,7 @@ class _Scored(Layer):
     use_scale: bool
     dropout: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.probability("dropout", self.dropout)
 
@@ -65,8 +65,13 @@ class _Scored(Layer):
         raise NotImplementedError
 
     def forward(
-        self, s: Scope, inputs, mask=None, return_attention_scores: bool = False, use_causal_mask: bool = False
-    ):
+        self,
+        s: Scope,
+        inputs: Any,
+        mask: Array | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Array:
         query, value, key = _three("inputs", inputs)
         query_mask, value_mask = (None, None) if mask is None else _three("mask", mask)[:2]
         xp = namespace(query)
@@ -124,7 +129,7 @@ class Attention(_Scored):
     dropout: float = 0.0
     seed: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("score_mode", self.score_mode, ("dot", "concat"))
 
@@ -196,7 +201,7 @@ class _Fold:
                 got=tuple(value.shape),
             )
 
-    def sequence(self, x):
+    def sequence(self, x: Array):
         """(batch, ..., features) to (batch * others, time, features), or a mask of the positions."""
         if x is None:
             return None
@@ -205,7 +210,7 @@ class _Fold:
         time = math.prod(checks.known("query", x, *self.axes))
         return xp.reshape(xp.permute_dims(x, (*order, *range(len(order), x.ndim))), (-1, time, *features))
 
-    def pairs(self, mask):
+    def pairs(self, mask: Array):
         """A mask (batch, others, heads, targets, sources), the first of which may be missing, of the sequences."""
         if mask is None:
             return None
@@ -222,14 +227,14 @@ class _Fold:
         mask = xp.logical_and(mask, xp.reshape(each, (-1, *self.others, 1, 1, 1)))
         return xp.reshape(mask, (-1, *mask.shape[-3:]))
 
-    def positions(self, x):
+    def positions(self, x: Array):
         """(batch * others, time, ...) to (batch, the query's axes, ...)."""
         xp, order = namespace(x), (0, *self.rest, *self.axes)
         x = xp.reshape(x, (-1, *self.others, *self.target, *x.shape[2:]))
         back = sorted(range(len(order)), key=order.__getitem__)
         return xp.permute_dims(x, (*back, *range(len(order), x.ndim)))
 
-    def scores(self, x):
+    def scores(self, x: Array):
         """(batch * others, heads, target, source) to (batch, others, heads, targets, sources)."""
         if x is None:
             return None
@@ -252,7 +257,7 @@ class _MultiHead(Layer):
     use_gate: bool
     rotary: Layer | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.probability("dropout", self.dropout)
         checks.positive("sliding_window", self.sliding_window, none=True)
@@ -273,7 +278,7 @@ class _MultiHead(Layer):
     def _outputs(self) -> tuple[int, ...] | None:
         return None
 
-    def activity(self, out):
+    def activity(self, out: Array):
         # As in Keras: not of the scores, and not of a cache.
         return out[0] if isinstance(out, tuple) else out
 
@@ -310,18 +315,18 @@ class _MultiHead(Layer):
     def forward(
         self,
         s: Scope,
-        query,
-        value,
-        key=None,
+        query: Array,
+        value: Array,
+        key: Array | None = None,
         *,
-        attention_mask=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
+        attention_mask: Array = None,
+        query_mask: Array = None,
+        value_mask: Array = None,
+        key_mask: Array = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
         cache: KVCache | None = None,
-    ):
+    ) -> Array:
         fold, inputs, handed_on = self._fold(query, value, key, cache), query, query_mask
         if fold is not None:
             query, value, key = fold.sequence(query), fold.sequence(value), fold.sequence(key)
@@ -520,7 +525,7 @@ class MultiHeadAttention(_MultiHead):
     seed: int | None = None
     rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("num_heads", self.num_heads)
         checks.positive("key_dim", self.key_dim)
@@ -603,7 +608,7 @@ class GroupQueryAttention(_MultiHead):
     seed: int | None = None
     rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("head_dim", self.head_dim)
         checks.positive("num_query_heads", self.num_query_heads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from .. import checks, ops, tree
@@ -10,7 +11,7 @@ from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..ops.recurrent import gru_step, lstm_step, simple_step
 from ..registry import register, resolve
-from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike, Tree
 from . import activations, initializers
 from .layer import Layer, base_layer, layer
 from .scope import Scope
@@ -35,7 +36,7 @@ class ForgetGateOnes:
 # -- states ------------------------------------------------------------------------------------------------------------
 
 
-def zeros_for(x: Any, *units: int) -> tuple:
+def zeros_for(x: Any, *units: int) -> tuple[Array, ...]:
     """A state of zeros (batch, n) for each n of `units`; `x` is (batch, ...), and its batch may be unknown."""
     xp = namespace(x)
     column = xp.zeros_like(xp.reshape(x[(slice(None), *[slice(0, 1)] * (x.ndim - 1))], (-1, 1)))
@@ -51,7 +52,7 @@ def first_states(cell: Any, x: Any) -> Any:
     return zeros_for(x, *(sizes if isinstance(sizes, tuple | list) else (sizes,)))
 
 
-def counted(argument: str, arrays: list, number: int) -> tuple:
+def counted(argument: str, arrays: Sequence[Array], number: int) -> tuple[Array, ...]:
     """`arrays`, of which there are `number`."""
     if len(arrays) != number:
         raise ArgumentError(
@@ -118,7 +119,7 @@ class Recurrent(Layer):
     dropout: float
     recurrent_dropout: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("units", self.units)
         checks.probability("dropout", self.dropout)
@@ -133,7 +134,7 @@ class Recurrent(Layer):
     def bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)
 
-    def biases(self, bias: Any) -> tuple[Any, Any]:
+    def biases(self, bias: Array) -> tuple[Array, Array]:
         """The parts of `bias` for the input and for the recurrence."""
         return bias, None
 
@@ -147,7 +148,9 @@ class Recurrent(Layer):
         """(gates, batch, units): the factors of recurrent dropout; None if there is none."""
         return factors(self, s, zeros_for(x, self.units)[0])
 
-    def step(self, z: Any, states: tuple, recurrent_kernel: Any, bias: Any, keep: Any) -> tuple:
+    def step(
+        self, z: Array, states: tuple[Array, ...], recurrent_kernel: Array, bias: Array, keep: Array
+    ) -> tuple[Array, ...]:
         """The new states, for the inputs `z` (batch, gates * units) of the gates."""
         raise NotImplementedError
 
@@ -203,7 +206,9 @@ class LSTMArguments(Recurrent):
     recurrent_dropout: float = 0.0
     seed: int | None = None
 
-    def step(self, z, states, recurrent_kernel, bias, keep):
+    def step(
+        self, z: Array, states: tuple[Array, ...], recurrent_kernel: Array, bias: Array, keep: Array
+    ) -> tuple[Array, ...]:
         functions = activations.get(self.activation), activations.get(self.recurrent_activation)
         return lstm_step(z, states, recurrent_kernel, *functions, keep)
 
@@ -239,13 +244,15 @@ class GRUArguments(Recurrent):
         return self.reset_after  # type: ignore[attr-defined]  # which Keras puts at different places
 
     @property
-    def bias_shape(self):
+    def bias_shape(self) -> tuple[int, ...]:
         return (2, 3 * self.units) if self.after else (3 * self.units,)
 
-    def biases(self, bias):
+    def biases(self, bias: Array) -> tuple[Array, Array]:
         return (bias[0, :], bias[1, :]) if self.after and bias is not None else (bias, None)
 
-    def step(self, z, states, recurrent_kernel, bias, keep):
+    def step(
+        self, z: Array, states: tuple[Array, ...], recurrent_kernel: Array, bias: Array, keep: Array
+    ) -> tuple[Array, ...]:
         functions = activations.get(self.activation), activations.get(self.recurrent_activation)
         return gru_step(z, states, recurrent_kernel, bias, self.after, *functions, keep)
 
@@ -271,7 +278,9 @@ class SimpleRNNArguments(Recurrent):
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
 
-    def step(self, z, states, recurrent_kernel, bias, keep):
+    def step(
+        self, z: Array, states: tuple[Array, ...], recurrent_kernel: Array, bias: Array, keep: Array
+    ) -> tuple[Array, ...]:
         return simple_step(z, states, recurrent_kernel, activations.get(self.activation), keep)
 
 
@@ -288,7 +297,7 @@ class _Cell(Recurrent):
     def output_size(self) -> int:
         return self.units
 
-    def forward(self, s: Scope, x, states):
+    def forward(self, s: Scope, x: Array, states: Tree) -> Array:
         """(batch, inputs), and states (batch, units) each, to (batch, units) and the new states."""
         checks.rank("x", x, 2)
         states = counted("states", tree.leaves(states), self.states)
@@ -337,7 +346,7 @@ class StackedRNNCells(Layer):
 
     cells: tuple[Any, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.cells, tuple | list) or not self.cells:
             raise ArgumentError("There are no cells.", argument="cells", expected="a list of cells", got=self.cells)
         for cell in self.cells:
@@ -345,17 +354,17 @@ class StackedRNNCells(Layer):
         super().__post_init__()
 
     @property
-    def state_size(self) -> tuple:
+    def state_size(self) -> tuple[int, ...]:
         return tuple(cell.state_size for cell in self.cells)
 
     @property
     def output_size(self) -> int:
         return output_size(self.cells[-1])
 
-    def initial_states(self, x):
+    def initial_states(self, x: Array) -> Tree:
         return tuple(first_states(cell, x) for cell in self.cells)
 
-    def forward(self, s: Scope, x, states):
+    def forward(self, s: Scope, x: Array, states: Tree) -> Array:
         new = []
         for cell, own in zip(self.cells, states, strict=True):
             x, after = cell(s, x, own)

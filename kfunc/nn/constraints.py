@@ -12,6 +12,7 @@ from ..arrays import namespace, native
 from ..frozen import dataclass
 from ..ops.crossentropy import EPSILON
 from ..registry import register, resolve
+from ..typing import Array, ConstraintLike, Tree
 
 __all__ = [
     "MaxNorm",
@@ -63,7 +64,7 @@ class MaxNorm:
     max_value: float = 2
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("max_value", self.max_value, least=0)
         _axes(self)
 
@@ -87,7 +88,7 @@ class UnitNorm:
 
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _axes(self)
 
     def __call__(self, x: Any) -> Any:
@@ -107,7 +108,7 @@ class MinMaxNorm:
     rate: float = 1.0
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("max_value", self.max_value, least=checks.number("min_value", self.min_value, least=0))
         checks.probability("rate", self.rate, one=True)
         _axes(self)
@@ -118,16 +119,19 @@ class MinMaxNorm:
         return x * ((wanted * self.rate + norm * (1 - self.rate)) / (norm + EPSILON))
 
 
-max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
+max_norm = MaxNorm
+non_neg = NonNeg
+unit_norm = UnitNorm
+min_max_norm = MinMaxNorm
 
 
-def get(constraint: Any) -> Callable | None:
+def get(constraint: ConstraintLike) -> Callable[[Array], Array] | None:
     """The constraint that `constraint` stands for: a name, a config, a function, or None."""
     return None if constraint is None else resolve("constraint", constraint)
 
 
 @native
-def constrain(params: Any, constraints: Mapping[str, Callable]) -> Any:
+def constrain(params: Tree, constraints: Mapping[str, Callable[[Array], Array]]) -> Any:
     """The parameters, each with its constraint from `Layer.constraints` applied; to be called after an update."""
     if not constraints:
         return params

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..errors import ArgumentError, ShapeError
-from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
 from .layer import Layer, base_layer, layer
 from .scope import Scope
@@ -54,7 +54,7 @@ class _Convolving(Layer):
     rank: ClassVar[int]
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         of = dict(self._arguments())
         for argument in ("filters", "groups", "depth_multiplier"):
@@ -64,7 +64,7 @@ class _Convolving(Layer):
         padding = of["padding"].lower() if isinstance(of["padding"], str) else of["padding"]  # as Keras documents
         object.__setattr__(self, "padding", checks.one_of("padding", padding, self.paddings))
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         of: Any = self
         axis = 1 if of.data_format == "channels_first" else -1
         groups = getattr(self, "groups", 1)
@@ -120,7 +120,7 @@ class _Conv(_Convolving):
     kernel_constraint: ConstraintLike = None
     bias_constraint: ConstraintLike = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.filters % self.groups:
             raise ArgumentError(
@@ -212,7 +212,7 @@ class _ConvTranspose(_Convolving):
     kernel_constraint: ConstraintLike = None
     bias_constraint: ConstraintLike = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.output_padding is None:
             return
@@ -393,7 +393,11 @@ class SeparableConv2D(_SeparableConv):
     dilation_rate: _Sizes = (1, 1)
 
 
-Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
-Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+Convolution1D = Conv1D
+Convolution2D = Conv2D
+Convolution3D = Conv3D
+Convolution1DTranspose = Conv1DTranspose
+Convolution2DTranspose = Conv2DTranspose
 Convolution3DTranspose = Conv3DTranspose
-SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
+SeparableConvolution1D = SeparableConv1D
+SeparableConvolution2D = SeparableConv2D

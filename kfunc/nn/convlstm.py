@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .. import checks, ops
 from ..arrays import namespace
 from ..ops.recurrent import lstm_gates, per_gate, recurrence
-from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations, cells
 from .conv import check_windows
 from .layer import Layer, base_layer, layer
-from .recurrent import OverTime
+from .recurrent import OverTime, Prepared
 from .scope import Scope
 
 __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
@@ -63,7 +63,7 @@ class _ConvLSTM(OverTime, _Arguments):
     rank: ClassVar[int]
     gates: ClassVar[int] = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("filters", self.filters)
         check_windows(self, self.rank)
@@ -71,10 +71,10 @@ class _ConvLSTM(OverTime, _Arguments):
         checks.probability("dropout", self.dropout)
         checks.probability("recurrent_dropout", self.recurrent_dropout)
 
-    def check(self, x):
+    def check(self, x: Array) -> None:
         checks.rank("x", x, self.rank + 3)
 
-    def prepare(self, s: Scope, x: Any):
+    def prepare(self, s: Scope, x: Array) -> Prepared:
         axis = 1 if self.data_format == "channels_first" else -1
         channels = checks.known("x", x, 2 if axis == 1 else -1)[0]
         window = checks.per_axis("kernel_size", self.kernel_size, self.rank)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from .. import checks, ops, registry
 from ..arrays import asarray, device, namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from .layer import Layer, layer
 from .regularizers import L1L2
 from .scope import Scope
@@ -23,7 +24,7 @@ class Identity(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return x
 
 
@@ -36,14 +37,14 @@ class Masking(Layer):
 
     mask_value: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.mask_value, bool) or not isinstance(self.mask_value, int | float):
             raise ArgumentError(
                 "mask_value is a number.", argument="mask_value", expected="a number", got=repr(self.mask_value)
             )
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 2, least=True)
         xp = namespace(x)
         some = xp.any(ops.not_equal(x, float(self.mask_value)), axis=-1, keepdims=True)
@@ -73,7 +74,7 @@ class Lambda(Layer):
     arguments: dict[str, Any] | None = None
     _takes: frozenset[str] = dataclasses.field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for argument in ("function", "output_shape", "mask"):
             if isinstance(getattr(self, argument), str):
@@ -94,7 +95,7 @@ class Lambda(Layer):
             takes = frozenset()
         object.__setattr__(self, "_takes", takes)
 
-    def forward(self, s: Scope, x, mask=None):
+    def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         given = {"mask": mask, "training": s.train}
         out = self.function(x, **(self.arguments or {}), **{name: given[name] for name in sorted(self._takes)})
         if self.output_shape is not None and s.initializing:
@@ -144,9 +145,9 @@ class ActivityRegularization(Layer):
     l1: float = 0.0
     l2: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "activity_regularizer", L1L2(self.l1, self.l2))
         super().__post_init__()
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return x

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .. import checks, ops, registry
 from ..errors import ArgumentError, ShapeError
 from ..ops._promotion import beside
-from ..typing import ActivationLike, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
 from .layer import Layer, layer
 from .scope import Scope
@@ -34,11 +34,11 @@ class Dense(Layer):
     kernel_constraint: ConstraintLike = None
     bias_constraint: ConstraintLike = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("units", self.units)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 1, least=True)
         kernel = s.weight("kernel", (x.shape[-1], self.units))
         bias = s.weight("bias", (self.units,)) if self.use_bias else None
@@ -74,7 +74,7 @@ class EinsumDense(Layer):
     bias_constraint: ConstraintLike = None
     _terms: tuple[str, str, str, str, str] = dataclasses.field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         found = isinstance(self.equation, str) and _EQUATION.fullmatch(self.equation)
         if not found or found.group(1, 3) != found.group(5, 7) or None not in found.group(1, 3):
@@ -141,7 +141,7 @@ class EinsumDense(Layer):
             sizes[letter] = sizes.get(letter) if n is None else n
         return sizes, hidden
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         sizes, hidden = self._sizes(x)
         _, _, after, kernel, outputs = self._terms
         bias = None

@@ -10,6 +10,7 @@ from ..arrays import dtype_name, namespace
 from ..errors import ShapeError
 from ..ops._promotion import floating
 from ..ops.bits import random_mask
+from ..typing import Array
 from .layer import Layer, base_layer, layer
 from .scope import Scope
 
@@ -44,12 +45,13 @@ class _Noise(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if hasattr(self, "rate"):
             checks.probability("rate", self.rate)
-        if getattr(self, "noise_shape", None) is not None:
-            checks.sizes("noise_shape", self.noise_shape)
+        noise_shape = getattr(self, "noise_shape", None)
+        if noise_shape is not None:
+            checks.sizes("noise_shape", noise_shape)
 
 
 @layer
@@ -68,7 +70,7 @@ class Dropout(_Noise):
     noise_shape: tuple[int | None, ...] | None = None
     seed: int | None = None
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
         return ops.dropout(floating(x), s.key(), self.rate, _noise_shape(self.noise_shape, x))
@@ -82,7 +84,7 @@ class _SpatialDropout(_Noise):
 
     rate: float
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, self.rank + 2)
         if not s.train or self.rate == 0:
             return x
@@ -144,7 +146,7 @@ class AlphaDropout(_Noise):
     noise_shape: tuple[int | None, ...] | None = None
     seed: int | None = None
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
         x = floating(x)
@@ -167,7 +169,7 @@ class GaussianDropout(_Noise):
     rate: float
     seed: int | None = None
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
         x = floating(x)
@@ -186,11 +188,11 @@ class GaussianNoise(_Noise):
     stddev: float
     seed: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("stddev", self.stddev, least=0, most=1)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.stddev == 0:
             return x
         x = floating(x)

@@ -9,7 +9,7 @@ from ..arrays import asarray, backend_of, device, namespace
 from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..ops._promotion import beside
-from ..typing import ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .dtype_policies import DTypePolicy
 from .layer import Layer, layer
 from .scope import Scope
@@ -64,7 +64,7 @@ class Embedding(Layer):
     mask_zero: bool = False
     weights: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check_table(self)
         weights = self.weights
@@ -82,7 +82,7 @@ class Embedding(Layer):
             )
         object.__setattr__(self, "weights", _Values(weights))
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         table = s.weight("embeddings", (self.input_dim, self.output_dim), initializer=self.weights)
         return _rows(s, x, table, self.mask_zero)
 
@@ -113,14 +113,14 @@ class ReversibleEmbedding(Layer):
     reverse_dtype: str | None = None
     logit_soft_cap: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check_table(self)
         checks.number("logit_soft_cap", self.logit_soft_cap, above=0, none=True)
         allowed = (None, "bfloat16", "float16", "float32", "float64")
         checks.one_of("reverse_dtype", self.reverse_dtype, allowed)
 
-    def forward(self, s: Scope, x, reverse=False):
+    def forward(self, s: Scope, x: Array, reverse: bool = False) -> Array:
         table = s.weight("embeddings", (self.input_dim, self.output_dim))
         back = None
         if not self.tie_weights:

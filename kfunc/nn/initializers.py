@@ -18,6 +18,7 @@ from ..arrays import device, namespace, native
 from ..errors import ArgumentError, ShapeError
 from ..frozen import dataclass
 from ..registry import register, resolve
+from ..typing import Array, InitializerLike
 
 __all__ = [
     "STFT",
@@ -361,42 +362,42 @@ class _Scaled:
 class GlorotUniform(_Scaled):
     """Uniform, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010); axes as for `VarianceScaling`."""
 
-    scaling = VarianceScaling(1.0, "fan_avg", "uniform")
+    scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_avg", "uniform")
 
 
 @_initializer("glorot_normal")
 class GlorotNormal(_Scaled):
     """Truncated normal, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010); axes as for `VarianceScaling`."""
 
-    scaling = VarianceScaling(1.0, "fan_avg")
+    scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_avg")
 
 
 @_initializer("lecun_uniform")
 class LecunUniform(_Scaled):
     """Uniform, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998); axes as for `VarianceScaling`."""
 
-    scaling = VarianceScaling(1.0, "fan_in", "uniform")
+    scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_in", "uniform")
 
 
 @_initializer("lecun_normal")
 class LecunNormal(_Scaled):
     """Truncated normal, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998); axes: `VarianceScaling`."""
 
-    scaling = VarianceScaling(1.0, "fan_in")
+    scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_in")
 
 
 @_initializer("he_uniform")
 class HeUniform(_Scaled):
     """Uniform, variance `2 / inputs` (He et al., arXiv:1502.01852); axes as for `VarianceScaling`."""
 
-    scaling = VarianceScaling(2.0, "fan_in", "uniform")
+    scaling: ClassVar[VarianceScaling] = VarianceScaling(2.0, "fan_in", "uniform")
 
 
 @_initializer("he_normal")
 class HeNormal(_Scaled):
     """Truncated normal, variance `2 / inputs` (He et al., arXiv:1502.01852); axes as for `VarianceScaling`."""
 
-    scaling = VarianceScaling(2.0, "fan_in")
+    scaling: ClassVar[VarianceScaling] = VarianceScaling(2.0, "fan_in")
 
 
 @_initializer("orthogonal", "OrthogonalInitializer")
@@ -430,16 +431,27 @@ class Orthogonal:
         return q if drawn == dtype else xp.astype(q, getattr(xp, dtype))
 
 
-constant, zeros, ones = Constant, Zeros, Ones
-identity, stft, orthogonal = Identity, STFT, Orthogonal
-IdentityInitializer, STFTInitializer, OrthogonalInitializer = Identity, STFT, Orthogonal
-random_uniform, random_normal, truncated_normal = RandomUniform, RandomNormal, TruncatedNormal
+constant = Constant
+zeros = Zeros
+ones = Ones
+identity = Identity
+stft = STFT
+orthogonal = Orthogonal
+IdentityInitializer = Identity
+STFTInitializer = STFT
+OrthogonalInitializer = Orthogonal
+random_uniform = RandomUniform
+random_normal = RandomNormal
+truncated_normal = TruncatedNormal
 variance_scaling = VarianceScaling
-glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
-lecun_uniform, lecun_normal = LecunUniform, LecunNormal
-he_uniform, he_normal = HeUniform, HeNormal
+glorot_uniform = GlorotUniform
+glorot_normal = GlorotNormal
+lecun_uniform = LecunUniform
+lecun_normal = LecunNormal
+he_uniform = HeUniform
+he_normal = HeNormal
 
 
-def get(initializer: Any) -> Callable | None:
+def get(initializer: InitializerLike) -> Callable[..., Array] | None:
     """The initializer that `initializer` stands for: a name, a config, a class, a function, or None."""
     return None if initializer is None else resolve("initializer", initializer)

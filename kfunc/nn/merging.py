@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import string
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops, tree
 from ..errors import ArgumentError, ShapeError
-from ..ops import Op
+from ..typing import Array
 from .graph import Node
 from .layer import Layer, base_layer, layer
 from .scope import Scope
@@ -45,13 +46,13 @@ class _Merge(Layer):
     count: ClassVar[int | None] = None
     """How many inputs there are; None if any number."""
 
-    def forward(self, s: Scope, inputs, mask=None):
+    def forward(self, s: Scope, inputs: Any, mask: Array | None = None) -> Array:
         xs, masks = self._listed(inputs, mask)
         xs, masks = _broadcasting(xs, masks)
         s.hand_on(_either(masks))
         return self.merge(xs, masks)
 
-    def merge(self, xs: list, masks: list) -> Any:
+    def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         """One array of `xs`, which broadcast, as their `masks` do; these may be None."""
         raise NotImplementedError
 
@@ -121,7 +122,7 @@ def _like(mask: Any, x: Any) -> Any:
 class Add(_Merge):
     """The sum of a list of arrays that broadcast."""
 
-    def merge(self, xs, masks):
+    def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return functools.reduce(ops.add, xs)
 
 
@@ -129,9 +130,9 @@ class Add(_Merge):
 class Subtract(_Merge):
     """The first of two arrays minus the second."""
 
-    count = 2
+    count: ClassVar[int] = 2
 
-    def merge(self, xs, masks):
+    def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return ops.subtract(*xs)
 
 
@@ -139,7 +140,7 @@ class Subtract(_Merge):
 class Average(_Merge):
     """The mean of a list of arrays that broadcast."""
 
-    def merge(self, xs, masks):
+    def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return ops.divide(functools.reduce(ops.add, xs), len(xs))
 
 
@@ -147,7 +148,7 @@ class Average(_Merge):
 class Multiply(_Merge):
     """The product of a list of arrays that broadcast. What is masked counts as 1; if it is so in all, as 0."""
 
-    def merge(self, xs, masks):
+    def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         xs = [x if m is None else ops.where(_like(m, x), x, ops.ones_like(x)) for x, m in zip(xs, masks, strict=True)]
         out, mask = functools.reduce(ops.multiply, xs), _either(masks)
         return out if mask is None else ops.where(_like(mask, out), out, ops.zeros_like(out))
@@ -157,9 +158,9 @@ class Multiply(_Merge):
 class _Extreme(_Merge):
     """What is masked in one does not count, where that is known of the others."""
 
-    op: ClassVar[Op]
+    op: ClassVar[Callable[..., Array]]
 
-    def merge(self, xs, masks):
+    def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         out, seen = xs[0], masks[0]
         for x, mask in zip(xs[1:], masks[1:], strict=True):
             x = x if mask is None else ops.where(_like(mask, x), x, out)
@@ -172,14 +173,14 @@ class _Extreme(_Merge):
 class Maximum(_Extreme):
     """The larger of the elements of a list of arrays that broadcast."""
 
-    op = ops.maximum
+    op: ClassVar[Callable[..., Array]] = ops.maximum
 
 
 @layer
 class Minimum(_Extreme):
     """The smaller of the elements of a list of arrays that broadcast."""
 
-    op = ops.minimum
+    op: ClassVar[Callable[..., Array]] = ops.minimum
 
 
 # -- along an axis -----------------------------------------------------------------------------------------------------
@@ -194,11 +195,11 @@ class Concatenate(_Merge):
 
     axis: int = -1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.integer("axis", self.axis)
 
-    def forward(self, s: Scope, inputs, mask=None):
+    def forward(self, s: Scope, inputs: Any, mask: Array | None = None) -> Array:
         xs, masks = self._listed(inputs, mask)
         rank = xs[0].ndim
         others = [[n for i, n in enumerate(x.shape) if i != self.axis % x.ndim] for x in xs]
@@ -234,11 +235,11 @@ class Dot(_Merge):
         normalize: Whether the vectors along `axes` are brought to length 1 before: the cosine of their angle.
     """
 
-    count = 2
+    count: ClassVar[int] = 2
     axes: int | tuple[int, int]
     normalize: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         if len(given) != 2 or any(type(n) is not int or n == 0 for n in given):
@@ -249,7 +250,7 @@ class Dot(_Merge):
                 got=repr(self.axes),
             )
 
-    def forward(self, s: Scope, inputs, mask=None):
+    def forward(self, s: Scope, inputs: Any, mask: Array | None = None) -> Array:
         xs, _ = self._listed(inputs, mask)
         given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         if any(not -x.ndim < axis < x.ndim for x, axis in zip(xs, given, strict=True)):

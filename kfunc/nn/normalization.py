@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import checks, ops, tree
 from ..arrays import namespace
@@ -11,7 +11,7 @@ from ..ops._promotion import cast, dtype_of
 from ..ops.normalization import EPSILON, along, wide
 from ..registry import resolve
 from ..transforms import stop_gradient
-from ..typing import ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .combinators import Wrapper
 from .initializers import TruncatedNormal
 from .layer import Layer, layer
@@ -100,9 +100,9 @@ class BatchNormalization(Layer):
     renorm_momentum: float = 0.99
     synchronized: bool = False
 
-    supports_masking = True
+    supports_masking: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.integer("axis", self.axis)
         checks.number("epsilon", self.epsilon, least=0)
@@ -120,7 +120,7 @@ class BatchNormalization(Layer):
                 got=bounds,
             )
 
-    def forward(self, s: Scope, x, mask=None):
+    def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         shape = _sizes(x, (self.axis,))
         x, own = wide(x)
         gamma, beta = _affine(s, shape, self.center, self.scale)
@@ -254,14 +254,14 @@ class LayerNormalization(Layer):
     gamma_constraint: ConstraintLike = None
     rms_scaling: bool = False
 
-    supports_masking = True
+    supports_masking: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check_axes(self.axis)
         checks.number("epsilon", self.epsilon, least=0)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         axes = _sorted_axes(x, self.axis)
         center, scale = self.center and not self.rms_scaling, self.scale or self.rms_scaling
         gamma, beta = _affine(s, _sizes(x, axes), center, scale)
@@ -297,16 +297,16 @@ class GroupNormalization(Layer):
     beta_constraint: ConstraintLike = None
     gamma_constraint: ConstraintLike = None
 
-    supports_masking = True
+    supports_masking: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if checks.integer("groups", self.groups, least=-1) != -1:
             checks.positive("groups", self.groups)
         checks.integer("axis", self.axis)
         checks.number("epsilon", self.epsilon, least=0)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         (features,) = _sizes(x, (self.axis,))
         gamma, beta = _affine(s, (features,), self.center, self.scale)
         groups = features if self.groups == -1 else self.groups
@@ -327,12 +327,12 @@ class RMSNormalization(Layer):
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check_axes(self.axis)
         checks.number("epsilon", self.epsilon, least=0)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         axes = _sorted_axes(x, self.axis)
         return ops.rms_normalization(x, s.param("scale", _sizes(x, axes), "ones"), axes, self.epsilon)
 
@@ -347,13 +347,13 @@ class UnitNormalization(Layer):
 
     axis: int | tuple[int, ...] = -1
 
-    supports_masking = True
+    supports_masking: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check_axes(self.axis)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         return ops.normalize(x, axis=_sorted_axes(x, self.axis), epsilon=1e-12)
 
 
@@ -377,11 +377,11 @@ class SpectralNormalization(Wrapper):
 
     power_iterations: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("power_iterations", self.power_iterations)
 
-    def forward(self, s: Scope, *inputs: Any, mask=None, **options: Any):
+    def forward(self, s: Scope, *inputs: Any, mask: Array = None, **options: Any) -> Array:
         found = []
 
         def normalized(kernel):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops
-from ..ops import Op
+from ..typing import Array
 from .layer import Layer, base_layer, layer
 from .scope import Scope
 
@@ -62,20 +63,20 @@ class _Pooling(Layer):
     """
 
     axes: ClassVar[int]
-    op: ClassVar[Op]
+    op: ClassVar[Callable[..., Array]]
 
     pool_size: int | tuple[int, ...]
     strides: int | tuple[int, ...] | None = None
     padding: str = "valid"
     data_format: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.per_axis("pool_size", self.pool_size, self.axes)
         checks.per_axis("strides", self.strides, self.axes, none=True)
         checks.one_of("padding", self.padding, ("valid", "same"))
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         _check_input(x, self.axes)
         return self.op(x, self.pool_size, self.strides, self.padding, self.data_format)
 
@@ -84,7 +85,8 @@ class _Pooling(Layer):
 class MaxPooling1D(_Pooling):
     """Maxima over windows: (batch, steps, channels) to (batch, steps', channels)."""
 
-    axes, op = 1, ops.max_pool
+    axes: ClassVar[int] = 1
+    op: ClassVar[Callable[..., Array]] = ops.max_pool
     pool_size: int | tuple[int, ...] = 2
 
 
@@ -92,7 +94,8 @@ class MaxPooling1D(_Pooling):
 class MaxPooling2D(_Pooling):
     """Maxima over windows: (batch, height, width, channels) to (batch, height', width', channels)."""
 
-    axes, op = 2, ops.max_pool
+    axes: ClassVar[int] = 2
+    op: ClassVar[Callable[..., Array]] = ops.max_pool
     pool_size: int | tuple[int, ...] = (2, 2)
 
 
@@ -100,7 +103,8 @@ class MaxPooling2D(_Pooling):
 class MaxPooling3D(_Pooling):
     """Maxima over windows: (batch, depth, height, width, channels) to (batch, depth', height', width', channels)."""
 
-    axes, op = 3, ops.max_pool
+    axes: ClassVar[int] = 3
+    op: ClassVar[Callable[..., Array]] = ops.max_pool
     pool_size: int | tuple[int, ...] = (2, 2, 2)
 
 
@@ -108,21 +112,24 @@ class MaxPooling3D(_Pooling):
 class AveragePooling1D(_Pooling):
     """Means over windows: (batch, steps, channels) to (batch, steps', channels)."""
 
-    axes, op = 1, ops.average_pool
+    axes: ClassVar[int] = 1
+    op: ClassVar[Callable[..., Array]] = ops.average_pool
 
 
 @layer
 class AveragePooling2D(_Pooling):
     """Means over windows: (batch, height, width, channels) to (batch, height', width', channels)."""
 
-    axes, op = 2, ops.average_pool
+    axes: ClassVar[int] = 2
+    op: ClassVar[Callable[..., Array]] = ops.average_pool
 
 
 @layer
 class AveragePooling3D(_Pooling):
     """Means over windows: (batch, depth, height, width, channels) to (batch, depth', height', width', channels)."""
 
-    axes, op = 3, ops.average_pool
+    axes: ClassVar[int] = 3
+    op: ClassVar[Callable[..., Array]] = ops.average_pool
 
 
 # -- over as many windows as asked for ---------------------------------------------------------------------------------
@@ -138,16 +145,16 @@ class _AdaptivePooling(Layer):
     """
 
     axes: ClassVar[int]
-    op: ClassVar[Op]
+    op: ClassVar[Callable[..., Array]]
 
     output_size: int | tuple[int, ...]
     data_format: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.per_axis("output_size", self.output_size, self.axes)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         _check_input(x, self.axes)
         return self.op(x, self.output_size, self.data_format)
 
@@ -156,42 +163,48 @@ class _AdaptivePooling(Layer):
 class AdaptiveMaxPooling1D(_AdaptivePooling):
     """Maxima: (batch, steps, channels) to (batch, output_size, channels)."""
 
-    axes, op = 1, ops.adaptive_max_pool
+    axes: ClassVar[int] = 1
+    op: ClassVar[Callable[..., Array]] = ops.adaptive_max_pool
 
 
 @layer
 class AdaptiveMaxPooling2D(_AdaptivePooling):
     """Maxima: (batch, height, width, channels) to (batch, *output_size, channels)."""
 
-    axes, op = 2, ops.adaptive_max_pool
+    axes: ClassVar[int] = 2
+    op: ClassVar[Callable[..., Array]] = ops.adaptive_max_pool
 
 
 @layer
 class AdaptiveMaxPooling3D(_AdaptivePooling):
     """Maxima: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
 
-    axes, op = 3, ops.adaptive_max_pool
+    axes: ClassVar[int] = 3
+    op: ClassVar[Callable[..., Array]] = ops.adaptive_max_pool
 
 
 @layer
 class AdaptiveAveragePooling1D(_AdaptivePooling):
     """Means: (batch, steps, channels) to (batch, output_size, channels)."""
 
-    axes, op = 1, ops.adaptive_average_pool
+    axes: ClassVar[int] = 1
+    op: ClassVar[Callable[..., Array]] = ops.adaptive_average_pool
 
 
 @layer
 class AdaptiveAveragePooling2D(_AdaptivePooling):
     """Means: (batch, height, width, channels) to (batch, *output_size, channels)."""
 
-    axes, op = 2, ops.adaptive_average_pool
+    axes: ClassVar[int] = 2
+    op: ClassVar[Callable[..., Array]] = ops.adaptive_average_pool
 
 
 @layer
 class AdaptiveAveragePooling3D(_AdaptivePooling):
     """Means: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
 
-    axes, op = 3, ops.adaptive_average_pool
+    axes: ClassVar[int] = 3
+    op: ClassVar[Callable[..., Array]] = ops.adaptive_average_pool
 
 
 # -- over everything ---------------------------------------------------------------------------------------------------
@@ -207,12 +220,12 @@ class _GlobalPooling(Layer):
     """
 
     axes: ClassVar[int]
-    op: ClassVar[Op]
+    op: ClassVar[Callable[..., Array]]
 
     data_format: str | None = None
     keepdims: bool = False
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         _check_input(x, self.axes)
         first = 2 if self.data_format == "channels_first" else 1
         return self.op(x, axis=tuple(range(first, first + self.axes)), keepdims=self.keepdims)
@@ -222,21 +235,24 @@ class _GlobalPooling(Layer):
 class GlobalMaxPooling1D(_GlobalPooling):
     """The maximum over time: (batch, steps, channels) to (batch, channels)."""
 
-    axes, op = 1, ops.max
+    axes: ClassVar[int] = 1
+    op: ClassVar[Callable[..., Array]] = ops.max
 
 
 @layer
 class GlobalMaxPooling2D(_GlobalPooling):
     """The maximum over height and width: (batch, height, width, channels) to (batch, channels)."""
 
-    axes, op = 2, ops.max
+    axes: ClassVar[int] = 2
+    op: ClassVar[Callable[..., Array]] = ops.max
 
 
 @layer
 class GlobalMaxPooling3D(_GlobalPooling):
     """The maximum over space: (batch, depth, height, width, channels) to (batch, channels)."""
 
-    axes, op = 3, ops.max
+    axes: ClassVar[int] = 3
+    op: ClassVar[Callable[..., Array]] = ops.max
 
 
 @layer
@@ -246,9 +262,10 @@ class GlobalAveragePooling1D(_GlobalPooling):
     Where there is a mask (batch, steps), over the steps where it is True; NaN if there are none.
     """
 
-    axes, op = 1, ops.mean
+    axes: ClassVar[int] = 1
+    op: ClassVar[Callable[..., Array]] = ops.mean
 
-    def forward(self, s: Scope, x, mask=None):
+    def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         s.hand_on(None)
         if mask is None:
             return super().forward(s, x)
@@ -265,23 +282,29 @@ class GlobalAveragePooling1D(_GlobalPooling):
 class GlobalAveragePooling2D(_GlobalPooling):
     """The mean over height and width: (batch, height, width, channels) to (batch, channels)."""
 
-    axes, op = 2, ops.mean
+    axes: ClassVar[int] = 2
+    op: ClassVar[Callable[..., Array]] = ops.mean
 
 
 @layer
 class GlobalAveragePooling3D(_GlobalPooling):
     """The mean over space: (batch, depth, height, width, channels) to (batch, channels)."""
 
-    axes, op = 3, ops.mean
+    axes: ClassVar[int] = 3
+    op: ClassVar[Callable[..., Array]] = ops.mean
 
 
 # -- by Keras's shorter names ------------------------------------------------------------------------------------------
 
-MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
-AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
-GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D
-GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D = (
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalAveragePooling3D,
-)
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+MaxPool3D = MaxPooling3D
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+AvgPool3D = AveragePooling3D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+GlobalMaxPool3D = GlobalMaxPooling3D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalAvgPool3D = GlobalAveragePooling3D

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from .. import checks, ops, tree
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..ops.recurrent import recurrence
+from ..typing import Array, Tree
 from . import activations, cells
 from .layer import Layer, base_layer, layer
 from .scope import Result, Scope, updated
 
 __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
+
+
+Prepared: TypeAlias = tuple[Callable[[Tree, dict[str, Any]], tuple[Array, Array, Tree]], Callable[[], Tree]]
+"""See `OverTime.prepare`."""
 
 
 @base_layer
@@ -42,7 +47,7 @@ class OverTime(Layer):
     unroll: bool = False
     zero_output_for_mask: bool = dataclasses.field(default=False, kw_only=True)
 
-    def forward(self, s: Scope, x, initial_state=None, mask=None):
+    def forward(self, s: Scope, x: Array, initial_state: Tree | None = None, mask: Array | None = None) -> Array:
         self.check(x)
         if mask is not None:
             checks.rank("mask", mask, 2)
@@ -90,7 +95,7 @@ class OverTime(Layer):
         """Raise a ShapeError if `x` is no sequence."""
         checks.rank("x", x, 3)
 
-    def prepare(self, s: Scope, x: Any) -> tuple[Callable[[Any, dict], tuple], Callable[[], Any]]:
+    def prepare(self, s: Scope, x: Array) -> Prepared:
         """(run, zeros), where `run(states or None, options)` is (outputs in the order of `x`, the last one, states)."""
         raise NotImplementedError
 
@@ -116,16 +121,16 @@ class RNN(OverTime, _OfCell):
         cell: A cell, or a list of cells, each of which takes the output of the one before.
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.cell, list | tuple):
-            object.__setattr__(self, "cell", cells.StackedRNNCells(self.cell))
+            object.__setattr__(self, "cell", cells.StackedRNNCells(tuple(self.cell)))
         cells.check_cell("cell", self.cell)
         super().__post_init__()
 
-    def check(self, x):
+    def check(self, x: Array) -> None:
         checks.rank("x", x, 3, least=True)
 
-    def prepare(self, s, x):
+    def prepare(self, s: Scope, x: Array) -> Prepared:
         start = x[:, 0, ...]
 
         def zeros():
@@ -191,11 +196,11 @@ def _by_path(branch: dict, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 class _Fused(OverTime, cells.Recurrent):
     """A usual cell over time, by an op that does all steps."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("use_cudnn", getattr(self, "use_cudnn", "auto"), ("auto", True, False))
 
-    def prepare(self, s, x):
+    def prepare(self, s: Scope, x: Array) -> Prepared:
         weights = self.weights(s, x.shape[-1])
         keep = self.keep(s, x)
         x = self.dropped(s, x)
@@ -209,7 +214,7 @@ class _Fused(OverTime, cells.Recurrent):
 
         return run, zeros
 
-    def over_time(self, x: Any, *args: Any, **options: Any) -> tuple:
+    def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
         """The op on `x`, weights and states."""
         raise NotImplementedError
 
@@ -226,7 +231,7 @@ class LSTM(_Fused, cells.LSTMArguments):
 
     use_cudnn: str | bool = "auto"
 
-    def over_time(self, x, *args, **options):
+    def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
         functions = activations.get(self.activation), activations.get(self.recurrent_activation)
         return ops.lstm(x, *args, activation=functions[0], recurrent_activation=functions[1], **options)
 
@@ -249,7 +254,7 @@ class GRU(_Fused, _Seeded, cells.GRUArguments):
     reset_after: bool = True
     use_cudnn: str | bool = "auto"
 
-    def over_time(self, x, *args, **options):
+    def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
         functions = activations.get(self.activation), activations.get(self.recurrent_activation)
         options |= {"activation": functions[0], "recurrent_activation": functions[1], "reset_after": self.reset_after}
         return ops.gru(x, *args, **options)
@@ -264,5 +269,5 @@ class SimpleRNN(_Fused, cells.SimpleRNNArguments):
 
     seed: int | None = None
 
-    def over_time(self, x, *args, **options):
+    def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
         return ops.simple_rnn(x, *args, activation=activations.get(self.activation), **options)

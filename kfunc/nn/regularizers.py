@@ -12,6 +12,7 @@ from ..arrays import namespace, native
 from ..frozen import dataclass
 from ..ops._promotion import floating
 from ..registry import register, resolve
+from ..typing import Array, RegularizerLike
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "get", "l1", "l1_l2", "l2", "orthogonal_regularizer"]
 
@@ -40,7 +41,7 @@ class L1L2:
     l1: float = 0.0
     l2: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _factor(self, "l1", 0.0)
         _factor(self, "l2", 0.0)
 
@@ -61,7 +62,7 @@ class L1:
 
     l1: float = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _factor(self, "l1", 0.01)
 
     def __call__(self, x: Any) -> Any:
@@ -74,7 +75,7 @@ class L2:
 
     l2: float = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _factor(self, "l2", 0.01)
 
     def __call__(self, x: Any) -> Any:
@@ -93,7 +94,7 @@ class OrthogonalRegularizer:
     factor: float = 0.01
     mode: str = "rows"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("factor", self.factor, least=0)
         checks.one_of("mode", self.mode, ("rows", "columns"))
 
@@ -108,9 +109,12 @@ class OrthogonalRegularizer:
         return xp.sum(between) * (self.factor * 0.5 / max(n * (n - 1) / 2, 1))
 
 
-l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+l1 = L1
+l2 = L2
+l1_l2 = L1L2
+orthogonal_regularizer = OrthogonalRegularizer
 
 
-def get(regularizer: Any) -> Callable | None:
+def get(regularizer: RegularizerLike) -> Callable[[Array], Array] | None:
     """The regularizer that `regularizer` stands for: a name, a config, a function, or None."""
     return None if regularizer is None else resolve("regularizer", regularizer)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from .layer import Layer, base_layer, layer
 from .scope import Scope
 
@@ -62,7 +63,7 @@ class Flatten(Layer):
 
     data_format: str | None = None
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 1, least=True)
         if self.data_format == "channels_first" and x.ndim > 2:
             x = namespace(x).moveaxis(x, 1, -1)
@@ -79,7 +80,7 @@ class Reshape(Layer):
 
     target_shape: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         sizes = self.target_shape
         if not isinstance(sizes, tuple) or any(type(n) is not int or n < -1 for n in sizes) or sizes.count(-1) > 1:
@@ -90,7 +91,7 @@ class Reshape(Layer):
                 got=repr(sizes),
             )
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 1, least=True)
         return _reshaped(x, self.target_shape)
 
@@ -105,7 +106,7 @@ class Permute(Layer):
 
     dims: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         dims = self.dims
         if not isinstance(dims, tuple) or {type(n) for n in dims} - {int} or sorted(dims) != [*range(1, len(dims) + 1)]:
@@ -116,7 +117,7 @@ class Permute(Layer):
                 got=repr(dims),
             )
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, len(self.dims) + 1)
         return namespace(x).permute_dims(x, (0, *self.dims))
 
@@ -127,11 +128,11 @@ class RepeatVector(Layer):
 
     n: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("n", self.n)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 2)
         return ops.repeat(namespace(x).expand_dims(x, axis=1), self.n, axis=1)
 
@@ -186,11 +187,11 @@ class _Cropping(Layer):
     cropping: Any
     data_format: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _sides("cropping", self.cropping, self.axes)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         first, sides = _first(x, self.axes, self.data_format), _sides("cropping", self.cropping, self.axes)
         for n, pair in zip(x.shape[first:], sides, strict=False):
             if n is not None and sum(pair) >= n:
@@ -208,7 +209,7 @@ class Cropping1D(_Cropping):
     """(batch, steps, channels) to (batch, steps - before - after, channels)."""
 
     axes = 1
-    cropping: int | tuple = (1, 1)
+    cropping: int | tuple[Any, ...] = (1, 1)
 
 
 @layer
@@ -216,7 +217,7 @@ class Cropping2D(_Cropping):
     """(batch, height, width, channels) to the same with smaller height and width."""
 
     axes = 2
-    cropping: int | tuple = ((0, 0), (0, 0))
+    cropping: int | tuple[Any, ...] = ((0, 0), (0, 0))
 
 
 @layer
@@ -224,7 +225,7 @@ class Cropping3D(_Cropping):
     """(batch, depth, height, width, channels) to the same with smaller depth, height and width."""
 
     axes = 3
-    cropping: int | tuple = ((1, 1), (1, 1), (1, 1))
+    cropping: int | tuple[Any, ...] = ((1, 1), (1, 1), (1, 1))
 
 
 @base_layer
@@ -242,11 +243,11 @@ class _ZeroPadding(Layer):
     padding: Any
     data_format: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _sides("padding", self.padding, self.axes)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         none, first = (0, 0), _first(x, self.axes, self.data_format)
         sides = _sides("padding", self.padding, self.axes)
         return ops.pad(x, (none,) * first + sides + (none,) * (2 - first))
@@ -257,7 +258,7 @@ class ZeroPadding1D(_ZeroPadding):
     """(batch, steps, channels) to (batch, before + steps + after, channels)."""
 
     axes = 1
-    padding: int | tuple = 1
+    padding: int | tuple[Any, ...] = 1
 
 
 @layer
@@ -265,7 +266,7 @@ class ZeroPadding2D(_ZeroPadding):
     """(batch, height, width, channels) to the same with larger height and width."""
 
     axes = 2
-    padding: int | tuple = (1, 1)
+    padding: int | tuple[Any, ...] = (1, 1)
 
 
 @layer
@@ -273,7 +274,7 @@ class ZeroPadding3D(_ZeroPadding):
     """(batch, depth, height, width, channels) to the same with larger depth, height and width."""
 
     axes = 3
-    padding: int | tuple = ((1, 1), (1, 1), (1, 1))
+    padding: int | tuple[Any, ...] = ((1, 1), (1, 1), (1, 1))
 
 
 @base_layer
@@ -290,11 +291,11 @@ class _UpSampling(Layer):
     size: Any = 2
     data_format: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.per_axis("size", self.size, self.axes)
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         for axis, n in enumerate(checks.per_axis("size", self.size, self.axes), _first(x, self.axes, self.data_format)):
             x = x if n == 1 else ops.repeat(x, n, axis=axis)
         return x
@@ -321,11 +322,11 @@ class UpSampling2D(_UpSampling):
     size: int | tuple[int, ...] = (2, 2)
     interpolation: str = "nearest"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"))
 
-    def forward(self, s: Scope, x):
+    def forward(self, s: Scope, x: Array) -> Array:
         first = _first(x, self.axes, self.data_format)
         # Where sizes are not known yet, it is the shape alone that counts, and that is the same.
         if self.interpolation == "nearest" or (s.initializing and None in x.shape[first : first + 2]):

@@ -7,6 +7,7 @@ from typing import Any
 from .. import checks
 from ..arrays import device, dtype_name, kind_of_tree, namespace
 from ..errors import ArgumentError, ShapeError
+from ..typing import Array
 from .layer import Layer, layer
 from .scope import Scope
 
@@ -39,7 +40,7 @@ class RotaryEmbedding(Layer):
     sequence_axis: int = 1
     feature_axis: int = -1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.number("max_wavelength", self.max_wavelength, above=0)
         checks.number("scaling_factor", self.scaling_factor, above=0)
@@ -53,7 +54,7 @@ class RotaryEmbedding(Layer):
                 got=(self.sequence_axis, self.feature_axis),
             )
 
-    def forward(self, s: Scope, x, start_index=0, positions=None):
+    def forward(self, s: Scope, x: Array, start_index: int | Array = 0, positions: Array | None = None) -> Array:
         time, features = self._axes(x)
         xp = namespace(x)
         angles = self._angles(x, time, x.shape[features], start_index, positions)

@@ -446,5 +446,13 @@ class ScheduleFreeAdamW(Optimizer):
         return core._replace(finalize=lambda params, state: tree.map(mean, params, state.z))
 
 
-adam, adamw, adamax, nadam, adagrad, adadelta = Adam, AdamW, Adamax, Nadam, Adagrad, Adadelta
-rmsprop, ftrl, lamb, schedule_free_adamw = RMSprop, Ftrl, Lamb, ScheduleFreeAdamW
+adam = Adam
+adamw = AdamW
+adamax = Adamax
+nadam = Nadam
+adagrad = Adagrad
+adadelta = Adadelta
+rmsprop = RMSprop
+ftrl = Ftrl
+lamb = Lamb
+schedule_free_adamw = ScheduleFreeAdamW

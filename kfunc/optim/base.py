@@ -28,12 +28,12 @@ class Parts(NamedTuple):
     Transformations inside others are called by these, so that native arrays are lifted and lowered only once.
     """
 
-    init: Callable
-    update: Callable
-    loss_scale: Callable | None = None
-    skipped: Callable | None = None
-    finalize: Callable | None = None
-    elementwise: Callable | None = None
+    init: Callable[[Tree], Tree]
+    update: Callable[..., tuple[Tree, Tree]]
+    loss_scale: Callable[[Tree], Array] | None = None
+    skipped: Callable[[Tree], Array] | None = None
+    finalize: Callable[[Tree, Tree], Tree] | None = None
+    elementwise: Callable[[str], Any] | None = None
 
 
 class Update(Protocol):
@@ -84,7 +84,7 @@ class GradientTransformation:
     def __iter__(self) -> Iterator[Any]:
         return iter((self.init, self.update))
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[[], GradientTransformation], tuple[()]]:
         # The functions are closures, which cannot be pickled: a copy is made anew from the arguments.
         return self._maker(), ()
 
@@ -299,7 +299,7 @@ def global_norm(tree_: Any) -> Any:
 
 
 @transformation("chain")
-def chain(*transformations: Any):
+def chain(*transformations: Any) -> Parts:
     """The `transformations` one after another; the state is the tuple of their states. Optax's may be among them."""
     parts = [parts_of(t) for t in transformations]
 

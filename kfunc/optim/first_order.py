@@ -71,4 +71,5 @@ class Lion(Optimizer):
         return leafwise(step, Momentum, zeros)
 
 
-sgd, lion = SGD, Lion
+sgd = SGD
+lion = Lion

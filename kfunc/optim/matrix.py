@@ -205,4 +205,5 @@ class Muon(Optimizer, _MuonByPosition):
         return Core(init, update, decay=decay)
 
 
-adafactor, muon = Adafactor, Muon
+adafactor = Adafactor
+muon = Muon

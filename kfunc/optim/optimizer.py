@@ -13,7 +13,7 @@ from ..arrays import namespace
 from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..registry import register
-from ..typing import LearningRateLike, Tree
+from ..typing import Array, LearningRateLike, Tree
 from .base import (
     GradientTransformation,
     Parts,
@@ -45,11 +45,11 @@ class Core(NamedTuple):
         elementwise: Whether the transformation is.
     """
 
-    init: Callable
-    update: Callable
+    init: Callable[[Tree], Tree]
+    update: Callable[..., tuple[Tree, Tree]]
     reads: bool = False
-    decay: Callable | None = None
-    finalize: Callable | None = None
+    decay: Callable[..., float | None] | None = None
+    finalize: Callable[[Tree, Tree], Tree] | None = None
     elementwise: bool = False
 
 
@@ -70,17 +70,17 @@ def zeros(p: Any) -> Any:
     return namespace(p).zeros_like(p)
 
 
-def full(value: float) -> Callable:
+def full(value: float) -> Callable[[Array], Array]:
     """What starts a slot of the state with `value` everywhere."""
     return lambda p: namespace(p).full_like(p, value)
 
 
 def leafwise(
-    step: Callable,
-    slots: type | None = None,
-    *starts: Callable | None,
+    step: Callable[..., tuple[Array, ...]],
+    slots: Callable[..., Tree] | None = None,
+    *starts: Callable[[Array], Array] | None,
     reads: bool = False,
-    shared: Callable | None = None,
+    shared: Callable[[Array], tuple[Array, ...]] | None = None,
     elementwise: bool = True,
 ) -> Core:
     """The core that treats every leaf by itself.

@@ -15,6 +15,7 @@ from ..arrays import asarray, kind_of_tree, namespace, native
 from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..registry import register
+from ..typing import Array
 from .base import in_range
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
 class Schedule:
     """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)`, with `t` a floating array."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in ("decay_steps", "first_decay_steps"):
@@ -78,7 +79,7 @@ class Constant(Schedule):
 
     value: float
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         return xp.full_like(t, self.value)
 
 
@@ -102,7 +103,7 @@ class CosineDecay(Schedule):
     warmup_target: float | None = None
     warmup_steps: float = 0
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         if self.warmup_target is None:
             return self._decayed(xp, t, self.initial_learning_rate)
         decayed = self._decayed(xp, t - self.warmup_steps, self.warmup_target)
@@ -136,11 +137,11 @@ class CosineDecayRestarts(Schedule):
     alpha: float = 0.0
     name: str = "SGDRDecay"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         in_range("t_mul", self.t_mul, 1)
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         done = t / self.first_decay_steps
         if self.t_mul == 1:
             restarts = xp.floor(done)
@@ -171,7 +172,7 @@ class ExponentialDecay(Schedule):
     staircase: bool = False
     name: str = "ExponentialDecay"
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         p = t / self.decay_steps
         return self.initial_learning_rate * self.decay_rate ** (xp.floor(p) if self.staircase else p)
 
@@ -187,7 +188,7 @@ class InverseTimeDecay(Schedule):
     staircase: bool = False
     name: str = "InverseTimeDecay"
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         p = t / self.decay_steps
         return self.initial_learning_rate / (1 + self.decay_rate * (xp.floor(p) if self.staircase else p))
 
@@ -206,7 +207,7 @@ class PiecewiseConstantDecay(Schedule):
     values: tuple[float, ...]
     name: str = "PiecewiseConstant"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "boundaries", tuple(self.boundaries))
         object.__setattr__(self, "values", tuple(self.values))
@@ -218,7 +219,7 @@ class PiecewiseConstantDecay(Schedule):
                 got=self.boundaries,
             )
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         out = xp.full_like(t, self.values[0])
         for boundary, value in zip(self.boundaries, self.values[1:], strict=True):
             out = xp.where(t > boundary, xp.full_like(t, value), out)
@@ -244,7 +245,7 @@ class PolynomialDecay(Schedule):
     cycle: bool = False
     name: str = "PolynomialDecay"
 
-    def at(self, xp, t):
+    def at(self, xp: Any, t: Array) -> Array:
         if self.cycle:
             cycles = xp.ceil(t / self.decay_steps)
             p = t / (self.decay_steps * xp.where(cycles < 1, xp.ones_like(t), cycles))

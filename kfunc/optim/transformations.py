@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .. import ops, tree
 from ..arrays import asarray, backend_of, dtype_name, kind_of_tree, namespace, native
 from ..errors import ArgumentError
+from ..typing import Array, LearningRateLike, Tree
 from .base import (
     Parts,
     anywhere,
@@ -60,7 +61,7 @@ class Moments(NamedTuple):
     nu: Any
 
 
-def stateless(fun: Callable, elementwise: Callable | None = anywhere) -> Parts:
+def stateless(fun: Callable[[Tree], Tree], elementwise: Callable[[str], Any] | None = anywhere) -> Parts:
     """The transformation that gives `fun(updates)`."""
     return Parts(
         lambda params: (), lambda updates, state, params=None, **_: (fun(updates), state), elementwise=elementwise
@@ -68,25 +69,25 @@ def stateless(fun: Callable, elementwise: Callable | None = anywhere) -> Parts:
 
 
 @transformation("identity")
-def identity():
+def identity() -> Parts:
     """Updates as they are."""
     return stateless(lambda updates: updates)
 
 
 @transformation("set_to_zero")
-def set_to_zero():
+def set_to_zero() -> Parts:
     """Updates of 0: what it is given to stays as it is, frozen."""
     return stateless(zeros_like)
 
 
 @transformation("scale")
-def scale(step_size: float):
+def scale(step_size: float) -> Parts:
     """Updates times a number."""
     return stateless(lambda updates: times(updates, step_size))
 
 
 @transformation("scale_by_schedule")
-def scale_by_schedule(step_size_fn: Callable):
+def scale_by_schedule(step_size_fn: Callable[[Array], Array]) -> Parts:
     """Updates times `step_size_fn(count)`, where `count` is the number of updates before, an int32 array ()."""
 
     def update(updates, state, params=None, **_):
@@ -121,7 +122,7 @@ def rate(learning_rate: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any],
 
 
 @transformation("scale_by_learning_rate")
-def scale_by_learning_rate(learning_rate: float | Callable):
+def scale_by_learning_rate(learning_rate: LearningRateLike) -> Parts:
     """Updates times `-learning_rate`, a number, an array () or a schedule: the last part of an optimizer."""
     first, at = rate(learning_rate)
     if callable(learning_rate):
@@ -213,14 +214,14 @@ def _with_rates(state: Any, change: Callable[[Any], Any]) -> Any:
 
 
 @transformation("clip_by_global_norm")
-def clip_by_global_norm(max_norm: float):
+def clip_by_global_norm(max_norm: float) -> Parts:
     """Updates scaled down so that the norm of all of them together is `max_norm` at most (arXiv:1211.5063)."""
     in_range("max_norm", max_norm, ends="()")
     return stateless(lambda updates: _clipped(updates, max_norm), elementwise=None)
 
 
 @transformation("clip_by_norm")
-def clip_by_norm(max_norm: float):
+def clip_by_norm(max_norm: float) -> Parts:
     """Each leaf of the updates scaled down so that its own norm is `max_norm` at most."""
     in_range("max_norm", max_norm, ends="()")
     return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates), elementwise=None)
@@ -235,14 +236,14 @@ def _clipped(updates: Any, max_norm: float) -> Any:
 
 
 @transformation("clip_by_value")
-def clip_by_value(clip_value: float):
+def clip_by_value(clip_value: float) -> Parts:
     """Updates cut off at `-clip_value` and `clip_value`."""
     in_range("clip_value", clip_value, ends="()")
     return stateless(lambda updates: tree.map(lambda u: namespace(u).clip(u, -clip_value, clip_value), updates))
 
 
 @transformation("add_decayed_weights")
-def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None):
+def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None) -> Parts:
     """Updates plus `weight_decay` times the parameters.
 
     Args:
@@ -262,7 +263,7 @@ def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None):
 
 
 @transformation("trace")
-def trace(decay: float, nesterov: bool = False):
+def trace(decay: float, nesterov: bool = False) -> Parts:
     """Momentum: a running sum of updates, the older ones decayed (Polyak, 1964; Nesterov, 1983)."""
     in_range("decay", decay, 0, 1)
 
@@ -274,7 +275,7 @@ def trace(decay: float, nesterov: bool = False):
 
 
 @transformation("scale_by_adam")
-def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
+def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7) -> Parts:
     """Running mean of the updates over the root of that of their squares, both without their bias towards 0.
 
     Algorithm 1 of Kingma and Ba, arXiv:1412.6980, as in optax and PyTorch; `adam` adds its epsilon elsewhere, as Keras.
@@ -295,7 +296,17 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
     return Parts(init, update, elementwise=anywhere)
 
 
-def adam_step(count, step_size, beta_1, beta_2, epsilon, updates, mu, nu, **options):
+def adam_step(
+    count: Array,
+    step_size: float | Array,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    updates: Tree,
+    mu: Tree,
+    nu: Tree,
+    **options: bool,
+) -> tuple[Tree, Tree, Tree]:
     """`ops.adam` on trees: updates, and the new running means."""
     leaves, structure = tree.flatten(updates)
     n = len(leaves)
