@@ -233,7 +233,8 @@ class LSTM(_Fused, cells.LSTMArguments):
 
     def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
         functions = activations.get(self.activation), activations.get(self.recurrent_activation)
-        return ops.lstm(x, *args, activation=functions[0], recurrent_activation=functions[1], **options)
+        options |= {"activation": functions[0], "recurrent_activation": functions[1]}
+        return ops.lstm(x, *args, **options)
 
 
 @base_layer
@@ -270,4 +271,5 @@ class SimpleRNN(_Fused, cells.SimpleRNNArguments):
     seed: int | None = None
 
     def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
-        return ops.simple_rnn(x, *args, activation=activations.get(self.activation), **options)
+        options |= {"activation": activations.get(self.activation)}
+        return ops.simple_rnn(x, *args, **options)

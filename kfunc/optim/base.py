@@ -84,13 +84,6 @@ class GradientTransformation:
     def __iter__(self) -> Iterator[Any]:
         return iter((self.init, self.update))
 
-    def __reduce__(self) -> tuple[Callable[[], GradientTransformation], tuple[()]]:
-        # The functions are closures, which cannot be pickled: a copy is made anew from the arguments.
-        return self._maker(), ()
-
-    def _maker(self) -> Callable[[], GradientTransformation]:
-        return functools.partial(type(self), self.init, self.update)
-
     def _become(self, inner: Parts) -> None:
         """Take over the functions of `inner`, for native arrays."""
         found = {name: native(fun) for name, fun in inner._asdict().items() if fun is not None}
@@ -114,8 +107,9 @@ class _Made(GradientTransformation):
         arguments = [*map(repr, made.args), *(f"{name}={value!r}" for name, value in made.keywords.items())]
         return f"{made.func.__name__}({', '.join(arguments)})"
 
-    def _maker(self) -> Callable[[], GradientTransformation]:
-        return self.make
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        # The functions are closures, which cannot be pickled: a copy is made anew from the arguments.
+        return self.make, ()
 
 
 def transformation(*names: str) -> Callable[[Callable[P, Parts]], Callable[P, GradientTransformation]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -161,9 +160,6 @@ class Optimizer(GradientTransformation):
         arguments = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
         object.__setattr__(self, "config", {"category": "optimizer", "class": self._name, "config": arguments})
         self._become(self._composed())
-
-    def _maker(self) -> Callable[[], GradientTransformation]:
-        return functools.partial(type(self), **self.config["config"])  # type: ignore[index]
 
     def _composed(self) -> Parts:
         """The core inside what all optimizers share, in Keras's order.
