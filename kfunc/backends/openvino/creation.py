@@ -9,11 +9,11 @@ import openvino as ov
 
 from ... import tree
 from ...errors import ShapeError
-from ...tracing.spec.shapes import one_of
+from ..composed import meshgrid
 from .array import Array, build, check_device, opset
 from .casting import astype, make, scalar, where
 from .dtypes import float32
-from .manipulation import broadcast_arrays, broadcast_to, reshape, stack
+from .manipulation import broadcast_to, stack
 
 __all__ = [
     "arange",
@@ -124,13 +124,3 @@ def _matrix_sizes(x: Array) -> tuple[int, int]:
     if x.ndim < 2 or None in x.shape[-2:]:
         raise ShapeError("A triangle needs known sizes.", argument="x", expected="(..., rows, columns)", got=x.shape)
     return x.shape[-2:]  # type: ignore[return-value]
-
-
-def meshgrid(*arrays: Array, indexing: str = "xy") -> list[Array]:
-    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
-    n = len(arrays)
-    order = list(range(n))
-    if indexing == "xy" and n > 1:
-        order[:2] = [1, 0]
-    spread = [reshape(x, (1,) * order[i] + (-1,) + (1,) * (n - 1 - order[i])) for i, x in enumerate(arrays)]
-    return broadcast_arrays(*spread)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ShapeError
 from .. import results
+from ..composed import unique_counts, unique_inverse, unique_values
 from .array import Array, build, opset
 from .casting import astype, make, where
 from .creation import full_like, zeros_like
@@ -45,8 +46,8 @@ def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
     return take(x, searchsorted(ends, places, side="right"), axis=axis)
 
 
-def _groups(x: Array) -> results.UniqueAll:
-    """All that the functions for unique elements return: sort, and see where a new value starts."""
+def unique_all(x: Array, /) -> results.UniqueAll:
+    """Sorted, each element is a new value where it differs from the one before."""
     if 0 in x.shape:
         none = Array.concrete(np.zeros(0, int32))
         return results.UniqueAll(astype(none, x.dtype), none, zeros_like(x, dtype=int32), none)
@@ -69,21 +70,3 @@ def _groups(x: Array) -> results.UniqueAll:
         reshape_like(take(groups, argsort(order)), x),
         concat([starts[1:], size]) - starts,
     )
-
-
-def unique_all(x: Array, /) -> results.UniqueAll:
-    return _groups(x)
-
-
-def unique_counts(x: Array, /) -> results.UniqueCounts:
-    groups = _groups(x)
-    return results.UniqueCounts(groups.values, groups.counts)
-
-
-def unique_inverse(x: Array, /) -> results.UniqueInverse:
-    groups = _groups(x)
-    return results.UniqueInverse(groups.values, groups.inverse_indices)
-
-
-def unique_values(x: Array, /) -> Array:
-    return _groups(x).values

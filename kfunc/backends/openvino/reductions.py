@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
-from ...tracing.spec.shapes import natural
+from ..composed import diff, std
 from ..standard import named
 from .array import Array, build, ints, opset
 from .casting import astype, floats, where
 from .creation import full_like, ones_like, zeros, zeros_like
 from .dtypes import BOOL, int32, is_float, uint32
-from .elementwise import isnan, maximum, sqrt
+from .elementwise import isnan, maximum
 from .gaps import cannot
 from .manipulation import concat, normal_axes, squeeze
 from .sorting import top_k
@@ -88,10 +88,6 @@ def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
     return total / maximum(sum(ones_like(x), axis=axis, keepdims=keepdims) - correction, 0.0)
 
 
-def std(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
-    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
-
-
 def _extreme(name: str, op: Callable, mode: str, end: float) -> Callable:
     def fun(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
         if not is_float(x):
@@ -161,15 +157,3 @@ def _with_initial(x: Array, axis: int, like: Callable) -> Array:
     sizes = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
     first = x[(slice(None),) * axis + (slice(0, 1),)] if None in sizes else zeros(sizes, dtype=x.dtype)
     return concat([like(first), x], axis=axis)
-
-
-def diff(
-    x: Array, /, *, axis: int = -1, n: int = 1, prepend: Array | None = None, append: Array | None = None
-) -> Array:
-    (axis,) = normal_axes(x, axis)
-    n = natural("diff", "n", n)
-    x = concat([p for p in (prepend, x, append) if p is not None], axis=axis)
-    before = (slice(None),) * axis
-    for _ in range(n):
-        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
-    return x

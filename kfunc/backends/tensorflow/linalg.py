@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
 from .. import results
+from ..composed import cross, matrix_norm, matrix_power, outer, trace, vecdot, vector_norm
 from . import elementwise
 from .array import Array, cast, dims, operands, raw
-from .axes import from_last, normal_axes, normal_axis, to_last
 from .dtypes import finfo, int32, int64
-from .manipulation import broadcast_arrays, matrix_transpose
-from .reductions import sum as total
+from .manipulation import matrix_transpose
 
 __all__ = [
     "cholesky",
@@ -50,17 +48,6 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Array:
     wide = cast(x, int64), cast(y, int64)
     small = x.dtype.is_integer and x.dtype not in (int32, int64)
     return Array(cast(tf.tensordot(*(wide if small else (x, y)), axes), x.dtype))
-
-
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
-    """`sum(conj(x1) * x2)` along `axis`, the others broadcasting."""
-    x, y = operands(x1, x2)
-    if axis >= 0:
-        x, y = to_last(x, normal_axis(axis, x.shape.rank)), to_last(y, normal_axis(axis, y.shape.rank))
-        axis = -1
-    if x.shape[axis] != y.shape[axis] and None not in (x.shape[axis], y.shape[axis]):
-        raise ValueError(f"vecdot: shapes {tuple(x.shape)} and {tuple(y.shape)} differ along axis {axis}.")
-    return Array(tf.reduce_sum((tf.math.conj(x) if x.dtype.is_complex else x) * y, axis))
 
 
 def _adjoint(x):
@@ -108,39 +95,6 @@ def slogdet(x, /):
     return results.Slogdet(Array(sign), Array(tf.math.real(logarithm)))
 
 
-def matrix_norm(x, /, *, keepdims=False, ord="fro"):
-    x = raw(x)
-    if ord == "fro":
-        out = tf.sqrt(tf.reduce_sum(tf.square(tf.abs(x)), (-2, -1), keepdims=True))
-    elif ord in (1, -1, math.inf, -math.inf):
-        totals = tf.reduce_sum(tf.abs(x), -2 if ord in (1, -1) else -1, keepdims=True)
-        out = (tf.reduce_max if ord > 0 else tf.reduce_min)(totals, (-2, -1), keepdims=True)
-    elif ord in (2, -2, "nuc"):
-        values = tf.linalg.svd(x, compute_uv=False)[..., None]
-        fold = {2: tf.reduce_max, -2: tf.reduce_min, "nuc": tf.reduce_sum}[ord]
-        out = fold(values, (-2, -1), keepdims=True)
-    else:
-        raise ValueError(f"matrix_norm: unknown ord {ord!r}")
-    return Array(out if keepdims else tf.squeeze(out, (-2, -1)))
-
-
-def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
-    x = raw(x)
-    axes = normal_axes(axis, x.shape.rank)
-    a = tf.abs(x)
-    if ord == math.inf:
-        out = tf.reduce_max(a, axes, keepdims)
-    elif ord == -math.inf:
-        out = tf.reduce_min(a, axes, keepdims)
-    elif ord == 0:
-        out = tf.reduce_sum(cast(a != 0, a.dtype), axes, keepdims)
-    elif ord == 2:
-        out = tf.sqrt(tf.reduce_sum(a * a, axes, keepdims))
-    else:
-        out = tf.reduce_sum(a**ord, axes, keepdims) ** (1 / ord)
-    return Array(out)
-
-
 def matrix_rank(x, /, *, rtol=None):
     x = raw(x)
     s = tf.linalg.svd(x, compute_uv=False)
@@ -158,34 +112,8 @@ def pinv(x, /, *, rtol=None):
     return Array(tf.matmul(v * tf.expand_dims(cast(scale, x.dtype), -2), u, adjoint_b=True))
 
 
-def matrix_power(x, n, /):
-    x = raw(x)
-    if n < 0:
-        x, n = tf.linalg.inv(x), -n
-    out = tf.eye(dims(x)[-1], batch_shape=dims(x)[:-2], dtype=x.dtype)
-    for bit in bin(n)[2:]:
-        out = out @ out
-        out = out @ x if bit == "1" else out
-    return Array(out)
-
-
-def cross(x1, x2, /, *, axis=-1):
-    x, y = (a.tensor for a in broadcast_arrays(*map(Array, operands(x1, x2))))
-    axis = normal_axis(axis, x.shape.rank)
-    return Array(from_last(tf.linalg.cross(to_last(x, axis), to_last(y, axis)), axis))
-
-
 def diagonal(x, /, *, offset=0):
     return Array(tf.linalg.diag_part(raw(x), k=offset))
-
-
-def trace(x, /, *, offset=0, dtype=None):
-    return total(diagonal(x, offset=offset), axis=-1, dtype=dtype)
-
-
-def outer(x1, x2, /):
-    x, y = operands(x1, x2)
-    return Array(x[:, None] * y[None, :])
 
 
 def det(x, /):

@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..composed import diff, std
 from .array import Array, cast, dims, raw
 from .axes import normal_axes, normal_axis
 from .dtypes import float32, int32, uint32
-from .manipulation import concat
 
 __all__ = [
     "all",
@@ -69,10 +69,6 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
     return Array(tf.reduce_sum(squares, axes, keepdims) / tf.maximum(n - tf.cast(correction, x.dtype), 0))
 
 
-def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
-    return Array(tf.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims).tensor))
-
-
 def _cumulative(kernel: Callable, start: int) -> Callable:
     def function(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
         x = raw(x)
@@ -92,15 +88,3 @@ def _cumulative(kernel: Callable, start: int) -> Callable:
 
 
 cumulative_sum, cumulative_prod = _cumulative(tf.cumsum, 0), _cumulative(tf.math.cumprod, 1)
-
-
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Array:
-    x = raw(x)
-    axis = normal_axis(axis, x.shape.rank)
-    parts = [p for p in (prepend, x, append) if p is not None]
-    x = concat(parts, axis=axis)
-    before = (slice(None),) * axis
-    for _ in range(n):
-        later, earlier = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
-        x = later != earlier if x.dtype.is_bool else later - earlier
-    return x

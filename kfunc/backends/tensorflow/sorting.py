@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from .. import results
+from ..composed import unique_counts, unique_inverse, unique_values
 from .array import Array, cast, raw
 from .axes import normal_axis
 from .dtypes import int16, int32, int64
@@ -61,17 +62,3 @@ def unique_all(x: Any, /) -> results.UniqueAll:
     counts = (ends - starts)[: tf.shape(starts)[0]]
     values = tf.gather(ordered, starts), tf.gather(order, starts), tf.reshape(inverse, tf.shape(x)), counts
     return results.UniqueAll(*map(Array, values))
-
-
-def unique_counts(x: Any, /) -> results.UniqueCounts:
-    out = unique_all(x)
-    return results.UniqueCounts(out.values, out.counts)
-
-
-def unique_inverse(x: Any, /) -> results.UniqueInverse:
-    out = unique_all(x)
-    return results.UniqueInverse(out.values, out.inverse_indices)
-
-
-def unique_values(x: Any, /) -> Array:
-    return unique_all(x).values

@@ -12,9 +12,10 @@ import math
 from typing import Any
 
 from ....arrays import device
+from ....backends import composed
 from ....errors import UnsupportedError
-from .elementwise import is_complex, nonzero
-from .reductions import all_axes, kept
+from .elementwise import is_complex, nonzero, shared
+from .reductions import kept
 
 __all__ = ["COMPOSITES", "RULES", "SEVERAL"]
 
@@ -103,33 +104,6 @@ def tensordot(xp, x, y, /, *, axes=2):
     return xp.reshape(xp.matmul(a, b), shape)
 
 
-def vecdot(xp, x, y, /, *, axis=-1):
-    return xp.sum(_conj(xp, x) * y, axis=axis)
-
-
-def outer(xp, x, y, /):
-    return _column(xp, x) * y
-
-
-def cross(xp, x, y, /, *, axis=-1):
-    def turned(z, by):
-        return xp.roll(z, -by, axis=axis)
-
-    return turned(x, 1) * turned(y, 2) - turned(x, 2) * turned(y, 1)
-
-
-def matrix_power(xp, x, n, /):
-    if n < 0:
-        x, n = xp.linalg.inv(x), -n
-    out = _eye(xp, x, x.shape[-1]) + xp.zeros_like(x) if n == 0 else None
-    while n:
-        if n % 2:
-            out = x if out is None else xp.matmul(out, x)
-        n //= 2
-        x = xp.matmul(x, x) if n else x
-    return out
-
-
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -140,10 +114,6 @@ def diagonal(xp, x, /, *, offset=0):
     flat = xp.reshape(x, (*x.shape[:-2], rows * columns))
     every = slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)
     return flat[..., every]
-
-
-def trace(xp, x, /, *, offset=0, dtype=None):
-    return xp.sum(diagonal(xp, x, offset=offset), axis=-1, dtype=dtype)
 
 
 # -- inverses --------------------------------------------------------------------------------------------------------
@@ -304,28 +274,7 @@ def _norm(xp, g, out, x, *, axis=None, keepdims=False):
 def vector_norm(xp, x, /, *, axis=None, keepdims=False, ord=2):
     if ord == 2:
         return xp.linalg._norm(x, axis=axis, keepdims=keepdims)
-    options = {"axis": all_axes(x, axis), "keepdims": keepdims}
-    size = xp.abs(x)
-    if ord == math.inf:
-        return xp.max(size, **options)
-    if ord == -math.inf:
-        return xp.min(size, **options)
-    if ord == 0:
-        return xp.sum(xp.astype(size != 0, size.dtype), **options)
-    if ord == 1:
-        return xp.sum(size, **options)
-    return xp.sum(size**ord, **options) ** (1 / ord)
-
-
-def matrix_norm(xp, x, /, *, keepdims=False, ord="fro"):
-    if ord == "fro":
-        return xp.linalg._norm(x, axis=(-2, -1), keepdims=keepdims)
-    if ord in (1, -1, math.inf, -math.inf):
-        sums = xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1, keepdims=True)
-        return (xp.max if ord > 0 else xp.min)(sums, axis=(-2, -1), keepdims=keepdims)
-    values = xp.linalg.svdvals(x)
-    out = xp.sum(values, axis=-1) if ord == "nuc" else (xp.max if ord == 2 else xp.min)(values, axis=-1)
-    return _scalar(xp, out) if keepdims else out
+    return composed.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
 RULES: dict[str, Any] = {
@@ -346,9 +295,10 @@ SEVERAL: dict[str, Any] = {
 }
 COMPOSITES = {
     "tensordot": tensordot,
-    "vecdot": vecdot,
+    "vecdot": shared(composed.vecdot),
+    **{f"linalg.{f.__name__}": f for f in (diagonal, eigvalsh, svdvals, vector_norm)},
     **{
-        f"linalg.{f.__name__}": f
-        for f in (*(cross, diagonal, eigvalsh, matrix_norm, matrix_power, outer, svdvals, trace, vector_norm),)
+        f"linalg.{f.__name__}": shared(f)
+        for f in (composed.cross, composed.matrix_norm, composed.matrix_power, composed.outer, composed.trace)
     },
 }

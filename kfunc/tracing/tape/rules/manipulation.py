@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 from ....arrays import device, namespace
+from ....backends import composed
 from ....backends.registry import kind_of
 from ....ops.segment import segment_sum
-from .elementwise import same
+from .elementwise import same, shared
 
 __all__ = ["COMPOSITES", "RULES", "plain_setitem", "plain_unindex"]
 
@@ -165,15 +166,11 @@ def broadcast_arrays(xp, *arrays):
     return [xp.broadcast_to(a, shape) for a in arrays]
 
 
-def meshgrid(xp, *arrays, indexing="xy"):
-    n = len(arrays)
-    out = [xp.reshape(a, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, a in enumerate(arrays)]
-    out = broadcast_arrays(xp, *out)
-    return [xp.moveaxis(a, 0, 1) for a in out] if indexing == "xy" and n > 1 else out
-
-
 def sort(xp, x, /, *, axis=-1, **kwargs):
     return xp.take_along_axis(x, xp.argsort(x, axis=axis, **kwargs), axis=axis)
 
 
-COMPOSITES = {f.__name__: f for f in (asarray, broadcast_arrays, concat, full_like, meshgrid, sort, stack, unstack)}
+COMPOSITES = {
+    **{f.__name__: f for f in (asarray, broadcast_arrays, concat, full_like, sort, stack, unstack)},
+    "meshgrid": shared(composed.meshgrid),
+}

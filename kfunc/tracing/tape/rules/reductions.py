@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from ....arrays import device
-from .elementwise import choose
+from ....backends import composed
+from .elementwise import choose, shared
 
 __all__ = ["COMPOSITES", "RULES", "all_axes", "kept"]
 
@@ -100,13 +101,4 @@ def cumulative_prod(xp, x, /, *, axis=None, dtype=None, include_initial=False):
     return xp.moveaxis(y, 0, axis)
 
 
-def diff(xp, x, /, *, axis=-1, n=1, prepend=None, append=None):
-    parts = [p for p in (prepend, x, append) if p is not None]
-    x = xp.concat(parts, axis=axis) if len(parts) > 1 else x
-    before = (slice(None),) * (axis % x.ndim)
-    for _ in range(n):
-        x = x[(*before, slice(1, None), ...)] - x[(*before, slice(None, -1), ...)]
-    return x
-
-
-COMPOSITES = {"cumulative_prod": cumulative_prod, "diff": diff, "prod": prod}
+COMPOSITES = {"cumulative_prod": cumulative_prod, "diff": shared(composed.diff), "prod": prod}

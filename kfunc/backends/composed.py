@@ -1,0 +1,155 @@
+"""Functions of the Array API standard made of other ones, for the namespaces that have no kernel of their own for them.
+
+The tape, TensorFlow and OpenVINO take them from here. They are written in the standard, as ops are; sizes may be None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..arrays import device, namespace
+from ..tracing.spec.shapes import natural, need, normal_axis, one_of
+from . import results
+
+__all__ = [
+    "cross",
+    "diff",
+    "matrix_norm",
+    "matrix_power",
+    "meshgrid",
+    "outer",
+    "std",
+    "trace",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "vecdot",
+    "vector_norm",
+]
+
+
+# -- products --------------------------------------------------------------------------------------------------------
+
+
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """`sum(conj(x1) * x2)` along `axis`, the others broadcasting."""
+    fits = x1.ndim and x2.ndim and len({x1.shape[axis], x2.shape[axis]} - {None}) <= 1
+    need(fits, "vecdot", x1, x2, expected=f"equal sizes along axis {axis}")
+    xp = namespace(x1, x2)
+    product = (xp.conj(x1) if xp.isdtype(x1.dtype, "complex floating") else x1) * x2
+    return xp.sum(product, axis=axis, dtype=product.dtype)
+
+
+def outer(x1: Any, x2: Any, /) -> Any:
+    need(x1.ndim == x2.ndim == 1, "outer", x1, x2, expected="one axis each")
+    return namespace(x1, x2).expand_dims(x1, axis=1) * x2
+
+
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    need({x1.shape[axis], x2.shape[axis]} <= {3, None}, "cross", x1, x2, expected=f"sizes of 3 along axis {axis}")
+    xp = namespace(x1, x2)
+
+    def turned(x, by):
+        return xp.roll(x, -by, axis=axis)
+
+    return turned(x1, 1) * turned(x2, 2) - turned(x1, 2) * turned(x2, 1)
+
+
+def matrix_power(x: Any, n: int, /) -> Any:
+    """By repeated squaring."""
+    xp = namespace(x)
+    if n < 0:
+        x, n = xp.linalg.inv(x), -n
+    if n == 0:
+        return xp.zeros_like(x) + xp.eye(x.shape[-1], dtype=x.dtype, device=device(x))
+    out = None
+    while n:
+        if n % 2:
+            out = x if out is None else xp.matmul(out, x)
+        n //= 2
+        x = xp.matmul(x, x) if n else x
+    return out
+
+
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    xp = namespace(x)
+    return xp.sum(xp.linalg.diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+# -- norms -----------------------------------------------------------------------------------------------------------
+
+
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    xp = namespace(x)
+    options = {"axis": axis, "keepdims": keepdims}
+    size = xp.abs(x)
+    if ord == math.inf:
+        return xp.max(size, **options)
+    if ord == -math.inf:
+        return xp.min(size, **options)
+    if ord == 0:
+        return xp.sum(xp.astype(size != 0, size.dtype), **options)
+    if ord == 1:
+        return xp.sum(size, **options)
+    if ord == 2:
+        return xp.sqrt(xp.sum(size * size, **options))
+    return xp.sum(size**ord, **options) ** (1 / ord)
+
+
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    one_of("matrix_norm", "ord", ord, ("fro", "nuc", 1, 2, math.inf, -1, -2, -math.inf))
+    xp = namespace(x)
+    if ord == "fro":
+        return xp.linalg.vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    if ord in (1, -1, math.inf, -math.inf):
+        sums = xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1, keepdims=True)
+        return (xp.max if ord > 0 else xp.min)(sums, axis=(-2, -1), keepdims=keepdims)
+    fold = {2: xp.max, -2: xp.min, "nuc": xp.sum}[ord]
+    out = fold(xp.linalg.svdvals(x), axis=-1)
+    return out[..., None, None] if keepdims else out
+
+
+# -- sums, differences, sets -----------------------------------------------------------------------------------------
+
+
+def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    xp = namespace(x)
+    return xp.sqrt(xp.var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+    parts = [p for p in (prepend, x, append) if p is not None]
+    xp = namespace(*parts)
+    x = xp.concat(parts, axis=axis) if len(parts) > 1 else x
+    before, subtract = (slice(None),) * normal_axis("diff", axis, x.ndim), not xp.isdtype(x.dtype, "bool")
+    for _ in range(natural("diff", "n", n)):
+        later, earlier = x[(*before, slice(1, None), ...)], x[(*before, slice(None, -1), ...)]
+        x = later - earlier if subtract else later != earlier
+    return x
+
+
+def unique_counts(x: Any, /) -> results.UniqueCounts:
+    out = namespace(x).unique_all(x)
+    return results.UniqueCounts(out.values, out.counts)
+
+
+def unique_inverse(x: Any, /) -> results.UniqueInverse:
+    out = namespace(x).unique_all(x)
+    return results.UniqueInverse(out.values, out.inverse_indices)
+
+
+def unique_values(x: Any, /) -> Any:
+    return namespace(x).unique_all(x).values
+
+
+# -- others ----------------------------------------------------------------------------------------------------------
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
+    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
+    xp, n = namespace(*arrays), len(arrays)
+    places: Sequence[int] = (1, 0, *range(2, n)) if indexing == "xy" and n > 1 else range(n)
+    spread = [xp.reshape(a, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, a in zip(places, arrays, strict=True)]
+    return list(xp.broadcast_arrays(*spread))
