@@ -23,7 +23,8 @@ from by_hand import EPSILON, HEADS, LEARNING_RATE
 import kfunc as kf
 from kfunc import backends, nn
 from kfunc.data import Batch
-from kfunc.step import TrainState, make_predict, make_train_step, start
+from kfunc.training.state import TrainState, start
+from kfunc.training.step import make_predict, make_train_step
 
 BACKENDS = ("numpy", "jax", "torch", "tensorflow", "openvino")
 CLASSES = 10

@@ -5,15 +5,15 @@ Layers are pure `init` and `apply` functions over trees of arrays. The backend i
 
 from . import backends, callbacks, data, errors, losses, metrics, nn, ops, optim, random, tree
 from .arrays import asarray, backend_of, namespace, to_backend, to_numpy
-from .checkpoints import Checkpoints
 from .errors import KfuncError
 from .files import load, save
 from .frozen import dataclass, replace
-from .history import History
 from .model import Model
 from .registry import register
-from .step import TrainState
 from .tracing.spec import Spec
+from .training.checkpoints import Checkpoints
+from .training.history import History
+from .training.state import TrainState
 from .transforms import (
     associative_scan,
     checkpoint,

@@ -20,6 +20,7 @@ __all__ = [
     "NonFiniteError",
     "ParamError",
     "ShapeError",
+    "UnknownAttributeError",
     "UnknownBackendError",
     "UnsupportedError",
 ]
@@ -142,6 +143,10 @@ class BackendNotInstalledError(BackendError, ImportError):
 
 class MixedBackendsError(BackendError, TypeError):
     """One call was given arrays of two backends."""
+
+
+class UnknownAttributeError(KfuncError, AttributeError):
+    """An attribute that has no meaning was set."""
 
 
 class UnsupportedError(BackendError, NotImplementedError):

@@ -2,64 +2,42 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import math
+import difflib
 import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-from . import checks, faults, files, loop, losses, optim, programs, random, saved, tree
-from .arrays import asarray, backend_of, device, dtype_name, to_backend, to_numpy
+from . import checks, losses, optim, random, tree
+from .arrays import asarray, backend_of, device, to_backend
 from .backends import Backend, get
-from .callbacks.base import CallbackList, Logs, listed
-from .callbacks.logs import ProgbarLogger
-from .checkpoints import Checkpoints, saving
-from .data.batches import Batch, class_weights, prepared, rows, sizes
+from .data.batches import class_weights, prepared, sizes
 from .data.prefetch import on_host
-from .data.sources import ArraySource, Source, is_arrays, source, split
-from .errors import ArgumentError, NonFiniteError
-from .history import History
-from .loop import Program, Run
-from .metrics import Mean
+from .data.sources import ArraySource, Source, source
+from .errors import ArgumentError, UnknownAttributeError
 from .nn.layer import Layer
-from .outputs import JointLoss, all_per_sample, by_output, joint_loss, monitors, per_sample
-from .programs import Programs
-from .progress import Bar
-from .registry import from_config, resolve, to_config
-from .step import Progress, TrainState, start
-from .summary import lines_of
-from .tracing.spec import Spec
+from .registry import resolve
+from .training import model_file
+from .training.carry import TrainCarry
+from .training.checkpoints import Checkpoints
+from .training.evaluate import evaluate, hooks_of
+from .training.fit import Schedule, fit, one_step, sources
+from .training.functions import Functions
+from .training.history import History
+from .training.objective import Objective, fitted
+from .training.predict import predict
+from .training.setup import Setup
+from .training.state import TrainState
+from .training.summary import lines_of
+from .training.traced import Traced
 
 __all__ = ["Model"]
-
-
-def _undone_if_it_fails(method: Callable) -> Callable:
-    """A method after which, if it raises, the train state is what it was: callbacks may have put another in place."""
-
-    @functools.wraps(method)
-    def run(self, *args, **kwargs):
-        before = self._carry
-        try:
-            return method(self, *args, **kwargs)
-        except BaseException:
-            self._carry = before
-            raise
-
-    return run
-
-
-def _of_programs(name: str) -> property:
-    return property(
-        lambda self: getattr(self._programs, name), lambda self, value: setattr(self._programs, name, value)
-    )
 
 
 class Model:
     """A network with parameters, and the loops that everybody needs.
 
     The backend is that of the arrays in `train_state`; `backend=` on a call moves them first. Data may be arrays of
-    any backend, and NumPy's above all. It calls nothing that you could not call yourself: see `kfunc.step`.
+    any backend, and NumPy's above all. It calls nothing that you could not call yourself: see `kfunc.training`.
 
     Args:
         net: A layer.
@@ -73,34 +51,56 @@ class Model:
             Without it, the loss and the metrics given to `compile` evaluate.
 
     Attributes:
+        net, seed, step, eval_step: As given.
+        optimizer, loss, loss_weights, metrics, weighted_metrics: As `compile` was given them, and made objects of.
         train_state: `TrainState`, or None before the first data.
         stop_training: Set to True, by a callback above all, it ends `fit` after the epoch.
+        history: What `fit` has seen, where a `kf.callbacks.History` was given to it.
         metrics_names: The names of the numbers that `evaluate` returns, in their order; of steps of your own, those of
             their logs after the first evaluation. Empty before the first data.
+
+    Setting any other attribute raises an `AttributeError`: it would change nothing.
     """
+
+    stop_training: bool = False
+    history: Any = None
 
     def __init__(self, net: Layer, seed: int = 0, *, step: Callable | None = None, eval_step: Callable | None = None):
         if not isinstance(net, Layer):
-            raise ArgumentError("A model needs a network.", argument="net", expected="a layer", got=repr(net))
-        self.net, self.seed, self.step, self.eval_step = net, seed, step, eval_step
-        self.stop_training = False
-        self._carry = loop.Carry((None, None))
-        self._seen = True
-        self.optimizer: Any = None
-        self.loss: Any = None
-        self.loss_weights: Any = None
-        self.metrics: Any = ()
-        self.weighted_metrics: Any = ()
+            raise ArgumentError(
+                f"`net` must be a layer, got {_brief(net)}.", argument="net", expected="a layer", got=repr(net)
+            )
+        self._net, self._seed, self.step, self.eval_step = net, seed, step, eval_step
         self.metrics_names: list[str] = []
-        self._inputs: Any = None
+        self._compiled: dict[str, Any] = dict.fromkeys(("optimizer", "loss", "loss_weights"))
+        self._compiled |= {"metrics": (), "weighted_metrics": ()}
+        self._functions = Functions()
+        self._traced: Traced | None = None
+        self._carry = TrainCarry()
         self._fitting = False
         self._stored_opt_state: dict[str, Any] | None = None
-        self._programs = Programs()
-        self._logs: dict[str, list[str]] = {}
 
-    # As `compile` was given them, or as somebody has set them since.
-    run_eagerly, jit_compile = _of_programs("run_eagerly"), _of_programs("jit_compile")
-    steps_per_execution = _of_programs("steps_per_execution")
+    net = property(lambda self: self._net)
+    seed = property(lambda self: self._seed)
+    optimizer = property(lambda self: self._compiled["optimizer"])
+    loss = property(lambda self: self._compiled["loss"])
+    loss_weights = property(lambda self: self._compiled["loss_weights"])
+    metrics = property(lambda self: self._compiled["metrics"])
+    weighted_metrics = property(lambda self: self._compiled["weighted_metrics"])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ATTRIBUTES or type(self) is not Model:
+            super().__setattr__(name, value)
+            return
+        known = sorted(n for n in _ATTRIBUTES if not n.startswith("_"))
+        close = difflib.get_close_matches(name, known, n=1)
+        raise UnknownAttributeError(
+            f"`{name}` of a Model cannot be set.",
+            argument=name,
+            expected=", ".join(known),
+            got=_brief(value),
+            fix=_INSTEAD.get(name) or (f"did you mean {close[0]!r}?" if close else None),
+        )
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
@@ -151,53 +151,85 @@ class Model:
             optimizer = optim.by_part(optimizer)
         if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
             raise ArgumentError(
-                "That is no optimizer.",
+                f"`optimizer` must have the methods init and update, got {_brief(optimizer)}.",
                 argument="optimizer",
                 expected='a name such as "adam", or an object with init and update',
                 got=repr(optimizer),
             )
         if auto_scale_loss and self.step is None and _in_float16(self.net) and not hasattr(optimizer, "loss_scale"):
             optimizer = optim.LossScaleOptimizer(optimizer)
-        self.optimizer = optimizer
         # These names wait for the shapes of the data; a tree of losses for the network's outputs.
         wait = isinstance(loss, list | tuple | dict) and "class" not in loss
-        self.loss = loss if loss is None or wait or loss in ("crossentropy", "ce") else losses.get(loss)
-        self.loss_weights = loss_weights
-        self.metrics, self.weighted_metrics = (
+        loss = loss if loss is None or wait or loss in ("crossentropy", "ce") else losses.get(loss)
+        metrics, weighted_metrics = (
             () if m is None else (m,) if isinstance(m, str) or not isinstance(m, Sequence | dict) else m
             for m in (metrics, weighted_metrics)
         )
-        self._programs = Programs(checks.boolean("run_eagerly", run_eagerly), steps_per_execution, jit_compile)
-        if self.train_state is not None:
-            self.train_state = self._with_opt_state(self.train_state)
+        self._functions = Functions(checks.boolean("run_eagerly", run_eagerly), steps_per_execution, jit_compile)
+        self._compiled = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        if (ts := self._carry.train_state) is not None:
+            self.train_state = self._with_opt_state(ts)
+
+    @property
+    def run_eagerly(self) -> bool:
+        """As `compile` was given it, or as it was set since."""
+        return self._functions.run_eagerly
+
+    @run_eagerly.setter
+    def run_eagerly(self, value: bool) -> None:
+        self._functions.run_eagerly = checks.boolean("run_eagerly", value)
+
+    @property
+    def jit_compile(self) -> bool | str:
+        """As `compile` was given it, or as it was set since."""
+        return self._functions.jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool | str) -> None:
+        self._functions.jit_compile = value
+
+    @property
+    def steps_per_execution(self) -> int | str:
+        """As `compile` was given it, or as it was set since."""
+        return self._functions.steps_per_execution
+
+    @steps_per_execution.setter
+    def steps_per_execution(self, value: int | str) -> None:
+        self._functions.steps_per_execution = (
+            value if value == "auto" else checks.positive("steps_per_execution", value)
+        )
 
     @property
     def train_state(self) -> TrainState | None:
-        """The `TrainState`; None before the first data."""
-        # A step of `fit` may take the memory of what nobody has seen.
-        self._seen = True
-        return self._carry.value[0]
+        """The `TrainState`; None before the first data. It stays as it is, whatever is trained afterwards."""
+        self._carry.seen = True
+        return self._carry.train_state
 
     @train_state.setter
     def train_state(self, ts: TrainState | None) -> None:
-        self._carry, self._seen = loop.Carry((ts, None)), True
+        self._carry.train_state = ts
 
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
 
         A size of the batch that a `Spec` names is kept: stateful layers need one.
         """
-        self._inputs = tree.map(lambda x: x if isinstance(x, Spec) else Spec((None, *x.shape[1:]), x.dtype), inputs)
-        for found in ("_trace", "_constraints", "_adds_losses"):  # for other inputs
-            self.__dict__.pop(found, None)
+        traced = Traced(self.net, inputs)
         target = get("numpy" if backend is None else backend)
-        params, state = self.net.init(self.seed, *self._inputs, backend=target)
+        params, state = self.net.init(self.seed, *traced.inputs, backend=target)
         key = random.key(self.seed, backend=target)
         ts = TrainState(params, state, None, key, asarray(0, "int32", backend=target))
         own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
         if own:  # initializers may return arrays of the user's, but these optimizers make new ones
             ts = tree.map(target.released, ts)
-        self.train_state, self._seen = self._with_opt_state(ts), not own
+        self.train_state, self._traced = self._with_opt_state(ts), traced
+        self._carry.seen = not own
         return self
 
     def _with_opt_state(self, ts: TrainState) -> TrainState:
@@ -206,7 +238,7 @@ class Model:
         opt_state = self.optimizer.init(ts.params)
         if self._stored_opt_state is not None:
             # Another optimizer than the stored one starts afresh.
-            stored, names = self._stored_opt_state, list(saved.named({"opt_state": opt_state}))
+            stored, names = self._stored_opt_state, list(model_file.named({"opt_state": opt_state}))
             if set(names) == set(stored):
                 leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
                 opt_state = tree.unflatten(tree.structure(opt_state), leaves)
@@ -216,24 +248,23 @@ class Model:
     @property
     def backend(self) -> str | None:
         """Name of the backend that the parameters are on; None before there are any."""
-        ts = self._carry.value[0]
+        ts = self._carry.train_state
         return None if ts is None else backend_of(ts.key).name
 
     def to(self, backend: str | Backend, device: Any = None) -> Model:
         """Move the whole `train_state` to `backend`, and to `device` in its words; return the model."""
-        ts = self._built
+        ts = self._built()
         if device is not None or backend_of(ts.key) is not get(backend):
             self.train_state = to_backend(ts, backend, device)
         return self
 
-    @property
     def _built(self) -> TrainState:
-        """The train state, for our own use.
+        """The train state, for the model's own use.
 
         Raises:
             ArgumentError: There is none yet.
         """
-        ts = self._carry.value[0]
+        ts = self._carry.train_state
         if ts is None:
             raise ArgumentError(
                 "The model has no parameters yet.",
@@ -241,22 +272,38 @@ class Model:
             )
         return ts
 
-    def _build_for(self, x: Any, backend: Any) -> None:
-        """Make the first parameters, if there are none, for inputs like `x`."""
-        if self._carry.value[0] is None:
-            self.build(*(x if isinstance(x, list | tuple) else (x,)), backend=backend)
+    def _known(self) -> Traced:
+        """What is known of the network.
 
-    def _on(self, backend: Any) -> tuple[TrainState, Backend, Any]:
-        """The train state on the backend asked for, that backend, and the device to put data on."""
+        Raises:
+            ArgumentError: The model has never been built.
+        """
+        self._built()
+        if self._traced is None:
+            raise ArgumentError(
+                "The shapes of the inputs are not known: the model was given its train state, and never built.",
+                fix="call model.build(kf.Spec((None, ...))) first, and set train_state after it",
+            )
+        return self._traced
+
+    def _make_ready(self, x: Any, backend: str | Backend | None, trace: bool = True) -> None:
+        """Make the first parameters for inputs like `x`, if there are none; and trace the network, if it was not."""
+        inputs = x if isinstance(x, list | tuple) else (x,)
+        if self._carry.train_state is None:
+            self.build(*inputs, backend=backend)
+        elif self._traced is None and trace:
+            self._traced = Traced(self.net, inputs)
+
+    def _setup(self, backend: str | Backend | None, objective: Objective) -> Setup:
+        """What a loop works with; it moves the train state to `backend`."""
         if backend is not None:
             self.to(backend)
-        ts = self._built
-        target = backend_of(ts.key)
-        return ts, target, device(target.lift(ts.key))
-
-    def _program(self, make: Callable, *parts: Any, **options: Any) -> Program:
-        """`Programs.program` of these, for arrays where the train state is."""
-        return self._programs.program(make, *parts, host=on_host(self._built.key), **options)
+        key = self._built().key
+        target = backend_of(key)
+        return Setup(
+            self.net, self.optimizer, self.step, self.eval_step, self._traced, self._functions,
+            target, device(target.lift(key)), on_host(key), objective,
+        )  # fmt: skip
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -320,184 +367,25 @@ class Model:
             FileError: No checkpoint in `resume` verifies, or it is of another network; or one could not be written.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
-        epochs, initial_epoch = checks.count("epochs", epochs, 0), checks.count("initial_epoch", initial_epoch, 0)
-        validation_batch_size = checks.count("validation_batch_size", validation_batch_size, none=True)
-        validation_steps = checks.count("validation_steps", validation_steps, none=True)
         if isinstance(validation_freq, str) or not isinstance(validation_freq, Container):
             validation_freq = checks.count("validation_freq", validation_freq)
-        data = source(x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch)
-        held_out: Source | None = None
-        if validation_data is None and validation_split:
-            if not isinstance(data, ArraySource):
-                raise ArgumentError("Only arrays can be split.", argument="validation_split", got=type(x).__name__)
-            kept, rest = split(data.batch, validation_split)
-            size = batch_size if steps_per_epoch is not None else data.batch_size
-            data = ArraySource(kept, size, steps_per_epoch)
-            held_out = ArraySource(rest, validation_batch_size or size, validation_steps)
-        elif validation_data is not None:
-            parts = isinstance(validation_data, tuple | list) and is_arrays(validation_data)
-            given = validation_data if parts else (validation_data,)
-            held_out = source(*given, batch_size=validation_batch_size or batch_size, steps=validation_steps)
-        if class_weight is not None:
-            data = data.map(functools.partial(class_weights, weights=class_weight))
-        data, loss, found = self._trainable(data, backend)
-        against = None if held_out is None else self._evaluable(held_out)
-        fitting = self._fitting
+        schedule = Schedule(
+            checks.count("epochs", epochs, 0),
+            checks.count("initial_epoch", initial_epoch, 0),
+            checks.boolean("shuffle", shuffle),
+            validation_freq,
+        )
+        data, held_out = sources(
+            x, y, sample_weight, batch_size, steps_per_epoch, class_weight,
+            validation_split, validation_data, validation_batch_size, validation_steps,
+        )  # fmt: skip
+        data, setup = self._trainable(data, backend)
+        validation = None if held_out is None else self._evaluable(held_out)
+        fitting, self._fitting = self._fitting, True
         try:
-            self._fitting = True
-            return self._fit(data, against, loss, found, locals())
+            return fit(self, setup, self._carry, data, validation, schedule, callbacks, verbose, resume)
         finally:
             self._fitting = fitting
-
-    def _fit(self, data: Source, against: tuple | None, loss: Any, found: dict, given: dict[str, Any]) -> History:
-        # Not to be kept: these arrays are garbage after the first step.
-        target, where = self._on(given["backend"])[1:]
-        epochs, freq = given["epochs"], given["validation_freq"]
-        program = self._train_program(data, loss, found, target, where)
-        verbose, first, steps = given["verbose"], given["initial_epoch"], data.steps
-        hooks = self._hooks(given["callbacks"], epochs=epochs, steps=data.steps, verbose=verbose, metrics=found)
-        done, shuffle = int(to_numpy(self._built.step)), checks.boolean("shuffle", given["shuffle"])
-        run = Run(data, epochs, History(), hooks, first, initial=first, done=done, shuffle=shuffle)
-        self.stop_training = False
-        found = found or self._logged(programs.custom_steps, self.step, data, program)
-        fresh = start(found, target, where)
-        with saving(self, run, hooks.backup(given["resume"]), fresh) as saver:
-            hooks("on_train_begin", {})
-            saver.begun()
-            program.plan((), (self._built, fresh), data.first, data.steps)
-            for epoch in range(run.epoch, epochs):
-                if self.stop_training and not run.batch:
-                    break
-                run.epoch = epoch
-                with Bar(steps, f"Epoch {run.epoch + 1}/{epochs}", verbose) as bar:
-                    try:
-                        logs = self._epoch(run, program, found, bar, saver, target, where)
-                    except NonFiniteError as error:
-                        if not hooks.absorbs(error):
-                            raise
-                        break
-                    due = (run.epoch + 1) % freq == 0 if isinstance(freq, int) else run.epoch + 1 in freq
-                    if against is not None and due:
-                        judged = self._evaluate(*against, target, where, hooks=hooks, saver=saver)
-                        logs |= {f"val_{name}": value for name, value in judged.items()}
-                    bar.clear()
-                    hooks("on_epoch_end", run.epoch, logs)
-                    bar.show(logs)
-                run.history.add(run.epoch, logs)
-                steps, run.batch = run.batch, 0
-                saver.epoch_done(logs)
-            ts = self._built
-            if hasattr(self.optimizer, "finalize"):
-                self.train_state = ts._replace(params=self.optimizer.finalize(ts.params, ts.opt_state))
-            # After that, as in Keras: a callback may restore the best parameters.
-            hooks("on_train_end", {name: values[-1] for name, values in run.history.history.items()})
-        hooks.finished()
-        return run.history
-
-    def _hooks(self, callbacks: Any, **params: Any) -> CallbackList:
-        """The callbacks without those that show what the loop shows by itself."""
-        callbacks = [c for c in listed(callbacks) if not isinstance(c, ProgbarLogger)]
-        return CallbackList(callbacks, model=self, **params)
-
-    def _epoch(self, run: Run, program: Program, found, bar, saver, target, where) -> dict[str, float]:
-        """The steps of one epoch, from where `run` stands; the numbers at its end."""
-        data, hooks = run.source, run.callbacks
-        if run.batch == 0:
-            run.skipped = self._skipped()
-            run.first, run.progress = int(to_numpy(self._built.step)), start(found, target, where)
-            hooks("on_epoch_begin", run.epoch, {})
-        # A stream of its own, on the host: steps draw from fold_in(key, step).
-        key = random.fold_in(to_numpy(self._built.key), 0xFFFFFFFF) if run.shuffle else None
-        move = program.moved if program.at_once == 1 and not on_host(self._built.key) else None
-        each = hooks.has("on_train_batch_begin", "on_train_batch_end")
-        bar.advance(run.batch)
-        read = functools.partial(self._read, run, found)
-        heed = functools.partial(saver.steps_done, read)
-        with data.epoch(key, run.batch, run.epoch - run.initial, run.first, move) as reader:
-            while not (each and run.batch and self.stop_training):
-                most = 1 if each else min(program.pace, saver.steps_left())
-                batch = loop.read(reader, most, run.batch, f"epoch {run.epoch + 1}", saver, heed)
-                if batch is None:
-                    break
-                if each:
-                    hooks("on_train_batch_begin", run.batch, {})
-                steps, carry = reader.steps, self._release(program, run)
-                batches, done = run.batch - carry.done, run.done - carry.done
-                try:
-                    program.advance((), carry, batch, steps)
-                finally:
-                    run.batch, run.done = batches + carry.done, done + carry.done
-                if each:
-                    hooks("on_train_batch_end", run.batch - 1, Logs(read))
-                if bar.advance(steps):
-                    bar.show(read())
-                saver.steps_done(read)
-        logs = read()
-        if run.skipped is not None:
-            logs = {"loss": math.nan} | logs  # if all were
-            logs["skipped_steps"] = (self._skipped() or 0) - run.skipped
-        bar.show(logs)
-        return logs
-
-    def _release(self, program: Program, run: Run) -> loop.Carry:
-        """Leave the train state to a step, which may take its memory: a copy of what somebody has seen."""
-        if self._carry is not run.carry:  # another epoch, or somebody has put another state in place
-            self._carry = run.carry = loop.Carry((self._carry.value[0], run.progress))
-        if self._seen and program.takes:
-            run.carry.own(program.backend.released)
-        self._seen = False
-        return run.carry
-
-    def _train_program(self, data: Source, loss: Any, found: dict, target: Backend, where: Any) -> Program:
-        options: Any = {"source": data, "backend": target, "where": where}
-        if self.step is not None:
-            return self._program(programs.custom_steps, self.step, fills=False, carries=True, **options)
-        tables = self._trace.tables
-        options["fills"] = self._fills(data, loss, found)
-        if self._in_place(target):
-            return self._program(programs.halves, self.net, self.optimizer, loss, found, tables, **options)
-        parts = self.net, self.optimizer, loss, found, self._constraints, tables
-        return self._program(programs.train_steps, *parts, carries=True, **options)
-
-    def _in_place(self, backend: Backend) -> bool:
-        """Whether a training step changes the arrays of the train state."""
-        ts = self._built
-        return (
-            backend.large is not None
-            and self._programs.compiles(backend) == backend.compiles
-            and on_host(ts.key)
-            and getattr(self.optimizer, "elementwise", None) is not None
-            and not self._constraints
-            and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
-            and sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state))) >= backend.large
-        )
-
-    def _fills(self, data: Source, loss: Any, found: dict) -> bool:
-        """Whether samples that do not count can stand in a batch and change nothing."""
-        labels = data.first.y
-        return (
-            self._separates and per_sample(loss, labels, self._output) and all_per_sample(found, labels, self._output)
-        )
-
-    def _logged(self, make: Callable, step: Callable | None, data: Source, program: Program) -> dict[str, Any]:
-        """The means of what the user's own `step` logs; none where only running it tells their names."""
-        if step is None:
-            return {}
-        key = f"{make.__name__} {step!r}"
-        if key not in self._logs:
-            ts, batch = self._built, program.moved(rows(data.first, slice(None, data.batch_size)))
-            backend, first = backend_of(ts.key), start({}, backend_of(ts.key))
-            carry = backend.shapes(make(step), ts, (ts, first) if step is self.step else first, batch)
-            if carry is None:
-                return {}
-            self._logs[key] = list(carry[1].metrics if step is self.step else carry.metrics)
-        return {name: Mean() for name in loop.ordered(self._logs[key])}
-
-    def _skipped(self) -> int | None:
-        """How many steps the optimizer has passed over, as gradients overflowed; None if it never does."""
-        if not hasattr(self.optimizer, "skipped"):
-            return None
-        return int(to_numpy(self.optimizer.skipped(self._built.opt_state)))
 
     def train_on_batch(
         self,
@@ -513,14 +401,8 @@ class Model:
         batch = prepared(x, y, sample_weight)
         if class_weight is not None:
             batch = class_weights(batch, class_weight)
-        data, loss, found = self._trainable(ArraySource(batch, sizes(batch)), backend)
-        target, where = self._on(backend)[1:]
-        run = Run(data, 1, History(), CallbackList(model=self))
-        program = self._train_program(data, loss, found, target, where)
-        found = found or self._logged(programs.custom_steps, self.step, data, program)
-        run.progress = start(found, target, where)
-        program.advance((), self._release(program, run), data.first)
-        return _as_keras(self._read(run, found), return_dict)
+        data, setup = self._trainable(ArraySource(batch, sizes(batch)), backend)
+        return _as_keras(one_step(setup, self._carry, data), return_dict)
 
     def test_on_batch(
         self,
@@ -541,8 +423,12 @@ class Model:
         batch = prepared(x)
         return self.predict(ArraySource(batch, sizes(batch)), backend=backend)
 
-    def _trainable(self, data: Source, backend: Any) -> tuple[Source, Any, dict[str, Any]]:
-        """Check that the model can train on `data`, before anything changes; what `_checked` returns."""
+    def _trainable(self, data: Source, backend: Any) -> tuple[Source, Setup]:
+        """Check that the model can train on `data`, before anything changes.
+
+        Returns:
+            The data with targets in the order of the outputs, and what the loop works with.
+        """
         if self.step is None and self.optimizer is None:
             raise ArgumentError(
                 "The model is not compiled.",
@@ -553,85 +439,29 @@ class Model:
             raise target.unsupported(
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
-        self._build_for(data.first.x, backend)
-        return (data, None, {}) if self.step is not None else self._checked(data)
+        self._make_ready(data.first.x, backend, trace=self.step is None)
+        data, objective = (data, Objective()) if self.step is not None else self._fitted(data)
+        return data, self._setup(backend, objective)
 
-    def _evaluable(self, data: Source) -> tuple[Source, Any, dict[str, Any]]:
-        """What `_checked` returns, without the loss and metrics if the user has a step for that."""
-        if self.eval_step is not None:
-            return data, None, {}
-        return self._checked(data)
+    def _evaluable(self, data: Source) -> tuple[Source, Objective]:
+        """The data with targets in the order of the outputs, and the loss and the metrics to evaluate by."""
+        return (data, Objective()) if self.eval_step is not None else self._fitted(data)
 
-    def _checked(self, data: Source) -> tuple[Source, Any, dict[str, Any]]:
-        """Check labels against the network's output; the data in its order, and the loss and the metrics that fit both.
-
-        Raises:
-            LabelError: Labels lie outside the classes.
-            ArgumentError: There is no such loss or metric, or not one for each output; the same of targets.
-        """
-        if self.loss is None and not self._adds_losses:
+    def _fitted(self, data: Source) -> tuple[Source, Objective]:
+        """The data, and the loss and the metrics, as they fit the network's outputs; see `objective.fitted`."""
+        traced = self._known()
+        if self.loss is None and not traced.adds_losses:
             raise ArgumentError(
                 "There is no loss.",
                 argument="loss",
                 fix="call model.compile(loss=...) first"
                 + (", or give Model an eval_step" if self.step is not None else ""),
             )
-        output = self._output
-        names = None if isinstance(output, dict) else self.net.output_names()
-        data = data.map(functools.partial(by_output, output=output, names=names, loss=self.loss))
-        y = data.first.y
-        loss = joint_loss(self.loss, self.loss_weights, output, y, names)
-        among = output if isinstance(loss, JointLoss) else output.shape[-1]
-        data.check(lambda batch: loss.check_labels(batch.y, among))
-        found = monitors(self.metrics, self.weighted_metrics, loss, output, y, names)
-        self.metrics_names = ["loss", *found]
-        return data, loss, found
-
-    @functools.cached_property
-    def _net_config(self) -> Any:
-        """The network's description, which `load` will take."""
-        config = to_config("layer", self.net)
-        from_config("layer", json.loads(json.dumps(config)))
-        return config
-
-    @functools.cached_property
-    def _trace(self) -> Any:
-        """The network's call on shapes alone."""
-        return self.net.trace(*self._inputs)
-
-    @functools.cached_property
-    def _separates(self) -> bool:
-        """Whether the network's outputs for a sample depend on that sample alone."""
-        return self.net.separates_samples()
-
-    @functools.cached_property
-    def _adds_losses(self) -> bool:
-        """Whether the network has losses of its own."""
-        ts = self._built
-        params, state, key = tree.map(lambda a: Spec(a.shape, dtype_name(a.dtype)), (ts.params, ts.state, ts.key))
-        return bool(self.net.apply(params, *self._inputs, state=state, key=key, train=True, aux=True)[2].losses)
-
-    @property
-    def _output(self) -> Any:
-        """Shape and dtype of the network's output, or the tree of them."""
-        return self._trace.outputs[-1][2]
-
-    @functools.cached_property
-    def _constraints(self) -> dict[str, Callable]:
-        """The parameters' constraints, by path."""
-        return self.net.constraints(*self._inputs)
-
-    def _read(self, run: Run, metrics: Mapping[str, Any]) -> dict[str, float]:
-        """The numbers of a training epoch so far; waits for the device.
-
-        Raises:
-            NonFiniteError, IndexingError: A step was refused.
-        """
-        progress: Progress = tree.map(to_numpy, run.progress)
-        if progress.fault[0] >= 0:
-            tables = self._trace.tables if self.step is None else None
-            raise faults.stopped(progress, tree.paths(self._built.params), tables, self.net)
-        return loop.numbers(progress, metrics)
+        data, objective = fitted(
+            data, self.loss, self.loss_weights, self.metrics, self.weighted_metrics, traced.output, traced.output_names
+        )
+        self.metrics_names = ["loss", *objective.metrics]
+        return data, objective
 
     # -- using it ----------------------------------------------------------------------------------------------------
 
@@ -654,64 +484,13 @@ class Model:
             The loss if there are no metrics, else a list of the loss and each metric, in the order of `metrics_names`;
             a dict with `return_dict`.
         """
-        steps = checks.count("steps", steps, none=True)
-        data = source(x, y, sample_weight, batch_size=batch_size, steps=steps)
-        self._build_for(data.first.x, backend)
-        data, loss, found = self._evaluable(data)
-        _, target, where = self._on(backend)
-        hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose, metrics=found)
-        return _as_keras(self._evaluate(data, loss, found, target, where, verbose, hooks), return_dict)
+        data = source(x, y, sample_weight, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
+        self._make_ready(data.first.x, backend, trace=self.eval_step is None)
+        data, objective = self._evaluable(data)
+        setup = self._setup(backend, objective)
+        hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose, metrics=objective.metrics)
+        return _as_keras(evaluate(self, setup, self._carry, data, hooks, verbose), return_dict)
 
-    @_undone_if_it_fails
-    def _evaluate(
-        self, data, loss, found, target, where, verbose: int | str = 0, hooks: Any = None, saver: Any = None
-    ) -> dict[str, float]:
-        heed = None if saver is None else saver.waits()
-        hooks("on_test_begin", {})
-        ts = self._built
-        fixed: Any = ts
-        each = hooks.has("on_test_batch_begin", "on_test_batch_end")
-        options: Any = {"source": data, "backend": target, "where": where, "still": not each}
-        if self.eval_step is not None:
-            program = self._program(programs.custom_evaluations, self.eval_step, fills=False, **options)
-            found = self._logged(programs.custom_evaluations, self.eval_step, data, program)
-        else:
-            fills, tables, fixed = self._fills(data, loss, found), self._trace.tables, (ts.params, ts.state)
-            program = self._program(programs.evaluations, self.net, loss, found, tables, fills=fills, **options)
-        progress = start(found, target, where)
-        if not each:
-            program.plan(fixed, progress, data.first, data.steps)
-        number = 0
-
-        def read() -> dict[str, float]:
-            now: Progress = tree.map(to_numpy, progress)
-            if now.fault[0] >= 0:
-                raise faults.outside(self._trace.tables, int(now.fault[1]) - 1, int(now.fault[2]), self.net)
-            return loop.numbers(now, found)
-
-        move = program.moved if program.at_once == 1 and not on_host(ts.key) else None
-        with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=move) as reader:
-            while True:
-                if (batch := loop.read(reader, program.pace, number, "the evaluation", saver, heed)) is None:
-                    break
-                if each:
-                    hooks("on_test_batch_begin", number, {})
-                with target.inferring():
-                    progress = program(fixed, progress, batch, reader.steps)
-                number += reader.steps
-                if each:
-                    hooks("on_test_batch_end", number - 1, Logs(read))
-                if bar.advance(reader.steps):
-                    bar.show(read())
-                if heed is not None:
-                    heed()
-            logs = read()
-            bar.show(logs)
-        self.metrics_names = list(logs)
-        hooks("on_test_end", logs)
-        return logs
-
-    @_undone_if_it_fails
     def predict(
         self,
         x: Any,
@@ -721,56 +500,33 @@ class Model:
         callbacks: Any = None,
         *,
         backend: str | Backend | None = None,
+        key: Any = None,
     ) -> Any:
-        """The network's outputs for `x`, as NumPy arrays (samples, ...). Of batches, the inputs are read only."""
-        data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
-        self._build_for(data.first.x, backend)
-        ts, target, where = self._on(backend)
-        tables = self._trace.tables
-        hooks = self._hooks(callbacks, steps=data.steps, verbose=verbose)
-        each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
-        # Constants here only: training changes the parameters at each step.
-        program = self._program(
-            programs.predictions, self.net, tables, source=data, backend=target, where=where,
-            fills=self._separates, still=not each, constant_argnums=(0,),
-        )  # fmt: skip
-        hooks("on_predict_begin", {})
-        ts, number = self._built, 0
-        fixed = (ts.params, ts.state)
-        if not each and (program.fills or program.loops or data.full):
-            program.plan(fixed, None, Batch(data.first.x), data.steps)
-        outputs = loop.Outputs(functools.partial(self._looked_up, tables) if tables else None)
-        with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
-            while (batch := loop.read(reader, program.pace, number, "the prediction")) is not None:
-                if each:
-                    hooks("on_predict_batch_begin", number, {})
-                with target.inferring():
-                    out = program(fixed, None, Batch(batch.x), reader.steps)
-                number += reader.steps
-                if each:
-                    hooks("on_predict_batch_end", number - 1, {"outputs": out})
-                outputs.add(out, batch, program, reader.steps)
-                if bar.advance(reader.steps):
-                    bar.show({})
-            made = outputs.all()
-            bar.show({})
-        hooks("on_predict_end", {})
-        return made
+        """The network's outputs for `x`.
 
-    def _looked_up(self, tables: Mapping[str, int], indices: Mapping[str, Any]) -> None:
-        """Raise IndexingError if an index of a prediction lies outside its table."""
-        for i, (path, size) in enumerate(tables.items()):
-            values = to_numpy(indices.get(path, 0))
-            if (wrong := values[(values < 0) | (values >= size)]).size:
-                raise faults.outside(tables, i, int(wrong[0]), self.net)
+        Args:
+            x: Inputs, as for `fit`. Of batches, the inputs are read only.
+            batch_size, steps, callbacks, backend: As for `fit`.
+            verbose: As for `fit`; silent by default.
+            key: A key or a seed, for networks that draw random numbers outside training, as a variational autoencoder
+                does; by default they draw from a key of the model's own, the same in each call. The draws for a batch
+                follow from the key and from how many samples came before the batch.
+
+        Returns:
+            NumPy arrays (samples, ...), in the tree that the network returns.
+        """
+        data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
+        self._make_ready(data.first.x, backend)
+        setup = self._setup(backend, Objective())
+        hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose)
+        return predict(setup, self._carry, data, hooks, verbose, key)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: path and class, output shape, number of parameters."""
-        self._built  # noqa: B018
-        for line in lines_of(self.net.trace(*self._inputs)):
+        for line in lines_of(self._known().call):
             print_fn(line)
 
-    # -- files -------------------------------------------------------------------------------------------------------
+    # -- files and copies --------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
@@ -782,10 +538,7 @@ class Model:
             ArgumentError: A layer is not registered, or the network is larger than `load` takes.
             FileError: It could not be written; what was at `path` is as it was.
         """
-        ts = self._built
-        arrays = saved.named(ts._asdict())
-        texts = {saved.MODEL: json.dumps(saved.config_of(self))}
-        files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, texts)
+        model_file.write(path, self, self._known(), self._built())
 
     @classmethod
     def load(
@@ -808,12 +561,10 @@ class Model:
             FileError: The file is truncated or corrupt, holds no model, or one of more objects than a config may.
             BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
-        target, found = get(backend), []
-        arrays, _ = files.read(path, lambda forms, texts: found.append(saved.model_of(cls, forms, texts)))
-        model, call = found[0]
+        target = get(backend)
+        model, traced, ts, stored = model_file.read(cls, path)
+        model._traced, model._stored_opt_state = traced, stored
         model.step, model.eval_step = step or model.step, eval_step
-        _, model._stored_opt_state = saved.split(arrays)
-        ts = TrainState(*saved.trees(call, arrays), None, arrays["key"], arrays["step"])
         model.train_state = to_backend(model._with_opt_state(ts), target)
         return model
 
@@ -823,9 +574,7 @@ class Model:
         Raises:
             FileError: It could not be written; what was at `path` is as it was.
         """
-        ts = self._built
-        arrays = saved.named({"params": ts.params, "state": ts.state})
-        files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
+        model_file.write_weights(path, self._built())
 
     def load_weights(self, path: str | os.PathLike) -> None:
         """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
@@ -834,18 +583,47 @@ class Model:
             FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
                 as it was.
         """
-        ts, found = self._built, []
-
-        def check(forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> None:
-            found.append(self.net.trace(*self._inputs))
-            own, expected = saved.split(forms)[0], saved.expected(found[0])
-            if not own.keys() & {"key", "step"}:  # from save_weights
-                expected = {name: form for name, form in expected.items() if name not in ("key", "step")}
-            saved.check(expected, own)
-
-        arrays, _ = files.read(path, check)
-        params, state = to_backend(saved.trees(found[0], arrays), backend_of(ts.key))
+        ts = self._built()
+        params, state = to_backend(model_file.read_weights(path, self._known()), backend_of(ts.key))
         self.train_state = ts._replace(params=params, state=state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy` and `pickle`: everything but what is compiled, and what tracing has found, which are made anew."""
+        functions = self._functions
+        more = {
+            "_functions": (functions.run_eagerly, functions.steps_per_execution, functions.jit_compile),
+            "_traced": None if self._traced is None else self._traced.inputs,
+            "_carry": self.train_state,
+            "_fitting": False,
+        }
+        return self.__dict__ | more
+
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        inputs, carry = found["_traced"], TrainCarry()
+        carry.train_state = found["_carry"]
+        traced = None if inputs is None else Traced(found["_net"], inputs)
+        self.__dict__ |= found | {"_functions": Functions(*found["_functions"]), "_traced": traced, "_carry": carry}
+
+
+_ATTRIBUTES = frozenset(
+    ("step", "eval_step", "stop_training", "history", "metrics_names", "train_state")
+    + ("run_eagerly", "jit_compile", "steps_per_execution")
+    + ("_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_fitting", "_stored_opt_state")
+)
+"""What can be set on a model."""
+
+_INSTEAD = {
+    "trainable": "make the layers with trainable=False; the parameters of a network cannot be frozen afterwards",
+    "net": "make another model: kf.Model(net)",
+    "seed": "make another model: kf.Model(net, seed)",
+    **dict.fromkeys(("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"), "call model.compile with it"),
+    **dict.fromkeys(("params", "state", "weights"), "set model.train_state = model.train_state._replace(params=...)"),
+}
+"""What to do in place of setting other attributes."""
+
+
+def _brief(x: Any) -> str:
+    return repr(x) if isinstance(x, str | int | float | bool | None) else type(x).__name__
 
 
 def _in_float16(layer: Layer) -> bool:

@@ -425,7 +425,7 @@ def test_models_that_are_gone_leave_nothing(case):
         model = kf.Model(nn.Dense(2))
         model.compile("sgd", "mse")
         model.fit(X[:SIZE], Y[:SIZE], verbose=0, backend=name)
-        alive.extend(map(weakref.ref, [model, model.net, *model._programs.functions.values()]))
+        alive.extend(map(weakref.ref, [model, model.net, *model._functions]))
 
     for _ in range(3):
         run()

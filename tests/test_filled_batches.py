@@ -11,8 +11,9 @@ import kfunc as kf
 from kfunc import nn, optim
 from kfunc.data.batches import Batch
 from kfunc.data.sources import source
-from kfunc.outputs import OutputMetric, all_per_sample, per_sample
-from kfunc.step import TrainState, _masked, make_eval_step, make_train_step, start
+from kfunc.training.objective import OutputMetric, all_per_sample, per_sample
+from kfunc.training.state import TrainState, start
+from kfunc.training.step import _masked, make_eval_step, make_train_step
 from kfunc.tree import leaves, map
 
 EPS = float(np.finfo(np.float32).eps)
@@ -267,8 +268,8 @@ def test_filled():
 
 
 def fills(model):
-    data, loss, found = model._trainable(source(NUMBERS, Y, batch_size=5), "numpy")
-    return model._fills(data, loss, found)
+    data, setup = model._trainable(source(NUMBERS, Y, batch_size=5), "numpy")
+    return setup.objective.fills(data.first.y, setup.traced)
 
 
 FITS = {
@@ -324,6 +325,6 @@ def test_pace(backend, monkeypatch):
     """How many steps a dispatch takes, which depends on the time they take, changes no bit."""
     results = []
     for patience in (0.0, 1e9):
-        monkeypatch.setattr("kfunc.loop._PATIENCE", patience)
+        monkeypatch.setattr("kfunc.training.program._PATIENCE", patience)
         results.append(trained("filled", backend))
     same(*results)

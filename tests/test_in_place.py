@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from test_optim import GRADS, OPTIMIZERS, PARAMS
 
 import kfunc as kf
-from kfunc import inplace, nn, optim
+from kfunc import nn, optim
+from kfunc.training import in_place as inplace
+from kfunc.training.signals import Deferral
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(14, 5)).astype(np.float32), RNG.normal(size=(14, 3)).astype(np.float32)
@@ -69,7 +71,7 @@ def fit(name, optimizer="adam", network=None, x=X, y=Y, **options):
 
 
 def steps_of(model):
-    return [type(f) for f in model._programs.functions.values() if isinstance(f, inplace.InPlace)]
+    return [type(f) for f in model._functions if isinstance(f, inplace.InPlace)]
 
 
 @pytest.mark.parametrize(
@@ -265,18 +267,25 @@ def test_an_interrupt_in_the_update(name, at, monkeypatch):
             np.testing.assert_array_equal(got, want)
 
 
+@contextlib.contextmanager
+def undisturbed():
+    """As a `fit` has it around an update."""
+    with Deferral() as signals, signals.closed:
+        yield
+
+
 def test_undisturbed():
     came = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
     try:
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        with pytest.raises(KeyboardInterrupt), inplace.undisturbed():
+        with pytest.raises(KeyboardInterrupt), undisturbed():
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGTERM)
             came.append("done")
         assert came == ["done", signal.SIGTERM]
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-        with pytest.raises(ZeroDivisionError), inplace.undisturbed():
+        with pytest.raises(ZeroDivisionError), undisturbed():
             1 / 0  # noqa: B018
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     finally:
@@ -300,7 +309,7 @@ def test_a_handler_that_raises_costs_no_other_signal():
 
         try:
             sys.setprofile(strike)
-            with inplace.undisturbed():
+            with undisturbed():
                 ran.append("begun")
                 signal.raise_signal(signal.SIGTERM)
                 ran.append("done")
@@ -337,7 +346,7 @@ def test_undisturbed_in_a_thread():
     entered = []
 
     def run():
-        with inplace.undisturbed():
+        with undisturbed():
             entered.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=run)

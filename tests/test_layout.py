@@ -20,12 +20,12 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("docstrings", "errors", "frozen", "history", "progress", "summary", "tree", "typing"),
+    ("docstrings", "errors", "frozen", "tree", "typing"),
     ("backends", "tracing"),
     ("arrays",),
     ("checks", "ops", "random", "registry", "transforms"),
     ("data", "files", "losses", "metrics", "nn", "optim"),
-    ("callbacks", "checkpoints", "faults", "inplace", "loop", "outputs", "programs", "saved", "step", "training"),
+    ("callbacks", "training"),
     ("interop", "model"),
 )
 """Who may import whom: one's own row, and those above it. Backends and tracing may import everything up to the ops."""

@@ -78,7 +78,7 @@ def test_move_predict_evaluate(name):
     reference = model.predict(x)
     moved = kf.Model(model.net)
     moved.compile("adam", LOSS, metrics=["accuracy"])
-    moved._inputs, moved.train_state = model._inputs, model.train_state
+    moved.train_state = model.train_state
     moved.to(name)
     assert moved.backend == name
     logits = moved.predict(x)

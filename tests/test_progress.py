@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import kfunc as kf
-from kfunc import nn, progress
-from kfunc.history import History
+from kfunc import nn
+from kfunc.training import progress_bar as progress
+from kfunc.training.history import History
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)).astype(np.float32)
@@ -135,8 +136,8 @@ def test_reads_of_the_device_a_second(tty, least, most, clock, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Stream(tty))
     m, reads = model(), []
     m.compile("sgd", "mse", steps_per_execution=1)
-    real = kf.Model._read
-    monkeypatch.setattr(kf.Model, "_read", lambda self, *args: reads.append(clock[0]) or real(self, *args))
+    real = kf.training.fit.numbers
+    monkeypatch.setattr("kfunc.training.fit.numbers", lambda *args: reads.append(clock[0]) or real(*args))
     m.fit(X[:20].repeat(50, axis=0), Y[:20].repeat(50, axis=0), batch_size=1, verbose=1, backend="numpy")
     reads.pop()  # that of the end of the epoch
     assert least <= len(reads) <= most

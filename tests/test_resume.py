@@ -89,7 +89,7 @@ class Dies(BaseException):
 def dying(monkeypatch, event: str, n: int):
     """Let the process "die" as something happens for the n-th time."""
     with monkeypatch.context() as patch:
-        for owner, name in ((kf.loop.Program, "advance"), (kf.Model, "_evaluate")):
+        for owner, name in ((kf.training.fit.Run, "count"), (kf.training.fit, "evaluate")):
             patch.setattr(owner, name, getattr(owner, name))  # to be undone
         resume_run.at(event, n, functools.partial(_raise, Dies()))
         with pytest.raises(Dies):

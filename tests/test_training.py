@@ -14,7 +14,7 @@ from catalogue_oracle import OURS, THEIRS, matched
 from keras_rows import integers, normal, unit
 
 import kfunc as kf
-from kfunc import loop, nn, optim
+from kfunc import nn, optim
 from kfunc.errors import ArgumentError
 
 keras = pytest.importorskip("keras")
@@ -249,8 +249,14 @@ def test_eager(name):
 @pytest.mark.parametrize("most", [1, 3, "auto"])
 @pytest.mark.jax
 def test_steps_per_execution(most, monkeypatch):
-    found, plan = [], loop.Program.plan
-    monkeypatch.setattr(loop.Program, "plan", lambda self, *args: (plan(self, *args), found.append(self.at_once)))
+    found, choose = [], kf.training.fit.for_training
+
+    def chosen(*args):
+        program = choose(*args)
+        found.append(program.at_once)
+        return program
+
+    monkeypatch.setattr("kfunc.training.fit.for_training", chosen)
     model = kf.Model(nn.Sequential([nn.Dense(2)]))
     model.compile(optim.sgd(0.1), "mse", steps_per_execution=most)
     seen = model.fit(X, X[:, :2], batch_size=2, epochs=2, verbose=0, backend="jax").history["loss"]

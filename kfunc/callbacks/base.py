@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import checks
 from ..errors import ArgumentError
+from ..training.state import TrainState
 
 if TYPE_CHECKING:
-    from ..checkpoints import Checkpoints
     from ..model import Model
-    from ..step import TrainState
+    from ..training.checkpoints import Checkpoints
 
 __all__ = ["Callback", "CallbackList", "Logs", "frequency", "listed", "takes"]
 
@@ -250,8 +250,6 @@ def frequency(argument: str, value: Any) -> Any:
 
 
 def _checked(new: Any, hook: Callable) -> TrainState:
-    from ..step import TrainState
-
     if not isinstance(new, TrainState):
         raise ArgumentError(
             "A callback returned something else than a train state.",

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .. import history
 from ..errors import ArgumentError
-from ..progress import Bar
+from ..training import history
+from ..training.progress_bar import Bar
 from .base import HOOKS, Callback
 
 __all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import checks, files, tree
 from ..arrays import to_numpy
-from ..checkpoints import Checkpoints
 from ..errors import ArgumentError
+from ..training.checkpoints import Checkpoints
 from .base import Callback, frequency
 from .monitors import MonitorCallback
 

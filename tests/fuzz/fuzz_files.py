@@ -13,7 +13,8 @@ import atheris
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-with atheris.instrument_imports(include=["kfunc.files", "kfunc.model", "kfunc.registry", "kfunc.nn", "kfunc.checks"]):
+READERS = ["kfunc.files", "kfunc.training.model_file", "kfunc.registry", "kfunc.nn", "kfunc.checks"]
+with atheris.instrument_imports(include=READERS):
     from fuzz import corpus
 
 

@@ -117,77 +117,57 @@ class RecordedFunction:
             self._known[structure, form] = _Known()  # many a call is the only one of its form
         return known
 
-    def loop(self, fixed: Any, carry: Any, done: int = 0) -> Loop:
-        """Calls `carry = fun(fixed, carry, batch)`, one after the other; if that is None, their results."""
-        return Loop(self, fixed, carry, done)
+    def loop(self, fixed: Any) -> Loop:
+        """Calls `carry = fun(fixed, carry, batch)`, one after the other."""
+        return Loop(self, fixed)
 
 
 class Loop:
     """A recorded function in a loop, between whose steps the carry stays flat.
 
-    Attributes:
-        results: What the steps returned, if there is no carry.
+    The carry is any object with the `leaves` and the `structure` of a tree, the tree itself as `value`, and
+    `put(leaves, structure)`, which replaces it. If it has no leaves, it is a place to put results instead.
     """
 
-    def __init__(self, function: RecordedFunction, fixed: Any, carry: Any, done: int):
-        self._function, self._fixed, self._carries = function, fixed, carry is not None
-        self.results: list[Any] = []
-        self._before = tree.leaves(fixed)
+    def __init__(self, function: RecordedFunction, fixed: Any):
+        self._function, self._fixed, self._before = function, fixed, tree.leaves(fixed)
         self._prepared: dict[_Path, tuple[Callable[..., list], list]] = {}
-        self._now: tuple[list, Any, int] = (*tree.flatten(carry), done)
 
-    @property
-    def carry(self) -> Any:
-        """The carry after the steps so far."""
-        leaves, structure, _ = self._now
-        return tree.unflatten(structure, leaves)
-
-    @property
-    def done(self) -> int:
-        """The number of steps."""
-        return self._now[2]
-
-    def run(self, batch: Any, size: int) -> None:
+    def run(self, carry: Any, batch: Any, size: int) -> None:
         """A step for each `size` samples of the batch, and one for the rest of them."""
         leaves, structure = tree.flatten(batch)
         parts = list(zip(*(_parts(self._function.backend.xp, a, size) for a in leaves), strict=True))
         whole = leaves[0].shape[0] // size
         for alike in filter(None, (parts[:whole], parts[whole:])):
-            done = self._replayed(structure, alike)
+            done = self._replayed(carry, structure, alike)
             while done < len(alike):
-                out = self._function(self._fixed, self.carry, tree.unflatten(structure, alike[done]))
-                self._went(*tree.flatten(out))
+                out = self._function(self._fixed, carry.value, tree.unflatten(structure, alike[done]))
+                carry.put(*tree.flatten(out))
                 done += 1
-                done += self._replayed(structure, alike[done:])
+                done += self._replayed(carry, structure, alike[done:])
 
-    def _went(self, outs: list, structure: Any) -> None:
-        if self._carries:
-            self._now = outs, structure, self._now[2] + 1
-        else:
-            self.results.append(tree.unflatten(structure, outs))
-            self._now = (*self._now[:2], self._now[2] + 1)
-
-    def _replayed(self, structure: Any, batches: list) -> int:
+    def _replayed(self, carry: Any, structure: Any, batches: list) -> int:
         """For how many of the batches, all of one form, a program went: as many as one does, without a look around."""
         if not batches:
             return 0
-        function, fixed, begun = self._function, self._before, self.done
-        leaves, args = tree.flatten(((self._fixed, self.carry, tree.unflatten(structure, batches[0])), {}))
+        function, fixed, done = self._function, self._before, 0
+        leaves, args = tree.flatten(((self._fixed, carry.value, tree.unflatten(structure, batches[0])), {}))
         known = function.known(leaves, args)
         if known is None or not known.paths:
             return 0
         path = known.paths[0]
-        if self._carries and (path.structure, path.form) != (self._now[1], function.backend.form(self._now[0])):
+        if carry.leaves and (path.structure, path.form) != (carry.structure, function.backend.form(carry.leaves)):
             return 0
         try:
             with np.errstate(all="ignore"):
                 run, made = self._prepared.get(path) or self._prepared.setdefault(path, _prepared(path, fixed))
                 for leaves in batches:
-                    self._went(run(*fixed, *self._now[0], *leaves, *made), path.structure)
+                    carry.put(run(*fixed, *carry.leaves, *leaves, *made), path.structure)
+                    done += 1
         except Exception:
             pass  # the function itself raises it, or takes another path
-        known.hit(self.done - begun)
-        return self.done - begun
+        known.hit(done)
+        return done
 
 
 def _prepared(path: _Path, fixed: list) -> tuple[Callable[..., list], list]:

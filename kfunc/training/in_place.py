@@ -2,87 +2,25 @@
 
 from __future__ import annotations
 
-# What `signal` puts enums around: asked about 64 signals, these take longer than all else in a step.
-import _signal  # type: ignore[import-not-found]
 import bisect
-import contextlib
 import functools
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from . import tree
-from .step import TrainState, make_update
+from .. import tree
+from .state import TrainState
+from .step import make_update
 
 if TYPE_CHECKING:
-    from .backends import Backend
-    from .data.batches import Batch
-    from .loop import Carry
+    from ..backends import Backend
+    from ..data.batches import Batch
+    from .carry import Carry
 
-__all__ = ["InPlace", "Slots", "undisturbed"]
+__all__ = ["InPlace", "Slots"]
 
 _LINE = 64  # elements; the same in each piece, so that kernels have the same remainders as in the whole
-
-
-@functools.cache
-def _signals() -> list[int]:
-    return sorted(map(int, signal.valid_signals()))  # SIGINT is among the first, and the last to be back
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Where no handler of a signal runs, and none raises KeyboardInterrupt: they run at the end."""
-    later = _Later()
-    with contextlib.ExitStack() as after:
-        if threading.current_thread() is threading.main_thread():  # which alone runs handlers
-            for number in _signals():
-                if callable(handler := _signal.getsignal(number)):
-                    after.callback(later.restore, number)
-                    later.replace(number, handler)
-        try:
-            later.waiting = True
-            yield
-        finally:
-            later.waiting = False
-            later.heed()
-
-
-class _Later:
-    """In place of handlers of signals: it runs them when it is no longer `waiting`.
-
-    A handler that raises, at any time, costs no other signal: what it keeps from being restored does the same.
-    """
-
-    def __init__(self) -> None:
-        self.waiting = False
-        self._handlers: dict[int, Callable] = {}
-        self._came: list[tuple[int, Any]] = []
-
-    def __call__(self, *what: Any) -> None:
-        self._came.append(what)
-        if not self.waiting:
-            self.heed()
-
-    def heed(self) -> None:
-        """Run the handlers of all that came, whatever the first ones raise."""
-        if self._came:
-            # No call, behind which Python would run the next handler.
-            (number, frame), self._came[:] = self._came[0], self._came[1:]
-            try:
-                self._handlers[number](number, frame)
-            finally:
-                self.heed()
-
-    def replace(self, number: int, handler: Any) -> None:
-        # One that was kept from being restored is a layer too many.
-        self._handlers[number] = handler._handlers[number] if isinstance(handler, _Later) else handler
-        signal.signal(number, self)
-
-    def restore(self, number: int) -> None:
-        if _signal.getsignal(number) is self:  # and no other one, which a handler has put there
-            signal.signal(number, self._handlers[number])
 
 
 class InPlace:
@@ -106,8 +44,11 @@ class InPlace:
         if backend.compiles:
             self._update = ready(make_update(optimizer), any_size=True)
 
-    def __call__(self, carry: Carry, batch: Batch) -> None:
-        """A step: the next value of the carry, a train state and the progress."""
+    def __call__(self, carry: Carry, batch: Batch, closed: AbstractContextManager) -> None:
+        """A step: the next value of the carry, a train state and the progress.
+
+        The update, in which half of the state is new, is done within `closed`, where signals wait.
+        """
         ts, progress = carry.value
         sound, *out = self._gradients(ts, progress, batch)
         form = tree.structure((ts.params, ts.opt_state))
@@ -116,11 +57,11 @@ class InPlace:
         columns = [tree.leaves(x) for x in (ts.params, *nodes)]
         grads, (state, number), progress = self._apart(out, columns)
         del out
-        with undisturbed():
+        with closed:
             params, opt_state = ts.params, ts.opt_state
             if sound:
                 params, opt_state = self._updated(slots, columns, rest, tree.leaves(grads))
-            carry.put((TrainState(params, state, opt_state, ts.key, number), progress))
+            carry.replace((TrainState(params, state, opt_state, ts.key, number), progress))
 
     def _apart(self, out: Any, columns: list[list]) -> Any:
         """`out` with copies of what lies in the memory that is about to be written to."""

@@ -1,17 +1,98 @@
-"""Losses and metrics of networks with several outputs, in the form that steps take: those of one output."""
+"""What is minimised and what is measured: the loss and the metrics that fit a network's outputs and the targets."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
-from . import losses, metrics, tree
-from .arrays import device, dtype_name, namespace, native
-from .errors import ArgumentError
-from .frozen import dataclass
-from .tracing.spec import Spec
+from .. import losses, metrics, tree
+from ..arrays import device, dtype_name, namespace, native, to_numpy
+from ..errors import ArgumentError
+from ..frozen import dataclass
+from ..tracing.spec import Spec
 
-__all__ = ["JointLoss", "OutputMetric", "joint_loss", "monitors"]
+__all__ = [
+    "JointLoss",
+    "Objective",
+    "OutputMetric",
+    "all_per_sample",
+    "by_output",
+    "fitted",
+    "joint_loss",
+    "monitors",
+    "ordered",
+    "per_sample",
+]
+
+
+@dataclass
+class Objective:
+    """What a loop minimises and measures.
+
+    Attributes:
+        loss: `(y_true, y_pred, sample_weight, mask) -> scalar`; None where a step of the user's own computes it.
+        metrics: Name to metric.
+    """
+
+    loss: Any = None
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def fills(self, labels: Any, traced: Any) -> bool:
+        """Whether samples that do not count can stand in a batch and change nothing."""
+        return (
+            traced.separates
+            and per_sample(self.loss, labels, traced.output)
+            and all_per_sample(self.metrics, labels, traced.output)
+        )
+
+    def numbers(self, progress: Any) -> dict[str, Any]:
+        """The loss and the metrics that a `Progress` of NumPy arrays has come to; of custom steps, the logs."""
+        logs: dict[str, Any] = {}
+        if float(progress.loss[1]):
+            logs["loss"] = float(progress.loss[0]) / float(progress.loss[1])
+        # Compiled functions sort names: the order of the metrics themselves, or one that is the same everywhere.
+        names = self.metrics or ordered(progress.metrics)
+        return logs | {name: _number(self.metrics.get(name, _MEAN).result(progress.metrics[name])) for name in names}
+
+
+def fitted(
+    data: Any, loss: Any, loss_weights: Any, given: Any, weighted: Any, output: Any, names: list[str] | None
+) -> tuple[Any, Objective]:
+    """The data with targets in the order of the network's outputs, and the loss and the metrics that fit both.
+
+    Args:
+        data: A `Source`.
+        loss, loss_weights: As for `joint_loss`.
+        given, weighted: As for `monitors`.
+        output, names: As for `joint_loss`.
+
+    Raises:
+        LabelError: Labels lie outside the classes.
+        ArgumentError: There is no such loss or metric, or not one for each output; the same of targets.
+    """
+    data = data.map(functools.partial(by_output, output=output, names=names, loss=loss))
+    labels = data.first.y
+    found = joint_loss(loss, loss_weights, output, labels, names)
+    among = output if isinstance(found, JointLoss) else output.shape[-1]
+    data.check(lambda batch: found.check_labels(batch.y, among))
+    return data, Objective(found, monitors(given, weighted, found, output, labels, names))
+
+
+_MEAN = metrics.Mean()
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of logs: "loss" first, and then by the alphabet."""
+    return sorted(names, key=lambda name: (name != "loss", name))
+
+
+def _number(x: Any) -> Any:
+    """A metric's value: a number, or a list of them."""
+    x = to_numpy(x)
+    return float(x) if x.ndim == 0 else x.tolist()
 
 
 @dataclass
@@ -129,7 +210,7 @@ def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> 
 
 
 def _is_ours(x: Any) -> bool:
-    return type(x).__module__.startswith(f"{__package__}.")
+    return type(x).__module__.partition(".")[0] == __package__.partition(".")[0]
 
 
 def _leaf(x: Any, i: int | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from . import tree
+from .. import tree
 
 __all__ = ["lines_of"]
 

@@ -1,76 +1,32 @@
-"""The pure functions behind `Model`: one training step, one evaluation step, one prediction."""
+"""The pure functions behind `fit`, `evaluate` and `predict`: one training step, one evaluation step, one prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from . import ops, random, tree
-from .arrays import asarray, device, dtype_name, namespace, native
-from .backends import Backend
-from .data.batches import Batch
-from .errors import ArgumentError
-from .metrics import Mean
-from .nn.constraints import constrain
-from .optim import apply_updates
-from .transforms import choose, fori_loop, stop_gradient, value_and_grad
+from .. import ops, random, tree
+from ..arrays import namespace, native
+from ..data.batches import Batch
+from ..nn.constraints import constrain
+from ..optim import apply_updates
+from ..transforms import choose, fori_loop, value_and_grad
+from .state import Progress, TrainState
 
 __all__ = [
-    "Progress",
-    "TrainState",
+    "evaluations",
+    "fault_of",
     "forward",
-    "make_custom_evaluation",
-    "make_custom_step",
     "make_eval_step",
     "make_gradients",
     "make_predict",
     "make_train_step",
     "make_update",
+    "may_go_on",
+    "predictions",
     "repeated",
-    "start",
+    "train_steps",
 ]
-
-
-class TrainState(NamedTuple):
-    """All that changes in training.
-
-    Attributes:
-        params, state: As `net.init` returned them.
-        opt_state: The optimizer's.
-        key: The root random key, uint32 (2,); a step draws from `fold_in(key, step)`.
-        step: Number of steps done, int32 ().
-    """
-
-    params: Any
-    state: Any
-    opt_state: Any
-    key: Any
-    step: Any
-
-
-class Progress(NamedTuple):
-    """What steps accumulate on the device, and the host reads now and then.
-
-    Attributes:
-        loss: Sum over the samples, and their number, float32 () each.
-        metrics: Each metric's accumulator.
-        fault: int32 (3,): the step that had to be refused, what was at fault, and the index that was. What is at fault
-            is the loss (0), the gradient of a leaf (its number, from 1), or the indices that a layer looks up (the
-            layers' numbers follow those of the leaves). -1 as long as there is none. After a fault, steps change
-            nothing.
-    """
-
-    loss: tuple[Any, Any]
-    metrics: dict[str, Any]
-    fault: Any
-
-
-def start(metrics: Mapping[str, Any], backend: Backend, on: Any = None) -> Progress:
-    """The progress before the first step, on `backend`, on the device `on`."""
-    # Two arrays: a compiled step would take one object in two places for a rule.
-    zero, count = (asarray(0.0, "float32", backend=backend, device=on) for _ in range(2))
-    first = {name: metric.init(zero) for name, metric in metrics.items()}
-    return Progress((zero, count), first, asarray([-1, -1, -1], "int32", backend=backend, device=on))
 
 
 def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
@@ -259,12 +215,12 @@ def _look(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], 
             return done.loss, done.metrics
 
         return _Seen(
-            _sound(good, progress.fault),
+            may_go_on(good, progress.fault),
             grads,
             state,
             count,
             lambda: _may_skip(scale, progress.fault, good, worst),
-            lambda: _fault(good, worst, progress.fault, ts.step),
+            lambda: fault_of(good, worst, progress.fault, ts.step),
         )
 
     return look
@@ -291,13 +247,13 @@ def _may_skip(scale, fault, good, worst):
 
 
 @native
-def _sound(good, fault):
+def may_go_on(good: Any, fault: Any) -> Any:
     """Whether a step may be taken: everything is as it should be, and always was."""
     return namespace(good).all(good) & (fault[0] < 0)
 
 
 @native
-def _fault(good, worst, fault, step):
+def fault_of(good: Any, worst: Any, fault: Any, step: Any) -> Any:
     """The `Progress.fault` after a step that was not taken. Indices at fault are the cause of what is not finite."""
     xp = namespace(good)
     if worst is None:
@@ -316,12 +272,18 @@ def _fault(good, worst, fault, step):
 def make_eval_step(
     net: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
 ) -> Callable:
-    """The function `(params, state, progress, batch) -> progress` of one evaluation step; arguments as for training."""
+    """The function `(params, state, progress, batch, key=None) -> progress` of one evaluation step.
+
+    Arguments are as for training. A network that draws random numbers outside training needs a key; what it draws for a
+    batch follows from the key and from how many samples came before.
+    """
     tables = tables or {}
 
-    def step(params: Any, state: Any, progress: Progress, batch: Batch) -> Progress:
+    def step(params: Any, state: Any, progress: Progress, batch: Batch, key: Any = None) -> Progress:
         samples, n = _samples(batch)
         options = {"report": bool(tables), "samples": samples} if tables or samples is not None else {}
+        if key is not None:
+            options["key"] = random.fold_in(key, _whole(progress.loss[1]))
         y_pred, _, aux = forward(net, params, batch.x, state=state, aux=True, **options)
         mask = _masked(aux.mask, samples)
         value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
@@ -332,159 +294,49 @@ def make_eval_step(
 
 
 @native
+def _whole(count: Any) -> Any:
+    return namespace(count).astype(count, namespace(count).int32)
+
+
+@native
 def _outside(indices: Mapping[str, Any], tables: Mapping[str, int], fault: Any) -> Any:
     """The `Progress.fault` of an evaluation, whose faults are counted from 1."""
     xp = namespace(fault)
     good, worst = _looked_up(xp.ones_like(fault[:1], dtype=xp.bool), indices, tables)
-    return xp.where(xp.all(good), fault, _fault(good, worst, fault, xp.zeros_like(fault[0])))
+    return xp.where(xp.all(good), fault, fault_of(good, worst, fault, xp.zeros_like(fault[0])))
 
 
 def make_predict(net: Any, tables: Mapping[str, int] | None = None) -> Callable:
-    """The function `(params, state, x) -> output` of one prediction.
+    """The function `(params, state, x, key=None) -> output` of one prediction.
 
     With `tables`, as for training, it returns `(output, indices)`, see `Aux.indices`.
     """
 
-    def predict(params: Any, state: Any, x: Any) -> Any:
+    def predict(params: Any, state: Any, x: Any, key: Any = None) -> Any:
         if not tables:
-            return forward(net, params, x, state=state)[0]
-        y_pred, _, aux = forward(net, params, x, state=state, aux=True, report=True)
+            return forward(net, params, x, state=state, key=key)[0]
+        y_pred, _, aux = forward(net, params, x, state=state, key=key, aux=True, report=True)
         return y_pred, aux.indices
 
     return predict
 
 
-def make_custom_step(step: Callable) -> Callable:
-    """The function `(train_state, progress, batch) -> (train_state, progress)` around a step of the user's own.
-
-    Args:
-        step: A pure `(train_state, batch) -> (train_state, logs)`, with `logs` a dict of scalars. What of it is not
-            finite, a log or a parameter, is a fault, and the step is refused. Progress holds the logs' means over the
-            samples, by their sorted names; `train_state.step` is counted for it.
-
-    Raises:
-        ArgumentError: The step returns something else, or a train state that is not built like the one it was given.
-    """
-
-    def run(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
-        out = step(ts, batch)
-        if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], TrainState)):
-            raise _no_step("step", "(train_state, logs)", out, "return train_state._replace(params=params), logs")
-        new = stop_gradient(out[0]._replace(key=ts.key, step=ts.step + 1))
-        for part in ("params", "state", "opt_state"):
-            _check_alike(part, getattr(ts, part), getattr(new, part))
-        logs = _scalars("step", out[1], ts.step, progress)
-        good = ops.all_finite(*logs.values(), *tree.leaves(new.params))
-
-        def refuse():
-            return ts, _fault(good, None, progress.fault, ts.step)
-
-        done, fault = choose(_sound(good, progress.fault), lambda: (new, progress.fault), refuse)
-        counted = _counted(progress, {name: _or_zero(value) for name, value in logs.items()}, batch.size)
-        return done, Progress(progress.loss, counted, fault)
-
-    return run
+def train_steps(*parts: Any) -> Callable:
+    """`make_train_step(*parts)` as `(fixed, carry, batch) -> carry`: the carry is the train state and the progress."""
+    step = make_train_step(*parts)
+    return lambda _, carry, batch: step(*carry, batch)
 
 
-def make_custom_evaluation(step: Callable) -> Callable:
-    """The function `(train_state, progress, batch) -> progress` around an evaluation step of the user's own.
-
-    Args:
-        step: A pure `(train_state, batch) -> logs`.
-
-    Raises:
-        ArgumentError: The step returns something else.
-    """
-
-    def run(ts: TrainState, progress: Progress, batch: Batch) -> Progress:
-        logs = _scalars("eval_step", step(ts, batch), ts.step, progress)
-        return progress._replace(metrics=_counted(progress, logs, batch.size))
-
-    return run
+def evaluations(*parts: Any) -> Callable:
+    """`make_eval_step(*parts)` in that form: parameters and state are fixed, the carry is the progress."""
+    step = make_eval_step(*parts)
+    return lambda fixed, progress, batch: step(*fixed[:2], progress, batch, *fixed[2:])
 
 
-def _no_step(argument: str, expected: str, got: Any, fix: str) -> ArgumentError:
-    got = f"({', '.join(type(x).__name__ for x in got)})" if type(got) is tuple else type(got).__name__
-    return ArgumentError(
-        f"The {argument} returned something else.", argument=argument, expected=expected, got=got, fix=fix
-    )
-
-
-@native
-def _check_alike(part: str, old: Any, new: Any) -> None:
-    """Raise ArgumentError unless a part of the train state has the structure, the shapes and the dtypes that it had."""
-    if tree.structure(old) != tree.structure(new):
-        raise ArgumentError(
-            f"The step returned {part} of another structure.",
-            argument="step",
-            expected=", ".join(tree.paths(old)) or f"no {part}, as it was given none",
-            got=", ".join(tree.paths(new)) or "no arrays",
-            fix=f"return all of train_state.{part}, changed or not"
-            if tree.leaves(old)
-            else 'call model.compile(optimizer="adam") first, which makes the opt_state'
-            if part == "opt_state"
-            else f"leave {part} as it is",
-        )
-    for path, a, b in zip(tree.paths(old), tree.leaves(old), tree.leaves(new), strict=True):
-        if getattr(b, "shape", None) != a.shape or b.dtype != a.dtype:
-            raise ArgumentError(
-                f"The step changed the form of {part}.",
-                path=path,
-                argument="step",
-                expected=f"{dtype_name(a.dtype)} {tuple(a.shape)}",
-                got=f"{dtype_name(b.dtype)} {tuple(b.shape)}" if hasattr(b, "shape") else type(b).__name__,
-            )
-
-
-def _scalars(argument: str, logs: Any, step: Any, progress: Progress) -> dict[str, Any]:
-    """What a step of the user's own logs, float32 () each, by sorted names."""
-    if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
-        expected = "a dict of scalars" if argument == "eval_step" else "(train_state, logs), logs a dict of scalars"
-        raise _no_step(argument, expected, logs, 'return {"loss": loss}, for example')
-    if progress.metrics and logs.keys() != progress.metrics.keys():
-        raise ArgumentError(
-            f"The {argument} logs other quantities than before.",
-            argument=argument,
-            expected=", ".join(sorted(progress.metrics)),
-            got=", ".join(sorted(logs)) or "none",
-        )
-    return {name: stop_gradient(_scalar(argument, name, logs[name], step)) for name in sorted(logs)}
-
-
-@native
-def _scalar(argument: str, name: str, value: Any, step: Any) -> Any:
-    xp = namespace(step)
-    if isinstance(value, bool | int | float):
-        return xp.full((), float(value), dtype=xp.float32, device=device(step))
-    if getattr(value, "shape", None) != ():
-        raise ArgumentError(
-            f"The {argument} logs something that is no scalar.",
-            argument=argument,
-            expected=f"{name!r} a number, or an array of shape ()",
-            got=f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__,
-            fix="log its mean",
-        )
-    return xp.astype(value, xp.float32)
-
-
-@native
-def _or_zero(value: Any) -> Any:
-    """What is not finite is a fault, and would only make NumPy warn."""
-    xp = namespace(value)
-    return xp.where(xp.isfinite(value), value, xp.zeros_like(value))
-
-
-def _counted(progress: Progress, logs: dict[str, Any], n: int) -> dict[str, Any]:
-    mean = Mean()
-    return {
-        name: _add_value(progress.metrics[name] if name in progress.metrics else mean.init(value), value, n)
-        for name, value in logs.items()
-    }
-
-
-@native
-def _add_value(acc: Any, value: Any, n: int) -> Any:
-    return Mean().update(acc, namespace(value).reshape(value, (1,)), namespace(value).full((1,), n, dtype=value.dtype))
+def predictions(*parts: Any) -> Callable:
+    """`make_predict(*parts)` in that form: in place of a carry it takes a key, or None, and returns results."""
+    predict = make_predict(*parts)
+    return lambda fixed, key, batch: predict(*fixed, batch.x, key)
 
 
 def repeated(step: Callable) -> Callable:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import ArgumentError, MissingPackageError
-from .progress import number
+from ..errors import ArgumentError, MissingPackageError
+from .progress_bar import number
 
 __all__ = ["History"]
 

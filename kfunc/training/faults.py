@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import IndexingError, NonFiniteError
-from .step import Progress
+from ..errors import IndexingError, NonFiniteError
+from .state import Progress
 
 __all__ = ["outside", "stopped"]
 

@@ -1,31 +1,75 @@
-"""What a model's file says beside its arrays, and whether they are those of the network that it describes."""
+"""What a model's file says beside its arrays, and whether the arrays are those of the network that it describes."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import checks, files, losses, tree
-from .arrays import dtype_name
-from .errors import ArgumentError, FileError
-from .metrics import resolve as resolve_metric
-from .nn.layer import _put
-from .registry import from_config, to_config
-from .tracing.spec import Spec
+from .. import checks, files, losses, tree
+from ..arrays import dtype_name, to_numpy
+from ..errors import ArgumentError, FileError
+from ..metrics import resolve as resolve_metric
+from ..registry import from_config, to_config
+from ..tracing.spec import Spec
+from .state import TrainState
+from .traced import Traced
 
 if TYPE_CHECKING:
-    from .model import Model
+    from ..model import Model
 
-__all__ = ["MODEL", "check", "config_of", "expected", "model_of", "named", "split", "trees"]
+__all__ = ["named", "read", "read_weights", "write", "write_weights"]
 
 MODEL = "kfunc.model"
 
 
-def config_of(model: Model) -> dict[str, Any]:
-    """What `model` is made of, in JSON's types. What is no object of kfunc's is left out."""
+def write(path: str | os.PathLike, model: Model, traced: Traced, ts: TrainState) -> None:
+    """See `Model.save`."""
+    texts = {MODEL: json.dumps(config_of(model, traced))}
+    files.write(path, {name: to_numpy(x) for name, x in named(ts._asdict()).items()}, texts)
+
+
+def read(cls: type[Model], path: str | os.PathLike) -> tuple[Model, Traced, TrainState, dict[str, Any]]:
+    """The model in a file, what is known of its network, its state without the optimizer's, and that by name.
+
+    Raises:
+        FileError: As `Model.load` says.
+    """
+    found: list[tuple[Model, Traced]] = []
+    arrays, _ = files.read(path, lambda forms, texts: found.append(model_of(cls, forms, texts)))
+    model, traced = found[0]
+    ts = TrainState(*trees(traced, arrays), None, arrays["key"], arrays["step"])
+    return model, traced, ts, split(arrays)[1]
+
+
+def write_weights(path: str | os.PathLike, ts: TrainState) -> None:
+    """See `Model.save_weights`."""
+    arrays = named({"params": ts.params, "state": ts.state})
+    files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
+
+
+def read_weights(path: str | os.PathLike, traced: Traced) -> tuple[dict, dict]:
+    """The parameters and the state in a file, for the network that was traced.
+
+    Raises:
+        FileError: As `Model.load_weights` says.
+    """
+
+    def fits(forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> None:
+        own, wanted = split(forms)[0], expected(traced)
+        if not own.keys() & {"key", "step"}:  # from save_weights
+            wanted = {name: form for name, form in wanted.items() if name not in ("key", "step")}
+        check(wanted, own)
+
+    return trees(traced, files.read(path, fits)[0])
+
+
+def config_of(model: Model, traced: Traced) -> dict[str, Any]:
+    """What `model` is made of, in JSON's types. Objects that are none of kfunc's are left out."""
     return {
-        "net": model._net_config,
-        "inputs": _encoded(model._inputs),
+        "net": traced.config,
+        "inputs": _encoded(traced.inputs),
         "seed": model.seed,
         "optimizer": _described("optimizer", model.optimizer),
         "loss": _described_losses(model.loss),
@@ -41,19 +85,16 @@ def named(parts: Mapping[str, Any]) -> dict[str, Any]:
     return dict(zip((p.replace("/", ".") for p in tree.paths(parts)), tree.leaves(parts), strict=True))
 
 
-def trees(call: Any, arrays: Mapping[str, Any]) -> tuple[dict, dict]:
-    """The parameters and the state that `call` declares, of arrays by name."""
-    out: dict[str, dict] = {"params": {}, "state": {}}
-    for path, d in call.declared.items():
-        _put(out[d.kind], path, arrays[".".join((d.kind, *path))])
-    return out["params"], out["state"]
+def trees(traced: Traced, arrays: Mapping[str, Any]) -> tuple[dict, dict]:
+    """The parameters and the state of a network, from arrays by name."""
+    return traced.trees(lambda kind, path, spec: arrays[".".join((kind, *path))])
 
 
-def expected(call: Any) -> dict[str, files.Form]:
-    """The arrays beside the optimizer's that a file has for the network that `call` traced."""
-    specs = {".".join((d.kind, *path)): d.spec for path, d in call.declared.items()}
-    specs |= {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
-    return {name: _form(x) for name, x in specs.items()}
+def expected(traced: Traced) -> dict[str, files.Form]:
+    """The arrays beside the optimizer's that the file of a network has."""
+    params, state = traced.trees(lambda kind, path, spec: spec)
+    rest = {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
+    return {name: _form(x) for name, x in (named({"params": params, "state": state}) | rest).items()}
 
 
 def _form(x: Any) -> files.Form:
@@ -86,8 +127,8 @@ def _said(form: files.Form | None) -> str:
     return "no such array" if form is None else f"shape {form.shape}, {form.dtype}"
 
 
-def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> tuple[Model, Any]:
-    """The model that a file describes, without arrays, and the call that traced it.
+def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> tuple[Model, Traced]:
+    """The model that a file describes, without arrays, and what is known of its network.
 
     Raises:
         FileError: It describes none, or another one than the arrays belong to.
@@ -95,7 +136,7 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
     try:
         config = files.decoded(texts[MODEL])
         model = cls(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
-        model._inputs = _decoded(config["inputs"])
+        inputs = _decoded(config["inputs"])
         if config["optimizer"] is not None:
             model.compile(
                 from_config("optimizer", config["optimizer"]),
@@ -106,11 +147,11 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
                 auto_scale_loss=False,  # the optimizer is described as it was
             )
         model.step = _lost_step if checks.boolean("own_step", config.get("own_step", False)) else None
-        call = model.net.trace(*model._inputs)
+        traced = Traced(model.net, inputs)
         opt_state: dict[str, Any] = {}
         if model.optimizer is not None:
-            specs = {".".join((d.kind, *path)): d.spec for path, d in (call.declared or {}).items()}
-            opt_state = named({"opt_state": model.optimizer.init(trees(call, specs)[0])})
+            params, _ = traced.trees(lambda kind, path, spec: spec)
+            opt_state = named({"opt_state": model.optimizer.init(params)})
     except Exception as error:  # whatever layers, losses and optimizers make of arguments from a file
         raise FileError(
             f"The file holds no model that can be built: {str(error)[:2000]}",
@@ -119,10 +160,10 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
             fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
         ) from error
     weights, stored = split(forms)
-    check(expected(call), weights)
+    check(expected(traced), weights)
     if stored.keys() == opt_state.keys():  # those of a step of one's own are for itself to judge
         check({name: _form(x) for name, x in opt_state.items()}, stored)
-    return model, call
+    return model, traced
 
 
 def split(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

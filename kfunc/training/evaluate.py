@@ -1,0 +1,106 @@
+"""The loop of `Model.evaluate`, and of the validation in `fit`."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from .. import random, tree
+from ..arrays import to_numpy
+from ..callbacks.base import CallbackList, Logs, listed
+from ..callbacks.logs import ProgbarLogger
+from ..data.protocol import Source
+from . import faults
+from .carry import Carry, TrainCarry
+from .custom_steps import logged
+from .feed import read
+from .objective import Objective
+from .program import for_evaluation
+from .progress_bar import Bar
+from .setup import Setup
+from .state import TrainState, start
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+__all__ = ["drawing_key", "evaluate", "hooks_of"]
+
+
+def hooks_of(callbacks: Any, model: Model, **params: Any) -> CallbackList:
+    """The callbacks without those that show a bar, which the loops do by themselves."""
+    return CallbackList([c for c in listed(callbacks) if not isinstance(c, ProgbarLogger)], model=model, **params)
+
+
+def evaluate(
+    model: Model,
+    setup: Setup,
+    state: TrainCarry,
+    data: Source,
+    hooks: CallbackList,
+    verbose: int | str = 0,
+    resting: AbstractContextManager = contextlib.nullcontext(),  # noqa: B008  (it has no state)
+) -> dict[str, Any]:
+    """The loss and the metrics on `data`, by name; see `Model.evaluate`.
+
+    Args:
+        model: Its `metrics_names` become those of the result.
+        setup: See `Setup`.
+        state: What to evaluate: its train state after `on_test_begin`.
+        data: What to evaluate on.
+        hooks: The callbacks.
+        verbose: As for `Model.evaluate`.
+        resting: Entered while data is read.
+
+    Raises:
+        IndexingError: An index lies outside the table of an `Embedding`. The train state is what it was.
+    """
+    with state.unless_it_fails():
+        hooks("on_test_begin", {})
+        ts = state.train_state
+        assert ts is not None
+        if setup.eval_step is not None:
+            setup = setup._replace(objective=Objective(None, logged(setup, data, ts, evaluates=True)))
+        each = hooks.has("on_test_batch_begin", "on_test_batch_end")
+        carry = Carry(start(setup.objective.metrics, setup.backend, setup.where))
+        program = for_evaluation(setup, data, ts, drawing_key(setup, ts), carry, alone=each)
+        ahead = program.feed.ahead if program.at_once == 1 and not setup.host else None
+        number = 0
+        with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=ahead) as reader:
+            while True:
+                with resting:
+                    batch = read(reader, program.pace, number, "the evaluation")
+                if batch is None:
+                    break
+                if each:
+                    hooks("on_test_batch_begin", number, {})
+                with setup.backend.inferring():
+                    program.advance(carry, batch, reader.steps)
+                number += reader.steps
+                if each:
+                    hooks("on_test_batch_end", number - 1, Logs(lambda: _numbers(setup, carry)))
+                if bar.advance(reader.steps):
+                    bar.show(_numbers(setup, carry))
+            logs = _numbers(setup, carry)
+            bar.show(logs)
+        model.metrics_names = list(logs)
+        hooks("on_test_end", logs)
+    return logs
+
+
+def drawing_key(setup: Setup, ts: TrainState, key: Any = None) -> Any:
+    """The key for a network that draws random numbers outside training: `key`, or one of the model; else None."""
+    if setup.traced is None or not setup.traced.draws:
+        return None
+    if key is None:  # steps of training draw from fold_in(key, step), and the order of samples from the last number
+        return random.fold_in(ts.key, 0xFFFFFFFE)
+    return random.key(key, backend=setup.backend) if isinstance(key, int) else key
+
+
+def _numbers(setup: Setup, carry: Carry) -> dict[str, Any]:
+    """The numbers so far; waits for the device."""
+    progress = tree.map(to_numpy, carry.value)
+    if progress.fault[0] >= 0:
+        assert setup.traced is not None
+        raise faults.outside(setup.traced.tables, int(progress.fault[1]) - 1, int(progress.fault[2]), setup.net)
+    return setup.objective.numbers(progress)

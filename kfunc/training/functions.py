@@ -1,0 +1,95 @@
+"""The functions `(fixed, carry, batch) -> carry` of a model's loops: compiled or recorded, and each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import transforms, tree
+from ..arrays import namespace, native
+from ..backends import Backend
+from ..nn.layer import Layer
+from .in_place import InPlace
+from .step import make_gradients, repeated
+
+__all__ = ["Functions", "flat", "halves", "mapped", "repeated_steps"]
+
+
+class Functions:
+    """All that one `Model.compile` has made so far; arguments as there.
+
+    Attributes:
+        paces: How many steps a dispatch of each should take; see `program`.
+        logs: The names that steps of the user's own log, by step.
+    """
+
+    def __init__(
+        self, run_eagerly: bool = False, steps_per_execution: int | str = "auto", jit_compile: bool | str = "auto"
+    ):
+        self.run_eagerly, self.steps_per_execution, self.jit_compile = run_eagerly, steps_per_execution, jit_compile
+        self.paces: dict[Any, int] = {}
+        self.logs: dict[str, list[str]] = {}
+        self._made: dict[str, Any] = {}
+
+    def __iter__(self):
+        return iter(self._made.values())
+
+    def compiles(self, backend: Backend) -> bool:
+        """Whether functions are compiled on `backend`."""
+        wanted = backend.compiles if self.jit_compile == "auto" else bool(self.jit_compile)
+        return wanted and not self.run_eagerly
+
+    def get(self, backend: Backend, make: Callable, *parts: Any, **options: Any) -> Any:
+        """`make(*parts)` in the form in which `backend` runs it fastest; the same object for the same parts.
+
+        Args:
+            options: For `Backend.jit`.
+        """
+        # The text of a network may be long, and a model has but one.
+        named = ["the network" if isinstance(part, Layer) else part for part in parts]
+        key = f"{backend.name} {make.__name__} {self.compiles(backend)} {self.run_eagerly} {named!r}"
+        if key not in self._made:
+            from ..tracing.record import recorded  # here, so that importing kfunc takes no longer
+
+            def ready(fun: Callable, **more: Any) -> Callable:
+                if self.compiles(backend):
+                    return backend.jit(fun, **options, **more)
+                return fun if self.run_eagerly else recorded(backend, fun)
+
+            made = make(*parts)
+            self._made[key] = InPlace(backend, ready, *made) if make is halves else ready(made)
+        return self._made[key]
+
+
+def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Any, ...]:
+    """The two halves of a training step, for `InPlace`."""
+    return make_gradients(net, optimizer, *parts), optimizer
+
+
+def mapped(make: Callable, *parts: Any) -> Callable:
+    """The function `make(*parts)`, which has results and no carry, for several batches: (samples of all, ...)."""
+    fun = make(*parts)
+
+    @native
+    def joined(x: Any) -> Any:
+        return x if x.ndim < 2 else namespace(x).reshape(x, (-1, *x.shape[2:]))
+
+    def run(fixed: Any, carry: Any, batches: Any, _: Any) -> Any:
+        return tree.map(joined, transforms.map(lambda batch: fun(fixed, carry, batch), batches))
+
+    return run
+
+
+def repeated_steps(make: Callable, *parts: Any) -> Callable:
+    """The function `make(*parts)`, which has a carry, for several batches."""
+    return repeated(make(*parts))
+
+
+def flat(make: Callable, *parts: Any) -> Callable:
+    """The function `make(*parts)` from the leaves of the carry, a tree of a `structure`, to those of the next one."""
+    fun = make(*parts)
+
+    def run(fixed: Any, leaves: list, *args: Any, structure: Any) -> list:
+        return tree.leaves(fun(fixed, tree.unflatten(structure, leaves), *args))
+
+    return run

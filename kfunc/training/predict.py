@@ -1,0 +1,78 @@
+"""The loop of `Model.predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import random
+from ..arrays import to_numpy
+from ..callbacks.base import CallbackList
+from ..data.batches import Batch
+from ..data.protocol import Source
+from . import faults
+from .carry import TrainCarry
+from .evaluate import drawing_key
+from .feed import read
+from .outputs import Outputs
+from .program import for_prediction
+from .progress_bar import Bar
+from .setup import Setup
+
+__all__ = ["predict"]
+
+
+def predict(
+    setup: Setup, state: TrainCarry, data: Source, hooks: CallbackList, verbose: int | str = 0, key: Any = None
+) -> Any:
+    """The network's outputs for `data`, NumPy arrays (samples, ...); see `Model.predict`.
+
+    Args:
+        setup: See `Setup`.
+        state: What to predict with: its train state after `on_predict_begin`.
+        data: Of its batches, the inputs are read only.
+        hooks: The callbacks.
+        verbose, key: As for `Model.predict`.
+
+    Raises:
+        IndexingError: An index lies outside the table of an `Embedding`. The train state is what it was.
+    """
+    assert setup.traced is not None
+    tables = setup.traced.tables
+    with state.unless_it_fails():
+        hooks("on_predict_begin", {})
+        ts = state.train_state
+        assert ts is not None
+        root = drawing_key(setup, ts, key)
+        each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
+        outputs = Outputs(
+            check=(lambda indices: _check(indices, tables, setup.net)) if tables else None,
+            key=lambda samples: None if root is None else random.fold_in(root, samples),
+        )
+        # Each batch of a network that draws has a key of its own, and so a call of its own.
+        program = for_prediction(setup, data, ts, outputs, alone=each or root is not None)
+        number = 0
+        with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
+            while (batch := read(reader, program.pace, number, "the prediction")) is not None:
+                if each:
+                    hooks("on_predict_batch_begin", number, {})
+                outputs.expect(batch, program.at_once // reader.steps)
+                with setup.backend.inferring():
+                    program.advance(outputs, Batch(batch.x), reader.steps)
+                number += reader.steps
+                if each:
+                    hooks("on_predict_batch_end", number - 1, {"outputs": outputs.last})
+                if bar.advance(reader.steps):
+                    bar.show({})
+            made = outputs.all()
+            bar.show({})
+        hooks("on_predict_end", {})
+    return made
+
+
+def _check(indices: Mapping[str, Any], tables: Mapping[str, int], net: Any) -> None:
+    """Raise IndexingError if an index that a layer has looked up lies outside its table."""
+    for i, (path, size) in enumerate(tables.items()):
+        values = to_numpy(indices.get(path, 0))
+        if (wrong := values[(values < 0) | (values >= size)]).size:
+            raise faults.outside(tables, i, int(wrong[0]), net)

@@ -1,0 +1,306 @@
+"""How the steps of a loop run: one small class for each way, and one place that chooses among them.
+
+Each has a method `advance(carry, batch, steps)`, which takes `steps` steps on the samples of `batch` and leaves the
+result in `carry`. If a step fails, or a signal breaks in, the carry is as after the steps before it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .. import tree
+from ..data.batches import Batch, rows
+from ..data.protocol import Source
+from .carry import Carry
+from .custom_steps import custom_evaluations, custom_steps
+from .feed import Feed
+from .functions import flat, halves, mapped, repeated_steps
+from .in_place import InPlace
+from .outputs import Outputs
+from .setup import Setup
+from .signals import Deferral
+from .state import Progress, TrainState
+from .step import evaluations, predictions, train_steps
+from .traced import Traced
+
+__all__ = [
+    "EachStep",
+    "InPlaceSteps",
+    "ManySteps",
+    "Program",
+    "RecordedLoop",
+    "for_evaluation",
+    "for_prediction",
+    "for_training",
+]
+
+_AT_ONCE = 32
+_STAGED = 2**22  # bytes of the batches of one dispatch
+_PATIENCE = 0.1  # seconds that one dispatch may keep callers, Ctrl-C and the progress bar waiting
+
+
+class Program(Protocol):
+    """A step for batches from the host.
+
+    Attributes:
+        feed: What brings the batches to the device.
+        takes: Whether a step may take the memory of the carry that it is given.
+        at_once: How many steps one dispatch can take.
+        pace: How many the next one should take: fewer where they take long. That changes no bit.
+    """
+
+    feed: Feed
+    takes: bool
+    at_once: int
+    pace: int
+
+    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+        """Take `steps` steps: all but the last have as many samples as the feed says, and the last has no more.
+
+        If `steps` is 1, the batch may have any number of samples.
+        """
+
+
+class EachStep:
+    """Runs each step by itself.
+
+    Args:
+        run: `(carry, steps, *batch)`, which replaces the carry.
+        feed: See `Program`.
+        takes: See `Program`.
+    """
+
+    at_once = pace = 1
+
+    def __init__(self, run: Callable[..., None], feed: Feed, takes: bool = False):
+        self.run, self.feed, self.takes = run, feed, takes
+
+    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+        self.run(carry, 1, self.feed.one(batch))
+
+
+class InPlaceSteps:
+    """Puts the new state where the old one lies, for states so large that two would be too many."""
+
+    takes = True
+    at_once = pace = 1
+
+    def __init__(self, step: InPlace, feed: Feed, signals: Deferral):
+        self._step, self.feed, self._signals = step, feed, signals
+
+    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+        self._step(carry, self.feed.one(batch), self._signals.closed)
+
+
+class _Paced:
+    """Base of those that take several steps in a dispatch: as many as `_PATIENCE` allows.
+
+    Args:
+        feed: See `Program`.
+        at_once: How many steps one dispatch takes at most.
+        paces: What `pace` came to by the form of the batches, for the loops that come after this one.
+        like: That form.
+    """
+
+    takes = False
+
+    def __init__(self, feed: Feed, at_once: int, paces: dict[Any, int], like: Any):
+        self.feed, self.at_once, self._paces, self._like = feed, at_once, paces, like
+        self.pace = min(at_once, paces.get(like, 1))
+
+    def _timed(self, steps: int, fun: Callable, *args: Any) -> None:
+        """`fun(*args)`, a dispatch of so many steps, and the pace that follows from the time that it took."""
+        begun = time.perf_counter()
+        fun(*args)
+        if self._like in self._paces:
+            took = (time.perf_counter() - begun) / steps
+            self.pace = max(1, min(self.at_once, int(_PATIENCE / took)))
+        self._paces[self._like] = self.pace  # after the first call it still is 1, since that may have compiled
+
+
+class ManySteps(_Paced):
+    """Runs several steps in one call of a compiled program.
+
+    Args:
+        one, many: `(carry, steps, *batch)`, which replace the carry, of one step and of several.
+    """
+
+    def __init__(self, one: Callable[..., None], many: Callable[..., None], takes: bool, *paced: Any):
+        super().__init__(*paced)
+        self._one, self._many, self.takes = one, many, takes
+
+    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+        feed, size = self.feed, self.feed.size
+        whole, rest = divmod(batch.size, size)
+        if (steps == 1 and batch.size > size) or (rest and not whole and not feed.fills):
+            self._one(carry, 1, feed.one(batch))
+        elif rest and not feed.fills:  # the last batch is smaller, and needs a program of its own
+            self.advance(carry, rows(batch, slice(None, whole * size)), whole)
+            self.advance(carry, rows(batch, slice(whole * size, None)))
+        else:
+            steps = whole + (rest > 0)
+            self._timed(steps, self._many, carry, steps, feed.several(batch, self.at_once), feed.number(steps))
+
+
+class RecordedLoop(_Paced):
+    """Runs recorded steps one after the other, without a look around between them.
+
+    Args:
+        loop: See `RecordedFunction.loop`.
+    """
+
+    def __init__(self, loop: Any, *paced: Any):
+        super().__init__(*paced)
+        self._loop = loop
+
+    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+        size = batch.size if steps == 1 else self.feed.size
+        self._timed(steps, self._loop.run, carry, self.feed.whole(batch), size)
+
+
+# -- which one, and why ------------------------------------------------------------------------------------------------
+
+
+def for_training(setup: Setup, data: Source, carry: Carry, progress: Progress, signals: Deferral) -> Program:
+    """The program of a training step, whose carry is `(train_state, progress)`.
+
+    Args:
+        carry: That of the model.
+        progress: That before the first step.
+        signals: They wait while a step has the memory of its carry.
+    """
+    ts = carry.value[0]
+    given: dict[str, Any] = {"data": data, "carry": Carry((ts, progress)), "signals": signals}
+    if setup.step is not None:
+        return _program(setup, custom_steps, setup.step, **given)
+    objective, traced = setup.objective, setup.traced
+    assert traced is not None
+    parts = setup.net, setup.optimizer, objective.loss, objective.metrics
+    fills, tables = objective.fills(data.first.y, traced), traced.tables
+    if _in_place(setup, traced, ts):
+        feed = _feed(setup, data, fills)
+        return InPlaceSteps(setup.functions.get(setup.backend, halves, *parts, tables), feed, signals)
+    return _program(setup, train_steps, *parts, traced.constraints, tables, fills=fills, **given)
+
+
+def for_evaluation(setup: Setup, data: Source, ts: TrainState, key: Any, carry: Carry, alone: bool) -> Program:
+    """The program of an evaluation step, whose carry is the progress.
+
+    Args:
+        ts: What to evaluate.
+        key: For networks that draw random numbers outside training; None for others.
+        alone: Whether each step has to run by itself, as somebody looks at each.
+    """
+    given: dict[str, Any] = {"data": data, "carry": carry, "alone": alone, "still": not alone}
+    if setup.eval_step is not None:
+        return _program(setup, custom_evaluations, setup.eval_step, fixed=ts, **given)
+    objective, fixed = setup.objective, (ts.params, ts.state) if key is None else (ts.params, ts.state, key)
+    assert setup.traced is not None
+    parts = setup.net, objective.loss, objective.metrics, setup.traced.tables
+    fills = objective.fills(data.first.y, setup.traced)
+    return _program(setup, evaluations, *parts, fixed=fixed, fills=fills, **given)
+
+
+def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs, alone: bool) -> Program:
+    """The program of a prediction, whose results go to `outputs`; `alone` as for `for_evaluation`."""
+    assert setup.traced is not None
+    return _program(
+        setup, predictions, setup.net, setup.traced.tables, data=data, carry=outputs, fixed=(ts.params, ts.state),
+        fills=setup.traced.separates, alone=alone, still=not alone, inputs_only=True,
+        constant_argnums=(0,),  # not for other programs: training changes the parameters at each step
+    )  # fmt: skip
+
+
+def _program(
+    setup: Setup,
+    make: Callable,
+    *parts: Any,
+    data: Source,
+    carry: Any,
+    fixed: Any = (),
+    fills: bool = False,
+    signals: Deferral | None = None,
+    alone: bool = False,
+    still: bool = False,
+    inputs_only: bool = False,
+    **options: Any,
+) -> Program:
+    """How `make(*parts)`, a function `(fixed, carry, batch) -> carry`, runs on the batches of `data`.
+
+    - Recorded functions run as a `RecordedLoop`, if the arrays are where NumPy's are: what lies between two steps of a
+      small network, dispatch and trees, takes longer than its arithmetic.
+    - Compiled functions run as `ManySteps`, for the same reason, where the backend says that a loop in one program is
+      no slower than as many calls: on the CPU, XLA runs convolutions in loops ten times slower.
+    - All others run as `EachStep`: where there is one step, or somebody looks at each; where the batches of two steps
+      are too large to wait on the device; and where a last, smaller batch could not be told from the others.
+    """
+    functions, backend = setup.functions, setup.backend
+    feed = _feed(setup, data, fills, still)
+    compiled = functions.compiles(backend)
+    takes = signals is not None and compiled and backend.donates
+    if takes:
+        options = {"donate_argnums": (1,), "static_argnames": ("structure",)}
+    step = functions.get(backend, *((flat, make) if takes else (make,)), *parts, **options)
+    run = functools.partial(_taking if takes else _pure, fixed=fixed, signals=signals)
+    one = EachStep(functools.partial(run, step), feed, takes)
+
+    first = rows(data.first, slice(None, data.batch_size))
+    first = Batch(first.x) if inputs_only else first
+    recorded = setup.host and hasattr(step, "loop")
+    fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(first)))
+    wanted = functions.steps_per_execution
+    most = min(_AT_ONCE if wanted == "auto" else int(wanted), 2 ** max(0, fits.bit_length() - 1))
+    if alone or most < 2 or data.steps == 1 or data.first.size < data.batch_size:
+        return one
+    if inputs_only and not (feed.fills or recorded or data.full):
+        return one
+    paced = feed, most, functions.paces, (step, *((a.shape, a.dtype) for a in tree.leaves(first)))
+    if recorded:
+        return RecordedLoop(step.loop(fixed), *paced)
+    if not (compiled and _repeats(backend, step, fixed, carry, feed.one(first), takes)):
+        return one
+    several = (mapped if inputs_only else repeated_steps, make, *parts)
+    many = functions.get(backend, *((flat, *several) if takes else several), **(options if takes else {}))
+    return ManySteps(one.run, functools.partial(run, many), takes, *paced)
+
+
+def _feed(setup: Setup, data: Source, fills: bool, still: bool = False) -> Feed:
+    compiled = setup.functions.compiles(setup.backend)
+    fills = fills and compiled and setup.backend.one_size and not data.full
+    return Feed(setup.backend, setup.where, data.batch_size, fills, compiled, still)
+
+
+def _pure(function: Callable, carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
+    """Replace the carry by `function(fixed, carry, *batch)`."""
+    carry.replace(function(fixed, carry.value, *batch), steps)
+
+
+def _taking(function: Callable, carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
+    """The same by a function of leaves, which takes their memory: signals wait until the carry has the new ones."""
+    structure = carry.structure
+    with signals.closed:
+        carry.put(function(fixed, carry.leaves, *batch, structure=structure), structure, steps)
+
+
+def _repeats(backend: Any, step: Callable, fixed: Any, carry: Any, batch: Batch, takes: bool) -> bool:
+    if takes:
+        return backend.repeats(functools.partial(step, structure=carry.structure), fixed, carry.leaves, batch)
+    return backend.repeats(step, fixed, carry.value, batch)
+
+
+def _in_place(setup: Setup, traced: Traced, ts: TrainState) -> bool:
+    """Whether the state is so large that a training step changes it where it lies, and whether that can be done."""
+    backend = setup.backend
+    return (
+        backend.large is not None
+        and setup.functions.compiles(backend) == backend.compiles
+        and setup.host
+        and getattr(setup.optimizer, "elementwise", None) is not None
+        and not traced.constraints
+        and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
+        and sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state))) >= backend.large
+    )

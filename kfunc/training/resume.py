@@ -1,0 +1,264 @@
+"""What `fit(resume=...)` does: saves where training stands as it goes, and finds the way back there."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import tree
+from ..errors import ArgumentError, FileError
+from ..metrics import Mean
+from .checkpoints import Checkpoints, by_path, matched, on_host
+from .signals import Deferral
+from .state import Progress
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from .fit import Run
+
+__all__ = ["Saver", "saving"]
+
+_PLACES = ("epoch", "batch", "first", "initial", "done", "skipped")  # of a `Run`
+
+
+class Saver:
+    """Is told by `fit` what it does. This one saves nothing."""
+
+    def begun(self) -> None:
+        """`on_train_begin` was called."""
+
+    def steps_left(self) -> int:
+        """How many steps may be taken before the next checkpoint is due."""
+        return 2**31
+
+    def steps_done(self) -> None:
+        """Steps were taken: save, if it is time."""
+
+    def validates(self) -> None:
+        """A validation begins: until `epoch_done`, the state of now stays the one to save."""
+
+    def epoch_done(self, logs: Mapping[str, Any]) -> None:
+        """An epoch is at its end: save."""
+
+
+@contextlib.contextmanager
+def saving(
+    model: Model, run: Run, resume: Any, fresh: Progress, check: Callable[[], Any], signals: Deferral
+) -> Iterator[Saver]:
+    """The `Saver` of a `fit`, which has put `model` and `run` where the newest checkpoint was.
+
+    Args:
+        model, run: Those of the `fit`.
+        resume: A directory or `Checkpoints`; None for none.
+        fresh: The progress before the first step.
+        check: Raises if a step was refused, whose state is not worth saving.
+        signals: Before SIGTERM ends the process, a checkpoint is written.
+
+    Raises:
+        FileError: There are checkpoints, and none can be gone on from; or one cannot be written.
+        ArgumentError: They are of other data.
+    """
+    if resume is None:
+        yield Saver()
+        return
+    checkpoints = resume if isinstance(resume, Checkpoints) else Checkpoints(resume)
+    checkpoints.prepare()
+    saver = _Saver(model, run, checkpoints, check, signals)
+    saver.find(fresh)
+    try:
+        signals.precede(signal.SIGTERM, saver.save_before_the_end)
+        yield saver
+        saver.wait()
+    finally:
+        saver.close()
+
+
+class _Saver(Saver):
+    """Saves to `checkpoints`, in a thread: `fit` waits for no disk, but for that of the checkpoint before."""
+
+    def __init__(self, model: Model, run: Run, checkpoints: Checkpoints, check: Callable[[], Any], signals: Deferral):
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        self._model, self._run, self._checkpoints, self._check, self._signals = model, run, checkpoints, check, signals
+        source = run.source
+        self._data = {
+            "samples": getattr(source, "size", None),
+            "batch_size": source.batch_size,
+            "steps": source.steps,
+            "shuffle": run.schedule.shuffle,
+        }
+        self._found: tuple[Any, bool, dict[str, Any], Any] | None = None
+        self._thread = ThreadPoolExecutor(1, "kfunc-checkpoints")
+        self._writing: Future | None = None
+        self._owed = False
+        self._validated: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        """Wait for the thread; SIGTERM does what it did before."""
+        try:
+            self._thread.shutdown()
+        finally:  # Ctrl-C may come while it waits
+            self._signals.precede(signal.SIGTERM, None)
+
+    # -- going on --
+
+    def find(self, fresh: Progress) -> None:
+        """Look for the newest checkpoint, and put `fit` where it was.
+
+        Raises:
+            FileError: All are bad, or it is of something else.
+            ArgumentError: It is of other data.
+        """
+        newest = self._checkpoints.newest()
+        if newest is None:
+            return
+        path, found, ts = self._checkpoints.path(newest[0]), newest[1], self._model.train_state
+        assert ts is not None
+        try:
+            state = by_path(dict(zip(ts._fields, found["train_state"], strict=True)))
+            progress = dict(zip(found["progress"]["names"], found["progress"]["values"], strict=True))
+            run, stop, callbacks = found["run"], found["stop_training"], found["callbacks"]
+            data, places = run["data"], {name: run[name] for name in _PLACES}
+            epochs, quantities = found["history"]
+            history = {name: (_unpacked(numbers), _unpacked(values)) for name, numbers, values in quantities}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FileError(
+                f"{path} is no checkpoint of fit.",
+                expected="what fit(resume=...) saved",
+                got="another tree",
+                fix="take another directory",
+            ) from error
+        for name, now in self._data.items():
+            if data.get(name) != now:
+                raise ArgumentError(
+                    f"{path} is of a training on other data: {name} was {data.get(name)}, and is {now} now.",
+                    argument={"samples": "x", "steps": "steps_per_epoch"}.get(name, name),
+                    expected=f"{name}: {data.get(name)}",
+                    got=now,
+                    fix="give fit what it was given then, or take another directory",
+                )
+        if self._model.step is not None and not fresh.metrics:  # only a step tells the names of its logs
+            paths = [path.removeprefix("metrics/") for path in progress if path.startswith("metrics/")]
+            names = {path.rpartition("/")[0] for path in paths}
+            fresh = fresh._replace(metrics={name: Mean().init(fresh.loss[0]) for name in names})
+        places["progress"] = type(fresh)(**matched(progress, fresh._asdict(), path))
+        self._found = type(ts)(**matched(state, ts._asdict(), path)), stop, places, callbacks
+        self._run.history.epoch[:] = _unpacked(epochs)
+        for name, (numbers, values) in history.items():
+            self._run.history.epochs[name], self._run.history.history[name] = numbers, values
+        self._restore()
+
+    def _restore(self) -> None:
+        assert self._found is not None
+        self._model.train_state, self._model.stop_training, places, states = self._found
+        for name in _PLACES:
+            setattr(self._run, name, places[name])
+        self._run.carry.progress = places["progress"]
+        self._run.callbacks.set_state(states)
+
+    def begun(self) -> None:
+        if self._found is None:
+            return
+        if self._run.batch:  # callbacks may make ready there for what comes
+            self._run.callbacks("on_epoch_begin", self._run.epoch, {})
+        self._restore()  # what the callbacks did to the state just now, they had done before it was saved
+        self._run.callbacks.restore()
+        self._found = None
+
+    # -- saving --
+
+    def steps_left(self) -> int:
+        every = self._checkpoints.every
+        return super().steps_left() if every is None else every - self._run.done % every
+
+    def steps_done(self) -> None:
+        if self._writing is not None and self._writing.done():
+            self.wait()
+        every = self._checkpoints.every
+        due = every is not None and self._run.done % every == 0
+        if self._run.batch == self._data["steps"]:
+            self._owed = due  # the end of the epoch is saved soon, unless there is a validation before
+        elif due:
+            self._save_now()
+
+    def validates(self) -> None:
+        self._validated = self._content()
+        if self._owed:
+            self._save(self._validated)
+
+    def epoch_done(self, logs: Mapping[str, Any]) -> None:
+        content, self._validated = self._content(), None
+        content["run"]["epoch"] += 1
+        self._save(content, logs)
+        with self._signals.resting:  # SIGTERM may have come meanwhile
+            pass
+
+    def save_before_the_end(self) -> None:
+        """Save the newest state, and wait until it is on the disk: SIGTERM is about to end the process.
+
+        Raises:
+            NonFiniteError, IndexingError: A step was refused.
+        """
+        if self._validated is not None:
+            self._save(self._validated)
+        elif self._run.batch:  # otherwise the end of the epoch before has been saved
+            self._save_now()
+        try:
+            self.wait()
+        except FileError as error:  # does not keep the process from ending as it should
+            print(f"kfunc: the last checkpoint is missing. {error}", file=sys.stderr, flush=True)
+
+    def _save_now(self) -> None:
+        self._check()
+        self._save(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        run, history = self._run, self._run.history
+        assert run.carry.progress is not None
+        progress = run.carry.progress._asdict()
+        quantities = [
+            [name, _packed(history.epochs[name]), _packed(values)] for name, values in history.history.items()
+        ]
+        return {
+            "train_state": self._model.train_state,
+            # Keys must not have dots, which names of the user's may have.
+            "progress": {"names": tree.paths(progress), "values": tree.leaves(progress)},
+            "run": {**{name: getattr(run, name) for name in _PLACES}, "data": self._data},
+            "stop_training": self._model.stop_training,
+            "history": [_packed(history.epoch), quantities],
+            "callbacks": run.callbacks.get_state(),
+        }
+
+    def _save(self, content: dict[str, Any], logs: Mapping[str, Any] | None = None) -> None:
+        self.wait()
+        step = content["run"]["done"]
+        self._owed, content = False, tree.map(on_host, content)
+        self._writing = self._thread.submit(self._checkpoints.save, step, content, logs)
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is on the disk.
+
+        Raises:
+            FileError: It could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+
+def _packed(values: list) -> Any:
+    """Numbers as one array; anything else as it is."""
+    import numpy as np
+
+    try:
+        array = np.asarray(values)
+    except ValueError:  # of several lengths
+        return values
+    return array if array.dtype.kind in "iuf" else values
+
+
+def _unpacked(values: Any) -> list:
+    return values if isinstance(values, list) else values.tolist()

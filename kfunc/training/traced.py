@@ -1,0 +1,94 @@
+"""`Traced`: what a model knows about its network from running it on shapes alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import tree
+from ..nn.layer import Layer
+from ..nn.scope import Call
+from ..registry import from_config, to_config
+from ..tracing.spec import Spec
+
+__all__ = ["Traced"]
+
+
+class Traced:
+    """What tracing a network for inputs of one form has found. Nothing in it ever changes.
+
+    Args:
+        net: The network.
+        inputs: The arguments of its `forward`: samples, or `Spec`s with a batch axis. A size of the batch that a `Spec`
+            names is kept, since stateful layers need one.
+
+    Attributes:
+        inputs: `Spec`s.
+        call: What `net.trace(*inputs)` returned: declarations of parameters and state, and each layer's output.
+        output: Shape and dtype of the network's output, a `Spec`, or the tree of them.
+        tables: The sizes of the tables in which layers look up rows, by the layer's path.
+    """
+
+    def __init__(self, net: Layer, inputs: Any):
+        self._net = net
+        self.inputs: tuple = tree.map(_of_any_size, inputs)
+        self.call: Call = net.trace(*self.inputs)
+        self.output: Any = self.call.outputs[-1][2]
+        self.tables: Mapping[str, int] = self.call.tables
+
+    @functools.cached_property
+    def output_names(self) -> list[str] | None:
+        """A name for each of several outputs; None where the output is a dict, whose keys name them, or one array."""
+        return None if isinstance(self.output, dict) else self._net.output_names()
+
+    @functools.cached_property
+    def constraints(self) -> dict[str, Callable]:
+        """The constraint of each parameter that has one, by its path."""
+        declared = self.call.declared or {}
+        return {"/".join(path): d.constraint for path, d in declared.items() if d.constraint and d.kind == "params"}
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The network's description in JSON's types.
+
+        Raises:
+            ArgumentError: A layer is not registered, or the network is larger than `from_config` takes.
+        """
+        config: Any = to_config("layer", self._net)
+        from_config("layer", json.loads(json.dumps(config)))  # which is what loading a file will do
+        return config
+
+    @functools.cached_property
+    def separates(self) -> bool:
+        """Whether the network's outputs for a sample depend on that sample alone."""
+        return self._net.separates_samples()
+
+    @functools.cached_property
+    def adds_losses(self) -> bool:
+        """Whether the network has losses of its own."""
+        params, state = self.trees(lambda kind, path, spec: spec)
+        key = Spec((2,), "uint32")
+        options: Any = {"state": state, "key": key, "train": True, "aux": True}
+        return bool(self._net.apply(params, *self.inputs, **options)[2].losses)
+
+    @functools.cached_property
+    def draws(self) -> bool:
+        """Whether the network draws random numbers outside training, too."""
+        return bool(self.call.draws)
+
+    def trees(self, leaf: Callable[[str, tuple[str, ...], Spec], Any]) -> tuple[dict, dict]:
+        """The parameters and the state, with `leaf(kind, path, spec)` for each: kind is "params" or "state"."""
+        trees: dict[str, dict] = {"params": {}, "state": {}}
+        for path, declared in (self.call.declared or {}).items():
+            branch = trees[declared.kind]
+            for part in path[:-1]:
+                branch = branch.setdefault(part, {})
+            branch[path[-1]] = leaf(declared.kind, path, declared.spec)
+        return trees["params"], trees["state"]
+
+
+def _of_any_size(x: Any) -> Spec:
+    """The `Spec` of a batch like `x`, of any number of samples; a `Spec` stays as it is."""
+    return x if isinstance(x, Spec) else Spec((None, *x.shape[1:]), x.dtype)
