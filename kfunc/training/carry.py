@@ -105,9 +105,9 @@ class TrainCarry(Carry):
     @contextmanager
     def unless_it_fails(self) -> Iterator[None]:
         """Where an error puts the train state back to what it was: callbacks may have put another one in place."""
-        before = self._now
+        before = self._now, self._tree
         try:
             yield
         except BaseException:
-            self._now = before
+            self._now, self._tree = before
             raise

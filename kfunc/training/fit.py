@@ -193,7 +193,6 @@ def fit(
                 carry.train_state = ts._replace(params=setup.optimizer.finalize(ts.params, ts.opt_state))
             # After that, as in Keras: a callback may restore the best parameters.
             hooks("on_train_end", {name: values[-1] for name, values in run.history.history.items()})
-    carry.progress = None
     hooks.finished()
     return run.history
 

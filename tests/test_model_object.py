@@ -1,0 +1,127 @@
+"""`Model` as a Python object: what can be set on it, and its copies."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from backends import TRAINING
+
+import kfunc as kf
+from kfunc import nn, optim
+
+X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+Y = X[:, :2]
+
+
+def trained(backend="numpy"):
+    model = kf.Model(
+        nn.Sequential([nn.Dense(4, "relu"), nn.BatchNormalization(), nn.Dropout(0.2), nn.Dense(2)]), seed=3
+    )
+    model.compile(optim.adam(0.01), "mse", metrics=["mae"])
+    model.fit(X, Y, 4, 2, verbose=0, backend=backend)
+    return model
+
+
+REFUSED = {
+    "stop_trainin": (True, "stop_training"),
+    "trainable": (False, "trainable=False"),
+    "net": (nn.Dense(1), "another model"),
+    "seed": (1, "another model"),
+    "optimizer": ("sgd", "compile"),
+    "loss": ("mse", "compile"),
+    "metrics": (["mae"], "compile"),
+    "params": ({}, "train_state"),
+    "anything": (None, None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_attributes_that_would_change_nothing_are_refused(name):
+    model, (value, fix) = trained(), REFUSED[name]
+    before = dict(vars(model))
+    with pytest.raises(kf.errors.UnknownAttributeError, match=f"`{name}`") as error:
+        setattr(model, name, value)
+    assert isinstance(error.value, AttributeError) and isinstance(error.value, kf.KfuncError)
+    assert error.value.fix is None if fix is None else fix in error.value.fix
+    assert vars(model) == before
+    model.fit(X, Y, 4, verbose=0)
+
+
+def test_attributes_that_say_something():
+    model = trained()
+    model.run_eagerly, model.steps_per_execution, model.jit_compile = True, 2, "auto"
+    assert (model.run_eagerly, model.steps_per_execution) == (True, 2)
+    for name, value in (("run_eagerly", "yes"), ("steps_per_execution", 0)):
+        with pytest.raises(kf.errors.ArgumentError, match=name):
+            setattr(model, name, value)
+    model.stop_training = True
+    assert model.stop_training
+    model.fit(X, Y, 4, verbose=0)
+
+    class Own(kf.Model):
+        """Has attributes of its own."""
+
+        def __init__(self, net):
+            super().__init__(net)
+            self.more = 1
+
+    assert Own(nn.Dense(1)).more == 1
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+@pytest.mark.parametrize("backend", TRAINING)
+def test_copies(kind, backend):
+    """A copy is the same model, and what is trained afterwards on the one does not change the other."""
+    model = trained(backend)
+    before = kf.to_backend(model.train_state, "numpy")
+    before = kf.tree.map(np.copy, before)
+    other = COPIES[kind](model)
+    assert other.backend == backend
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    wanted = model.fit(X, Y, 4, 2, verbose=0).history
+    for got, want in zip(kf.tree.leaves(other.train_state), kf.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(kf.to_numpy(got), want)
+    assert other.fit(X, Y, 4, 2, verbose=0).history == wanted
+    assert other.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert COPIES[kind](kf.Model(nn.Dense(1))).train_state is None
+
+
+# -- random draws outside training -------------------------------------------------------------------------------------
+
+
+@nn.layer
+class Noise(nn.Layer):
+    """`x` plus standard normal numbers, always."""
+
+    def forward(self, s, x):
+        return x + kf.random.normal(s.key(), x.shape, x.dtype)
+
+
+@pytest.mark.parametrize("backend", TRAINING)
+def test_draws_outside_training(backend):
+    """The model's key serves; the draws of a batch follow from the key and from the samples before it."""
+    model = kf.Model(nn.Sequential([Noise()]))
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.build(kf.Spec((None, 3)), backend=backend)
+    zeros = np.zeros((10, 3), np.float32)
+    first = model.predict(zeros, 4)
+    assert first.std() > 0.5 and not np.array_equal(first[:4], first[4:8])
+    np.testing.assert_array_equal(model.predict(zeros, 4), first)
+    given = model.predict(zeros, 4, key=1)
+    assert not np.array_equal(given, first)
+    np.testing.assert_array_equal(model.predict(zeros, 4, key=kf.random.key(1, backend=backend)), given)
+    again = kf.Model(nn.Sequential([Noise()])).build(kf.Spec((None, 3)))
+    np.testing.assert_allclose(again.predict(zeros, 4, key=1), given, rtol=1e-5, atol=1e-6)
+    loss, mae = model.evaluate(zeros, zeros, 4, verbose=0)
+    np.testing.assert_allclose([loss, mae], [np.mean(first**2), np.mean(np.abs(first))], rtol=1e-5)
+    model.fit(zeros, zeros, 4, verbose=0, validation_data=(zeros, zeros))
