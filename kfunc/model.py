@@ -602,7 +602,8 @@ class Model:
         inputs, carry = found["_traced"], TrainCarry()
         carry.train_state = found["_carry"]
         traced = None if inputs is None else Traced(found["_net"], inputs)
-        self.__dict__ |= found | {"_functions": Functions(*found["_functions"]), "_traced": traced, "_carry": carry}
+        made = {"_functions": Functions(*found["_functions"]), "_traced": traced, "_carry": carry}
+        vars(self).update(found | made)
 
 
 _ATTRIBUTES = frozenset(
