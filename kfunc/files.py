@@ -67,7 +67,7 @@ _ROOT = "array"
 # -- trees -----------------------------------------------------------------------------------------------------------
 
 
-def save(tree: Any, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> None:
+def save(tree: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write a tree of arrays to one `.safetensors` file, completely or not at all.
 
     Args:
@@ -96,7 +96,7 @@ def save(tree: Any, path: str | os.PathLike, metadata: Mapping[str, str] | None 
     write(path, {name: to_numpy(array) for name, array in arrays.items()}, texts)
 
 
-def load(path: str | os.PathLike, backend: str | Backend = "numpy") -> Any:
+def load(path: str | os.PathLike[str], backend: str | Backend = "numpy") -> Any:
     """The tree in a `.safetensors` file, as arrays of `backend`.
 
     A tree that `save` wrote comes back as it was, except that named tuples come back as tuples, every kind of dict as a
@@ -286,7 +286,7 @@ class Form(NamedTuple):
     shape: tuple[int, ...]
 
 
-def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write NumPy arrays by name, and texts, to one safetensors file, completely or not at all.
 
     The bytes are written to a temporary file in the same directory; when they are on the disk, it gets the name `path`
@@ -331,7 +331,7 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
 
 
 def read(
-    path: str | os.PathLike, check: Callable[[Mapping[str, Form], Mapping[str, str]], Any] | None = None
+    path: str | os.PathLike[str], check: Callable[[Mapping[str, Form], Mapping[str, str]], Any] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, in memory of their own, and its texts.
 
@@ -566,7 +566,7 @@ def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> No
     del texts[_FORMAT]
 
 
-def _open(path: str | os.PathLike) -> BinaryIO:
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
     # Checked before and after: opening a device can have effects, and in between somebody can replace the file by a
     # pipe. Without O_NONBLOCK, opening a pipe would wait for ever.
     _regular(os.stat(path))
@@ -689,7 +689,7 @@ _OTHERS = {
 }
 
 
-def safetensors_path(argument: str, path: str | os.PathLike, required: bool = False) -> str:
+def safetensors_path(argument: str, path: str | os.PathLike[str], required: bool = False) -> str:
     """`path` as a string, for a file to write.
 
     Args:
@@ -709,7 +709,7 @@ def safetensors_path(argument: str, path: str | os.PathLike, required: bool = Fa
 
 
 @contextlib.contextmanager
-def naming_the_format(path: str | os.PathLike) -> Iterator[None]:
+def naming_the_format(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say in a `FileError` about the contents of a file which format it has, if its suffix is that of another one."""
     try:
         yield
@@ -727,7 +727,7 @@ def naming_the_format(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blaming(path: str | os.PathLike, done: str = "read") -> Iterator[None]:
+def blaming(path: str | os.PathLike[str], done: str = "read") -> Iterator[None]:
     """Name the file in every `FileError`, and turn the operating system's errors into such errors.
 
     Raises:
