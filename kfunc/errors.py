@@ -38,8 +38,8 @@ class KfuncError(Exception):
     Args:
         problem: What is wrong, in one sentence that can stand alone in a log: "`units` must be a positive integer,
             got -1."; `must_be` writes such a sentence.
-        path: Path of the layer or leaf, such as `"encoder/dense"`; `Layer` fills it in on the way out.
-        op: Name of the op that was called; the op fills it in.
+        path: Path of the layer or leaf, such as `"encoder/dense"`. A layer fills it in when an error passes through it.
+        op: Name of the op that was called. The op fills it in.
         argument: Name of the argument at fault.
         expected, got: What was expected, and what came.
         fix: What to do about it.
@@ -57,8 +57,13 @@ class KfuncError(Exception):
         fix: str | None = None,
     ):
         super().__init__(problem)
-        self.problem, self.path, self.op, self.argument = problem, path, op, argument
-        self.expected, self.got, self.fix = expected, got, fix
+        self.problem: str = problem
+        self.path: str | None = path
+        self.op: str | None = op
+        self.argument: str | None = argument
+        self.expected: Any = expected
+        self.got: Any = got
+        self.fix: str | None = fix
 
     @classmethod
     def must_be(
@@ -98,23 +103,23 @@ class ShapeError(KfuncError, ValueError):
 
 
 class IndexingError(ShapeError, IndexError):
-    """An array has no such element or axis to pick."""
+    """An index, or an axis to index, lies outside the array."""
 
 
 class LayerError(KfuncError, ValueError):
-    """A network is put together in a way that has no meaning (one layer under two parents, two layers of one name)."""
+    """A network is put together wrongly: one layer stands under two parents, or two layers have one name."""
 
 
 class ParamError(KfuncError, ValueError):
-    """The parameter or state tree lacks a leaf, or has one of another shape, than the network asks for."""
+    """The tree of parameters or state lacks a leaf that the network asks for, or has one of another shape."""
 
 
 class MissingKeyError(KfuncError, ValueError):
-    """A layer draws random numbers, and the call was given no key."""
+    """A layer draws random numbers, but the call was given no key."""
 
 
 class MissingPackageError(KfuncError, ImportError):
-    """What was asked for needs a package that is not installed."""
+    """The call needs a package that is not installed."""
 
 
 class LabelError(KfuncError, ValueError):
@@ -122,7 +127,7 @@ class LabelError(KfuncError, ValueError):
 
 
 class DataError(KfuncError, ValueError):
-    """Data ran out, or a batch is none."""
+    """Data ran out, or something is not a batch."""
 
 
 class NonFiniteError(KfuncError, ArithmeticError):
@@ -138,7 +143,7 @@ class UnknownBackendError(BackendError, ValueError):
 
 
 class BackendNotInstalledError(BackendError, ImportError):
-    """The backend exists, and its framework is not installed."""
+    """The backend exists, but its framework is not installed."""
 
 
 class MixedBackendsError(BackendError, TypeError):
@@ -154,6 +159,7 @@ class UnsupportedError(BackendError, NotImplementedError):
 
 
 class FileError(KfuncError, OSError):
-    """A file is truncated, corrupt, or not what it says; or it could not be written."""
+    """A file is truncated or corrupt, is in another format, or could not be written."""
 
-    __str__ = KfuncError.__str__
+    def __str__(self) -> str:  # OSError has one, too
+        return KfuncError.__str__(self)

@@ -286,7 +286,9 @@ class Form(NamedTuple):
     shape: tuple[int, ...]
 
 
-def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+def write(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write NumPy arrays by name, and texts, to one safetensors file, completely or not at all.
 
     The bytes are written to a temporary file in the same directory; when they are on the disk, it gets the name `path`

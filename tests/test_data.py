@@ -316,7 +316,7 @@ FAULTS = {
     "other shape": (lambda: Counted(spoiled(lambda x, y, w: (x[:, :3], y, w))), {}, ShapeError, "(4, 5)"),
     "other structure": (lambda: Counted(spoiled(lambda x, y, w: (x, y))), {}, ShapeError, "sample_weight"),
     "lengths differ": (lambda: Counted(spoiled(lambda x, y, w: (x, y[1:], w))), {}, ShapeError, "y: 3"),
-    "four parts": (lambda: Counted(spoiled(lambda x, y, w: (x, y, w, w))), {}, ArgumentError, "up to three"),
+    "four parts": (lambda: Counted(spoiled(lambda x, y, w: (x, y, w, w))), {}, ArgumentError, "got 4 parts"),
     "no numbers": (lambda: Counted(spoiled(lambda x, y, w: (x.astype(str), y, w))), {}, ArgumentError, "x"),
     "label out of range": (lambda: Counted(spoiled(lambda x, y, w: (x, y + 7, w))), {}, LabelError, r"[0, 3)"),
     "None": (lambda: Counted(spoiled(lambda x, y, w: None)), {}, ArgumentError, "None"),
@@ -784,13 +784,13 @@ def test_wrong_keys_and_contents_are_named(row, built):
 
 
 REFUSED = {
-    "a number": (lambda: dict(x=3), ArgumentError, "That is no data"),
+    "a number": (lambda: dict(x=3), ArgumentError, "`x` must be arrays, data frames"),
     "a text": (lambda: dict(x="data.csv"), ArgumentError, "str"),
     "a lazy frame": (lambda: dict(x=pytest.importorskip("polars").LazyFrame({"a": [1]})), ArgumentError, "collect"),
-    "no batches": (lambda: dict(x=iter(())), DataError, "no data"),
+    "no batches": (lambda: dict(x=iter(())), DataError, "`x` yields no batches"),
     "an empty Dataset": (lambda: dict(x=Looked([])), DataError, "length 0"),
     "no end": (lambda: dict(x=kf.data.Dataset()), ArgumentError, "steps_per_epoch"),
-    "own targets": (lambda: dict(x=endless(), y=Y), ArgumentError, "The batches bring their own y"),
+    "own targets": (lambda: dict(x=endless(), y=Y), ArgumentError, "`y` must be None"),
     "processes": (lambda: dict(x=Looked([], use_multiprocessing=True)), ArgumentError, "use_multiprocessing"),
     "no workers": (lambda: dict(x=Looked([], workers=-1)), ArgumentError, "workers"),
     "no steps": (lambda: dict(x=X, steps=0), ArgumentError, "steps_per_epoch"),

@@ -318,7 +318,7 @@ def test_bad_arguments():
     x, y = digits(32)
     with pytest.raises(kf.errors.ArgumentError, match="compile"):
         kf.Model(network()).fit(x, y)
-    with pytest.raises(kf.errors.ShapeError, match="number of samples"):
+    with pytest.raises(kf.errors.ShapeError, match="numbers of samples"):
         compiled().fit(x, y[:-1])
     with pytest.raises(kf.errors.ArgumentError, match="validation_split"):
         compiled().fit(x, y, validation_split=1.0)

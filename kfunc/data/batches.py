@@ -1,4 +1,4 @@
-"""What a step reads, and what is done to it on the host: batches of NumPy arrays."""
+"""Batches of NumPy arrays, which a training step reads, and what is done to them on the host."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from typing import Any, NamedTuple
 from .. import tree
 from ..arrays import namespace, to_numpy
 from ..errors import ArgumentError, DataError, KfuncError, ShapeError
+from ..typing import Array, Tree
 from . import frames
 
 __all__ = ["Batch", "check_like", "class_weights", "filled", "joined", "prepared", "rows", "sizes", "unpacked"]
 
 
 class Batch(NamedTuple):
-    """What a step reads: inputs, targets and weights, each None or a tree of arrays with one common first axis.
+    """What a step reads: inputs, targets and weights, each None or a tree of arrays (samples, ...).
 
     Attributes:
-        count: How many samples count, int32 (): the first ones; the others fill the batch up, and change nothing. None
-            if all of them count.
+        x: Inputs.
+        y: Targets.
+        sample_weight: Weights of the samples in the loss.
+        count: How many samples count, int32 (): the first ones. The others only fill the batch up, and change nothing.
+            None if all samples count.
     """
 
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    count: Any = None
+    x: Tree
+    y: Tree = None
+    sample_weight: Tree = None
+    count: Array = None
 
     @property
     def size(self) -> int:
-        """Number of samples, those that fill up included."""
+        """Number of samples, including those that only fill the batch up."""
         x = self.x if hasattr(self.x, "shape") else tree.leaves(self.x)[0]  # asked several times a step
         return x.shape[0]
 
     def samples(self) -> Any:
-        """Which samples count, booleans (batch,), from arrays of the namespace; None if all of them do."""
+        """Whether each sample counts, booleans (samples,) of the backend of `count`; None if all of them count."""
         if self.count is None:
             return None
         xp = namespace(self.count)
@@ -45,10 +49,11 @@ class Batch(NamedTuple):
 def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     """A batch of NumPy arrays from arrays of any backend and data frames; float64 becomes float32.
 
-    A frame becomes one array (samples, columns); a series one (samples, 1), and (samples,) if it is of weights.
+    A frame becomes one array (samples, columns). A series becomes an array (samples, 1), and (samples,) if it holds
+    weights.
 
     Raises:
-        ArgumentError: Something is no array of numbers, or has masked ones.
+        ArgumentError: Something is not an array of numbers, or has masked numbers.
     """
     batch = Batch(_plain(x), _plain(y), _plain(sample_weight))
     leaves, structure = tree.flatten(batch)
@@ -72,7 +77,7 @@ def _paths(batch: Batch) -> list[str]:
 
 
 def _plain(x: Any) -> Any:
-    """`x` with plain dicts for all kinds of mappings, which a tree knows."""
+    """`x` with a plain dict for each mapping: trees have no other kinds of mappings."""
     if isinstance(x, Mapping):
         return {name: _plain(value) for name, value in x.items()}
     if type(x) in (list, tuple):
@@ -86,10 +91,10 @@ def _prepared(x: Any, weight: bool = False) -> Any:
     if isinstance(x, np.ndarray):
         if np.ma.is_masked(x):
             raise ArgumentError(
-                "Masked numbers are not read.",
+                "An array has masked numbers, which cannot be read.",
                 expected="an array without masked numbers",
                 got=f"{np.ma.count_masked(x)} of {x.size} masked",
-                fix="x.filled(value), with sample weights of 0 where nothing is to be learnt",
+                fix="give x.filled(value), and sample weights of 0 for the samples that are not to be learnt",
             )
     elif frames.is_frame(x):
         x = frames.columns(x)
@@ -97,54 +102,59 @@ def _prepared(x: Any, weight: bool = False) -> Any:
         x = frames.column(x) if weight else frames.column(x)[:, None]
     elif hasattr(x, "tocsr") or getattr(x, "is_sparse", False) is True or hasattr(x, "todense"):
         raise ArgumentError(
-            "Sparse arrays are not read.",
+            "An array is sparse; only dense arrays can be read.",
             expected="a dense array",
             got=f"{type(x).__module__}.{type(x).__name__}",
-            fix="x.toarray() or x.to_dense(); of each batch in a kf.data.Dataset if all of it is too large",
+            fix="give x.toarray() or x.to_dense(); if that is too large, do it batch by batch in a kf.data.Dataset",
         )
     x = to_numpy(x)
     if x.dtype.kind in "OSUMm" or x.dtype.names:
-        raise ArgumentError("An array holds no numbers.", expected="numbers or booleans", got=f"dtype {x.dtype}")
+        raise ArgumentError(
+            f"An array has the dtype {x.dtype}, and not numbers.",
+            expected="numbers or booleans",
+            got=f"dtype {x.dtype}",
+        )
     return x.astype("float32") if x.dtype.kind == "f" and x.dtype.itemsize > 4 else x
 
 
 def unpacked(item: Any) -> Batch:
-    """What an iterable yields as a batch of its own memory.
+    """An item that an iterable yields, as a batch that owns its memory.
 
     Args:
         item: `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`, in a tuple or list; or a `Batch`.
 
     Raises:
-        ArgumentError: It is nothing of that.
-        ShapeError: Its arrays have not one number of samples.
+        ArgumentError: The item is none of these.
+        ShapeError: Its arrays have different numbers of samples.
     """
     import numpy as np
 
     parts = item[:3] if isinstance(item, Batch) else tuple(item) if isinstance(item, list | tuple) else (item,)
     if not 1 <= len(parts) <= 3 or parts[0] is None:
+        got = "None" if len(parts) == 1 else f"{len(parts)} parts"
         raise ArgumentError(
-            "A batch has up to three parts.",
+            f"A batch that `x` yields must be x, (x, y) or (x, y, sample_weight), got {got}.",
             argument="x",
             expected="x, (x,), (x, y) or (x, y, sample_weight)",
-            got="None" if len(parts) == 1 else f"{len(parts)} parts",
+            got=got,
         )
     batch = prepared(*parts)
     sizes(batch)
-    # Many iterables fill the same arrays for each item.
+    # Copied, since many iterables fill the same arrays again for each item.
     given = set(map(id, tree.leaves(parts)))
     return tree.map(lambda a: np.array(a) if id(a) in given or a.base is not None else a, batch)
 
 
 def check_like(first: Batch, batch: Batch) -> None:
-    """Check that a batch has the structure of the first one, and but for the first axis its shapes.
+    """Check that a batch is like the first one: its structure, and the shapes of its arrays without the first axis.
 
     Raises:
-        ShapeError: It has not.
+        ShapeError: It is different.
     """
     if tree.structure(first) != tree.structure(batch):
         wanted, got = _paths(first), _paths(batch)
         raise ShapeError(
-            "A batch is not built like the first one.",
+            "A batch has other arrays than the first one.",
             argument=", ".join(sorted(set(wanted) ^ set(got))) or None,
             expected=", ".join(wanted),
             got=", ".join(got),
@@ -152,7 +162,7 @@ def check_like(first: Batch, batch: Batch) -> None:
     for i, (a, b) in enumerate(zip(tree.leaves(first), tree.leaves(batch), strict=True)):
         if a.shape[1:] != b.shape[1:]:
             raise ShapeError(
-                "A batch has another shape than the first one.",
+                f"An array of a batch has shape {b.shape}, which does not fit that of the first batch, {a.shape}.",
                 argument=_paths(first)[i],
                 expected=f"shape {(b.shape[0], *a.shape[1:])}",
                 got=f"shape {b.shape}",
@@ -160,11 +170,11 @@ def check_like(first: Batch, batch: Batch) -> None:
 
 
 def sizes(batch: Batch) -> int:
-    """The number of samples.
+    """The number of samples in a batch.
 
     Raises:
-        ShapeError: The arrays do not have one common number of samples.
-        DataError: There are none.
+        ShapeError: The arrays have different numbers of samples, or there is no array.
+        DataError: The number is 0.
     """
     leaves = tree.leaves(batch)
     size = leaves[0].shape[:1] if leaves else ()
@@ -172,17 +182,22 @@ def sizes(batch: Batch) -> int:
         found = {name: a.shape[0] if a.ndim else "no axis" for name, a in zip(_paths(batch), leaves, strict=True)}
         if len(found) > 8:  # lists of numbers, above all
             found = dict([*itertools.islice(found.items(), 8), ("...", "...")])
+        each = ", ".join(f"{name} has {n}" for name, n in found.items())
         raise ShapeError(
-            "The arrays do not have one number of samples.",
+            f"The arrays have different numbers of samples: {each}." if each else "`x` holds no arrays.",
             argument=", ".join(found) or "x",
             expected="arrays whose first axes have one size",
             got=", ".join(f"{name}: {n}" for name, n in found.items()) or "no arrays",
-            fix="the first axis is that of the samples; what yields single samples needs a loader that makes batches, "
-            "and a list of numbers is no array: np.asarray",
+            fix="the first axis is that of the samples; if x yields single samples, make batches of them; "
+            "if it is a list of numbers, give np.asarray(x)",
         )
     if not size[0]:
+        shape = leaves[0].shape
         raise DataError(
-            "There are no samples.", argument="x", expected="a sample or more", got=f"shape {leaves[0].shape}"
+            f"`x` has no samples: its shape is {shape}.",
+            argument="x",
+            expected="a sample or more",
+            got=f"shape {shape}",
         )
     return size[0]
 
@@ -193,7 +208,7 @@ def rows(batch: Batch, indices: Any) -> Batch:
 
 
 def filled(batch: Batch, size: int) -> Batch:
-    """`batch` with copies of its first sample behind its own, so that there are `size` at least."""
+    """`batch`, filled up with copies of its first sample to at least `size` samples."""
     import numpy as np
 
     missing = size - batch.size
@@ -203,7 +218,7 @@ def filled(batch: Batch, size: int) -> Batch:
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """The samples of all behind each other."""
+    """One batch with the samples of all `batches`, in their order."""
     import numpy as np
 
     return batches[0] if len(batches) == 1 else tree.map(lambda *each: np.concatenate(each), *batches)
@@ -213,37 +228,32 @@ def class_weights(batch: Batch, weights: Mapping[int, float]) -> Batch:
     """`batch` with each sample's weight multiplied by that of its class: an integer label, or the largest of a row.
 
     Raises:
-        ArgumentError: A class has no weight, or the targets are not of one class a sample.
+        ArgumentError: A class has no weight, or the targets do not give one class for each sample.
     """
     import numpy as np
 
     y, given = batch.y, batch.sample_weight
     numbers = isinstance(weights, Mapping) and all(isinstance(w, Real) for w in weights.values())
     if not numbers:
-        raise ArgumentError(
-            "Weights of classes are found by class.",
-            argument="class_weight",
-            expected="a dict of a number for each class",
-            got=repr(weights)[:80],
-        )
+        raise ArgumentError.must_be("class_weight", "a dict with a number for each class", weights)
     if any(isinstance(part, list | tuple | dict) for part in (y, given)) or y is None:
         raise ArgumentError(
-            "Weights of classes are for one output.",
+            "`class_weight` needs targets for one output, in one array.",
             argument="class_weight",
             expected="targets and weights that are one array each",
             got=f"y: {type(y).__name__}, sample_weight: {type(given).__name__}",
-            fix="give sample_weight, for each output its own",
+            fix="give sample_weight, one for each output",
         )
     labels = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y[..., 0] if y.ndim > 1 else y
     labels = labels.astype(np.int64)
     classes = np.unique(labels)
     if missing := [int(c) for c in classes if int(c) not in weights]:
         raise ArgumentError(
-            "A class has no weight.",
+            f"`class_weight` has no weight for the classes {', '.join(map(str, missing[:9]))}.",
             argument="class_weight",
             expected="a weight for each class in y",
             got=f"none for {missing}",
-            fix="give 1.0 to those that count as they are",
+            fix="give 1.0 to classes whose samples keep their weights",
         )
     table = np.asarray([weights[int(c)] for c in classes], np.float32)
     each = table[np.searchsorted(classes, labels)]

@@ -1,4 +1,4 @@
-"""`Dataset`: batches that are looked up by their number, with Keras's protocol."""
+"""`Dataset`: batches that are looked up by their numbers, with Keras's protocol."""
 
 from __future__ import annotations
 
@@ -18,49 +18,52 @@ __all__ = ["Dataset", "DatasetSource"]
 
 
 class Dataset:
-    """Base of data sets of one's own: define `__getitem__(i)`, the batch number `i`, and `__len__`, how many there are.
+    """Base class for your own data sets: define `__getitem__(i)`, which returns batch `i`, and `__len__`, their number.
 
-    A batch is `x`, `(x, y)` or `(x, y, sample_weight)`, of arrays of any backend. Keras's PyDataset will do, and so
-    will any object with both methods and no `__iter__`: no base class is needed. Without `__len__` it has no end, and
-    `fit` needs `steps_per_epoch`.
+    A batch is `x`, `(x, y)` or `(x, y, sample_weight)`, of arrays of any backend. The base class is not needed: a
+    PyDataset of Keras works, too, and so does any object with both methods and no `__iter__`. A data set without
+    `__len__` has no end, and `fit` needs `steps_per_epoch`.
 
-    `fit` reads ahead in a thread, with `workers` above 1 in as many: `__getitem__` must stand that. With
-    `fit(shuffle=True)` each epoch has an order of the batches of its own, which follows from the model's key; a resumed
-    `fit` goes on in it without reading what came before. Batch 0 is also read before training, for its shapes.
+    `fit` reads ahead in `workers` threads, so `__getitem__` must be safe to call from threads. With
+    `fit(shuffle=True)`, each epoch reads the batches in another order, which follows from the model's key; a resumed
+    `fit` goes on in that order, and does not read the earlier batches again. Batch 0 is also read before training, for
+    its shapes.
 
     Args:
-        workers: How many batches are read at a time, in threads.
-        use_multiprocessing: Not offered: a framework's own threads do not survive in a forked process. Arrays of NumPy
-            and files are read by threads as fast; for Python code there are torch's DataLoader and grain.
-        max_queue_size: How many batches may be read ahead of their turn where there are several workers.
+        workers: How many threads read batches.
+        use_multiprocessing: Must be False: the threads of a framework do not survive in a forked process. Threads read
+            NumPy arrays and files as fast; for slow Python code, use torch's DataLoader or grain.
+        max_queue_size: How many batches may be read ahead where there are several workers.
 
     Raises:
-        ArgumentError: One of them is not so.
+        ArgumentError: An argument has a value that is not allowed.
     """
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10):
-        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+        self.workers: int = workers
+        self.use_multiprocessing: bool = use_multiprocessing
+        self.max_queue_size: int = max_queue_size
         _workers(self)
 
     def __getitem__(self, index: int) -> Any:
         raise NotImplementedError
 
     def on_epoch_begin(self) -> None:
-        """Called before each epoch, and for those that came before a resumed one."""
+        """Called before each epoch. A resumed `fit` also calls it for the epochs that came before."""
 
     def on_epoch_end(self) -> None:
-        """Called after each epoch that was read to its end."""
+        """Called after each epoch that was read completely."""
 
 
 def _workers(dataset: Any) -> int:
-    """How many workers a data set wants.
+    """How many workers a data set asks for.
 
     Raises:
-        ArgumentError: They are to be processes.
+        ArgumentError: It asks for processes, or its numbers are not allowed.
     """
     if getattr(dataset, "use_multiprocessing", False):
         raise ArgumentError(
-            "Batches are read in threads.",
+            "`use_multiprocessing` must be False: batches are read in threads.",
             argument="use_multiprocessing",
             expected="False",
             got=True,
@@ -71,23 +74,23 @@ def _workers(dataset: Any) -> int:
 
 
 class DatasetSource(ItemSource):
-    """Batches that are looked up by their number.
+    """Batches that are looked up by their numbers.
 
     Args:
-        dataset: What has `__getitem__`, and `__len__` if it has an end; `Dataset`'s other methods and attributes where
-            it has them.
+        dataset: An object with `__getitem__`, and with `__len__` if it has an end. The other methods and attributes of
+            `Dataset` are used if it has them.
         steps: Number of batches an epoch.
 
     Raises:
-        DataError: It has no batches.
-        ArgumentError: It has no end, and neither has an epoch.
+        DataError: The data set has no batches.
+        ArgumentError: The data set has no end, and `steps` is None.
     """
 
     def __init__(self, dataset: Any, steps: int | None = None):
         self._dataset, self._begun, self._workers = dataset, [0], _workers(dataset)
         if self._count() is None and steps is None:
             raise ArgumentError(
-                "An epoch has no end.",
+                "`steps_per_epoch` must be given: the data set has no length.",
                 argument="steps_per_epoch",
                 expected="a number of batches, as the data set has no length",
                 got=None,
@@ -95,13 +98,13 @@ class DatasetSource(ItemSource):
         super().__init__(first_of(lambda: dataset[0]), steps)
 
     def _count(self) -> int | None:
-        """How many batches there are, now; None if there is no end.
+        """How many batches there are now; None if there is no end.
 
         Raises:
-            DataError: There are none.
+            DataError: The number is 0.
         """
         if (found := length(self._dataset)) == 0:
-            raise DataError("There is no data.", argument="x", expected="batches", got="a data set of length 0")
+            raise DataError("`x` is a data set of length 0.", argument="x", expected="batches", got="length 0")
         return found
 
     @property
@@ -122,7 +125,7 @@ class DatasetSource(ItemSource):
         move: Callable[[Batch], Batch] | None = None,
     ) -> Reader:
         begin, end = (getattr(self._dataset, name, None) for name in ("on_epoch_begin", "on_epoch_end"))
-        for _ in range(before - self._begun[0]):  # read in another process
+        for _ in range(before - self._begun[0]):  # epochs that another process has read
             for hook in (begin, end):
                 if hook is not None:
                     hook()
@@ -145,9 +148,9 @@ class DatasetSource(ItemSource):
     def _item(self, i: int) -> Any:
         try:
             return self._dataset[i]
-        except StopIteration as error:  # which would end the loop that reads, here or in a thread
+        except StopIteration as error:  # it would end the loop that reads, as if the epoch were complete
             raise DataError(
-                "A data set ended before its length.",
+                f"The data set ended at batch {i}, before its length.",
                 expected=f"batch {i} from __getitem__",
                 got="StopIteration",
                 fix="return as many batches as __len__ says",

@@ -20,14 +20,14 @@ def is_series(x: Any) -> bool:
 
 
 def columns(frame: Any) -> Any:
-    """The columns behind each other, (samples, columns), in the dtype that holds all of them.
+    """The columns of a frame as one array (samples, columns), in the dtype that can hold all of them.
 
     Raises:
-        ArgumentError: One holds no numbers.
+        ArgumentError: A column does not hold numbers.
     """
     import numpy as np
 
-    # By position: a name may be there twice.
+    # By position, since two columns may have one name.
     each = [frame.iloc[:, i] for i in range(frame.shape[1])] if hasattr(frame, "iloc") else frame.get_columns()
     found = [column(c, str(name)) for name, c in zip(frame.columns, each, strict=True)]
     return np.stack(found, axis=1) if found else np.zeros(frame.shape, np.float32)
@@ -37,13 +37,14 @@ def column(series: Any, name: str | None = None) -> Any:
     """The numbers in a column, (samples,).
 
     Raises:
-        ArgumentError: It holds other things.
+        ArgumentError: The column holds something else than numbers.
     """
     x = series.to_numpy()
     if x.dtype.kind not in "biuf":
+        name = str(series.name) if name is None else name
         raise ArgumentError(
-            "A column holds no numbers.",
-            argument=str(series.name) if name is None else name,
+            f"The column {name!r} has the dtype {series.dtype}, and not numbers.",
+            argument=name,
             expected="numbers or booleans",
             got=str(series.dtype),
             fix="encode it as numbers, or drop the column",

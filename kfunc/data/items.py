@@ -1,4 +1,4 @@
-"""Sources that read batches one by one: from iterables, and by their number."""
+"""Sources that read batches one by one: from iterables, and by their numbers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ class ItemSource(Source):
     """Batches that are read one by one, in the background.
 
     Args:
-        item: The first one.
-        steps: Number of batches an epoch.
+        item: The first batch, as the user's data yields it.
+        steps: Number of batches an epoch; None for all.
     """
 
     def __init__(self, item: Any, steps: int | None):
         self._asked = checks.count("steps_per_epoch", steps, none=True)
-        self._own = self.first = first_of(lambda: unpacked(item))
-        self.batch_size = self.first.size
+        self.first: Batch = first_of(lambda: unpacked(item))
+        self._own = self.first
+        self.batch_size: int = self.first.size
         self._changes: tuple[Callable[[Batch], Batch], ...] = ()
         self._checks: tuple[Callable[[Batch], None], ...] = ()
 
@@ -51,7 +52,7 @@ class ItemSource(Source):
         return other
 
     def batch(self, item: Any) -> Batch:
-        """An item as a batch like the first one."""
+        """An item as a batch, changed and checked; it must be like the first one."""
         batch = unpacked(item)
         check_like(self._own, batch)
         for change in self._changes:
@@ -61,7 +62,7 @@ class ItemSource(Source):
         return batch
 
     def _preparing(self, move: Callable[[Batch], Batch] | None) -> Callable[[Any], Batch]:
-        """What makes a batch of an item, and takes it to the device if it is of the usual size."""
+        """The function that makes a batch of an item, and moves it to the device if it has the usual size."""
         if move is None:
             return self.batch
 
@@ -73,16 +74,16 @@ class ItemSource(Source):
 
 
 def first_of(fun: Callable[[], Any]) -> Any:
-    """`fun()`, whose errors are those of the first batch."""
+    """`fun()`; its errors get a note that they come from the first batch."""
     try:
         return fun()
     except Exception as error:
-        error.add_note("in the first batch, which is looked at before training")
+        error.add_note("in the first batch, which is read before training")
         raise
 
 
 def length(x: Any) -> int | None:
-    """How many batches `x` has; None if it does not say, or has no end."""
+    """How many batches `x` has; None if it has no length, or no end."""
     try:
         found = len(x)
     except (TypeError, NotImplementedError):
@@ -93,23 +94,23 @@ def length(x: Any) -> int | None:
 class IterableSource(ItemSource):
     """Batches from an iterable.
 
-    An iterator, such as a generator, can be read once: epochs of `steps` batches go on where the last one stopped, and
-    without `steps` there is one epoch. Anything else is iterated over anew in each epoch; with `steps` it is iterated
-    over as often as that takes, each epoch going on where the last one stopped.
+    An iterator, such as a generator, can be read once: each epoch of `steps` batches goes on where the last one
+    stopped, and without `steps` there is one epoch. Any other iterable is iterated over again in each epoch; with
+    `steps`, it is iterated over as often as needed, and each epoch goes on where the last one stopped.
 
-    The first batch is read when the source is made, and a few are read ahead of their use. An iterator gets none back:
-    when `fit` is given one and fails, those that were read ahead are gone. A source that you make yourself keeps them:
-    `data = kf.data.source(generator)`, to hand to `fit` again and again.
+    The first batch is read when the source is made, and some batches are read ahead. They cannot be put back into an
+    iterator: when `fit` is given an iterator and fails, the batches that were read ahead are lost. A source that you
+    make yourself, `data = kf.data.source(generator)`, keeps them; give it to `fit` again.
 
     Args:
         batches: The iterable.
         steps: Number of batches an epoch.
 
     Raises:
-        DataError: There are no batches, or fewer than `steps` (on reading).
+        DataError: There are no batches, or (when they are read) fewer than `steps`.
     """
 
-    def __init__(self, batches: Iterable, steps: int | None = None):
+    def __init__(self, batches: Iterable[Any], steps: int | None = None):
         self._stream = _Stream(batches)
         super().__init__(first_of(self._stream.peek), steps)
 
@@ -130,41 +131,41 @@ class IterableSource(ItemSource):
 
 
 class _Stream:
-    """The items of an iterable, over as many iterations as are wanted.
+    """The items of an iterable, over as many iterations as are needed.
 
     Attributes:
         batches: The iterable.
     """
 
-    def __init__(self, batches: Iterable):
+    def __init__(self, batches: Iterable[Any]):
         self.batches = batches
         self._once = isinstance(batches, Iterator)
         self._iterator, self._begun, self._taken = iter(batches), 1, 0
         self._ahead: collections.deque = collections.deque()
 
     def peek(self) -> Any:
-        """The first item, which stays there."""
+        """The first item; it is yielded again later."""
         self._ahead.extend(itertools.islice(self._iterator, 1))
         if not self._ahead:
-            raise DataError("There is no data.", argument="x", expected="batches", got="an iterable without any")
+            raise DataError("`x` yields no batches.", argument="x", expected="batches", got="an empty iterable")
         return self._ahead[0]
 
-    def give_back(self, items: list) -> None:
-        """Take back what was handed out last, if it cannot be read again."""
+    def give_back(self, items: list[Any]) -> None:
+        """Take back the items that were handed out last, if they cannot be read again."""
         if self._once:
             self._ahead.extendleft(reversed(items))
             self._taken -= len(items)
 
-    def items(self, steps: int | None, start: int, before: int) -> Generator:
-        """Those of an epoch from number `start` on, after `before` epochs of `steps`; see `Source.epoch`.
+    def items(self, steps: int | None, start: int, before: int) -> Generator[Any]:
+        """The items of an epoch from number `start` on, after `before` epochs of `steps`; see `Source.epoch`.
 
         Raises:
-            DataError: There are none, or fewer than `steps`.
+            DataError: There are no items, or fewer than `steps`.
         """
         again, at = steps is not None and not self._once, start + before * (steps or 0)
         if steps is None and not self._once:
-            # Those before are begun and left, if they were read in another process: many loaders count their epochs, or
-            # draw the order of each from a generator of their own.
+            # Iterations that another process has read are begun here and left: many loaders count their epochs, or draw
+            # the order of each from a generator of their own, and would else be one behind.
             while self._taken or self._begun <= before:
                 self._begin()
                 if self._begun <= before:
@@ -189,7 +190,7 @@ class _Stream:
         self._ahead.clear()
 
     def _next(self, again: bool) -> Any:
-        """The next item, with `again` that of the next iteration if need be; `_END` if there is none."""
+        """The next item, or `_END`; at the end and with `again`, the first item of a new iteration."""
         item = self._ahead.popleft() if self._ahead else next(self._iterator, _END)
         if item is _END and again:
             self._begin(self._taken)
@@ -203,9 +204,9 @@ _END = object()
 
 def _dry(steps: int | None, got: Any) -> DataError:
     return DataError(
-        "The data ran out.",
+        f"The data ran out after {got} batches.",
         argument="steps_per_epoch",
         expected="batches for each epoch" if steps is None else f"{steps} batches an epoch",
         got=got,
-        fix="give something that can be iterated over anew, or ask for fewer steps or epochs",
+        fix="give an iterable that can be iterated over again, such as a list, or ask for fewer steps or epochs",
     )

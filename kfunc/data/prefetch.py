@@ -21,14 +21,14 @@ _NAP = 0.5  # seconds; a signal just before a wait does not end it
 
 
 class _Shelf:
-    """What the thread and the reader share.
+    """The state that the thread and the reader share.
 
-    Queues wake the one or the other: conditions of `threading` can be left locked by Ctrl-C.
+    Queues wake the one or the other. Conditions of `threading` would stay locked if Ctrl-C came at the wrong moment.
 
     Attributes:
-        found: Pairs of an item and its batch; at the end one of None, and an exception or None.
-        depth: How many may be there.
-        left: Whether no more are wanted.
+        found: Pairs of an item and its batch. The last pair is None, and an exception or None.
+        depth: How many pairs may be in `found`.
+        left: Whether the reader wants no more batches.
     """
 
     def __init__(self) -> None:
@@ -37,8 +37,8 @@ class _Shelf:
         self.filled: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.taken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def fill(self, items: Generator, prepare: Callable[[Any], Batch]) -> None:
-        """What the thread does."""
+    def fill(self, items: Generator[Any], prepare: Callable[[Any], Batch]) -> None:
+        """The work of the thread: read items, make batches of them, and put both into `found`."""
         try:
             for item in items:
                 batch = prepare(item)
@@ -58,7 +58,7 @@ class _Shelf:
         _ring(self.filled)
 
     def nap(self, seconds: float) -> None:
-        """Wait until something is found, for so long at most."""
+        """Wait until something is found, but no longer than this."""
         with contextlib.suppress(queue.Empty):
             self.filled.get(timeout=seconds)
 
@@ -67,34 +67,34 @@ class _Shelf:
         _ring(self.taken)
 
     def ended(self) -> bool:
-        """Whether the thread has come to its end."""
+        """Whether the thread has read everything, or failed."""
         return bool(self.found) and not isinstance(self.found[-1][1], Batch)
 
 
 def _ring(bell: queue.SimpleQueue) -> None:
-    """Wake the one who waits there, or will."""
+    """Wake whoever waits there; if nobody does, the next one to wait goes on at once."""
     if bell.empty():
         bell.put(None)
 
 
 class Ahead(Reader):
-    """A reader whose thread reads items, checks and prepares them, up to two groups ahead of their use.
+    """A reader with a thread that reads items, checks them and makes batches of them, up to two groups ahead.
 
     Args:
-        items: What is read, in the thread, which closes it at the end.
-        prepare: Makes a batch of an item, in the thread; what it raises comes with that item's turn.
-        size: Samples in a batch as a rule.
-        done: Called, by the reading thread, when the end was reached.
-        back: Called with the items that were read and not used, when the reader is left before.
+        items: The items. The thread reads them, and closes the generator at the end.
+        prepare: Makes a batch of an item, in the thread. An error of it is raised when that batch would be read.
+        size: Samples in a batch; the last one may have fewer.
+        done: Called when the end was reached, by the thread that calls `read`.
+        back: Called with the items that were read but not used, if the reader is left before the end.
     """
 
     def __init__(
         self,
-        items: Generator,
+        items: Generator[Any],
         prepare: Callable[[Any], Batch],
         size: int,
         done: Callable[[], None] | None = None,
-        back: Callable[[list], None] | None = None,
+        back: Callable[[list[Any]], None] | None = None,
     ):
         self._items, self._prepare, self._size, self._done, self._back = items, prepare, size, done, back
         self._shelf = _Shelf()
@@ -106,7 +106,8 @@ class Ahead(Reader):
             shelf.depth = 2 * n
             _ring(shelf.taken)
         if self._thread is None:
-            # Not of this object, which lets the thread go when it goes itself.
+            # The target is not a method of this object: the thread would keep the object alive, and `__del__`, which
+            # ends the thread, would never be called.
             run = contextvars.copy_context().run
             args = (shelf.fill, self._items, self._prepare)
             self._thread = threading.Thread(target=run, args=args, name="kfunc data", daemon=True)
@@ -126,7 +127,7 @@ class Ahead(Reader):
             try:
                 raise error
             finally:
-                del error  # its traceback leads here: memory would wait for the cycles' collector
+                del error  # its traceback refers to this frame: without this, only the garbage collector frees both
         if not found and self._done is not None:
             self._done()
             self._done = None
@@ -147,9 +148,9 @@ class Ahead(Reader):
             shelf.found.clear()
 
     def __del__(self) -> None:
-        self._shelf.leave()  # where a second Ctrl-C kept `__exit__` from it
+        self._shelf.leave()  # `__exit__` does so, too, unless a second Ctrl-C interrupts it
 
 
 def on_host(x: Any) -> bool:
-    """Whether an array of any library lies where NumPy's do, by the name of its device."""
+    """Whether an array of any library is in the host's memory, by the name of its device."""
     return "cpu" in str(getattr(x, "device", "cpu")).lower()

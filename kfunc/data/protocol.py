@@ -1,4 +1,4 @@
-"""What `fit` asks of data: a `Source` of batches, and a `Reader` for each epoch."""
+"""The two interfaces through which `fit` reads data: a `Source` of batches, and a `Reader` for each epoch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ __all__ = ["Reader", "Source", "order_of", "pieces"]
 
 
 class Reader:
-    """One epoch's batches, from the host. A context manager, which ends what runs in the background.
+    """The batches of one epoch, in the host's memory. A context manager; its end stops what runs in the background.
 
-    `read(n)` returns the samples of up to `n` of the next batches behind each other, as one `Batch` of NumPy arrays;
-    None at the end. It returns several only if all but the last of them have the source's `batch_size`, and the last no
-    more. What goes wrong in the user's code is the user's own exception, raised when the batches before it have been
-    read.
+    `read(n)` returns the samples of up to `n` of the next batches, joined into one `Batch` of NumPy arrays; None at the
+    end. It joins batches only if all but the last of them have the source's `batch_size`, and the last one no more. An
+    exception in the user's code is raised as it is, after the batches before it have been read.
 
     Attributes:
         steps: How many batches the last `read` returned.
@@ -40,9 +39,9 @@ class Source:
 
     Attributes:
         steps: Number of batches an epoch; None if that is not known.
-        batch_size: Samples in a batch as a rule.
-        full: Whether it is certain that each batch has as many.
-        first: Arrays like those of each batch, a sample or more: for shapes and dtypes.
+        batch_size: Samples in a batch; the last one may have fewer.
+        full: Whether it is certain that every batch has `batch_size` samples.
+        first: Arrays like those of each batch, with a sample or more. Shapes and dtypes are taken from it.
     """
 
     steps: Any
@@ -61,12 +60,12 @@ class Source:
         """The batches of an epoch.
 
         Args:
-            key: A random key, NumPy's, from which all orders of samples or batches follow; None for their own order.
-            start: The number of the batch to begin with: those before were read in another process.
-            before: How many epochs of this training came before. Where an epoch is another number of batches than
-                there are, it goes on where these stopped. 0 for data that are read from the beginning each time.
+            key: A random key of NumPy, from which the orders of samples or batches follow; None to read them in order.
+            start: The number of the first batch to read; another process has read those before.
+            before: How many epochs of this training came before. If an epoch has another number of batches than the
+                data, it goes on where those epochs stopped. 0 for data that are read from the beginning each time.
             step: The number of the training step at which the epoch begins.
-            move: Takes batches of `batch_size` to the device, ahead of their use.
+            move: Moves batches of `batch_size` samples to the device, before they are needed.
         """
         raise NotImplementedError
 
@@ -75,7 +74,7 @@ class Source:
         raise NotImplementedError
 
     def map(self, change: Callable[[Batch], Batch]) -> Source:
-        """The same source, with each batch changed by a function of NumPy arrays, sample by sample."""
+        """The same source, with each batch changed by a function of NumPy arrays, which changes samples one by one."""
         raise NotImplementedError
 
     def view(self, steps: int | None) -> Source:
@@ -84,10 +83,14 @@ class Source:
 
 
 def pieces(count: int, steps: int | None, start: int, before: int, step: int) -> Iterator[tuple[int, int, int]]:
-    """What an epoch is of: parts of rounds over `count` batches that are looked up by their number.
+    """The parts of an epoch: each is a part of one round over `count` batches that are looked up by their numbers.
 
-    Yields for each the step at which its round began, and its first batch and the one behind its last. Arguments are
-    those of `Source.epoch`, and the number of batches an epoch, by default `count`.
+    Yields for each part the step at which its round began, its first batch, and the batch after its last.
+
+    Args:
+        count: Number of batches in a round.
+        steps: Number of batches in an epoch; `count` by default.
+        start, before, step: As for `Source.epoch`.
     """
     steps = count if steps is None else steps
     at, end = before * steps + start, (before + 1) * steps
@@ -99,5 +102,5 @@ def pieces(count: int, steps: int | None, start: int, before: int, step: int) ->
 
 
 def order_of(key: Any, step: int, size: int) -> Any:
-    """The order of a round that began at `step`, int32 (size,); None without a key."""
+    """The order of the samples or batches in the round that began at `step`, int32 (size,); None without a key."""
     return None if key is None else random.permutation(random.fold_in(key, step & 0xFFFFFFFF), size)

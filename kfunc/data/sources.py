@@ -1,4 +1,4 @@
-"""Where batches come from: arrays in memory, and the source that fits what `fit` was given."""
+"""Arrays in memory as a source of batches; and `source`, which finds the source for what `fit` was given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from .. import checks, tree
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from .batches import Batch, prepared, rows, sizes
 from .dataset import DatasetSource
 from .items import IterableSource
@@ -23,23 +23,24 @@ class ArraySource(Source):
 
     Args:
         batch: Inputs, targets and weights of all samples, NumPy arrays.
-        batch_size: Samples a step; 32 by default, or as many as make `steps` an epoch.
-        steps: Number of batches an epoch, which goes on where the last one stopped; by default all that there are.
+        batch_size: Samples a step; by default 32, or as many as divide the samples into `steps` batches.
+        steps: Number of batches an epoch, by default all batches. Each epoch goes on where the last one stopped.
 
     Raises:
-        ShapeError: The arrays do not have one common number of samples.
+        ShapeError: The arrays have different numbers of samples.
         ArgumentError: A number is not positive.
     """
 
     def __init__(self, batch: Batch, batch_size: int | None = None, steps: int | None = None):
-        self.batch, self.size = batch, sizes(batch)
+        self.batch: Batch = batch
+        self.size: int = sizes(batch)
         self._asked = steps = checks.count("steps_per_epoch", steps, none=True)
         by_default = 32 if steps is None else math.ceil(self.size / steps)
-        self.batch_size = by_default if batch_size is None else checks.count("batch_size", batch_size)
-        self.rounds = math.ceil(self.size / self.batch_size)
-        self.steps = self.rounds if steps is None else steps
-        self.full = self.size % self.batch_size == 0
-        self.first = batch
+        self.batch_size: int = by_default if batch_size is None else checks.count("batch_size", batch_size)
+        self.rounds: int = math.ceil(self.size / self.batch_size)
+        self.steps: int | None = self.rounds if steps is None else steps
+        self.full: bool = self.size % self.batch_size == 0
+        self.first: Batch = batch
 
     def epoch(
         self,
@@ -50,7 +51,7 @@ class ArraySource(Source):
         move: Callable[[Batch], Batch] | None = None,
     ) -> Reader:
         reader = _Arrays(self, key, pieces(self.rounds, self._asked, start, before, step))
-        if move is None:  # what a thread costs is more than that of reading
+        if move is None:  # a thread would cost more than reading does
             return reader
         return Ahead(_each(reader), lambda b: move(b) if b.size == self.batch_size else b, self.batch_size)
 
@@ -65,7 +66,7 @@ class ArraySource(Source):
 
 
 class _Arrays(Reader):
-    """The batches of `pieces` of rounds, each with an order of its own."""
+    """The batches of `pieces` of rounds; each round has its own order of the samples."""
 
     def __init__(self, source: ArraySource, key: Any, pieces: Iterator[tuple[int, int, int]]):
         self._source, self._key, self._pieces = source, key, pieces
@@ -89,22 +90,22 @@ class _Arrays(Reader):
         return tree.unflatten(self._structure, [a[chosen] for a in self._leaves])
 
 
-def _each(reader: Reader) -> Generator:
+def _each(reader: Reader) -> Generator[Batch]:
     while (batch := reader.read(1)) is not None:
         yield batch
 
 
 def split(batch: Batch, fraction: float) -> tuple[Batch, Batch]:
-    """All but the last `fraction` of the samples, and the last `fraction`, as Keras splits them.
+    """Two batches: all samples but the last `fraction`, and the last `fraction`, divided as Keras divides them.
 
     Raises:
-        ArgumentError: One part would be empty.
+        ArgumentError: One of the two would be empty.
     """
     size = sizes(batch)
     n = int(size * (1 - fraction)) if isinstance(fraction, numbers.Real) and 0 < fraction < 1 else 0
     if not 0 < n < size:
         raise ArgumentError(
-            "The split leaves one part empty.",
+            f"`validation_split` must leave samples on both sides, got {shown(fraction)} of {size} samples.",
             argument="validation_split",
             expected="a fraction that leaves samples on both sides",
             got=f"{fraction} of {size} samples",
@@ -118,18 +119,22 @@ def source(
     """The source of batches that fits `x`.
 
     Args:
-        x: Arrays of any backend and data frames, or nested dicts, lists and tuples of these: all samples, in batches of
-            `batch_size`. Or batches: a `kf.data.Dataset`, or what has `__len__` and `__getitem__` by the number of a
-            batch, and `on_epoch_end` or no `__iter__`; or anything that can be iterated over, in the order that it has,
-            such as a generator, a list of tuples `(x, y)`, a `tf.data.Dataset`, a `torch.utils.data.DataLoader`, or one
-            of grain's. Or a source, which begins afresh; one of an iterator goes on.
-        y, sample_weight: Of arrays, targets and weights.
-        batch_size: Of arrays, samples a batch: 32 by default, or as many as make `steps` batches.
-        steps: Number of batches an epoch; by default all that there are.
+        x: One of these:
+
+            - all samples: arrays of any backend and data frames, or nested dicts, lists and tuples of these;
+            - batches by their numbers: a `kf.data.Dataset`, or an object with `__len__` and `__getitem__`, and with
+              `on_epoch_end` or without `__iter__`;
+            - batches in their order: any other iterable, such as a generator, a list of tuples `(x, y)`, a
+              `tf.data.Dataset`, a `torch.utils.data.DataLoader`, or one of grain's;
+            - a source: it begins again, unless it reads an iterator, which goes on.
+        y, sample_weight: Targets and weights, if `x` holds all samples.
+        batch_size: Samples a batch, if `x` holds all samples; by default 32, or as many as divide the samples into
+            `steps` batches.
+        steps: Number of batches an epoch; by default all batches.
 
     Raises:
-        ArgumentError: It is nothing of that, or no numbers.
-        ShapeError: The arrays do not have one number of samples.
+        ArgumentError: `x` is none of these, or does not hold numbers.
+        ShapeError: The arrays have different numbers of samples.
         DataError: There is no data.
     """
     if not isinstance(x, Source) and (is_arrays(x) or (isinstance(x, list) and y is not None)):
@@ -137,9 +142,9 @@ def source(
     for argument, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ArgumentError(
-                f"The batches bring their own {argument}.",
+                f"`{argument}` must be None, since the batches that x yields have their own.",
                 argument=argument,
-                expected="None, as x yields (x, y) or (x, y, sample_weight)",
+                expected="None; x yields (x, y) or (x, y, sample_weight)",
                 got=type(value).__name__,
             )
     if isinstance(x, Source):
@@ -150,11 +155,11 @@ def source(
     if hasattr(x, "__iter__") and not isinstance(x, str | bytes):
         return IterableSource(x, steps)
     raise ArgumentError(
-        "That is no data.",
+        f"`x` must be arrays, data frames, or something that yields batches, got {shown(x)}.",
         argument="x",
         expected="arrays, data frames, or something that yields batches",
         got=type(x).__name__,
-        fix="x.collect() makes a data frame of a lazy one" if hasattr(x, "collect") else None,
+        fix="give x.collect(), the data frame that a lazy one stands for" if hasattr(x, "collect") else None,
     )
 
 
