@@ -155,6 +155,8 @@ def get(activation: ActivationLike) -> Callable[..., Array]:
 class Activation(Layer):
     """`activation(x)`, of a function or its name."""
 
+    float_inputs = ("x",)
+
     supports_masking: ClassVar[bool] = True
 
     activation: ActivationLike
@@ -171,6 +173,8 @@ class ReLU(Layer):
         max_value: Not negative; None for no limit.
         negative_slope, threshold: Not negative.
     """
+
+    float_inputs = ("x",)
 
     supports_masking: ClassVar[bool] = True
 
@@ -192,6 +196,8 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """`x` where positive, else `negative_slope * x`; the slope is not negative."""
 
+    float_inputs = ("x",)
+
     supports_masking: ClassVar[bool] = True
 
     negative_slope: float = 0.3
@@ -207,6 +213,8 @@ class LeakyReLU(Layer):
 @layer
 class ELU(Layer):
     """`x` where positive, else `alpha * (exp(x) - 1)` (Clevert et al., arXiv:1511.07289)."""
+
+    float_inputs = ("x",)
 
     supports_masking: ClassVar[bool] = True
 
@@ -260,6 +268,8 @@ class Softmax(Layer):
 
     A `mask` of booleans (or numbers, above 0.5 for True) broadcasts to the input.
     """
+
+    float_inputs = ("x",)
 
     supports_masking: ClassVar[bool] = True
 

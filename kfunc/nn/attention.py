@@ -53,6 +53,8 @@ def _between(query, source, start=0):
 class _Scored(Layer):
     """`softmax(scores) value`, for a subclass's scores (batch, target, source)."""
 
+    float_inputs = ("inputs",)
+
     use_scale: bool
     dropout: float
 
@@ -243,6 +245,8 @@ class _Fold:
 
 class _MultiHead(Layer):
     """Attention between projections of its inputs; a subclass says of how many heads, and how wide they are."""
+
+    float_inputs = ("query", "value", "key")
 
     dropout: float
     use_bias: bool

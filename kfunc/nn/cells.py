@@ -288,6 +288,8 @@ class SimpleRNNArguments(Recurrent):
 
 
 class _Cell(Recurrent):
+    float_inputs = ("x",)
+
     @property
     def state_size(self) -> int | tuple[int, ...]:
         """Features of the state, or of each state."""
@@ -343,6 +345,8 @@ class StackedRNNCells(Layer):
 
     `cell(s, x, states)`: (batch, inputs) and a tuple of each cell's states to (output of the last, new states).
     """
+
+    float_inputs = ("x",)
 
     cells: tuple[Any, ...]
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import checks, random, tree
+from .. import checks, ops, random, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..transforms import checkpoint, scan
@@ -65,7 +65,7 @@ class Residual(Layer):
                 got=tuple(y.shape),
                 fix="give its last layer the input's width; for convolutions, use padding='same' and strides=1",
             )
-        return x + y
+        return x + y if x.dtype == y.dtype else ops.add(x, y)
 
 
 @base_layer
@@ -187,6 +187,8 @@ class Stack(Wrapper):
         layer: Keeps the shape and dtype of its first input; further inputs are the same for all.
         length: How many times.
     """
+
+    float_inputs = ("x",)
 
     length: int
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from .. import checks, ops, random
 from ..arrays import dtype_name, namespace
 from ..errors import ShapeError
-from ..ops._promotion import floating
 from ..ops.bits import random_mask
 from ..typing import Array
 from .layer import Layer, base_layer, layer
@@ -43,6 +42,8 @@ def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...
 class _Noise(Layer):
     """What layers share that do nothing but in training."""
 
+    float_inputs = ("x",)
+
     supports_masking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class Dropout(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
-        return ops.dropout(floating(x), s.key(), self.rate, _noise_shape(self.noise_shape, x))
+        return ops.dropout(x, s.key(), self.rate, _noise_shape(self.noise_shape, x))
 
 
 @base_layer
@@ -90,7 +91,7 @@ class _SpatialDropout(_Noise):
             return x
         ones = (1,) * self.rank
         shape = (None, None, *ones) if getattr(self, "data_format", None) == "channels_first" else (None, *ones, None)
-        return ops.dropout(floating(x), s.key(), self.rate, _noise_shape(shape, x))
+        return ops.dropout(x, s.key(), self.rate, _noise_shape(shape, x))
 
 
 @layer
@@ -149,7 +150,6 @@ class AlphaDropout(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
-        x = floating(x)
         least = -1.0507009873554805 * 1.6732632423543772
         keep = random_mask(s.key(), _noise_shape(self.noise_shape, x), 1 - self.rate)
         scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5
@@ -172,7 +172,6 @@ class GaussianDropout(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
-        x = floating(x)
         return x * random.normal(s.key(), x.shape, dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate)))
 
 
@@ -195,5 +194,4 @@ class GaussianNoise(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.stddev == 0:
             return x
-        x = floating(x)
         return x + random.normal(s.key(), x.shape, dtype_name(x.dtype), 0.0, self.stddev)

@@ -16,6 +16,7 @@ from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, names
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError
 from ..frozen import dataclass, is_open
+from ..ops._promotion import floating
 from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
 from ..typing import Array, RegularizerLike, Tree
@@ -99,6 +100,9 @@ class Layer:
 
     supports_masking: ClassVar[bool] = False
     """Whether a mask of the first input holds for the output, too; `Scope.hand_on` says anything else."""
+
+    float_inputs: ClassVar[tuple[str, ...]] = ()
+    """The arguments of `forward` that are numbers to compute with: integers and booleans in them become float32."""
 
     _inputs: ClassVar[tuple[str, ...]] = ("x",)
     """Names of the arguments of `forward` that may be given by position."""
@@ -230,12 +234,17 @@ class Layer:
 
     def _run(self, s: Scope, args: tuple, kwargs: dict) -> Any:
         try:
+            floats = self.float_inputs
+            if floats:
+                named = [_floats(x) if n in floats else x for n, x in zip(self._inputs, args, strict=False)]
+                args = (*named, *args[len(named) :])
+                kwargs = {n: _floats(x) if n in floats else x for n, x in kwargs.items()}
             if s.policy is not None:
                 args, kwargs = tree.map(s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
             regularizer: Any = self.activity_regularizer
             if regularizer is not None and s.wants_losses:
-                for i, x in enumerate(tree.leaves(self.activity(out))):
+                for i, x in enumerate(tree.leaves(_floats(self.activity(out)))):
                     s.add_loss(regularizer(x) / batch_size(x), f"activity_{i}")
         except KfuncError as error:
             if error.path is None:
@@ -398,6 +407,11 @@ def _plain(value: Any) -> Any:
 
 def _is_foreign(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and type(value) not in (bool, int, float)
+
+
+def _floats(x: Tree) -> Tree:
+    """Arrays of integers and booleans as float32."""
+    return floating(x) if hasattr(x, "dtype") else tree.map(floating, x)
 
 
 def batch_size(x: Any) -> Any:

@@ -140,6 +140,8 @@ class Subtract(_Merge):
 class Average(_Merge):
     """The mean of a list of arrays that broadcast."""
 
+    float_inputs = ("inputs",)
+
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return ops.divide(functools.reduce(ops.add, xs), len(xs))
 
@@ -234,6 +236,8 @@ class Dot(_Merge):
         axes: The axis of both, or (of the first, of the second); 0 is the batch.
         normalize: Whether the vectors along `axes` are brought to length 1 before: the cosine of their angle.
     """
+
+    float_inputs = ("inputs",)
 
     count: ClassVar[int] = 2
     axes: int | tuple[int, int]

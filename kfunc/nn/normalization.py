@@ -82,6 +82,8 @@ class BatchNormalization(Layer):
             where it changes nothing.
     """
 
+    float_inputs = ("x",)
+
     axis: int = -1
     momentum: float = 0.99
     epsilon: float = 1e-3
@@ -242,6 +244,8 @@ class LayerNormalization(Layer):
             `beta`. Kept for old models; what the name promises is `RMSNormalization`.
     """
 
+    float_inputs = ("x",)
+
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-3
     center: bool = True
@@ -285,6 +289,8 @@ class GroupNormalization(Layer):
         center, scale: Whether there are `beta` and `gamma`, (features,).
     """
 
+    float_inputs = ("x",)
+
     groups: int = 32
     axis: int = -1
     epsilon: float = 1e-3
@@ -324,6 +330,8 @@ class RMSNormalization(Layer):
         epsilon: Added to the mean square.
     """
 
+    float_inputs = ("x",)
+
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-6
 
@@ -344,6 +352,8 @@ class UnitNormalization(Layer):
     Args:
         axis: An integer, or a tuple of them.
     """
+
+    float_inputs = ("x",)
 
     axis: int | tuple[int, ...] = -1
 

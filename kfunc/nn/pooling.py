@@ -62,6 +62,8 @@ class _Pooling(Layer):
         data_format: "channels_last" or "channels_first".
     """
 
+    float_inputs = ("x",)
+
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
 
@@ -144,6 +146,8 @@ class _AdaptivePooling(Layer):
         data_format: "channels_last" or "channels_first".
     """
 
+    float_inputs = ("x",)
+
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
 
@@ -218,6 +222,8 @@ class _GlobalPooling(Layer):
         data_format: "channels_last" or "channels_first".
         keepdims: Whether the pooled axes stay, with size 1.
     """
+
+    float_inputs = ("x",)
 
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]

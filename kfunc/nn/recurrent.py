@@ -40,6 +40,8 @@ class OverTime(Layer):
         zero_output_for_mask: Whether the outputs of steps that do not count are zero, with `return_sequences`.
     """
 
+    float_inputs = ("x",)
+
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False

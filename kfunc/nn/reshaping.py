@@ -326,6 +326,11 @@ class UpSampling2D(_UpSampling):
         super().__post_init__()
         checks.one_of("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"))
 
+    @property
+    def float_inputs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """None where values are repeated; else they are computed with."""
+        return () if self.interpolation == "nearest" else ("x",)
+
     def forward(self, s: Scope, x: Array) -> Array:
         first = _first(x, self.axes, self.data_format)
         # Where sizes are not known yet, it is the shape alone that counts, and that is the same.

@@ -35,6 +35,8 @@ class RotaryEmbedding(Layer):
         feature_axis: The axis of features, an even number of them.
     """
 
+    float_inputs = ("x",)
+
     max_wavelength: float = 10000
     scaling_factor: float = 1.0
     sequence_axis: int = 1
