@@ -34,10 +34,7 @@ TYPED = [m for m in MODULES if not m.startswith(("backends/", "ops/", "tracing/"
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
 CIRCLES = {
-    (
-        "backends/openvino/array.py",
-        "backends/openvino/namespace.py",
-    ): "an array names its namespace, which makes more",
+    ("backends/openvino/array.py", "backends/openvino/namespace.py"): "arrays name their namespace, which makes arrays",
     ("backends/tensorflow/array.py", "backends/tensorflow/namespace.py"): "the same",
     ("tracing/spec/array.py", "tracing/spec/namespace.py"): "the same",
     ("callbacks/base.py", "callbacks/logs.py"): "a `CallbackList` adds the callbacks that Keras's does",

@@ -69,6 +69,10 @@ class Backend:
     """Whether a compiled program can take the memory of arguments for its results."""
     takes_numpy: bool = False
     """Whether a compiled program takes NumPy arrays; it may read their memory after the call has returned."""
+    joins: bool = False
+    """Whether its arrays join those of another backend in an op; see `constants`."""
+    inner: Backend | None = None
+    """The backend whose arrays stand behind these (tape, record); None if they are what they seem."""
     stages_in_place: bool = False
     """Whether `staged` arrays share memory with the arrays that they were made of."""
 
@@ -105,6 +109,10 @@ class Backend:
     def device(self, x: Any) -> Any:
         """The device of the array `x`, in the form that `device=` of the namespace's creation functions takes."""
         return x.device
+
+    def joined(self, x: Any, dtype: str | None, like: Any) -> Any:
+        """The NumPy array `x` as a native array beside `like`, in `dtype` if given; see `constants`."""
+        return self.asarray(x, dtype, self.device(like))
 
     def is_traced(self, x: Any) -> bool:
         """Whether the value of `x` is not known yet, since a function is being compiled."""

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .. import tree
-from ..arrays import kind_of_tree
-from ..backends import Backend, common_backend, kind_of
+from ..backends import Backend, Kind, common_backend, kind_of
+from ..backends.constants import is_constant, join
 from ..errors import ArgumentError, KfuncError, ShapeError
 from ..tracing.spec import Spec
+from ._promotion import dtype_of
 
 __all__ = ["OPS", "Op", "Prepared", "lowering", "op", "pullback"]
 
@@ -104,33 +105,48 @@ def _types_inside(args: tuple, kwargs: dict[str, Any]) -> tuple:
 
 def _by_leaves(op: Op, *args: Any, **kwargs: Any) -> Any:
     """`op` where arrays lie deeper than their types were looked for."""
-    kind = kind_of_tree(args, tuple(kwargs.values()))
-    run = op.reference if kind is None else kind.backend.implement(op, kind.native)
-    return run(*args, **kwargs)
+    leaves = tree.leaves((args, tuple(kwargs.values())))
+    return _for_kinds(op, [kind_of(t) for t in set(map(type, leaves))])(*args, **kwargs)
 
 
 def _implementation(op: Op, types: tuple) -> Callable:
     """What runs `op` on arguments of these types, unless it returns NotImplemented."""
     if op.nested and any(t in (list, tuple, dict) for t in types):
         return functools.partial(_by_leaves, op)
-    kinds = [kind_of(t) for t in types if t is not None]
-    kind = common_backend(k for k in kinds if k is not None)
+    return _for_kinds(op, [kind_of(t) for t in types if t is not None])
+
+
+def _for_kinds(op: Op, kinds: list[Kind | None]) -> Callable:
+    """What runs `op` on arrays of these kinds, unless it returns NotImplemented; None stands for what is no array."""
+    known = [k for k in kinds if k is not None]
+    arrays = [k for k in known if not k.backend.joins]
+    kind = common_backend(arrays or known)
     if kind is None:
         return op.reference
-    if kind.rank == 0 and any(k is not None and k.rank < 0 and k.backend is not kind.backend for k in kinds):
-        return functools.partial(_with_numbers, op)
-    return kind.backend.implement(op, kind.native)
+    run = kind.backend.implement(op, kind.native)
+    if any(is_constant(k, kind.backend) for k in known):
+        return functools.partial(_with_constants, op, run, kind)
+    return run
 
 
-def _with_numbers(op: Op, *args: Any, **kwargs: Any) -> Any:
-    """`op` with NumPy's scalars beside another backend's arrays as the Python numbers that they are."""
+def _with_constants(op: Op, run: Callable, kind: Kind, *args: Any, **kwargs: Any) -> Any:
+    """`run`, with NumPy's arrays and scalars joined to the arrays of `kind`."""
+    given = tree.leaves((args, tuple(kwargs.values()))) if op.nested else (*args, *kwargs.values())
+    kinds = [kind_of(type(x)) for x in given]
+    arrays = [x for x, k in zip(given, kinds, strict=True) if k is not None and not k.backend.joins]
+    like = [x for x, k in zip(given, kinds, strict=True) if k is not None and k.backend is kind.backend][0]  # noqa: RUF015
+    dtypes = tuple([dtype_of(x) for x in arrays])
 
-    def number(x: Any) -> Any:
-        kind = kind_of(type(x))
-        return x.item() if kind is not None and kind.rank < 0 else x
+    def joined(x: Any) -> Any:
+        own = kind_of(type(x))
+        return x if own is None or not own.backend.joins else join(x, kind, like, dtypes)
 
-    args, kwargs = tree.map(number, (args, kwargs))
-    return op(*args, **kwargs)
+    if op.nested:
+        args, kwargs = tree.map(joined, (args, kwargs))
+    else:
+        args, kwargs = tuple([joined(x) for x in args]), {name: joined(x) for name, x in kwargs.items()}
+    out = run(*args, **kwargs)
+    return op.reference(*args, **kwargs) if out is NotImplemented else out
 
 
 def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Exception:

@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..arrays import asarray, device, dtype_name, kind_of_tree, namespace
 from ..backends import kind_of
+from ..backends.constants import FLOAT, common
 from ..backends.standard import DTYPES
-from ..backends.standard import promote as promote_in_kind
 from ..errors import ArgumentError
 
 __all__ = [
@@ -23,9 +23,6 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-FLOAT = "float32"
-"""What integers become where only a float will do."""
 
 _ORDER = "biufc"
 _SCALARS = {bool: "b", int: "i", float: "f", complex: "c"}
@@ -131,20 +128,6 @@ def _kind_of_numbers(x: Any) -> str | None:
     kinds = [_kind_of_numbers(part) for part in x]
     known = [k for k in kinds if k is not None]  # a list: Dynamo takes no generator here
     return max(known, key=_ORDER.index, default="f") if len(known) == len(kinds) else None
-
-
-@functools.cache
-def common(*dtypes: str) -> str:
-    """The dtype, by name, that arrays of `dtypes` are computed in."""
-    out, *rest = dtypes
-    for other in rest:
-        (a, _), (b, _) = DTYPES[out], DTYPES[other]
-        joint = promote_in_kind(out, other)
-        if joint is None:
-            # The kinds differ, or no integer holds both.
-            joint = FLOAT if {a, b} == {"i", "u"} else max(out, other, key=lambda d: _ORDER.index(DTYPES[d][0]))
-        out = joint
-    return out
 
 
 def promote(*xs: Any, least: str = "b") -> tuple:

@@ -16,6 +16,7 @@ _ARRAYS = np.ndarray, np.generic
 
 class NumpyBackend(Backend):
     name = "numpy"
+    joins = True
     large = 1 << 23
 
     @functools.cached_property

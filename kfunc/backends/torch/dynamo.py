@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ... import tree
 from ...ops import _promotion
+from .. import constants
+from ..registry import get, kind_of
+
+# What a compiled function may ask about NumPy's constants is remembered beforehand: Dynamo cannot import the modules
+# that know it.
+get("numpy").xp  # noqa: B018
+for _cls in (np.ndarray, *set(np.sctypeDict.values())):
+    kind_of(_cls)
 
 
 def _rebuild(like: Any, parts: list) -> Any:
@@ -61,6 +70,17 @@ _NAMES = {x: str(x).rpartition(".")[2] for x in vars(torch).values() if isinstan
 def dtype_of(x):
     # Ours remembers what it has met; Dynamo takes a memory that grows for a change, and compiles anew.
     return _NAMES[x.dtype]
+
+
+@torch.compiler.substitute_in_graph(constants.join, skip_signature_check=True)
+def join(x, kind, like, dtypes):
+    # Dynamo does not say what dtype a NumPy array has, nor whether it is a scalar.
+    x = torch.as_tensor(x)
+    own = _NAMES[x.dtype]
+    dtype = constants.weak_dtype(own, dtypes)
+    if x.ndim == 0 and constants.common(dtype, *dtypes) == constants.common("bool", *dtypes):
+        dtype = constants.common("bool", *dtypes)
+    return x.to(device=like.device, dtype=getattr(torch, dtype))
 
 
 @torch.compiler.disable(

@@ -1,4 +1,4 @@
-"""The array class of a recording."""
+"""The array class of recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Recorded"]
 
 
 class Recorded(Named):
-    """An array in a recording, to all of the library above the backends; a subclass for each backend."""
+    """What layers and ops see as an array while a function is recorded; each backend has a subclass."""
 
     __slots__ = ()
     __array_ufunc__ = None
@@ -54,7 +54,7 @@ class Recorded(Named):
         return self._asked(complex)
 
     def _asked(self, kind: type) -> Any:
-        """The value, which the program will compare with the one that it has then."""
+        """The value, as the answer to a question that the program will ask again."""
         answer = kind(self.value)
         if self.recording is not None:
             self.recording.expect(f"{kind.__name__}({{}})", self.name, answer)

@@ -1,4 +1,4 @@
-"""The backend and the namespace of recorded arrays, over those of any backend that runs each call at once."""
+"""The recorder: the backend and the namespace of recorded arrays, over a backend that runs each call at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .recording import Again, CannotRecord, Recording, written
 
 __all__ = ["RecordBackend", "record_of"]
 
-_OPEN_LINES = 128
+_MOST_OPENED_LINES = 128
 
 
 class RecordBackend(Backend):
@@ -39,7 +39,7 @@ class RecordBackend(Backend):
             setattr(cls, f"__r{stem}__", self._reflected(getattr(operator, f"__{stem}__")))
         cls.__getitem__ = lambda x, key: self.call(operator.getitem, (x, key), {}, shaped=_any_masks(self, key))
         cls.__setitem__ = lambda x, key, value: self._set(x, key, value)
-        # What the framework does in its own way, over its own arrays, has no recorded form.
+        # The framework's own transforms work on its own arrays alone.
         for name in ("vjp", "jvp", "checkpoint", "custom_gradient", "vmap"):
             if getattr(type(inner), name) is not getattr(Backend, name):
                 setattr(self, name, _cannot)
@@ -104,7 +104,7 @@ class RecordBackend(Backend):
             for i, x in zip(positions, tree.unflatten(structure, inputs), strict=True):
                 inner[i] = x
             recording = next((x.recording for x in inputs if x.recording is not None), None)
-            if recording is None or recording.differentiates:  # the framework would have to keep more
+            if recording is None or recording.differentiates:  # the framework keeps too little for a second gradient
                 raise CannotRecord
             recording.differentiates = True
             out = fun(*inner, **kwargs)
@@ -121,7 +121,7 @@ class RecordBackend(Backend):
     # -- kernels -----------------------------------------------------------------------------------------------------
 
     def kernel(self, fun: Callable) -> Callable:
-        """`fun` of the backend's arrays as a function of recorded ones."""
+        """`fun` of the backend's arrays as a function of recorded ones; a call of it is one line."""
         call = self.call
 
         def kernel(*args, **kwargs):
@@ -129,102 +129,89 @@ class RecordBackend(Backend):
 
         return kernel
 
+    def opened(self, fun: Callable) -> Callable:
+        """`fun` as a function of recorded arrays; a call of it is the calls that it makes, if they are seen and few."""
+        if self.inner.stand_in is None:
+            return self.kernel(fun)
+        return lambda *args, **kwargs: self._open(fun, args, kwargs)
+
     def _reflected(self, fun: Callable) -> Callable:
         return lambda x, other: self.call(fun, (other, x), {})
 
     def call(self, fun: Callable, args: tuple, kwargs: dict, shaped: bool = False) -> Any:
-        """`fun(*args, **kwargs)`, written down if it depends on what changes from run to run.
+        """`fun(*args, **kwargs)`; a line, if an argument is no constant.
 
-        Where the shape of the result does, it is `shaped`: this program is for one shape.
+        Where the shape of the result depends on values, it is `shaped`: the program asks for that shape.
         """
-        found: list = []
-        run = self._value(fun, found)
-        values = [self._value(a, found) for a in args]
-        options = {k: self._value(v, found) for k, v in kwargs.items()}
+        recordings: list[Recording] = []
+
+        def value(x):
+            if x.recording is not None:
+                recordings.append(x.recording)
+            return x.value
+
+        run, values, options = (self._handed(x, value) for x in (fun, args, kwargs))
         out = run(*values, **options)
         if out is NotImplemented:
             return out
-        if not found:
-            return self._wrapped(out, None, "")
-        recording = found[0]
-        out = self._wrapped(out, recording, recording.add(written(fun, args, kwargs, recording)))
+        if not recordings:
+            return self._named(out, None, "")
+        recording = recordings[0]
+        out = self._named(out, recording, recording.add(written(fun, args, kwargs, recording)))
         if shaped:
             for x in tree.leaves(out):
                 recording.expect("{}.shape", x.name, x.shape)
         return out
 
-    def opened(self, fun: Callable) -> Callable:
-        """`fun` as a function of recorded arrays, written down as the calls in it if these can be seen, and are few."""
-        if self.inner.stand_in is None:
-            return self.kernel(fun)
-        return lambda *args, **kwargs: self._open(fun, args, kwargs)
-
     def _open(self, fun: Callable, args: tuple, kwargs: dict, recording: Any = None, opened: Any = None) -> Any:
-        found: list = []
-        inside = [self._inside(x, found) for x in args], {k: self._inside(x, found) for k, x in kwargs.items()}
-        recording = recording or (found and found[0].recording)
+        """`fun(*args, **kwargs)` on stand-ins. `fun` is a kernel, or a function that the kernel `opened` returned."""
+        found: list[Recording] = []
+
+        def stand_in(x):
+            if x.recording is None:
+                return x.value
+            found.append(x.recording)
+            return self.inner.stand_in(x.value, x.recording, x.name)
+
+        inside, options = self._handed(args, stand_in), self._handed(kwargs, stand_in)
+        recording = recording or (found and found[0])
         if not recording or fun in self._closed:
             return self.call(fun, args, kwargs)
         length = recording.length
         try:
-            out = self._outside(fun(*inside[0], **inside[1]), recording, opened or fun)
-            if recording.length - length > _OPEN_LINES:
+            out = self._taken_out(fun(*inside, **options), recording, opened or fun)
+            if recording.length - length > _MOST_OPENED_LINES:
                 raise CannotRecord
             return out
         except (CannotRecord, Exception):
             recording.cut(length)
         if opened is None:
             return self.call(fun, args, kwargs)
-        self._closed.add(opened)  # of which `fun` is a part
+        # The lines of the kernel that returned `fun` are written already, and do not fit to a closed call.
+        self._closed.add(opened)
         raise Again
 
-    def _inside(self, x: Any, found: list) -> Any:
-        """What a kernel is given for `x`."""
+    def _handed(self, x: Any, hand: Callable) -> Any:
+        """`x` as a kernel gets it: with `hand(array)` for each recorded array in it."""
         cls = x.__class__
         if cls is self.cls:
-            if x.recording is None:
-                return x.value
-            found.append(x)
-            return self.inner.stand_in(x.value, x.recording, x.name)
+            return hand(x)
         if cls is tuple or cls is list:
-            return cls([self._inside(part, found) for part in x])
-        return {k: self._inside(v, found) for k, v in x.items()} if cls is dict else x
-
-    def _outside(self, x: Any, recording: Recording, opened: Callable) -> Any:
-        """What the library is given for what the kernel `opened` returned."""
-        if type(x) is self.inner.stand_in:
-            return self.cls(x.value, x.recording, x.name)
-        if isinstance(x, tuple | list):
-            parts = [self._outside(part, recording, opened) for part in x]
-            return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-        if x.__class__ is dict:
-            raise CannotRecord
-        if callable(x):
-            return lambda *args, **kwargs: self._open(x, args, kwargs, recording, opened)
-        return self.lift(x)
-
-    def _value(self, x: Any, found: list) -> Any:
-        cls = x.__class__
-        if cls is self.cls:
-            if x.recording is not None:
-                found.append(x.recording)
-            return x.value
-        if cls is tuple or cls is list:
-            return cls([self._value(part, found) for part in x])
+            return cls([self._handed(part, hand) for part in x])
         if cls is dict:
-            return {k: self._value(v, found) for k, v in x.items()}
+            return {k: self._handed(v, hand) for k, v in x.items()}
         if cls is slice and self.cls in (x.start.__class__, x.stop.__class__, x.step.__class__):
             raise CannotRecord
         return x
 
-    def _wrapped(self, out: Any, recording: Recording | None, name: str) -> Any:
-        """What a kernel returned, called `name`."""
+    def _named(self, out: Any, recording: Recording | None, name: str) -> Any:
+        """What the library gets for the result of a closed kernel, which the variable `name` holds."""
         if isinstance(out, tuple | list):
             parts = [
-                self._wrapped(x, recording, name and recording.part(name, i))  # type: ignore[union-attr]
+                self._named(x, recording, name and recording.part(name, i))  # type: ignore[union-attr]
                 for i, x in enumerate(out)
             ]
-            return type(out)(*parts) if hasattr(out, "_fields") else type(out)(parts)
+            return _like(out, parts)
         if out.__class__ is dict or isinstance(out, self.cls):
             raise CannotRecord
         if callable(out) and recording is not None:
@@ -233,10 +220,27 @@ class RecordBackend(Backend):
             raise CannotRecord
         return self.lift(out) if recording is None or kind_of(out.__class__) is None else self.cls(out, recording, name)
 
+    def _taken_out(self, x: Any, recording: Recording, opened: Callable) -> Any:
+        """What the library gets for what the kernel `opened` returned: recorded arrays for stand-ins."""
+        if type(x) is self.inner.stand_in:
+            return self.cls(x.value, x.recording, x.name)
+        if isinstance(x, tuple | list):
+            return _like(x, [self._taken_out(part, recording, opened) for part in x])
+        if x.__class__ is dict:
+            raise CannotRecord
+        if callable(x):
+            return lambda *args, **kwargs: self._open(x, args, kwargs, recording, opened)
+        return self.lift(x)
+
     def _set(self, x: Any, key: Any, value: Any) -> None:
         """`x[key] = value`: `x` is another array from now on, and the one that it was is as it was."""
         new = self.call(_with_item, (self.inner.xp.asarray, x, key, value), {})
         x.value, x.recording, x.name = new.value, new.recording, new.name
+
+
+def _like(x: Any, parts: list) -> Any:
+    """A tuple, named or not, or a list, like `x`."""
+    return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
 
 
 def _with_item(asarray: Callable, x: Any, key: Any, value: Any) -> Any:
@@ -250,7 +254,7 @@ def _cannot(*args: Any, **kwargs: Any) -> Any:
 
 
 class _Pullbacks:
-    """The inner backend's pullbacks, recorded; with what they return, in turn."""
+    """The inner backend's pullbacks, which are opened, and so are the functions that they return."""
 
     def __init__(self, backend: RecordBackend):
         self._backend = backend
@@ -260,11 +264,11 @@ class _Pullbacks:
         return None if pullback is None else self._backend.opened(pullback)
 
 
-# What these make depends on no value.
-_FORMS = frozenset(("zeros_like", "ones_like", "empty_like"))
+# The result of these depends on the shape and the dtype of the argument alone.
+_NO_VALUES = frozenset(("zeros_like", "ones_like", "empty_like"))
 
-# The arguments on whose values the shape of what these make depends; without any, that is all of them.
-_SHAPES: dict[str, tuple] = {
+# The arguments whose values decide the shape of the result, by position and by name; () stands for all arguments.
+_SHAPED_BY: dict[str, tuple] = {
     **dict.fromkeys(("nonzero", "arange", "linspace", "eye", "repeat"), ()),
     **dict.fromkeys(("unique_all", "unique_counts", "unique_inverse", "unique_values"), ()),
     **dict.fromkeys(("empty", "zeros", "ones", "full"), (0, "shape")),
@@ -299,10 +303,10 @@ class RecordNamespace(types.ModuleType):
 
 
 def _recorded(backend: RecordBackend, name: str, fun: Callable) -> Callable:
-    """`fun`, which the namespace calls `name`."""
+    """`fun`, the function `name` of the namespace, of recorded arrays."""
     cls, call = backend.cls, backend.call
 
-    def form(x, **options):
+    def without_value(x, **options):
         return call(fun, (cls(x.value) if x.__class__ is cls else x,), options)
 
     def asarray(x, **options):
@@ -310,14 +314,14 @@ def _recorded(backend: RecordBackend, name: str, fun: Callable) -> Callable:
 
     def shaped(*args, **options):
         given = dict(enumerate(args)) | options
-        parts = [given[k] for k in _SHAPES[name] if k in given] if _SHAPES[name] else [args, options]
+        parts = [given[k] for k in _SHAPED_BY[name] if k in given] if _SHAPED_BY[name] else [args, options]
         return call(fun, args, options, shaped=any(x.__class__ is cls for x in tree.leaves(parts)))
 
-    if name in _FORMS:
-        return form
+    if name in _NO_VALUES:
+        return without_value
     if name == "asarray":
         return asarray
-    return shaped if name in _SHAPES else backend.opened(fun)
+    return shaped if name in _SHAPED_BY else backend.opened(fun)
 
 
 @functools.cache

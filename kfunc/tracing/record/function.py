@@ -16,49 +16,9 @@ from .recording import Again, CannotRecord, Otherwise, Recording, written
 
 __all__ = ["Loop", "RecordedFunction", "recorded"]
 
-_FORMS = 64
-_PATHS = 4
-_MISSES = 8
-
-
-class _Path:
-    """What a recording of a function of so many arguments came to.
-
-    Attributes:
-        run: The program.
-        structure, form: Those of its result.
-    """
-
-    def __init__(self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any):
-        self.run, self.structure, self.form = recording.program(inputs, outs), structure, form
-        self.split = functools.cache(functools.partial(recording.split, inputs, outs))
-
-
-class _Known:
-    """What is known of arguments of one form.
-
-    Attributes:
-        paths: The programs, each for other answers to what the function asks.
-        tries: Whether there may be more of them.
-        misses: How often none was the one, less how often one was, by halves.
-    """
-
-    __slots__ = ("misses", "paths", "tries")
-
-    def __init__(self) -> None:
-        self.paths: list[_Path] = []
-        self.tries = True
-        self.misses = 0.0
-
-    def hit(self, times: int = 1) -> None:
-        self.misses = max(0.0, self.misses - 0.5 * times)
-
-    def miss(self) -> None:
-        """Give up where programs run in vain."""
-        self.misses += 1
-        if self.misses > _MISSES:
-            self.paths.clear()
-            self.tries = False
+_MOST_FORMS = 64
+_MOST_PATHS = 4
+_MOST_MISSES = 8
 
 
 def recorded(backend: Backend, fun: Callable) -> Callable:
@@ -66,13 +26,54 @@ def recorded(backend: Backend, fun: Callable) -> Callable:
     return fun if backend.compiles else RecordedFunction(backend, fun)
 
 
+class _Path:
+    """A program, and the structure of its result.
+
+    Attributes:
+        run: The program.
+        structure, form: The structure and the form of the result.
+        split: From a number of arguments that stay the same to the two parts of the program; see `Recording.split`.
+    """
+
+    def __init__(self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any):
+        self.run, self.structure, self.form = recording.program(inputs, outs), structure, form
+        self.split = functools.cache(functools.partial(recording.split, inputs, outs))
+
+
+class _Paths:
+    """The paths for arguments of one form.
+
+    Attributes:
+        paths: The paths, in the order in which they were found.
+        more: Whether to record another one where none of them fits.
+        misses: How often none of them fitted, less half of how often one did.
+    """
+
+    __slots__ = ("misses", "more", "paths")
+
+    def __init__(self) -> None:
+        self.paths: list[_Path] = []
+        self.more = True
+        self.misses = 0.0
+
+    def hit(self, times: int = 1) -> None:
+        self.misses = max(0.0, self.misses - 0.5 * times)
+
+    def miss(self) -> None:
+        """Forget the paths where they do not fit too often: trying them costs time."""
+        self.misses += 1
+        if self.misses > _MOST_MISSES:
+            self.paths.clear()
+            self.more = False
+
+
 class RecordedFunction:
-    """`fun`, a pure function of trees of `backend`'s arrays; see `recorded`."""
+    """`fun`, a pure function of trees of `backend`'s arrays, which runs as a program where one fits."""
 
     def __init__(self, backend: Backend, fun: Callable):
         functools.update_wrapper(self, fun)
         self.backend, self._fun = backend, fun
-        self._known: dict[Any, _Known] = {}
+        self._known: dict[Any, _Paths] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, structure = tree.flatten((args, kwargs))
@@ -86,26 +87,29 @@ class RecordedFunction:
             except Otherwise:
                 continue
             except Exception:
-                return self._eager(args, kwargs)  # which fails with the path of the layer
+                return self._eager(args, kwargs)  # it fails in the same way, with the path of the layer in the error
             known.hit()
             return tree.unflatten(path.structure, outs)
         known.miss()
-        if not known.tries:
+        if not known.more:
             return self._eager(args, kwargs)
-        known.tries = len(known.paths) + 1 < _PATHS
+        known.more = len(known.paths) + 1 < _MOST_PATHS
         try:
-            path, result = _recorded(self.backend, self._fun, leaves, structure)
+            path, result = _record(self.backend, self._fun, leaves, structure)
         except (CannotRecord, Exception):
-            known.tries = False
+            known.more = False
             return self._eager(args, kwargs)
         known.paths.append(path)
         return result
 
     def _eager(self, args: tuple, kwargs: dict) -> Any:
-        return tree.map(functools.partial(_whole, self.backend.xp), self._fun(*args, **kwargs))
+        return tree.map(functools.partial(_as_array, self.backend.xp), self._fun(*args, **kwargs))
 
-    def known(self, leaves: list, structure: Any) -> _Known | None:
-        """What is known of arguments of this form; None if nothing shall be recorded now."""
+    def known(self, leaves: list, structure: Any) -> _Paths | None:
+        """The paths for arguments of this form; None if nothing shall be recorded now.
+
+        Nothing is recorded at the first call of a form: many functions are called only once.
+        """
         form = self.backend.form(leaves)
         if form is None:
             return None
@@ -113,8 +117,8 @@ class RecordedFunction:
             known = self._known.get((structure, form))
         except TypeError:  # a leaf that has no hash
             return None
-        if known is None and len(self._known) < _FORMS:
-            self._known[structure, form] = _Known()  # many a call is the only one of its form
+        if known is None and len(self._known) < _MOST_FORMS:
+            self._known[structure, form] = _Paths()
         return known
 
     def loop(self, fixed: Any) -> Loop:
@@ -123,22 +127,22 @@ class RecordedFunction:
 
 
 class Loop:
-    """A recorded function in a loop, between whose steps the carry stays flat.
+    """A recorded function in a loop. Between the steps the carry stays flat, as the leaves that programs take.
 
     The carry is any object with the `leaves` and the `structure` of a tree, the tree itself as `value`, and
-    `put(leaves, structure)`, which replaces it. If it has no leaves, it is a place to put results instead.
+    `put(leaves, structure)`, which replaces it. A carry without leaves is a place to put results instead.
     """
 
     def __init__(self, function: RecordedFunction, fixed: Any):
-        self._function, self._fixed, self._before = function, fixed, tree.leaves(fixed)
-        self._prepared: dict[_Path, tuple[Callable[..., list], list]] = {}
+        self._function, self._fixed, self._fixed_leaves = function, fixed, tree.leaves(fixed)
+        self._parts: dict[_Path, tuple[Callable[..., list], list]] = {}
 
     def run(self, carry: Any, batch: Any, size: int) -> None:
         """A step for each `size` samples of the batch, and one for the rest of them."""
         leaves, structure = tree.flatten(batch)
-        parts = list(zip(*(_parts(self._function.backend.xp, a, size) for a in leaves), strict=True))
+        steps = list(zip(*(_pieces(self._function.backend.xp, a, size) for a in leaves), strict=True))
         whole = leaves[0].shape[0] // size
-        for alike in filter(None, (parts[:whole], parts[whole:])):
+        for alike in filter(None, (steps[:whole], steps[whole:])):
             done = self._replayed(carry, structure, alike)
             while done < len(alike):
                 out = self._function(self._fixed, carry.value, tree.unflatten(structure, alike[done]))
@@ -147,10 +151,10 @@ class Loop:
                 done += self._replayed(carry, structure, alike[done:])
 
     def _replayed(self, carry: Any, structure: Any, batches: list) -> int:
-        """For how many of the batches, all of one form, a program went: as many as one does, without a look around."""
+        """Run the first path for as many of the batches, all of one form, as it fits; how many these were."""
         if not batches:
             return 0
-        function, fixed, done = self._function, self._before, 0
+        function, fixed, done = self._function, self._fixed_leaves, 0
         leaves, args = tree.flatten(((self._fixed, carry.value, tree.unflatten(structure, batches[0])), {}))
         known = function.known(leaves, args)
         if known is None or not known.paths:
@@ -160,41 +164,41 @@ class Loop:
             return 0
         try:
             with np.errstate(all="ignore"):
-                run, made = self._prepared.get(path) or self._prepared.setdefault(path, _prepared(path, fixed))
+                run, made = self._parts.get(path) or self._parts.setdefault(path, _with_early_results(path, fixed))
                 for leaves in batches:
                     carry.put(run(*fixed, *carry.leaves, *leaves, *made), path.structure)
                     done += 1
         except Exception:
-            pass  # the function itself raises it, or takes another path
+            pass  # the function itself raises it again, or takes another path
         known.hit(done)
         return done
 
 
-def _prepared(path: _Path, fixed: list) -> tuple[Callable[..., list], list]:
-    """A program for the arguments, of which the first ones are `fixed`, and for what was made of these."""
-    split = path.split(len(fixed)) if fixed else None
-    return (path.run, []) if split is None else (split[1], split[0](*fixed))
+def _with_early_results(path: _Path, fixed: list) -> tuple[Callable[..., list], list]:
+    """The late part of a program, and the results of the early part; the whole program, where no line is early."""
+    parts = path.split(len(fixed)) if fixed else None
+    return (path.run, []) if parts is None else (parts[1], parts[0](*fixed))
 
 
-def _parts(xp: Any, a: Any, size: int) -> list:
-    """`a` (samples, ...) in pieces of `size` samples, and what is left of them."""
+def _pieces(xp: Any, a: Any, size: int) -> list:
+    """`a` (samples, ...) in pieces of `size` samples, and a last piece with the rest."""
     n = a.shape[0] // size
-    parts = list(xp.unstack(xp.reshape(a[: n * size, ...], (n, size, *a.shape[1:])))) if n else []
-    return parts if n * size == a.shape[0] else [*parts, a[n * size :, ...]]
+    pieces = list(xp.unstack(xp.reshape(a[: n * size, ...], (n, size, *a.shape[1:])))) if n else []
+    return pieces if n * size == a.shape[0] else [*pieces, a[n * size :, ...]]
 
 
 def _is_scalar(x: Any) -> bool:
-    """Whether `x` is what NumPy's reductions return, which is no array, and to kernels another thing than one."""
+    """Whether `x` is what NumPy's reductions return: it is no array, and kernels treat it differently."""
     kind = kind_of(type(x))
     return kind is not None and kind.rank < 0
 
 
-def _whole(xp: Any, x: Any) -> Any:
+def _as_array(xp: Any, x: Any) -> Any:
     return xp.asarray(x) if _is_scalar(x) else x
 
 
-def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tuple[_Path, Any]:
-    """The program of `fun` for these arguments, and the result."""
+def _record(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tuple[_Path, Any]:
+    """Run `fun` on these arguments: the path that it took, and its result."""
     recorder, recording = record_of(backend), Recording()
     cls = recorder.cls
     given = [x if kind_of(type(x)) is None else cls(x, recording, f"a{i}") for i, x in enumerate(leaves)]
@@ -202,10 +206,10 @@ def _recorded(backend: Backend, fun: Callable, leaves: list, structure: Any) -> 
     try:
         outs, out_structure = tree.flatten(fun(*args, **kwargs))
     except Again:
-        return _recorded(backend, fun, leaves, structure)
+        return _record(backend, fun, leaves, structure)
     names, values = [], []
     for x in map(recorder.lift, outs):
-        if x.__class__ is cls and x.recording is None:  # each run returns memory of its own
+        if x.__class__ is cls and x.recording is None:  # a constant is copied: each run returns memory of its own
             call = written(recorder.copy, (cls(recorder.copy(x.value)),), {}, recording)
             x = cls(x.value, recording, recording.add(call))
         elif x.__class__ is cls and _is_scalar(x.value):

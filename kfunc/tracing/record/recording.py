@@ -1,4 +1,4 @@
-"""What a recording becomes: a function of straight lines, each a call of a kernel."""
+"""What one run of a function writes down: lines of calls, and the program that is made of them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,45 @@ from typing import Any, NamedTuple
 
 __all__ = ["Again", "CannotRecord", "Named", "Otherwise", "Recording", "written"]
 
-_LINES = 20_000
+_MOST_LINES = 20_000
 
 
 class CannotRecord(BaseException):
-    """A function does what no program can do again; not an Exception, which functions may catch."""
+    """The function does something that no program can repeat. No Exception, since the function may catch those."""
 
 
 class Again(BaseException):
-    """What was recorded does not suffice for what comes now, which the recorder has made a note of."""
+    """The recorder has learned that a kernel must stay closed: record the function once more."""
 
 
 class Otherwise(Exception):
-    """A value that the function had asked for is another one now."""
+    """A question has another answer than in the recorded run."""
+
+
+class Named:
+    """A value, and its variable in the program.
+
+    Attributes:
+        value: The value in the run that is recorded.
+        recording: The recording that has the variable; None if the value is a constant.
+        name: The variable.
+    """
+
+    __slots__ = ("name", "recording", "value")
+
+    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
+        self.value, self.recording, self.name = value, recording, name
 
 
 class _Line(NamedTuple):
-    """A line of the program: the variable that it sets, if any; those that it reads; that to whose memory it writes."""
+    """A line of the program.
+
+    Attributes:
+        name: The variable that it sets; "" if it sets none.
+        source: Its text.
+        reads: The variables in it.
+        writes: The variable to whose memory it writes; "" if it writes to none.
+    """
 
     name: str
     source: str
@@ -32,7 +54,7 @@ class _Line(NamedTuple):
 
 
 class Recording:
-    """One run of a function, as far as it depends on its arguments.
+    """The lines that one run of a function has written.
 
     Attributes:
         differentiates: Whether the framework itself is keeping what it needs for a gradient.
@@ -41,29 +63,29 @@ class Recording:
     def __init__(self) -> None:
         self._lines: list[_Line] = []
         self._constants: dict[str, Any] = {"otherwise": Otherwise}
-        self._names: dict[int, str] = {}
-        self._owners: dict[str, str] = {}
+        self._names: dict[int, str] = {}  # of the constants, by id
+        self._owners: dict[str, str] = {}  # of variables that are views, the one whose memory they are in
         self._count = 0
         self.differentiates = False
 
-    def _name(self, letter: str) -> str:
+    def _new_name(self, letter: str) -> str:
         self._count += 1
-        if self._count > _LINES:
+        if self._count > _MOST_LINES:
             raise CannotRecord
         return f"{letter}{self._count}"
 
     def add(self, call: tuple[str, tuple[str, ...]]) -> str:
-        """The variable that holds what a call returns."""
-        name = self._name("v")
+        """Add a call, as `written` returns it; the variable that holds its result."""
+        name = self._new_name("v")
         self._lines.append(_Line(name, f"{name} = {call[0]}", call[1]))
         return name
 
     def write(self, call: tuple[str, tuple[str, ...]], name: str) -> None:
-        """A call that writes to the memory of the variable `name`."""
+        """Add a call that writes to the memory of the variable `name`."""
         self._lines.append(_Line("", call[0], call[1], self._owner(name)))
 
     def shares(self, name: str, other: str) -> None:
-        """The variable `name` may be in the memory of `other`."""
+        """Note that the variable `name` may be in the memory of `other`."""
         self._owners[name] = self._owner(other)
 
     def _owner(self, name: str) -> str:
@@ -71,39 +93,41 @@ class Recording:
 
     @property
     def length(self) -> int:
-        """The number of lines so far; `cut` takes back what comes after so many."""
+        """The number of lines so far."""
         return len(self._lines)
 
     def cut(self, length: int) -> None:
+        """Take back all lines but the first `length` ones."""
         del self._lines[length:]
 
     def part(self, of: str, i: int) -> str:
-        """The variable that holds the entry `i` of `of`."""
+        """The variable that holds the entry `i` of the variable `of`."""
         return self.add((f"{of}[{i}]", (of,)))
 
     def expect(self, question: str, name: str, answer: Any) -> None:
-        """What is asked of the variable, `"bool({})"`, shall have this answer, or this program is not the one."""
+        """Add a question about the variable `name`, such as `"bool({})"`, with the answer of this run."""
         source = f"if {question.format(name)} != {self.constant(answer)}: raise otherwise"
         self._lines.append(_Line("", source, (name,)))
 
     def constant(self, x: Any) -> str:
-        """What stands for `x`, which is the same in all runs."""
+        """The text that stands for the constant `x`."""
         if x is None or x is True or x is False or type(x) is int:
             return repr(x)
         name = self._names.get(id(x))
         if name is None:
-            name = self._names[id(x)] = self._name("c")
-            self._constants[name] = x  # which also keeps its id
+            name = self._names[id(x)] = self._new_name("c")
+            self._constants[name] = x  # so that no other object gets its id
         return name
 
     def program(self, inputs: int, outs: list[str]) -> Callable[..., list]:
-        """The function from the leaves of the arguments to the leaves of the result, in the variables `outs`."""
+        """The program: from `inputs` leaves of the arguments to the leaves of the result, the variables `outs`."""
         return self._function([f"a{i}" for i in range(inputs)], self._needed(outs), outs)
 
     def split(self, inputs: int, outs: list[str], fixed: int) -> tuple[Callable[..., list], Callable[..., list]] | None:
-        """The same in two, if there is something that only depends on the first arguments, so many of them.
+        """The program in two parts, where the first `fixed` arguments stay the same; None if no line is early.
 
-        The first function computes it from these; the second one takes what that returns behind all arguments.
+        The first part has the early lines, and takes these arguments. The second part takes all arguments, and then
+        what the first one returned.
         """
         arguments, lines = [f"a{i}" for i in range(inputs)], self._needed(outs)
         steady, changing = set(arguments[:fixed]), {line.writes for line in lines} | set(map(self._owner, outs))
@@ -120,7 +144,7 @@ class Recording:
         return self._function(arguments[:fixed], early, made), self._function([*arguments, *made], late, outs)
 
     def _needed(self, outs: list[str]) -> list[_Line]:
-        """The lines without those that nothing uses."""
+        """The lines without those whose results nothing uses."""
         needed, lines = set(outs), []
         memory = set(map(self._owner, outs))
         for line in reversed(self._lines):
@@ -135,7 +159,7 @@ class Recording:
         for line in reversed(lines):
             over = sorted({name for name in line.reads if name[0] == "v" and name not in used})
             used.update(line.reads)
-            if over:  # after its last use, a variable's memory is free again
+            if over:  # so that the memory of a variable is free after its last use
                 body.append(f"del {', '.join(over)}")
             body.append(line.source)
         given = [name if name in used else f"_{i}" for i, name in enumerate(arguments)]
@@ -145,23 +169,8 @@ class Recording:
         return scope.pop("program")
 
 
-class Named:
-    """A value with its place in a recording.
-
-    Attributes:
-        value: What it is in the run that is recorded.
-        recording: To what it belongs; None if it is a constant.
-        name: Its variable in the program.
-    """
-
-    __slots__ = ("name", "recording", "value")
-
-    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
-        self.value, self.recording, self.name = value, recording, name
-
-
 def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> tuple[str, tuple[str, ...]]:
-    """The call of `fun` as an expression, and the variables in it."""
+    """The text of a call of `fun`, and the variables in it."""
     reads: list[str] = []
 
     def text(x):
@@ -171,10 +180,10 @@ def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> t
             reads.append(x.name)
             return x.name
         cls = x.__class__
-        if (cls is tuple or cls is list) and _holds(x, Named):
+        if (cls is tuple or cls is list) and _holds_names(x):
             inside = ", ".join(map(text, x))
             return f"[{inside}]" if cls is list else f"({inside},)"
-        if cls is dict and _holds(list(x.values()), Named):
+        if cls is dict and _holds_names(x.values()):
             return "{" + ", ".join(f"{recording.constant(k)}: {text(v)}" for k, v in x.items()) + "}"
         return recording.constant(x)
 
@@ -182,10 +191,10 @@ def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> t
     return f"{text(fun)}({', '.join(parts)})", tuple(reads)
 
 
-def _holds(parts: Any, cls: type) -> bool:
+def _holds_names(parts: Any) -> bool:
     return any(
-        isinstance(x, cls)
-        or (x.__class__ in (tuple, list) and _holds(x, cls))
-        or (x.__class__ is dict and _holds(list(x.values()), cls))
+        isinstance(x, Named)
+        or (x.__class__ in (tuple, list) and _holds_names(x))
+        or (x.__class__ is dict and _holds_names(x.values()))
         for x in parts
     )

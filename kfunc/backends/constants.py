@@ -1,0 +1,85 @@
+"""NumPy arrays beside arrays of another backend: constants, which join the others.
+
+Code of layers makes small arrays on its way (`ops.arange(n)`, a mask, a table of frequencies), and these are NumPy's
+unless a backend is named. An op, or an operator of an array class of ours, takes them along: it copies them to the
+backend and the device of the other arrays. They are weak: a float64 constant, which is what NumPy makes of Python's
+floats, would turn float32 arrays into float64 and bfloat16 ones into float32, on some backends and not on others. So a
+constant of floats takes the width of the widest floats among the arrays, if that is less than its own. Booleans and
+integers keep their dtype.
+
+On NumPy itself no array is a constant: there its own rules hold, and float64 wins.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .base import Backend, Kind
+from .registry import kind_of
+from .standard import DTYPES, promote
+
+__all__ = ["FLOAT", "common", "is_constant", "join", "joined", "weak_dtype"]
+
+FLOAT = "float32"
+"""What integers become where only a float will do."""
+
+_ORDER = "biufc"
+
+
+@functools.cache
+def common(*dtypes: str) -> str:
+    """The dtype, by name, that arrays of `dtypes` are computed in: Keras's rules, which mix kinds of dtype."""
+    out, *rest = dtypes
+    for other in rest:
+        (a, _), (b, _) = DTYPES[out], DTYPES[other]
+        joint = promote(out, other)
+        if joint is None:
+            # The kinds differ, or no integer holds both.
+            joint = FLOAT if {a, b} == {"i", "u"} else max(out, other, key=lambda d: _ORDER.index(DTYPES[d][0]))
+        out = joint
+    return out
+
+
+@functools.cache
+def weak_dtype(own: str, others: tuple[str, ...]) -> str:
+    """The dtype in which a constant of dtype `own` joins arrays of dtypes `others`."""
+    kind, bits = DTYPES.get(own, ("", 0))
+    if kind not in ("f", "c"):
+        return own
+    floats = [dtype for dtype in others if DTYPES[dtype][0] in "fc"] or [FLOAT]
+    widest = common(*floats)
+    if DTYPES[widest][0] == "c":
+        widest = "float64" if widest == "complex128" else "float32"
+    width = DTYPES[widest][1]
+    if kind == "c":
+        return "complex64" if width <= 32 else own
+    return widest if width < bits else own
+
+
+def is_constant(kind: Kind, backend: Backend) -> bool:
+    """Whether arrays of `kind` are constants to `backend`, which may stand for another one (tape, record)."""
+    while backend.inner is not None:
+        backend = backend.inner
+    return kind.backend.joins and kind.backend is not backend
+
+
+def join(x: Any, kind: Kind, like: Any, dtypes: tuple[str, ...]) -> Any:
+    """The NumPy array `x` as an array of `kind` beside the array `like`, where arrays have these dtypes.
+
+    A NumPy scalar is the Python number that it holds.
+    """
+    if kind_of(type(x)).rank < 0:  # type: ignore[union-attr]
+        return x.item()
+    dtype = weak_dtype(x.dtype.name, dtypes)
+    out = kind.backend.joined(x, None if dtype == x.dtype.name else dtype, like)
+    return out if kind.native else kind.backend.lift(out)
+
+
+def joined(x: Any, like: Any, dtype: str) -> Any:
+    """`x`, for an operator of the array `like`, whose dtype has this name: a constant joins it, all else stays."""
+    kind = kind_of(type(x))
+    own = kind_of(type(like))
+    if kind is None or own is None or not is_constant(kind, own.backend):
+        return x
+    return join(x, own, like, (dtype,))
