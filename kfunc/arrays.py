@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from . import tree
 from .backends import Backend, Kind, common_backend, get, kind_of
+from .backends.standard import dtype_name
 from .errors import ArgumentError, UnknownBackendError
 
 __all__ = [
@@ -155,11 +156,3 @@ def device(x: Any) -> Any:
     """The device of `x`, for the `device=` of its namespace's creation functions."""
     kind = kind_of(type(x))
     return None if kind is None else kind.backend.device(x)
-
-
-def dtype_name(dtype: Any) -> str:
-    """The standard's name of a dtype object of any backend: `"float32"`."""
-    if isinstance(dtype, str):
-        return dtype
-    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
-    return name or str(dtype).rpartition(".")[2]

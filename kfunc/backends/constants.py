@@ -12,14 +12,13 @@ On NumPy itself no array is a constant: there its own rules hold, and float64 wi
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from .base import Backend, Kind
 from .registry import kind_of
-from .standard import DTYPES, promote
+from .standard import DTYPES, dtype_name, promote
 
-__all__ = ["FLOAT", "common", "is_constant", "join", "joined", "weak_dtype"]
+__all__ = ["FLOAT", "common", "is_constant", "join", "joined", "origin", "weak_dtype"]
 
 FLOAT = "float32"
 """What integers become where only a float will do."""
@@ -27,10 +26,19 @@ FLOAT = "float32"
 _ORDER = "biufc"
 
 
-@functools.cache
+_joint: dict[tuple[str, ...], str] = {}
+
+
 def common(*dtypes: str) -> str:
     """The dtype, by name, that arrays of `dtypes` are computed in: Keras's rules, which mix kinds of dtype."""
-    out, *rest = dtypes
+    try:
+        return _joint[dtypes]
+    except KeyError:
+        found = _joint[dtypes] = _found(*dtypes)
+        return found
+
+
+def _found(out: str, *rest: str) -> str:
     for other in rest:
         (a, _), (b, _) = DTYPES[out], DTYPES[other]
         joint = promote(out, other)
@@ -41,7 +49,6 @@ def common(*dtypes: str) -> str:
     return out
 
 
-@functools.cache
 def weak_dtype(own: str, others: tuple[str, ...]) -> str:
     """The dtype in which a constant of dtype `own` joins arrays of dtypes `others`."""
     kind, bits = DTYPES.get(own, ("", 0))
@@ -57,11 +64,16 @@ def weak_dtype(own: str, others: tuple[str, ...]) -> str:
     return widest if width < bits else own
 
 
-def is_constant(kind: Kind, backend: Backend) -> bool:
-    """Whether arrays of `kind` are constants to `backend`, which may stand for another one (tape, record)."""
+def origin(backend: Backend) -> Backend:
+    """The backend whose arrays those of `backend` stand for (tape, record), or `backend` itself."""
     while backend.inner is not None:
         backend = backend.inner
-    return kind.backend.joins and kind.backend is not backend
+    return backend
+
+
+def is_constant(kind: Kind, backend: Backend) -> bool:
+    """Whether arrays of `kind` are constants to `backend`."""
+    return kind.backend.joins and kind.backend is not origin(backend)
 
 
 def join(x: Any, kind: Kind, like: Any, dtypes: tuple[str, ...]) -> Any:
@@ -76,10 +88,9 @@ def join(x: Any, kind: Kind, like: Any, dtypes: tuple[str, ...]) -> Any:
     return out if kind.native else kind.backend.lift(out)
 
 
-def joined(x: Any, like: Any, dtype: str) -> Any:
-    """`x`, for an operator of the array `like`, whose dtype has this name: a constant joins it, all else stays."""
-    kind = kind_of(type(x))
-    own = kind_of(type(like))
+def joined(x: Any, like: Any) -> Any:
+    """`x`, as an operator of the array `like` takes it: a constant joins that, and anything else stays as it is."""
+    kind, own = kind_of(type(x)), kind_of(type(like))
     if kind is None or own is None or not is_constant(kind, own.backend):
         return x
-    return join(x, own, like, (dtype,))
+    return join(x, own, like, (dtype_name(like.dtype),))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["ARITHMETIC", "COMPARISONS", "DTYPES", "KINDS", "STANDARD", "UNARY", "add_operators", "named", "promote"]
+__all__ = [
+    *("ARITHMETIC", "COMPARISONS", "DTYPES", "KINDS", "STANDARD", "UNARY"),
+    *("add_operators", "dtype_name", "named", "promote"),
+]
 
 DTYPES = {
     "bool": ("b", 8),
@@ -35,6 +39,14 @@ KINDS = {
     "numeric": "iufc",
 }
 """What `isdtype` calls the kinds."""
+
+
+def dtype_name(dtype: Any) -> str:
+    """The standard's name of a dtype object of any backend: `"float32"`."""
+    if isinstance(dtype, str):
+        return dtype
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return name or str(dtype).rpartition(".")[2]
 
 
 @functools.cache

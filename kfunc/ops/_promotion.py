@@ -17,7 +17,21 @@ from ..backends.standard import DTYPES
 from ..errors import ArgumentError
 
 __all__ = [
-    *("FLOAT", "beside", "cast", "common", "dtype_of", "floating", "in_single", "kind", "lift", "numeric", "promote"),
+    *(
+        "FLOAT",
+        "beside",
+        "cast",
+        "common",
+        "dtype_of",
+        "floating",
+        "in_single",
+        "kind",
+        "kind_of_numbers",
+        "lift",
+        "lowest",
+        "numeric",
+        "promote",
+    ),
     "together",
 ]
 
@@ -25,6 +39,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ORDER = "biufc"
+_LOW = {"b": "bool", "i": "int32", "u": "uint32", "f": FLOAT, "c": "complex64"}
 _SCALARS = {bool: "b", int: "i", float: "f", complex: "c"}
 _namers: dict[type, Callable[[Any], str]] = {}
 
@@ -101,6 +116,11 @@ def _alone(x: Any) -> Any:
     return out.astype("int32") if dtype_of(out) == "int64" and _fits(x) else out
 
 
+def lowest(kind: str, x: Any) -> str:
+    """The dtype of the number, or the nested lists of numbers, `x` of this kind, where no array is beside them."""
+    return _LOW[kind] if kind != "i" or _fits(x) else "int64"
+
+
 def _fits(x: Any) -> bool:
     """Whether int32 holds the integers in nested lists."""
     if isinstance(x, list | tuple):
@@ -110,22 +130,22 @@ def _fits(x: Any) -> bool:
 
 def _beside(like: Any, x: Any) -> Any:
     """The Python number, or nested list of numbers, `x` as an array where `like` lives."""
-    own = _kind_of_numbers(x)
+    own = kind_of_numbers(x)
     if own is None:
         values = asarray(x, backend="numpy")
         own, x = values.dtype.kind, values.tolist()
-    low = {"b": "bool", "i": "int32", "u": "uint32", "f": FLOAT, "c": "complex64"}[own]
+    low = _LOW[own]
     same = own == kind(like) or (own in "iu" and kind(like) in "iuf")
     dtype = dtype_of(like) if same and not isinstance(x, list | tuple) else low
     xp = namespace(like)
     return xp.asarray(x, dtype=getattr(xp, dtype), device=device(like))
 
 
-def _kind_of_numbers(x: Any) -> str | None:
+def kind_of_numbers(x: Any) -> str | None:
     """The kind of a Python number, or the highest one in nested lists of them; None if there is anything else."""
     if not isinstance(x, list | tuple):
         return _SCALARS.get(type(x))
-    kinds = [_kind_of_numbers(part) for part in x]
+    kinds = [kind_of_numbers(part) for part in x]
     known = [k for k in kinds if k is not None]  # a list: Dynamo takes no generator here
     return max(known, key=_ORDER.index, default="f") if len(known) == len(kinds) else None
 

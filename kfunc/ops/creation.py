@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..arrays import asarray, backend_of, device, dtype_name, namespace
+from ..arrays import asarray, backend_of, device, dtype_name, kind_of_tree, namespace
 from ..arrays import to_numpy as convert_to_numpy
 from ..backends import Backend, get, kind_of
+from ..backends.constants import origin
 from ..backends.standard import DTYPES
 from ..errors import ArgumentError, ShapeError
 from ..typing import Array, DType
@@ -20,6 +21,7 @@ from . import _promotion
 from ._axes import normal_axis
 from ._op import op
 from ._promotion import FLOAT, dtype_of, floating, kind, lift, together
+from .joining import stack
 
 __all__ = [
     "arange",
@@ -78,16 +80,20 @@ def _object(xp: Any, name: str) -> Any:
 
 def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
     """`make(xp, dtype=…, device=…)` on the backend that is asked for."""
-    if backend is not None and like is not None:
-        raise ArgumentError(
-            "backend= and like= both choose the backend.", argument="backend", expected="one of the two", got="both"
-        )
+    _check_one_choice(backend, like)
     name = _name(dtype)
     if like is not None:
         xp = namespace(like)
         return make(xp, dtype=_object(xp, name), device=device(like))
     target = get("numpy" if backend is None else backend)
     return target.lower(make(target.xp, dtype=_object(target.xp, name), device=None))
+
+
+def _check_one_choice(backend: Any, like: Any) -> None:
+    if backend is not None and like is not None:
+        raise ArgumentError(
+            "`backend` and `like` both choose the backend.", argument="backend", expected="one of the two", got="both"
+        )
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
@@ -369,30 +375,64 @@ def _finished(out: Any, dtype: Any, axis: int) -> Any:
 # -- conversions -----------------------------------------------------------------------------------------------------
 
 
-@op(nested=True)
 def convert_to_tensor(
     x: Array, dtype: DType | None = None, *, backend: str | Backend | None = None, like: Array | None = None
 ) -> Array:
     """`x` as an array.
 
     Args:
-        x: An array, which stays on its backend unless another is named; a number; or nested lists of these.
+        x: An array; a number; or nested lists of these.
         dtype: That of `x` by default; Python's floats become float32, its integers int32, or int64 where they must.
-        backend, like: Where to put it.
+        backend: The name of the backend to put it on; by default that of `x`, or NumPy for numbers.
+        like: An array, in place of `backend`: `x` is put on its backend and its device.
+
+    Raises:
+        ArgumentError: Both `backend` and `like` are given, or there is no such dtype.
     """
+    _check_one_choice(backend, like)
     if kind_of(type(x)) is None:
-        x = lift(x) if like is None else lift(like, x)[1]
-    if backend is not None and get(backend) is not backend_of(x):
-        return asarray(x, None if dtype is None else _name(dtype), backend=backend)
-    return x if dtype is None else _cast(x, dtype)
+        x = _from_numbers(x, like)
+    if like is not None:
+        x = _placed(x, like)
+    elif backend is not None and get(backend) is not backend_of(x):
+        x = asarray(x, backend=backend)
+    return x if dtype is None else cast(x, dtype)
 
 
-@op(nested=True)
 def array(
     x: Array, dtype: DType | None = None, *, backend: str | Backend | None = None, like: Array | None = None
 ) -> Array:
-    """`convert_to_tensor`."""
+    """`x` as an array; see `convert_to_tensor`."""
     return convert_to_tensor(x, dtype, backend=backend, like=like)
+
+
+def _from_numbers(x: Any, like: Any) -> Any:
+    """The number, or the nested lists of numbers and arrays, `x` as an array: where `like` is, if only numbers."""
+    if isinstance(x, list | tuple) and kind_of_tree(x) is not None:
+        return stack(x)
+    kind = None if like is None else kind_of(type(like))
+    own = _promotion.kind_of_numbers(x)
+    if kind is None or own is None:
+        return lift(x)
+    # The namespace makes it: a compiler takes that, and no array of NumPy's on the way.
+    xp = namespace(like)
+    out = xp.asarray(x, dtype=_object(xp, _promotion.lowest(own, x)), device=device(like))
+    return kind.backend.lower(out) if kind.native else out
+
+
+def _placed(x: Any, like: Any) -> Any:
+    """The array `x` on the backend and the device of the array `like`."""
+    own, other = kind_of(type(x)), kind_of(type(like))
+    if own is None or other is None:
+        raise ArgumentError.must_be("like", "an array", like)
+    target, there = other.backend, device(like)
+    if origin(own.backend) is not origin(target):
+        x = target.asarray(own.backend.to_numpy(x), None, there)
+        return x if other.native else target.lift(x)
+    if not there or own.backend.is_traced(x) or own.backend.device(x) == there:
+        return x
+    x = own.backend.asarray(x, None, there)
+    return x if own.native else own.backend.lift(x)
 
 
 def is_tensor(x: Any) -> bool:

@@ -55,7 +55,7 @@ class Array:
     """
 
     __slots__ = ("__weakref__", "_node", "_value", "dtype", "shape", "traced")
-    __array_ufunc__ = None  # NumPy's operators leave a mixed expression to us, and we refuse it
+    __array_ufunc__ = None  # NumPy's operators leave a mixed expression to ours
     __hash__ = None  # type: ignore[assignment]
     device = "cpu"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...tracing.spec import Spec
 from ...tracing.spec import namespace as spec
+from ..constants import joined
 from ..standard import add_operators
 from . import fft, linalg
 from .array import Array
@@ -50,6 +51,7 @@ def _operator(name: str, reflected: bool = False) -> Callable:
     fun = globals()[name]
 
     def operator(self: Array, other: Any) -> Any:
+        other = joined(other, self)
         if not isinstance(other, OPERANDS):
             return NotImplemented
         return fun(other, self) if reflected else fun(self, other)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import standard
+from ..constants import joined
 from ..standard import add_operators
 
 __all__ = ["Array", "operands", "raw"]
@@ -144,8 +145,8 @@ def raw(x: Any) -> tf.Tensor:
 
 
 def operands(x: Any, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Two operands, one at most a Python scalar, as tensors of their common dtype."""
-    x, y = _operand(x), _operand(y)
+    """Two operands, one at most a Python scalar or a NumPy array, as tensors of their common dtype."""
+    x, y = _operand(x, y), _operand(y, x)
     if isinstance(x, _SCALARS):
         if isinstance(y, _SCALARS):
             raise TypeError("One operand must be an array.")
@@ -168,9 +169,11 @@ def constant(x: Any, dtype: tf.DType) -> tf.Tensor:
     return tf.constant(x, dtype)
 
 
-def _operand(x: Any) -> Any:
+def _operand(x: Any, other: Any) -> Any:
     if type(x) is Array:
         return x.tensor
+    if isinstance(x, np.ndarray):
+        x = joined(x, other)
     if isinstance(x, np.generic):
         return x.item()  # a NumPy scalar among tensors is just a number
     return x if isinstance(x, _SCALARS) else raw(x)

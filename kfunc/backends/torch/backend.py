@@ -62,9 +62,7 @@ class TorchBackend(Backend):
         return torch.compiler.is_compiling()
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
-        return torch.compile(
-            _own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _without_our_tables}
-        )
+        return torch.compile(_own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _needed_guards})
 
     def extent(self, x):
         return x.data_ptr(), x.data_ptr() + x.nbytes
@@ -229,10 +227,23 @@ class _Attached(torch.autograd.Function):
         return None, None, *ctx.shares(*upstream), *(None for _ in upstream)
 
 
-def _without_our_tables(guards):
-    """Which guards Dynamo keeps: a table that grew, because other code met a new type, is no reason to compile anew."""
-    tables = ("_kinds", "_implementations")
-    return [not any(table in guard.name for table in tables) for guard in guards]
+def _needed_guards(guards):
+    """Which guards Dynamo keeps.
+
+    A table of ours that grew, because other code met a new type, is no reason to compile anew.
+
+    A NumPy array that a function closes over is read in each call, and has a guard of its shape and dtype. Where guards
+    are filtered, torch (2.13) builds them twice, and fails as it compares the two by the arrays' values: so it must
+    forget the first one. Under `torch.func`, the guard that it builds never holds.
+    """
+    keep = []
+    for guard in guards:
+        drop = "_kinds" in guard.name or "_implementations" in guard.name
+        if "from_numpy" in guard.name:
+            guard.orig_guard.obj_weakref = None
+            drop = any("_functorch" in frame.filename for frame in guard.orig_guard.user_stack or ())
+        keep.append(not drop)
+    return keep
 
 
 def _own_code(fun):

@@ -15,6 +15,7 @@ from ... import tree
 from ...ops import _promotion
 from .. import constants
 from ..registry import get, kind_of
+from ..standard import DTYPES
 
 # What a compiled function may ask about NumPy's constants is remembered beforehand: Dynamo cannot import the modules
 # that know it.
@@ -72,14 +73,25 @@ def dtype_of(x):
     return _NAMES[x.dtype]
 
 
+_COMMON = {(a, b): constants.common(a, b) for a in DTYPES for b in DTYPES}
+
+
+@torch.compiler.substitute_in_graph(constants.common, skip_signature_check=True)
+def common(*dtypes):
+    # Ours remembers, as `dtype_of` does.
+    out = dtypes[0]
+    for dtype in dtypes[1:]:
+        out = _COMMON[out, dtype]
+    return out
+
+
 @torch.compiler.substitute_in_graph(constants.join, skip_signature_check=True)
 def join(x, kind, like, dtypes):
     # Dynamo does not say what dtype a NumPy array has, nor whether it is a scalar.
     x = torch.as_tensor(x)
-    own = _NAMES[x.dtype]
-    dtype = constants.weak_dtype(own, dtypes)
-    if x.ndim == 0 and constants.common(dtype, *dtypes) == constants.common("bool", *dtypes):
-        dtype = constants.common("bool", *dtypes)
+    number = common(*dtypes)
+    dtype = constants.weak_dtype(_NAMES[x.dtype], dtypes)
+    dtype = number if x.ndim == 0 and common(dtype, number) == number else dtype
     return x.to(device=like.device, dtype=getattr(torch, dtype))
 
 

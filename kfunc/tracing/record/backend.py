@@ -11,6 +11,7 @@ from typing import Any
 from ... import tree
 from ...backends import standard
 from ...backends.base import Backend, Kind
+from ...backends.constants import joined
 from ...backends.registry import add_kind, kind_of
 from .array import Recorded
 from .recording import Again, CannotRecord, Recording, written
@@ -34,7 +35,7 @@ class RecordBackend(Backend):
         for stem in standard.UNARY:
             setattr(cls, f"__{stem}__", self.kernel(getattr(operator, f"__{stem}__")))
         for stem in (*standard.ARITHMETIC, *standard.COMPARISONS):
-            setattr(cls, f"__{stem}__", self.kernel(getattr(operator, f"__{stem}__")))
+            setattr(cls, f"__{stem}__", self._operator(getattr(operator, f"__{stem}__")))
         for stem in standard.ARITHMETIC:
             setattr(cls, f"__r{stem}__", self._reflected(getattr(operator, f"__{stem}__")))
         cls.__getitem__ = lambda x, key: self.call(operator.getitem, (x, key), {}, shaped=_any_masks(self, key))
@@ -135,8 +136,11 @@ class RecordBackend(Backend):
             return self.kernel(fun)
         return lambda *args, **kwargs: self._open(fun, args, kwargs)
 
+    def _operator(self, fun: Callable) -> Callable:
+        return lambda x, other: self.call(fun, (x, joined(other, x)), {})
+
     def _reflected(self, fun: Callable) -> Callable:
-        return lambda x, other: self.call(fun, (other, x), {})
+        return lambda x, other: self.call(fun, (joined(other, x), x), {})
 
     def call(self, fun: Callable, args: tuple, kwargs: dict, shaped: bool = False) -> Any:
         """`fun(*args, **kwargs)`; a line, if an argument is no constant.

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ...backends.standard import add_operators
+from ...backends.constants import common, joined
+from ...backends.standard import add_operators, promote
 from ...errors import ArgumentError, UnsupportedError
 from .dtypes import SCALARS, dtype_name
 from .shapes import Shape, as_shape, need
@@ -142,12 +143,22 @@ def _unary(name: str) -> Callable:
     return lambda self: getattr(self.__array_namespace__(), name)(self)
 
 
+def _together(x: Spec, constant: Any) -> tuple[Spec, Any]:
+    """Operands of one kind of dtype, where one is a constant: libraries do mix kinds there."""
+    dtype = getattr(constant, "dtype", None)
+    if dtype is None or promote(x.dtype, dtype_name(dtype)) is not None:
+        return x, constant
+    dtype = common(x.dtype, dtype_name(dtype))
+    return make(x.shape, dtype), make(constant.shape, dtype)
+
+
 def _binary(name: str, reflected: bool) -> Callable:
     def method(self, other):
         if type(other) is not Spec and not (hasattr(other, "shape") or isinstance(other, (int, float, complex))):
             return NotImplemented
         function = getattr(self.__array_namespace__(), name)
-        return function(other, self) if reflected else function(self, other)
+        x, other = (self, other) if type(other) is Spec else _together(self, joined(other, self))
+        return function(other, x) if reflected else function(x, other)
 
     return method
 

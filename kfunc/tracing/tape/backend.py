@@ -11,6 +11,7 @@ from typing import Any
 
 from ...backends import standard
 from ...backends.base import Backend, Kind
+from ...backends.constants import joined
 from ...backends.registry import add_kind, kind_of
 from ...errors import UnsupportedError
 from .array import TapeArray, base, is_tracked
@@ -40,7 +41,9 @@ class TapeBackend(Backend):
 
         def binary(name, reflected):
             fun = getattr(xp, name)
-            return (lambda self, other: fun(other, self)) if reflected else fun
+            if reflected:
+                return lambda self, other: fun(joined(other, self), self)
+            return lambda self, other: fun(self, joined(other, self))
 
         standard.add_operators(cls, lambda name: getattr(xp, name), binary)
         cls.__getitem__ = lambda x, key: self.index(x, key)
