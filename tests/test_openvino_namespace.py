@@ -325,7 +325,8 @@ def test_arrays_outside_compiled_functions():
     rows = kf.namespace(x).asarray([[x[0, 0], 1.0], [2.0, x[1, 1]]])
     np.testing.assert_array_equal(np.asarray(rows), [[x23[0, 0], 1], [2, x23[1, 1]]])
     with pytest.raises(TypeError):
-        x + x23
+        x + "x23"
+    np.testing.assert_allclose((x + x23).numpy(), 2 * x23)  # a constant, see test_constants.py
 
 
 @pytest.mark.parametrize("value", [x23, x23.T, x23[:0], i43, u43, mask, np.float32(1.5), x23.astype(">f4")])
