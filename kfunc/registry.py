@@ -31,8 +31,10 @@ _entries: dict[int, tuple[str, Entry]] = {}
 """The other way round: id of a registered value to its category and entry."""
 _CUSTOM = "custom:"
 
-# What a config may ask for: files come from anywhere, and a short text can describe a network without end.
-_OBJECTS = 32_768  # objects; one that is used again counts again
+# What a config may ask for. Files come from anywhere, and a short text can describe a network without end, if it uses
+# again and again what it has described. The objects that it writes out are bounded by its own length.
+_AGAIN = 32_768  # objects that are used again, with all that they are made of,
+_AGAIN_EACH = 16  # and so many more for each object that is written out
 _TEXT = 10_000  # characters of a text
 _INTEGER = 2**63
 _REPEATS = {"num_thresholds": 65536, "power_iterations": 65536}  # what is done one by one, in all objects together
@@ -126,8 +128,8 @@ def resolve(category: str, value: Any, argument: str | None = None) -> Any:
 def from_config(category: str, config: str | dict) -> Any:
     """The object that `to_config` described; see `resolve`.
 
-    A config may hold texts of up to 10,000 characters, integers of 64 bits, and 32,768 objects; what an object is made
-    of counts again where it is used again.
+    A config may hold texts of up to 10,000 characters and integers of 64 bits. Objects that are used again count again,
+    with all that they are made of: so many may be used again as are in proportion to the length of the config.
 
     Raises:
         ArgumentError: A name is unknown, the config does not fit or is malformed, or it holds more than that.
@@ -149,12 +151,13 @@ class _Decoder:
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, int]] = []  # each object, and how many it is made of
-        self.objects = 0
+        self.objects = 0  # those written out, and those used again
+        self.written = 0
         self.left = dict(_REPEATS)
 
     def build(self, category: Any, config: Any, argument: str | None = None) -> Any:
         before = self.objects
-        self.count(1)
+        self.objects, self.written = before + 1, self.written + 1
         if isinstance(config, str):
             entry = _lookup(category, config, argument)
             return entry.value() if entry.factory else entry.value
@@ -187,7 +190,9 @@ class _Decoder:
             return {self.plain(k): self.decode(v) for k, v in value["config"].items()}
         if category == "same":
             found, objects = self.seen[value["index"]]
-            self.count(objects)
+            self.objects += objects
+            most = _AGAIN + (1 + _AGAIN_EACH) * self.written
+            self.check(self.objects <= most, f"at most {most} objects for {self.written} that are written out", "more")
             return found
         return self.build(category, value if "class" in value else value.get("name"))
 
@@ -197,10 +202,6 @@ class _Decoder:
         elif isinstance(value, int):
             self.check(-_INTEGER <= value < _INTEGER, "integers of 64 bits", f"one of {value.bit_length()}")
         return value
-
-    def count(self, objects: int) -> None:
-        self.objects += objects
-        self.check(self.objects <= _OBJECTS, f"at most {_OBJECTS} objects", "more")
 
     def check(self, good: bool, expected: str, got: Any) -> None:
         if not good:

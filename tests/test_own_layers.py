@@ -509,3 +509,57 @@ def test_what_an_init_does_not_take():
         KerasStyle(3, activation="rellu")
     with pytest.raises(kf.errors.ArgumentError, match="trainable"):
         KerasStyle(3, trainable=1)
+
+
+# -- large networks, and what comes in lists ---------------------------------------------------------------------------
+
+
+def test_a_network_of_many_layers_is_described():
+    net = nn.Sequential([nn.Dense(1) for _ in range(12_000)])
+    again = through_json(net)
+    assert len(again.layers) == 12_000
+
+
+def test_a_config_cannot_describe_a_network_without_end():
+    net = nn.Dense(3)
+    config = to_config("layer", net)
+    inner = {"category": "layer", **config}
+    for i in range(40):  # each holds the one before twice
+        again = {"category": "same", "index": i}
+        inner = {"category": "layer", "class": "Sequential", "config": {"layers": [inner, again]}}
+    with pytest.raises(kf.errors.ArgumentError, match="too much"):
+        from_config("layer", inner)
+
+
+def _structures():
+    a, b = nn.Input((3,)), nn.Input((3,))
+    x, y = nn.Dense(2)(a), nn.Dense(1)(b)
+    return {
+        "list": nn.Graph([a, b], [x, y]),
+        "tuple": nn.Graph((a, b), (x, y)),
+        "one in a list": nn.Graph([a, b], [nn.Add()([x, y])]),
+        "dict": nn.Graph({"a": a, "b": b}, {"x": x, "y": [y, (x,)]}),
+        "dict with a tuple": nn.Graph([a, b], {"tuple": (x, y)}),
+    }
+
+
+@pytest.mark.parametrize("form", _structures())
+@pytest.mark.parametrize("copied", [lambda net: net, *COPIES.values()], ids=["itself", *COPIES])
+def test_outputs_come_in_the_structure_that_they_were_given_in(copied, form):
+    net = copied(_structures()[form])
+    x = {"a": X, "b": X} if isinstance(net.inputs, dict) else (X, X)
+    params, _ = net.init(0, x)
+    out, _ = net.apply(params, x)
+    assert kf.tree.structure(out) == kf.tree.structure(_structures()[form].outputs)
+    assert type(net.inputs) is type(_structures()[form].inputs)
+    inside, _ = nn.Sequential([net]).apply({"graph": params}, x)
+    assert kf.tree.structure(inside) == kf.tree.structure(out)
+
+
+def test_graphs_keep_all_their_fields_in_files():
+    x = nn.Input((3,))
+    net = nn.Graph(x, nn.Dense(2)(x), name="n", trainable=False, dtype="float16", activity_regularizer="l2")
+    for again in (through_json(net), copy.deepcopy(net), kf.replace(net)):
+        assert again.name == "n" and again.trainable is False and again.dtype == net.dtype
+        assert again.activity_regularizer == net.activity_regularizer
+        same(net, again, X)
