@@ -153,7 +153,7 @@ def get(activation: ActivationLike) -> Callable[..., Array]:
 
 @layer
 class Activation(Layer):
-    """`activation(x)`, of a function or its name."""
+    """`activation(x)`, of any shape."""
 
     float_inputs = ("x",)
 
@@ -167,7 +167,7 @@ class Activation(Layer):
 
 @layer
 class ReLU(Layer):
-    """`x` above `threshold`, at most `max_value`; below it `negative_slope * (x - threshold)`.
+    """`x` above `threshold`, at most `max_value`; below it `negative_slope * (x - threshold)`; any shape.
 
     Args:
         max_value: Not negative; None for no limit.
@@ -194,7 +194,11 @@ class ReLU(Layer):
 
 @layer
 class LeakyReLU(Layer):
-    """`x` where positive, else `negative_slope * x`; the slope is not negative."""
+    """`x` where positive, else `negative_slope * x`; any shape.
+
+    Args:
+        negative_slope: Not negative.
+    """
 
     float_inputs = ("x",)
 
@@ -212,7 +216,11 @@ class LeakyReLU(Layer):
 
 @layer
 class ELU(Layer):
-    """`x` where positive, else `alpha * (exp(x) - 1)` (Clevert et al., arXiv:1511.07289)."""
+    """`x` where positive, else `alpha * (exp(x) - 1)`; any shape (Clevert et al., arXiv:1511.07289).
+
+    Args:
+        alpha: The output of a very negative `x` is `-alpha`.
+    """
 
     float_inputs = ("x",)
 
@@ -264,9 +272,12 @@ class PReLU(Layer):
 
 @layer
 class Softmax(Layer):
-    """`exp(x) / sum(exp(x))` along `axis`, an integer or several; 0 where `mask` is False.
+    """`exp(x) / sum(exp(x))` along `axis`; 0 where `mask` is False; any shape.
 
     A `mask` of booleans (or numbers, above 0.5 for True) broadcasts to the input.
+
+    Args:
+        axis: The axis whose numbers sum to 1, or several axes.
     """
 
     float_inputs = ("x",)

@@ -150,7 +150,8 @@ class Attention(_Scored):
 class AdditiveAttention(_Scored):
     """Attention with the scores `sum(scale * tanh(query + key))` (Bahdanau et al., arXiv:1409.0473).
 
-    Called as `Attention` is; the value and the key have as many features as the query.
+    Called as `Attention` is, with the same shapes: [(batch, target, features), (batch, source, features)] to (batch,
+    target, features). The value and the key have as many features as the query.
 
     Args:
         use_scale: Whether each feature has a learned `scale`, else 1.
@@ -584,7 +585,8 @@ def _tuple(argument, given) -> tuple:
 class GroupQueryAttention(_MultiHead):
     """Attention in heads of which several share one key and value (Ainslie et al., arXiv:2305.13245).
 
-    Called as `MultiHeadAttention` is, and with the same cache, which is smaller by the number of heads that share.
+    Called as `MultiHeadAttention` is: (batch, target, features) and (batch, source, features) to (batch, target,
+    features). The cache is smaller by the number of heads that share.
 
     Args:
         head_dim: Features of each head's query, key and value.

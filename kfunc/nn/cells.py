@@ -344,6 +344,9 @@ class StackedRNNCells(Layer):
     """Cells one upon the other, as one cell: each takes the output of the one before it.
 
     `cell(s, x, states)`: (batch, inputs) and a tuple of each cell's states to (output of the last, new states).
+
+    Args:
+        cells: The cells; the first one takes the input.
     """
 
     float_inputs = ("x",)

@@ -26,7 +26,9 @@ def _layers(given: Any, who: str) -> None:
 
 @layer
 class Sequential(Layer):
-    """One layer after the other; the first takes all inputs.
+    """One layer after the other: the first takes all inputs, each other one the output of the one before.
+
+    The output has the shape that the last layer gives it.
 
     Args:
         layers: The layers. Each is called by its `name`, or by its class's (`conv2d`, `dense`, `dense_1`).
@@ -51,7 +53,11 @@ class Sequential(Layer):
 
 @layer
 class Residual(Layer):
-    """`x + body(x)` (He et al., arXiv:1512.03385); `body` keeps the shape."""
+    """`x + body(x)`, of any shape (He et al., arXiv:1512.03385).
+
+    Args:
+        body: A layer that keeps the shape.
+    """
 
     body: Layer
 
@@ -96,7 +102,7 @@ class _Side(Layer):
 
 @layer
 class Branch(_Side):
-    """Each of `layers` on the same input: x to [layers[0](x), layers[1](x), …]."""
+    """Each of `layers` on the same input, of any shape: x to [layers[0](x), layers[1](x), …]."""
 
     def forward(self, s: Scope, x: Tree, mask: Tree = None) -> Tree:
         n = len(self.layers)
@@ -105,7 +111,10 @@ class Branch(_Side):
 
 @layer
 class Parallel(_Side):
-    """Each of `layers` on an input of its own: [x, y] to [layers[0](x), layers[1](y)]; or dicts of them, by key."""
+    """Each of `layers` on an input of its own: [x, y] to [layers[0](x), layers[1](y)]; or dicts of them, by key.
+
+    The inputs have the shapes that the layers take.
+    """
 
     def forward(self, s: Scope, inputs: Tree, mask: Tree = None) -> Tree:
         keys = self.layers.keys() if isinstance(self.layers, dict) else range(len(self.layers))
@@ -123,7 +132,10 @@ class Parallel(_Side):
 
 @layer
 class Wrapper(Layer):
-    """A layer around `layer`: the base of those that change what it does. By itself it does what `layer` does."""
+    """The base of layers around a layer, which change what it does. By itself it does what `layer` does.
+
+    The shapes of input and output are those of `layer`.
+    """
 
     layer: Layer
 
@@ -144,8 +156,9 @@ class Wrapper(Layer):
 class Frozen(Wrapper):
     """`layer` with parameters that do not train: they are a part of the state, and it behaves as in inference.
 
-    So no gradient is computed for them, and no optimizer holds moments of them or decays them. Trained values go to
-    their places: `state["frozen"]["layer"] = …`. The same as `trainable=False` on the layer itself.
+    The shapes of input and output are those of `layer`. No gradient is computed for the parameters, and no optimizer
+    holds moments of them or decays them. Trained values go to their places: `state["frozen"]["layer"] = …`. The same as
+    `trainable=False` on the layer itself.
     """
 
     trainable: bool = dataclasses.field(default=False, kw_only=True)
@@ -155,7 +168,7 @@ class Frozen(Wrapper):
 class Remat(Wrapper):
     """`layer`, whose inner values are computed again on the way back and not kept (Chen et al., arXiv:1604.06174).
 
-    Less memory for more time; the numbers are the same.
+    This takes less memory and more time; the shapes and the numbers are those of `layer`.
     """
 
     def forward(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> Tree:

@@ -20,7 +20,7 @@ __all__ = ["ActivityRegularization", "Identity", "Lambda", "Masking"]
 
 @layer
 class Identity(Layer):
-    """`x` itself: an array, or a tree of arrays."""
+    """`x` itself: an array of any shape, or a tree of arrays."""
 
     supports_masking: ClassVar[bool] = True
 
@@ -33,6 +33,9 @@ class Masking(Layer):
     """A mask of the steps that say something: (batch, steps, features) to the same.
 
     A step of which all features equal `mask_value` is masked, and becomes 0.
+
+    Args:
+        mask_value: A number.
     """
 
     mask_value: float = 0.0
@@ -55,6 +58,8 @@ class Masking(Layer):
 @layer
 class Lambda(Layer):
     """`function(x, **arguments)`; `function` is also given `mask` and `training`, if it takes these arguments.
+
+    The shapes are those of `function`.
 
     Files hold names and never code: to save a network, register its functions by `kfunc.register("activation")`.
 
@@ -138,7 +143,12 @@ class Lambda(Layer):
 
 @layer
 class ActivityRegularization(Layer):
-    """`x` itself, of any shape; adds `l1 * sum(|x|) + l2 * sum(x**2)`, over the batch's size, to the loss."""
+    """`x` itself, of any shape; adds `l1 * sum(|x|) + l2 * sum(x**2)`, over the batch's size, to the loss.
+
+    Args:
+        l1: The factor of the sum of sizes.
+        l2: The factor of the sum of squares.
+    """
 
     supports_masking: ClassVar[bool] = True
 

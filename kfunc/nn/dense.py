@@ -52,6 +52,8 @@ _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a
 class EinsumDense(Layer):
     """`activation(einsum(equation, x, kernel) + bias)`: a dense map between axes that the equation names.
 
+    With the equation "abc,cd->abd": (batch, b, c) to (batch, b, d), for a kernel (c, d).
+
     Args:
         equation: `"abc,cd->abd"`: the axes of the input, of the kernel, and of the output. "..." may stand for the
             first or the last axes of the input and of the output.

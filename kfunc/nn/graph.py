@@ -95,6 +95,8 @@ def Input(
 class Graph(Layer):
     """A layer made of a graph of layers. A layer that is called more than once shares its weights.
 
+    Inputs have the shapes of the `Input`s, and outputs those of the layers that they come from.
+
     Args:
         inputs: An `Input`, or a list, tuple or dict of them; `apply` takes arrays in the same structure, or, for a
             list or tuple, one argument each.

@@ -120,7 +120,7 @@ def _like(mask: Any, x: Any) -> Any:
 
 @layer
 class Add(_Merge):
-    """The sum of a list of arrays that broadcast."""
+    """The sum of a list of arrays that broadcast, to their common shape."""
 
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return functools.reduce(ops.add, xs)
@@ -128,7 +128,7 @@ class Add(_Merge):
 
 @layer
 class Subtract(_Merge):
-    """The first of two arrays minus the second."""
+    """The first of two arrays minus the second, of their common shape."""
 
     count: ClassVar[int] = 2
 
@@ -138,7 +138,7 @@ class Subtract(_Merge):
 
 @layer
 class Average(_Merge):
-    """The mean of a list of arrays that broadcast."""
+    """The mean of a list of arrays that broadcast, to their common shape."""
 
     float_inputs = ("inputs",)
 
@@ -148,7 +148,10 @@ class Average(_Merge):
 
 @layer
 class Multiply(_Merge):
-    """The product of a list of arrays that broadcast. What is masked counts as 1; if it is so in all, as 0."""
+    """The product of a list of arrays that broadcast, of their common shape.
+
+    Elements that are masked count as 1; those that are masked in all arrays, as 0.
+    """
 
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         xs = [x if m is None else ops.where(_like(m, x), x, ops.ones_like(x)) for x, m in zip(xs, masks, strict=True)]
@@ -173,14 +176,14 @@ class _Extreme(_Merge):
 
 @layer
 class Maximum(_Extreme):
-    """The larger of the elements of a list of arrays that broadcast."""
+    """The larger of the elements of a list of arrays that broadcast, to their common shape."""
 
     op: ClassVar[Callable[..., Array]] = ops.maximum
 
 
 @layer
 class Minimum(_Extreme):
-    """The smaller of the elements of a list of arrays that broadcast."""
+    """The smaller of the elements of a list of arrays that broadcast, to their common shape."""
 
     op: ClassVar[Callable[..., Array]] = ops.minimum
 
@@ -193,6 +196,9 @@ class Concatenate(_Merge):
     """A list of arrays side by side: one shape, but for the size of `axis`.
 
     The output has a mask if any input has; the others then count as a whole.
+
+    Args:
+        axis: The axis along which they are joined.
     """
 
     axis: int = -1

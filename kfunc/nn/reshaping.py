@@ -98,7 +98,7 @@ class Reshape(Layer):
 
 @layer
 class Permute(Layer):
-    """The axes after the batch in another order.
+    """The axes after the batch in another order: (batch, a, b) to (batch, b, a) with `dims=(2, 1)`.
 
     Args:
         dims: Which axis of the input each axis of the output is, counted from 1: `(2, 1)` exchanges two.
@@ -124,7 +124,11 @@ class Permute(Layer):
 
 @layer
 class RepeatVector(Layer):
-    """(batch, features) to (batch, n, features), `n` times the same."""
+    """(batch, features) to (batch, n, features), `n` times the same.
+
+    Args:
+        n: How many times.
+    """
 
     n: int
 
