@@ -272,7 +272,10 @@ class _FormatFirst(Layer):
 
 @layer
 class Conv3DTranspose(_ConvTranspose, _FormatFirst):
-    """Transposed convolution of volumes: (batch, depth, height, width, channels) to the same axes. See `Conv2DTranspose`."""
+    """Transposed convolution of volumes: (batch, depth, height, width, channels) to the same axes.
+
+    See `Conv2DTranspose`.
+    """
 
     rank: ClassVar[int] = 3
     strides: _Sizes = (1, 1, 1)

@@ -193,7 +193,7 @@ class Minimum(_Extreme):
 
 @layer
 class Concatenate(_Merge):
-    """A list of arrays side by side: one shape, but for the size of `axis`.
+    """Arrays side by side: [(batch, a), (batch, b)] to (batch, a + b), along `axis`; their other sizes are equal.
 
     The output has a mask if any input has; the others then count as a whole.
 
