@@ -62,7 +62,7 @@ class Documentation:
         own, inherited = _entries(text), _inherited(owner)
         added: dict[str, list[str]] = {}  # description to the names of the arguments
         fields = dataclasses.fields(owner)  # type: ignore[arg-type]
-        for field in sorted(fields, key=lambda field: field.kw_only):
+        for field in sorted(fields, key=lambda field: bool(field.kw_only)):
             name = field.name
             if field.init and name not in own:
                 common = COMMON.get(name, COMMON.get(name.rpartition("_")[2], ""))

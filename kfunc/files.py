@@ -195,8 +195,7 @@ def _describe_node(node: Any, path: tuple[str, ...], arrays: dict[str, Any]) -> 
     if type(node) in (type(None), bool, float, str) or (type(node) is int and abs(node) < 2**63):
         return node
     raise ArgumentError(
-        f"`tree` holds an object of type {type(node).__name__}, which cannot be stored.",
-        path="/".join(path) or None,
+        f"`tree` holds{_at(path)} an object of type {type(node).__name__}, which cannot be stored.",
         argument="tree",
         expected="arrays, in dicts, lists and tuples",
         got=type(node).__name__,
@@ -204,11 +203,14 @@ def _describe_node(node: Any, path: tuple[str, ...], arrays: dict[str, Any]) -> 
     )
 
 
+def _at(path: tuple[str, ...]) -> str:
+    return f", at {'/'.join(path)}," if path else ""
+
+
 def _check_key(key: Any, path: tuple[str, ...]) -> None:
     if not isinstance(key, str) or not key or "." in key or (not path and key == "__metadata__"):
         raise ArgumentError(
-            f"`tree` has the dict key {shown(key)}, which cannot be part of a tensor's name.",
-            path="/".join(path) or None,
+            f"`tree` has{_at(path)} the dict key {shown(key)}, which cannot be part of a tensor's name.",
             argument="tree",
             expected="a string that is not empty and has no dot (names are paths joined by dots)",
             got=repr(key),
@@ -249,9 +251,8 @@ def _rebuild(arrays: Mapping[str, Any], structure: str) -> Any:
     try:
         tree = node(decoded(structure), ())
     except (KeyError, ValueError, FileError) as error:
-        raise FileError(
-            "The tensors are not those of the tree that the file describes.", got=str(error)[:200]
-        ) from error
+        got = error.problem if isinstance(error, FileError) else str(error)[:200]
+        raise FileError("The tensors are not those of the tree that the file describes.", got=got) from error
     if taken != set(arrays):
         raise FileError(
             "The tensors are not those of the tree that the file describes.",
@@ -441,7 +442,11 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
         FileError: Something in the tensor's entry of the header is not as it should be.
     """
     if len(name) > _NAME or name.count(".") >= _DEPTH:
-        raise _corrupt(f"a name has more than {_NAME} characters, or more than {_DEPTH} parts between dots", name)
+        raise FileError(
+            "The name of a tensor is too long.",
+            expected=f"up to {_NAME} characters, and up to {_DEPTH} parts between dots",
+            got=shown(name),
+        )
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _corrupt(f"tensor {name!r} does not have exactly a dtype, a shape and data_offsets", entry)
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -483,7 +488,6 @@ def _storable(name: str, array: Any) -> np.ndarray:
     if array.dtype.name not in _DTYPES.values():
         raise ArgumentError(
             f"The array {shown(name)} has the dtype {array.dtype.name}, which the safetensors format does not have.",
-            path=name,
             argument="arrays",
             expected=f"one of {', '.join(_DTYPES.values())}",
             got=array.dtype.name,
