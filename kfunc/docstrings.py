@@ -10,7 +10,6 @@ import dataclasses
 import inspect
 import itertools
 import re
-import textwrap
 
 __all__ = ["COMMON", "Documentation"]
 
@@ -90,6 +89,8 @@ def _entry(names: list[str], text: str) -> str:
     """The lines of a docstring that describe the arguments `names`; those of a base are that already."""
     if text.startswith(" "):
         return text
+    import textwrap  # when somebody reads it
+
     lines = textwrap.wrap(f"{', '.join(names)}: {text}", _WIDTH - 4, subsequent_indent="    ", break_on_hyphens=False)
     return textwrap.indent("\n".join(lines), "    ") + "\n"
 

@@ -24,6 +24,8 @@ __all__ = ["arguments", "build", "dataclass", "is_open", "replace"]
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
 
+_PLAIN = (int, float, str, type(None))
+
 
 def arguments(of: Any) -> dict[str, Any]:
     """The arguments by which `build` makes an object like `of`, by name.
@@ -152,6 +154,8 @@ def _snapshot(value: Any) -> Any:
 
 def _is_kept_by_identity(value: Any) -> bool:
     """Whether `value` is, or holds, an object of a frozen class that is equal to itself only, as layers are."""
+    if value is dataclasses.MISSING or isinstance(value, _PLAIN):
+        return False
     if isinstance(value, list | tuple):
         return any(map(_is_kept_by_identity, value))
     if isinstance(value, dict):
@@ -272,12 +276,16 @@ class _Params:
         )
 
 
-def _alone(cls: type, annotations: dict[str, Any], values: dict[str, Any]) -> Any:
-    """A dataclass of the fields that the standard library finds in `cls`, its bases left aside."""
-    own = {name: values[name] for name in annotations if name in values}
-    alone = type(cls.__name__, (), {**own, "__annotations__": annotations, "__module__": cls.__module__})
+def _own_fields(cls: type, annotations: dict[str, Any], values: Any) -> dict[str, dataclasses.Field]:
+    """The fields that the standard library finds in `cls`, its bases left aside."""
+    own = {name: t for name, t in annotations.items() if not (isinstance(t, str) and "ClassVar[" in t)}
+    if not own:
+        return {}
+    given = {name: values[name] for name in own if name in values}
+    alone = type(cls.__name__, (), {**given, "__annotations__": own, "__module__": cls.__module__})
     alone.__doc__ = cls.__name__  # else `dataclasses` writes one, which is slow
-    return dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(alone)
+    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(alone)
+    return {f.name: f for f in dataclasses.fields(made)}
 
 
 def _fields_of_init(cls: type, signature: inspect.Signature, base: dict) -> dict[str, dataclasses.Field]:
@@ -290,7 +298,7 @@ def _fields_of_init(cls: type, signature: inspect.Signature, base: dict) -> dict
         options: dict[str, Any] = {"kw_only": p.kind is p.KEYWORD_ONLY}
         if p.default is not p.empty:
             options["default_factory"] = functools.partial(_own_default, p.default)
-        fields |= _alone(cls, {p.name: p.annotation}, {p.name: dataclasses.field(**options)}).__dataclass_fields__
+        fields |= _own_fields(cls, {p.name: p.annotation}, {p.name: dataclasses.field(**options)})
     return fields
 
 
@@ -336,8 +344,8 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     """
     if cls is None:
         return functools.partial(dataclass, eq=eq)
-    alone = _alone(cls, inspect.get_annotations(cls), vars(cls))
-    for name, field in alone.__dataclass_fields__.items():
+    own = _own_fields(cls, inspect.get_annotations(cls), vars(cls))
+    for name, field in own.items():
         if isinstance(vars(cls).get(name), dataclasses.Field):
             if field.default is dataclasses.MISSING:
                 delattr(cls, name)
@@ -350,9 +358,9 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
         fields: dict[str, dataclasses.Field] = {}
         for base in reversed(cls.__mro__[1:]):
             fields |= vars(base).get("__dataclass_fields__", {})
-        cls.__own__, cls.__dataclass_fields__ = None, fields | alone.__dataclass_fields__
+        cls.__own__, cls.__dataclass_fields__ = None, fields | own
         cls.__arguments__ = _arguments(cls)
-    elif dataclasses.fields(alone):
+    elif own:
         raise TypeError(
             f"{cls.__name__} has fields, and inherits an __init__ that does not know them: give {cls.__name__} an "
             "__init__ of its own"
