@@ -121,8 +121,23 @@ def resolve(category: str, value: Any, argument: str | None = None) -> Any:
     if isinstance(value, str) or (isinstance(value, dict) and "class" in value):
         return _built(category, value, argument)
     if isinstance(value, type) and id(value) in _entries:
-        return value()
+        return _bare(*_entries[id(value)], argument)
     return value
+
+
+def _bare(category: str, entry: Entry, argument: str | None) -> Any:
+    """The object that a name alone, or a class, stands for."""
+    if not entry.factory:
+        return entry.value
+    try:
+        return entry.value()
+    except TypeError as error:
+        raise ArgumentError(
+            f"The {category} {entry.name!r} cannot be made from its name alone: it needs arguments.",
+            argument=argument or category,
+            got=str(error)[:999],
+            fix=f"give an object: {entry.name}(...)",
+        ) from error
 
 
 def from_config(category: str, config: str | dict) -> Any:
@@ -159,8 +174,7 @@ class _Decoder:
         before = self.objects
         self.objects, self.written = before + 1, self.written + 1
         if isinstance(config, str):
-            entry = _lookup(category, config, argument)
-            return entry.value() if entry.factory else entry.value
+            return _bare(category, _lookup(category, config, argument), argument)
         entry = _lookup(category, config.get("class"), argument)
         arguments = {self.plain(name): self.decode(v) for name, v in config.get("config", {}).items()}
         for name in self.left.keys() & arguments.keys():

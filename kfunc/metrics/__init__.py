@@ -90,14 +90,7 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
             return BinaryAccuracy(0.0 if getattr(loss, "from_logits", False) else 0.5, name=metric)
         return (SparseCategoricalAccuracy if kind == "sparse_categorical" else CategoricalAccuracy)(name=metric)
     if metric in registry.names("metric"):
-        try:
-            return dataclasses.replace(registry.resolve("metric", metric, argument), name=metric)
-        except TypeError as error:
-            raise ArgumentError(
-                f"The metric {metric!r} has to be told something: {error}.",
-                argument=argument,
-                fix="give an object, such as MeanIoU(num_classes=3)",
-            ) from error
+        return dataclasses.replace(registry.resolve("metric", metric, argument), name=metric)
     if metric in {*registry.names("loss"), "crossentropy", "ce"}:
         return MeanMetricWrapper(losses.get(metric, output_shape, label_shape, argument), name=metric)
     return registry.resolve("metric", metric, argument)
