@@ -45,7 +45,7 @@ class Backend:
         """The Array API namespace of the conforming arrays."""
         raise NotImplementedError
 
-    def kind(self, cls: type) -> Kind | None:
+    def kind(self, cls: type[Any]) -> Kind | None:
         """The kind of the array type `cls`, or None if `cls` is no array of this backend."""
         raise NotImplementedError
 
@@ -77,9 +77,9 @@ class Backend:
     """Whether `staged` arrays share memory with the arrays that they were made of."""
 
     def __init__(self) -> None:
-        self.lowerings: dict[str, Callable] = {}
+        self.lowerings: dict[str, Callable[..., Any]] = {}
         """The name of an op to what runs instead of its reference; see `kfunc.ops._op.lowering`."""
-        self.pullbacks: dict[str, Callable] = {}
+        self.pullbacks: dict[str, Callable[..., Any]] = {}
         """The name of an op to what the tape runs on plain arrays; see `kfunc.ops._op.pullback`."""
 
     def __repr__(self) -> str:
@@ -130,7 +130,7 @@ class Backend:
 
     # -- ops -----------------------------------------------------------------------------------------------------------
 
-    def implement(self, op: Op, native: bool) -> Callable:
+    def implement(self, op: Op[..., Any], native: bool) -> Callable[..., Any]:
         """What runs `op` on this backend's arrays (`native` ones, or conforming ones).
 
         Where it returns NotImplemented, the op's reference runs.
@@ -141,70 +141,76 @@ class Backend:
 
     def jit(
         self,
-        fun: Callable,
+        fun: Callable[..., Any],
         *,
         static_argnames: tuple[str, ...] = (),
         constant_argnums: tuple[int, ...] = (),
         donate_argnums: tuple[int, ...] = (),
-    ) -> Callable:
+    ) -> Callable[..., Any]:
         """See `kfunc.jit`. The memory of arguments in `donate_argnums` may be taken for the results."""
         return fun
 
-    def shapes(self, fun: Callable, *args: Any) -> Any:
+    def shapes(self, fun: Callable[..., Any], *args: Any) -> Any:
         """What `fun(*args)` returns, as anything with shapes, without computing it; None where that is unknown.
 
         Only backends that compile need it.
         """
         return None
 
-    def repeats(self, fun: Callable, fixed: Any, carry: Any, batch: Any) -> bool:
+    def repeats(self, fun: Callable[..., Any], fixed: Any, carry: Any, batch: Any) -> bool:
         """Whether a loop in one program runs `fun(fixed, carry, batch)` several times faster than as many calls do.
 
         `fun` returns the next carry; or, where the carry is None, results, which are gathered.
         """
         return False
 
-    def inferring(self) -> contextlib.AbstractContextManager:
+    def inferring(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which nobody asks for gradients of what is computed; functions inside may still take some."""
         return contextlib.nullcontext()
 
     # -- transforms: they take and return functions of native arrays ---------------------------------------------------
     # Where one returns NotImplemented, `defaults` does it: with the tape, and with Python loops.
 
-    def value_and_grad(self, fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    def value_and_grad(
+        self, fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+    ) -> Callable[..., Any]:
         return NotImplemented
 
-    def vjp(self, fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    def vjp(self, fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         return NotImplemented
 
-    def jvp(self, fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+    def jvp(
+        self, fun: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], has_aux: bool = False
+    ) -> tuple[Any, ...]:
         return NotImplemented
 
-    def checkpoint(self, fun: Callable) -> Callable:
+    def checkpoint(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         return NotImplemented
 
-    def custom_gradient(self, fun: Callable) -> Callable:
+    def custom_gradient(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         return NotImplemented
 
-    def vmap(self, fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
+    def vmap(self, fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
         return NotImplemented
 
-    def scan(self, fun: Callable, init: Any, xs: Any, length: int | None = None, reverse: bool = False) -> tuple:
+    def scan(
+        self, fun: Callable[..., Any], init: Any, xs: Any, length: int | None = None, reverse: bool = False
+    ) -> tuple[Any, ...]:
         return NotImplemented
 
-    def associative_scan(self, fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    def associative_scan(self, fun: Callable[..., Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
         return NotImplemented
 
-    def while_loop(self, cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+    def while_loop(self, cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init: Any) -> Any:
         return NotImplemented
 
-    def cond(self, pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
+    def cond(self, pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any) -> Any:
         return NotImplemented
 
-    def switch(self, index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+    def switch(self, index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
         return NotImplemented
 
-    def choose(self, pred: Any, true_fun: Callable, false_fun: Callable) -> Any:
+    def choose(self, pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any]) -> Any:
         """`cond` without operands, where it does no harm to compute both branches."""
         return self.cond(pred, true_fun, false_fun)
 
@@ -220,7 +226,7 @@ class Backend:
     """For recording: the class of what stands for an array inside kernels that are Python functions themselves: a
     `tracing.record.recording.Named` that writes down the calls that the kernel makes. None: it looks into none."""
 
-    def form(self, leaves: Sequence) -> Any:
+    def form(self, leaves: Sequence[Any]) -> Any:
         """What the kernel calls of a function of `leaves` depend on, beside values; None where nobody should record."""
         return tuple(
             [(x.__class__, *((x.shape, x.dtype, self.device(x)) if hasattr(x, "dtype") else (x,))) for x in leaves]

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import BackendNotInstalledError, MixedBackendsError, UnknownBackendError
 from .base import Backend, Kind
@@ -113,17 +113,17 @@ def get(name: str | Backend) -> Backend:
 
 
 # Known beforehand: Dynamo cannot look into a builtin class.
-_kinds: dict[type, Kind | None] = dict.fromkeys(
+_kinds: dict[type[Any], Kind | None] = dict.fromkeys(
     (bool, int, float, complex, str, bytes, tuple, list, dict, type(None), type)
 )
 
 
-def add_kind(cls: type, kind: Kind) -> None:
+def add_kind(cls: type[Any], kind: Kind) -> None:
     """Say what kind of array the type `cls` is (for array classes that kfunc itself defines)."""
     _kinds[cls] = kind
 
 
-def kind_of(cls: type) -> Kind | None:
+def kind_of(cls: type[Any]) -> Kind | None:
     """What the registry knows about the array type `cls`; None if it is no array. Memoised."""
     try:
         return _kinds[cls]

@@ -30,7 +30,9 @@ def scan_length(xs: Any, length: int | None) -> int:
     return sizes.pop()
 
 
-def scan(fun: Callable, init: Any, xs: Any, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+def scan(
+    fun: Callable[..., Any], init: Any, xs: Any, length: int | None = None, reverse: bool = False
+) -> tuple[Any, Any]:
     n = scan_length(xs, length)
     carry, ys = init, []
     for i in reversed(range(n)) if reverse else range(n):
@@ -41,7 +43,7 @@ def scan(fun: Callable, init: Any, xs: Any, length: int | None = None, reverse: 
     return carry, tree.map(_stack, *ys) if ys else None
 
 
-def gradient_leaves(grad_fn: Callable, upstream: Any, args: tuple) -> list:
+def gradient_leaves(grad_fn: Callable[..., Any], upstream: Any, args: tuple[Any, ...]) -> list[Any]:
     """The leaves of what the `grad_fn` of a `custom_gradient` returns: one, or None, for each leaf of `args`.
 
     Raises:
@@ -61,7 +63,7 @@ def gradient_leaves(grad_fn: Callable, upstream: Any, args: tuple) -> list:
     return [x for part in parts for x in part]
 
 
-def associative_scan(backend: Any, fun: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+def associative_scan(backend: Any, fun: Callable[..., Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
     """The scan of the pairs' sums gives every other partial result, and one more sum each of those between."""
     flat, structure = tree.flatten(tree.map(backend.lift, elems))
     sizes = {x.shape[axis] for x in flat}
@@ -111,7 +113,7 @@ def _stack(*leaves: Any) -> Any:
     return namespace(*leaves).stack(leaves, axis=0)
 
 
-def mapped_axes(args: tuple, in_axes: Any) -> tuple:
+def mapped_axes(args: tuple[Any, ...], in_axes: Any) -> tuple[Any, ...]:
     """One axis, or None, for each of the positional arguments `args` of a function mapped over `in_axes`.
 
     Raises:
@@ -129,7 +131,7 @@ def mapped_axes(args: tuple, in_axes: Any) -> tuple:
     return axes
 
 
-def vmap(fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
+def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
     def mapped(*args):
         axes = mapped_axes(args, in_axes)
         sizes = {leaf.shape[ax] for a, ax in zip(args, axes, strict=True) if ax is not None for leaf in tree.leaves(a)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ...backends.constants import common, joined
 from ...backends.standard import add_operators, promote
@@ -27,14 +27,14 @@ class Spec:
     """
 
     __slots__ = ("dtype", "shape")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
     __array_ufunc__ = None  # NumPy arrays leave mixed operators to us.
     __array_priority__ = 1000
 
     shape: Shape
     dtype: str
 
-    def __init__(self, shape: Iterable[int | None], dtype: Any = "float32"):
+    def __init__(self, shape: Iterable[int | None], dtype: Any = "float32") -> None:
         self.shape = as_shape("Spec", shape)
         self.dtype = dtype_name(dtype)
 
@@ -88,6 +88,14 @@ class Spec:
             "to give the value to NumPy, do it outside of the network",
         )
 
+    __bool__: Callable[..., Any]
+    __int__: Callable[..., Any]
+    __float__: Callable[..., Any]
+    __complex__: Callable[..., Any]
+    __index__: Callable[..., Any]
+    __array__: Callable[..., Any]
+    __dlpack__: Callable[..., Any]
+    __dlpack_device__: Callable[..., Any]
     __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = __dlpack__ = __dlpack_device__ = _no_value
 
     def __setitem__(self, key: Any, value: Any) -> None:
