@@ -125,7 +125,7 @@ def value_and_grad(
         UnsupportedError: The backend cannot differentiate (OpenVINO).
     """
     if not (isinstance(argnums, int) or (isinstance(argnums, tuple) and all(isinstance(i, int) for i in argnums))):
-        raise ArgumentError("argnums is no position.", argument="argnums", expected="int or tuple of int", got=argnums)
+        raise ArgumentError.must_be("argnums", "a position, or a tuple of positions", argnums)
     return _through("value_and_grad", fun, argnums, has_aux)
 
 
@@ -221,7 +221,7 @@ def _check_floating(kind: Kind | None, values: Any, argument: str) -> None:
     for x in tree.leaves(values):
         if kind_of(type(x)) is None or not isdtype(x.dtype, ("real floating", "complex floating")):
             raise ArgumentError(
-                "Only floating-point arrays can be differentiated for.",
+                f"`{argument}` must hold floating-point arrays only, got {getattr(x, 'dtype', type(x).__name__)}.",
                 argument=argument,
                 expected="a tree of floating-point arrays",
                 got=getattr(x, "dtype", type(x).__name__),
@@ -233,7 +233,7 @@ def _check_like(expected: Any, given: Any, what: str, argument: str) -> None:
     def check(x, y):
         if tuple(x.shape) != tuple(getattr(y, "shape", ("no array",))):
             raise ShapeError(
-                f"Each array goes with one of {what}.",
+                f"An array of `{argument}` does not have the shape of its counterpart in {what}.",
                 argument=argument,
                 expected=f"shape {tuple(x.shape)}",
                 got=f"shape {tuple(y.shape)}" if hasattr(y, "shape") else type(y).__name__,
@@ -245,7 +245,7 @@ def _check_like(expected: Any, given: Any, what: str, argument: str) -> None:
         raise
     except (TypeError, ValueError) as error:
         raise ShapeError(
-            f"The trees differ: this one goes with {what}.",
+            f"`{argument}` does not have the structure of {what}.",
             argument=argument,
             expected=tree.structure(expected),
             got=tree.structure(given),
@@ -381,7 +381,12 @@ def cond(pred: Array, true_fun: Callable[..., R], false_fun: Callable[..., R], *
     Where `pred` is not known yet (in a compiled function), the choice is made on the device.
     """
     if getattr(pred, "shape", ()) != ():
-        raise ShapeError("cond chooses by one value.", argument="pred", expected="()", got=tuple(pred.shape))
+        raise ShapeError(
+            f"`pred` must be one value, got shape {tuple(pred.shape)}.",
+            argument="pred",
+            expected="()",
+            got=tuple(pred.shape),
+        )
     return _call("cond", kind_of_tree(pred, operands), pred, true_fun, false_fun, *operands)
 
 
@@ -393,7 +398,7 @@ def choose(pred: Array, true_fun: Callable[[], R], false_fun: Callable[[], R]) -
 def switch(index: int | Array, branches: Sequence[Callable[..., R]], *operands: Tree) -> R:
     """`branches[index](*operands)`, with the integer `index` clamped to the branches there are; see `cond`."""
     if not branches:
-        raise ArgumentError("switch has no branch.", argument="branches", expected="at least one function", got="none")
+        raise ArgumentError("`branches` is empty.", argument="branches", expected="at least one function", got="none")
     if isinstance(index, int):
         return branches[max(0, min(index, len(branches) - 1))](*operands)
     return _call("switch", kind_of_tree(index, operands), index, list(branches), *operands)

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import ShapeError, shown
 
 __all__ = ["normal_axes", "normal_axis", "sizes_of"]
 
@@ -23,7 +23,7 @@ def normal_axis(axis: int, ndim: int, argument: str = "axis") -> int:
         number = ndim
     if not -ndim <= number < ndim:
         raise ShapeError(
-            f"There is no axis {axis!r}.",
+            f"`{argument}` must be an axis of an array with {ndim} axes, got {shown(axis)}.",
             argument=argument,
             expected=f"an integer from {-ndim} to {ndim - 1}" if ndim else "an array with axes",
             got=repr(axis),
@@ -44,7 +44,11 @@ def normal_axes(axes: int | Sequence[int] | None, ndim: int, argument: str = "ax
     numbers = tuple(normal_axis(axis, ndim, argument) for axis in given)
     if len(set(numbers)) < len(numbers):
         raise ShapeError(
-            "An axis is named twice.", argument=argument, expected="distinct axes", got=axes, fix="name each axis once"
+            f"`{argument}` names an axis twice, got {shown(axes)}.",
+            argument=argument,
+            expected="distinct axes",
+            got=axes,
+            fix="name each axis once",
         )
     return numbers
 
@@ -58,7 +62,7 @@ def sizes_of(x: Any, *axes: int) -> tuple[int, ...]:
     sizes = tuple(x.shape[axis] for axis in axes)
     if None in sizes:
         raise ShapeError(
-            "This takes known sizes.",
+            f"A size is not known that is needed here, got shape {tuple(x.shape)}.",
             expected=f"known sizes along the axes {', '.join(map(str, axes))}",
             got=tuple(x.shape),
             fix="give the sizes in the input's Spec",

@@ -21,7 +21,7 @@ def extension(name: str, function: str, *arrays: Any) -> Callable:
     found = getattr(getattr(xp, name, None), function, None)
     if found is None:
         raise UnsupportedError(
-            f"This backend has no {name}.{function}.",
+            f"This backend does not have the function {name}.{function}.",
             expected=f"a namespace with the standard's extension {name}",
             got=getattr(xp, "__name__", repr(xp)),
             fix='compute this part elsewhere: kf.asarray(x, backend="numpy")',

@@ -180,7 +180,9 @@ def promote(*xs: Any, least: str = "b") -> tuple:
 def _without_lists(xs: tuple) -> tuple:
     """`xs` with lists made arrays, and with one array at least."""
     if any(x is None for x in xs):
-        raise ArgumentError("An operand is missing.", expected="arrays or numbers", got="None")
+        raise ArgumentError(
+            "An operand is missing, where an array or a number is needed.", expected="arrays or numbers", got="None"
+        )
     if all(type(x) in _SCALARS for x in xs):
         return (lift(xs[0]), *xs[1:])
     as_they_are = tuple(x for x in xs if type(x) not in _SCALARS)

@@ -35,12 +35,7 @@ def per_axis(value: int | Sequence[int], rank: int, argument: str) -> tuple[int,
     """
     values = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
-        raise ArgumentError(
-            f"{argument} does not fit {rank} spatial axes.",
-            argument=argument,
-            expected=f"a positive integer or {rank} of them",
-            got=value,
-        )
+        raise ArgumentError.must_be(argument, f"a positive integer or {rank} of them, for {rank} spatial axes", value)
     return values
 
 
@@ -56,14 +51,12 @@ def spatial_rank(
     """
     for name, value, allowed in (("padding", padding, paddings), ("data_format", data_format, DATA_FORMATS)):
         if value not in allowed and not (name == "data_format" and value is None):
-            raise ArgumentError(
-                f"Unknown {name}.", argument=name, expected=" or ".join(map(repr, allowed)), got=repr(value)
-            )
+            raise ArgumentError.must_be(name, " or ".join(map(repr, allowed)), value)
     n = x.ndim - 2
     if n < 1 or (rank is not None and n != rank):
         axes = "one or more spatial axes" if rank is None else f"{rank} spatial axes"
         raise ShapeError(
-            f"The input needs a batch axis, {axes} and a channel axis.",
+            f"The input must have a batch axis, {axes} and a channel axis, got shape {tuple(x.shape)}.",
             argument="inputs",
             expected="(batch, channels, *spatial)"
             if data_format == "channels_first"
@@ -86,7 +79,7 @@ def output_size(size: int | None, window: int, stride: int, dilation: int, paddi
     n = (size - extent) // stride + 1 if padding == "valid" else -(-size // stride)
     if n < 1:
         raise ShapeError(
-            "The window is larger than the input.",
+            f"The window covers {extent} elements along a spatial axis, but the input has {size}.",
             argument="inputs",
             expected=f"at least {extent} along each spatial axis",
             got=size,
@@ -120,7 +113,7 @@ def padding_amounts(
             amounts.append((total // 2, total - total // 2))
         elif size is None:
             raise ShapeError(
-                'padding="same" with strides above 1 needs known spatial sizes here.',
+                '`padding="same"` with strides above 1 needs to know the spatial sizes of the input.',
                 argument="inputs",
                 expected="known spatial sizes",
                 got=tuple(sizes),

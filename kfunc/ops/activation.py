@@ -201,7 +201,7 @@ def glu(x: Array, axis: int = -1) -> Array:
     size = x.shape[axis]
     if size is None or size % 2:
         raise ShapeError(
-            "glu halves the axis.",
+            f"The size along axis {axis} must be even and known for glu to halve it, got {size}.",
             argument="x",
             expected=f"a known, even size along axis {axis}",
             got=tuple(x.shape),

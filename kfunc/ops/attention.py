@@ -21,7 +21,7 @@ def check_attention(query: Array, key: Array, value: Array | None = None) -> Non
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x is not None and x.ndim != 4:
             raise ShapeError(
-                "Attention is over arrays of rank 4.",
+                f"`{name}` must have 4 axes, got shape {tuple(x.shape)}.",
                 argument=name,
                 expected="(batch, time, heads, features)",
                 got=tuple(x.shape),
@@ -29,7 +29,7 @@ def check_attention(query: Array, key: Array, value: Array | None = None) -> Non
     heads, groups = query.shape[2], key.shape[2]
     if heads % groups or (value is not None and value.shape[2] != groups):
         raise ShapeError(
-            "The heads do not fit together.",
+            f"The number of heads of the key, {groups}, does not fit that of the query or of the value.",
             argument="key",
             expected=f"as many heads as the value has, and a divisor of the query's {heads}",
             got=f"{groups} heads" + ("" if value is None else f", and {value.shape[2]} of the value"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array
 from ._op import op
 from ._promotion import cast, dtype_of, lift, together
@@ -56,7 +56,7 @@ def parse(subscripts: str, ranks: Sequence[int]) -> tuple[list[list[Any]], list[
     terms = left.split(",")
     if len(terms) != len(ranks):
         raise ArgumentError(
-            "The subscripts are of another number of arrays.",
+            f"`subscripts` has {len(terms)} terms for {len(ranks)} arrays, got {shown(subscripts)}.",
             argument="subscripts",
             expected=f"{len(ranks)} terms, with commas between them",
             got=subscripts,
@@ -70,7 +70,7 @@ def parse(subscripts: str, ranks: Sequence[int]) -> tuple[list[list[Any]], list[
     out = _axes(subscripts, right, len(right.replace("...", "")) + len(dots) * ("..." in right))
     if len(set(out)) < len(out) or not set(out) <= {axis for term in named for axis in term}:
         raise ArgumentError(
-            "The result names an axis twice, or one that no array has.",
+            f"The result of `subscripts` names an axis twice, or one that no array has, got {shown(subscripts)}.",
             argument="subscripts",
             expected="letters of the arrays, each at most once",
             got=subscripts,
@@ -83,7 +83,7 @@ def _axes(subscripts, term, rank):
     hidden = rank - len(before) - len(after)
     if not all(c.isalpha() and c.isascii() for c in before + after) or hidden < 0 or (hidden and not dots):
         raise ArgumentError(
-            f"The term {term!r} does not fit its array.",
+            f"The term {term!r} of `subscripts` does not fit its array, which has {rank} axes.",
             argument="subscripts",
             expected=f"letters for {rank} axes",
             got=subscripts,
@@ -221,7 +221,7 @@ def rearrange(tensor: Array, pattern: str, **axes_lengths: int) -> Array:
     fits = len(left) == x.ndim and sorted(before) == sorted(after) and len(set(before)) == len(before)
     if not fits or not set(axes_lengths) <= set(before):
         raise ArgumentError(
-            "The pattern does not fit.",
+            f"`pattern` does not fit an array of {x.ndim} axes, or its two sides differ, got {shown(pattern)}.",
             argument="pattern",
             expected=f"the same names on both sides of '->', of {x.ndim} axes on the left",
             got=repr(pattern),
@@ -248,9 +248,7 @@ def _groups(side, pattern):
     groups = [None if token == _DOTS else token.strip("()").split() for token in tokens]
     names = [name for group in groups for name in group or () if name not in (_DOTS, "1")]
     if not all(name.isidentifier() for name in names):
-        raise ArgumentError(
-            "This is no pattern.", argument="pattern", expected="names, parentheses, '...' and 1", got=repr(pattern)
-        )
+        raise ArgumentError.must_be("pattern", "made of names, parentheses, '...' and 1", pattern)
     return [group and [name for name in group if name != "1"] for group in groups]
 
 
@@ -270,7 +268,7 @@ def _split_sizes(group, n, sizes, pattern):
     known = math.prod([sizes[name] for name in group if name in sizes])
     if len(open_) > 1:
         raise ArgumentError(
-            f"The sizes of {' and '.join(open_)} are open.",
+            f"`axes_lengths` does not say the sizes of {' and '.join(open_)}, and the array does not either.",
             argument="axes_lengths",
             expected=f"all but one of the sizes of {' '.join(group)}",
             got=repr(pattern),
@@ -278,7 +276,7 @@ def _split_sizes(group, n, sizes, pattern):
         )
     if n is not None and (n % known if open_ and known else n != known):
         raise ShapeError(
-            f"An axis of size {n} is not made of ({' '.join(group)}).",
+            f"An axis of size {n} cannot be split into ({' '.join(group)}).",
             argument="tensor",
             expected=f"a multiple of {known}" if open_ else known,
             got=n,

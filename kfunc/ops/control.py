@@ -154,7 +154,10 @@ def vectorize(
         ranks = [0] * len(arrays) if cores is None else cores
         if len(ranks) != len(arrays):
             raise ArgumentError(
-                "The call does not fit the signature.", argument="signature", expected=signature, got=len(arrays)
+                f"`signature` is for {len(ranks)} arguments, and the call has {len(arrays)}.",
+                argument="signature",
+                expected=signature,
+                got=len(arrays),
             )
         loop = _loop_shape([_loop_part(x, n) for x, n in zip(arrays, ranks, strict=True)])
         # One axis to map over, whatever the loop's shape.
@@ -180,16 +183,17 @@ def _core_ranks(signature: str) -> list[int]:
     inputs, arrow, _ = signature.replace(" ", "").partition("->")
     parts = inputs.removeprefix("(").removesuffix(")").split("),(")
     if not arrow or not inputs.startswith("(") or not inputs.endswith(")"):
-        raise ArgumentError(
-            "This is no signature.", argument="signature", expected='for example "(m,n),(n)->(m)"', got=repr(signature)
-        )
+        raise ArgumentError.must_be("signature", 'like "(m,n),(n)->(m)"', signature)
     return [len([name for name in part.split(",") if name]) for part in parts]
 
 
 def _loop_part(x: Any, rank: int) -> tuple[int, ...]:
     if x.ndim < rank:
         raise ShapeError(
-            "An argument has too few axes.", argument="signature", expected=f"{rank} axes at least", got=tuple(x.shape)
+            f"An argument has fewer axes than `signature` says: it has shape {tuple(x.shape)}.",
+            argument="signature",
+            expected=f"{rank} axes at least",
+            got=tuple(x.shape),
         )
     return tuple(x.shape[: x.ndim - rank])
 

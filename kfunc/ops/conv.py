@@ -48,7 +48,7 @@ def conv_geometry(
     width, filters = kernel.shape[-2:]
     if channels is None or channels % width or filters % (channels // width):
         raise ShapeError(
-            "The input's channels do not fit the kernel.",
+            f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",
             expected=f"{width} channels, or a multiple whose quotient divides {filters} filters",
             got=f"{channels} channels",
@@ -69,7 +69,7 @@ def _steps(inputs, kernel, strides, padding, data_format, dilation_rate, padding
     dilation = per_axis(dilation_rate, rank, "dilation_rate")
     if max(strides) > 1 and max(dilation) > 1:
         raise ArgumentError(
-            "Strides and dilation cannot both exceed 1.",
+            f"`strides` and `dilation_rate` are both above 1, got {strides} and {dilation}.",
             argument="dilation_rate",
             expected="strides=1 or dilation_rate=1",
             got=f"strides={strides}, dilation_rate={dilation}",
@@ -170,7 +170,7 @@ def transposed_geometry(
     channels = _channels(inputs, data_format)
     if channels != kernel.shape[-1]:
         raise ShapeError(
-            "The input's channels do not fit the kernel.",
+            f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",
             expected=f"{kernel.shape[-1]} channels, the last axis of the kernel",
             got=f"{channels} channels",
@@ -291,7 +291,7 @@ def depthwise_conv(
     channels = _channels(inputs, data_format)
     if kernel.shape[-2] != channels:
         raise ShapeError(
-            "The input's channels do not fit the kernel.",
+            f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",
             expected=f"{kernel.shape[-2]} channels, the kernel's last axis but one",
             got=f"{channels} channels",

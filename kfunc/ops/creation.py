@@ -15,7 +15,7 @@ from ..arrays import to_numpy as convert_to_numpy
 from ..backends import Backend, get, kind_of
 from ..backends.constants import origin
 from ..backends.standard import DTYPES
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array, DType
 from . import _promotion
 from ._axes import normal_axis
@@ -62,9 +62,7 @@ def _name(dtype: Any, default: str = FLOAT) -> str:
     name = dtype_name(dtype)
     name = _PYTHON.get(name, name)
     if name not in DTYPES:
-        raise ArgumentError(
-            "There is no such dtype.", argument="dtype", expected=f"one of {', '.join(DTYPES)}", got=repr(dtype)
-        )
+        raise ArgumentError.must_be("dtype", "the name of a dtype", dtype, said=f"one of {', '.join(DTYPES)}")
     return name
 
 
@@ -74,7 +72,10 @@ def _object(xp: Any, name: str) -> Any:
         return getattr(xp, name)
     except AttributeError:
         raise ArgumentError(
-            f"This backend has no dtype {name}.", argument="dtype", got=name, fix="use float32, which all have"
+            f"This backend does not have the `dtype` {name}.",
+            argument="dtype",
+            got=name,
+            fix="use float32, which all have",
         ) from None
 
 
@@ -92,14 +93,19 @@ def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
 def _check_one_choice(backend: Any, like: Any) -> None:
     if backend is not None and like is not None:
         raise ArgumentError(
-            "`backend` and `like` both choose the backend.", argument="backend", expected="one of the two", got="both"
+            "`backend` and `like` are both given, and both choose the backend.",
+            argument="backend",
+            expected="one of the two",
+            got="both",
         )
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
     sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
     if any(isinstance(n, int) and n < 0 for n in sizes):
-        raise ShapeError("A size is negative.", argument="shape", expected="natural numbers", got=shape)
+        raise ShapeError(
+            f"`shape` has a negative size, got {shown(shape)}.", argument="shape", expected="natural numbers", got=shape
+        )
     return sizes
 
 

@@ -27,7 +27,7 @@ def _pair(target, output, names=("target", "output")):
         m != n for m, n in zip(target.shape, output.shape, strict=True) if m is not None and n is not None
     ):
         raise ShapeError(
-            "The shapes differ.",
+            f"The shapes differ: {names[0]} has {tuple(target.shape)}, {names[1]} has {tuple(output.shape)}.",
             argument=names[0],
             expected=f"that of {names[1]}, {tuple(output.shape)}",
             got=tuple(target.shape),
@@ -113,7 +113,7 @@ def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: b
         m != n for m, n in zip(target.shape, wanted, strict=True) if m is not None and n is not None
     ):
         raise ShapeError(
-            "The classes do not fit the output.",
+            f"`target` has shape {tuple(target.shape)}, which does not fit that of the output, {tuple(output.shape)}.",
             argument="target",
             expected=f"{tuple(wanted)}, the shape of output without its axis of classes",
             got=tuple(target.shape),

@@ -27,7 +27,10 @@ def _frames(output, lengths, name):
     output, lengths = lift(output, lengths)
     if output.ndim != 3:
         raise ShapeError(
-            "The logits are not of rank 3.", argument=name, expected="(batch, time, classes)", got=tuple(output.shape)
+            f"`{name}` must have 3 axes, got shape {tuple(output.shape)}.",
+            argument=name,
+            expected="(batch, time, classes)",
+            got=tuple(output.shape),
         )
     return floating(output), cast(lengths, "int32")
 
@@ -63,7 +66,10 @@ def ctc_loss(target: Array, output: Array, target_length: Array, output_length: 
     target, count = cast(target, "int32"), cast(lift(target, target_length)[1], "int32")
     if target.ndim != 2:
         raise ShapeError(
-            "The labels are not of rank 2.", argument="target", expected="(batch, labels)", got=tuple(target.shape)
+            f"`target` must have 2 axes, got shape {tuple(target.shape)}.",
+            argument="target",
+            expected="(batch, labels)",
+            got=tuple(target.shape),
         )
     xp = namespace(target, output)
     logs = log_softmax(output)
@@ -127,13 +133,9 @@ def ctc_decode(
     if strategy == "greedy":
         return _greedy(x, lengths, blank, merge_repeated)
     if strategy != "beam_search":
-        raise ArgumentError(
-            "Unknown strategy.", argument="strategy", expected="'greedy' or 'beam_search'", got=repr(strategy)
-        )
+        raise ArgumentError.must_be("strategy", "'greedy' or 'beam_search'", strategy)
     if not 1 <= top_paths <= beam_width:
-        raise ArgumentError(
-            "The beam is too narrow.", argument="top_paths", expected=f"1 to beam_width={beam_width}", got=top_paths
-        )
+        raise ArgumentError.must_be("top_paths", f"from 1 to beam_width, {beam_width}", top_paths)
     return _beam_search(x, lengths, blank, beam_width, top_paths)
 
 

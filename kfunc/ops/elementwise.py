@@ -171,7 +171,10 @@ def view_as_complex(x: Array) -> Array:
     x = floating(x)
     if x.ndim == 0 or x.shape[-1] != 2:
         raise ShapeError(
-            "The last axis holds the real and the imaginary part.", argument="x", expected="(..., 2)", got=x.shape
+            f"The last axis of `x` must have size 2, the real and the imaginary part, got shape {tuple(x.shape)}.",
+            argument="x",
+            expected="(..., 2)",
+            got=x.shape,
         )
     return join_complex(x[..., 0], x[..., 1])
 
@@ -280,7 +283,12 @@ def ldexp(x1: Array, x2: Array) -> Array:
     x1, x2 = lift(x1, x2)
     x2 = cast(x2, "int32") if number else x2
     if kind(x2) not in "iu":
-        raise ArgumentError("The exponent is an integer.", argument="x2", expected="integers", got=dtype_of(x2))
+        raise ArgumentError(
+            f"`x2`, the exponent, must hold integers, got {dtype_of(x2)}.",
+            argument="x2",
+            expected="integers",
+            got=dtype_of(x2),
+        )
     x1 = floating(x1)
     xp = namespace(x1, x2)
     half = xp.floor_divide(x2, xp.full_like(x2, 2))
@@ -336,5 +344,10 @@ def lcm(x1: Array, x2: Array) -> Array:
 def _integers(*xs):
     xs = together(*xs, least="i")
     if kind(xs[0]) not in "iu":
-        raise ArgumentError("Divisors are of integers.", argument="x1", expected="integers", got=dtype_of(xs[0]))
+        raise ArgumentError(
+            f"`x1` and `x2` must hold integers, got {dtype_of(xs[0])}.",
+            argument="x1",
+            expected="integers",
+            got=dtype_of(xs[0]),
+        )
     return xs

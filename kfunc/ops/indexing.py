@@ -60,7 +60,7 @@ def select(condlist: Sequence[Array], choicelist: Sequence[Array], default: Arra
     """
     if len(condlist) != len(choicelist):
         raise ArgumentError(
-            "There is one choice for each condition.",
+            f"There are {len(condlist)} conditions, but `choicelist` has {len(choicelist)} arrays.",
             argument="choicelist",
             expected=f"{len(condlist)} arrays",
             got=len(choicelist),
@@ -126,7 +126,7 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
         x, axis = xp.reshape(x, (-1,)), 0
     if x.ndim != indices.ndim:
         raise ShapeError(
-            "Indices along an axis have as many axes as x.",
+            f"`indices` must have as many axes as x, {x.ndim}, got shape {tuple(indices.shape)}.",
             argument="indices",
             expected=f"{x.ndim} axes",
             got=tuple(indices.shape),
@@ -181,7 +181,7 @@ def _starts(x, start_indices):
     starts = [s if kind_of(type(s)) is None or backend_of(s).is_traced(s) else int(s) for s in start_indices]
     if len(starts) != x.ndim:
         raise ArgumentError(
-            "A slice starts somewhere along each axis.",
+            f"`start_indices` must be {x.ndim} integers, one for each axis, got {len(starts)}.",
             argument="start_indices",
             expected=f"{x.ndim} integers",
             got=len(starts),
@@ -204,7 +204,7 @@ def _room(size, within):
 def _check_sizes(argument, sizes, shape):
     if len(sizes) != len(shape) or any(None not in (m, n) and not 0 <= m <= n for m, n in zip(sizes, shape)):  # noqa: B905
         raise ShapeError(
-            "A slice lies within the array.",
+            f"A block of shape {tuple(sizes)} does not lie within an array of shape {tuple(shape)}.",
             argument=argument,
             expected=f"{len(shape)} sizes up to {tuple(shape)}",
             got=tuple(sizes),
@@ -333,6 +333,6 @@ def multi_hot(inputs: Array, num_classes: int | None = None, axis: int = -1, dty
         (num_classes,) or (batch, ..., num_classes).
     """
     if num_classes is None:
-        raise ArgumentError("The number of classes is not known.", argument="num_classes", expected="an integer")
+        raise ArgumentError("`num_classes` is missing.", argument="num_classes", expected="an integer")
     codes = one_hot(inputs, num_classes, axis, dtype)
     return namespace(codes).max(codes, axis=1 if codes.ndim > 2 else 0)

@@ -37,7 +37,9 @@ def _parts(xs):
     if kind_of(type(xs)) is not None:
         return namespace(xs).unstack(xs)
     if not xs:
-        raise ArgumentError("There is nothing to join.", argument="xs", expected="one array or more", got="none")
+        raise ArgumentError(
+            "`xs` is empty, and there is nothing to join.", argument="xs", expected="one array or more", got="none"
+        )
     return together(*xs)
 
 
@@ -106,7 +108,7 @@ def meshgrid(*x: Array, indexing: str = "xy") -> list[Array]:
         ArgumentError: `indexing` is neither.
     """
     if indexing not in ("xy", "ij"):
-        raise ArgumentError("Unknown indexing.", argument="indexing", expected="'xy' or 'ij'", got=repr(indexing))
+        raise ArgumentError.must_be("indexing", "'xy' or 'ij'", indexing)
     if not x:
         return []
     xp = namespace(*(arrays := together(*x)))
@@ -133,7 +135,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
         size = x.shape[axis]
         if at < 1 or size is None or size % at:
             raise ShapeError(
-                f"Axis {axis} does not split into {at} equal parts.",
+                f"Axis {axis}, of size {size}, cannot be split into {at} equal parts.",
                 argument="indices_or_sections",
                 expected=f"a divisor of {size}" if size is not None else "a known size",
                 got=at,
@@ -163,7 +165,7 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
         size = x.shape[normal_axis(axis, x.ndim)]
         if at < 1 or size is None:
             raise ShapeError(
-                "There are no such parts.",
+                f"An axis of size {size} cannot be split into {at} parts.",
                 argument="indices_or_sections",
                 expected="1 or more parts of a known size",
                 got=f"{at} of {size}",
@@ -206,7 +208,7 @@ def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
     size = x.shape[axis]
     if (num is None and size is None) or (None not in (num, size) and num != size):
         raise ShapeError(
-            f"Axis {axis} does not come apart so.",
+            f"The axis {axis} has size {size}, and `num` is {num}.",
             argument="num",
             expected="a number of entries" if size is None else size,
             got=num,

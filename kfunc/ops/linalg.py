@@ -11,7 +11,7 @@ from typing import Any
 
 from ..arrays import device, dtype_name, namespace, to_numpy
 from ..backends import kind_of
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..tracing.spec import Spec
 from ..transforms import jvp
 from ..typing import Array
@@ -62,7 +62,7 @@ def _matrices(x, square=False):
     n, m = x.shape[-2:] if x.ndim > 1 else (0, 1)
     if x.ndim < 2 or (square and None not in (n, m) and n != m):
         raise ShapeError(
-            "This takes matrices.",
+            f"`x` must be {'square matrices' if square else 'matrices'}, got shape {tuple(x.shape)}.",
             argument="x",
             expected="(..., n, n)" if square else "(..., n, m)",
             got=tuple(x.shape),
@@ -122,7 +122,7 @@ def _system(a, b):
     vectors = b.ndim == a.ndim - 1
     if not vectors and b.ndim < 2:
         raise ShapeError(
-            "The right sides do not fit the matrices.",
+            f"`b` has shape {tuple(b.shape)}, which does not fit the matrices of shape {tuple(a.shape)}.",
             argument="b",
             expected="(..., n) or (..., n, k), with as many leading axes as a",
             got=tuple(b.shape),
@@ -206,7 +206,7 @@ def qr(x: Array, mode: str = "reduced") -> tuple[Array, Array]:
         mode: "reduced": (..., n, k) and (..., k, m), where k = min(n, m); "complete": (..., n, n) and (..., n, m).
     """
     if mode not in ("reduced", "complete"):
-        raise ArgumentError("Unknown mode.", argument="mode", expected="'reduced' or 'complete'", got=repr(mode))
+        raise ArgumentError.must_be("mode", "'reduced' or 'complete'", mode)
     x = _matrices(x)
     return tuple(_linalg("qr", x)(x, mode=mode))
 
@@ -320,12 +320,19 @@ def norm(
     axes = normal_axes(axis, x.ndim)
     if len(axes) not in (1, 2):
         raise ArgumentError(
-            "norm takes vectors or matrices.", argument="axis", expected="1 or 2 axes", got=f"{len(axes)} axes"
+            f"`axis` must name 1 axis or 2, for norms of vectors or of matrices, got {len(axes)} axes.",
+            argument="axis",
+            expected="1 or 2 axes",
+            got=f"{len(axes)} axes",
         )
     if ord not in ((None, "fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) if len(axes) == 2 else (None, ord)):
-        raise ArgumentError("There is no such norm of a matrix.", argument="ord", got=repr(ord), fix='use "fro" or 2')
+        raise ArgumentError(
+            f"`ord` must be a norm of matrices, got {shown(ord)}.", argument="ord", got=repr(ord), fix='use "fro" or 2'
+        )
     if len(axes) == 1 and isinstance(ord, str):
-        raise ArgumentError("There is no such norm of a vector.", argument="ord", expected="a number", got=repr(ord))
+        raise ArgumentError(
+            f"`ord` must be a number for vectors, got {shown(ord)}.", argument="ord", expected="a number", got=repr(ord)
+        )
     if len(axes) == 1 or ord in (None, "fro"):
         return _linalg("vector_norm", x)(
             x, axis=axes if len(axes) == 2 else axes[0], ord=2 if ord in (None, "fro") else ord, keepdims=keepdims

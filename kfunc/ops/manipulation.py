@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays import device, dtype_name, namespace, to_numpy
 from ..backends.standard import DTYPES
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..tracing.spec import Spec
 from ..typing import Array, DType, Shape
 from ._axes import normal_axes, normal_axis, sizes_of
@@ -199,7 +199,7 @@ def viewed_shape(x: Array, dtype: str) -> Shape:
     last = x.shape[-1] if x.shape else 1
     if not x.shape or (last is not None and last * old % new):
         raise ShapeError(
-            f"These elements cannot be read as {dtype}.",
+            f"An array {dtype_name(x.dtype)} {tuple(x.shape)} cannot be read as {dtype}: its last axis does not fit.",
             argument="x",
             expected=f"a last axis of a multiple of {new // 8} bytes",
             got=f"{dtype_name(x.dtype)} {tuple(x.shape)}",
@@ -218,7 +218,11 @@ def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     order = tuple(reversed(range(x.ndim))) if axes is None else normal_axes(tuple(axes), x.ndim, "axes")
     if len(order) != x.ndim:
         raise ArgumentError(
-            "axes does not name every axis.", argument="axes", expected=f"{x.ndim} axes", got=axes, fix="name each once"
+            f"`axes` must name each of {x.ndim} axes once, got {shown(axes)}.",
+            argument="axes",
+            expected=f"{x.ndim} axes",
+            got=axes,
+            fix="name each once",
         )
     return namespace(x).permute_dims(x, order)
 
@@ -312,7 +316,7 @@ def repeat(x: Array, repeats: int | Sequence[int] | Array, axis: int | None = No
         return xp.repeat(x, repeats[0], axis=axis)
     if len(repeats) != x.shape[axis]:
         raise ArgumentError(
-            f"repeats does not fit axis {axis}.",
+            f"`repeats` has {len(repeats)} integers for the {x.shape[axis]} elements of axis {axis}.",
             argument="repeats",
             expected=f"one integer, or {x.shape[axis]}",
             got=f"{len(repeats)} integers",
@@ -372,7 +376,12 @@ def diag(x: Array, k: int = 0) -> Array:
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
-        raise ShapeError("diag takes a vector or a matrix.", argument="x", expected="1 or 2 axes", got=tuple(x.shape))
+        raise ShapeError(
+            f"`x` must be a vector or a matrix, got shape {tuple(x.shape)}.",
+            argument="x",
+            expected="1 or 2 axes",
+            got=tuple(x.shape),
+        )
     xp = namespace(x)
     on = xp.eye(*sizes_of(x, 0), dtype=xp.bool, device=device(x))
     square = xp.where(on, xp.expand_dims(x, axis=1), xp.zeros((), dtype=x.dtype, device=device(x)))
@@ -390,7 +399,9 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     """The powers of a vector (n,), from N - 1 down to 0, or up with `increasing`: (n, N); N is n by default."""
     x = lift(x)
     if x.ndim != 1:
-        raise ShapeError("vander takes a vector.", argument="x", expected="1 axis", got=tuple(x.shape))
+        raise ShapeError(
+            f"`x` must be a vector, got shape {tuple(x.shape)}.", argument="x", expected="1 axis", got=tuple(x.shape)
+        )
     xp = namespace(x)
     (count,) = sizes_of(x, 0) if N is None else (N,)
     powers = [xp.ones_like(x)]
@@ -438,12 +449,10 @@ def pad(
     pairs = pad_pairs(pad_width, x.ndim)
     if mode != "constant" and mode not in _BORDERS:
         names = ["constant", *_BORDERS]
-        raise ArgumentError(
-            f"There is no padding mode {mode!r}.", argument="mode", expected=f"one of {names}", got=repr(mode)
-        )
+        raise ArgumentError.must_be("mode", f"one of {names}", mode)
     if mode != "constant" and constant_values is not None:
         raise ArgumentError(
-            "constant_values means nothing in this mode.",
+            f'`constant_values` is given, but only mode="constant" uses it, and the mode is {mode!r}.',
             argument="constant_values",
             expected='None, or mode="constant"',
             got=f"{constant_values!r} with mode={mode!r}",
@@ -478,11 +487,11 @@ def pad_pairs(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     pairs = tuple(tuple(p) if isinstance(p, list | tuple) else (p,) for p in given)
     pairs = tuple(p * 2 if len(p) == 1 else p for p in pairs)
     if len(pairs) != ndim or any(len(p) != 2 or any(not isinstance(n, int) or n < 0 for n in p) for p in pairs):
-        raise ArgumentError(
-            "pad needs a pair of counts for each axis.",
-            argument="pad_width",
-            expected=f"an integer, a pair of them, or {ndim} pairs, none negative",
-            got=pad_width,
+        raise ArgumentError.must_be(
+            "pad_width",
+            f"natural numbers, one pair for each of {ndim} axes",
+            pad_width,
+            said=f"an integer, a pair of them, or {ndim} pairs, none negative",
         )
     return pairs
 
@@ -504,7 +513,7 @@ def _border(x, axis, width, mode, side, value):
         size, need = x.shape[axis], {"edge": 1, "reflect": width + 1}.get(mode, width)
         if size is not None and size < need:
             raise ShapeError(
-                f"The array is too small for its border in mode {mode!r}.",
+                f"`pad_width` is larger than mode={mode!r} can fill along axis {axis}, whose size is {size}.",
                 argument="pad_width",
                 expected=f"at least {need} elements along axis {axis}",
                 got=size,

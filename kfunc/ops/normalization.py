@@ -155,7 +155,7 @@ def group_normalization(
     features = x.shape[axis]
     if axis == 0 or None in x.shape[1:] or groups < 1 or features % groups:
         raise ShapeError(
-            "There is no such division of the features.",
+            f"The features along axis {axis} of shape {tuple(x.shape)} cannot be divided into `groups={groups}`.",
             argument="groups",
             expected=f"an input of known sizes, with a multiple of {groups} features along an axis after the first",
             got=f"{tuple(x.shape)}, axis {axis}",
@@ -199,7 +199,7 @@ def normalize(x: Array, axis: int | Sequence[int] | None = -1, order: int = 2, e
         ArgumentError: `order` is no positive integer.
     """
     if not isinstance(order, int) or order < 1:
-        raise ArgumentError("There is no such norm.", argument="order", expected="a positive integer", got=order)
+        raise ArgumentError.must_be("order", "a positive integer", order)
     xp = namespace(x)
     epsilon = EPSILON if epsilon is None else epsilon
     axis = tuple(axis) if isinstance(axis, list) else axis

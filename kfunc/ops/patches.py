@@ -28,12 +28,7 @@ def patch_geometry(
     """Window, dilation, padding and strides, a pair of integers each, checked."""
     around = (padding, padding) if isinstance(padding, int) else tuple(padding)
     if len(around) != 2 or any(not isinstance(n, int) or n < 0 for n in around):
-        raise ArgumentError(
-            "padding does not fit 2 spatial axes.",
-            argument="padding",
-            expected="a natural number or 2 of them",
-            got=padding,
-        )
+        raise ArgumentError.must_be("padding", "a natural number or 2 of them", padding)
     return (
         per_axis(kernel_size, 2, "kernel_size"),
         per_axis(dilation, 2, "dilation"),
@@ -44,7 +39,12 @@ def patch_geometry(
 
 def _rank(x, rank, expected):
     if x.ndim != rank:
-        raise ShapeError(f"The array is not of rank {rank}.", argument="x", expected=expected, got=tuple(x.shape))
+        raise ShapeError(
+            f"`x` must have {rank} axes, got shape {tuple(x.shape)}.",
+            argument="x",
+            expected=expected,
+            got=tuple(x.shape),
+        )
 
 
 @op
@@ -111,7 +111,7 @@ def fold(
     taps, windows = math.prod(window), math.prod(out)
     if x.shape[1] % taps or x.shape[2] not in (windows, None):
         raise ShapeError(
-            "The columns do not fit the windows.",
+            f"`x` has shape {tuple(x.shape)}, whose columns do not fit the windows.",
             argument="x",
             expected=f"(batch, a multiple of {taps}, {windows})",
             got=tuple(x.shape),
@@ -137,21 +137,16 @@ def _blocks(x, block_size, data_format):
     """Whether channels come first; and what the shape of `x` is then."""
     _rank(x, 4, "images: (batch, height, width, channels), or (batch, channels, height, width)")
     if data_format not in ("channels_last", "channels_first"):
-        raise ArgumentError(
-            "Unknown data_format.",
-            argument="data_format",
-            expected="'channels_last' or 'channels_first'",
-            got=repr(data_format),
-        )
+        raise ArgumentError.must_be("data_format", "'channels_last' or 'channels_first'", data_format)
     if not isinstance(block_size, int) or block_size < 2:
-        raise ArgumentError("A block has a side.", argument="block_size", expected="an integer above 1", got=block_size)
+        raise ArgumentError.must_be("block_size", "an integer above 1", block_size)
     return data_format == "channels_first"
 
 
 def _divisible(x, what, by, *sizes):
     if any(n % by for n in sizes):
         raise ShapeError(
-            f"The {what} cannot be divided among blocks.",
+            f"The {what} of `x`, of shape {tuple(x.shape)}, cannot be divided by {by}.",
             argument="x",
             expected=f"{what} that {by} divides",
             got=tuple(x.shape),

@@ -144,7 +144,7 @@ def _adaptive(x, output_size, data_format, reduce):
         size, xp = x.shape[axis], namespace(x)
         if size is None:
             raise ShapeError(
-                "Windows as many as asked for need a known size here.",
+                f"The spatial sizes of the input must be known for adaptive pooling, got shape {tuple(x.shape)}.",
                 argument="inputs",
                 expected="known spatial sizes",
                 got=tuple(x.shape),

@@ -77,7 +77,7 @@ def cross(x1: Array, x2: Array, axisa: int = -1, axisb: int = -1, axisc: int = -
     x1, x2 = xp.moveaxis(x1, axisa, -1), xp.moveaxis(x2, axisb, -1)
     if not {x1.shape[-1], x2.shape[-1]} <= {2, 3}:
         raise ShapeError(
-            "Cross products are of two or three components.",
+            f"`x1` and `x2` must have 2 or 3 components, got {x1.shape[-1]} and {x2.shape[-1]}.",
             argument="x1" if x1.shape[-1] not in (2, 3) else "x2",
             expected="2 or 3 along the axis",
             got=f"{x1.shape[-1]} and {x2.shape[-1]}",
@@ -109,7 +109,7 @@ def cdist(x: Array, y: Array) -> Array:
     xp = namespace(x, y)
     if min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-1]:
         raise ShapeError(
-            "Distances are between rows of one length.",
+            f"`x` and `y` must have rows of one length, got shapes {tuple(x.shape)} and {tuple(y.shape)}.",
             argument="y",
             expected="(..., n, features) and (..., m, features)",
             got=f"{x.shape} and {y.shape}",

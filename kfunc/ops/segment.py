@@ -45,7 +45,12 @@ def places(x: Array, indices: Array) -> Array:
     if kind_of(type(indices)) is None:
         indices = namespace(x).asarray(indices, device=device(x))
     if kind(indices) not in "iu":
-        raise ArgumentError("Places are integers.", argument="indices", expected="integers", got=dtype_of(indices))
+        raise ArgumentError(
+            f"`indices` must hold integers, got {dtype_of(indices)}.",
+            argument="indices",
+            expected="integers",
+            got=dtype_of(indices),
+        )
     return indices
 
 
@@ -72,11 +77,16 @@ def flat_rows(data: Array, ids: Array, num_segments: int | None) -> tuple[Array,
     data, ids = lift(data, ids)
     data, depth = numeric(data), ids.ndim
     if kind(ids) not in "iu":
-        raise ArgumentError("Segments are numbered.", argument="segment_ids", expected="integers", got=dtype_of(ids))
+        raise ArgumentError(
+            f"`segment_ids` must hold integers, got {dtype_of(ids)}.",
+            argument="segment_ids",
+            expected="integers",
+            got=dtype_of(ids),
+        )
     sizes = zip(data.shape[:depth], ids.shape, strict=False)
     if depth == 0 or depth > data.ndim or any(None not in (m, n) and m != n for m, n in sizes):
         raise ShapeError(
-            "There is one segment for each row.",
+            f"`segment_ids` has shape {tuple(ids.shape)}, which does not begin that of data, {tuple(data.shape)}.",
             argument="segment_ids",
             expected=f"the leading axes of {tuple(data.shape)}, one at least",
             got=tuple(ids.shape),
@@ -223,7 +233,7 @@ def _check_written(argument, values, indices, shape):
     wanted = (*indices.shape[:-1], *shape[indices.shape[-1] :])
     if indices.ndim < 2 or indices.shape[-1] > len(shape) or tuple(values.shape) != wanted:
         raise ShapeError(
-            "Indices (..., k), the shape written to, and what is written there do not fit together.",
+            f"`{argument}` must have shape {wanted} for these indices, got {tuple(values.shape)}.",
             argument=argument,
             expected=f"(*indices.shape[:-1], *shape[k:]), here {wanted}",
             got=tuple(values.shape),
@@ -257,9 +267,7 @@ def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str
     inputs, indices, updates = lift(inputs, indices, updates)
     indices, updates = places(inputs, indices), cast(updates, dtype_of(inputs))
     if reduction is not None and reduction not in _JOIN:
-        raise ArgumentError(
-            "Unknown reduction.", argument="reduction", expected=f"None or one of {', '.join(_JOIN)}", got=reduction
-        )
+        raise ArgumentError.must_be("reduction", f"None or one of {', '.join(_JOIN)}", reduction)
     xp = namespace(inputs, indices, updates)
     k, shape = indices.shape[-1], tuple(inputs.shape)
     _check_written("updates", updates, indices, shape)
@@ -297,7 +305,7 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0) -> Arra
     x, weights = lift(x, weights)
     if x.ndim not in (1, 2) or tuple(weights.shape) != tuple(x.shape):
         raise ShapeError(
-            "A vector of numbers, or rows of them, is counted.",
+            f"`x` must be a vector, or rows, and `weights` like it, got {tuple(x.shape)} and {tuple(weights.shape)}.",
             argument="x" if x.ndim not in (1, 2) else "weights",
             expected="(n,) or (rows, n)",
             got=tuple(x.shape if x.ndim not in (1, 2) else weights.shape),

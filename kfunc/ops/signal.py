@@ -28,7 +28,7 @@ def _complex(x):
     """
     if not isinstance(x, list | tuple) or len(x) != 2:
         raise ArgumentError(
-            "Complex numbers are taken as two arrays.",
+            f"`x` must be a pair of arrays, (real, imaginary), got {type(x).__name__}.",
             argument="x",
             expected="(real, imaginary)",
             got=type(x).__name__,
@@ -37,7 +37,7 @@ def _complex(x):
     real, imaginary = together(*x, least="f")
     if tuple(real.shape) != tuple(imaginary.shape):
         raise ShapeError(
-            "The real and the imaginary part differ in shape.",
+            f"The real and the imaginary part differ in shape: {tuple(real.shape)} and {tuple(imaginary.shape)}.",
             argument="x",
             expected=tuple(real.shape),
             got=tuple(imaginary.shape),
@@ -116,7 +116,7 @@ def extract_sequences(x: Array, sequence_length: int, sequence_stride: int) -> A
     n = x.shape[-1]
     if n is None or n < sequence_length:
         raise ShapeError(
-            "Not one piece fits.",
+            f"The signal has length {n}, and a piece has {sequence_length}.",
             argument="x",
             expected=f"a known length of at least {sequence_length}",
             got=n,
@@ -144,9 +144,7 @@ def _window(window, length, size, like):
         return xp.ones(size, dtype=like.dtype, device=device(like))
     if isinstance(window, str):
         if window not in _COSINES:
-            raise ArgumentError(
-                f"There is no window {window!r}.", argument="window", expected=" or ".join(_COSINES), got=repr(window)
-            )
+            raise ArgumentError.must_be("window", " or ".join(map(repr, _COSINES)), window)
         a, b = _COSINES[window]
         values = [a - b * math.cos(2 * math.pi * i / length) for i in range(length)]
         values = xp.asarray(values, dtype=like.dtype, device=device(like))
@@ -155,7 +153,10 @@ def _window(window, length, size, like):
         values = xp.astype(values, like.dtype)
     if tuple(values.shape) != (length,):
         raise ShapeError(
-            "The window has another length.", argument="window", expected=(length,), got=tuple(values.shape)
+            f"`window` must have length {length}, got shape {tuple(values.shape)}.",
+            argument="window",
+            expected=(length,),
+            got=tuple(values.shape),
         )
     before = (size - length) // 2
     return pad(values, ((before, size - length - before),))
@@ -164,7 +165,7 @@ def _window(window, length, size, like):
 def _check_lengths(sequence_length, fft_length):
     if fft_length < sequence_length:
         raise ArgumentError(
-            "The transform is shorter than the pieces.",
+            f"`fft_length` must be at least sequence_length, {sequence_length}, got {fft_length}.",
             argument="fft_length",
             expected=f"at least sequence_length, {sequence_length}",
             got=fft_length,

@@ -70,11 +70,8 @@ def top_k(x: Array, k: int, sorted: bool = True) -> tuple[Array, Array]:
     x = numeric(x)
     xp = namespace(x)
     if x.ndim == 0 or not isinstance(k, int) or k < 0 or (x.shape[-1] is not None and k > x.shape[-1]):
-        raise ArgumentError(
-            "There are not as many elements along the last axis.",
-            argument="k",
-            expected=f"an integer up to {x.shape[-1] if x.ndim else 0}",
-            got=k,
+        raise ArgumentError.must_be(
+            "k", f"an integer from 0 to {x.shape[-1] if x.ndim else 0}, the size of the last axis", k
         )
     indices = xp.argsort(x, axis=-1, descending=True)[..., :k]
     return xp.take_along_axis(x, indices, axis=-1), indices
@@ -112,7 +109,10 @@ def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> A
     xp = namespace(sorted_sequence, values)
     if sorted_sequence.ndim != 1:
         raise ShapeError(
-            "One vector is searched.", argument="sorted_sequence", expected="(n,)", got=tuple(sorted_sequence.shape)
+            f"`sorted_sequence` must be a vector, got shape {tuple(sorted_sequence.shape)}.",
+            argument="sorted_sequence",
+            expected="(n,)",
+            got=tuple(sorted_sequence.shape),
         )
     return xp.searchsorted(sorted_sequence, values, side=side)
 

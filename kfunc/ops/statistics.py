@@ -52,14 +52,17 @@ def _reduced_last(x, axis):
 @in_single
 def _quantile(x, q, axis, method, keepdims, skip_nan):
     if method not in METHODS:
-        raise ArgumentError(
-            "Unknown method.", argument="method", expected=f"one of {', '.join(METHODS)}", got=repr(method)
-        )
+        raise ArgumentError.must_be("method", f"one of {', '.join(METHODS)}", method)
     x, q = lift(x, q)
     xp = namespace(x, q)
     q = cast(q, dtype_of(x))
     if q.ndim > 1:
-        raise ShapeError("Probabilities are a number or a vector.", argument="q", expected="() or (n,)", got=q.shape)
+        raise ShapeError(
+            f"`q` must be a number or a vector, got shape {tuple(q.shape)}.",
+            argument="q",
+            expected="() or (n,)",
+            got=q.shape,
+        )
     rows, kept = _reduced_last(x, axis)
     if rows.shape[-1] == 0:  # the quantiles of nothing
         rows = xp.full((*rows.shape[:-1], 1), math.nan, dtype=x.dtype, device=device(x))
@@ -176,7 +179,7 @@ def average(x: Array, axis: int | Sequence[int] | None = None, weights: Array | 
     if weights.ndim != x.ndim:
         if weights.ndim != 1 or not isinstance(axis, int):
             raise ShapeError(
-                "These weights do not go with the elements of x.",
+                f"`weights` has shape {tuple(weights.shape)}, which does not fit that of x, {tuple(x.shape)}.",
                 argument="weights",
                 expected=f"{x.shape}, or a vector and the axis that it goes along",
                 got=f"{weights.shape} and axis {axis}",
@@ -251,10 +254,10 @@ def correlate(x1: Array, x2: Array, mode: str = "valid") -> Array:
     """
     x1, x2 = together(x1, x2, least="f")
     if mode not in ("valid", "same", "full"):
-        raise ArgumentError("Unknown mode.", argument="mode", expected="'valid', 'same' or 'full'", got=repr(mode))
+        raise ArgumentError.must_be("mode", "'valid', 'same' or 'full'", mode)
     if x1.ndim != 1 or x2.ndim != 1 or 0 in (x1.shape[0], x2.shape[0]):
         raise ShapeError(
-            "Vectors of one element or more are correlated.",
+            f"`x1` and `x2` must be vectors with elements, got shapes {tuple(x1.shape)} and {tuple(x2.shape)}.",
             argument="x1" if x1.ndim != 1 else "x2",
             expected="(n,) and (m,)",
             got=f"{x1.shape} and {x2.shape}",
@@ -289,11 +292,13 @@ def histogram(x: Array, bins: int = 10, range: tuple[float, float] | None = None
     x = floating(x)
     xp = namespace(x)
     if not isinstance(bins, int) or bins < 0:
-        raise ArgumentError("No such number of bins.", argument="bins", expected="an integer from 0", got=repr(bins))
+        raise ArgumentError.must_be("bins", "an integer from 0", bins)
     if x.ndim != 1:
-        raise ShapeError("Histograms are of vectors.", argument="x", expected="(n,)", got=x.shape)
+        raise ShapeError(
+            f"`x` must be a vector, got shape {tuple(x.shape)}.", argument="x", expected="(n,)", got=x.shape
+        )
     if range is not None and not range[0] <= range[1]:
-        raise ArgumentError("The range is empty.", argument="range", expected="(least, largest)", got=range)
+        raise ArgumentError.must_be("range", "(least, largest)", range)
     if range is None and x.shape[0] != 0:
         low, high = xp.min(x), xp.max(x)
     else:

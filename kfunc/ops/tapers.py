@@ -22,7 +22,7 @@ def _window(length: Any, formula: Callable, backend: Any, like: Any) -> Any:
         like = length if like is None and backend is None else like
         length = known(length, "x")
     if not isinstance(length, int) or isinstance(length, bool):
-        raise ArgumentError("A window has a length.", argument="x", expected="an integer", got=repr(length))
+        raise ArgumentError.must_be("x", "an integer, the length of the window", length)
 
     def make(xp, dtype, device):
         if length == 1:

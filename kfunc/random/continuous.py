@@ -45,7 +45,7 @@ def float_name(dtype: DType, key: Array) -> str:
     name = dtype_name(dtype)
     known = [d for d in _EPS if hasattr(namespace(key), d)]
     if name not in known:
-        raise ArgumentError("No such floating-point dtype here.", argument="dtype", expected=", ".join(known), got=name)
+        raise ArgumentError.must_be("dtype", f"one of {', '.join(known)}", name)
     return name
 
 
@@ -75,7 +75,12 @@ def _scaled(u: Any, minval: Array, maxval: Array, dtype: str) -> Any:
     xp = namespace(u, minval, maxval)
     if not (hasattr(minval, "shape") or hasattr(maxval, "shape")):
         if not minval <= maxval:
-            raise ArgumentError("The interval is empty.", argument="maxval", expected=f">= {minval}", got=maxval)
+            raise ArgumentError(
+                f"`maxval` must not be less than minval, {minval}, got {maxval}.",
+                argument="maxval",
+                expected=f">= {minval}",
+                got=maxval,
+            )
         if (minval, maxval) == (0, 1):
             return u
     t = getattr(xp, dtype)
@@ -161,7 +166,7 @@ def truncated_normal(
     name = float_name(dtype, key)
     if not lower < upper:
         raise ArgumentError(
-            "No such truncated normal distribution.",
+            f"`lower` must be less than `upper`, got {lower} and {upper}.",
             argument="upper",
             expected="lower < upper",
             got=f"({lower}, {upper})",
@@ -234,11 +239,12 @@ def parameters(key: Array, shape: Any, dtype: str, *values: Any) -> list[Any]:
     except (TypeError, ValueError):
         common = None
     if common is None or (shape is not None and common != own[0]):
+        given = ", ".join(map(str, own if shape is None else own[1:]))
         raise ShapeError(
-            "The parameters of a distribution broadcast to the shape of the result.",
+            f"The parameters have shapes {given}, which do not broadcast{'' if shape is None else f' to {own[0]}'}.",
             argument="shape",
             expected=f"parameters that broadcast to {own[0]}" if shape is not None else "parameters that broadcast",
-            got=", ".join(map(str, own if shape is None else own[1:])),
+            got=given,
         )
     values = tuple(stop_gradient(v) if hasattr(v, "shape") else v for v in values)
     xp = namespace(key, *values)

@@ -63,12 +63,12 @@ def randint(key: Array, shape: int | Sequence[int], minval: int, maxval: int, dt
     low, high = operator.index(minval), operator.index(maxval)
     xp, name = namespace(key), dtype_name(dtype)
     if "int" not in name or not hasattr(xp, name):
-        raise ArgumentError("No such integer dtype here.", argument="dtype", expected="such as int32", got=name)
+        raise ArgumentError.must_be("dtype", "an integer dtype of the backend, such as 'int32'", name)
     width = min(int(name.lstrip("uint")), 32)
     least, most = (0, min(2**width, 2**31)) if name.startswith("u") else (-(2 ** (width - 1)), 2 ** (width - 1))
     if not least <= low < high <= most or high - low >= WORD:
         raise ArgumentError(
-            f"There is no such range of {name}.",
+            f"`minval` and `maxval` do not make a range of {name}, got {low} and {high}.",
             argument="maxval",
             expected=f"{least} <= minval < maxval <= {most}, fewer than 2**32 integers",
             got=f"[{low}, {high})",
@@ -129,12 +129,20 @@ def categorical(
     if num_samples is not None:
         if shape is not None:
             raise ArgumentError(
-                "The shape is given twice.", argument="num_samples", expected="shape or num_samples", got=num_samples
+                "`shape` and `num_samples` are both given, and both say how many to draw.",
+                argument="num_samples",
+                expected="shape or num_samples",
+                got=num_samples,
             )
         shape = (*sizes(num_samples, key), *batch)
     shape = batch if shape is None else sizes(shape, key)
     if shape[len(shape) - len(batch) :] != batch:
-        raise ShapeError("Classes are drawn for each row.", argument="shape", expected=f"(..., {batch})", got=shape)
+        raise ShapeError(
+            f"`shape` must end with the shape of the rows, {batch}, got {shape}.",
+            argument="shape",
+            expected=f"(..., {batch})",
+            got=shape,
+        )
     at = len(shape) + 1 + axis
     noise = gumbel(key, (*shape[:at], logits.shape[axis], *shape[at:]), float_name(logits.dtype, key))
     drawn = xp.astype(xp.argmax(logits + noise, axis=axis), getattr(xp, dtype_name(dtype)))
@@ -143,7 +151,7 @@ def categorical(
 
 def _axis(axis: int, x: Array) -> int:
     if not -x.ndim <= axis < x.ndim:
-        raise ArgumentError("There is no such axis.", argument="axis", expected=f"an axis of {x.ndim}", got=axis)
+        raise ArgumentError.must_be("axis", f"an axis of an array with {x.ndim} axes", axis)
     return axis % x.ndim
 
 
@@ -232,7 +240,7 @@ def choice(
     n, draws = a.shape[axis] if is_array else operator.index(a), math.prod(shape)
     if draws and (n < 1 or (not replace and draws > n)):
         raise ShapeError(
-            "There are not so many elements to choose from.",
+            f"{draws} elements are to be drawn from {n}{'' if replace else ' without replacement'}.",
             argument="shape",
             expected=f"at most {n} draws" if n else "no draw from no element",
             got=shape,
@@ -241,7 +249,12 @@ def choice(
     if p is not None:
         p = p if hasattr(p, "shape") else xp.asarray(p, dtype=xp.float32, device=device(key))
         if tuple(p.shape) != (n,):
-            raise ShapeError("Each element has one probability.", argument="p", expected=(n,), got=tuple(p.shape))
+            raise ShapeError(
+                f"`p` must have shape ({n},), one probability for each element, got {tuple(p.shape)}.",
+                argument="p",
+                expected=(n,),
+                got=tuple(p.shape),
+            )
         name = float_name(p.dtype, key)
     if not draws:
         index = xp.zeros((0,), dtype=xp.int32, device=device(key))
@@ -276,7 +289,7 @@ def dropout(key: Array, x: Array, rate: float, noise_shape: tuple[int | None, ..
     """
     check_key(key)
     if not 0 <= rate < 1:
-        raise ArgumentError("rate is a probability.", argument="rate", expected="0 <= rate < 1", got=rate)
+        raise ArgumentError.must_be("rate", "a number in [0, 1)", rate)
     if noise_shape is None:
         return dropout_op(x, key, rate)
     return dropout_op(x, key, rate, tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True)]))

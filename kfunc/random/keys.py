@@ -25,7 +25,7 @@ def check_key(key: Array) -> None:
     else:
         got = f"{dtype_name(key.dtype)} of shape {tuple(key.shape)}"
     raise ArgumentError(
-        "This is no random key.",
+        f"`key` must be a random key, a uint32 array of shape (2,), got {got}.",
         argument="key",
         expected="a uint32 array of shape (2,)",
         got=got,
@@ -54,9 +54,7 @@ def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> 
     except TypeError:
         value = WORD * WORD
     if not -(2**63) <= value < 2**64:
-        raise ArgumentError(
-            "This is no seed.", argument="seed", expected="an integer in [-2**63, 2**64)", got=repr(seed)
-        )
+        raise ArgumentError.must_be("seed", "an integer in [-2**63, 2**64)", seed)
     words = np.array([(value // WORD) % WORD, value % WORD], dtype=np.uint32)
     return asarray(words, backend="numpy" if backend is None else backend, device=device)
 
@@ -95,15 +93,11 @@ def fold_in(key: Array, data: Array) -> Array:
         try:
             value = operator.index(data) % WORD
         except TypeError:
-            raise ArgumentError(
-                "Only integers can be folded in.", argument="data", expected="an integer", got=repr(data)
-            ) from None
+            raise ArgumentError.must_be("data", "an integer, or an array of integers", data) from None
         xp = namespace(key)
         data = xp.asarray(value - WORD if value >= 2**31 else value, dtype=xp.int32, device=device(key))
     elif "int" not in dtype_name(data.dtype):
-        raise ArgumentError(
-            "Only integers can be folded in.", argument="data", expected="integers", got=dtype_name(data.dtype)
-        )
+        raise ArgumentError.must_be("data", "an integer, or an array of integers", dtype_name(data.dtype))
     return fold_bits(key, data)
 
 
@@ -121,7 +115,7 @@ def bits(key: Array, shape: int | Sequence[int] = (), dtype: DType = "uint32") -
     if name == "uint32":
         return random_bits(key, sizes(shape, key))
     if name not in ("uint16", "uint8"):
-        raise ArgumentError("No such dtype of bits.", argument="dtype", expected="uint32, uint16 or uint8", got=name)
+        raise ArgumentError.must_be("dtype", "uint32, uint16 or uint8", name)
     xp = namespace(key)
     return xp.astype(
         random_bits(key, sizes(shape, key), "int32") & (0xFFFF if name == "uint16" else 0xFF), getattr(xp, name)

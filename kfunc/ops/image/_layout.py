@@ -15,12 +15,7 @@ __all__ = ["check_among", "known_sizes", "last", "rounded"]
 def check_among(value: Any, allowed: Any, argument: str) -> None:
     """Raises an ArgumentError if `value` is not one of `allowed`."""
     if value not in allowed:
-        raise ArgumentError(
-            f"Unknown {argument}.",
-            argument=argument,
-            expected="one of " + ", ".join(map(repr, allowed)),
-            got=repr(value),
-        )
+        raise ArgumentError.must_be(argument, "one of " + ", ".join(map(repr, allowed)), value)
 
 
 def last(images: Any, data_format: str | None, argument: str = "images", rank: int = 2) -> tuple[Any, Callable]:
@@ -37,7 +32,7 @@ def last(images: Any, data_format: str | None, argument: str = "images", rank: i
     check_among(data_format or "channels_last", ("channels_last", "channels_first"), "data_format")
     if images.ndim not in (rank + 1, rank + 2):
         raise ShapeError(
-            "The array is neither an image nor a batch of them.",
+            f"`{argument}` must be an image or a batch of images, got shape {tuple(images.shape)}.",
             argument=argument,
             expected=f"{rank + 1} or {rank + 2} axes",
             got=tuple(images.shape),
@@ -64,7 +59,7 @@ def known_sizes(x: Any, argument: str = "images") -> tuple[int, ...]:
     sizes = tuple(x.shape[1:-1])
     if None in sizes:
         raise ShapeError(
-            "The sizes of the image must be known here.",
+            f"The height and the width of `{argument}` must be known, got shape {tuple(x.shape)}.",
             argument=argument,
             expected="known spatial sizes",
             got=tuple(x.shape),

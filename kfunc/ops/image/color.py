@@ -18,7 +18,7 @@ LUMA = (0.2989, 0.5870, 0.1140)
 def _planes(x):
     if x.shape[-1] != 3:
         raise ShapeError(
-            "The image has not three channels.",
+            f"`images` must have 3 channels, got {x.shape[-1]}.",
             argument="images",
             expected="3 channels",
             got=x.shape[-1],

@@ -31,7 +31,7 @@ def _gaussian(size, sigma):
     """Weights of a normal distribution at `size` points around its centre; their sum is 1."""
     if not (isinstance(size, int) and size > 0 and sigma > 0):
         raise ArgumentError(
-            "This is no Gaussian window.",
+            f"The size and the `sigma` of a Gaussian window must be positive, got {size} and {sigma}.",
             argument="sigma",
             expected="a positive size and a positive standard deviation",
             got=f"size {size}, sigma {sigma}",
@@ -108,7 +108,12 @@ def ssim(
     single = lift(image1).ndim == 3
     (x, _), (y, _) = last(image1, data_format, "image1"), last(image2, data_format, "image2")
     if tuple(x.shape) != tuple(y.shape):
-        raise ShapeError("The images differ in shape.", argument="image2", expected=tuple(x.shape), got=tuple(y.shape))
+        raise ShapeError(
+            f"The images differ in shape: {tuple(x.shape)} and {tuple(y.shape)}.",
+            argument="image2",
+            expected=tuple(x.shape),
+            got=tuple(y.shape),
+        )
     dtype, x, y = dtype_of(x), floating(x), floating(y)
     window = [_gaussian(filter_size, filter_sigma)] * 2
     xp = namespace(x)

@@ -21,7 +21,7 @@ def _two_of_three(names, before, after, target, total):
     values = (before, after, target)
     if sum(v is None for v in values) != 1:
         raise ArgumentError(
-            "Exactly two of three must be given.",
+            f"Two of {', '.join(names)} must be given, got {3 - sum(v is None for v in values)}.",
             argument=names[0],
             expected=f"two of {', '.join(names)}",
             got=dict(zip(names, values, strict=True)),
@@ -30,7 +30,7 @@ def _two_of_three(names, before, after, target, total):
     after = total - before if after is None else after
     if before < 0 or after < 0:
         raise ArgumentError(
-            "The amounts do not fit the image.",
+            f"`{names[0]}` and `{names[1]}` come out as {before} and {after}, and must not be negative.",
             argument=names[0],
             expected="natural numbers",
             got=f"{before} before and {after} after",

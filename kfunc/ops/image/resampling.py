@@ -163,14 +163,14 @@ def resize(
     check_among(fill_mode, ("constant",), "fill_mode")
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ArgumentError(
-            "An image is cut or framed, not both.",
+            "`crop_to_aspect_ratio` and `pad_to_aspect_ratio` are both set, and only one of them can be.",
             argument="pad_to_aspect_ratio",
             expected="one of crop_to_aspect_ratio and pad_to_aspect_ratio at most",
             got="both",
         )
     size = tuple(size)
     if len(size) != 2 or min(size) < 1:
-        raise ShapeError("The new size is a pair.", argument="size", expected="(height, width)", got=size)
+        raise ShapeError.must_be("size", "two positive integers, (height, width)", size)
     images = lift(images)
     x, restore = last(images, data_format)
     height, width = known_sizes(x)

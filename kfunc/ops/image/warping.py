@@ -110,7 +110,7 @@ def map_coordinates(
     coordinates = floating(lift(coordinates))
     if coordinates.shape[0] != inputs.ndim or coordinates.ndim < 2:
         raise ShapeError(
-            "There is not one coordinate for each axis.",
+            f"`coordinates` must be one for each of {inputs.ndim} axes, got shape {tuple(coordinates.shape)}.",
             argument="coordinates",
             expected=f"({inputs.ndim}, ...)",
             got=tuple(coordinates.shape),
@@ -182,7 +182,7 @@ def affine_transform(
     transform = _beside(x, transform)
     if transform.shape[-1] != 8 or transform.ndim not in (1, 2):
         raise ShapeError(
-            "A projective map has eight numbers.",
+            f"`transform` must be eight numbers, or a batch of them, got shape {tuple(transform.shape)}.",
             argument="transform",
             expected="(8,) or (batch, 8)",
             got=tuple(transform.shape),
@@ -224,7 +224,7 @@ def perspective_transform(
     for points, argument in (start, "start_points"), (end, "end_points"):
         if tuple(points.shape[-2:]) != (4, 2) or points.ndim not in (2, 3):
             raise ShapeError(
-                "Four points give a perspective.",
+                f"`{argument}` must be four points, or a batch of them, got shape {tuple(points.shape)}.",
                 argument=argument,
                 expected="(4, 2) or (batch, 4, 2)",
                 got=tuple(points.shape),
@@ -274,10 +274,10 @@ def elastic_transform(
     check_among(interpolation, ORDERS, "interpolation")
     check_among(fill_mode, CONTINUED, "fill_mode")
     if not sigma > 0:
-        raise ArgumentError("sigma is no standard deviation.", argument="sigma", expected="> 0", got=sigma)
+        raise ArgumentError.must_be("sigma", "a positive number", sigma)
     if seed is None:
         raise MissingKeyError(
-            "The displacement is random, and there is no key.", argument="seed", fix="pass seed=kf.random.key(0)"
+            "`seed` is missing, and the displacement is random.", argument="seed", fix="pass seed=kf.random.key(0)"
         )
     x, restore = last(images, data_format)
     xp = namespace(x)
