@@ -167,7 +167,7 @@ BAD = [
     (lambda x: ops.pad(x, -1), ArgumentError, "negative"),
     (lambda x: ops.pad(x, 1, mode="mirror"), ArgumentError, "'mirror'"),
     (lambda x: ops.pad(x, 1, mode="edge", constant_values=1), ArgumentError, "constant_values"),
-    (lambda x: ops.pad(x, 3, mode="reflect"), ShapeError, "border"),
+    (lambda x: ops.pad(x, 3, mode="reflect"), ShapeError, "pad_width.*axis 0"),
     (lambda x: ops.repeat(x, [1, 2]), ArgumentError, "repeats"),
     (lambda x: ops.diag(x[None, ...]), ShapeError, "vector"),
     (lambda x: ops.view(x[:, :3], "float64"), ShapeError, "multiple"),
@@ -180,7 +180,7 @@ BAD = [
     (lambda x: ops.einsum("ij->k", x), ArgumentError, "no array has"),
     (lambda x: ops.rearrange(x, "a b"), ArgumentError, "pattern"),
     (lambda x: ops.rearrange(x, "a b -> a c"), ArgumentError, "same names"),
-    (lambda x: ops.rearrange(x, "(a b) c -> a b c"), ArgumentError, "open"),
+    (lambda x: ops.rearrange(x, "(a b) c -> a b c"), ArgumentError, "sizes of a and b"),
     (lambda x: ops.rearrange(x, "(a b) c -> a b c", a=2), ShapeError, "multiple of 2"),
     (lambda x: ops.inv(x), ShapeError, "n, n"),
     (lambda x: ops.det(x[0, :]), ShapeError, "n, n"),
@@ -192,7 +192,7 @@ BAD = [
     (lambda x: ops.fft((x, x[0, :])), ShapeError, "imaginary"),
     (lambda x: ops.stft(x, 8, 2, 4), ArgumentError, "fft_length"),
     (lambda x: ops.stft(x, 2, 2, 4, window="kaiser"), ArgumentError, "'kaiser'"),
-    (lambda x: ops.extract_sequences(x, 5, 1), ShapeError, "fits"),
+    (lambda x: ops.extract_sequences(x, 5, 1), ShapeError, "length 4.*piece.*5"),
 ]
 
 

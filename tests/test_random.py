@@ -427,7 +427,11 @@ ERRORS = {
     "negative size": (lambda: random.normal(random.key(0), (-1,)), kf.errors.ShapeError, "natural"),
     "dtype": (lambda: random.uniform(random.key(0), (1,), "int32"), kf.errors.ArgumentError, "float32"),
     "bits dtype": (lambda: random.bits(random.key(0), (1,), "uint64"), kf.errors.ArgumentError, "uint32"),
-    "interval": (lambda: random.uniform(random.key(0), (1,), minval=1.0, maxval=0.0), kf.errors.ArgumentError, "empty"),
+    "interval": (
+        lambda: random.uniform(random.key(0), (1,), minval=1.0, maxval=0.0),
+        kf.errors.ArgumentError,
+        "maxval",
+    ),
     "randint": (lambda: random.randint(random.key(0), (1,), 5, 5), kf.errors.ArgumentError, "range"),
     "fold_in": (lambda: random.fold_in(random.key(0), 0.5), kf.errors.ArgumentError, "integer"),
     "fold_in floats": (lambda: random.fold_in(random.key(0), np.ones(2)), kf.errors.ArgumentError, "integer"),
@@ -440,17 +444,17 @@ ERRORS = {
     "odds": (lambda: random.choice(random.key(0), 3, (4,), p=ODDS), kf.errors.ShapeError, "one probability"),
     "parameters": (lambda: random.gamma(random.key(0), ODDS, (4,)), kf.errors.ShapeError, "broadcast"),
     "two parameters": (lambda: random.beta(random.key(0), ODDS, ODDS[:2]), kf.errors.ShapeError, "broadcast"),
-    "rate": (lambda: random.dropout(random.key(0), CUBE, 1.0), kf.errors.ArgumentError, "probability"),
+    "rate": (lambda: random.dropout(random.key(0), CUBE, 1.0), kf.errors.ArgumentError, "rate"),
     "unknown mask": (lambda: ops.dropout(CUBE, random.key(0), 0.5, (None, 4, 5)), kf.errors.ShapeError, "known"),
     "samples": (
         lambda: random.categorical(random.key(0), ODDS, shape=(3,), num_samples=3),
         kf.errors.ArgumentError,
-        "twice",
+        "both",
     ),
     "categorical": (
         lambda: random.categorical(random.key(0), np.zeros((3, 4), np.float32), shape=(2,)),
         kf.errors.ShapeError,
-        "each row",
+        "shape of the rows",
     ),
 }
 

@@ -23,7 +23,7 @@ def normal_axis(axis: int, ndim: int, argument: str = "axis") -> int:
         number = ndim
     if not -ndim <= number < ndim:
         raise ShapeError(
-            f"`{argument}` must be an axis of an array with {ndim} axes, got {shown(axis)}.",
+            f"There is no axis {axis!r} in an array of {ndim} axes.",
             argument=argument,
             expected=f"an integer from {-ndim} to {ndim - 1}" if ndim else "an array with axes",
             got=repr(axis),

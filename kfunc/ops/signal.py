@@ -27,11 +27,12 @@ def _complex(x):
         ShapeError: The two differ in shape.
     """
     if not isinstance(x, list | tuple) or len(x) != 2:
+        given = "one array" if hasattr(x, "shape") else type(x).__name__
         raise ArgumentError(
-            f"`x` must be a pair of arrays, (real, imaginary), got {type(x).__name__}.",
+            f"`x` must be a pair of arrays, (real, imaginary), got {given}.",
             argument="x",
             expected="(real, imaginary)",
-            got=type(x).__name__,
+            got=given,
             fix="pass (x, zeros_like(x)) for real numbers",
         )
     real, imaginary = together(*x, least="f")
