@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from . import checks, losses, optim, random, tree
-from .arrays import asarray, backend_of, device, to_backend
+from .arrays import asarray, backend_of, device, to_backend, to_numpy
 from .backends import Backend, get
 from .data.batches import class_weights, prepared, sizes
 from .data.prefetch import on_host
@@ -587,20 +588,37 @@ class Model:
         params, state = to_backend(model_file.read_weights(path, self._known()), backend_of(ts.key))
         self.train_state = ts._replace(params=params, state=state)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For `copy` and `pickle`: everything but what is compiled, and what tracing has found, which are made anew."""
+    def __copy__(self) -> Model:
+        """A model with the same arrays; training the one does not change the other."""
+        return self._copied(self.train_state, lambda x: x)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self._copied(copy.deepcopy(self.train_state, memo), lambda x: copy.deepcopy(x, memo))
+
+    def _copied(self, ts: TrainState | None, copied: Callable[[Any], Any]) -> Model:
+        other = type(self).__new__(type(self))
+        other.__setstate__({name: copied(value) for name, value in self._parts().items()} | {"_carry": ts})
+        return other
+
+    def _parts(self) -> dict[str, Any]:
+        """All but the arrays, without what is compiled and what tracing has found: these are made anew."""
         functions = self._functions
-        more = {
+        return vars(self) | {
             "_functions": (functions.run_eagerly, functions.steps_per_execution, functions.jit_compile),
             "_traced": None if self._traced is None else self._traced.inputs,
-            "_carry": self.train_state,
             "_fitting": False,
+            "_carry": None,
         }
-        return self.__dict__ | more
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `pickle`: arrays are NumPy's, since PyTorch cannot read its own uint32 back; with the backend's name."""
+        return self._parts() | {"_carry": (self.backend, tree.map(to_numpy, self.train_state))}
 
     def __setstate__(self, found: dict[str, Any]) -> None:
-        inputs, carry = found["_traced"], TrainCarry()
-        carry.train_state = found["_carry"]
+        inputs, carry, ts = found["_traced"], TrainCarry(), found["_carry"]
+        if type(ts) is tuple:
+            ts = None if ts[0] is None else to_backend(ts[1], ts[0])
+        carry.train_state = ts
         traced = None if inputs is None else Traced(found["_net"], inputs)
         made = {"_functions": Functions(*found["_functions"]), "_traced": traced, "_carry": carry}
         vars(self).update(found | made)

@@ -111,7 +111,7 @@ class Noise(nn.Layer):
 def test_draws_outside_training(backend):
     """The model's key serves; the draws of a batch follow from the key and from the samples before it."""
     model = kf.Model(nn.Sequential([Noise()]))
-    model.compile("sgd", "mse", metrics=["mae"])
+    model.compile("sgd", "mse", metrics=["mae"])  # there are no parameters, which is no reason to fail
     model.build(kf.Spec((None, 3)), backend=backend)
     zeros = np.zeros((10, 3), np.float32)
     first = model.predict(zeros, 4)

@@ -206,7 +206,10 @@ def _look(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], 
             masks = [] if mask is None else [mask]
             return value if scale is None else value * scale, (value, y_pred, state, masks, aux.indices or {})
 
-        (_, (value, y_pred, state, masks, indices)), grads = value_and_grad(objective, has_aux=True)(ts.params)
+        if tree.leaves(ts.params):
+            (_, (value, y_pred, state, masks, indices)), grads = value_and_grad(objective, has_aux=True)(ts.params)
+        else:  # only the arrays of parameters would say to which backend the gradient belongs
+            (_, (value, y_pred, state, masks, indices)), grads = objective(ts.params), ts.params
         finite = ops.all_finite(value, *tree.leaves(grads))
         good, worst = _looked_up(finite, indices, tables)
 
