@@ -453,7 +453,7 @@ class Model:
         traced = self._known()
         if self.loss is None and not traced.adds_losses:
             raise ArgumentError(
-                "There is no loss.",
+                "`loss` is missing: the model was compiled without one, and the network adds none.",
                 argument="loss",
                 fix="call model.compile(loss=...) first"
                 + (", or give Model an eval_step" if self.step is not None else ""),

@@ -176,7 +176,7 @@ def test_a_bad_one_is_never_taken_for_none(spoil, tmp_path):
         flipped(tmp_path / "step-000000000001.safetensors")
     before = sorted(os.listdir(tmp_path))
     m = compiled()
-    with pytest.raises(FileError, match="every checkpoint is bad") as caught:
+    with pytest.raises(FileError, match="None of the checkpoints") as caught:
         m.fit(X, Y, verbose=0, resume=tmp_path)
     assert "step-000000000002" in str(caught.value) and sorted(os.listdir(tmp_path)) == before
     assert m.train_state.step == 0
@@ -340,7 +340,7 @@ def test_a_checkpoint_of_something_else_is_refused(make, options, error, where, 
 
 def test_a_checkpoint_that_is_not_of_fit_is_refused(tmp_path):
     saved(tmp_path, [3])
-    with pytest.raises(FileError, match="no checkpoint of fit"):
+    with pytest.raises(FileError, match="not a checkpoint of `fit`"):
         compiled().fit(**FIT, resume=tmp_path)
 
 

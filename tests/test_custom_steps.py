@@ -132,7 +132,7 @@ def test_what_a_step_must_not_return(name):
         assert words in str(error.value), what
         same(leaves(model), before)
     model.step, model.eval_step = own, lambda ts, batch: 1.0
-    with pytest.raises(kf.errors.ArgumentError, match="The eval_step returned something else"):
+    with pytest.raises(kf.errors.ArgumentError, match="`eval_step` must return a dict of scalars"):
         model.evaluate(X, Y, verbose=0)
     model.fit(X, Y, verbose=0)
 

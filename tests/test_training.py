@@ -213,7 +213,7 @@ def test_no_loss():
     model = kf.Model(nn.Dense(2))
     model.compile("sgd")
     for fails in (model.fit, model.train_on_batch, model.evaluate):
-        with pytest.raises(ArgumentError, match="There is no loss"):
+        with pytest.raises(ArgumentError, match="`loss` is missing"):
             fails(X, normal(8, 2))
     regular = kf.Model(nn.Dense(2, kernel_regularizer="l2"))
     regular.compile("sgd", metrics=["mae"])

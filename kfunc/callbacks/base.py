@@ -22,10 +22,11 @@ __all__ = ["Callback", "CallbackList", "Logs", "frequency", "listed", "takes"]
 class Callback:
     """Base of the callbacks: define the hooks that you need, with Keras's names and one more argument, the train state.
 
-    A hook that takes the train state may return another one, with which training goes on; None keeps it. One that takes
-    no such argument, as those of Keras do not, is called without it, and may return what it likes. `logs` of batches is
-    read from the device when it is looked at, and not before; `logs` of epochs is a dict, and what is added to it comes
-    into the history. Hooks of training batches make `fit` dispatch each step by itself.
+    A hook that takes the train state may return another one, with which training goes on; None keeps it. A hook without
+    that argument, such as those of Keras's callbacks, is called without it, and its result is ignored. `logs` of
+    batches are read from the device only when somebody looks at them, since reading waits; `logs` of epochs is a dict,
+    and all that a hook adds to it comes into the history. Hooks of training batches make `fit` dispatch each step by
+    itself.
 
     Attributes:
         model: The model; `model.stop_training = True` ends training, after a batch or an epoch.
@@ -35,7 +36,7 @@ class Callback:
     model: Model
     params: Mapping[str, Any] = MappingProxyType({})
     backup: Checkpoints | None = None
-    """Where `fit` goes on from, and saves its states, as with `resume`; after all that `finished` is called."""
+    """As `resume` of `fit`: where it goes on from and saves its states. At the very end, `finished` is called."""
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -64,13 +65,13 @@ class Callback:
         """What the callback remembers, for checkpoints: a tree of arrays, numbers and strings, or None."""
 
     def set_state(self, state: Any) -> None:
-        """Remember what `get_state` returned, its arrays NumPy's; called after `on_train_begin`."""
+        """Remember what `get_state` returned, now with NumPy's arrays; called after `on_train_begin`."""
 
     def finished(self) -> None:
         """Called when `fit` has come to its end, and has saved its last state."""
 
     def absorbs(self, error: Exception) -> bool:
-        """Whether training ends quietly, as if it were done, where a step was refused with `error`; else it raises."""
+        """Whether training ends quietly, as if it were done, when a step was refused with `error`."""
         return False
 
 
@@ -134,7 +135,7 @@ class CallbackList:
         for callback in self.callbacks:
             if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
                 raise ArgumentError(
-                    "That is no callback.",
+                    f"`callbacks` must hold callbacks, got {callback!r}.",
                     argument="callbacks",
                     expected="objects of subclasses of kf.callbacks.Callback",
                     got=repr(callback),
@@ -160,15 +161,15 @@ class CallbackList:
         return any(self._hooks[name] for name in names)
 
     def backup(self, resume: Any) -> Any:
-        """What `fit` resumes from: `resume`, or what a callback says.
+        """What `fit` resumes from: `resume`, or the `backup` of a callback.
 
         Raises:
-            ArgumentError: They say two things.
+            ArgumentError: There are several.
         """
         found = [b for c in self.callbacks if (b := getattr(c, "backup", None)) is not None]
         if len(found) + (resume is not None) > 1:
             raise ArgumentError(
-                "Training goes on from one place.",
+                "`fit` was told two places to resume from.",
                 argument="resume",
                 expected="resume=, or one BackupAndRestore",
                 got=f"{len(found)} of the callbacks" + (" and resume=" if resume is not None else ""),
@@ -176,7 +177,7 @@ class CallbackList:
         return found[0] if found else resume
 
     def finished(self) -> None:
-        """Tell all that `fit` has come to its end."""
+        """Tell each that `fit` has come to its end."""
         for callback in self.callbacks:
             if hasattr(callback, "finished"):
                 callback.finished()
@@ -196,18 +197,18 @@ class CallbackList:
             self.restore()
 
     def get_state(self) -> dict[str, Any]:
-        """What all remember, by number and class."""
+        """What each of them remembers, by number and class."""
         states = {
             f"{i}_{type(c).__name__}": c.get_state() for i, c in enumerate(self.callbacks) if hasattr(c, "get_state")
         }
         return {name: state for name, state in states.items() if state is not None}
 
     def set_state(self, states: Mapping[str, Any]) -> None:
-        """Let each remember what it did: when training has begun, which is when they forget."""
+        """Keep what each is to remember until training has begun: `on_train_begin` makes callbacks forget."""
         self._waiting = states
 
     def restore(self) -> None:
-        """Let each remember now what was kept for it."""
+        """Let each remember now what `set_state` has kept for it."""
         states, self._waiting = self._waiting, {}
         for i, callback in enumerate(self.callbacks):
             name = f"{i}_{type(callback).__name__}"
@@ -227,7 +228,7 @@ for _name in HOOKS:
 
 
 def _own(callback: Any, name: str) -> Any:
-    """The hook `name` if it is defined, and is not that of the base, ours or Keras's."""
+    """The hook `name` if the callback defines it; None if it has that of the base class, ours or Keras's."""
     hook = getattr(callback, name, None)
     same = getattr(hook, "__func__", None) is getattr(Callback, name, hook)
     return None if same or getattr(hook, "_is_default", False) else hook
@@ -252,7 +253,7 @@ def frequency(argument: str, value: Any) -> Any:
 def _checked(new: Any, hook: Callable) -> TrainState:
     if not isinstance(new, TrainState):
         raise ArgumentError(
-            "A callback returned something else than a train state.",
+            f"A callback returned neither a train state nor None, but {type(new).__name__}.",
             argument=getattr(hook, "__qualname__", "callbacks"),
             expected="a TrainState, or None",
             got=type(new).__name__,

@@ -1,4 +1,4 @@
-"""Callbacks that show, keep or hand on what training says."""
+"""Callbacks that show the numbers of training, keep them, or hand them on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class History(history.History, Callback):
         self.add(epoch, logs or {})
 
     def get_state(self):
-        # Names may be anything, which keys in a file may not.
+        # In a list, since names may hold characters that keys in a file may not.
         return {"epoch": self.epoch, "each": [[name, self.epochs[name], v] for name, v in self.history.items()]}
 
     def set_state(self, state):
@@ -55,23 +55,28 @@ class LambdaCallback(Callback):
         given = {name: value for name, value in locals().items() if name in HOOKS} | kwargs
         for name, value in given.items():
             if name not in HOOKS:
-                raise ArgumentError("There is no such hook.", argument=name, expected=", ".join(HOOKS), got=name)
+                raise ArgumentError(f"There is no hook {name!r}.", argument=name, expected=", ".join(HOOKS), got=name)
             if value is not None:
                 if not callable(value):
-                    raise ArgumentError("A hook is called.", argument=name, expected="a function", got=repr(value))
+                    raise ArgumentError(
+                        f"`{name}` must be a function, got {value!r}.",
+                        argument=name,
+                        expected="a function",
+                        got=repr(value),
+                    )
                 setattr(self, name, value)
 
 
 class CSVLogger(Callback):
-    """A table of the epochs' numbers, a line each, in a file that others can read meanwhile.
+    """Write the numbers of the epochs to a table, a line each, which others can read meanwhile.
 
-    The columns are the epoch, from 0, and what the first epoch's logs have, sorted; "NA" stands for what an epoch has
-    not. In a fit that is resumed the table goes on where the checkpoint was.
+    The columns are the epoch, from 0, and the names in the logs of the first epoch, sorted; "NA" stands for a number
+    that an epoch does not have. In a fit that is resumed, the table goes on where the checkpoint was.
 
     Args:
         filename: Path of the file.
-        separator: Between two columns: one character.
-        append: Whether to write behind what is in the file already.
+        separator: The character between two columns.
+        append: Whether to keep the lines that are in the file already.
 
     Raises:
         OSError: The file could not be written.
@@ -79,8 +84,12 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1:
-            raise ArgumentError("Columns have something between them.", argument="separator", expected="one character",
-                                got=repr(separator))  # fmt: skip
+            raise ArgumentError(
+                f"`separator` must be one character, got {separator!r}.",
+                argument="separator",
+                expected="one character",
+                got=repr(separator),
+            )
         self.filename, self.sep, self.append = os.fspath(filename), separator, append
         self.keys: list[str] | None = None
         self._size: int | None = None
@@ -94,10 +103,10 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
-        # Opened for each line: whatever ends training, the file is closed, and whole.
+        # Opened for each line, so that the file is closed and complete in whatever way training ends.
         with open(self.filename, "a", newline="") as file:
             if self._size is not None or not self.append:
-                # Behind what there was, at first or when the checkpoint was made: what came later is written again.
+                # Cut off what was written after the checkpoint was made: these epochs are trained and written again.
                 file.truncate(min(self._size or 0, os.fstat(file.fileno()).st_size))
             writer = csv.writer(file, delimiter=self.sep)
             if os.fstat(file.fileno()).st_size == 0:

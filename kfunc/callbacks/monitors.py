@@ -23,18 +23,23 @@ class MonitorCallback(Callback):
     Args:
         monitor: Its name; "val_" stands before those of the validation.
         mode: "min" if less of it is better, "max" if more is, "auto" if that follows from its name or its metric.
-        baseline: The best value before the first.
-        min_delta: By how much a value must be better, to be so.
+        baseline: What the first value is compared with.
+        min_delta: By how much a value must differ to count as better.
 
     Raises:
-        ArgumentError: An argument is not as it should be; or, when training begins, "auto" finds no direction.
+        ArgumentError: An argument has a wrong value; or, when training begins, "auto" finds no direction.
     """
 
     def __init__(
         self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
     ):
         if not isinstance(monitor, str):
-            raise ArgumentError("That is no name.", argument="monitor", expected="a string", got=repr(monitor))
+            raise ArgumentError(
+                f"`monitor` must be a string, got {monitor!r}.",
+                argument="monitor",
+                expected="a string",
+                got=repr(monitor),
+            )
         self.monitor, self.mode = monitor, checks.one_of("mode", mode, ("auto", "min", "max"))
         self.best = checks.number("baseline", baseline, none=True)
         self.min_delta = abs(checks.number("min_delta", min_delta))
@@ -63,8 +68,8 @@ class MonitorCallback(Callback):
         self._less = found == "min"
 
     def better(self, value: float, than: float | None) -> bool:
-        """Whether a value is better than another by more than `min_delta`; NaN is never."""
-        if self._less is None:  # in a loop that has called no on_train_begin
+        """Whether a value is better than another by more than `min_delta`; NaN never is."""
+        if self._less is None:  # a loop of the user's own may not have called on_train_begin
             self._choose()
         if math.isnan(value):
             return False
@@ -73,13 +78,13 @@ class MonitorCallback(Callback):
         return value + self.min_delta < than if self._less else value - self.min_delta > than
 
     def value(self, logs: Mapping[str, Any]) -> float | None:
-        """The quantity; None, with one warning, if it is not there or is no single number."""
+        """The quantity; None, with one warning, if it is not there or is not a single number."""
         found = logs.get(self.monitor)
         if found is not None and not isinstance(found, list | tuple) and getattr(found, "ndim", 0) == 0:
             return float(found)
         if not self._warned:
             self._warned = True
-            problem = "is not among the logs" if found is None else "is no single number"
+            problem = "is not among the logs" if found is None else "is not a single number"
             warnings.warn(
                 f"{type(self).__name__} watches {self.monitor!r}, which {problem}: {', '.join(logs) or 'nothing is'}.",
                 stacklevel=2,
@@ -167,7 +172,7 @@ class EarlyStopping(MonitorCallback):
 
 
 def moved(arrays: Any, train_state: Any) -> Any:
-    """`arrays`, which a checkpoint has brought it may be, where those of the train state are."""
+    """`arrays` on the backend and the device of the train state: a checkpoint may have brought them as NumPy's."""
     backend = backend_of(train_state.key)
     if backend_of(arrays) is backend:
         return arrays
@@ -203,8 +208,12 @@ class ReduceLROnPlateau(MonitorCallback):
         super().__init__(monitor, mode, None, min_delta)
         checks.number("factor", factor, above=0)
         if factor >= 1:
-            raise ArgumentError("It makes the learning rate smaller.", argument="factor", expected="a number in (0, 1)",
-                                got=factor)  # fmt: skip
+            raise ArgumentError(
+                f"`factor` must be a number between 0 and 1, got {factor}.",
+                argument="factor",
+                expected="a number in (0, 1), which makes the learning rate smaller",
+                got=factor,
+            )
         self.factor, self.patience = factor, checks.natural("patience", patience)
         self.verbose = verbose
         self.cooldown, self.min_lr = checks.natural("cooldown", cooldown), checks.number("min_lr", min_lr, 0)
@@ -238,7 +247,7 @@ class ReduceLROnPlateau(MonitorCallback):
         new: list[float] = []
 
         def change(old: float) -> float:
-            # Set to the least one, it has become the nearest float32.
+            # A learning rate that was set to the least one has become the nearest float32.
             least = float(np.float32(self.min_lr))
             new.append(max(old * self.factor, self.min_lr) if old > least else old)
             return new[-1]
@@ -253,7 +262,7 @@ class ReduceLROnPlateau(MonitorCallback):
         return after
 
     def in_cooldown(self) -> bool:
-        """Whether nothing counts, as the learning rate has just changed."""
+        """Whether values do not count, because the learning rate has just changed."""
         return self.cooldown_counter > 0
 
     def get_state(self):

@@ -17,16 +17,16 @@ __all__ = ["LearningRateScheduler"]
 
 
 def rates(train_state: Any, who: str | None = None) -> dict[str, float]:
-    """The learning rates as logs have them: "learning_rate"; of several, with their numbers behind it.
+    """The learning rates by their names in logs: "learning_rate", or "learning_rate_0", "learning_rate_1" ....
 
     Raises:
-        ArgumentError: There is none, and `who` needs one.
+        ArgumentError: There is none, and the callback `who` needs one.
     """
     opt_state = None if train_state is None else train_state.opt_state
     found = [float(to_numpy(rate)) for rate in learning_rates(opt_state)]
     if not found and who is not None:
         raise ArgumentError(
-            f"{who} sets the learning rate, and the optimizer has none that can be set.",
+            f"{who} cannot set the learning rate of this optimizer.",
             argument="callbacks",
             expected="an optimizer that was made with a number, such as optim.adam(1e-3)",
             got="one whose learning rate is a schedule or an array, or that has none",
@@ -52,12 +52,17 @@ class LearningRateScheduler(Callback):
         verbose: 1 to print what it does.
 
     Raises:
-        ArgumentError: The optimizer has a schedule already; `schedule` returns no such number.
+        ArgumentError: The optimizer has a schedule already; or `schedule` returns something that is no learning rate.
     """
 
     def __init__(self, schedule: Callable, verbose: int = 0):
         if not callable(schedule):
-            raise ArgumentError("A schedule is called.", argument="schedule", expected="a function", got=repr(schedule))
+            raise ArgumentError(
+                f"`schedule` must be a function, got {schedule!r}.",
+                argument="schedule",
+                expected="a function",
+                got=repr(schedule),
+            )
         self.schedule, self.verbose = schedule, verbose
         self._of_two = takes(schedule, 2)
 
@@ -77,7 +82,7 @@ class LearningRateScheduler(Callback):
         value = float(to_numpy(new)) if array else new
         if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < math.inf:
             raise ArgumentError(
-                "The schedule returned no learning rate.",
+                f"`schedule` must return a finite number that is not negative, got {new!r}.",
                 argument="schedule",
                 expected="a function that returns a finite number, 0 or larger",
                 got=repr(new),

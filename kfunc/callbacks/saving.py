@@ -23,7 +23,7 @@ class _Saver(MonitorCallback):
     """Saves at the ends of epochs, or after every so many steps; always, or where a quantity is at its best."""
 
     saves_unseen: ClassVar[bool]
-    """Whether it saves where the quantity is not there; Keras's two differ."""
+    """Whether it saves if the quantity is not in the logs; Keras's two callbacks differ in that."""
 
     def __init__(self, monitor, verbose, save_best_only, mode, save_freq, threshold, save_weights_only):
         super().__init__(monitor, mode, threshold)
@@ -32,7 +32,7 @@ class _Saver(MonitorCallback):
         self.save_weights_only = checks.boolean("save_weights_only", save_weights_only)
         self.save_freq = frequency("save_freq", save_freq)
         self._epoch = self._steps = 0
-        if self.save_freq != "epoch":  # steps are dispatched together where no callback looks at each
+        if self.save_freq != "epoch":  # a hook of batches would make `fit` dispatch each step by itself
             self.on_train_batch_end = self._on_step  # type: ignore[method-assign, assignment]
 
     def on_train_begin(self, logs=None):
@@ -125,7 +125,7 @@ class ModelCheckpoint(_Saver):
             return self.filepath.format(**values)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ArgumentError(
-                "The path cannot be filled in.",
+                f"`filepath` cannot be filled in: {self.filepath!r}.",
                 argument="filepath",
                 expected=f"names among {', '.join(values)}, with formats that fit their values",
                 got=self.filepath,
@@ -143,8 +143,8 @@ class OrbaxCheckpoint(_Saver):
         directory: Made if there is none.
         monitor, mode, verbose, save_best_only, save_freq, initial_value_threshold: As for `ModelCheckpoint`.
         max_to_keep: How many of the newest stay; None for all.
-        save_on_background: Whether training goes on while a file is written; its arrays are copied before. What went
-            wrong is raised when the next is saved, or at the end.
+        save_on_background: Whether training goes on while a file is written; its arrays are copied before. An error in
+            writing is raised when the next file is saved, or at the end.
         save_weights_only: Whether to save "params" and "state" alone.
 
     Raises:
@@ -224,7 +224,10 @@ class BackupAndRestore(Callback):
     ):
         if not isinstance(backup_dir, str | os.PathLike) or not os.fspath(backup_dir):
             raise ArgumentError(
-                "There is no directory.", argument="backup_dir", expected="a path", got=repr(backup_dir)
+                f"`backup_dir` must be a path, got {backup_dir!r}.",
+                argument="backup_dir",
+                expected="a path",
+                got=repr(backup_dir),
             )
         self.backup_dir, self.save_freq = os.fspath(backup_dir), frequency("save_freq", save_freq)
         self.double_checkpoint = checks.boolean("double_checkpoint", double_checkpoint)

@@ -67,7 +67,10 @@ class TensorBoard(Callback):
         ):
             if value:
                 raise UnsupportedError(
-                    f"TensorBoard does not write this here: {name}.", argument=name, got=value, fix=fix
+                    f"`{name}` of kfunc's TensorBoard must be left as it is, got {value!r}.",
+                    argument=name,
+                    got=value,
+                    fix=fix,
                 )
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq = checks.natural("histogram_freq", histogram_freq)

@@ -14,11 +14,12 @@ __all__ = ["SwapEMAWeights", "TerminateOnNaN"]
 
 
 class TerminateOnNaN(Callback):
-    """Where a loss or a gradient is not finite, end training as if it were done, instead of raising.
+    """End training as if it were done when a loss or a gradient is not finite, instead of raising.
 
-    kfunc refuses the step in any case, so parameters stay finite, and those before the step. Without this callback
-    `fit` raises a `NonFiniteError`; with it, it says so, calls `on_train_end` and returns the history of the epochs
-    before. No step waits for the device, so up to a second's steps may be read, and not applied, before it ends.
+    kfunc refuses such a step in any case, so parameters stay as they were before it. Without this callback `fit` raises
+    a `NonFiniteError`; with it, `fit` prints the error, calls `on_train_end` and returns the history of the epochs
+    before. No step waits for the device, so the batches of up to a second may be read, and not applied, before training
+    ends.
 
     Args:
         raise_error: Whether to raise nevertheless.
@@ -38,12 +39,12 @@ class TerminateOnNaN(Callback):
 class SwapEMAWeights(Callback):
     """Evaluate and predict with the averaged parameters of an optimizer that keeps them, and train with its own.
 
-    Those are what the optimizer's `finalize` gives: averages with `use_ema=True` and `optim.ema`, and the point to
-    evaluate of `optim.schedule_free_adamw`. Callbacks that are to see the averages come after this one.
+    The optimizer's `finalize` gives them: averages with `use_ema=True` and `optim.ema`, and the point to evaluate with
+    `optim.schedule_free_adamw`. Callbacks that should see the averages have to come after this one.
 
     Args:
-        swap_on_epoch: Whether the averages are in place from the end of each epoch to the begin of the next, too: for
-            callbacks that save parameters.
+        swap_on_epoch: Whether the averages are also in place from the end of each epoch to the beginning of the next,
+            for callbacks that save parameters.
 
     Raises:
         ArgumentError: When training or evaluation begins: the optimizer keeps no averages.
@@ -69,8 +70,8 @@ class SwapEMAWeights(Callback):
             return None
         own, self._own, self._put = moved(self._own, train_state), None, None
         finalize, opt_state = self._averages(), train_state.opt_state
-        # `fit` has made the last parameters of the averages, and should have of the optimizer's own. What a callback
-        # before this one has put in their place stays.
+        # `fit` has finalized the averages, and should have finalized the optimizer's own parameters. But if a callback
+        # before this one has put other parameters in their place, these stay.
         right = finalize(own, opt_state)
         pairs = zip(tree.leaves(finalize(right, opt_state)), tree.leaves(train_state.params), strict=True)
         if all((to_numpy(a) == to_numpy(b)).all() for a, b in pairs):
@@ -93,7 +94,7 @@ class SwapEMAWeights(Callback):
         finalize = getattr(self.model.optimizer, "finalize", None)
         if finalize is None:
             raise ArgumentError(
-                "The optimizer keeps no averages of the parameters.",
+                "The optimizer keeps no averages of the parameters, which SwapEMAWeights needs.",
                 argument="callbacks",
                 expected="an optimizer with use_ema=True, or inside optim.ema, for SwapEMAWeights",
                 got=type(self.model.optimizer).__name__,
@@ -102,7 +103,7 @@ class SwapEMAWeights(Callback):
         return finalize
 
     def _in_place(self, ts: Any) -> bool:
-        """Whether the parameters are the averages: not where an evaluation failed, and the model went back."""
+        """Whether the parameters are the averages; not after a failed evaluation, which puts the state back."""
         return self._own is not None and (self._put is None or self._put is ts.params)
 
     def _averaged(self, ts: Any) -> Any:

@@ -156,7 +156,7 @@ class Checkpoints:
             return found
         if bad:
             raise FileError(
-                f"{self.directory}: every checkpoint is bad.",
+                f"None of the checkpoints in {self.directory} can be used.",
                 expected="at least one that verifies",
                 got="\n".join(bad),
                 fix="bring back a copy; or remove them, to begin anew",
@@ -198,7 +198,7 @@ class Checkpoints:
             found = direction(metrics.resolve(name, output_shape=(1, 1), label_shape=(1, 1)))
         if found is None:
             raise ArgumentError(
-                f"Whether more of {self.monitor!r} is better does not follow from the name.",
+                f"Checkpoints cannot tell whether more or less of {self.monitor!r} is better.",
                 argument="mode",
                 expected='"min" or "max", or for "auto" the name of a loss or of a metric of kfunc\'s',
                 got='"auto"',
@@ -256,10 +256,10 @@ def matched(theirs: dict[str, Any], like: Any, path: str) -> Any:
     ours = by_path(like)
     wrong = [n for n in ours | theirs if _form(ours.get(n)) != _form(theirs.get(n))]
     if wrong:
-        name = min(wrong, key=lambda name: name.count("/"))  # what else is wrong follows from that
-        more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        name = min(wrong, key=lambda name: name.count("/"))  # the other differences may follow from that one
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise FileError(
-            f"{path} holds something else: {name}{more}.",
+            f"{path} was saved from another training: {name} differs{more}.",
             path=name,
             expected=_form(ours.get(name)),
             got=_form(theirs.get(name)),

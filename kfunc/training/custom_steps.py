@@ -111,7 +111,11 @@ def make_custom_evaluation(step: Callable) -> Callable:
 def _no_step(argument: str, expected: str, got: Any, fix: str) -> ArgumentError:
     got = f"({', '.join(type(x).__name__ for x in got)})" if type(got) is tuple else type(got).__name__
     return ArgumentError(
-        f"The {argument} returned something else.", argument=argument, expected=expected, got=got, fix=fix
+        f"`{argument}` must return {expected}, got {got}.",
+        argument=argument,
+        expected=expected,
+        got=got,
+        fix=fix,
     )
 
 
@@ -120,7 +124,7 @@ def _check_alike(part: str, old: Any, new: Any) -> None:
     """Raise ArgumentError unless a part of the train state has the structure, the shapes and the dtypes that it had."""
     if tree.structure(old) != tree.structure(new):
         raise ArgumentError(
-            f"The step returned {part} of another structure.",
+            f"`step` returned {part} of another structure.",
             argument="step",
             expected=", ".join(tree.paths(old)) or f"no {part}, as it was given none",
             got=", ".join(tree.paths(new)) or "no arrays",
@@ -133,7 +137,7 @@ def _check_alike(part: str, old: Any, new: Any) -> None:
     for path, a, b in zip(tree.paths(old), tree.leaves(old), tree.leaves(new), strict=True):
         if getattr(b, "shape", None) != a.shape or b.dtype != a.dtype:
             raise ArgumentError(
-                f"The step changed the form of {part}.",
+                f"`step` returned {part} of another shape or dtype: {path}.",
                 path=path,
                 argument="step",
                 expected=f"{dtype_name(a.dtype)} {tuple(a.shape)}",
@@ -148,7 +152,7 @@ def _scalars(argument: str, logs: Any, step: Any, progress: Progress) -> dict[st
         raise _no_step(argument, expected, logs, 'return {"loss": loss}, for example')
     if progress.metrics and logs.keys() != progress.metrics.keys():
         raise ArgumentError(
-            f"The {argument} logs other quantities than before.",
+            f"`{argument}` logs other quantities than before.",
             argument=argument,
             expected=", ".join(sorted(progress.metrics)),
             got=", ".join(sorted(logs)) or "none",
@@ -163,7 +167,7 @@ def _scalar(argument: str, name: str, value: Any, step: Any) -> Any:
         return xp.full((), float(value), dtype=xp.float32, device=device(step))
     if getattr(value, "shape", None) != ():
         raise ArgumentError(
-            f"The {argument} logs something that is no scalar.",
+            f"`{argument}` must log scalars, and {name!r} is none.",
             argument=argument,
             expected=f"{name!r} a number, or an array of shape ()",
             got=f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__,
@@ -174,7 +178,7 @@ def _scalar(argument: str, name: str, value: Any, step: Any) -> Any:
 
 @native
 def _or_zero(value: Any) -> Any:
-    """What is not finite is a fault, and would only make NumPy warn."""
+    """`value`, or 0 where it is not finite: that is reported as a fault, and NumPy would warn of it as well."""
     xp = namespace(value)
     return xp.where(xp.isfinite(value), value, xp.zeros_like(value))
 

@@ -12,7 +12,7 @@ __all__ = ["outside", "stopped"]
 
 
 def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int] | None, net: Any) -> Exception:
-    """That a training step was refused.
+    """The error about a training step that was refused.
 
     Args:
         progress: Of NumPy arrays.
@@ -41,7 +41,7 @@ def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int] | No
 
 
 def outside(tables: Mapping[str, int], number: int, value: int, net: Any, when: str = "") -> IndexingError:
-    """That an index, `value`, lies outside the table of this number."""
+    """The error about an index, `value`, outside the table of this number."""
     path, size = list(tables.items())[number]
     return IndexingError(
         f"{when}an index lies outside the table.",

@@ -110,7 +110,7 @@ def check(wanted: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> 
     for name in sorted(wanted.keys() | forms.keys()):
         if not _alike(wanted.get(name), forms.get(name)):
             raise FileError(
-                f"The array {name!r} is not as the network has it.",
+                f"The array {name!r} in the file is not the one that the network needs.",
                 argument=name,
                 expected=_said(wanted.get(name)),
                 got=_said(forms.get(name)),
@@ -244,7 +244,7 @@ def _weights_of(config: Any) -> Any:
 
 def _lost_step(ts: Any, batch: Any) -> Any:
     raise ArgumentError(
-        "The model was trained by a step of its own, which no file holds.",
+        "The model was trained by a `step` of your own, which a file cannot hold.",
         argument="step",
         fix="give it again: Model.load(path, step=...)",
     )

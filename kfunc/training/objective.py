@@ -231,13 +231,16 @@ def _matched(what: str, given: Any, names: list[str]) -> list:
     if isinstance(given, dict):
         if unknown := [k for k in given if k not in names]:
             raise ArgumentError(
-                f"{what} names an output that there is not.", argument=what, expected=", ".join(names), got=unknown[0]
+                f"`{what}` names the output {unknown[0]!r}, which the network does not have.",
+                argument=what,
+                expected=", ".join(names),
+                got=unknown[0],
             )
         return [given.get(name) for name in names]
     if isinstance(given, list | tuple) and len(given) == len(names):
         return list(given)
     raise ArgumentError(
-        f"{what} does not fit the outputs.",
+        f"`{what}` must have an entry for each of the {len(names)} outputs.",
         argument=what,
         expected=f"a list of {len(names)}, or a dict with {', '.join(names)}",
         got=_brief(given),
@@ -268,7 +271,12 @@ def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any
         ArgumentError: Targets name an output that there is not, or lack one that has a loss.
     """
     if batch.y is None and loss is not None:
-        raise ArgumentError("There are no targets.", argument="y", expected="targets, which the loss needs", got=None)
+        raise ArgumentError(
+            "`y` is missing: the loss needs targets.",
+            argument="y",
+            expected="targets, which the loss needs",
+            got=None,
+        )
     several = not isinstance(output, Spec)
     names = names or (_names(output) if several else [])
     y, weight = (_ordered(what, getattr(batch, what), output, names) for what in ("y", "sample_weight"))
@@ -277,7 +285,7 @@ def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any
         for name, one, target in zip(names, wanted, y, strict=True):
             if one is not None and target is None:
                 raise ArgumentError(
-                    f"The output {name} has a loss, and no targets.",
+                    f"The output {name!r} has a loss, and `y` has no targets for it.",
                     argument="y",
                     expected=", ".join(n for n, one in zip(names, wanted, strict=True) if one is not None),
                     got=", ".join(n for n, target in zip(names, y, strict=True) if target is not None),
@@ -354,7 +362,9 @@ def monitors(
         for i, wanted in enumerate(each):
             for metric in _flat(wanted):
                 if (target := _leaf(labels, i)) is None:
-                    raise ArgumentError("A metric has no targets.", argument="y", expected=f"those of {metric}")
+                    raise ArgumentError(
+                        f"`y` has no targets for the metric {metric}.", argument="y", expected=f"those of {metric}"
+                    )
                 argument = "weighted_metrics" if heeds else "metrics"
                 made = metrics.resolve(metric, own.get(i), outs[i].shape, target.shape, argument)
                 name, prefix = metric if isinstance(metric, str) else str(made.name), f"{names[i]}_" if several else ""

@@ -38,7 +38,10 @@ class Bar:
     def __init__(self, steps: int | None, description: str, verbose: int | str):
         if verbose not in ("auto", 0, 1, 2):
             raise ArgumentError(
-                "verbose has no such value.", argument="verbose", expected='"auto", 0, 1 or 2', got=verbose
+                f'`verbose` must be "auto", 0, 1 or 2, got {verbose!r}.',
+                argument="verbose",
+                expected='"auto", 0, 1 or 2',
+                got=verbose,
             )
         self.steps, self.done, self._description = steps, 0, description
         self._begun = self._looked = self._written = time.perf_counter()

@@ -126,7 +126,7 @@ class _Saver(Saver):
             history = {name: (_unpacked(numbers), _unpacked(values)) for name, numbers, values in quantities}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileError(
-                f"{path} is no checkpoint of fit.",
+                f"{path} is not a checkpoint of `fit`.",
                 expected="what fit(resume=...) saved",
                 got="another tree",
                 fix="take another directory",
@@ -134,7 +134,7 @@ class _Saver(Saver):
         for name, now in self._data.items():
             if data.get(name) != now:
                 raise ArgumentError(
-                    f"{path} is of a training on other data: {name} was {data.get(name)}, and is {now} now.",
+                    f"{path} was saved from a training on other data: {name} was {data.get(name)}, and now is {now}.",
                     argument={"samples": "x", "steps": "steps_per_epoch"}.get(name, name),
                     expected=f"{name}: {data.get(name)}",
                     got=now,
