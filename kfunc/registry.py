@@ -1,4 +1,4 @@
-"""The closed registry: what a name in a config may stand for. Nothing that a file names is imported or evaluated."""
+"""The closed registry: the objects that names in a config may stand for. Nothing in a file is imported or evaluated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CATEGORIES = (
 )
 _tables: dict[str, dict[str, Entry]] = {category: {} for category in _CATEGORIES}
 _entries: dict[int, tuple[str, Entry]] = {}
-"""The other way round: id of a registered value to its category and entry."""
+"""The category and the entry of each registered value, by the value's id."""
 _CUSTOM = "custom:"
 
 # What a config may ask for. Files come from anywhere, and a short text can describe a network without end, if it uses
@@ -37,19 +37,19 @@ _AGAIN = 32_768  # objects that are used again, with all that they are made of,
 _AGAIN_EACH = 16  # and so many more for each object that is written out
 _TEXT = 10_000  # characters of a text
 _INTEGER = 2**63
-_REPEATS = {"num_thresholds": 65536, "power_iterations": 65536}  # what is done one by one, in all objects together
+_REPEATS = {"num_thresholds": 65536, "power_iterations": 65536}  # the sums of these arguments, which cost time
 
 
 def register(category: str, *names: str, factory: bool | None = None) -> Callable[[T], T]:
-    """Decorator that makes a class or function known under `names`, the first being the one that configs hold.
+    """Decorator that registers a class or function under `names`. The first of them is the one that configs hold.
 
     Args:
         category: "layer", "loss", "metric", "optimizer", "schedule", "initializer", "activation", "regularizer",
             "constraint" or "dtype_policy".
-        names: The object's own name by default. Names of objects from outside kfunc start with "custom:", which is
-            added where it is missing.
-        factory: Whether the name stands for what the object returns when it is called with the config, as that of a
-            class does, or for the object itself. True for classes by default.
+        names: By default the object's own name. Names of objects from outside kfunc start with "custom:", which is
+            added if it is missing.
+        factory: Whether the object is called with a config, and its result is what the name stands for; if not, the
+            name stands for the object itself. True for classes by default.
 
     Raises:
         ArgumentError: The category is unknown, or the name belongs to another object.
@@ -63,7 +63,13 @@ def register(category: str, *names: str, factory: bool | None = None) -> Callabl
         for name in full:
             # The same definition run again (a notebook's cell, a reloaded module) replaces the older one.
             if name in table and _origin(table[name].value) != _origin(value):
-                raise ArgumentError(f"The {category} name {name!r} is taken.", argument="names", got=repr(value))
+                raise ArgumentError(
+                    f"Another {category} is already registered as {name!r}.",
+                    argument="names",
+                    expected="a name that no other object has",
+                    got=repr(value),
+                    fix=f"it is {shown(table[name].value)}: rename one of them, or register this one by another name",
+                )
             table[name] = entry
         _entries.setdefault(id(value), (category, entry))
         return value
@@ -93,7 +99,7 @@ def _unknown(what: str, name: Any, known: Any, argument: str | None) -> NoReturn
 
 
 def snake_case(name: str) -> str:
-    """`Conv2DTranspose` as `conv2d_transpose`, as Keras names layers and losses."""
+    """The name in Keras's style for layers and losses: `conv2d_transpose` for `Conv2DTranspose`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -112,7 +118,7 @@ def resolve(category: str, value: Any, argument: str | None = None) -> Any:
 
     Args:
         category: One of the registry's categories.
-        value: A name, `{"class": name, "config": {...}}`, a registered class, or the object itself, which comes back.
+        value: A name, `{"class": name, "config": {...}}`, a registered class, or the object itself.
         argument: The argument that holds `value`, such as "kernel_initializer", for the error.
 
     Raises:
@@ -143,8 +149,8 @@ def _bare(category: str, entry: Entry, argument: str | None) -> Any:
 def from_config(category: str, config: str | dict) -> Any:
     """The object that `to_config` described; see `resolve`.
 
-    A config may hold texts of up to 10,000 characters and integers of 64 bits. Objects that are used again count again,
-    with all that they are made of: so many may be used again as are in proportion to the length of the config.
+    A config may hold texts of up to 10,000 characters and integers of 64 bits. It may use an object again that it has
+    described, but not so often that the network becomes far larger than the config.
 
     Raises:
         ArgumentError: A name is unknown, the config does not fit or is malformed, or it holds more than that.
@@ -162,7 +168,7 @@ def _built(category: str, config: Any, argument: str | None = None) -> Any:
 
 
 class _Decoder:
-    """Builds what one config describes, and keeps count of what that takes."""
+    """Builds what one config describes, and counts the objects, so that no short config takes forever."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, int]] = []  # each object, and how many it is made of
@@ -219,20 +225,22 @@ class _Decoder:
 
     def check(self, good: bool, expected: str, got: Any) -> None:
         if not good:
-            raise ArgumentError("The config asks for too much.", argument="config", expected=expected, got=got)
+            raise ArgumentError(
+                "The config describes something too large to be safe.", argument="config", expected=expected, got=got
+            )
 
 
 def to_config(category: str, obj: Any) -> str | dict[str, Any]:
     """A description of `obj` in JSON's types: a name, or `{"class": name, "config": {...}}`.
 
-    Instances of registered dataclasses are described by their fields, others by their `get_config()`, and what has an
-    attribute `config` by that. An object that turns up twice is one object again when it is built from the config.
+    An object is described by its `get_config()`, by its fields if it is a dataclass, or by its attribute `config`. An
+    object that occurs twice in `obj` becomes one object again when the config is built.
 
     Raises:
-        ArgumentError: The object, or something in it, is not registered or cannot be described.
+        ArgumentError: `obj`, or an object in it, is not registered or cannot be described.
     """
     _table(category)
-    # JSON does not tell lists from tuples; frozen dataclasses want tuples, so that is what comes back.
+    # JSON has no tuples, and frozen classes have no lists: so lists in a config become tuples.
     config = _encode(obj, {}, category)
     if not isinstance(config, dict) or config.get("category") != category:
         _undescribable(obj, category)
@@ -266,13 +274,13 @@ def _encode(value: Any, seen: dict[int, tuple[int, Any]], category: str | None =
     else:
         return _undescribable(value, category)
     encoded = {k: _encode(v, seen) for k, v in arguments.items()}
-    seen[id(value)] = (len(seen), value)  # the value too: an id is only unique among the living
+    seen[id(value)] = (len(seen), value)  # with the value, since its id may be given anew once it is gone
     return {"category": kind, "class": name, "config": encoded}
 
 
 def _undescribable(value: Any, category: str | None) -> Any:
     raise ArgumentError(
-        f"A config cannot describe {value!r}.",
+        f"A config cannot describe {shown(value)}.",
         argument=category,
         expected="numbers, strings, None, lists, dicts, and objects of registered classes",
         got=type(value).__name__,

@@ -140,7 +140,7 @@ def test_side_by_side(name):
 
 
 def test_what_cannot_be_stacked():
-    with pytest.raises(kf.errors.ShapeError, match="keeps the shape"):
+    with pytest.raises(kf.errors.ShapeError, match="must keep shape"):
         nn.Stack(nn.Dense(3), 2).init(0, X)
     with pytest.raises(kf.errors.ArgumentError, match="length"):
         nn.Stack(nn.Dense(3), 0)

@@ -128,7 +128,7 @@ def test_a_layer_called_on_arrays():
 
 
 def test_two_layers_of_one_name():
-    with pytest.raises(errors.LayerError, match="one name"):
+    with pytest.raises(errors.LayerError, match="have the name"):
         nn.Sequential([nn.Dense(3, name="a"), nn.Dense(3, name="a")])
 
 

@@ -527,7 +527,7 @@ def test_a_config_cannot_describe_a_network_without_end():
     for i in range(40):  # each holds the one before twice
         again = {"category": "same", "index": i}
         inner = {"category": "layer", "class": "Sequential", "config": {"layers": [inner, again]}}
-    with pytest.raises(kf.errors.ArgumentError, match="too much"):
+    with pytest.raises(kf.errors.ArgumentError, match="too large"):
         from_config("layer", inner)
 
 

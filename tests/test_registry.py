@@ -100,7 +100,7 @@ def test_names():
         (lambda: registry.to_config("layer", Stack((object(),))), "cannot describe"),
         (lambda: registry.to_config("layer", Leaf(1, activation=lambda x: x)), "cannot describe"),
         (lambda: registry.to_config("layer", twice), "cannot describe"),
-        (lambda: registry.register("layer", "custom:Leaf")(Stack), "taken"),
+        (lambda: registry.register("layer", "custom:Leaf")(Stack), "already registered"),
     ],
 )
 def test_errors(call, text):

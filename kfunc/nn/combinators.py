@@ -21,7 +21,7 @@ def _layers(given: Any, who: str) -> None:
     """Check that `given` is a list, tuple or dict of layers."""
     values = given.values() if isinstance(given, dict) and who != "Sequential" else given
     if not isinstance(given, list | tuple | dict) or not all(isinstance(x, Layer) for x in values):
-        raise ArgumentError(f"{who} takes layers.", argument="layers", expected="a list of layers", got=repr(given))
+        raise ArgumentError.must_be("layers", "a list of layers", given)
 
 
 @layer
@@ -65,7 +65,7 @@ class Residual(Layer):
         y = self.body(s, x)
         if y.ndim != x.ndim or any(a != b for a, b in zip(x.shape, y.shape, strict=True) if None not in (a, b)):
             raise ShapeError(
-                "The body of a Residual keeps the shape.",
+                f"The `body` of a Residual must keep the shape {tuple(x.shape)}, but makes {tuple(y.shape)} of it.",
                 argument="body",
                 expected=tuple(x.shape),
                 got=tuple(y.shape),
@@ -79,7 +79,7 @@ class _Side(Layer):
     """Layers side by side.
 
     Args:
-        layers: A list, tuple or dict of layers; the outputs come in the same structure.
+        layers: A list, tuple or dict of layers. The outputs come in a list, or in a dict with the same keys.
     """
 
     layers: Sequence[Layer] | Mapping[str, Layer]
@@ -121,7 +121,7 @@ class Parallel(_Side):
         given = inputs.keys() if isinstance(inputs, dict) else range(len(inputs))
         if set(keys) != set(given):
             raise ShapeError(
-                "There is not one input for each layer.",
+                "There must be one input for each layer.",
                 argument="inputs",
                 expected=", ".join(map(str, keys)) if isinstance(self.layers, dict) else f"{len(self.layers)} inputs",
                 got=", ".join(map(str, given)) if isinstance(inputs, dict) else f"{len(inputs)} inputs",
@@ -141,9 +141,7 @@ class Wrapper(Layer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
-            raise ArgumentError(
-                f"{type(self).__name__} wraps a layer.", argument="layer", expected="a layer", got=repr(self.layer)
-            )
+            raise ArgumentError.must_be("layer", "a layer", self.layer)
         super().__post_init__()
 
     def forward(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> Tree:
@@ -154,11 +152,11 @@ class Wrapper(Layer):
 
 @layer
 class Frozen(Wrapper):
-    """`layer` with parameters that do not train: they are a part of the state, and it behaves as in inference.
+    """`layer` with parameters that do not train: they are a part of the state, and `layer` behaves as in inference.
 
     The shapes of input and output are those of `layer`. No gradient is computed for the parameters, and no optimizer
-    holds moments of them or decays them. Trained values go to their places: `state["frozen"]["layer"] = …`. The same as
-    `trainable=False` on the layer itself.
+    holds moments of them or decays them. To use trained values, put them into the state:
+    `state["frozen"]["layer"] = …`. This is the same as `trainable=False` on the layer itself.
     """
 
     trainable: bool = dataclasses.field(default=False, kw_only=True)
@@ -166,9 +164,9 @@ class Frozen(Wrapper):
 
 @layer
 class Remat(Wrapper):
-    """`layer`, whose inner values are computed again on the way back and not kept (Chen et al., arXiv:1604.06174).
+    """`layer`, whose inner values are not kept for gradients, but computed again (Chen et al., arXiv:1604.06174).
 
-    This takes less memory and more time; the shapes and the numbers are those of `layer`.
+    This takes less memory and more time. The shapes and the numbers are those of `layer`.
     """
 
     def forward(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> Tree:
@@ -177,7 +175,7 @@ class Remat(Wrapper):
         if s.initializing:
             return super().forward(s, *inputs, **options)
         fun, params, state = s.pure(self.layer)
-        # Values by position: Dynamo cannot flatten the dict of `**options`.
+        # The values of the options go by position, since Dynamo cannot flatten the dict of `**options`.
         leaves, structure = tree.flatten((inputs, tuple(options.values())))
         traced = [i for i, x in enumerate(leaves) if hasattr(x, "dtype")]
 
@@ -191,13 +189,13 @@ class Remat(Wrapper):
 
 @layer
 class Stack(Wrapper):
-    """`layer` `length` times, one after another, each time with parameters of its own: (batch, ...) to the same.
+    """`layer` `length` times, one after another, each time with its own parameters: (batch, ...) to the same.
 
     The parameters are stacked along a first axis, and one scan runs over them, so that a deep network compiles as fast
     as one layer. State variables are stacked, too.
 
     Args:
-        layer: Keeps the shape and dtype of its first input; further inputs are the same for all.
+        layer: A layer that keeps the shape and the dtype of its first input. It gets further inputs each time.
         length: How many times.
     """
 
@@ -216,7 +214,8 @@ class Stack(Wrapper):
             y, mask = s.declare(self.layer, self.length, x, *more, **options)
             if tuple(x.shape) != tuple(y.shape) or x.dtype != y.dtype:
                 raise ShapeError(
-                    "A layer that is stacked keeps the shape and the dtype.",
+                    f"The `layer` of a Stack must keep shape and dtype, but makes {tuple(y.shape)} {y.dtype} of "
+                    f"{tuple(x.shape)} {x.dtype}.",
                     argument="layer",
                     expected=f"{tuple(x.shape)} {x.dtype}",
                     got=f"{tuple(y.shape)} {y.dtype}",

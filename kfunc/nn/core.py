@@ -124,7 +124,7 @@ class Lambda(Layer):
             )
 
     def get_config(self) -> dict[str, Any]:
-        config = dict(self._arguments())
+        config = super().get_config()
         for argument in ("function", "output_shape", "mask"):
             value = config[argument]
             if callable(value):

@@ -23,24 +23,21 @@ class DTypePolicy:
     """Which dtypes a layer keeps and computes in.
 
     Args:
-        name: A floating dtype, for both; or "mixed_bfloat16" or "mixed_float16": parameters in float32, computing in
-            half precision (Micikevicius et al., arXiv:1710.03740).
+        name: A floating dtype, in which layers keep their parameters and compute; or "mixed_bfloat16" or
+            "mixed_float16": they keep them in float32, and compute in half precision (Micikevicius et al.,
+            arXiv:1710.03740).
     """
 
     name: str
 
     def __post_init__(self) -> None:
         if self.name not in (*_FLOATING, "mixed_bfloat16", "mixed_float16"):
-            raise ArgumentError(
-                "There is no such policy.",
-                argument="dtype",
-                expected=f"one of {', '.join(_FLOATING)}, mixed_bfloat16, mixed_float16",
-                got=repr(self.name),
-            )
+            names = ", ".join((*_FLOATING, "mixed_bfloat16", "mixed_float16"))
+            raise ArgumentError.must_be("dtype", "a policy, or the name of one", self.name, said=f"one of {names}")
 
     @property
     def compute_dtype(self) -> str:
-        """Name of the dtype of inputs, outputs, and parameters in use."""
+        """Name of the dtype of inputs and outputs, and of parameters while layers compute with them."""
         return self.name.removeprefix("mixed_")
 
     @property
@@ -63,7 +60,7 @@ class DTypePolicy:
         xp = namespace(x)
         wanted = getattr(xp, self.compute_dtype, None)
         if wanted is None:
-            fix = "run it elsewhere, or in another precision: dataclasses.replace(net, dtype='float32')"
+            fix = "run it elsewhere, or in another precision: kfunc.replace(net, dtype='float32')"
             raise backend_of(x).unsupported(f"the policy {self.name!r}", fix)
         return x if x.dtype == wanted or not xp.isdtype(x.dtype, "real floating") else xp.astype(x, wanted)
 
@@ -74,9 +71,9 @@ class DTypePolicyMap:
     """A policy for each path.
 
     Args:
-        policy_map: Regular expressions, searched for in a layer's path (`"encoder/dense"`), to policies or their names;
-            the first that is found decides.
-        default_policy: For all other paths; None leaves their arrays as they are.
+        policy_map: Regular expressions to policies or their names. The first one that is found in the path of a layer
+            (`"encoder/dense"`) decides.
+        default_policy: The policy of all other paths. None leaves their arrays as they are.
     """
 
     policy_map: dict[str, Any]
@@ -104,7 +101,5 @@ def get(policy: PolicyLike) -> Any:
         return DTypePolicyMap(policy)
     found = resolve("dtype_policy", policy)
     if found is not None and not hasattr(found, "at"):
-        raise ArgumentError(
-            "This is no policy.", argument="dtype", expected="a dtype's name, 'mixed_bfloat16', or a policy", got=policy
-        )
+        raise ArgumentError.must_be("dtype", "a policy, or the name of one", policy)
     return found

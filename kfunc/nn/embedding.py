@@ -87,7 +87,7 @@ class Embedding(Layer):
         return _rows(s, x, table, self.mask_zero)
 
     def get_config(self) -> dict[str, Any]:
-        return {**dict(self._arguments()), "weights": None}
+        return {**super().get_config(), "weights": None}
 
 
 @layer

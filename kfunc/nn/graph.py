@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import tree
 from ..arrays import dtype_name
-from ..errors import ArgumentError, LayerError
+from ..errors import ArgumentError, LayerError, shown
 from ..tracing.spec import Spec
 from ..typing import Tree
 from .layer import Layer, layer, unique_names
@@ -22,7 +22,7 @@ class Node:
     """A value in a graph that is being built: an `Input`, or what a layer makes of other nodes.
 
     Attributes:
-        spec: Its shape and dtype; a tree of them, where the layer returns several values.
+        spec: Its shape and dtype; a tree of them if the layer returns several values.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Node:
 
 
 class Part(Node):
-    """The value number `index` of the several that the layer of `whole` returns."""
+    """The value number `index` of those that the layer of `whole` returns."""
 
     def __init__(self, whole: Node, index: int, spec: Spec):
         super().__init__(whole.layer, spec=spec)
@@ -63,7 +63,7 @@ class Part(Node):
 
 
 def called(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
-    """What `layer` makes of nodes: a node, or a tree of nodes where it returns several values.
+    """The output of `layer` for nodes: a node, or a tree of nodes if it returns several values.
 
     Raises:
         KfuncError: The nodes' shapes do not fit the layer.
@@ -86,7 +86,7 @@ def Input(
         shape: Sizes without the batch; None where unknown.
         batch_size: The size of the batch, if it is fixed.
         dtype: Name of the dtype.
-        name: Means nothing here: inputs have the keys of the dict that they are in, or their places in a list.
+        name: Has no effect: inputs are named by the dict or numbered by the list that they are in.
     """
     return Node(None, spec=Spec((batch_size, *shape), dtype))
 
@@ -98,9 +98,9 @@ class Graph(Layer):
     Inputs have the shapes of the `Input`s, and outputs those of the layers that they come from.
 
     Args:
-        inputs: An `Input`, or a list, tuple or dict of them; `apply` takes arrays in the same structure, or, for a
-            list or tuple, one argument each.
-        outputs: What it returns: a node, or a tree of nodes.
+        inputs: An `Input`, or a list, tuple or dict of them. `apply` takes arrays in the same structure; for a list or
+            tuple, they may also be separate arguments.
+        outputs: A node, or a tree of nodes. `apply` returns arrays in the same structure.
     """
 
     inputs: Tree
@@ -110,36 +110,36 @@ class Graph(Layer):
     def __post_init__(self) -> None:
         order = _ordered(tree.leaves(self.outputs))
         inputs = tree.leaves(self.inputs)
-        bad = [x for x in (*inputs, *order) if not isinstance(x, Node)]
-        if bad or not inputs or any(x.layer is not None for x in inputs):
-            raise ArgumentError(
-                "A graph goes from Inputs to nodes.",
-                argument="inputs",
-                expected="nn.Input(...) for inputs, and what layers return for outputs",
-                got=repr(bad[0] if bad else self.inputs),
-            )
+        if not inputs:
+            raise ArgumentError.must_be("inputs", "made of nn.Input(...)", self.inputs)
+        for x in inputs:
+            if not isinstance(x, Node) or x.layer is not None:
+                raise ArgumentError.must_be("inputs", "made of nn.Input(...)", x)
+        for x in order:
+            if not isinstance(x, Node):
+                raise ArgumentError.must_be("outputs", "made of nodes, which layers return for nn.Input(...)", x)
         stray = [x for x in order if x.layer is None and x not in inputs]
         if stray:
             raise LayerError(
-                "The outputs depend on an Input that is not among the inputs.",
+                f"The outputs depend on {shown(stray[0])}, which is not among the inputs.",
                 argument="inputs",
                 expected="every Input that the outputs depend on",
                 got=repr(stray[0]),
                 fix="add it to inputs",
             )
-        for field in ("inputs", "outputs"):  # a list that changes later is the caller's
+        for field in ("inputs", "outputs"):  # copies, since the caller may change lists later
             object.__setattr__(self, field, tree.map(lambda node: node, getattr(self, field)))
         object.__setattr__(self, "_order", [x for x in order if x.layer is not None and not isinstance(x, Part)])
         super().__post_init__()
 
     def _attributes(self) -> Iterable[tuple[str, Any]]:
-        return ()  # lists of nodes stay lists, since the outputs come in their structure
+        return ()  # none becomes a tuple, since the outputs come in the structure of the nodes
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         return unique_names(node.layer for node in self._order if node.layer is not None)
 
     def output_names(self) -> list[str] | None:
-        """The names of the layers that the outputs come from, as Keras has them; None if one has two."""
+        """The names of the layers that make the outputs, as in Keras; None if one layer makes two of them."""
         names = {id(child): name for name, child in self.children()}
         found = [names.get(id(node.layer), "") for node in tree.leaves(self.outputs)]
         return found if len(set(found)) == len(found) and all(found) else None
@@ -157,12 +157,12 @@ class Graph(Layer):
 
         def mask_of(x: Any) -> Any:
             if isinstance(x, Part):
-                # A mask is that of the first value, unless there is one for each.
+                # One mask is that of the first value; else there is a mask for each value.
                 given = masks.get(x.whole)
                 return given[x.index] if isinstance(given, list | tuple) else given if x.index == 0 else None
             return masks.get(x) if isinstance(x, Node) else None
 
-        some = mask is not None  # of most graphs no node has a mask
+        some = mask is not None  # most graphs have no masks
         for node in self._order:
             args, kwargs = (tree.map(value, part) for part in (node.args, node.kwargs))
             layer: Any = node.layer
@@ -183,7 +183,7 @@ class Graph(Layer):
         )
         if len(leaves) != expected.num_leaves or not same:
             raise ArgumentError(
-                "The arrays do not match the graph's inputs.",
+                "The arrays do not have the structure of the graph's inputs.",
                 argument="x",
                 expected=tree.map(lambda node: node.spec, self.inputs),
                 got=tree.map(lambda x: tuple(x.shape), given),
@@ -239,7 +239,8 @@ class Graph(Layer):
         return cls(inputs, decoded(config["outputs"]), **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Not the nodes themselves: each holds those it depends on, and copying a deep graph would recurse through all.
+        # The nodes are described, and not copied: each holds those it depends on, so that copying a deep graph node by
+        # node would reach the limit of recursion.
         numbers = self._numbers()
 
         def encode(x: Any) -> Any:
@@ -280,7 +281,7 @@ def _assembled(cls: type[Graph], inputs: Any, nodes: list[list], outputs: Any, o
 
 
 def _flat_masks(mask: Any, n: int) -> list:
-    """One mask for each input: a mask alone is the first one's."""
+    """One mask for each input. A single mask is that of the first input."""
     given = list(mask) if isinstance(mask, list | tuple) else [mask]
     return [*given, *[None] * (n - len(given))]
 
@@ -304,7 +305,7 @@ def _map_config(x: Any, is_leaf: Any, fun: Any) -> Any:
 
 
 def _ordered(nodes: list[Node]) -> list[Node]:
-    """All nodes that `nodes` depend on and themselves, each after those it depends on."""
+    """`nodes` and all nodes that they depend on, each after those it depends on."""
     order: dict[Node, None] = {}
     stack = [(node, False) for node in reversed(nodes)]
     while stack:

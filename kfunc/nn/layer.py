@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
-from ..errors import ArgumentError, KfuncError, LayerError
-from ..frozen import dataclass, is_open
+from ..errors import ArgumentError, KfuncError, LayerError, shown
+from ..frozen import arguments, dataclass, is_open
 from ..ops._promotion import floating
 from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
@@ -33,13 +33,14 @@ _INTERNAL = ("_children", "_given")
 
 
 class Aux(NamedTuple):
-    """What a call makes beside its output and state.
+    """What `apply(aux=True)` returns beside the output and the state.
 
     Attributes:
         losses: Scalars that training adds to the loss, by the path of the parameter or layer that they come from.
         mask: Booleans that say which positions of the output count; None if all do.
-        indices: With `report=True`, for each layer that looks up rows of a table by its path, the index furthest
-            outside the table, or one inside it: int32 (). `Scope.within` took the nearest row for it.
+        indices: With `report=True`, for the path of each layer that looks up rows of a table, an index that it was
+            given, int32 (): the one furthest outside the table if there is one, in place of which the nearest row was
+            taken.
     """
 
     losses: dict[str, Array]
@@ -50,20 +51,20 @@ class Aux(NamedTuple):
 # Not `frozen_default`: static tools would refuse the assignments in an `__init__` that a layer writes itself.
 @typing.dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
 def base_layer(cls: L) -> L:
-    """As `layer`, for the base class of several layers, which no file names."""
+    """As `layer`, for the base class of several layers: no file can name it."""
     return dataclass(cls, eq=False)
 
 
 @typing.dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
 def layer(cls: L) -> L:
-    """Class decorator: make a layer, a frozen dataclass that model files know by its class's name.
+    """Class decorator that makes a layer: a frozen dataclass, which model files call by the name of the class.
 
-    Fields are hyperparameters and children. A field that is a layer is a child of the field's name; layers in a list,
+    Fields are hyperparameters and children. A layer in a field is a child with the name of the field; layers in a list,
     tuple or dict are children named `field_0`, `field_key`. A layer that is the default of a field is copied for each
     object.
 
-    A class may write its own `__init__` in place of fields: it assigns attributes as usual, and the layer is frozen
-    when it returns. Attributes are then children as fields are, and files hold the arguments of `__init__`.
+    In place of fields, a class may have its own `__init__`, which assigns attributes as usual; the layer is frozen when
+    it returns. Then layers in attributes are the children, and files hold the arguments of `__init__`.
     """
     return register("layer")(dataclass(cls, eq=False))
 
@@ -72,16 +73,18 @@ def layer(cls: L) -> L:
 class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
-    Fields that mean the same everywhere are checked here (`kfunc.checks.standard`): those of type bool, `seed`,
+    Fields that mean the same in all layers are checked here (`kfunc.checks.standard`): those of type bool, `seed`,
     `data_format`, and `…activation`, `…initializer`, `…regularizer` and `…constraint`.
 
     Args:
-        name: The layer's name in the parameter tree, where its parent numbers its children (`Sequential`, `Graph`).
-        dtype: The precision of this layer and those in it: a policy or its name ("mixed_bfloat16", "float16"), or a
-            `DTypePolicyMap`. By default that of the layer around it; at the root, no array is cast.
-        trainable: If False, the parameters of this layer, and of those in it, are a part of the state, where no
-            optimizer sees them, and they behave as in inference.
-        activity_regularizer: `(output) -> scalar`, or the name of one: an auxiliary loss, divided by the batch size.
+        name: The layer's name in the parameter tree, if its parent is a `Sequential` or `Graph`; else the name of the
+            field counts.
+        dtype: The precision of this layer and of the layers in it: a policy or its name ("mixed_bfloat16", "float16"),
+            or a `DTypePolicyMap`. By default that of the layer around it; if no layer has one, arrays are not cast.
+        trainable: If False, this layer and the layers in it behave as in inference, and their parameters are a part of
+            the state, so that no optimizer sees them.
+        activity_regularizer: An auxiliary loss, divided by the batch size: a function `(output) -> scalar`, or its
+            name.
     """
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
@@ -91,18 +94,18 @@ class Layer:
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
 
     __decorator__: ClassVar[str] = "@nn.layer"
-    """What an error says that a subclass has to be decorated with."""
+    """The decorator that an error names if a subclass has none."""
 
     per_sample: ClassVar[bool | None] = None
-    """Whether what comes of a sample depends on no other of the batch, but by statistics that heed `Scope.samples`.
-    Then the last batch of an epoch may be filled up, and needs no compilation of its own. None: of kfunc's own layers
-    yes, of others no."""
+    """Whether the output for a sample depends on this sample alone, or else on statistics over `Scope.samples`. If so,
+    the last batch of an epoch may be filled up to the size of the others, so that no step is compiled for it. None
+    means True for kfunc's own layers and False for others."""
 
     supports_masking: ClassVar[bool] = False
-    """Whether a mask of the first input holds for the output, too; `Scope.hand_on` says anything else."""
+    """Whether the mask of the first input is the mask of the output, too. Or else `forward` calls `Scope.hand_on`."""
 
     float_inputs: ClassVar[tuple[str, ...]] = ()
-    """The arguments of `forward` that are numbers to compute with: integers and booleans in them become float32."""
+    """The arguments of `forward` that are numbers to compute with: arrays of integers and booleans become float32."""
 
     _inputs: ClassVar[tuple[str, ...]] = ("x",)
     """Names of the arguments of `forward` that may be given by position."""
@@ -124,37 +127,38 @@ class Layer:
             object.__setattr__(self, "activity_regularizer", resolve("regularizer", self.activity_regularizer))
         if self.name is not None and not re.fullmatch(r"[\w-]+", self.name):
             raise ArgumentError(
-                "A layer's name is part of a path.",
+                f"`name` must consist of letters, digits, '_' and '-', got {shown(self.name)}.",
                 argument="name",
-                expected="letters, digits, '_' and '-'",
+                expected="letters, digits, '_' and '-', since the name is a part of paths",
                 got=repr(self.name),
             )
         if not is_open(self):
             self._settle()
 
     def _settle(self) -> None:
-        """Find the children, when all attributes are there."""
+        """Find the children, when all attributes are set."""
         for attribute, value in self._attributes():
             plain = _plain(value)
             if plain is not value:
                 object.__setattr__(self, attribute, plain)
-        # By id: Dynamo takes frozen dataclasses with equal fields for equal keys. So copies are made from the arguments
-        # (`kfunc.frozen`), and find their own children here.
+        # The keys are ids, since Dynamo takes layers with equal fields for equal keys. The ids of a copy's children are
+        # others: so a copy is made anew from its arguments (`kfunc.frozen`), and finds its children here.
         children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
             children.setdefault(id(child), (name, name_id(name)))
         names = [name for name, _ in children.values()]
-        if len(set(names)) != len(names):
+        twice = sorted({repr(n) for n in names if names.count(n) > 1})
+        if twice:
             raise LayerError(
-                "Two children have one name.",
+                f"Several layers in {type(self).__name__} have the name {', '.join(twice)}.",
                 argument="name",
-                expected="a name of its own for each layer object",
-                got=", ".join(sorted({n for n in names if names.count(n) > 1})),
+                expected="a different name for each layer object",
+                got=", ".join(names),
             )
         object.__setattr__(self, "_children", children)
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        """The name and the object of each child; an object that comes twice shares its weights."""
+        """The name and the object of each child. A child that comes twice shares its weights."""
         for attribute, value in self._attributes():
             if isinstance(value, Layer):
                 yield attribute, value
@@ -164,31 +168,35 @@ class Layer:
                 yield from ((f"{attribute}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
-        """The fields; of a class with an `__init__` of its own, those of its base."""
+        """The fields; for a class with its own `__init__`, those of its base."""
         return [(name, getattr(self, name)) for name in type(self).__arguments__[1]]  # type: ignore[attr-defined]
 
     def _attributes(self) -> Iterable[tuple[str, Any]]:
-        """The fields, and what an `__init__` of the class's own has assigned."""
+        """The fields, and the attributes that the class's own `__init__` has assigned."""
         fields = dict(self._arguments())
         if type(self).__own__ is None:  # type: ignore[attr-defined]
             return fields.items()
         return (fields | {name: v for name, v in vars(self).items() if name not in _INTERNAL}).items()
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Tree:
-        """The layer's output. Written in the Array API, of conforming arrays; `s` gives parameters, state and keys."""
+        """The layer's output, to be written in the Array API. `s` has the parameters, the state and random keys."""
         raise TypeError(f"{type(self).__name__} defines no forward(self, s, x).")
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make a layer like this one, as files hold it."""
+        return dict(arguments(self))
+
     def separates_samples(self) -> bool:
-        """Whether this layer and all in it are `per_sample`, and no regularizer counts the batch's outputs."""
+        """Whether this layer and all layers in it are `per_sample`, and none has an activity regularizer."""
         own = type(self).__module__.startswith(f"{__package__}.") if self.per_sample is None else self.per_sample
         return own and self.activity_regularizer is None and all(c.separates_samples() for _, c in self.children())
 
     def output_names(self) -> list[str] | None:
-        """A name for each of several outputs that have no keys; None where they have their numbers only."""
+        """A name for each of several outputs that are not in a dict; None if they only have numbers."""
         return None
 
     def activity(self, out: Tree) -> Tree:
-        """What of the output the activity regularizer counts: all of its leaves."""
+        """The part of the output that the activity regularizer sees: all of it, by default."""
         return out
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tree:
@@ -200,7 +208,8 @@ class Layer:
         if any(isinstance(x, Node) for x in tree.leaves((args, kwargs))):
             return called(self, args, kwargs)
         raise ArgumentError(
-            f"{type(self).__name__} was called with neither a scope nor a graph's node.",
+            f"{type(self).__name__} was called with {', '.join(type(a).__name__ for a in args) or 'no arguments'}, but "
+            "it takes a scope first, or nodes of a graph.",
             argument="x",
             expected="layer(s, x) inside a forward, or layer(nn.Input(...)) to build a graph",
             got=", ".join(type(a).__name__ for a in args) or "nothing",
@@ -208,17 +217,17 @@ class Layer:
         )
 
     def masked(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> tuple[Tree, Tree]:
-        """Inside another layer's `forward`: the output, and its mask, for inputs of which the first has `mask`."""
-        if mask is None:  # spares every layer of most networks the search
+        """Inside another layer's `forward`: the output and its mask, if the first of `inputs` has the mask `mask`."""
+        if mask is None:  # most networks have no masks, and need not search for arguments that take one
             scope = s.child(self)
             return self._run(scope, inputs, options), scope.masked(None)
         return self._masked(s, inputs, options, {"": mask})
 
     def _masked(self, s: Scope, inputs: tuple, options: dict, masks: dict[str, Any]) -> tuple[Any, Any]:
-        """The output and its mask; `masks` holds those of the arguments, by their names in `forward`, the first first.
+        """The output and its mask. `masks` has the mask of each argument by its name in `forward`, in their order.
 
-        As in Keras, the mask of the first argument is given as `mask`, and that of any argument `x` as `x_mask`, if
-        `forward` has an argument of that name and the caller has not given it.
+        As in Keras, `forward` gets the mask of its first argument as `mask`, and that of any argument `x` as `x_mask`,
+        if it has an argument of that name, and the caller has not given it.
         """
         scope = s.child(self)
         first = next(iter(masks.values()), None)
@@ -251,7 +260,7 @@ class Layer:
                 error.path = s.path or type(self).__name__
             raise
         except Exception as error:
-            # A framework's own error: say once where it came from.
+            # It is a framework's own error. The innermost layer adds its path.
             if not hasattr(error, "__notes__"):
                 error.add_note(f"in layer: {s.path or type(self).__name__}")
             raise
@@ -262,13 +271,20 @@ class Layer:
     # -- the two pure functions --------------------------------------------------------------------------------------
 
     def trace(self, *inputs: Any, **options: Any) -> Call:
-        """Run `forward` on shapes alone. The call that comes back holds what was declared, and each layer's output."""
+        """Run `forward` on shapes alone.
+
+        Args:
+            inputs, options: The arguments of `forward`, each array a sample or a `Spec`.
+
+        Returns:
+            The call, with the parameters and state variables that were declared, and the output of each layer.
+        """
         call = Call(declared={})
         self._run(Scope(call, self, None, None), *tree.map(_spec, (inputs, options)))
         return call
 
     def constraints(self, *inputs: Any, **options: Any) -> dict[str, Callable[[Array], Array]]:
-        """The constraint of each parameter that has one, by its path; see `nn.constraints.constrain`."""
+        """The constraints of parameters by their paths, for `nn.constraints.constrain`; arguments as for `trace`."""
         declared = self.trace(*inputs, **options).declared or {}
         return {"/".join(path): d.constraint for path, d in declared.items() if d.constraint and d.kind == "params"}
 
@@ -278,16 +294,17 @@ class Layer:
         """The first parameters and state.
 
         Args:
-            key: A seed or a key. A seed draws the values in NumPy, so that they are the same bits on every backend.
+            key: A seed or a key. With a seed, values are drawn in NumPy, so that every backend gets the same bits.
             inputs, options: The arguments of `forward`, each array a sample or a `Spec`.
-            backend: Where the values go; by default to the backend of the inputs, else of the key, else NumPy.
+            backend: The backend of the values. By default that of the inputs, or that of the key if all inputs are
+                `Spec`s, or NumPy if the key is a seed.
             device: The device on that backend.
 
         Returns:
             (params, state): nested dicts of native arrays.
 
         Raises:
-            KfuncError: Shapes do not fit; the layer's path is in the message.
+            KfuncError: Shapes do not fit. The message has the path of the layer.
         """
         call = self.trace(*inputs, **options)
         kind = kind_of_tree([x for x in tree.leaves((inputs, options)) if not isinstance(x, Spec)])
@@ -357,30 +374,32 @@ class Layer:
         samples: Array = None,
         **options: Any,
     ) -> Any:
-        """The output for `inputs`, and the new state. Pure: nothing that was passed changes.
+        """The output for `inputs`, and the new state. This is a pure function: no argument changes.
 
         Args:
             params: As `init` returned them, of any backend.
             inputs, options: The arguments of `forward`, arrays of the same backend.
-            state: As `init` or the last `apply` returned it; needed if the network has state.
-            key: A key or seed; needed if a layer draws random numbers, as Dropout does in training.
+            state: As `init` or the last `apply` returned it. Needed if the network has state.
+            key: A key or seed. Needed if a layer draws random numbers, as Dropout does in training.
             train: Whether layers behave as in training.
-            aux: Whether to return what else there is: auxiliary losses, and the mask of the output.
-            report: Whether to report indices that lie outside their tables in `Aux.indices`, where else there would be
-                an error, or NaN, as is the backend's way.
-            samples: Which samples of the batch count, booleans (batch,); statistics over it pass over the others.
+            aux: Whether to return an `Aux`, too: auxiliary losses, and the mask of the output.
+            report: Whether `Aux.indices` reports indices that lie outside their tables, in place of the error or the
+                NaN with which the backend would answer.
+            samples: Which samples of the batch count, booleans (batch,). Statistics over the batch skip the others.
 
         Returns:
-            (output, state), or (output, state, `Aux`) with `aux`: native arrays; the state has the structure of the one
-            passed.
+            (output, state), or (output, state, `Aux`) with `aux`: native arrays. The new state has the structure of
+            `state`.
 
         Raises:
-            ParamError, MissingKeyError, ShapeError: With the layer's path.
-            MixedBackendsError: Arrays of two backends were passed.
+            ParamError: `params` or `state` lacks a leaf, or has one of another shape.
+            MissingKeyError: A layer draws random numbers, and there is no key.
+            ShapeError: Shapes do not fit.
+            MixedBackendsError: The arrays belong to two backends.
         """
         if isinstance(key, int):
             key = random.key(key, backend=backend_of(params, inputs))
-        # Alike: of x alone, layers ask the namespace.
+        # `alike`, since layers ask for the namespace of one array and take it for that of all.
         named = {"key": key, "train": train, "aux": aux}
         if report or samples is not None:
             named |= {"report": report, "samples": samples}
@@ -397,7 +416,7 @@ class Layer:
 
 
 def _plain(value: Any) -> Any:
-    """Lists as tuples; and NumPy's numbers, which files do not hold, as Python's: fractions, and integers in tuples."""
+    """Lists as tuples, and NumPy's numbers, which files cannot hold, as Python's: floats, and integers in tuples."""
     if isinstance(value, list | tuple):
         parts = [operator.index(v) if _is_foreign(v, numbers.Integral) else _plain(v) for v in value]
         same = isinstance(value, tuple) and all([a is b for a, b in zip(parts, value, strict=True)])
@@ -415,7 +434,7 @@ def _floats(x: Tree) -> Tree:
 
 
 def batch_size(x: Any) -> Any:
-    """The size of the first axis: a number, or an array where it is not known yet; 1 for a scalar."""
+    """The size of the first axis: a number, or an array () if it is not known yet; 1 for a scalar."""
     if x.ndim == 0 or x.shape[0] is not None:
         return max(x.shape[0], 1) if x.ndim else 1
     xp = namespace(x)
@@ -438,7 +457,7 @@ def _put(branch: dict, path: tuple[str, ...], value: Any) -> None:
 
 
 def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
-    """A name for each distinct layer: its own, or its class's, numbered where that is taken (`dense`, `dense_1`)."""
+    """A name for each distinct layer: its `name`, or that of its class, with a number if it is taken (`dense_1`)."""
     layers = list(dict.fromkeys(layers))
     taken = {child.name for child in layers if child.name is not None}
     numbers: dict[str, int] = {}

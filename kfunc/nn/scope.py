@@ -26,20 +26,21 @@ __all__ = ["Result", "Scope"]
 
 @dataclasses.dataclass(eq=False)
 class Call:
-    """What all scopes of one `init` or `apply` share.
+    """What all scopes share that belong to one call of `trace` or `apply`.
 
     Attributes:
         train: Whether layers behave as in training.
         key: The root key of the call's random draws, or None.
         new_state: What layers have set: scope path and name to value.
         counts: How many keys each path has drawn, so that a layer that is used twice draws different numbers.
-        declared: In `init`, each parameter's and state variable's declaration; None in `apply`.
-        owners: In `init`, the path at which each layer object was met.
-        outputs: In `init`, for each layer that ran, its path, itself and what it returned.
-        losses: Auxiliary losses by their path, scalar arrays; None where nobody asked for them.
+        declared: In `trace`, the declaration of each parameter and state variable; None in `apply`.
+        owners: In `trace`, the path at which each layer object stands.
+        outputs: In `trace`, for each layer that ran, its path, itself and what it returned.
+        losses: Auxiliary losses by their path, scalar arrays; None if the caller does not want them.
         samples: Which samples of the batch count, booleans (batch,); None if all do.
-        indices: For each path, the index that lies furthest outside its table, int32 (); None where nobody asked.
-        tables: In `init`, the size of the table by that path.
+        indices: For each path of a table, the index that lies furthest outside it, int32 (); None if the caller does
+            not want to know.
+        tables: The number of rows of each of these tables.
     """
 
     train: bool = False
@@ -70,27 +71,27 @@ class Declaration:
     constraint: Callable[..., Any] | None = None
 
     def draw(self, key: Any, path: tuple[str, ...]) -> Any:
-        """Its first value, which depends on the key and the path and on nothing else."""
+        """Its first value. It depends on the key and the path alone, so that other layers do not change it."""
         digest = hashlib.blake2b("/".join(path).encode(), digest_size=8).digest()
         for word in (digest[:4], digest[4:]):
             key = random.fold_in(key, int.from_bytes(word, "big"))
         dtype = dtype_name(self.spec.dtype)
-        # NumPy, where seeds draw, has no bfloat16; `init` rounds on the backend that the values go to.
+        # A seed draws in NumPy, which has no bfloat16: `init` rounds on the backend that the values go to.
         return self.initializer(key, self.spec.shape, dtype if hasattr(namespace(key), dtype) else "float32")
 
 
 def _stacked(initializer: Callable, key: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    """What `initializer` draws for each entry of the first axis of `shape`, with a key of its own."""
+    """The values that `initializer` draws for each entry of the first axis of `shape`, each with its own key."""
     return namespace(key).stack([initializer(random.fold_in(key, i), shape[1:], dtype) for i in range(shape[0])])
 
 
 def _each(constraint: Callable, value: Any) -> Any:
-    """`constraint` of each entry of the first axis."""
+    """`constraint` applied to each entry of the first axis."""
     return namespace(value).stack([constraint(value[i, ...]) for i in range(value.shape[0])])
 
 
 def name_id(name: str) -> int:
-    """A 32-bit number for a name, the same on every machine (FNV-1a); plain Python, so that compilers fold it."""
+    """A 32-bit number for a name, the same on every machine (FNV-1a). In plain Python, so that compilers fold it."""
     h = 0x811C9DC5
     for c in name:
         h = ((h ^ ord(c)) * 0x01000193) & 0xFFFFFFFF
@@ -98,14 +99,14 @@ def name_id(name: str) -> int:
 
 
 def mix(a: int, b: int) -> int:
-    """Two 32-bit numbers as one; plain integer arithmetic, so that compilers fold it."""
+    """One 32-bit number from two. In plain integer arithmetic, so that compilers fold it."""
     h = ((a ^ b) * 0x9E3779B1 + 0x7F4A7C15) & 0xFFFFFFFF
     h = ((h ^ (h >> 15)) * 0x85EBCA77) & 0xFFFFFFFF
     return h ^ (h >> 13)
 
 
 class Result(NamedTuple):
-    """What a layer run as a pure function gives.
+    """What a layer returns that runs as a pure function; see `Scope.pure`.
 
     Attributes:
         output: What its `forward` returned.
@@ -133,7 +134,7 @@ class Scope:
         train: Whether the layer behaves as in training; never, below a layer that is not trainable.
         path: Where the layer stands in the network: `"encoder/dense"`.
         policy: The `DTypePolicy` that holds here, or None.
-        mask: The mask of the layer's output, if it has said (`hand_on`).
+        mask: The mask of the layer's output, if the layer has said it by `hand_on`.
     """
 
     __slots__ = (
@@ -151,7 +152,7 @@ class Scope:
         name: str = "",
         number: int = 0,
     ):
-        # Every layer of every call makes one: nothing here that is not always needed.
+        # Every layer makes a scope in every call, so this does only what is always needed.
         self._call, self._layer, self._params, self._state = call, layer, params, state
         self._parent, self._number = parent, number
         self.mask: Any = _NOT_SAID
@@ -174,12 +175,12 @@ class Scope:
 
     @property
     def initializing(self) -> bool:
-        """Whether this call finds shapes: arrays are `Spec`s, and have no values."""
+        """Whether this call is a `trace`, which finds shapes: arrays are `Spec`s, without values."""
         return self._call.declared is not None
 
     @property
     def _id(self) -> int:
-        """A 32-bit number for the path, from those of its names."""
+        """A 32-bit number for the path, made from the numbers of its names."""
         return 0 if self._parent is None else mix(self._parent._id, self._number)
 
     @property
@@ -199,17 +200,18 @@ class Scope:
         """The scope of `layer`, one of this layer's children.
 
         Raises:
-            LayerError: It is no child of this layer, or stands under another parent too.
+            LayerError: `layer` is not a child of this layer, or it is a child of another layer, too.
         """
         try:
             name, number = self._layer._children[id(layer)]
         except KeyError:
             raise LayerError(
-                f"{type(layer).__name__} was called inside {type(self._layer).__name__}, which does not own it.",
+                f"{type(self._layer).__name__} called a {type(layer).__name__} that is not one of its children.",
                 path=self.path,
-                expected="a layer that is a field, or in a list or dict that is a field, of the layer that calls it",
+                expected="a layer that is an attribute of the layer that calls it, or in a list or dict that is one",
                 got=repr(layer),
-                fix=f"make it a field of {type(self._layer).__name__}: its name in the parameter tree comes from there",
+                fix=f"make it a field of {type(self._layer).__name__}, or assign it in __init__: the name of the "
+                "attribute is its name in the parameter tree",
             ) from None
         scope = self._below(layer, name, number)
         if self._views is not None:
@@ -219,22 +221,25 @@ class Scope:
         return scope
 
     def reparametrize(self, layer: Layer, views: dict[str, Callable[..., Any]]) -> None:
-        """From here on, let a child see those of its own parameters that `views` names as these functions return them.
+        """From here on in this call, a child sees some of its own parameters as functions of them.
 
-        The functions keep the shape. What is stored, and what the optimizer sees, are the arguments.
+        Args:
+            layer: One of this layer's children.
+            views: For the name of a parameter, a function of its value that keeps the shape. What is stored, and what
+                the optimizer sees, is the value itself.
         """
         self._views = {**(self._views or {}), id(layer): views}
 
     def pure(self, layer: Layer, report: bool = True) -> tuple[Callable[..., Result], Any, Any]:
-        """A child as a pure function, for where values cannot be written out of: checkpoints, scans, branches.
+        """A child as a pure function, for checkpoints, scans and branches, out of which nothing can be written.
 
         Args:
             layer: One of this layer's children.
-            report: Whether the caller hands on which indices lie outside their tables.
+            report: Whether the result has the indices that lie outside their tables, which the caller hands on.
 
         Returns:
-            (fun, params, state): `fun(params, state, key, *inputs, **options)` gives a `Result`, which the caller hands
-            to `absorb`; `params` and `state` are the child's own. `key` may be None where nothing is drawn.
+            (fun, params, state): `fun(params, state, key, *inputs, **options)` returns a `Result`, which the caller
+            gives to `absorb`; `params` and `state` are those of the child. `key` may be None if nothing is drawn.
         """
         outer = self.child(layer)
 
@@ -253,7 +258,7 @@ class Scope:
         return fun, outer._params, outer._state
 
     def absorb(self, result: Result) -> Any:
-        """The output of a child that ran by `pure`, whose new state, losses and mask become those of this call."""
+        """The output of a child that ran by `pure`. Its new state, losses and mask become those of this call."""
         self._call.new_state.update({tuple(path.split("/")): value for path, value in result.state.items()})
         if self._call.losses is not None:
             self._call.losses.update(result.losses)
@@ -263,7 +268,7 @@ class Scope:
         return result.output
 
     def declare(self, layer: Layer, length: int, *inputs: Any, **options: Any) -> tuple[Any, Any]:
-        """In `init`: what a child declares, `length` times over, along a new first axis; its output, and its mask."""
+        """In `trace`: declare what a child declares, `length` times along a new first axis; its output and its mask."""
         scope = self.child(layer)
         call = self._call
         outer: Any = call.declared
@@ -284,8 +289,8 @@ class Scope:
     def hand_on(self, mask: Any) -> None:
         """Say which mask the layer's output has: booleans, True where it counts; or None.
 
-        `Sequential` and `Graph` pass it to the next layer, and `Model` to the loss. A layer that says nothing hands on
-        the mask of its first input if it has `supports_masking`, else none.
+        `Sequential` and `Graph` pass the mask to the next layer, and `Model` passes it to the loss. A layer that does
+        not call this hands on the mask of its first input if it has `supports_masking`, and no mask otherwise.
         """
         self.mask = mask
 
@@ -296,8 +301,9 @@ class Scope:
         if mask is None or self._layer.supports_masking or all(m is None for m in tree.leaves(mask)):
             return mask
         warnings.warn(
-            f"{self.path or type(self._layer).__name__} was given a mask, and takes none: it ends here. Give its class "
-            "a `mask` argument, or supports_masking = True if every position stays what it is.",
+            f"{self.path or type(self._layer).__name__} was given a mask, but its forward takes no mask: the layers "
+            "after it get none. Give its class a `mask` argument, or set supports_masking = True if every position "
+            "of its output belongs to the same position of its input.",
             stacklevel=2,
         )
         return None
@@ -305,7 +311,7 @@ class Scope:
     # -- losses ------------------------------------------------------------------------------------------------------
 
     def add_loss(self, value: Any, name: str = "activity") -> None:
-        """Add a scalar to what training minimises; `apply(aux=True)` returns the sum of those of one name and path."""
+        """Add a scalar to what training minimises. Losses of one name and path are summed in `apply(aux=True)`."""
         losses = self._call.losses
         if losses is not None:
             path = self._name(name)
@@ -316,19 +322,19 @@ class Scope:
 
     @property
     def wants_losses(self) -> bool:
-        """Whether the caller asked for auxiliary losses; if not, they need not be computed."""
+        """Whether the caller asked for auxiliary losses. If not, they need not be computed."""
         return self._call.losses is not None
 
     # -- samples and indices -----------------------------------------------------------------------------------------
 
     @property
     def samples(self) -> Any:
-        """Which samples of the batch count, booleans (batch,): statistics over the batch pass over the others."""
+        """Which samples of the batch count, booleans (batch,); statistics over the batch skip the others. None: all."""
         return self._call.samples
 
     @contextlib.contextmanager
     def of_samples(self, samples: Any) -> Iterator[None]:
-        """Children see `samples` for those of their batch: where a layer makes another batch of the one it is given."""
+        """Inside, children see `samples` as those of their batch: for a layer that makes another batch of its own."""
         before, self._call.samples = self._call.samples, samples
         try:
             yield
@@ -336,10 +342,10 @@ class Scope:
             self._call.samples = before
 
     def within(self, indices: Any, size: int) -> Any:
-        """`indices`, an integer array, where they are rows of a table of `size`.
+        """The integer array `indices`, for looking up rows of a table that has `size` rows.
 
-        Where `apply` was told to report those that are not, it does, and the nearest rows are taken for them; else what
-        comes of them is up to the backend.
+        If `apply` was told to report indices outside their tables, they are reported, and replaced by the nearest row.
+        Otherwise they stay, and the backend decides what happens to them.
         """
         call, path = self._call, self.path
         call.tables[path] = size
@@ -349,7 +355,7 @@ class Scope:
         return namespace(indices).clip(indices, 0, size - 1)
 
     def _report(self, path: str, index: Any) -> None:
-        """Note an index that was looked up, unless one outside the table is noted already."""
+        """Keep an index that was looked up, unless one outside the table is kept already."""
         found, size = self._call.indices, self._call.tables[path]
         if found is not None:
             before = found.get(path)
@@ -361,11 +367,11 @@ class Scope:
         owner = self._call.owners.setdefault(id(layer), path)
         if owner != path:
             raise LayerError(
-                f"One {type(layer).__name__} object stands at two places of the network.",
+                f"One {type(layer).__name__} object is used at two places of the network: {owner} and {path}.",
                 path=path,
                 expected="each layer object under one parent",
                 got=f"{owner} and {path}",
-                fix="make two layers, or let one parent call it twice, which shares its weights",
+                fix="make two layers; or, to share the weights, let one parent call the layer twice",
             )
 
     # -- parameters and state ----------------------------------------------------------------------------------------
@@ -382,16 +388,17 @@ class Scope:
     ) -> Any:
         """The parameter `name` of this layer, in the policy's compute dtype if there is a policy.
 
-        Below a layer that is not trainable, it is a part of the state, where no optimizer sees it.
+        Below a layer that is not trainable, it is a part of the state, so that no optimizer sees it.
 
         Args:
             name: Its name in the tree, unique in the layer.
             shape: Its shape; may depend on the shapes of the inputs.
-            initializer: `(key, shape, dtype) -> array`, or the name of one.
-            dtype: Name of the dtype it is made with: the policy's variable dtype by default, float32 without one.
-            regularizer: `(value) -> scalar`, or the name of one: an auxiliary loss.
-            constraint: `(value) -> value`, or the name of one, which training applies after each update.
-            cast: If False, it stays in the dtype that it is kept in, whatever the policy says.
+            initializer: A function `(key, shape, dtype) -> array`, or the name of one.
+            dtype: Name of the dtype that it is made and kept in. By default the policy's variable dtype, or float32 if
+                there is no policy.
+            regularizer: A function `(value) -> scalar`, or the name of one: an auxiliary loss.
+            constraint: A function `(value) -> value`, or the name of one, which training applies after each update.
+            cast: Whether the policy's compute dtype is what comes back; if not, it is the dtype that it is kept in.
 
         Raises:
             ParamError: The tree that was passed has no such leaf, or one of another shape.
@@ -405,29 +412,32 @@ class Scope:
         if name in self._seen_as:
             value = self._seen_as[name](value)
         if regularizer is not None and self._call.losses is not None and not self._frozen:
-            # Weights that are used twice count once.
+            # The loss of weights that are used twice is counted once.
             self._call.losses.setdefault(self._name(name), resolve("regularizer", regularizer)(value))
         return self.policy.cast(value) if cast and self.policy is not None else value
 
     def weight(
         self, name: str, shape: tuple[int, ...], theme: str = "", initializer: Any = None, cast: bool = True
     ) -> Any:
-        """The parameter `name` as the layer's `{theme}_initializer`, `_regularizer` and `_constraint` say.
+        """The parameter `name`, with the layer's fields `{theme}_initializer`, `_regularizer` and `_constraint`.
 
         Args:
-            theme: How these fields begin; as the parameter's name by default.
-            initializer: In place of the field's.
+            theme: The beginning of the names of these fields: the parameter's name by default.
+            initializer: The initializer that is used in place of the field.
             name, shape, cast: As for `param`.
         """
         if self._call.declared is None and self._call.losses is None:
-            return self.param(name, shape, None, cast=cast)  # where nobody asks for them
+            return self.param(name, shape, None, cast=cast)  # the fields are not needed
         of, theme = self._layer, theme or name
         first = initializer or getattr(of, f"{theme}_initializer")
         limits = getattr(of, f"{theme}_regularizer"), getattr(of, f"{theme}_constraint")
         return self.param(name, shape, first, None, *limits, cast)
 
     def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str | None = None) -> Any:
-        """The current value of the state variable `name`, in its own dtype; arguments and errors as for `param`."""
+        """The current value of the state variable `name`, in the dtype that it is kept in.
+
+        Arguments and errors are those of `param`.
+        """
         if self._call.declared is not None:
             dtype = dtype or ("float32" if self.policy is None else self.policy.variable_dtype)
             return self._declare(self._call.declared, "state", name, shape, initializer, dtype)
@@ -437,10 +447,12 @@ class Scope:
         return self._look_up("state", self._state, name, shape)
 
     def set(self, name: str, value: Any) -> None:
-        """Give the state variable `name` a new value, of its old shape and dtype; `apply` returns it.
+        """Give the state variable `name` a new value, which `apply` returns in its new state.
+
+        The value has the shape of the old one, and is cast to its dtype. In `init`, this does nothing.
 
         Raises:
-            ParamError: There is no such variable, or the value has another shape.
+            ParamError: The state has no such variable, or the value has another shape.
         """
         if self._call.declared is not None:
             return
@@ -454,12 +466,12 @@ class Scope:
     ) -> Spec:
         if any(not isinstance(n, int) or n < 0 for n in shape):
             raise ParamError(
-                f"The shape of {name!r} is not known.",
+                f"The shape of the parameter {name!r} is not known: {tuple(shape)}.",
                 path=self.path,
                 argument=name,
-                expected="a tuple of non-negative integers",
+                expected="a tuple of integers, none of them negative",
                 got=tuple(shape),
-                fix="give the input's sizes on which it depends in the sample or Spec passed to init",
+                fix="pass init a sample or Spec of the input with the sizes on which the shape depends",
             )
         limit = None if constraint is None else resolve("constraint", constraint)
         declaration = Declaration(kind, Spec(tuple(shape), dtype), resolve("initializer", initializer), limit)
@@ -467,12 +479,12 @@ class Scope:
         known = declared.setdefault(path, declaration)
         if known.kind != kind or known.spec.shape != declaration.spec.shape:
             raise ParamError(
-                f"{name!r} is used with two shapes.",
+                f"The parameter {name!r} is used with two shapes: {known.spec.shape} and {tuple(shape)}.",
                 path=self.path,
                 argument=name,
                 expected=f"{known.kind} of shape {known.spec.shape}, as at its first use",
                 got=f"{kind} of shape {tuple(shape)}",
-                fix="a layer that shares its weights needs inputs of one width",
+                fix="call a layer that shares its weights with inputs of one width",
             )
         return declaration.spec
 
@@ -483,7 +495,7 @@ class Scope:
             raise self._missing(kind, leaves, name) from None
         if tuple(value.shape) != tuple(shape):  # a torch.Size is no equal of a tuple to Dynamo
             raise ParamError(
-                f"{name!r} does not fit the input.",
+                f"The parameter {name!r} has shape {tuple(value.shape)}, but this input needs {tuple(shape)}.",
                 path=self.path,
                 argument=name,
                 expected=f"shape {tuple(shape)}, for this input",
@@ -494,7 +506,7 @@ class Scope:
 
     def _missing(self, kind: str, leaves: Any, name: str) -> ParamError:
         return ParamError(
-            f"There is no {name!r} in the {kind} that were passed.",
+            f"`{kind}` has no {name!r} for the layer {self.path or type(self._layer).__name__}.",
             path=self.path,
             argument=kind,
             expected=f"a dict with {name!r}",
@@ -505,14 +517,14 @@ class Scope:
     # -- randomness --------------------------------------------------------------------------------------------------
 
     def maybe_key(self) -> Any:
-        """A fresh random key, or None if the call has none: for a child that may or may not draw."""
+        """A new random key, or None if the call has no key: for a child of which it is not known whether it draws."""
         return None if self._call.key is None else self.key()
 
     def key(self) -> Array:
-        """A fresh random key, which depends on the call's key, the layer's path, and the number of draws before.
+        """A new random key. It depends on the call's key, the layer's path, and how often the layer has drawn before.
 
-        If the layer has a field `seed` that is not None, it is mixed in, too. Where shapes are found the key is a
-        `Spec`, and so are the numbers that are drawn with it.
+        If the layer has a field `seed` that is not None, it is mixed in, too. In `trace` the key is a `Spec`, and so
+        are the numbers that are drawn with it.
 
         Raises:
             MissingKeyError: `apply` was given no key.
@@ -537,14 +549,14 @@ class Scope:
 
 
 def furthest(indices: Any) -> Any:
-    """Of integers the one that is outside a table, if one is, int32 (): the least if it is negative, else the most."""
+    """The least of the integers if it is negative, else the greatest, int32 (): one outside a table, if any is."""
     xp = namespace(indices)
     least, most = xp.min(indices), xp.max(indices)
     return xp.astype(xp.where(least < 0, least, most), xp.int32)
 
 
 def updated(state: Any, values: dict[tuple[str, ...], Any]) -> Any:
-    """`state` with `values` at their paths; what does not change is shared, and nothing is written to."""
+    """A copy of `state` with `values` at their paths. It shares what does not change; `state` stays as it is."""
     if not values:
         return {} if state is None else state
     new = dict(state)

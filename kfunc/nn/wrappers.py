@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..frozen import replace
 from ..typing import Tree
 from .combinators import Wrapper
 from .layer import Layer, layer
@@ -24,13 +26,14 @@ _COMMON = ("stateful", "return_sequences", "return_state")
 class Bidirectional(Layer):
     """A recurrent layer in both directions (Schuster and Paliwal, 1997): (batch, time, inputs) to (batch, 2 * units).
 
-    `layer(s, x, initial_state=None, mask=None)`: the first half of the states is the forward layer's. With
-    `return_state`, (output, *forward states, *backward states). Outputs of steps that do not count are zero.
+    `layer(s, x, initial_state=None, mask=None)`: the first half of the states is that of the forward layer. With
+    `return_state`, it returns (output, *forward states, *backward states). Outputs of steps that do not count are zero.
 
     Args:
-        layer: A recurrent layer. It is copied for each direction, so it may stand elsewhere too.
-        merge_mode: What is made of both outputs: "concat" of their features, "sum", "ave", "mul", or None: both.
-        backward_layer: The layer for the other direction; by default the same, from the last step to the first.
+        layer: A recurrent layer. It is copied for each direction, so that it may be used elsewhere, too.
+        merge_mode: What becomes of the two outputs: "concat" joins their features, "sum" adds them, "ave" averages
+            them, "mul" multiplies them, and None returns both.
+        backward_layer: The layer for the other direction. By default a copy of `layer`.
     """
 
     layer: Layer
@@ -44,11 +47,11 @@ class Bidirectional(Layer):
             if wrapped is None and argument == "backward_layer":
                 continue
             if not isinstance(wrapped, Layer) or not all(hasattr(wrapped, a) for a in (*_COMMON, "go_backwards")):
-                raise ArgumentError(
-                    "Bidirectional takes a recurrent layer.",
-                    argument=argument,
-                    expected="an LSTM, a GRU, an RNN, or a layer with their arguments return_sequences, go_backwards …",
-                    got=repr(wrapped),
+                raise ArgumentError.must_be(
+                    argument,
+                    "a recurrent layer",
+                    wrapped,
+                    said="an LSTM, a GRU, an RNN, or a layer that has their arguments return_sequences, go_backwards …",
                 )
         checks.one_of("merge_mode", self.merge_mode, _MODES)
         one: Any = self.layer
@@ -56,14 +59,15 @@ class Bidirectional(Layer):
         for attribute in _COMMON if other is not None else ():
             if getattr(one, attribute) != getattr(other, attribute):
                 raise ArgumentError(
-                    f"The two directions differ in {attribute}.",
+                    f"`{attribute}` must be the same for both directions, got {getattr(one, attribute)} and "
+                    f"{getattr(other, attribute)}.",
                     argument="backward_layer",
                     expected=f"{attribute}={getattr(one, attribute)}, as in layer",
                     got=getattr(other, attribute),
                 )
         if other is not None and one.go_backwards == other.go_backwards:
             raise ArgumentError(
-                "The two directions are one.",
+                "Both layers go in the same direction.",
                 argument="backward_layer",
                 expected=f"go_backwards={not one.go_backwards}, unlike layer",
                 got=other.go_backwards,
@@ -114,22 +118,17 @@ class Bidirectional(Layer):
         return merged
 
 
-def _copy(x: Any, **changes: Any) -> Any:
-    """A layer like `x`, with layers of its own in it."""
-    if isinstance(x, Layer):
-        fields = {f.name: _copy(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
-        return type(x)(**{**fields, **changes})
-    if isinstance(x, tuple):
-        return tuple(map(_copy, x))
-    return {k: _copy(v) for k, v in x.items()} if isinstance(x, dict) else x
+def _copy(x: Layer, **changes: Any) -> Any:
+    """A copy of the layer `x`, and of the layers in it."""
+    return replace(copy.deepcopy(x), **changes)
 
 
 @layer
 class TimeDistributed(Wrapper):
-    """A layer on each step of a sequence by itself: (batch, time, ...) to (batch, time, ...).
+    """`layer` applied to each step of a sequence: (batch, time, ...) to (batch, time, ...).
 
-    The steps are one batch to it: a BatchNormalization in it sees the statistics of all steps. A mask, (batch, time,
-    ...) booleans, goes to the layer if it takes one, and is handed on.
+    To `layer`, all steps are one batch: a BatchNormalization in it sees the statistics of all steps. A mask, (batch,
+    time, ...) booleans, is handed on, and goes to `layer` if it takes one.
     """
 
     supports_masking = True
@@ -141,7 +140,7 @@ class TimeDistributed(Wrapper):
             sizes = zip(mask.shape[:2], x.shape[:2], strict=False)
             if mask.ndim < 2 or any(m != n for m, n in sizes if None not in (m, n)):
                 raise ShapeError(
-                    "The mask does not fit the input.",
+                    f"`mask` must have the batch and the steps of x, {tuple(x.shape[:2])}, got {tuple(mask.shape)}.",
                     argument="mask",
                     expected=f"(batch, time, ...) of {tuple(x.shape[:2])}",
                     got=tuple(mask.shape),
@@ -155,19 +154,19 @@ class TimeDistributed(Wrapper):
 
 
 def _at_all_steps(samples: Any, x: Any) -> Any:
-    """(batch,) booleans as (batch, time), for `x` (batch, time, ...)."""
+    """The booleans `samples`, (batch,), for each step of `x`: (batch, time)."""
     xp = namespace(x)
     steps = xp.ones_like(x[(slice(None), slice(None), *[0] * (x.ndim - 2))], dtype=xp.bool)
     return xp.reshape(samples, (-1, 1)) & steps
 
 
 def _one_batch(x: Any) -> Any:
-    """(batch, time, ...) as (batch * time, ...)."""
+    """`x`, (batch, time, ...), as one batch: (batch * time, ...)."""
     if None in x.shape[2:]:
         raise ShapeError(
-            "TimeDistributed needs to know all sizes but those of the batch and of time.",
+            f"TimeDistributed needs known sizes after the batch and the steps, got {tuple(x.shape)}.",
             argument="x",
-            expected="known sizes",
+            expected="(batch, time, ...), where only the first two sizes may be unknown",
             got=tuple(x.shape),
         )
     return namespace(x).reshape(x, (-1, *x.shape[2:]))
