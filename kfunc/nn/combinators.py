@@ -121,7 +121,7 @@ class Parallel(_Side):
         given = inputs.keys() if isinstance(inputs, dict) else range(len(inputs))
         if set(keys) != set(given):
             raise ShapeError(
-                "There must be one input for each layer.",
+                f"There must be one input for each of the {len(self.layers)} layers, got {len(inputs)} inputs.",
                 argument="inputs",
                 expected=", ".join(map(str, keys)) if isinstance(self.layers, dict) else f"{len(self.layers)} inputs",
                 got=", ".join(map(str, given)) if isinstance(inputs, dict) else f"{len(inputs)} inputs",

@@ -67,7 +67,8 @@ class Bidirectional(Layer):
                 )
         if other is not None and one.go_backwards == other.go_backwards:
             raise ArgumentError(
-                "Both layers go in the same direction.",
+                f"`backward_layer` must go in the other direction than `layer`, got go_backwards={other.go_backwards} "
+                "for both.",
                 argument="backward_layer",
                 expected=f"go_backwards={not one.go_backwards}, unlike layer",
                 got=other.go_backwards,
