@@ -120,12 +120,12 @@ class Parallel(_Side):
         keys = self.layers.keys() if isinstance(self.layers, dict) else range(len(self.layers))
         given = inputs.keys() if isinstance(inputs, dict) else range(len(inputs))
         if set(keys) != set(given):
-            raise ShapeError(
-                f"There must be one input for each of the {len(self.layers)} layers, got {len(inputs)} inputs.",
-                argument="inputs",
-                expected=", ".join(map(str, keys)) if isinstance(self.layers, dict) else f"{len(self.layers)} inputs",
-                got=", ".join(map(str, given)) if isinstance(inputs, dict) else f"{len(inputs)} inputs",
+            expected, got = (
+                f"the keys {', '.join(map(str, names))}" if isinstance(of, dict) else f"{len(of)} arrays"
+                for of, names in ((self.layers, keys), (inputs, given))
             )
+            problem = f"`inputs` must have {expected}, one for each layer, got {got}."
+            raise ShapeError(problem, argument="inputs", expected=expected, got=got)
         masks = [None if mask is None else mask[k] for k in keys]
         return self._run_each(s, [inputs[k] for k in keys], masks)
 
