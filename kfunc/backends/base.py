@@ -40,10 +40,8 @@ class Backend:
     name: str
     """What users call it."""
 
-    @property
-    def xp(self) -> Any:
-        """The Array API namespace of the conforming arrays."""
-        raise NotImplementedError
+    xp: Any
+    """The Array API namespace of the conforming arrays; a property where it takes time to import."""
 
     def kind(self, cls: type[Any]) -> Kind | None:
         """The kind of the array type `cls`, or None if `cls` is no array of this backend."""
