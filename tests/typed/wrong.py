@@ -7,6 +7,7 @@ import numpy as np
 
 import kfunc as kf
 from kfunc import nn, ops
+from kfunc.typing import Array
 
 # -- layers ------------------------------------------------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ class Scale(nn.Layer):
     by: float
     offset: float = 0.0
 
-    def forward(self, s: nn.Scope, x: kf.typing.Array) -> kf.typing.Array:
+    def forward(self, s: nn.Scope, x: Array) -> Array:
         return x * self.by + self.offset
 
 
