@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 def _lower(backend: Backend, x: Any) -> Any:
-    """`x` with native arrays for conforming ones. A function takes and returns native arrays, then."""
+    """`x` with native arrays in place of conforming ones. A function becomes one that takes and returns these."""
     if callable(x):
         return lambda *args, **kwargs: _lower(
             backend, x(*tree.map(backend.lift, args), **tree.map(backend.lift, kwargs))
@@ -52,7 +52,7 @@ def _lower(backend: Backend, x: Any) -> Any:
 
 
 def _lift(backend: Backend, x: Any) -> Any:
-    """`x` with conforming arrays for native ones. A function takes and returns conforming arrays, then."""
+    """`x` with conforming arrays in place of native ones. A function becomes one that takes and returns these."""
     if callable(x):
         return lambda *args: _lift(backend, x(*tree.map(backend.lower, args)))
     if type(x) in (tuple, list):
@@ -70,7 +70,7 @@ def _backend(kind: Kind | None) -> Backend:
 
 
 def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
-    """The backend's `method`, which takes functions of native arrays, wherever the call stands; options by name."""
+    """The backend's `method`, which takes functions of native arrays, called from anywhere; options by name."""
     backend = _backend(kind)
     if not _conforms(kind):
         return perform(backend, method, *args, **kwargs)
@@ -106,7 +106,7 @@ def jit(
         fun: A pure function of trees of arrays.
         static_argnames: Names of keyword arguments that are Python values; each new value compiles anew.
         constant_argnums: Positional arguments that seldom change, such as parameters. A backend that builds constants
-            into its programs (OpenVINO) does so, and builds anew when other arrays are passed; others pay no heed.
+            into its programs (OpenVINO) does so, and builds anew when other arrays are passed; others ignore it.
     """
     return _through("jit", fun, static_argnames=tuple(static_argnames), constant_argnums=tuple(constant_argnums))
 
@@ -171,8 +171,8 @@ def vjp(fun: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple
         primals: Trees of floating-point arrays.
 
     Raises:
-        ArgumentError: A leaf of the primals is no floating-point array.
-        ShapeError: The cotangent has not the structure and the shapes of the result.
+        ArgumentError: A leaf of the primals is not a floating-point array.
+        ShapeError: The cotangent does not have the structure and the shapes of the result.
         UnsupportedError: The backend cannot differentiate (OpenVINO).
     """
     kind = kind_of_tree(primals)
@@ -205,8 +205,8 @@ def jvp(
         tangents: The same structure, shapes and dtypes.
 
     Raises:
-        ArgumentError: A leaf of the primals is no floating-point array.
-        ShapeError: The tangents have not the structure and the shapes of the primals.
+        ArgumentError: A leaf of the primals is not a floating-point array.
+        ShapeError: The tangents do not have the structure and the shapes of the primals.
         UnsupportedError: The backend cannot differentiate (OpenVINO).
     """
     primals, tangents = tuple(primals), tuple(tangents)
@@ -262,7 +262,7 @@ def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
 
 
 def custom_gradient(fun: Callable[P, tuple[R, Callable[..., Any]]]) -> Callable[P, R]:
-    """A function with the gradient that it brings along, as `keras.ops.custom_gradient`.
+    """A function with a gradient of its own, as `keras.ops.custom_gradient`.
 
     Args:
         fun: `fun(*args)` returns `(out, grad_fn)`. `grad_fn(*upstream)`, with one cotangent for each array of `out`,
@@ -337,14 +337,14 @@ def associative_scan(fun: Callable[[T, T], T], elems: T, reverse: bool = False, 
 
 
 def while_loop(cond_fun: Callable[[C], Array], body_fun: Callable[[C], C], init: C) -> C:
-    """The first of `init`, `body_fun(init)`, `body_fun(body_fun(init))`, … for which `cond_fun` does not hold.
+    """Run `carry = body_fun(carry)`, from `init` on, while `cond_fun(carry)` holds; the last carry.
 
     Args:
         cond_fun: From the carry to a scalar bool array.
         body_fun: From the carry to the next one, of the same structure, shapes and dtypes.
         init: The first carry, a tree of arrays.
 
-    JAX cannot carry a gradient back through it; `scan` and `fori_loop` of a known length it can.
+    JAX cannot differentiate it backwards, but can differentiate `scan`, and `fori_loop` of a known length.
 
     Raises:
         UnsupportedError: OpenVINO, where the carry is traced.
@@ -391,7 +391,7 @@ def cond(pred: Array, true_fun: Callable[..., R], false_fun: Callable[..., R], *
 
 
 def choose(pred: Array, true_fun: Callable[[], R], false_fun: Callable[[], R]) -> R:
-    """`cond(pred, true_fun, false_fun)`, where it does no harm to compute both: some compilers fuse only that."""
+    """`cond(pred, true_fun, false_fun)` of branches that may both be computed, which lets some compilers fuse them."""
     return _call("choose", kind_of_tree(pred), pred, true_fun, false_fun)
 
 

@@ -13,12 +13,12 @@ __all__ = ["flatten", "leaves", "map", "paths", "structure", "unflatten", "up_to
 
 
 def structure(tree: Tree) -> Any:
-    """What `unflatten` builds a tree from, given its leaves; equal for trees of one form."""
+    """The form of `tree`, from which `unflatten` builds it again; equal for trees of one form."""
     return optree.tree_structure(tree)
 
 
 def leaves(tree: Tree) -> list[Any]:
-    """The leaves of `tree`. None is no leaf, but a tree without any."""
+    """The leaves of `tree`. None is not a leaf: it is a tree without leaves."""
     return optree.tree_leaves(tree)
 
 
@@ -28,12 +28,12 @@ def map(fun: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 
 def flatten(tree: Tree, until: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
-    """The leaves of `tree`, and the structure from which `unflatten` builds it again; parts `until` are leaves, too."""
+    """The leaves of `tree` and its structure; parts for which `until` holds are leaves, too."""
     return optree.tree_flatten(tree, is_leaf=until)
 
 
 def up_to(structure: Any, tree: Tree) -> list[Any]:
-    """The parts of `tree` that are where `structure` has leaves."""
+    """The parts of `tree` at the places where `structure` has leaves."""
     return structure.flatten_up_to(tree)
 
 

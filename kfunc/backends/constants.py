@@ -21,7 +21,7 @@ from .standard import DTYPES, dtype_name, promote
 __all__ = ["FLOAT", "common", "is_constant", "join", "joined", "origin", "weak_dtype"]
 
 FLOAT = "float32"
-"""What integers become where only a float will do."""
+"""The dtype that integers take where only floats will do."""
 
 _ORDER = "biufc"
 

@@ -1,7 +1,7 @@
-"""Functions of arrays: all of `keras.ops` under the same names, and what layers need beside them.
+"""Functions of arrays: all of `keras.ops` under the same names, and further ones that layers need.
 
-What the standard has is dispatched to the arrays' namespace; what it lacks is written once, in the standard; backends
-lower what they do better.
+Functions of the Array API standard are dispatched to the arrays' namespace. All others are written once, with the
+standard's functions, and a backend lowers those that it does better.
 """
 
 from . import image as image

@@ -15,7 +15,7 @@ def normal_axis(axis: int, ndim: int, argument: str = "axis") -> int:
     """`axis` counted from the front.
 
     Raises:
-        ShapeError: An array with `ndim` axes has no such axis.
+        ShapeError: `axis` is not an axis of an array with `ndim` axes.
     """
     try:
         number = operator.index(axis)
@@ -36,7 +36,7 @@ def normal_axes(axes: int | Sequence[int] | None, ndim: int, argument: str = "ax
     """`axes`, an integer, several or None for all, counted from the front.
 
     Raises:
-        ShapeError: There is no such axis, or one is named twice.
+        ShapeError: An axis does not exist, or is named twice.
     """
     if axes is None:
         return tuple(range(ndim))
@@ -57,7 +57,7 @@ def sizes_of(x: Any, *axes: int) -> tuple[int, ...]:
     """The sizes of `x` along `axes`.
 
     Raises:
-        ShapeError: One is not known yet.
+        ShapeError: One of them is not known while a function is compiled.
     """
     sizes = tuple(x.shape[axis] for axis in axes)
     if None in sizes:

@@ -15,7 +15,7 @@ def extension(name: str, function: str, *arrays: Any) -> Callable:
     """`function` of the extension `name` ("linalg" or "fft") of the namespace that `arrays` live in.
 
     Raises:
-        UnsupportedError: The namespace has none.
+        UnsupportedError: The namespace does not have this function.
     """
     xp = namespace(*arrays)
     found = getattr(getattr(xp, name, None), function, None)

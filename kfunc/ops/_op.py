@@ -28,7 +28,8 @@ class Op(Generic[P, R]):
     """A function of arrays that runs a backend's lowering where there is one, and its reference elsewhere.
 
     The choice is made from the types of the arguments, once for each combination of types. Arrays are arguments of
-    their own, unless the op is `nested`: then they may also lie in lists, tuples and dicts.
+    their own, unless the op is `nested`: then they may also lie in lists, tuples and dicts. NumPy's arrays join those
+    of another backend as constants; see `kfunc.backends.constants`.
     """
 
     reference: Callable[P, R]
@@ -92,7 +93,7 @@ class Op(Generic[P, R]):
 
 
 def _types_inside(args: tuple, kwargs: dict[str, Any]) -> tuple:
-    """The types of the arguments, and of what lies in lists and tuples among them; each of these begins with None."""
+    """The types of the arguments. A list or a tuple gives None, and then the types of its entries."""
     types: list = []
     for x in (*args, *kwargs.values()):
         if type(x) is list or type(x) is tuple:
@@ -104,20 +105,20 @@ def _types_inside(args: tuple, kwargs: dict[str, Any]) -> tuple:
 
 
 def _by_leaves(op: Op, *args: Any, **kwargs: Any) -> Any:
-    """`op` where arrays lie deeper than their types were looked for."""
+    """`op`, where arrays lie deeper in its arguments than `_types_inside` looks."""
     leaves = tree.leaves((args, tuple(kwargs.values())))
     return _for_kinds(op, [kind_of(t) for t in set(map(type, leaves))])(*args, **kwargs)
 
 
 def _implementation(op: Op, types: tuple) -> Callable:
-    """What runs `op` on arguments of these types, unless it returns NotImplemented."""
+    """The function that runs `op` on arguments of these types, unless it returns NotImplemented."""
     if op.nested and any(t in (list, tuple, dict) for t in types):
         return functools.partial(_by_leaves, op)
     return _for_kinds(op, [kind_of(t) for t in types if t is not None])
 
 
 def _for_kinds(op: Op, kinds: list[Kind | None]) -> Callable:
-    """What runs `op` on arrays of these kinds, unless it returns NotImplemented; None stands for what is no array."""
+    """The function that runs `op` on arrays of these kinds, unless it returns NotImplemented; None is not an array."""
     known = [k for k in kinds if k is not None]
     arrays = [k for k in known if not k.backend.joins]
     kind = common_backend(arrays or known)
@@ -150,9 +151,9 @@ def _with_constants(op: Op, run: Callable, kind: Kind, *args: Any, **kwargs: Any
 
 
 def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Exception:
-    """The error to raise in place of `error`: the one that shapes and dtypes alone lead to, if they do.
+    """The error to raise in place of `error`: if shapes and dtypes alone lead to an error, that one.
 
-    That one is the same on every backend. The outermost op is named, which is what the caller wrote.
+    It is the same on every backend. It names the outermost op, which is the one that the caller wrote.
     """
     if not any(type(x) is Spec for x in tree.leaves((args, tuple(kwargs.values())))):
         try:
@@ -160,7 +161,7 @@ def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) ->
         except (ShapeError, ArgumentError) as better:
             error = better
         except Exception:
-            pass  # it takes values to know
+            pass  # shapes and dtypes alone do not show the fault
     if isinstance(error, KfuncError):
         error.op = op.name
     return error
@@ -188,9 +189,9 @@ class Prepared:
     """A lowering that takes some arguments in a form of its own.
 
     Attributes:
-        run: The lowering, of all arguments in its form.
-        forms: By the names of these arguments, the functions that bring each into it. A recording calls them apart, so
-            that a loop in which the argument stays the same calls them once.
+        run: The lowering, which takes these arguments in that form.
+        forms: For the name of each of these arguments, the function that brings it into its form. A recording writes
+            this call on a line of its own, so that a loop in which the argument stays the same makes it once.
     """
 
     def __init__(self, run: Callable, forms: dict[str, Callable]):
@@ -203,7 +204,7 @@ class Prepared:
         return self.prepared(lambda form, x: form(x), self.run)(*args, **kwargs)
 
     def prepared(self, call: Callable, run: Callable) -> Callable:
-        """`run` as a function of the reference's arguments, each of which `call(form, x)` brings into its form."""
+        """`run` as a function of the reference's arguments; `call(form, x)` brings an argument into its form."""
 
         def prepared(*args: Any, **kwargs: Any) -> Any:
             args = tuple([call(self._at[i], x) if i in self._at else x for i, x in enumerate(args)])
@@ -216,7 +217,7 @@ def lowering(backend: Backend, op: Op[..., Any], **forms: Callable[[Any], Any]) 
     """Register the decorated function as `backend`'s implementation of `op`.
 
     It takes the arguments of the reference, arrays in the framework's own form, and returns NotImplemented to decline.
-    What is made of single arguments before anything else, it gets made: `kernel=turned`, see `Prepared`.
+    With `kernel=turned`, it is given `turned(kernel)` in place of `kernel`; see `Prepared`.
     """
 
     def decorate(fun: F) -> F:

@@ -1,4 +1,4 @@
-"""Which dtype an op computes in: Keras's rules, which are JAX's, and which mix kinds as the standard does not.
+"""Which dtype an op computes in: Keras's rules, which are JAX's. They mix kinds of dtype, and the standard does not.
 
 Python numbers adapt to the arrays; nested lists of numbers become arrays. Bool < integer < float < complex: where two
 kinds meet the higher one wins, and integers take no part in how wide it is (int64 and float32 give float32).
@@ -58,7 +58,8 @@ def dtype_of(x: Any) -> str:
 def _namer() -> Callable[[Any], str]:
     """`dtype_name` with a memory, for dtypes of one class.
 
-    Those of two libraries warn, or worse, when they are compared; and Dynamo cannot hash TensorFlow's.
+    One memory for all classes would compare dtypes of two libraries, which warns or fails; and Dynamo cannot hash
+    TensorFlow's.
     """
     names: dict[Any, str] = {}
 
@@ -87,7 +88,7 @@ def cast(x: Any, dtype: str) -> Any:
 
 
 def lift(*xs: Any) -> Any:
-    """`xs` with Python numbers and nested lists made arrays, beside the arrays among them, else of NumPy; None stays.
+    """`xs` with Python numbers and nested lists made arrays: where the arrays among them are, else NumPy's. None stays.
 
     Returns:
         One array for one argument, else a tuple.
@@ -111,7 +112,7 @@ def lift(*xs: Any) -> Any:
 
 
 def _alone(x: Any) -> Any:
-    """The Python number, or nested list of numbers, `x` as NumPy's; integers become int32, where that holds them."""
+    """The Python number, or nested list of numbers, `x` as a NumPy array; integers become int32, if that holds them."""
     out = asarray(x, backend="numpy")
     return out.astype("int32") if dtype_of(out) == "int64" and _fits(x) else out
 
@@ -210,7 +211,7 @@ def beside(x: Any, floats: Any) -> Any:
 
 
 def in_single(fun: Callable[P, R]) -> Callable[P, R]:
-    """`fun(x, …)` of floats, with those of 16 bits computed in float32: few numbers add up beyond what they hold."""
+    """`fun(x, …)` of floats; those of 16 bits are computed in float32, since sums soon exceed what 16 bits hold."""
 
     @functools.wraps(fun)
     def wide(x: Any, *args: Any, **kwargs: Any) -> Any:

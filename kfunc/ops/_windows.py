@@ -1,4 +1,4 @@
-"""What convolution and pooling share: sizes, padding amounts, and the shifted views that a window is made of."""
+"""Shared by convolution and pooling: sizes, padding amounts, and the shifted views that make up a window."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def spatial_rank(
     come first; None stands for channels_last.
 
     Raises:
-        ArgumentError: `data_format` or `padding` is none of the known ones.
+        ArgumentError: `data_format` or `padding` is unknown.
         ShapeError: `x` has no spatial axis, or not `rank` of them.
     """
     for name, value, allowed in (("padding", padding, paddings), ("data_format", data_format, DATA_FORMATS)):
@@ -71,7 +71,7 @@ def output_size(size: int | None, window: int, stride: int, dilation: int, paddi
     """The number of windows along an axis of `size`; None if that is unknown.
 
     Raises:
-        ShapeError: Not one window fits.
+        ShapeError: The window is larger than the input.
     """
     if size is None:
         return None
@@ -97,7 +97,8 @@ def padding_amounts(
 ) -> list[tuple[int, int]]:
     """How much to pad before and after each spatial axis.
 
-    "same" puts the odd element after, as TensorFlow does; "causal" pads before, so that no window sees what is later.
+    "same" puts an odd element at the end, as TensorFlow does. "causal" pads at the front, so that no window sees what
+    comes after it.
 
     Raises:
         ShapeError: "same" padding depends on a size that is unknown.

@@ -146,7 +146,7 @@ def _exponential(x, alpha, width=1.0):
     """`x` where positive, else `alpha * (exp(x / width) - 1)`."""
     x = floating(x)
     xp = namespace(x)
-    # exp sees no positive number, so that its infinity never meets the zero gradient of the branch not taken.
+    # exp is given no positive number: its infinity, times the zero gradient of the branch not taken, would be NaN.
     below = xp.where(x <= 0, x, xp.zeros_like(x))
     return xp.where(x <= 0, alpha * xp.expm1(below if width == 1 else below / width), x)
 
@@ -195,7 +195,18 @@ swish = silu
 
 @op
 def glu(x: Array, axis: int = -1) -> Array:
-    """The first half of `x` along `axis`, times the sigmoid of the second (Dauphin et al., arXiv:1612.08083)."""
+    """The first half of `x` along `axis`, times the sigmoid of the second half (Dauphin et al., arXiv:1612.08083).
+
+    Args:
+        x: (..., 2 * n, ...).
+        axis: The axis that is halved.
+
+    Returns:
+        (..., n, ...).
+
+    Raises:
+        ShapeError: The size along `axis` is odd, or not known.
+    """
     x = floating(x)
     axis = normal_axis(axis, x.ndim)
     size = x.shape[axis]
@@ -277,12 +288,15 @@ def _top(x, axis):
 
 @op
 def logsumexp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default, without overflow; -inf of nothing."""
+    """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default, without overflow.
+
+    Where there are no elements, it is -inf.
+    """
     x = floating(x)
     xp = namespace(x)
     axis = tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, list) else axis
     top = _top(x, axis)
-    # An infinite maximum would give inf - inf; the sum is then infinite all the same.
+    # An infinite maximum would give inf - inf. Without it the sum is infinite, too.
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     out = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else xp.squeeze(out, axis=axis)

@@ -17,7 +17,7 @@ __all__ = ["attention_scores", "dot_product_attention"]
 
 
 def check_attention(query: Array, key: Array, value: Array | None = None) -> None:
-    """Raise a ShapeError unless the arrays are of rank 4, and each head of `key` and `value` serves as many queries."""
+    """Raise a ShapeError unless the arrays have 4 axes, and heads of the query can share those of key and value."""
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x is not None and x.ndim != 4:
             raise ShapeError(
@@ -42,7 +42,7 @@ def causal_mask(xp: Any, target: int, source: int, where: Any) -> Array:
 
 
 def _for_each_query(x, query):
-    """`x` (batch, time, groups, features) with each head as often as queries share it."""
+    """`x` (batch, time, groups, features), with each head repeated for all heads of the query that share it."""
     share = query.shape[2] // x.shape[2]
     return x if share == 1 else namespace(x).repeat(x, share, axis=2)
 
@@ -57,7 +57,7 @@ def attention_scores(
     is_causal: bool = False,
     attn_logits_soft_cap: float | None = None,
 ) -> Array:
-    """The softmax weights of attention: (batch, heads, target, source); arguments as for `dot_product_attention`."""
+    """The softmax weights of attention, (batch, heads, target, source); arguments as for `dot_product_attention`."""
     query, key = promote(query, key, least="f")
     check_attention(query, key)
     xp = namespace(query, key)
@@ -104,10 +104,10 @@ def dot_product_attention(
 
     Args:
         query: (batch, target, heads, features).
-        key: (batch, source, groups, features); heads that are several times as many as groups share them, neighbours
-            the same one (grouped queries; Ainslie et al., arXiv:2305.13245).
+        key: (batch, source, groups, features). Where there are more heads than groups, neighbouring heads share a group
+            (grouped queries; Ainslie et al., arXiv:2305.13245).
         value: (batch, source, groups, values).
-        bias: What is added to the logits, and broadcasts to (batch, heads, target, source); or None.
+        bias: An array that is added to the logits; it broadcasts to (batch, heads, target, source); or None.
         mask: Booleans that broadcast to (batch, heads, target, source), True where a source may be seen; or None.
         scale: A number; `1 / sqrt(features)` by default.
         is_causal: Whether a target sees only sources at its own position and before.

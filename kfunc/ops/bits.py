@@ -79,7 +79,7 @@ def _as_words(xp, x):
     x = x & 0xFFFFFFFF if wide else xp.astype(x, xp.int32)
     if wide:
         return xp.astype(x, xp.uint32)
-    # The standard leaves the cast of negative numbers open, so the sign bit travels alone.
+    # The standard leaves open how negative numbers are cast, so the sign bit is added afterwards.
     low = xp.astype(x & 0x7FFFFFFF, xp.uint32)
     return xp.where(x < 0, low | _word(xp, 2**31, x), low)
 
@@ -175,7 +175,7 @@ def wrapped_square(span: int) -> int:
     return half * half % WORD % span
 
 
-# Of each round, how far the word is shifted onto itself, and what it is then multiplied by.
+# For each round, how far the word is shifted onto itself, and the factor that it is then multiplied by.
 HASH = ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB))
 PART = 2**31
 """How many elements of a mask share two words of the key."""
@@ -197,8 +197,8 @@ def random_mask(key: Array, shape: tuple[int, ...], probability: float) -> Array
 
     Each comes from its position, hashed in three rounds of a shift and a product (the constants are those of Wellons,
     "hash-prospector", 2018, triple32) with the two words of a Threefry block added before the first and the second.
-    Only the upper bits are uniform to the last test, so what comes out is a comparison and not the words. The
-    arithmetic is that of int32 modulo 2**32, which all backends have.
+    Only the upper bits pass every test of uniformity, so the result is a comparison and not the words. The arithmetic
+    is that of int32 modulo 2**32, which all backends have.
 
     Args:
         key: uint32 (2,).

@@ -93,7 +93,7 @@ def _axes(subscripts, term, rank):
 
 
 def _without_ones(xs, terms):
-    """The arrays without those axes of "..." along which they are repeated."""
+    """The arrays without those axes of "..." that have size 1 and are repeated."""
     many = {axis for x, term in zip(xs, terms, strict=True) for axis, n in zip(term, x.shape, strict=True) if n != 1}
     arrays, names = [], []
     for x, term in zip(xs, terms, strict=True):
@@ -128,7 +128,7 @@ def _diagonals(x, term):
 
 
 def _cheapest(pairs, out):
-    """The two arrays whose product takes the fewest multiplications, then whose result is smallest; the first ones."""
+    """The two arrays whose product takes the fewest multiplications; if several do, the smallest result."""
     best = None
     for j in range(1, len(pairs)):
         for i in range(j):
@@ -189,7 +189,7 @@ def _merged(x, start, count):
 
 
 def _with_hole(sizes):
-    """`sizes` for `reshape`, which finds one that is unknown."""
+    """`sizes` as `reshape` takes them: -1 stands for one unknown size, which it finds itself."""
     return tuple(-1 if n is None else n for n in sizes) if sizes.count(None) == 1 else tuple(sizes)
 
 

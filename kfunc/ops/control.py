@@ -72,7 +72,7 @@ def while_loop(
     Args:
         cond, body: Functions of the entries of `loop_vars`, or of `loop_vars` itself where it is no tuple or list.
         loop_vars: A tree of arrays; numbers become arrays.
-        maximum_iterations: After so many it stops, whatever `cond` says.
+        maximum_iterations: After so many it stops, even if `cond` still holds.
     """
     given: Any = loop_vars
     several = isinstance(given, list | tuple)
@@ -122,7 +122,7 @@ def stop_gradient(variable: T) -> T:
 
 
 def custom_gradient(f: Callable[P, tuple[R, Callable[..., Any]]]) -> Callable[P, R]:
-    """A function with the gradient that it brings along; see `transforms.custom_gradient`."""
+    """A function with a gradient of its own; see `transforms.custom_gradient`."""
     return transforms.custom_gradient(f)
 
 
@@ -140,7 +140,7 @@ def vectorize(
         signature: Which of the last axes each call sees, such as `"(m,n),(n)->(m)"`; none by default.
 
     Raises:
-        ArgumentError: The signature is none, or has another number of arguments than the call.
+        ArgumentError: The signature cannot be read, or is for another number of arguments than the call has.
         ShapeError: An argument has fewer axes than the signature says.
     """
     excluded = set(excluded or ())

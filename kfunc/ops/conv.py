@@ -35,10 +35,10 @@ def conv_geometry(
     data_format: str | None,
     dilation_rate: int | Sequence[int],
 ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """What every lowering needs to know of a convolution, checked.
+    """The geometry of a convolution, which every lowering needs, from checked arguments.
 
     Returns:
-        (strides, dilation, groups): a tuple of integers a spatial axis, twice, and the number of channel groups.
+        (strides, dilation, groups): two tuples with an integer for each spatial axis; and the number of channel groups.
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
@@ -63,7 +63,7 @@ def _channels(inputs, data_format):
 
 
 def _steps(inputs, kernel, strides, padding, data_format, dilation_rate, paddings=PADDINGS[:2]):
-    """Strides and dilation, a tuple of integers a spatial axis each, checked."""
+    """Strides and dilation, each a tuple with an integer for each spatial axis, checked."""
     rank = spatial_rank(inputs, data_format, padding, kernel.ndim - 2, paddings)
     strides = per_axis(strides, rank, "strides")
     dilation = per_axis(dilation_rate, rank, "dilation_rate")
@@ -98,9 +98,9 @@ def conv(
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         kernel: (*window, channels / groups, filters); the number of groups follows from the two channel counts.
-        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
-        padding: "valid"; "same" (output size is input size / strides, rounded up; zeros outside); or "causal" (of that
-            size too, and no output sees what comes after it).
+        strides, dilation_rate: One integer, or one for each spatial axis; not both above 1.
+        padding: "valid"; "same" (output size is input size / strides, rounded up; zeros outside); or "causal" (the same
+            size, and no output depends on inputs after it).
         bias: (filters,) or None.
 
     Returns:
@@ -122,7 +122,7 @@ def conv(
     x = pad(x, ((0, 0), *amounts, (0, 0)))
     width, filters = kernel.shape[-2], kernel.shape[-1] // groups
     alone = width == 1 and groups > 1
-    if alone:  # each channel by itself: products of elements, and none of matrices
+    if alone:  # each channel by itself: this takes products of elements, not of matrices
         x = xp.repeat(x, filters, axis=-1) if filters > 1 else x
     outs = []
     for g in range(1 if alone else groups):
@@ -157,11 +157,11 @@ def transposed_geometry(
     data_format: str | None,
     dilation_rate: int | Sequence[int],
 ) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]]]:
-    """What every lowering needs to know of a transposed convolution, checked.
+    """The geometry of a transposed convolution, which every lowering needs, from checked arguments.
 
     Returns:
-        (strides, dilation, crops): a tuple of integers a spatial axis, twice; and a pair a spatial axis: by how much
-        the result is smaller, before and after, than all that the windows cover (negative: larger).
+        (strides, dilation, crops): two tuples with an integer for each spatial axis; and for each spatial axis a pair:
+        how many elements are cut off at the front and at the end of what the windows cover (negative: added).
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
@@ -185,7 +185,7 @@ def transposed_geometry(
             crops.append((0, min(extent - s, 0) if extra is None else -extra))
             continue
         total = extent - s if extra is None else extent - extent % 2 - extra
-        # The odd element is taken away after; where the result is to be larger, all of the rest is added there.
+        # An odd element is cut off at the end; where the result is to be larger, it grows at the end.
         before = max(total // 2, 0)
         crops.append((before, total - before))
     return steps, dilation, crops
@@ -207,11 +207,11 @@ def conv_transpose(
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         kernel: (*window, filters, channels).
-        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
+        strides, dilation_rate: One integer, or one for each spatial axis; not both above 1.
         padding: "valid" (output size is (input size - 1) * strides + the window's extent, or strides if larger), or
             "same" (input size * strides).
         output_padding: How much larger than the smallest size that a convolution would map to the input's, one integer
-            or one a spatial axis; None gives the sizes above.
+            or one for each spatial axis; None gives the sizes above.
         bias: (filters,) or None.
 
     Returns:
@@ -231,7 +231,7 @@ def conv_transpose(
     if data_format == "channels_first":
         x = xp.moveaxis(x, 1, -1)
     window = kernel.shape[:-2]
-    # A plain convolution with the kernel turned around, over the inputs set apart by zeros.
+    # It is a plain convolution with the kernel turned around, over inputs with zeros between them.
     turned = xp.matrix_transpose(xp.flip(kernel, axis=tuple(range(len(window)))))
     around = [((k - 1) * d - a, (k - 1) * d - b) for k, d, (a, b) in zip(window, dilation, crops, strict=True)]
     for i, (s, (before, after)) in enumerate(zip(steps, around, strict=True)):

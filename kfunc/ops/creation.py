@@ -1,7 +1,8 @@
 """New arrays: constants, ranges, and values converted.
 
-These functions have no array to choose the backend by. It is the one named by `backend=`, that of the array `like=`
-(and its device; the way to go in compiled functions), or NumPy.
+These functions have no array that could choose the backend. The backend is the one named by `backend=`, or that of
+the array `like=`, on its device; else NumPy. In an op, NumPy's arrays join those of another backend as constants, so
+that layers may write `ops.add(x, ops.arange(n))`; see `kfunc.backends.constants`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _name(dtype: Any, default: str = FLOAT) -> str:
     """The standard's name of `dtype`, which is a name, a Python type or a dtype of any library.
 
     Raises:
-        ArgumentError: It is none of these.
+        ArgumentError: It is something else.
     """
     if dtype is None:
         return default
@@ -120,7 +121,7 @@ def zeros(
     backend: str | Backend | None = None,
     like: Array | None = None,
 ) -> Array:
-    """Zeros of a shape; float32 by default."""
+    """Zeros (*shape,); float32 by default."""
     return _create(lambda xp, **options: xp.zeros(_sizes(shape), **options), dtype, backend, like)
 
 
@@ -132,7 +133,7 @@ def ones(
     backend: str | Backend | None = None,
     like: Array | None = None,
 ) -> Array:
-    """Ones of a shape; float32 by default."""
+    """Ones (*shape,); float32 by default."""
     return _create(lambda xp, **options: xp.ones(_sizes(shape), **options), dtype, backend, like)
 
 
@@ -144,7 +145,7 @@ def empty(
     backend: str | Backend | None = None,
     like: Array | None = None,
 ) -> Array:
-    """An array of a shape whose elements may be anything; float32 by default."""
+    """An array (*shape,) whose elements may be anything; float32 by default."""
     return _create(lambda xp, **options: xp.empty(_sizes(shape), **options), dtype, backend, like)
 
 
@@ -157,7 +158,7 @@ def full(
     backend: str | Backend | None = None,
     like: Array | None = None,
 ) -> Array:
-    """An array of a shape with one value, or with an array of values, broadcast; float32 by default."""
+    """An array (*shape,) of one value, or of an array of values that broadcasts to it; float32 by default."""
     if kind_of(type(fill_value)) is not None:
         values = _promotion.cast(fill_value, _name(dtype))
         return namespace(values).broadcast_to(values, _sizes(shape))
@@ -248,7 +249,7 @@ def arange(
     backend: str | Backend | None = None,
     like: Array | None = None,
 ) -> Array:
-    """Numbers from `start` up to but not `stop`, by `step`; from 0 up to `start` if there is no `stop`.
+    """Numbers from `start` up to, but without, `stop`, in steps of `step`: (n,). Without `stop`, from 0 up to `start`.
 
     Args:
         start, stop, step: Numbers, or 0-dimensional arrays whose values can be read when the call is made.
@@ -314,7 +315,7 @@ def logspace(
     backend: str | Backend | None = None,
     like: Array | None = None,
 ) -> Array:
-    """`base` to the power of the numbers of `linspace`, whose arguments the other ones are."""
+    """`base` to the power of each number of `linspace`, which says what the other arguments are."""
 
     def finish(line):
         return _finished(namespace(line).pow(*together(base, line, least="f")), dtype, axis)
@@ -393,7 +394,7 @@ def convert_to_tensor(
         like: An array, in place of `backend`: `x` is put on its backend and its device.
 
     Raises:
-        ArgumentError: Both `backend` and `like` are given, or there is no such dtype.
+        ArgumentError: Both `backend` and `like` are given, or the dtype is unknown.
     """
     _check_one_choice(backend, like)
     if kind_of(type(x)) is None:
@@ -454,7 +455,7 @@ def dtype(x: Array) -> str:
 
 @op
 def cast(x: Array, dtype: DType) -> Array:
-    """`x` in `dtype`; of complex numbers the real part, where `dtype` has no other."""
+    """`x` in `dtype`; of complex numbers only the real part, where `dtype` is real."""
     return _cast(lift(x), dtype)
 
 
@@ -470,7 +471,10 @@ def _cast(x: Any, dtype: Any) -> Any:
 
 @op
 def saturate_cast(x: Array, dtype: DType) -> Array:
-    """`x` in `dtype`; numbers beyond its range become the last in it; NaN as an integer 0. As booleans, whether > 0."""
+    """`x` in `dtype`; numbers beyond its range become its largest or least number. NaN as an integer is 0.
+
+    As booleans, the result is whether `x` is greater than 0.
+    """
     x, name = lift(x), _name(dtype)
     source, (target, _) = dtype_of(x), DTYPES[name]
     if source == name or target == "c" or kind(x) == "b":
@@ -488,7 +492,7 @@ def saturate_cast(x: Array, dtype: DType) -> Array:
     if kind(x) in "iu":
         own = xp.iinfo(x.dtype)
         return _cast(xp.clip(x, max(low, own.min), min(high, own.max)), name)
-    # The last float may lie beyond the last integer: those that reach it are set apart.
+    # The float nearest to the largest integer may lie beyond it, so numbers that reach it are treated apart.
     over, under = x >= float(high), x <= float(low)
     inside = xp.where(over | under | xp.isnan(x), xp.zeros_like(x), x)
     out = _cast(inside, name)

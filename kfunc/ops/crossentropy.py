@@ -144,7 +144,12 @@ def pick_class(x: Array, labels: Array, axis: int = -1) -> tuple[Array, Array]:
 
 @op
 def label_crossentropy(logits: Array, labels: Array, axis: int = -1) -> Array:
-    """`-log_softmax(logits)` at `labels`, as for `pick_class`; NaN where a label is out of range.
+    """`-log_softmax(logits)` at `labels`; NaN where a label is out of range.
+
+    Args:
+        logits: (..., classes, ...), float.
+        labels: Signed integers, of the shape of `logits` without `axis`.
+        axis: The axis of the classes.
 
     Returns:
         An array of the shape of `labels`.
@@ -160,7 +165,7 @@ def psnr(x1: Array, x2: Array, max_val: float) -> Array:
 
     Args:
         x1, x2: Arrays of one shape.
-        max_val: The largest value that there can be.
+        max_val: The largest value that an element can have.
 
     Raises:
         ShapeError: The shapes differ.

@@ -40,7 +40,7 @@ def _counts(xp, x, n):
 
 
 def _pick(xp, x, index, axis):
-    """`take_along_axis`, where `index` is of the shape that is asked for along all other axes, or of size 1."""
+    """`take_along_axis` with an `index` whose other axes may have size 1."""
     like = xp.zeros_like(x[(slice(None),) * axis + (slice(0, 1), ...)])
     return xp.take_along_axis(x, index + xp.astype(like, index.dtype), axis=axis)
 
@@ -126,7 +126,7 @@ def ctc_decode(
         best logits, (batch, 1), for the beam search the logarithm of each sequence's probability, (batch, paths).
 
     Raises:
-        ArgumentError: There is no such strategy, or it keeps fewer beginnings than it is to return.
+        ArgumentError: The strategy is unknown, or `beam_width` is less than `top_paths`.
     """
     x, lengths = _frames(inputs, sequence_lengths, "inputs")
     blank = x.shape[-1] - 1 if mask_index is None else mask_index
@@ -149,7 +149,7 @@ def _greedy(x, lengths, blank, merge_repeated):
         new = xp.concat([xp.ones_like(said[:, :1]), best[:, 1:] != best[:, :-1]], axis=1)
         said = said & new
     labels = xp.where(said, best, xp.full_like(best, -1))
-    # What is said goes to the front, in order.
+    # The labels move to the front, in order.
     order = xp.argsort(xp.where(said, frames, xp.full_like(best, x.shape[1])), axis=1, stable=True)
     labels = xp.take_along_axis(labels, order, axis=1)
     top = xp.max(x, axis=-1)
@@ -180,7 +180,7 @@ def _beam_search(x, lengths, blank, width, top_paths):
         same = xp.expand_dims(last, axis=2) == numbers
         longer = xp.where(same, xp.expand_dims(blanks, axis=2), xp.expand_dims(xp.logaddexp(blanks, labels), axis=2))
         longer = xp.where(numbers == blank, xp.full_like(longer, NEVER), longer + logs_of)
-        # What becomes a sequence that is there already, is added to it.
+        # A longer sequence that is among the others already is added to that one.
         shorter = xp.where(places == xp.expand_dims(sizes - 1, axis=2), xp.full_like(paths, -1), paths)
         grows = xp.all(xp.expand_dims(paths, axis=2) == xp.expand_dims(shorter, axis=1), axis=3)
         grows = grows & xp.expand_dims(sizes > 0, axis=1)  # (batch, from, to)

@@ -16,11 +16,11 @@ __all__ = ["dropout"]
 def dropout(x: Array, key: Array, rate: float, noise_shape: Sequence[int] | None = None) -> Array:
     """Zero each element of `x` with probability `rate`, and scale the others by `1 / (1 - rate)`.
 
-    Srivastava et al., JMLR 15, 2014. The same elements on every backend.
+    The same elements on every backend (Srivastava et al., JMLR 15, 2014).
 
     Args:
         x: An array of any shape, float.
-        key: A random key.
+        key: A random key, uint32 (2,).
         rate: In [0, 1); rounded to a multiple of 2**-32.
         noise_shape: Shape of the mask, which broadcasts to that of `x`; that of `x` by default.
     """

@@ -74,7 +74,9 @@ def cbrt(x: Array) -> Array:
     ordinary = xp.isfinite(x) & (x != 0)
     size = xp.where(ordinary, xp.abs(x), xp.ones_like(x))
     root = size ** (1 / 3)
-    root = root - (root - size / (root * root)) / 3  # a third has no exact power: one step of Newton's makes up for it
+    root = (
+        root - (root - size / (root * root)) / 3
+    )  # 1/3 is not exact in floats: one step of Newton's method corrects that
     return xp.where(ordinary, xp.where(x < 0, -root, root), x)
 
 
@@ -248,7 +250,7 @@ def fmod(x1: Array, x2: Array) -> Array:
 
 @op
 def heaviside(x1: Array, x2: Array) -> Array:
-    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; NaN stays."""
+    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0, and NaN where it is NaN."""
     x1, x2 = together(x1, x2, least="f")
     xp = namespace(x1, x2)
     step = xp.where(xp.isnan(x1), x1, cast(x1 > 0, dtype_of(x1)))
@@ -293,7 +295,7 @@ def ldexp(x1: Array, x2: Array) -> Array:
     xp = namespace(x1, x2)
     half = xp.floor_divide(x2, xp.full_like(x2, 2))
     rest = xp.subtract(x2, half)
-    # In two steps, of which neither overflows where the result does not.
+    # In two steps, so that neither overflows where the result does not.
     return x1 * exp2(cast(half, dtype_of(x1))) * exp2(cast(rest, dtype_of(x1)))
 
 
@@ -315,13 +317,13 @@ def polar(abs_: Array, angle: Array) -> Array:
 
 # -- of integers -----------------------------------------------------------------------------------------------------
 
-# Each two steps of Euclid's algorithm halve the smaller number at least, and Fibonacci's are the slowest.
+# How many steps of Euclid's algorithm integers of so many bits take at most: Fibonacci numbers take the most.
 _EUCLID = {8: 12, 16: 23, 32: 46, 64: 92}
 
 
 @op
 def gcd(x1: Array, x2: Array) -> Array:
-    """The greatest common divisor of integers; 0 of zeros."""
+    """The greatest common divisor of integers; that of 0 and 0 is 0."""
     x1, x2 = _integers(x1, x2)
     xp = namespace(x1, x2)
     a, b = (x1, x2) if kind(x1) == "u" else (xp.abs(x1), xp.abs(x2))

@@ -37,11 +37,11 @@ __all__ = [
 
 @op
 def where(condition: Array, x1: Array | None = None, x2: Array | None = None) -> Any:
-    """`x1` where the condition holds, else `x2`, arrays that broadcast, or numbers; `nonzero` without these."""
+    """`x1` where `condition` holds, else `x2`: arrays that broadcast, or numbers; `nonzero(condition)` without both."""
     if x1 is None and x2 is None:
         return nonzero(condition)
     if kind_of_tree([condition, x1, x2]) is not None and kind_of_tree([x1, x2]) is None:
-        # Two numbers have no backend of their own.
+        # Two numbers have no backend, so they take that of the condition.
         x1, x2 = lift(condition, x1, x2)[1:]
     x1, x2 = together(x1, x2)
     condition, x1, x2 = lift(condition, x1, x2)
@@ -117,7 +117,7 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
     """The standard's `take_along_axis`: `x[..., indices[..., i, ...], ...]`, other axes broadcast.
 
     Args:
-        indices: Integers, of the shape of `x` but along `axis`.
+        indices: Integers; their shape is that of `x`, except along `axis`.
         axis: By default `x` is flattened, and `indices` is a vector.
     """
     x, indices = lift(x, indices)
@@ -145,7 +145,10 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
 
 @op
 def unravel_index(indices: Array, shape: Sequence[int]) -> tuple[Array, ...]:
-    """Places in C order in an array of `shape` as a tuple of one array for each axis; negative ones from the end."""
+    """Places (...) in C order in an array of `shape`, as a tuple with an array (...) for each axis.
+
+    Negative places count from the end.
+    """
     indices = lift(indices)
     xp = namespace(indices)
     if kind(indices) == "i":
@@ -216,8 +219,8 @@ def slice(inputs: Array, start_indices: Sequence[int] | Array, shape: Sequence[i
     """A block of `shape`, which starts at `start_indices`.
 
     Args:
-        start_indices: One integer for each axis, or an integer array (ndim,), which may be unknown while compiling. A
-            block that would pass an end is moved within.
+        start_indices: One integer for each axis, or an integer array (ndim,), whose values may be unknown. A block that
+            would reach beyond an end is moved back into the array.
         shape: The sizes; -1 for all up to the end, where the start is known.
     """
     inputs = lift(inputs)
@@ -248,8 +251,8 @@ def slice_update(inputs: Array, start_indices: Sequence[int] | Array, updates: A
     """`inputs` with the block `updates` in place of what starts at `start_indices`.
 
     Args:
-        start_indices: One integer for each axis, or an integer array (ndim,), which may be unknown while compiling. A
-            block that would pass an end is moved within.
+        start_indices: One integer for each axis, or an integer array (ndim,), whose values may be unknown. A block that
+            would reach beyond an end is moved back into the array.
         updates: An array of as many axes, no longer than `inputs` along any.
     """
     inputs, updates = lift(inputs, updates)

@@ -126,7 +126,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
         indices_or_sections: How many equal parts, or the indices at which a new part begins.
 
     Raises:
-        ShapeError: There are no such equal parts, or the size is not known.
+        ShapeError: The size along `axis` cannot be divided so, or is not known.
     """
     x = lift(x)
     axis = normal_axis(axis, x.ndim)
@@ -195,13 +195,13 @@ def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
 
 @op
 def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
-    """The entries of `x` along `axis`, which goes: a list.
+    """The entries of `x` along `axis`, each without that axis: a list.
 
     Args:
-        num: How many there are; needed only where the size is not known while a function is compiled.
+        num: How many entries there are; needed only where the size is not known while a function is compiled.
 
     Raises:
-        ShapeError: There are not `num` of them, or their number is not known.
+        ShapeError: There are more or fewer than `num`, or their number is not known.
     """
     x = lift(x)
     axis = normal_axis(axis, x.ndim)

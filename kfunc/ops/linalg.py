@@ -56,7 +56,7 @@ def _matrices(x, square=False):
     """`x` in floats.
 
     Raises:
-        ShapeError: It is no matrix, nor a stack of them, or they are not square.
+        ShapeError: `x` is not a matrix or a stack of matrices, or they are not square.
     """
     x = floating(x)
     n, m = x.shape[-2:] if x.ndim > 1 else (0, 1)
@@ -148,7 +148,7 @@ def solve(a: Array, b: Array) -> Array:
 
 @op
 def solve_triangular(a: Array, b: Array, lower: bool = False) -> Array:
-    """The solutions of `a @ x = b` for triangular matrices, of which the other half is not looked at.
+    """The solutions of `a @ x = b` for triangular matrices. The other half of `a` is not read.
 
     Args:
         a: (..., n, n).
@@ -181,7 +181,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> Array:
 def cholesky(x: Array, upper: bool = False) -> Array:
     """The Cholesky factors of positive definite matrices (..., n, n): `x = l @ l.T`, or `u.T @ u` with `upper`.
 
-    What becomes of other matrices is the backend's: an error, or NaN.
+    For other matrices, the backend raises an error or returns NaN.
     """
     x = _matrices(x, square=True)
     return _linalg("cholesky", x)(x, upper=upper)
@@ -235,7 +235,7 @@ def eigh(x: Array) -> tuple[Array, Array]:
 @op
 def eig(x: Array) -> tuple[Array, Array]:
     """The eigenvalues (..., n), in any order, and eigenvectors (..., n, n), both complex, of square matrices."""
-    # The standard of 2024 has no such function. Libraries without a lowering let NumPy compute it.
+    # The standard of 2024 does not have this function. Where a library has no lowering, NumPy computes it.
     import numpy as np
 
     x = _matrices(x, square=True)
@@ -311,8 +311,8 @@ def norm(
     Args:
         x: An array of any shape.
         ord: Of vectors, a number, 2 by default. Of matrices "fro" (the default), "nuc", or 1, -1, 2, -2, inf or -inf.
-        axis: The axis of vectors, or two axes of matrices. By default `x` is one vector or matrix, and without `ord`
-            its elements are a vector, whatever its shape.
+        axis: The axis of vectors, or the two axes of matrices. By default `x` is one vector or one matrix; without
+            `ord` too, all its elements are one vector.
         keepdims: Whether these axes stay, with size 1.
     """
     if axis is None and ord is None:

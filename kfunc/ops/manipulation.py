@@ -119,7 +119,7 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
 def split_last(x: Array, sizes: Sequence[int]) -> Array:
     """(..., product of `sizes`) to (..., *sizes); any number of the leading sizes may be unknown."""
     xp = namespace(x)
-    # A reshape finds one size only, but a batch of sequences has two that may be unknown.
+    # This reference finds one unknown size only; lowerings find more, such as the two of a batch of sequences.
     return xp.reshape(x, (*_known(x.shape[:-1]), *sizes))
 
 
@@ -172,7 +172,7 @@ def view(x: Array, dtype: DType | None = None) -> Array:
     x = lift(x)
     if dtype is None or dtype_name(dtype) == dtype_name(x.dtype):
         return x
-    # The standard has no such function. Libraries without a lowering hold their arrays where NumPy can read them.
+    # The standard does not have this function. NumPy can read the arrays of libraries that have no lowering.
     import numpy as np
 
     xp, dtype = namespace(x), dtype_name(dtype)
@@ -415,7 +415,7 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
 
 # -- padding ---------------------------------------------------------------------------------------------------------
 
-# What lies before and after the array, as slices of it for a number of elements: (before, after, in reverse).
+# Slices of the array that make borders of n elements: before it, after it, and whether they are reversed.
 _BORDERS = {
     "edge": (lambda n: slice(0, 1), lambda n: slice(-1, None), False),
     "reflect": (lambda n: slice(1, n + 1), lambda n: slice(-1 - n, -1), True),
@@ -436,12 +436,12 @@ def pad(
     Args:
         x: An array of any shape.
         pad_width: How many elements: an integer, a pair (before, after) for all axes, or a pair for each axis.
-        mode: "constant"; "edge" repeats the outermost element; "reflect" mirrors about it, and "symmetric" about its
-            outer side; "wrap" goes on at the other end.
+        mode: "constant"; "edge" repeats the outermost element; "reflect" mirrors the array at that element, and
+            "symmetric" at its outer side; "wrap" continues with the elements of the other end.
         constant_values: The number to pad with in mode "constant", 0 by default.
 
     Raises:
-        ArgumentError: There is no such mode, or the widths do not fit.
+        ArgumentError: The mode is unknown, or the widths do not fit.
         ShapeError: A mirrored or wrapped border is wider than the array.
     """
     x = lift(x)
@@ -477,7 +477,7 @@ def pad_pairs(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     """`pad_width` as one pair (before, after) for each axis.
 
     Raises:
-        ArgumentError: It is no such thing, or has negative numbers.
+        ArgumentError: `pad_width` has another form, or negative numbers.
     """
     given = pad_width if isinstance(pad_width, list | tuple) else (pad_width,)
     if not any(isinstance(pair, list | tuple) for pair in given):
@@ -503,7 +503,7 @@ def _border(x, axis, width, mode, side, value):
     xp = namespace(x)
     inside = (slice(None),) * axis
     if mode == "constant":
-        # Made from x, so that unknown sizes along the other axes need no name.
+        # It is made from x, since the sizes along the other axes may be unknown.
         if x.shape[axis] == 0:
             row = xp.zeros((*x.shape[:axis], 1, *x.shape[axis + 1 :]), dtype=x.dtype, device=device(x))
         else:

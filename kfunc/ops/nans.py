@@ -1,4 +1,4 @@
-"""Reductions that pass over NaN: those of the standard, with what changes nothing in place of each NaN."""
+"""Reductions that leave NaN out: those of the standard, with a number that changes nothing in place of each NaN."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def without_nan(x: Array, value: float) -> tuple[Array, Array | None]:
-    """`x` with `value` in place of NaN, and where there was a number; `x` and None where its dtype has no NaN."""
+    """`x` with `value` in place of NaN, and a mask of its numbers; None for the mask where the dtype has no NaN."""
     if kind(x) != "f":
         return x, None
     xp = namespace(x)
@@ -108,7 +108,7 @@ def nancumprod(x: Array, axis: int | None = None, dtype: DType | None = None) ->
 
 
 def _mean(filled, number, axis, keepdims):
-    """The mean of what is not NaN, with 0 in place of what is; 0 where all is NaN."""
+    """The mean of the elements that are a number; `filled` has 0 in place of NaN. It is 0 where all are NaN."""
     xp = namespace(filled)
     count = xp.sum(cast(number, dtype_of(filled)), axis=axis, keepdims=keepdims)
     return xp.sum(filled, axis=axis, keepdims=keepdims) / xp.maximum(count, xp.ones_like(count))
@@ -117,7 +117,7 @@ def _mean(filled, number, axis, keepdims):
 @op
 @in_single
 def nanmean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """`mean` of the numbers that are not NaN, along `axis`; NaN where all are."""
+    """`mean` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     filled, number = without_nan(x, 0.0)
     return nan_where_none(_mean(filled, number, axis, keepdims), number, axis, keepdims)
@@ -126,7 +126,7 @@ def nanmean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = 
 @op
 @in_single
 def nanvar(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """`var` of the numbers that are not NaN, along `axis`; NaN where all are."""
+    """`var` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     filled, number = without_nan(x, 0.0)
     xp = namespace(filled)
@@ -138,6 +138,6 @@ def nanvar(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = F
 @op
 @in_single
 def nanstd(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """`std` of the numbers that are not NaN, along `axis`; NaN where all are."""
+    """`std` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     variance = nanvar(x, axis, keepdims)
     return namespace(variance).sqrt(variance)

@@ -93,7 +93,7 @@ TAIL = 5.0
 
 
 def negative_square(xp: Any, u: Array) -> tuple[Array, Array]:
-    """`-u²`, and where it is so near 0 that `near_log` holds."""
+    """`-u²`, and a mask of where it is so near 0 that `near_log` is to be used."""
     x = -_rounded(xp, u * u)
     return x, x > -_single(math.sqrt(2) - 1)
 
@@ -114,11 +114,12 @@ def middle(xp: Any, w: Array) -> Array:
 
 
 def tail(xp: Any, w: Array) -> Array:
-    """The same beyond."""
+    """`erfinv(u) / u` for `w` from `TAIL` on."""
     return _horner(xp, _rounded(xp, _rounded(xp, xp.sqrt(w)) - 3.0), _TAIL)
 
 
 def scaled(xp: Any, p: Array, u: Array) -> Array:
+    """`sqrt(2) * p * u` in float32."""
     return xp.astype(_rounded(xp, p * u) * _single(math.sqrt(2)), xp.float32)
 
 

@@ -1,4 +1,4 @@
-"""Normalisation: moments, and what the layers do with them."""
+"""Normalisation: moments, and arrays scaled by them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _axes(axis):
 
 
 def wide(x: Array) -> tuple[Array, str]:
-    """`x` in float32 at least, as half precision does not hold sums of squares; and its own floating dtype."""
+    """`x` in float32 at least, as half precision does not hold sums of squares; and the name of its own dtype."""
     x = floating(x)
     own = dtype_of(x)
     return (cast(x, "float32") if own in ("float16", "bfloat16") else x), own
@@ -206,7 +206,7 @@ def normalize(x: Array, axis: int | Sequence[int] | None = -1, order: int = 2, e
     x = xp.reshape(x, (1,)) if x.ndim == 0 else x
     terms = x * x if order == 2 else xp.abs(x) if order == 1 else xp.abs(x) ** order
     power = xp.sum(terms, axis=axis, keepdims=True)
-    # A root has no gradient at 0, and none is taken there.
+    # The gradient of a root is infinite at 0, so no root is taken there.
     small = power <= epsilon**order
     safe = xp.where(small, xp.ones_like(power), power)
     norm = safe if order == 1 else xp.sqrt(safe) if order == 2 else safe ** (1 / order)

@@ -1,4 +1,4 @@
-"""What optimizers do to each leaf of a tree, for all leaves at once."""
+"""Steps of optimizers, for all leaves of a tree at once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def adam_factors(
     dtype: DType,
     corrected: bool = True,
 ) -> tuple[Array, Array]:
-    """What is the same for all elements, scalars of `dtype`: the update is `factor * mean / (sqrt(square) + small)`."""
+    """`factor` and `small`, scalars of `dtype`: each update is `factor * mean / (sqrt(square) + small)`."""
     t = xp.astype(count, dtype)
     # Taken out of step_size * mean / unbias_1 / (sqrt(square / unbias_2) + epsilon).
     root = xp.sqrt(unbias(xp, t, beta_2))
@@ -71,6 +71,6 @@ def adam_factors(
 
 
 def unbias(xp: Any, t: Array, beta: float) -> Array:
-    """How much a running mean that began at 0 has of the true one after `t` steps: `1 - beta**t`."""
-    # Without the cancellation that costs four digits where beta is near 1 and t small.
+    """The part of the true mean that a running mean, which began at 0, has after `t` steps: `1 - beta**t`."""
+    # Computed so, since `1 - beta**t` loses four digits where beta is near 1 and t small.
     return -xp.expm1(t * math.log(beta)) if beta else 0 * t + 1

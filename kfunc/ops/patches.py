@@ -59,8 +59,8 @@ def unfold(
 
     Args:
         x: (batch, channels, height, width).
-        kernel_size, dilation, stride: One integer, or one a spatial axis.
-        padding: How many zeros are put on both sides, one integer or one a spatial axis.
+        kernel_size, dilation, stride: One integer, or one for each spatial axis.
+        padding: How many zeros are put on both sides, one integer, or one for each spatial axis.
 
     Returns:
         (batch, channels * window, windows), windows and their elements row by row.
@@ -134,7 +134,7 @@ def fold(
 
 
 def _blocks(x, block_size, data_format):
-    """Whether channels come first; and what the shape of `x` is then."""
+    """Whether channels come first; the arguments are checked."""
     _rank(x, 4, "images: (batch, height, width, channels), or (batch, channels, height, width)")
     if data_format not in ("channels_last", "channels_first"):
         raise ArgumentError.must_be("data_format", "'channels_last' or 'channels_first'", data_format)

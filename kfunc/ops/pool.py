@@ -32,7 +32,7 @@ def pool_geometry(
     padding: str,
     data_format: str | None,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The window and the strides of a pooling, a tuple of integers a spatial axis each, checked.
+    """The window and the strides of a pooling, each a tuple with an integer for each spatial axis, checked.
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
@@ -75,7 +75,7 @@ def _add(xp, a, b):
 
 
 def _first_max(xp, a, b):
-    # Of equal elements the first one takes the gradient, as in PyTorch and TensorFlow; NaN wins over numbers.
+    # The first one of equal elements takes the gradient, as in PyTorch and TensorFlow; NaN wins over numbers.
     return xp.where((b <= a) | (a != a), a, b)
 
 
@@ -91,7 +91,7 @@ def max_pool(
 
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
-        pool_size, strides: One integer, or one a spatial axis; `strides` is `pool_size` by default.
+        pool_size, strides: One integer, or one for each spatial axis; `strides` is `pool_size` by default.
         padding: "valid", or "same" (what is outside does not count).
 
     Returns:
@@ -124,7 +124,7 @@ def _pool_shape(inputs, pool_size, strides=None, padding="valid", data_format=No
     return images_of_windows(x, channels, window, strides, (1,) * len(window), padding, data_format)
 
 
-# -- windows as many as asked for --------------------------------------------------------------------------------------
+# -- a given number of windows ---------------------------------------------------------------------------------------
 
 
 def adaptive_sizes(inputs: Array, output_size: int | Sequence[int], data_format: str | None) -> tuple[int, ...]:
@@ -158,13 +158,13 @@ def _adaptive(x, output_size, data_format, reduce):
 
 @op
 def adaptive_average_pool(inputs: Array, output_size: int | Sequence[int], data_format: str | None = None) -> Array:
-    """The means over as many windows of nearly equal size as asked for.
+    """The means over a given number of windows of nearly equal size.
 
     Along an axis, window i of n goes from `floor(i * size / n)` to `ceil((i + 1) * size / n)`.
 
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
-        output_size: One integer, or one a spatial axis.
+        output_size: How many windows: one integer, or one for each spatial axis.
 
     Returns:
         (batch, *output_size, channels), or (batch, channels, *output_size).
@@ -177,7 +177,7 @@ def adaptive_average_pool(inputs: Array, output_size: int | Sequence[int], data_
 
 @op
 def adaptive_max_pool(inputs: Array, output_size: int | Sequence[int], data_format: str | None = None) -> Array:
-    """The maxima over as many windows as asked for; arguments and shapes as for `adaptive_average_pool`."""
+    """The maxima over a given number of windows; arguments and shapes as for `adaptive_average_pool`."""
     return _adaptive(inputs, output_size, data_format, lambda xp, x, axis: xp.max(x, axis=axis, keepdims=True))
 
 

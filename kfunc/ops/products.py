@@ -15,7 +15,7 @@ __all__ = ["cdist", "cross", "dot", "inner", "kron", "outer", "tensordot", "vdot
 
 @op
 def tensordot(x1: Array, x2: Array, axes: int | Sequence[int | Sequence[int]] = 2) -> Array:
-    """The standard's `tensordot`: sums over the last `axes` axes of `x1` and the first of `x2`, or over two lists."""
+    """Sums of products over the last `axes` axes of `x1` and the first ones of `x2`, or over the axes in two lists."""
     x1, x2 = together(x1, x2, least="i")
     axes = axes if isinstance(axes, int) else tuple((a,) if isinstance(a, int) else tuple(a) for a in axes)
     return namespace(x1, x2).tensordot(x1, x2, axes=axes)
@@ -68,7 +68,7 @@ def cross(x1: Array, x2: Array, axisa: int = -1, axisb: int = -1, axisc: int = -
         axis: One for all three, in their place.
 
     Returns:
-        The other axes broadcast, and three components; for two vectors of two, the third alone, without an axis.
+        (..., 3), where the other axes broadcast; of two vectors of two components, the third component alone, (...).
     """
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)

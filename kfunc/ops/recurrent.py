@@ -40,8 +40,8 @@ def recurrence(
         xs: (batch, time, ...).
         states: The first states, a tree of (batch, ...).
         mask: (batch, time) booleans, or None. Where it is False, the states stay, and the output is the last one again.
-        first: The last output before there is one; needed with a mask.
-        kept: What else goes from step to step, whatever the mask says.
+        first: What stands for the last output before the first step; needed with a mask.
+        kept: Other values that go from step to step, also where the mask is False.
         reverse: Whether to go from the last step to the first; outputs keep the order of `xs`.
         zero_output_for_mask: Whether the output is zero where the mask is False.
         unroll: Whether compilers see one step after the other, and no loop.
@@ -50,7 +50,7 @@ def recurrence(
         (outputs, states, kept): (batch, time, ...), and the last of the others.
     """
     xp = namespace(xs)
-    # Shapes are those of one step, however many there are.
+    # One step on Specs tells all shapes, also of a loop that is to be unrolled.
     run = loops.scan if unroll and not isinstance(xs, Spec) else scan
     xs = xp.moveaxis(xs, 1, 0)
     if mask is None:
@@ -102,7 +102,7 @@ def matmul(x: Any, w: Any) -> Any:
 
 
 def lstm_gates(z: Any, c: Any, activation: Callable, recurrent_activation: Callable, axis: int = -1) -> tuple[Any, Any]:
-    """The new (h, c) for what comes into the four gates, side by side in `axis`."""
+    """The new (h, c) for the inputs `z` of the four gates, which lie side by side in `axis`."""
     i, f, g, o = split(z, 4, axis=axis)
     c = recurrent_activation(f) * c + recurrent_activation(i) * activation(g)
     return recurrent_activation(o) * activation(c), c

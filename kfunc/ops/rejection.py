@@ -1,8 +1,8 @@
 """Gamma and binomial numbers from uniform and normal ones, by rejection with a fixed number of proposals.
 
 All proposals are made at once, along a first axis, and the first accepted one is taken: straight code that every
-compiler takes, whose cost is known. What follows from their number is said at each function. Whether a proposal is
-accepted hangs on logarithms, which libraries round differently: where a number lies within some 10 eps of the boundary,
+compiler takes, whose cost is known. Each function says how often no proposal is accepted. Whether one is accepted
+depends on logarithms, which libraries round differently: where a number lies within some 10 eps of the boundary,
 backends may take different proposals.
 """
 
@@ -19,7 +19,7 @@ BINOMIAL_PROPOSALS = 16
 INVERTED_BELOW = 10.0
 """The mean below which binomial numbers are found by inversion."""
 INVERSION_STEPS = 36
-"""Of a binomial number with a mean below 10, more come up once in 10**9 draws, less than the uniform one resolves."""
+"""A binomial number with a mean below 10 exceeds this once in 10**9 draws: too seldom for a uniform float32 to show."""
 
 
 def _first_accepted(xp, accepted, values, otherwise):
@@ -97,7 +97,7 @@ def binomial_variates(counts: Array, probabilities: Array, u: Array, v: Array) -
     n, flipped = counts + xp.zeros_like(u[0, ...]), probabilities > 0.5
     p = xp.where(flipped, 1 - probabilities, probabilities) + xp.zeros_like(n)
     few = n * p < INVERTED_BELOW
-    # Each algorithm sees only numbers that it is meant for.
+    # Each algorithm is given only numbers that it is meant for.
     k = xp.where(
         few,
         _inverted(xp, n, xp.where(few, p, xp.zeros_like(p)), u[0, ...]),

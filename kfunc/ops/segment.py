@@ -1,4 +1,4 @@
-"""Reductions of rows that share a number, and all that writes at indices, which the standard lacks."""
+"""Reductions of rows that share a number, and ops that write at indices: the standard lacks both."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = [
 
 
 def known(value: Any, argument: str) -> int:
-    """The integer array () `value` as an int, which decides the size of a result.
+    """The integer array () `value` as an int, for the size of a result.
 
     Raises:
-        UnsupportedError: It is not known yet, in a compiled function; `argument` would say it.
+        UnsupportedError: The value is not known while a function is compiled. The user can pass `argument` instead.
     """
     backend = backend_of(value)
     if backend.is_traced(value):
@@ -58,21 +58,22 @@ def places(x: Array, indices: Array) -> Array:
 
 
 def lowest(x: Array) -> float | int:
-    """What changes no maximum of numbers of the dtype of `x`."""
+    """The number that changes no maximum in the dtype of `x`."""
     return -math.inf if kind(x) == "f" else int(namespace(x).iinfo(x.dtype).min)
 
 
 def highest(x: Array) -> float | int:
-    """What changes no minimum of numbers of the dtype of `x`."""
+    """The number that changes no minimum in the dtype of `x`."""
     return math.inf if kind(x) == "f" else int(namespace(x).iinfo(x.dtype).max)
 
 
 def flat_rows(data: Array, ids: Array, num_segments: int | None) -> tuple[Array, Array, int]:
-    """What the segment ops work on, of their arguments: rows (n, ...), their segments (n,) and the number of segments.
+    """The arguments of a segment op as rows (n, ...), their segments (n,), and the number of segments.
 
     Raises:
         ShapeError: `ids` are not for the leading axes of `data`.
-        ArgumentError: They are no integers, or the number of segments is not known.
+        ArgumentError: `ids` holds other numbers than integers.
+        UnsupportedError: The number of segments is not known while a function is compiled.
     """
     data, ids = lift(data, ids)
     data, depth = numeric(data), ids.ndim
@@ -179,7 +180,7 @@ def _segments_shape(data, segment_ids, num_segments=None, sorted=False):
 
 
 def gather_segments(x: Array, segment_ids: Array) -> Array:
-    """The row of `x` for each of `segment_ids`, zeros out of range: `segment_sum` the other way, and its gradient."""
+    """The row of `x` for each of `segment_ids`, zeros where that is out of range: the gradient of `segment_sum`."""
     xp = namespace(x, segment_ids)
     inside = (segment_ids >= 0) & (segment_ids < x.shape[0])
     flat = xp.reshape(xp.where(inside, segment_ids, xp.zeros_like(segment_ids)), (-1,))
@@ -202,7 +203,7 @@ def flat_index(xp: Any, indices: Array, shape: Sequence[int]) -> Array:
         place = xp.where(place < 0, place + size, place) if kind(place) == "i" else place
         fits = (place >= 0) & (place < size)
         inside = fits if inside is None else inside & fits
-        place = cast(place, "int64") if kind(place) == "u" else place  # which says "out of range" by a negative number
+        place = cast(place, "int64") if kind(place) == "u" else place  # int64 holds -1, which stands for "out of range"
         index = place if index is None else index * size + place
     return xp.where(inside, index, xp.full_like(index, -1))
 
@@ -212,8 +213,8 @@ def scatter(indices: Array, values: Array, shape: Sequence[int]) -> Array:
     """Zeros of `shape`, with `values` added at `indices`.
 
     Args:
-        indices: Integers (..., k): places along the first k axes of the result, negative ones from the end. What lies
-            out of range is left out.
+        indices: Integers (..., k): places along the first k axes of the result, negative ones from the end. Values
+            whose place is out of range are left out.
         values: (..., *shape[k:]).
         shape: The sizes of the result.
 
@@ -254,15 +255,15 @@ def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str
 
     Args:
         inputs: (*sizes).
-        indices: Integers (n, k): places along the first k axes, negative ones from the end. What lies out of range is
-            left out.
+        indices: Integers (n, k): places along the first k axes, negative ones from the end. Updates whose place is out
+            of range are left out.
         updates: (n, *sizes[k:]).
-        reduction: What becomes of the numbers at one place: "add", "max", "min" or "mul" of the old one and the new
-            ones; by default the last one written.
+        reduction: How the numbers at one place are joined: by "add", "max", "min" or "mul" of the old one and the new
+            ones; by default the last one written stays.
 
     Raises:
         ShapeError: The shapes do not fit together.
-        ArgumentError: There is no such reduction.
+        ArgumentError: The reduction is unknown.
     """
     inputs, indices, updates = lift(inputs, indices, updates)
     indices, updates = places(inputs, indices), cast(updates, dtype_of(inputs))
@@ -278,7 +279,7 @@ def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str
         of_each_place, join = _JOIN[reduction]
         out = getattr(xp, join)(old, of_each_place(new, flat, size))
     else:
-        nth = xp.cumulative_sum(xp.ones_like(flat)) - 1  # no arange: how many there are may be unknown
+        nth = xp.cumulative_sum(xp.ones_like(flat)) - 1  # no arange, since the number of updates may be unknown
         last = segment_max(nth, flat, size)
         written = last >= 0
         rows = xp.take(new, xp.where(written, last, xp.zeros_like(last)), axis=0)
@@ -288,7 +289,7 @@ def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str
 
 @op
 def bincount(x: Array, weights: Array | None = None, minlength: int = 0) -> Array:
-    """How often each number from 0 is in `x`, or the sum of the `weights` of where it is.
+    """How often each number from 0 is in `x`, or the sum of the `weights` at its places.
 
     Args:
         x: Natural numbers (n,), or (rows, n), which are counted row by row.
@@ -296,7 +297,8 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0) -> Arra
         minlength: The least length of the result.
 
     Returns:
-        (length,) or (rows, length); the length is one more than the largest number, which no compiler knows.
+        (length,) or (rows, length). The length is one more than the largest number, which is not known while a function
+        is compiled.
     """
     x = numeric(x)
     xp = namespace(x)

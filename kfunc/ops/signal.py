@@ -23,7 +23,7 @@ def _complex(x):
     """The pair `x` as one complex array.
 
     Raises:
-        ArgumentError: It is no pair.
+        ArgumentError: `x` is something else than a pair.
         ShapeError: The two differ in shape.
     """
     if not isinstance(x, list | tuple) or len(x) != 2:
@@ -76,7 +76,7 @@ def ifft2(x: tuple[Array, Array]) -> tuple[Array, Array]:
 
 @op
 def rfft(x: Array, fft_length: int | None = None) -> tuple[Array, Array]:
-    """The half of the Fourier transform of real numbers (..., n) that holds all of it: a pair of (..., n // 2 + 1).
+    """The Fourier transform of real numbers (..., n) at frequencies from 0 up: a pair of (..., n // 2 + 1).
 
     Args:
         fft_length: Cut or fill up with zeros to this length first; n by default.
@@ -110,7 +110,7 @@ def extract_sequences(x: Array, sequence_length: int, sequence_stride: int) -> A
         (..., pieces, sequence_length), where pieces = 1 + (n - sequence_length) // sequence_stride.
 
     Raises:
-        ShapeError: Not one piece fits, or n is not known.
+        ShapeError: The signal is shorter than a piece, or its length is not known.
     """
     x = lift(x)
     xp = namespace(x)
@@ -137,7 +137,7 @@ def _window(window, length, size, like):
     """The window (length,), named or given, with zeros on both sides up to `size`, in the dtype of `like`.
 
     Raises:
-        ArgumentError: There is no window of that name.
+        ArgumentError: The name of the window is unknown.
         ShapeError: It has another length.
     """
     xp = namespace(like)
@@ -216,7 +216,7 @@ def istft(
 
     Args:
         x: A pair of arrays (..., pieces, fft_length // 2 + 1).
-        length: Length of the result; all that the pieces tell by default.
+        length: Length of the result; by default all that the pieces cover.
         sequence_length, sequence_stride, fft_length, window, center: As for `stft`.
     """
     _check_lengths(sequence_length, fft_length)

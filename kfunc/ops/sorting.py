@@ -81,7 +81,7 @@ def top_k(x: Array, k: int, sorted: bool = True) -> tuple[Array, Array]:
 def in_top_k(targets: Array, predictions: Array, k: int) -> Array:
     """Whether fewer than `k` predictions are larger than that of the target: (...) and (..., classes) to (...).
 
-    A target that is no class is not among them.
+    It is False where a target is out of range.
     """
     predictions, targets = lift(predictions, targets)
     xp = namespace(predictions, targets)
@@ -128,7 +128,7 @@ def digitize(x: Array, bins: Array) -> Array:
 
 @op
 def isin(x1: Array, x2: Array, assume_unique: bool = False, invert: bool = False) -> Array:
-    """Whether each element of `x1` is one of `x2`; whether it is none where `invert`. NaN is in no set.
+    """Whether each element of `x1` is one of `x2`; with `invert`, whether it is not. NaN is never found.
 
     Args:
         assume_unique: Changes nothing: one sort finds them either way.
@@ -154,7 +154,7 @@ def isin(x1: Array, x2: Array, assume_unique: bool = False, invert: bool = False
 def nonzero(x: Array) -> tuple[Array, ...]:
     """The standard's `nonzero`: for each axis the places of the elements other than 0, as many as there are.
 
-    No compiler knows how many, so it does not work there on backends that need sizes.
+    Their number is not known while a function is compiled, so backends that need sizes raise an error there.
     """
     x = lift(x)
     return namespace(x).nonzero(x)
@@ -174,14 +174,14 @@ def unique(
     """The distinct elements, ascending; or the distinct slices along `axis`, by their first element that differs.
 
     Args:
-        sorted: They are sorted either way.
+        sorted: Changes nothing: the elements are always sorted.
         return_index: Whether to say where each one comes first.
         return_inverse: Whether to say which one each element is.
         return_counts: Whether to say how often each one comes.
         axis: By default all elements are looked at.
-        size: How many to return, so that compilers know: the first ones, filled up where there are fewer. By default
-            all, which no compiler knows.
-        fill_value: What to fill up with; 0 by default. Indices and counts are filled with 0.
+        size: How many to return, so that the shape is known while a function is compiled: the first ones, filled up
+            where there are fewer. By default all, whose number is not known then.
+        fill_value: The number to fill up with; 0 by default. Indices and counts are filled up with 0.
 
     Returns:
         The elements (size,), or slices (..., size, ...); and what else is asked for, in the order of the arguments:

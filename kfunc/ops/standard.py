@@ -1,4 +1,4 @@
-"""What the standard has, under Keras's names: dispatched to the arrays' namespace, in the dtype that Keras computes in.
+"""Functions of the standard under Keras's names: dispatched to the arrays' namespace, in the dtypes of Keras.
 
 Semantics, special values included, are those of the Array API standard 2024.12:
 https://data-apis.org/array-api/2024.12/API_specification/. Arguments are arrays of one backend, Python numbers or
@@ -636,7 +636,7 @@ def _some(x, axis):
     """`axis` as the standard's functions take it.
 
     Raises:
-        ShapeError: `x` has no elements along it, of which one could be chosen.
+        ShapeError: `x` has no elements along it.
     """
     axis = _several(axis)
     if 0 in x.shape and 0 in [x.shape[n] for n in normal_axes(axis, x.ndim)]:
@@ -752,20 +752,20 @@ def amin(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = Fal
 
 @op
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Where the first largest element is along `axis`, or among all elements in order by default: int64."""
+    """The place of the first largest element along `axis`, or among all elements in order by default: int64."""
     x = numeric(x)
     return namespace(x).argmax(x, axis=_some(x, axis), keepdims=keepdims)
 
 
 @op
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Where the first smallest element is along `axis`, or among all elements in order by default: int64."""
+    """The place of the first smallest element along `axis`, or among all elements in order by default: int64."""
     x = numeric(x)
     return namespace(x).argmin(x, axis=_some(x, axis), keepdims=keepdims)
 
 
 def _cumulative(x, axis, dtype, name):
-    """What the standard's function `name` accumulates along `axis`; along all elements in order where it is None."""
+    """The standard's function `name` of `x` along `axis`, or along all elements in order where that is None."""
     x = numeric(x) if dtype is None else cast(lift(x), dtype)
     xp = namespace(x)
     if axis is None:

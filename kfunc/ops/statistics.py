@@ -64,7 +64,7 @@ def _quantile(x, q, axis, method, keepdims, skip_nan):
             got=q.shape,
         )
     rows, kept = _reduced_last(x, axis)
-    if rows.shape[-1] == 0:  # the quantiles of nothing
+    if rows.shape[-1] == 0:  # the quantiles of no elements are NaN
         rows = xp.full((*rows.shape[:-1], 1), math.nan, dtype=x.dtype, device=device(x))
     # NaN last, so that the numbers of a row are its first ones.
     filled, number = without_nan(rows, math.inf)
@@ -86,7 +86,7 @@ def _quantile(x, q, axis, method, keepdims, skip_nan):
         out = above
     else:
         share = xp.full_like(part, 0.5) if method == "midpoint" else part
-        # An infinite neighbour would make a NaN of its share of 0.
+        # An infinite neighbour, times its share of 0, would be NaN.
         exact = low == position
         out = below + xp.where(exact, xp.zeros_like(part), share) * xp.where(exact, xp.zeros_like(part), above - below)
     full = xp.any(number, axis=-1, keepdims=True) if skip_nan else xp.all(number, axis=-1, keepdims=True)
@@ -105,14 +105,14 @@ def _index(xp, x):
 def quantile(
     x: Array, q: Array, axis: int | Sequence[int] | None = None, method: str = "linear", keepdims: bool = False
 ) -> Array:
-    """The numbers that the share `q` of `x` lies below; NaN where there is one along `axis`.
+    """The numbers below which the share `q` of the elements lies; NaN where there is a NaN along `axis`.
 
     Args:
         x: Real numbers; integers are taken as float32.
         q: Probabilities in [0, 1], () or (n,); others give NaN.
         axis: An integer, several, or all by default.
-        method: What comes of a place between two neighbours: "linear" interpolates, "lower" and "higher" choose one,
-            "nearest" the nearer (the lower, at equal distances), "midpoint" takes their mean.
+        method: What is taken for a place between two neighbours: "linear" interpolates, "lower" and "higher" choose
+            one, "nearest" the nearer (the lower, at equal distances), "midpoint" takes their mean.
         keepdims: Whether the axes stay, with size 1.
 
     Returns:
@@ -125,7 +125,7 @@ def quantile(
 def nanquantile(
     x: Array, q: Array, axis: int | Sequence[int] | None = None, method: str = "linear", keepdims: bool = False
 ) -> Array:
-    """`quantile` of the numbers that are not NaN; NaN where all are."""
+    """`quantile` of the elements that are not NaN; NaN where all are NaN."""
     return _quantile(x, q, axis, method, keepdims, True)
 
 
@@ -151,13 +151,13 @@ def _hundredth(x, q):
 
 @op
 def median(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """The middle number along `axis`, or the mean of the two in the middle; NaN where there is one."""
+    """The middle number along `axis`, or the mean of the two in the middle; NaN where there is a NaN."""
     return _quantile(x, 0.5, axis, "linear", keepdims, False)
 
 
 @op
 def nanmedian(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """`median` of the numbers that are not NaN; NaN where all are."""
+    """`median` of the elements that are not NaN; NaN where all are NaN."""
     return _quantile(x, 0.5, axis, "linear", keepdims, True)
 
 
@@ -284,7 +284,7 @@ def histogram(x: Array, bins: int = 10, range: tuple[float, float] | None = None
     """How many elements of a vector lie in each of `bins` intervals of one width, and the intervals' borders.
 
     Args:
-        range: (least, largest) border; by default the least and the largest element. What lies outside is not counted.
+        range: (least, largest) border; by default the least and the largest element. Elements outside are not counted.
 
     Returns:
         (counts, borders): (bins,) integers and (bins + 1,) floats. The last interval holds its right border too.

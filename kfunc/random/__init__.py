@@ -2,8 +2,8 @@
 
 A key is a uint32 array (2,) of any backend. Use a key once; make new ones with `split` and `fold_in`.
 
-`dropout`, `gamma`, `beta` and `binomial` are the same on every backend too, and not those of `jax.random`. Where
-numbers come from logarithms, which libraries round differently, they agree to a few roundings; and where such a number
+`dropout`, `gamma`, `beta` and `binomial` are the same on every backend too, but differ from those of `jax.random`.
+Numbers that come from logarithms, which libraries round differently, agree to a few roundings. Where such a number
 decides (`categorical`, `choice` with `p`, `gamma`, `beta`, `binomial`), one decision in some 10**6 may differ.
 """
 

@@ -33,15 +33,15 @@ __all__ = [
     "working",
 ]
 
-# For each dtype, which of the 32 bits make the number: the lowest one used, and how many. As in jax.random, those are
-# the upper bits of as many as the dtype has, or of 8 where the mantissa has fewer.
+# For each dtype, which of the 32 bits make the number: the lowest one used, and how many. As in jax.random, they are
+# the upper bits of as many bits as the dtype has, or of 8 where its mantissa has fewer.
 _FIELDS = {"float32": (9, 23), "float16": (6, 10), "bfloat16": (1, 7)}
 _EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 _TINY = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
 def float_name(dtype: DType, key: Array) -> str:
-    """The name of a floating-point dtype that the key's backend has; an ArgumentError if there is none."""
+    """The name of a floating-point dtype of the key's backend; raises an ArgumentError for other dtypes."""
     name = dtype_name(dtype)
     known = [d for d in _EPS if hasattr(namespace(key), d)]
     if name not in known:
@@ -157,7 +157,7 @@ def truncated_normal(
 
     Args:
         key: uint32 (2,).
-        lower, upper: Numbers; the bounds themselves do not come up.
+        lower, upper: Numbers; the bounds themselves are not drawn.
         shape: Shape of the result.
         dtype: "float32", "float64", "float16" or "bfloat16"; the short ones are rounded from float32, to a bound too.
         mean, stddev: Numbers, or arrays that broadcast to `shape`.
@@ -208,7 +208,7 @@ def gumbel(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32"
     """
     check_key(key)
     xp, name = namespace(key), float_name(dtype, key)
-    # The least number stands for 0, and to others adds nothing.
+    # The least normal number stands for 0; larger numbers are the same with it added.
     return -xp.log(-xp.log(unit(key, sizes(shape, key), name) * (1.0 - _TINY[name]) + _TINY[name]))
 
 
@@ -274,7 +274,7 @@ def gamma(key: Array, alpha: Array, shape: int | Sequence[int] | None = None, dt
 
     Args:
         key: uint32 (2,).
-        alpha: Positive, a number or an array; NaN comes of any other.
+        alpha: Positive, a number or an array; other values give NaN.
         shape: Shape of the result, which `alpha` broadcasts to; that of `alpha` by default.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
@@ -294,7 +294,7 @@ def beta(
 
     Args:
         key: uint32 (2,).
-        alpha, beta: Positive, numbers or arrays; NaN comes of any other. No gradient flows to them.
+        alpha, beta: Positive, numbers or arrays; other values give NaN. No gradient flows to them.
         shape: Shape of the result, which both broadcast to; their common one by default.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
@@ -302,7 +302,7 @@ def beta(
     name = float_name(dtype, key)
     common, *both = parameters(key, shape, working(name), alpha, beta)
     keys = split(key)
-    # By logarithms: of small parameters, both numbers would underflow.
+    # By logarithms, since both numbers would underflow where the parameters are small.
     a, b = (_gamma(keys[i, :], p, common, working(name)) for i, p in enumerate(both))
     xp = namespace(a[0])
     log_ratio = xp.log(a[0]) - xp.log(b[0]) + (a[1] - b[1])

@@ -87,7 +87,7 @@ def binomial(
     Args:
         key: uint32 (2,).
         counts: Natural numbers, below 2**24 unless `dtype` is "float64": a number or an array.
-        probabilities: In [0, 1]: a number or an array. Of a negative count or another probability comes NaN.
+        probabilities: In [0, 1]: a number or an array. A negative count, or another probability, gives NaN.
         shape: Shape of the result, which both broadcast to; their common one by default.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
@@ -242,7 +242,7 @@ def choice(
         raise ShapeError(
             f"{draws} elements are to be drawn from {n}{'' if replace else ' without replacement'}.",
             argument="shape",
-            expected=f"at most {n} draws" if n else "no draw from no element",
+            expected=f"at most {n} draws" if n else "no draws, since there is no element",
             got=shape,
             fix="draw fewer, or with replace=True",
         )

@@ -1,4 +1,4 @@
-"""Keys, and the bits that they stand for."""
+"""Random keys, and the bits that they give."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["bits", "check_key", "fold_in", "key", "split"]
 
 
 def check_key(key: Array) -> None:
-    """Raise an ArgumentError unless `key` is one."""
+    """Raise an ArgumentError unless `key` is a random key."""
     if not hasattr(key, "shape"):  # an integer, or the shape in its place
         got = repr(key)
     elif tuple(key.shape) == (2,) and dtype_name(key.dtype) == "uint32":
@@ -45,7 +45,7 @@ def key(seed: int, backend: str | Backend | None = None, device: Any = None) -> 
         uint32 (2,): the upper and the lower half of the seed.
 
     Raises:
-        ArgumentError: The seed is no integer, or out of range.
+        ArgumentError: The seed is not an integer, or out of range.
     """
     import numpy as np
 

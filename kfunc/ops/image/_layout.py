@@ -1,4 +1,4 @@
-"""What the image family shares: one layout inside, (batch, height, width, channels)."""
+"""Shared by the image family: one layout inside, (batch, height, width, channels)."""
 
 from __future__ import annotations
 

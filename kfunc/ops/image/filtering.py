@@ -56,7 +56,7 @@ def gaussian_blur(
         sigma: The standard deviations, in pixels, along height and width, numbers.
 
     Raises:
-        ArgumentError: They are not positive.
+        ArgumentError: A size or a deviation is not positive.
     """
     x, restore = last(images, data_format)
     weights = [_gaussian(n, s) for n, s in zip(kernel_size, sigma, strict=True)]
@@ -97,7 +97,7 @@ def ssim(
         image1, image2: (batch, height, width, channels), or as `data_format` says; or one image each.
         max_val: The largest value a pixel can have.
         filter_size, filter_sigma: The Gaussian window, in pixels.
-        k1, k2: What steadies the quotients.
+        k1, k2: Small numbers that keep the quotients stable where denominators are near 0.
 
     Returns:
         (batch,), or () for one image each.

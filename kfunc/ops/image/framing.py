@@ -1,4 +1,4 @@
-"""Parts of images and frames around them."""
+"""Parts of images, and frames around images."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def crop_images(
         images: (batch, height, width, channels), or as `data_format` says; or one image without the batch.
 
     Raises:
-        ArgumentError: Not two are given, or they do not fit.
+        ArgumentError: Not just two of the three are given, or they do not fit.
     """
     x, restore = last(images, data_format)
     height, width = known_sizes(x)
@@ -94,7 +94,7 @@ def pad_images(
         images: (batch, height, width, channels), or as `data_format` says; or one image without the batch.
 
     Raises:
-        ArgumentError: Not two are given, or they do not fit.
+        ArgumentError: Not just two of the three are given, or they do not fit.
     """
     x, restore = last(images, data_format)
     margins = top_padding, left_padding, bottom_padding, right_padding, target_height, target_width
@@ -129,7 +129,7 @@ def extract_patches(
     Args:
         images: (batch, height, width, channels), or as `data_format` says; or one image without the batch; or volumes,
             with three spatial axes, if `size` has three numbers.
-        size, strides, dilation_rate: One integer, or one a spatial axis; `strides` is `size` by default.
+        size, strides, dilation_rate: One integer, or one for each spatial axis; `strides` is `size` by default.
         padding: "valid", or "same" (zeros outside).
 
     Returns:

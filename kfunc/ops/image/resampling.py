@@ -54,11 +54,11 @@ KERNELS: dict[str, Callable[[Any, Array], Array]] = {
 def _weights(like, n, size, scale, translation, method, antialias):
     """The matrix (size, n) that resamples `n` numbers: output `i` lies over input `(i + 1/2 - translation) / scale`.
 
-    Where samples are dropped, `antialias` widens the kernel to see them all. An output outside gets no weight.
+    Where samples are dropped, `antialias` widens the kernel to cover them all. An output outside has no weights.
     """
     xp, dtype = namespace(like), dtype_of(like)
     if dtype in ("float16", "bfloat16"):
-        # Places would be rounded, and the share of an output at the border lost in what counts as nothing.
+        # Half precision would round the places, and take the small share of an output at the border for 0.
         like = xp.zeros((), dtype=xp.float32, device=device(like))
         scale, translation = (cast(v, "float32") if hasattr(v, "shape") else v for v in (scale, translation))
     where = {"dtype": like.dtype, "device": device(like)}
@@ -69,7 +69,7 @@ def _weights(like, n, size, scale, translation, method, antialias):
         distance = distance / (max(wide, 1.0) if isinstance(scale, float) else xp.maximum(wide, xp.ones_like(wide)))
     weights = KERNELS[method](xp, distance)
     total = xp.sum(weights, axis=1, keepdims=True)
-    # Next to nothing to share means that the output lies outside.
+    # Where the total is almost 0, the output lies outside.
     shared = xp.abs(total) > 1000 * xp.finfo(like.dtype).eps
     weights = xp.where(shared, weights / xp.where(shared, total, xp.ones_like(total)), xp.zeros_like(weights))
     inside = xp.expand_dims((at >= -0.5) & (at <= n - 0.5), axis=1)
@@ -95,7 +95,7 @@ def scale_and_translate(
     method: str,
     antialias: bool = True,
 ) -> Array:
-    """Images scaled, then moved: what lay at `p` lies at `p * scale + translation`, pixel centres at halves.
+    """Images scaled, then moved: a point at `p` goes to `p * scale + translation`; pixel centres lie at halves.
 
     Args:
         images: An array of any shape; integers become float32.
@@ -106,7 +106,7 @@ def scale_and_translate(
         antialias: Whether to average where samples are dropped.
 
     Raises:
-        ArgumentError: There is no such method.
+        ArgumentError: The method is unknown.
     """
     check_among(method, KERNELS, "method")
     images = floating(images)
@@ -154,7 +154,7 @@ def resize(
         pad_to_aspect_ratio: Whether to frame it to the new proportions first, with `fill_value`.
 
     Returns:
-        The dtype of the images; where that is integers, what comes between two is rounded.
+        (batch, *size, channels), in the dtype of the images; where that is integers, the result is rounded.
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.

@@ -34,7 +34,7 @@ def _reflected(xp, i, n):
     return xp.where(i < n, i, 2 * n - 1 - i)
 
 
-# Which element stands for position `i` of `n`: outside [0, n) the array is continued.
+# For each mode, the place of the element that stands for position `i`, where the array has `n` and goes on outside.
 CONTINUED: dict[str, Callable[[Any, Array, int], Array]] = {
     "constant": lambda xp, i, n: xp.clip(i, 0, n - 1),
     "nearest": lambda xp, i, n: xp.clip(i, 0, n - 1),
@@ -96,13 +96,13 @@ def map_coordinates(
         inputs: An array of any shape.
         coordinates: (axes of `inputs`, *points), floats; or a list of arrays (*points).
         order: 0 for the nearest element, 1 for linear interpolation.
-        fill_mode: How `inputs` goes on outside: "constant" (`fill_value`), "nearest", "wrap", "mirror" or "reflect".
+        fill_mode: How `inputs` continues outside: "constant" (`fill_value`), "nearest", "wrap", "mirror" or "reflect".
 
     Returns:
         (*points), in the dtype of `inputs`; integers are rounded.
 
     Raises:
-        ArgumentError, ShapeError: There is no such order or mode, or the coordinates are not one an axis.
+        ArgumentError, ShapeError: The order or the mode is unknown, or the coordinates are not one for each axis.
     """
     check_among(order, (0, 1), "order")
     check_among(fill_mode, CONTINUED, "fill_mode")
@@ -268,7 +268,7 @@ def elastic_transform(
         seed: A random key, or an integer; each image is moved in its own way.
 
     Raises:
-        MissingKeyError: No seed is given: nothing here is random of its own accord.
+        MissingKeyError: No seed is given.
         ArgumentError, ShapeError: The arguments do not fit together.
     """
     check_among(interpolation, ORDERS, "interpolation")
