@@ -127,10 +127,11 @@ class Model:
                 network's own losses (`Scope.add_loss`, regularizers) are all that there is.
             loss_weights: For several outputs, by how much each loss counts: a list or a dict of numbers.
             metrics: Names and objects of `kf.metrics`: a list; for several outputs a list of lists, or a dict of lists.
-                Of two of one name the second is numbered, "auc" and "auc_1".
-            weighted_metrics: The same as `metrics`, for those that heed sample weights; `metrics` pass over them.
-            run_eagerly: Whether each step runs the Python of the layers, which else is compiled, or on a backend that
-                does not compile, recorded: for a debugger, and for functions that are not pure.
+                The second of two with one name is numbered, "auc" and "auc_1".
+            weighted_metrics: The same, for metrics that take sample weights into account; `metrics` ignore weights.
+            run_eagerly: Whether each step runs the Python of the layers. By default that is compiled, or recorded on a
+                backend that does not compile: it runs once, and then only its array operations run. Use it with a
+                debugger, for a `print` in each step, and for functions that are not pure.
             steps_per_execution: How many steps one call of the compiled program takes at most; "auto" takes as many as
                 pay. It changes no number, and callbacks' hooks of batches are called for each.
             jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.
@@ -159,7 +160,7 @@ class Model:
             )
         if auto_scale_loss and self.step is None and _in_float16(self.net) and not hasattr(optimizer, "loss_scale"):
             optimizer = optim.LossScaleOptimizer(optimizer)
-        # These names wait for the shapes of the data; a tree of losses for the network's outputs.
+        # These names need the shapes of the data, and a tree of losses needs those of the outputs: not known yet.
         wait = isinstance(loss, list | tuple | dict) and "class" not in loss
         loss = loss if loss is None or wait or loss in ("crossentropy", "ce") else losses.get(loss)
         metrics, weighted_metrics = (
@@ -227,7 +228,7 @@ class Model:
         key = random.key(self.seed, backend=target)
         ts = TrainState(params, state, None, key, asarray(0, "int32", backend=target))
         own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
-        if own:  # initializers may return arrays of the user's, but these optimizers make new ones
+        if own:  # an initializer may have returned an array of the user's; the optimizer's state is always new
             ts = tree.map(target.released, ts)
         self.train_state, self._traced = self._with_opt_state(ts), traced
         self._carry.seen = not own
@@ -238,7 +239,7 @@ class Model:
             return ts
         opt_state = self.optimizer.init(ts.params)
         if self._stored_opt_state is not None:
-            # Another optimizer than the stored one starts afresh.
+            # If the optimizer is another one than the stored one, it starts afresh.
             stored, names = self._stored_opt_state, list(model_file.named({"opt_state": opt_state}))
             if set(names) == set(stored):
                 leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
@@ -346,15 +347,15 @@ class Model:
             class_weight: Weight of each class.
             sample_weight: Weight of each sample, (samples,).
             initial_epoch: The number of the first epoch.
-            steps_per_epoch: Number of batches an epoch, the next of which goes on where it stopped; by default all that
-                there are. Without `batch_size`, arrays are divided into as many.
+            steps_per_epoch: Number of batches in an epoch; by default all that there are. The next epoch goes on with
+                the batch after the last. Without `batch_size`, arrays are divided into so many batches.
             validation_steps, validation_batch_size: The same for the validation.
-            validation_freq: After how many epochs one validates, or the numbers of these epochs, from 1.
+            validation_freq: After how many epochs to validate, or the numbers of these epochs, from 1.
             backend: Where to train; by default where the parameters are, at first NumPy.
-            resume: A directory, or `Checkpoints` of it: training goes on from the newest state in it that verifies, if
-                there is one, to the bit as if it had never ended, and saves its states there: at the end of each epoch,
-                after every `Checkpoints.every` steps, and before SIGTERM does what it does. Give everything else as
-                before, iterators from their beginning; `epochs` may be more.
+            resume: A directory, or `Checkpoints` of it. Training goes on from the newest good state in it, if there is
+                one, with the same bits as if it had never ended. It saves its states there: at the end of each epoch,
+                after every `Checkpoints.every` steps, and before SIGTERM ends the process. Give all other arguments as
+                before, and iterators from their beginning; `epochs` may be more.
 
         Returns:
             What it saw. Beside the loss and the metrics there is "skipped_steps" where the optimizer scales the loss:

@@ -1,4 +1,4 @@
-"""What a callback is, and how `fit`, `evaluate` and `predict` call them."""
+"""The base of callbacks, and how `fit`, `evaluate` and `predict` call them."""
 
 from __future__ import annotations
 
@@ -183,11 +183,11 @@ class CallbackList:
                 callback.finished()
 
     def absorbs(self, error: Exception) -> bool:
-        """Whether one of them would have training end quietly after `error`; each is asked."""
+        """Whether one of them wants training to end quietly after `error`; each is asked."""
         return any([callback.absorbs(error) for callback in self.callbacks if hasattr(callback, "absorbs")])
 
     def __call__(self, name: str, *args: Any) -> None:
-        """Call the hook of each; a train state that one returns becomes the model's."""
+        """Call a hook of each callback; a train state that it returns becomes the model's."""
         for hook, stateful in self._hooks[name]:
             if not stateful:
                 hook(*args)

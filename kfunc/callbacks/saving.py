@@ -1,4 +1,4 @@
-"""Callbacks that write what has been trained to files."""
+"""Callbacks that write the model, or its train state, to files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["BackupAndRestore", "ModelCheckpoint", "OrbaxCheckpoint"]
 
 
 class _Saver(MonitorCallback):
-    """Saves at the ends of epochs, or after every so many steps; always, or where a quantity is at its best."""
+    """Base: saves at the ends of epochs or after so many steps, always or only if a quantity is better than before."""
 
     saves_unseen: ClassVar[bool]
     """Whether it saves if the quantity is not in the logs; Keras's two callbacks differ in that."""
@@ -81,8 +81,9 @@ class ModelCheckpoint(_Saver):
     """Save the model, or its parameters and state alone, as training goes on.
 
     Args:
-        filepath: Path of a `.safetensors` file; "{epoch}", from 1, and what the logs have stand for their values, as in
-            "{epoch:02d}-{val_loss:.2f}.safetensors", and with a `save_freq` in steps "{batch}", too. Directories are
+        filepath: Path of a `.safetensors` file. "{epoch}", from 1, and the names in the logs are replaced by their
+        values,
+            as in "{epoch:02d}-{val_loss:.2f}.safetensors"; with a `save_freq` in steps also "{batch}". Directories are
             made.
         monitor, mode: As for `MonitorCallback`, with `save_best_only`.
         verbose: 1 to print what it does.
@@ -92,7 +93,7 @@ class ModelCheckpoint(_Saver):
         initial_value_threshold: What the first value must be better than.
 
     Raises:
-        ArgumentError: `filepath` has another suffix, or names what is not there.
+        ArgumentError: `filepath` has another suffix, or a name in braces that is not in the logs.
         FileError: It could not be written; an older file is as it was.
     """
 
@@ -134,10 +135,10 @@ class ModelCheckpoint(_Saver):
 
 
 class OrbaxCheckpoint(_Saver):
-    """Save states as training goes on to a directory, by steps, and keep the newest: what Keras does with Orbax.
+    """Save states to a directory as training goes on, by steps, and keep the newest, as Keras does with Orbax.
 
-    `kf.Checkpoints(directory).restore()` gives the newest that is sound: a dict of "params", "state", "opt_state",
-    "key" and "step". The files are kfunc's own, and Orbax is not needed.
+    `kf.Checkpoints(directory).restore()` returns the newest good one: a dict of "params", "state", "opt_state", "key"
+    and "step". The files are kfunc's own, and Orbax is not needed.
 
     Args:
         directory: Made if there is none.
@@ -201,8 +202,9 @@ class OrbaxCheckpoint(_Saver):
 class BackupAndRestore(Callback):
     """Let `fit` go on where it was if it was interrupted, as with `fit(resume=backup_dir)`: to the bit.
 
-    Unlike Keras's, the model need not have been built; the data position, the random state, the history and what other
-    callbacks remember come back, too; and a state is whole or not there, also where the process is killed as it writes.
+    Unlike with Keras's, the model need not have been built, and the position in the data, the random state, the history
+    and the memory of other callbacks come back, too. A process that is killed as it writes leaves no half-written
+    state.
 
     Args:
         backup_dir: The directory, for this run alone.

@@ -1,4 +1,4 @@
-"""What TensorBoard reads: a callback, and the event files that it writes."""
+"""A callback that writes event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["TensorBoard"]
 
 
 class TensorBoard(Callback):
-    """Write what training says for TensorBoard: `tensorboard --logdir logs`. It needs no other package to write.
+    """Write the numbers of training for TensorBoard: `tensorboard --logdir logs`. Writing needs no other package.
 
     Scalars of training are in `log_dir/train`, those of evaluations in `log_dir/validation`, with Keras's names:
     `epoch_loss` by epochs, `batch_loss` and `evaluation_loss_vs_iterations` by steps.
@@ -34,7 +34,7 @@ class TensorBoard(Callback):
         write_graph, write_images, profile_batch, embeddings_freq, embeddings_metadata: Not supported; see Raises.
 
     Raises:
-        UnsupportedError: For what only other tools can write.
+        UnsupportedError: An argument asks for something that only other tools can write.
         OSError: The files could not be written.
     """
 
@@ -78,7 +78,7 @@ class TensorBoard(Callback):
         self.update_freq = frequency("update_freq", 1 if update_freq == "batch" else update_freq)
         self._files: dict[str, EventFile] = {}
         self._steps, self._begun, self._first = 0, 0.0, 0
-        if self.update_freq != "epoch":  # steps are dispatched together where no callback looks at each
+        if self.update_freq != "epoch":  # a hook of batches would make `fit` dispatch each step by itself
             self.on_train_batch_begin = self._on_step_begin  # type: ignore[method-assign, assignment]
             self.on_train_batch_end = self._on_step  # type: ignore[method-assign, assignment]
 
@@ -169,7 +169,7 @@ class EventFile:
     def _record(self, event: bytes) -> None:
         event = _double(1, time.time()) + event
         length = struct.pack("<Q", len(event))
-        # Opened for each record: whatever ends training, the file is closed, and whole.
+        # Opened for each record, so that the file is closed and complete in whatever way training ends.
         with open(self._path, "ab") as file:
             file.write(length + _checksum(length) + event + _checksum(event))
 
@@ -209,7 +209,7 @@ def _float(field: int, value: float) -> bytes:
 
 
 def _histogram(x: Any) -> bytes:
-    """A `HistogramProto` in 30 buckets; what is not finite is left out."""
+    """A `HistogramProto` in 30 buckets; values that are not finite are left out."""
     import numpy as np
 
     x = x.astype(np.float64).reshape(-1)
@@ -232,7 +232,7 @@ def _table() -> list[int]:
 
 
 def _checksum(data: bytes) -> bytes:
-    """CRC-32C, masked as TFRecord files have it."""
+    """CRC-32C, masked as in TFRecord files."""
     table, crc = _table(), 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ table[(crc ^ byte) & 255]

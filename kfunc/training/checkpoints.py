@@ -1,4 +1,4 @@
-"""A directory of training states, each one file: what survives a killed process, a full disk and a flipped bit."""
+"""A directory of training states, a file each, that survives a killed process, a full disk and a flipped bit."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _NAME = re.compile(r"step-(\d{12,18})\.safetensors")
 class Checkpoints:
     """Trees of arrays in a directory, one file for each step at which one was saved.
 
-    A file is written beside its place, to the disk, and then put in its place in one step, with a digest of all that it
-    says; only then older ones are removed. So at every moment the newest file that verifies is a complete one, whatever
-    kills the process. Several processes may save into one directory.
+    A file is written under another name, with a digest of all its contents, and gets its own name in one step when it
+    is on the disk; only then older files are removed. So at every moment, however the process ends, the newest file
+    whose digest is right is complete. Several processes may save into one directory.
 
     Args:
         directory: Made if there is none.
-        every: In `fit`, after how many steps a state is saved, besides those at the end of each epoch; None for these
-            alone.
+        every: In `fit`, after how many steps a state is saved, beside the one at the end of each epoch; None for that
+            one alone.
         keep_last: How many of the newest stay; None for all.
         keep_best: How many of the best stay besides.
         monitor: By which of the metrics the best are found.
-        mode: Whether lower is better: "min" or "max"; "auto" tells it by the name.
+        mode: "min" if lower is better, "max" if higher is; "auto" follows from the name.
 
     Raises:
-        ArgumentError: An argument is none of these, or "auto" does not know the name.
+        ArgumentError: An argument has a wrong value, or "auto" does not know the name.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Checkpoints:
         self.monitor, self.mode = monitor, checks.one_of("mode", mode, ("auto", "min", "max"))
         if keep_best:
             self._sign()
-        # By step: what the file was that was looked into last, and its metrics; None if it is bad.
+        # By step: the identity of the file that was read last, and its metrics; None in their place if it is bad.
         self._seen: dict[int, tuple[Any, dict[str, float] | None]] = {}
 
     def __repr__(self) -> str:
         return f"Checkpoints({self.directory!r})"
 
     def save(self, step: int, state: Any, metrics: Mapping[str, Any] | None = None) -> None:
-        """Write the tree `state` of step `step`, and remove what need not stay.
+        """Write the tree `state` of step `step`, and remove the files that need not stay.
 
         Args:
             state: A tree as `kf.save` takes it.
@@ -73,7 +73,7 @@ class Checkpoints:
 
         Raises:
             ArgumentError: The tree holds something that cannot be stored.
-            FileError: It could not be written: no space is left, above all. All other files are as they were.
+            FileError: It could not be written, for example as no space is left. All other files are as they were.
         """
         path = self.path(checks.natural("step", step))
         numbers = {n: float(v) for n, v in tree.map(on_host, dict(metrics or {})).items() if _is_number(v)}
@@ -105,7 +105,7 @@ class Checkpoints:
         return state if like is None else matched(by_path(state), like, self.path(step))
 
     def steps(self) -> list[int]:
-        """The steps that there are files of, ascending, sound or not."""
+        """The steps that have a file, good or bad, in ascending order."""
         with files.blaming(self.directory):
             names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
         return sorted(int(found[1]) for found in map(_NAME.fullmatch, names) if found)
@@ -132,7 +132,7 @@ class Checkpoints:
                 os.rmdir(self.directory)
 
     def prepare(self) -> None:
-        """Make the directory, and remove what killed processes have left in it half written."""
+        """Make the directory, and remove half-written files that killed processes have left in it."""
         with files.blaming(self.directory, "made"):
             if not os.path.isdir(self.directory):
                 os.makedirs(self.directory, exist_ok=True)
@@ -213,7 +213,7 @@ class Checkpoints:
 
     def _prune(self, saved: int) -> None:
         steps = self.steps()
-        # Those that are known to be bad are in no one's way, and go when a newer one is there.
+        # Files that are known to be bad do not count among the newest; they go when a newer one is there.
         good = [s for s in steps if self._seen.get(s, (None, {}))[1] is not None]
         kept = {saved, *(s for s in steps if s > saved and s not in good)}
         kept.update(good if self.keep_last is None else good[-self.keep_last :])
@@ -239,7 +239,7 @@ def _is_number(x: Any) -> bool:
 
 
 def _identity(path: str) -> Any:
-    """What is another for each file that was ever at `path`; None if there is none."""
+    """A value that differs between any two files that were ever at `path`; None if there is no file."""
     try:
         found = os.stat(path)
     except OSError:

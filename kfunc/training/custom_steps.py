@@ -40,9 +40,9 @@ def custom_evaluations(step: Callable) -> Callable:
 
 
 def logged(setup: Setup, data: Source, ts: TrainState, evaluates: bool = False) -> dict[str, Mean]:
-    """A mean for each number that the user's own step logs, which running it on shapes tells.
+    """A mean for each number that the user's own step logs; running the step on shapes tells their names.
 
-    Where the backend cannot run it on shapes there is none: the first step tells the names.
+    On a backend that cannot run it on shapes the result is empty, and the first step tells the names.
     """
     step: Any = setup.eval_step if evaluates else setup.step
     make = custom_evaluations if evaluates else custom_steps
@@ -63,9 +63,9 @@ def make_custom_step(step: Callable) -> Callable:
     """The function `(train_state, progress, batch) -> (train_state, progress)` around a step of the user's own.
 
     Args:
-        step: A pure `(train_state, batch) -> (train_state, logs)`, with `logs` a dict of scalars. What of it is not
-            finite, a log or a parameter, is a fault, and the step is refused. Progress holds the logs' means over the
-            samples, by their sorted names; `train_state.step` is counted for it.
+        step: A pure `(train_state, batch) -> (train_state, logs)`, with `logs` a dict of scalars. If a log or
+            a parameter is not finite, that is a fault, and the step is refused. Progress holds the means of the logs
+            over the samples, by their sorted names. `train_state.step` is counted up outside of the step.
 
     Raises:
         ArgumentError: The step returns something else, or a train state that is not built like the one it was given.
@@ -146,7 +146,7 @@ def _check_alike(part: str, old: Any, new: Any) -> None:
 
 
 def _scalars(argument: str, logs: Any, step: Any, progress: Progress) -> dict[str, Any]:
-    """What a step of the user's own logs, float32 () each, by sorted names."""
+    """The logs of a step of the user's own, float32 () each, by sorted names."""
     if not isinstance(logs, Mapping) or not all(isinstance(name, str) for name in logs):
         expected = "a dict of scalars" if argument == "eval_step" else "(train_state, logs), logs a dict of scalars"
         raise _no_step(argument, expected, logs, 'return {"loss": loss}, for example')

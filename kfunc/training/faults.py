@@ -1,4 +1,4 @@
-"""The errors about steps that were refused, from what `Progress.fault` says of them."""
+"""The errors about steps that were refused, made from `Progress.fault`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int] | No
     """The error about a training step that was refused.
 
     Args:
-        progress: Of NumPy arrays.
-        paths: Those of the parameters.
-        tables: The sizes of those that layers look up, by path; None if the step is the user's own.
+        progress: A `Progress` of NumPy arrays.
+        paths: The paths of the parameters.
+        tables: The sizes of the tables in which layers look up rows, by path; None for a step of the user's own.
+        net: The network.
     """
     step, what, value = progress.fault.tolist()
     when = f"Training stopped at step {step}: "

@@ -17,9 +17,9 @@ class History:
 
     Attributes:
         epoch: The numbers of the epochs, from 0.
-        history: A list for each quantity, with one number an epoch; fewer where some epochs did not have it, such as
-            validation's with `validation_freq`.
-        epochs: For each quantity the numbers of the epochs that its list is about.
+        history: A list for each quantity, with one number for each epoch that has it: with `validation_freq`, some
+            epochs have no validation.
+        epochs: For each quantity, the numbers of these epochs.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class History:
         """Draw each quantity over the epochs, counted from 1 as the bar counts them, with matplotlib.
 
         Args:
-            metrics: Names of quantities; all of them by default. One and that of the validation share axes.
+            metrics: Names of quantities; all of them by default. A quantity and its "val_" share axes.
             ax: Matplotlib's axes to draw in, one for each quantity; by default a new figure has them.
 
         Returns:
@@ -110,7 +110,7 @@ class History:
                         for epoch, value in zip(self.epochs[full], self.history[full], strict=True)
                         if column in _parts(full, value)
                     ]
-                    # One point is no line.
+                    # A line through one point cannot be seen.
                     on.plot(
                         *map(list, zip(*points, strict=True)), marker="o" if len(points) == 1 else None, label=column
                     )

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["InPlace", "Slots"]
 
-_LINE = 64  # elements; the same in each piece, so that kernels have the same remainders as in the whole
+_LINE = 64  # elements: pieces begin at multiples of it, so that vector instructions round as they do on the whole array
 
 
 class InPlace:
-    """A training step that changes large arrays of parameters and of the optimizer's state, piece by piece.
+    """A training step that overwrites large arrays of parameters and of the optimizer's state, piece by piece.
 
-    It computes everything that can fail first. Nobody else may have these arrays, and each is in one place. Small ones
-    it replaces, a few at a time.
+    First it computes everything that can fail. Nobody else may have the large arrays, and none may stand at two places
+    of the state. Small arrays are replaced, a few at a time.
 
     Args:
-        backend: That of the arrays.
-        ready: From a function to the form in which the backend runs it fastest.
+        backend: The backend of the arrays.
+        ready: Brings a function into the form in which the backend runs it fastest.
         gradients: See `step.make_gradients`.
-        optimizer: One that is elementwise.
+        optimizer: An optimizer that is elementwise: its update of a number depends on no other number.
     """
 
     def __init__(self, backend: Backend, ready: Callable[..., Callable], gradients: Callable, optimizer: Any):
@@ -64,25 +64,30 @@ class InPlace:
             carry.replace((TrainState(params, state, opt_state, ts.key, number), progress))
 
     def _apart(self, out: Any, columns: list[list]) -> Any:
-        """`out` with copies of what lies in the memory that is about to be written to."""
+        """`out` with copies of arrays that are about to be overwritten: a gradient may be a parameter itself."""
         extent = self._backend.extent
         places = sorted(extent(x) for column in columns for x in column)
 
         def apart(x: Any) -> Any:
             begin, end = extent(x)
-            i = bisect.bisect(places, (end,)) - 1  # the last one that begins before the end
+            i = bisect.bisect(places, (end,)) - 1  # the last place that begins before the end
             return self._backend.released(x) if i >= 0 and begin < places[i][1] else x
 
         return tree.map(apart, out)
 
     def _updated(self, slots: Slots, columns: list[list], before: list, grads: list) -> tuple[Any, Any]:
-        """The parameters and the optimizer's state after the update of the columns, and the rest, with these gradients.
+        """The parameters and the optimizer's state after the update with these gradients.
 
-        The columns are the leaves of the parameters, and those of each part of the optimizer's state that is like them.
+        Args:
+            slots: Where in the optimizer's state there are trees like that of the parameters.
+            columns: The leaves of the parameters, and those of each such tree.
+            before: The other leaves of the optimizer's state.
+            grads: The leaves of the gradients.
         """
         rest = before
         for group in _groups(tuple([math.prod(x.shape) for x in columns[0]]), self._backend.piece):
-            # One program for all groups of leaves that the optimizer treats alike: by the names of the first one.
+            # All groups of leaves that the optimizer treats alike have the names of the first such group, so that one
+            # compiled program will do for them.
             treated = tuple([slots.treated[i] for i, _ in group])
             names = self._known.setdefault(treated, [slots.names[i] for i, _ in group])
 
@@ -105,7 +110,7 @@ class InPlace:
         return params, slots.opt_state(nodes, rest)
 
     def _overwrite(self, grads: dict, opt_state: Any, params: dict) -> tuple[dict, Any]:
-        """See `step.make_update`; of arrays that may be written to."""
+        """See `step.make_update`; it writes into the arrays that it is given."""
         updates, opt_state = self._optimizer.update(grads, opt_state, params, overwrite=True)
         for name, update in updates.items():
             params[name] += update
@@ -113,11 +118,11 @@ class InPlace:
 
 
 class Slots:
-    """Where in a train state there is something like its parameters.
+    """Where in an optimizer's state there are trees like that of the parameters, such as Adam's means.
 
     Attributes:
-        structure, names: That of the parameters, and their paths.
-        treated: What `elementwise` of the optimizer says of each.
+        structure, names: The structure of the parameters, and their paths.
+        treated: For each parameter, the answer of the optimizer's `elementwise`: equal ones are treated alike.
     """
 
     def __init__(self, ts: TrainState, elementwise: Callable[[str], Any]):
@@ -127,7 +132,7 @@ class Slots:
         self._alike = [tree.structure(x) == self.structure for x in parts]
 
     def parts(self, opt_state: Any) -> tuple[list, list]:
-        """What is like the parameters in an optimizer's state, and the rest, arrays ()."""
+        """The trees like that of the parameters in an optimizer's state, and the rest, arrays ()."""
         pairs = list(zip(tree.up_to(self._outer, opt_state), self._alike, strict=True))
         return [x for x, alike in pairs if alike], [x for x, alike in pairs if not alike]
 
@@ -139,7 +144,7 @@ class Slots:
 
 @functools.lru_cache
 def _groups(sizes: tuple[int, ...], most: int) -> list[tuple[tuple[int, slice | None], ...]]:
-    """Arrays of these sizes in groups of `most` numbers to work on at a time: which, and what part of it if not all."""
+    """Arrays of these sizes in groups of at most `most` numbers: the number of each array, and which part of it."""
     groups: list[tuple[tuple[int, slice | None], ...]] = []
     group: list[tuple[int, slice | None]] = []
     filled = 0

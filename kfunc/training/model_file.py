@@ -1,4 +1,4 @@
-"""What a model's file says beside its arrays, and whether the arrays are those of the network that it describes."""
+"""The file of a model: what it says beside its arrays, and whether its arrays fit the network that it describes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(path: str | os.PathLike, model: Model, traced: Traced, ts: TrainState)
 
 
 def read(cls: type[Model], path: str | os.PathLike) -> tuple[Model, Traced, TrainState, dict[str, Any]]:
-    """The model in a file, what is known of its network, its state without the optimizer's, and that by name.
+    """The model in a file, what is known of its network, its train state, and the optimizer's state by name.
 
     Raises:
         FileError: As `Model.load` says.
@@ -131,7 +131,7 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
     """The model that a file describes, without arrays, and what is known of its network.
 
     Raises:
-        FileError: It describes none, or another one than the arrays belong to.
+        FileError: It describes no model, or its arrays do not fit the model that it describes.
     """
     try:
         config = files.decoded(texts[MODEL])
@@ -152,7 +152,7 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
         if model.optimizer is not None:
             params, _ = traced.trees(lambda kind, path, spec: spec)
             opt_state = named({"opt_state": model.optimizer.init(params)})
-    except Exception as error:  # whatever layers, losses and optimizers make of arguments from a file
+    except Exception as error:  # arguments from a file may make layers, losses and optimizers fail in any way
         raise FileError(
             f"The file holds no model that can be built: {str(error)[:2000]}",
             expected="a file that Model.save wrote",
@@ -161,13 +161,13 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
         ) from error
     weights, stored = split(forms)
     check(expected(traced), weights)
-    if stored.keys() == opt_state.keys():  # those of a step of one's own are for itself to judge
+    if stored.keys() == opt_state.keys():  # otherwise they belong to another optimizer, or to a step of the user's own
         check({name: _form(x) for name, x in opt_state.items()}, stored)
     return model, traced
 
 
 def split(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those that are not the optimizer's, and those that are."""
+    """The arrays that are not the optimizer's, and those that are."""
     own = {name: x for name, x in arrays.items() if name.startswith("opt_state.")}
     return {name: x for name, x in arrays.items() if name not in own}, own
 
@@ -208,7 +208,7 @@ def _described_losses(loss: Any) -> Any:
 
 
 def _described_metrics(metrics: Any) -> Any:
-    """Names stay names: some find their metric by the shapes of the data. What cannot be described is left out."""
+    """Names stay names: some find their metric by the shapes of the data. Metrics without a config are left out."""
     if isinstance(metrics, dict):
         return {name: _described_metrics(v) for name, v in metrics.items()}
     if isinstance(metrics, list | tuple):
@@ -223,7 +223,7 @@ def _metrics_of(config: Any) -> Any:
     if isinstance(config, dict) and "class" not in config:
         return {name: _metrics_of(v) for name, v in config.items()}
     if isinstance(config, str) and config not in ("accuracy", "acc", "crossentropy", "ce"):
-        resolve_metric(config)  # which is what happens to a name in the end
+        resolve_metric(config)  # so that an unknown name fails now
     return from_config("metric", config) if isinstance(config, dict) else config
 
 

@@ -49,11 +49,11 @@ class Objective:
         )
 
     def numbers(self, progress: Any) -> dict[str, Any]:
-        """The loss and the metrics that a `Progress` of NumPy arrays has come to; of custom steps, the logs."""
+        """The loss and the metrics from a `Progress` of NumPy arrays; with a step of the user's own, its logs."""
         logs: dict[str, Any] = {}
         if float(progress.loss[1]):
             logs["loss"] = float(progress.loss[0]) / float(progress.loss[1])
-        # Compiled functions sort names: the order of the metrics themselves, or one that is the same everywhere.
+        # Compiled functions sort names, so they cannot give the order.
         names = self.metrics or ordered(progress.metrics)
         return logs | {name: _number(self.metrics.get(name, _MEAN).result(progress.metrics[name])) for name in names}
 
@@ -71,7 +71,7 @@ def fitted(
 
     Raises:
         LabelError: Labels lie outside the classes.
-        ArgumentError: There is no such loss or metric, or not one for each output; the same of targets.
+        ArgumentError: There is no such loss or metric, or an output has none; or targets are missing.
     """
     data = data.map(functools.partial(by_output, output=output, names=names, loss=loss))
     labels = data.first.y
@@ -135,7 +135,7 @@ class OutputMetric:
     Attributes:
         metric: The metric.
         index: The number of the output; None if there is one only.
-        weighted: Whether it heeds sample weights.
+        weighted: Whether it takes sample weights into account.
     """
 
     metric: Any
@@ -149,7 +149,7 @@ class OutputMetric:
     def update(
         self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, samples: Any = None
     ) -> Any:
-        """The accumulator with a batch more, of which `samples` count, booleans (batch,), that `mask` heeds already."""
+        """The accumulator with one more batch; `samples`, booleans (batch,), and `mask` say which samples count."""
         weight = _leaf(sample_weight, self.index) if self.weighted else None
         y_true, y_pred, mask = (_leaf(x, self.index) for x in (y_true, y_pred, mask))
         counted = {"samples": samples} if isinstance(self.metric, LossValue) else {}
@@ -183,7 +183,7 @@ class LossValue:
 
 
 def per_sample(loss: Any, y_true: Any, output: Any) -> bool:
-    """Whether a loss has a value for each sample, so that a mask can leave some out; `output` is a `Spec`."""
+    """Whether a loss has a value for each sample, so that a mask can leave samples out; `output` is a `Spec`."""
     if isinstance(loss, JointLoss):
         return loss.per_sample(y_true, output)
     own = getattr(loss, "per_sample", False)
@@ -191,13 +191,13 @@ def per_sample(loss: Any, y_true: Any, output: Any) -> bool:
         return False
     try:
         values = loss.values(Spec((None, *y_true.shape[1:]), dtype_name(y_true.dtype)), output)
-    except Exception:  # what shapes alone do not suffice for
+    except Exception:  # the loss needs values, and shapes are not enough
         return False
     return len(values.shape) > 0 and values.shape[0] is None and loss.reduction not in ("none", None)
 
 
 def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> bool:
-    """Whether a mask can leave samples out of each of these metrics: ours heed it, if their values are by sample."""
+    """Whether a mask can leave samples out of each of these metrics, as of kfunc's own with values by sample."""
 
     def good(m: OutputMetric) -> bool:
         own = _is_ours(m.metric)
@@ -214,7 +214,7 @@ def _is_ours(x: Any) -> bool:
 
 
 def _leaf(x: Any, i: int | None) -> Any:
-    """Leaf `i` of a tree; what is one array, or nothing, is the same for all."""
+    """Leaf `i` of a tree; one array, or None, is the same for all outputs."""
     if i is None or not isinstance(x, list | tuple | dict):
         return x
     values = [x[k] for k in sorted(x)] if isinstance(x, dict) else x
@@ -227,7 +227,7 @@ def _names(output: Any) -> list[str]:
 
 
 def _matched(what: str, given: Any, names: list[str]) -> list:
-    """What `given`, a dict by output name or a list, has for each output; None where it has nothing."""
+    """The entry of `given`, a dict by output name or a list, for each output; None for an output without one."""
     if isinstance(given, dict):
         if unknown := [k for k in given if k not in names]:
             raise ArgumentError(
@@ -248,19 +248,19 @@ def _matched(what: str, given: Any, names: list[str]) -> list:
 
 
 def _for_each(loss: Any, names: list[str]) -> list:
-    """The loss of each output, None where it has none: its own, or one for all."""
+    """The loss of each output: its own, or the one for all; None for an output without one."""
     return _matched("loss", loss, names) if isinstance(loss, list | tuple | dict) else [loss] * len(names)
 
 
 def _brief(given: Any) -> Any:
-    """What a container is of: arrays by their shapes."""
+    """A container with shapes in place of arrays, for error messages."""
     return tree.map(lambda x: tuple(x.shape) if hasattr(x, "shape") else x, given)
 
 
 def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any = None) -> Any:
     """The batch with its targets and weights in the order of the outputs: dicts become lists, by key.
 
-    What is one array is for all outputs.
+    A single array is for all outputs.
 
     Args:
         batch: With `y` and `sample_weight`.
@@ -268,7 +268,7 @@ def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any
         loss: As for `joint_loss`; an output without one needs no targets.
 
     Raises:
-        ArgumentError: Targets name an output that there is not, or lack one that has a loss.
+        ArgumentError: Targets name an output that the network does not have, or are missing for one with a loss.
     """
     if batch.y is None and loss is not None:
         raise ArgumentError(
@@ -295,7 +295,7 @@ def by_output(batch: Any, output: Any, names: list[str] | None = None, loss: Any
 
 
 def _ordered(what: str, given: Any, output: Any, names: list[str]) -> Any:
-    """What `given` has for each output, None where it has nothing; of one output the only array in a container."""
+    """The entry of `given` for each output, None for one without; for a single output, the only array in it."""
     if not isinstance(given, list | tuple | dict):
         return given
     if isinstance(output, Spec):
@@ -344,9 +344,9 @@ def monitors(
     """The metrics of a network by the names that logs have.
 
     Args:
-        given: Metrics that pass over sample weights, as `metrics.resolve` takes them: a list; for several outputs a
-            list of lists, or a dict of them.
-        weighted: The same, for metrics that heed them.
+        given: Metrics that ignore sample weights, as `metrics.resolve` takes them: a list; for several outputs a list
+            of lists, or a dict of lists.
+        weighted: The same, for metrics that take sample weights into account.
         loss: What `joint_loss` returned.
         output, labels, names: As for `joint_loss`.
     """
@@ -375,7 +375,7 @@ def monitors(
 
 
 def _flat(given: Any) -> list:
-    """The metrics in nested lists and dicts of them; a config is one."""
+    """The metrics in nested lists and dicts; the config of a metric, a dict too, is one metric."""
     if isinstance(given, dict) and "class" not in given:
         given = list(given.values())
     if isinstance(given, list | tuple):

@@ -20,14 +20,14 @@ _LINE = 10.0  # seconds between two lines
 class Bar:
     """The progress of one epoch: `advance` counts steps and says when new numbers are due, `show` takes them.
 
-    In a terminal or a notebook it is a bar of tqdm's, refreshed at most ten times a second. Elsewhere there are lines,
-    without control characters: one at the end, and with `verbose` 1 one every ten seconds, too. Both go to stderr; the
-    line of `verbose` 2 goes to stdout. Numbers are also due, once a second, where none are shown: reading them is what
+    In a terminal or a notebook it is a bar of tqdm's, refreshed at most ten times a second. Elsewhere there are lines
+    without control characters: one at the end, and with `verbose` 1 also one every ten seconds. Both go to stderr; the
+    line of `verbose` 2 goes to stdout. Even if no numbers are shown they are due once a second, because reading them
     finds a fault.
 
     Args:
         steps: How many there will be; None if that is not known.
-        description: What stands in front.
+        description: The text in front.
         verbose: 0 for silence, 1 for a bar, or lines where there can be none, 2 for one line at the end; "auto" for a
             bar or one line at the end.
 
@@ -54,7 +54,7 @@ class Bar:
 
             from tqdm.auto import tqdm
 
-            # Refreshed by `show` alone, with numbers of its own each time. Some terminals say that they have no width.
+            # Only `show` refreshes it, each time with new numbers. Some terminals say that their width is 0.
             width = shutil.get_terminal_size().columns - 1 if self._file.isatty() else None
             options = {"file": self._file, "ncols": width, "nrows": 24, "mininterval": 0, "miniters": 1}
             self._bar = tqdm(total=steps, desc=description, unit="step", bar_format=_FORMAT, **options)
@@ -89,7 +89,7 @@ class Bar:
             self._write()
 
     def clear(self) -> None:
-        """Make room for what others print; the next `show` draws the bar again."""
+        """Make room for others to print; the next `show` draws the bar again."""
         if self._bar is not None:
             self._bar.clear()
 

@@ -30,20 +30,20 @@ __all__ = [
 
 
 def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
-    """`net.apply` on a batch's inputs: the parts of a list or tuple are arguments of their own."""
+    """`net.apply` on the inputs of a batch; each part of a list or tuple is an argument of its own."""
     return net.apply(params, *x, **options) if isinstance(x, list | tuple) else net.apply(params, x, **options)
 
 
 @native
 def _samples(batch: Batch) -> Any:
-    """Which samples count, if not all do, and how many."""
+    """Which samples count, None if all do, and how many."""
     samples = batch.samples()
     return samples, batch.size if samples is None else namespace(samples).astype(batch.count, "float32")
 
 
 @native
 def _masked(mask: Any, samples: Any) -> Any:
-    """A mask, or a container of one for each output, that leaves out the samples which do not count."""
+    """A mask, or one for each output, that also leaves out the samples that only fill up the batch."""
     if samples is None:
         return mask
     if isinstance(mask, dict):
@@ -76,7 +76,7 @@ def _accumulate(
 
 @native
 def _like(value: Any, total: Any) -> Any:
-    """`value` in the dtype of what it is added to, which loops keep from step to step."""
+    """`value` in the dtype of `total`, to which it is added: a compiled loop needs one dtype in all steps."""
     return value if value.dtype == total.dtype else namespace(value).astype(value, total.dtype)
 
 
@@ -98,17 +98,18 @@ def make_train_step(
 ) -> Callable:
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
 
-    What is minimised is the loss and the network's auxiliary losses. Where the optimizer can lower the scale of the
-    loss, a gradient that overflowed makes it skip the step and do so, and is a fault at the scale 1 only.
+    It minimises the loss and the network's auxiliary losses. If a gradient overflows, an optimizer that scales the loss
+    skips the step and lowers the scale; at the scale 1, or with other optimizers, the overflow is a fault.
 
     Args:
         net: A layer.
         optimizer: `(init, update)` in optax's protocol.
         loss: `(y_true, y_pred, sample_weight, mask) -> scalar`.
         metrics: Name to metric.
-        constraints: Of parameters, by path, as `net.constraints` finds them.
-        tables: The sizes of the tables in which layers look up indices, by path, as `net.trace` finds them. Indices
-            outside are a fault.
+        constraints: The constraint of each parameter that has one, by path, as `net.constraints` finds them.
+        tables: The sizes of the tables in which layers look up rows, by path, as `net.trace` finds them. An index
+        outside
+            its table is a fault.
     """
     look, skips = _look(net, optimizer, loss, metrics, tables or {}), hasattr(optimizer, "skipped")
 
@@ -140,11 +141,12 @@ def make_train_step(
 def make_gradients(
     net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
 ) -> Callable:
-    """The first half of `make_train_step(...)`, of an optimizer that skips nothing, which leaves out the update.
+    """The first half of `make_train_step(...)`, without the update, for optimizers that skip no steps.
 
     Returns:
         The function `(train_state, progress, batch) -> (sound, gradients, (state, step), progress)`: whether the step
-        may be taken, bool (); what to update with; and what the rest of the train state is after it, or is still.
+        may be taken, bool (); the gradients; and the rest of the train state after the step, or as it was if the step
+        is refused.
     """
     look = _look(net, optimizer, loss, metrics, tables or {})
 
@@ -172,12 +174,12 @@ class _Seen(NamedTuple):
     """What a training step found out before it changes anything.
 
     Attributes:
-        sound: Whether it may be taken.
+        sound: Whether the step may be taken, bool ().
         grads: The gradients.
         state: The network's state after it.
         count: Without arguments: the sums of losses, and the metrics' accumulators, with this batch.
-        may_skip: Whether the step, if it is not sound, may be passed over.
-        fault: The `Progress.fault` if it is refused.
+        may_skip: Without arguments: whether a step that is not sound may be skipped, and training goes on.
+        fault: Without arguments: the `Progress.fault` if the step is refused.
     """
 
     sound: Any
@@ -202,7 +204,7 @@ def _look(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], 
             y_pred, state, aux = forward(net, params, batch.x, state=ts.state, key=key, train=True, aux=True, **options)
             mask = _masked(aux.mask, samples)
             value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
-            # In a list: Dynamo cannot hand a None out of a gradient.
+            # In a list, because Dynamo cannot return None from a function that is differentiated.
             masks = [] if mask is None else [mask]
             return value if scale is None else value * scale, (value, y_pred, state, masks, aux.indices or {})
 
@@ -231,7 +233,7 @@ def _look(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], 
 
 @native
 def _looked_up(finite: Any, indices: Mapping[str, Any], tables: Mapping[str, int]) -> tuple[Any, Any]:
-    """`finite` with what is true of indices that were looked up behind it; and these indices, or None."""
+    """`finite`, followed by a bool for each table: whether its index lies inside; and these indices, or None."""
     if not indices:
         return finite, None
     xp = namespace(finite)
@@ -244,20 +246,20 @@ def _looked_up(finite: Any, indices: Mapping[str, Any], tables: Mapping[str, int
 
 @native
 def _may_skip(scale, fault, good, worst):
-    """Whether a step that overflowed may be passed over: the scale can still be lowered, and no index is at fault."""
+    """Whether a step that overflowed may be skipped: the scale can still be lowered, and all indices are good."""
     may = (scale > 1) & (fault[0] < 0)
     return may if worst is None else may & namespace(good).all(good[good.shape[0] - worst.shape[0] :])
 
 
 @native
 def may_go_on(good: Any, fault: Any) -> Any:
-    """Whether a step may be taken: everything is as it should be, and always was."""
+    """Whether a step may be taken: all in `good` is True, and no step before it was refused."""
     return namespace(good).all(good) & (fault[0] < 0)
 
 
 @native
 def fault_of(good: Any, worst: Any, fault: Any, step: Any) -> Any:
-    """The `Progress.fault` after a step that was not taken. Indices at fault are the cause of what is not finite."""
+    """The `Progress.fault` after a step that was refused. A wrong index comes first: it may be why others are NaN."""
     xp = namespace(good)
     if worst is None:
         what, value = xp.argmin(xp.astype(good, xp.int32)), xp.zeros_like(step)
@@ -277,8 +279,8 @@ def make_eval_step(
 ) -> Callable:
     """The function `(params, state, progress, batch, key=None) -> progress` of one evaluation step.
 
-    Arguments are as for training. A network that draws random numbers outside training needs a key; what it draws for a
-    batch follows from the key and from how many samples came before.
+    Arguments are as for training. A network that draws random numbers outside training needs a key; the draws for a
+    batch follow from the key and from how many samples came before the batch.
     """
     tables = tables or {}
 
@@ -303,7 +305,7 @@ def _whole(count: Any) -> Any:
 
 @native
 def _outside(indices: Mapping[str, Any], tables: Mapping[str, int], fault: Any) -> Any:
-    """The `Progress.fault` of an evaluation, whose faults are counted from 1."""
+    """The `Progress.fault` of an evaluation, where the tables are numbered from 1."""
     xp = namespace(fault)
     good, worst = _looked_up(xp.ones_like(fault[:1], dtype=xp.bool), indices, tables)
     return xp.where(xp.all(good), fault, fault_of(good, worst, fault, xp.zeros_like(fault[0])))
@@ -345,7 +347,8 @@ def predictions(*parts: Any) -> Callable:
 def repeated(step: Callable) -> Callable:
     """The function `(fixed, carry, batches, n) -> carry` of `n` steps, int32 (), where `step` is one on one batch.
 
-    The leaves of `batches` have a first axis for the steps; it may be longer than `n`, which is the same program then.
+    The leaves of `batches` have a first axis for the steps. It may be longer than `n`, so that one program will do for
+    any number of steps.
     """
 
     def run(fixed: Any, carry: Any, batches: Batch, n: Any) -> Any:

@@ -18,7 +18,7 @@ def lines_of(call: Any) -> list[str]:
     for parts, declaration in (call.declared or {}).items():
         n = math.prod(d or 0 for d in declaration.spec.shape)
         total[declaration.kind] += n
-        # What a layer groups in scopes of its own counts as its own.
+        # Parameters that a layer groups in scopes of its own (`Scope.sub`) count as the layer's.
         above = ("/".join(parts[:i]) for i in range(len(parts) - 1, -1, -1))
         counts[next(path for path in above if path in counts)] += n
     rows = [("Layer", "Output shape", "Parameters")]
