@@ -1,8 +1,8 @@
-"""Losses: functions that return a value for each sample, and frozen dataclasses that reduce them; Keras's names.
+"""Losses: functions that return one value for each sample, and classes that reduce the values to one number.
 
-In all of them `y_true` and `y_pred` are arrays (batch, ..., features) of one shape unless it says otherwise; where one
-of them lacks a last axis of size 1, it is added or taken away. `y_true` is cast to the dtype of `y_pred`, and half
-precision is computed in float32.
+They have Keras's names. `y_true` and `y_pred` are arrays (batch, ..., features) of one shape unless a loss says
+otherwise. If only one of them has a last axis of size 1, this axis is added to the other or taken away. `y_true` is
+cast to the dtype of `y_pred`, and half precision is computed in float32.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .similarity import *
 
 
 def label_kind(output_shape: Shape, label_shape: Shape) -> str:
-    """What labels of `label_shape` say about outputs of `output_shape`, as Keras guesses it.
+    """The kind of labels, guessed from the shapes of outputs and labels as Keras does.
 
     Returns:
         "binary", "sparse_categorical" or "categorical".
@@ -40,8 +40,8 @@ def get(loss: Any, output_shape: Shape | None = None, label_shape: Shape | None 
 
     Args:
         loss: A loss, its class, a name, a config, or a function `(y_true, y_pred) -> values`. The names "crossentropy"
-            and "ce" are the one that fits the shapes.
-        output_shape, label_shape: Shapes of `y_pred` and `y_true`, the batch included.
+            and "ce" stand for the cross-entropy that fits the shapes.
+        output_shape, label_shape: Shapes of `y_pred` and `y_true`, with the batch.
         argument: The argument that holds `loss`, for the error.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What all losses share: the shapes of labels, weights, masks and reductions."""
+"""The base of the losses, and what they share: shapes of labels, weights and masks, and reductions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ __all__ = ["FunctionLoss", "Loss"]
 
 
 def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
-    """`a` and `b` without a last axis of size 1 that only one has; or with one, where the other is of rank 1."""
+    """`a` and `b` with equal numbers of axes, if only one of them has a last axis of size 1.
+
+    The axis is taken away, or added to the other array if that has only one axis.
+    """
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
         b, a = same_rank(b, a)
     elif b.ndim == a.ndim + 1 and b.shape[-1] == 1:
@@ -32,19 +35,19 @@ def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def real(x: Any) -> Array:
-    """`x` in float32 if it is of half precision, an integer or a boolean; as it is otherwise."""
+    """`x` in float32 if its dtype is half precision, integer or bool; otherwise `x` itself."""
     xp = namespace(x)
     wide = (xp.float32, getattr(xp, "float64", None))
     return x if x.dtype in wide else xp.astype(x, xp.float32)
 
 
 def fitting(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
-    """Both in the dtype of `y_pred`, and in one shape, up to a last axis of size 1 that only one of them has.
+    """Both in the dtype of `y_pred` and in one shape; a last axis of size 1 that only one of them has is dropped.
 
     Raises:
-        ShapeError: Their shapes differ.
+        ShapeError: Their shapes differ in another way.
     """
-    # By the namespace of both: of a gradient taken by the tape, it makes constants of labels.
+    # The namespace of both arrays: if `y_pred` is on the gradient tape, labels become constants of the tape.
     y_true = namespace(y_true, y_pred).astype(y_true, y_pred.dtype, copy=False)
     y_true, y_pred = same_rank(y_true, y_pred)
     check_shape(y_true.shape, y_pred.shape)
@@ -52,12 +55,12 @@ def fitting(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
 
 
 def pair(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
-    """Both in one real dtype and one shape."""
+    """Both in one floating dtype and one shape."""
     return fitting(y_true, real(y_pred))
 
 
 def elements(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
-    """Both in one dtype and one shape; (batch,) is a batch of single elements."""
+    """Both in one floating dtype and one shape. Arrays (batch,) become (batch, 1)."""
     y_true, y_pred = pair(y_true, y_pred)
     if y_pred.ndim == 1:
         xp = namespace(y_pred)
@@ -66,18 +69,21 @@ def elements(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
 
 
 def check_shape(got: Any, wanted: Any, what: str = "the shape of y_pred") -> None:
-    """Raise a ShapeError if labels are not of the shape `wanted`, as far as sizes are known."""
+    """Raise a ShapeError if the shape `got` of labels differs from `wanted`. Sizes that are None are not compared."""
     if len(got) != len(wanted) or any(None not in (m, n) and m != n for m, n in zip(got, wanted, strict=True)):
         raise ShapeError(
-            "The labels do not fit the predictions.", argument="y_true", expected=f"{tuple(wanted)}, {what}", got=got
+            f"The labels have shape {tuple(got)}, and {tuple(wanted)} is needed, {what}.",
+            argument="y_true",
+            expected=f"{tuple(wanted)}, {what}",
+            got=got,
         )
 
 
 def class_labels(xp: Any, y_true: Array, y_pred: Array, axis: int = -1) -> Array:
-    """Labels in a signed integer type, of the shape of `y_pred` without `axis`.
+    """Labels in a signed integer dtype, of the shape of `y_pred` without `axis`.
 
     Raises:
-        ShapeError: They have another shape.
+        ShapeError: The labels have another shape.
     """
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
         y_true = xp.squeeze(y_true, axis=axis)
@@ -92,11 +98,11 @@ def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> No
 
     Args:
         y_true: NumPy array of labels.
-        classes: How many classes there are.
-        ignored: A label that may be there, too.
+        classes: The number of classes.
+        ignored: A label that is allowed, too.
 
     Raises:
-        LabelError: One is not an integer in [0, classes), nor the class to ignore.
+        LabelError: A label is not an integer in [0, classes), and is not `ignored`.
     """
     import numpy as np
 
@@ -107,7 +113,7 @@ def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> No
     if wrong.any():
         position = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise LabelError(
-            f"{int(wrong.sum())} of {labels.size} labels are no classes.",
+            f"{int(wrong.sum())} of {labels.size} labels are no integers in [0, {classes}), such as {labels[position]}.",
             argument="y",
             expected=f"integers in [0, {classes})",
             got=f"{labels[position]} at position {position[0] if len(position) == 1 else position}",
@@ -119,15 +125,15 @@ def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> No
 
 
 def _aligned(values, x, argument):
-    """`x` with an axis for each of those of `values`: axes are added at the end, or one of size 1 taken away."""
+    """`x` with as many axes as `values`: axes of size 1 are added at the end, or one is taken away there."""
     xp = namespace(values, x)
-    if values.ndim == 0:  # one value for the whole batch: as Keras does, each weight counts for it
+    if values.ndim == 0:  # One value for the whole batch: each weight multiplies it, as in Keras.
         return x
     if x.ndim == values.ndim + 1 and x.shape[-1] == 1:
         x = xp.squeeze(x, axis=-1)
     if x.ndim > values.ndim:
         raise ShapeError(
-            f"{argument} has more axes than the values of the loss.",
+            f"`{argument}` has {x.ndim} axes, more than the {values.ndim} of the values of the loss.",
             argument=argument,
             expected=f"at most {values.ndim} axes, as the values {tuple(values.shape)} have",
             got=tuple(x.shape),
@@ -138,7 +144,7 @@ def _aligned(values, x, argument):
 
 
 def weights(values: Array, sample_weight: Array, mask: Array = None) -> Array:
-    """The product of both in the dtype of `values`, with an axis for each of theirs; None if there is neither."""
+    """The product of `sample_weight` and `mask`, with as many axes as `values`; None if both are None."""
     given = [
         _aligned(values, namespace(x).astype(x, values.dtype), argument)
         for x, argument in ((mask, "mask"), (sample_weight, "sample_weight"))
@@ -157,12 +163,12 @@ class Loss:
     """A number that says how wrong predictions are. Subclasses are frozen dataclasses that define `call`.
 
     Args:
-        reduction: What becomes of the values of the samples: "sum_over_batch_size" or "mean" (the sum of the weighted
-            values, divided by the number of those that no mask leaves out), "sum", "mean_with_sample_weight" (the sum,
-            divided by that of the weights of all values), or "none".
-        name: The class's name in snake case by default.
-        dtype: A policy or its name ("float64", "mixed_float16"): predictions are cast to it before, and the loss after.
-            By default nothing is cast.
+        reduction: How the values of the samples become one number: "sum_over_batch_size" or "mean" is the sum of the
+            weighted values, divided by the number of values that the mask counts. "mean_with_sample_weight" is this sum
+            divided by the sum of the weights. "sum" is the sum, and "none" keeps all values.
+        name: The name of the loss in logs; by default the name of the class in snake case.
+        dtype: A policy or its name ("float64", "mixed_float16"). Labels and predictions are cast to it before, and the
+            loss after the computation. By default nothing is cast.
     """
 
     reduction: str | None = dataclasses.field(default="sum_over_batch_size", kw_only=True)
@@ -170,19 +176,20 @@ class Loss:
     dtype: Any = dataclasses.field(default=None, kw_only=True)
 
     function: ClassVar[Callable[..., Array] | None] = None
-    """What `call` runs, with the fields of the subclass as keyword arguments."""
+    """The function that `call` runs, with the fields of the subclass as keyword arguments."""
 
     per_sample: ClassVar[bool | None] = None
-    """Whether the value of a sample depends on no other; None if kfunc's own do, and nobody knows of others."""
+    """Whether the value of a sample is independent of the other samples.
+
+    None means yes for the losses of kfunc, and unknown for others.
+    """
 
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
-    """What checks the fields of a subclass, by their names."""
+    """The functions that check the fields of a subclass, by the names of the fields."""
 
     def __post_init__(self) -> None:
         if self.reduction not in _REDUCTIONS:
-            raise ArgumentError(
-                "There is no such reduction.", argument="reduction", expected=_REDUCTIONS, got=repr(self.reduction)
-            )
+            raise ArgumentError.must_be("reduction", f"one of {', '.join(map(repr, _REDUCTIONS))}", self.reduction)
         if self.name is None:
             object.__setattr__(self, "name", snake_case(type(self).__name__))
         object.__setattr__(self, "dtype", dtype_policies.get(self.dtype))
@@ -193,29 +200,29 @@ class Loss:
         object.__setattr__(self, "_options", options)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
-        """The values of the samples, (batch, ...), from arrays of the namespace."""
+        """The values of the samples, (batch, ...), computed from conforming arrays."""
         return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
 
     def mask(self, y_true: Array, y_pred: Array, values: Array = None) -> Array:
-        """Which values count, a boolean array like them; None if all do."""
+        """Booleans, of the shape of `values`, that say which values count; None if all values count."""
         return None
 
     def check_labels(self, y_true: Array, classes: int) -> None:
-        """Raise LabelError if a NumPy array of labels holds what the loss cannot take."""
+        """Raise a LabelError if the NumPy array `y_true` holds a label that the loss cannot use."""
 
     @native
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        """The values of the samples, before weights and reduction: (batch, ...)."""
+        """The values of the samples, (batch, ...), before weights and reduction."""
         return self.call(y_true, y_pred)
 
     @native
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array = None, mask: Array = None) -> Array:
-        """The loss, a scalar array (unless the reduction is "none").
+        """The loss: an array (), or (batch, ...) if the reduction is "none".
 
         Args:
-            y_true, y_pred: Labels and predictions, as the loss's function takes them.
-            sample_weight: A scalar; (batch,); or (batch, ...) with up to as many axes as the values have.
-            mask: Booleans of such a shape, as layers hand them on: which values count.
+            y_true, y_pred: Labels and predictions, as the function of the loss takes them.
+            sample_weight: A number, or an array (batch,) or (batch, ...) with at most as many axes as the values.
+            mask: Booleans of such a shape that say which values count. Layers hand them on.
         """
         policy = None if self.dtype is None else self.dtype.at(self.name)
         if policy is not None:
@@ -236,7 +243,7 @@ class Loss:
         total = xp.sum(values)
         if self.reduction == "sum":
             return total
-        # A weight may stand for several values, and counts for each of them.
+        # One weight may hold for several values; it counts for each of them.
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             count = xp.sum(xp.zeros_like(values) + weights)
         elif mask is not None:
@@ -248,20 +255,20 @@ class Loss:
 
 
 OF_FUNCTION: dict[Callable[..., Array], type[Loss]] = {}
-"""The loss of each function that has one."""
+"""The functions that have a loss of their own, and these losses."""
 
 C = TypeVar("C", bound=type)
 
 
 def _axes(argument, value):
-    """None, an axis, or a tuple of axes."""
+    """Check that `value` is None, an axis, or several axes."""
     if isinstance(value, list | tuple):
         return tuple(checks.integer(argument, axis) for axis in value)
     return None if value is None else checks.integer(argument, value)
 
 
 def _numbers(argument, value):
-    """A number, or a tuple of them."""
+    """Check that `value` is a number or several numbers."""
     if isinstance(value, list | tuple):
         return tuple(checks.number(argument, v) for v in value)
     return checks.number(argument, value)
@@ -276,7 +283,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "label_smoothing": functools.partial(checks.probability, one=True),
     "margin": checks.number,
     "q": lambda argument, value: checks.number(argument, checks.probability(argument, value), above=0),
-    # Of some classes:
+    # These are not named as the fields are; see `loss(kinds=...)`:
     "axes": _axes,
     "class_weights": _numbers,
 }
@@ -312,10 +319,15 @@ def loss(function: Callable[..., Array], *names: str, **kinds: str) -> Callable[
 @register("loss", "FunctionLoss")
 @dataclass
 class FunctionLoss(Loss):
-    """A loss made of a function `fn(y_true, y_pred)` that returns the values of the samples."""
+    """A loss made of a function.
+
+    Args:
+        fn: `(y_true, y_pred) -> values`, (batch, ...).
+        name: The name of the function by default.
+    """
 
     fn: Callable
-    per_sample: ClassVar[bool] = False  # for all that is known
+    per_sample: ClassVar[bool] = False  # nobody knows whether they are
 
     def __post_init__(self) -> None:
         if self.name is None:

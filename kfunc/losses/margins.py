@@ -1,4 +1,4 @@
-"""Losses of margins: a prediction should be on the right side, and not near the border."""
+"""Losses with a margin: a prediction should be on the right side, and not near the border."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge", "categorical_hinge", "hi
 
 
 def _short_of_margin(y_true, y_pred):
-    """`max(1 - y_true * y_pred, 0)`, with labels -1 and 1 in place of 0 and 1, if there are no others."""
+    """`max(1 - y_true * y_pred, 0)`. If all labels are 0 or 1, they are turned into -1 and 1."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
     binary = xp.all((y_true == 0) | (y_true == 1))
@@ -22,7 +22,7 @@ def _short_of_margin(y_true, y_pred):
 def hinge(y_true: Array, y_pred: Array) -> Array:
     """Mean of `max(1 - y_true * y_pred, 0)` over the last axis, for labels -1 and 1: (batch, ...).
 
-    Labels 0 and 1 count as -1 and 1, if the batch has no others.
+    If all labels of the batch are 0 or 1, they count as -1 and 1.
     """
     xp, short = _short_of_margin(y_true, y_pred)
     return xp.mean(short, axis=-1)
@@ -30,18 +30,18 @@ def hinge(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def squared_hinge(y_true: Array, y_pred: Array) -> Array:
-    """Mean of `max(1 - y_true * y_pred, 0)**2` over the last axis; labels as for `hinge`."""
+    """Mean of `max(1 - y_true * y_pred, 0)**2` over the last axis: (batch, ...). Labels are as for `hinge`."""
     xp, short = _short_of_margin(y_true, y_pred)
     return xp.mean(short * short, axis=-1)
 
 
 @native
 def categorical_hinge(y_true: Array, y_pred: Array) -> Array:
-    """`max(1 + wrong - right, 0)` of the scores of the right class and the best wrong one: (batch, ...).
+    """`max(1 + wrong - right, 0)` for the scores of the right class and of the best wrong class: (batch, ...).
 
     Args:
         y_true: One-hot codes, (batch, ..., classes).
-        y_pred: Scores of the classes.
+        y_pred: Scores of the classes, (batch, ..., classes).
     """
     y_true, y_pred = pair(y_true, y_pred)
     xp = namespace(y_pred)
@@ -51,14 +51,14 @@ def categorical_hinge(y_true: Array, y_pred: Array) -> Array:
 
 @loss(hinge)
 class Hinge(Loss):
-    """See `hinge`."""
+    """`hinge` as a loss."""
 
 
 @loss(squared_hinge)
 class SquaredHinge(Loss):
-    """See `squared_hinge`."""
+    """`squared_hinge` as a loss."""
 
 
 @loss(categorical_hinge)
 class CategoricalHinge(Loss):
-    """See `categorical_hinge`."""
+    """`categorical_hinge` as a loss."""

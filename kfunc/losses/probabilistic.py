@@ -1,4 +1,4 @@
-"""Losses of probabilities: cross-entropies and their kin."""
+"""Losses of probabilities: cross-entropies and similar losses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 @native
 def kl_divergence(y_true: Array, y_pred: Array) -> Array:
-    """Sum of `y_true * log(y_true / y_pred)` over the last axis, both probabilities: (batch, ...)."""
+    """Sum of `y_true * log(y_true / y_pred)` over the last axis: (batch, ...). Both hold probabilities."""
     y_true, y_pred = pair(y_true, y_pred)
     xp = namespace(y_pred)
     y_true, y_pred = xp.clip(y_true, EPSILON, 1.0), xp.clip(y_pred, EPSILON, 1.0)
@@ -42,7 +42,12 @@ def kl_divergence(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def poisson(y_true: Array, y_pred: Array) -> Array:
-    """Mean of `y_pred - y_true * log(y_pred)` over the last axis, for counts and their expectations: (batch, ...)."""
+    """Mean of `y_pred - y_true * log(y_pred)` over the last axis: (batch, ...).
+
+    Args:
+        y_true: Counts, (batch, ..., features).
+        y_pred: Expected counts, (batch, ..., features).
+    """
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
     return xp.mean(y_pred - y_true * xp.log(y_pred + EPSILON), axis=-1)
@@ -59,14 +64,14 @@ def _smoothed(y_true, label_smoothing, classes):
 def binary_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Array:
-    """Mean cross-entropy of yes-or-no labels over `axis`.
+    """Mean cross-entropy of yes-or-no labels over `axis`: (batch, ..., features) to (batch, ...).
 
     Args:
         y_true: Labels in [0, 1].
-        y_pred: Probabilities of 1, or logits.
+        y_pred: Probabilities of the label 1, or logits.
         from_logits: Whether `y_pred` holds logits.
-        label_smoothing: How far the labels move towards 1/2.
-        axis: The axis of the mean.
+        label_smoothing: How far the labels are moved towards 1/2, in [0, 1].
+        axis: The axis over which the mean is taken.
     """
     y_true, y_pred = elements(y_true, y_pred)
     values = ops.binary_crossentropy(_smoothed(y_true, label_smoothing, 2), y_pred, from_logits)
@@ -84,14 +89,15 @@ def binary_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Array:
-    """`binary_crossentropy` times `(1 - p)**gamma`, p being the probability of the right answer.
+    """`binary_crossentropy` times `(1 - p)**gamma`, where p is the probability of the right answer.
 
-    So that what is right already counts little (Lin et al., arXiv:1708.02002).
+    So samples that are predicted well count little (Lin et al., arXiv:1708.02002).
 
     Args:
-        apply_class_balancing: Whether labels 1 count `alpha`, and labels 0 `1 - alpha`.
+        y_true, y_pred, from_logits, label_smoothing, axis: As for `binary_crossentropy`.
+        apply_class_balancing: Whether labels 1 have the weight `alpha`, and labels 0 the weight `1 - alpha`.
         alpha: A weight in [0, 1].
-        gamma: Not negative.
+        gamma: The power in the factor, not negative.
     """
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
@@ -111,13 +117,13 @@ def binary_focal_crossentropy(
 def categorical_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Array:
-    """Cross-entropy of a distribution over classes.
+    """Cross-entropy of a distribution over classes: (batch, ..., classes) to (batch, ...).
 
     Args:
         y_true: Probabilities of the classes, such as one-hot codes.
-        y_pred: Probabilities (scaled to the sum 1), or logits.
+        y_pred: Probabilities, which are scaled to the sum 1, or logits.
         from_logits: Whether `y_pred` holds logits.
-        label_smoothing: How far the labels move towards the uniform distribution.
+        label_smoothing: How far the labels are moved towards the uniform distribution, in [0, 1].
         axis: The axis of the classes.
 
     Returns:
@@ -138,14 +144,17 @@ def categorical_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Array:
-    """`categorical_crossentropy` with each class times `alpha * (1 - its probability)**gamma` (arXiv:1708.02002).
+    """`categorical_crossentropy` in which each class has the factor `alpha * (1 - p)**gamma` (arXiv:1708.02002).
+
+    Here p is the predicted probability of the class.
 
     Args:
-        alpha: A weight, or one for each class.
-        gamma: Not negative.
+        y_true, y_pred, from_logits, label_smoothing, axis: As for `categorical_crossentropy`.
+        alpha: A weight, or one weight for each class.
+        gamma: The power in the factor, not negative.
 
     Raises:
-        ShapeError: There are not as many weights as classes.
+        ShapeError: The number of weights is not the number of classes.
     """
     y_true, y_pred = pair(y_true, y_pred)
     xp = namespace(y_pred)
@@ -157,7 +166,7 @@ def categorical_focal_crossentropy(
 
 
 def _for_classes(weights, y_pred, axis):
-    """A number, or numbers for the classes along `axis` as an array that broadcasts to `y_pred`."""
+    """`weights` if it is a number; else an array of them, along `axis`, that broadcasts to `y_pred`."""
     if isinstance(weights, int | float):
         return weights
     xp = namespace(y_pred)
@@ -165,7 +174,12 @@ def _for_classes(weights, y_pred, axis):
         weights = xp.asarray(weights, dtype=y_pred.dtype, device=device(y_pred))
     classes = y_pred.shape[axis]
     if tuple(weights.shape) not in ((), (1,), (classes,)):
-        raise ShapeError("Each class has a weight.", argument="alpha", expected=(classes,), got=tuple(weights.shape))
+        raise ShapeError(
+            f"`alpha` must be a number or {classes} weights, one for each class, got shape {tuple(weights.shape)}.",
+            argument="alpha",
+            expected=(classes,),
+            got=tuple(weights.shape),
+        )
     after = y_pred.ndim - 1 - axis % y_pred.ndim
     return xp.reshape(xp.astype(weights, y_pred.dtype), (-1, *(1,) * after))
 
@@ -174,17 +188,17 @@ def _for_classes(weights, y_pred, axis):
 def sparse_categorical_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Array:
-    """Cross-entropy of class numbers.
+    """Cross-entropy of class numbers: (batch, ...) and (batch, ..., classes) to (batch, ...).
 
     Args:
-        y_true: Classes in [0, classes), of the shape of `y_pred` without `axis`, or with size 1 there.
-        y_pred: (batch, ..., classes): probabilities (scaled to the sum 1), or logits.
+        y_true: Classes in [0, classes), of the shape of `y_pred` without `axis`, or with size 1 at `axis`.
+        y_pred: Probabilities, which are scaled to the sum 1, or logits.
         from_logits: Whether `y_pred` holds logits.
-        ignore_class: A label, in the range or not, whose samples have the value 0 and do not count.
+        ignore_class: A label, in the range or not. Samples with this label have the value 0 and do not count.
         axis: The axis of the classes.
 
     Returns:
-        An array without `axis`; NaN where a label is out of range.
+        An array without `axis`. It is NaN where a label is out of range.
     """
     y_pred = real(y_pred)
     xp = namespace(y_pred)
@@ -192,7 +206,7 @@ def sparse_categorical_crossentropy(
     ignored = None
     if ignore_class is not None:
         ignored = labels == ignore_class
-        # Selected, not multiplied, before as well as after: an ignored sample may hold anything, infinities included.
+        # By `where`, before and after: an ignored sample may hold infinities, and infinity times 0 would be NaN.
         y_pred = xp.where(xp.expand_dims(ignored, axis=axis), xp.ones_like(y_pred), y_pred)
     values = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits, axis)
     return values if ignored is None else xp.where(ignored, xp.zeros_like(values), values)
@@ -200,15 +214,16 @@ def sparse_categorical_crossentropy(
 
 @native
 def categorical_generalized_cross_entropy(y_true: Array, y_pred: Array, q: float) -> Array:
-    """`(1 - p**q) / q`, p being the probability of the right class (Zhang and Sabuncu, arXiv:1805.07836).
+    """`(1 - p**q) / q`, where p is the probability of the right class (Zhang and Sabuncu, arXiv:1805.07836).
 
     Args:
         y_true: Classes in [0, classes), (batch, ...).
         y_pred: Probabilities, (batch, ..., classes).
-        q: In (0, 1): towards 0 it is the cross-entropy, towards 1 the absolute error, which minds wrong labels less.
+        q: A number in (0, 1). Near 0 the loss is like the cross-entropy; near 1 it is like the absolute error, which
+            suffers less from wrong labels.
 
     Returns:
-        (batch, ...); NaN where a label is out of range.
+        (batch, ...). It is NaN where a label is out of range.
     """
     y_pred = real(y_pred)
     xp = namespace(y_pred)
@@ -219,17 +234,17 @@ def categorical_generalized_cross_entropy(y_true: Array, y_pred: Array, q: float
 
 @loss(kl_divergence, "kld", "KLD", "kullback_leibler_divergence")
 class KLDivergence(Loss):
-    """See `kl_divergence`."""
+    """`kl_divergence` as a loss."""
 
 
 @loss(poisson)
 class Poisson(Loss):
-    """See `poisson`."""
+    """`poisson` as a loss."""
 
 
 @loss(binary_crossentropy, "bce", "BCE")
 class BinaryCrossentropy(Loss):
-    """See `binary_crossentropy`."""
+    """`binary_crossentropy` as a loss."""
 
     from_logits: bool = False
     label_smoothing: float = 0.0
@@ -238,7 +253,7 @@ class BinaryCrossentropy(Loss):
 
 @loss(binary_focal_crossentropy)
 class BinaryFocalCrossentropy(Loss):
-    """See `binary_focal_crossentropy`."""
+    """`binary_focal_crossentropy` as a loss."""
 
     apply_class_balancing: bool = False
     alpha: float = 0.25
@@ -250,7 +265,7 @@ class BinaryFocalCrossentropy(Loss):
 
 @loss(categorical_crossentropy)
 class CategoricalCrossentropy(Loss):
-    """See `categorical_crossentropy`."""
+    """`categorical_crossentropy` as a loss."""
 
     from_logits: bool = False
     label_smoothing: float = 0.0
@@ -259,7 +274,7 @@ class CategoricalCrossentropy(Loss):
 
 @loss(categorical_focal_crossentropy, alpha="class_weights")
 class CategoricalFocalCrossentropy(Loss):
-    """See `categorical_focal_crossentropy`."""
+    """`categorical_focal_crossentropy` as a loss."""
 
     alpha: float | tuple[float, ...] = 0.25
     gamma: float = 2.0
@@ -270,7 +285,7 @@ class CategoricalFocalCrossentropy(Loss):
 
 @loss(sparse_categorical_crossentropy)
 class SparseCategoricalCrossentropy(Loss):
-    """See `sparse_categorical_crossentropy`."""
+    """`sparse_categorical_crossentropy` as a loss."""
 
     from_logits: bool = False
     ignore_class: int | None = None
@@ -287,7 +302,7 @@ class SparseCategoricalCrossentropy(Loss):
 
 @loss(categorical_generalized_cross_entropy)
 class CategoricalGeneralizedCrossEntropy(Loss):
-    """See `categorical_generalized_cross_entropy`."""
+    """`categorical_generalized_cross_entropy` as a loss."""
 
     q: float = 0.5
 

@@ -1,4 +1,4 @@
-"""Losses of numbers: how far predictions are off.
+"""Losses of numbers: how far predictions are from the truth.
 
 In all of them `y_true` and `y_pred` are (batch, ..., features), and the values (batch, ...).
 """
@@ -50,7 +50,7 @@ def mean_absolute_error(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Array:
-    """Mean of `100 * |y_true - y_pred| / |y_true|` over the last axis; labels count as 1e-7 at least."""
+    """Mean of `100 * |y_true - y_pred| / |y_true|` over the last axis. `|y_true|` counts as at least 1e-7."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
     size = xp.clip(xp.abs(y_true), EPSILON, None)
@@ -59,7 +59,7 @@ def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Array:
-    """Mean of `(log(1 + y_true) - log(1 + y_pred))**2` over the last axis; all numbers count as 1e-7 at least."""
+    """Mean of `(log(1 + y_true) - log(1 + y_pred))**2` over the last axis. All numbers count as at least 1e-7."""
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
     difference = xp.log1p(xp.clip(y_pred, EPSILON, None)) - xp.log1p(xp.clip(y_true, EPSILON, None))
@@ -68,7 +68,12 @@ def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Array:
-    """Mean over the last axis of half the square of the error up to `delta`, linear beyond (Huber, 1964)."""
+    """Mean over the last axis of half the squared error, which grows only linearly above `delta` (Huber, 1964).
+
+    Args:
+        y_true, y_pred: Labels and predictions, (batch, ..., features).
+        delta: The size of the error from which on the loss is linear.
+    """
     y_true, y_pred = elements(y_true, y_pred)
     xp = namespace(y_pred)
     error = xp.abs(y_pred - y_true)
@@ -77,7 +82,7 @@ def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Array:
 
 @native
 def log_cosh(y_true: Array, y_pred: Array) -> Array:
-    """Mean of `log(cosh(y_pred - y_true))` over the last axis: near 0 half a square, else an absolute value."""
+    """Mean of `log(cosh(y_pred - y_true))` over the last axis: near 0 like half the square, else like the size."""
     y_true, y_pred = elements(y_true, y_pred)
     error = y_pred - y_true
     return namespace(y_pred).mean(error + ops.softplus(-2 * error) - math.log(2), axis=-1)
@@ -85,7 +90,11 @@ def log_cosh(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def cosine_similarity(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
-    """Minus the cosine of the angle between the vectors along `axis`: -1 is equal, 1 opposite; 0 of a zero vector.
+    """Minus the cosine of the angle between two vectors: -1 if they are equal, 1 if opposite, 0 if one is zero.
+
+    Args:
+        y_true, y_pred: Arrays of vectors along `axis`.
+        axis: The axis of the vectors.
 
     Returns:
         An array without `axis`.
@@ -96,27 +105,27 @@ def cosine_similarity(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
 
 @loss(mean_squared_error, "mse", "MSE")
 class MeanSquaredError(Loss):
-    """See `mean_squared_error`."""
+    """`mean_squared_error` as a loss."""
 
 
 @loss(mean_absolute_error, "mae", "MAE")
 class MeanAbsoluteError(Loss):
-    """See `mean_absolute_error`."""
+    """`mean_absolute_error` as a loss."""
 
 
 @loss(mean_absolute_percentage_error, "mape", "MAPE")
 class MeanAbsolutePercentageError(Loss):
-    """See `mean_absolute_percentage_error`."""
+    """`mean_absolute_percentage_error` as a loss."""
 
 
 @loss(mean_squared_logarithmic_error, "msle", "MSLE")
 class MeanSquaredLogarithmicError(Loss):
-    """See `mean_squared_logarithmic_error`."""
+    """`mean_squared_logarithmic_error` as a loss."""
 
 
 @loss(huber)
 class Huber(Loss):
-    """See `huber`."""
+    """`huber` as a loss."""
 
     delta: float = 1.0
     name: str | None = dataclasses.field(default="huber_loss", kw_only=True)
@@ -124,11 +133,11 @@ class Huber(Loss):
 
 @loss(log_cosh, "logcosh")
 class LogCosh(Loss):
-    """See `log_cosh`."""
+    """`log_cosh` as a loss."""
 
 
 @loss(cosine_similarity)
 class CosineSimilarity(Loss):
-    """See `cosine_similarity`."""
+    """`cosine_similarity` as a loss."""
 
     axis: int = -1

@@ -18,10 +18,10 @@ def dice(y_true: Array, y_pred: Array, axis: Axes = None) -> Array:
 
     Args:
         y_true, y_pred: Memberships in [0, 1], of one shape.
-        axis: What is summed over: an axis, or several, or all by default.
+        axis: The axis or axes that the sums go over; by default all axes.
 
     Returns:
-        An array without these axes: a scalar by default.
+        An array without these axes: () by default.
     """
     y_true, y_pred = pair(y_true, y_pred)
     sum = namespace(y_pred).sum
@@ -31,14 +31,15 @@ def dice(y_true: Array, y_pred: Array, axis: Axes = None) -> Array:
 
 @native
 def tversky(y_true: Array, y_pred: Array, alpha: float = 0.5, beta: float = 0.5, axis: Axes = None) -> Array:
-    """`1 - both / (both + alpha * missed + beta * wrong)`, of the regions shared, missed, and predicted by mistake.
+    """`1 - both / (both + alpha * missed + beta * wrong)` (Salehi et al., arXiv:1706.05721).
 
-    Salehi et al., arXiv:1706.05721. With both 1/2 it is `dice`.
+    `both` is the size of the region that labels and predictions share; `missed` is only in the labels, and `wrong` only
+    in the predictions. With `alpha` and `beta` 1/2 it is `dice`.
 
     Args:
         y_true, y_pred, axis: As for `dice`.
-        alpha: Weight of `sum(y_true * (1 - y_pred))`.
-        beta: Weight of `sum(y_pred * (1 - y_true))`.
+        alpha: The weight of `missed`, which is `sum(y_true * (1 - y_pred))`.
+        beta: The weight of `wrong`, which is `sum(y_pred * (1 - y_true))`.
     """
     y_true, y_pred = pair(y_true, y_pred)
     sum = namespace(y_pred).sum
@@ -49,14 +50,14 @@ def tversky(y_true: Array, y_pred: Array, alpha: float = 0.5, beta: float = 0.5,
 
 @loss(dice, axis="axes")
 class Dice(Loss):
-    """See `dice`."""
+    """`dice` as a loss."""
 
     axis: Axes = None
 
 
 @loss(tversky, axis="axes")
 class Tversky(Loss):
-    """See `tversky`."""
+    """`tversky` as a loss."""
 
     alpha: float = 0.5
     beta: float = 0.5

@@ -1,4 +1,4 @@
-"""Losses of sequences whose labels have no times."""
+"""Losses of sequences for which it is not known at what time each label stands."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ def ctc(y_true: Array, y_pred: Array) -> Array:
     """Connectionist temporal classification (Graves et al., 2006); see `ops.ctc_loss`.
 
     Args:
-        y_true: Labels in [1, classes), integers (batch, labels), followed by zeros up to the longest.
-        y_pred: Logits, (batch, time, classes); class 0 is the blank. All frames count.
+        y_true: Integers in [1, classes), (batch, labels). Shorter rows end with zeros.
+        y_pred: Logits, (batch, time, classes). Class 0 is the blank. All frames count.
 
     Returns:
-        (batch,); infinite where the labels do not fit into the frames.
+        (batch,). It is infinite where there are too few frames for the labels.
 
     Raises:
-        ShapeError: The shapes are others.
+        ShapeError: An array has another number of axes.
     """
     for argument, x, wanted in (("y_true", y_true, "(batch, labels)"), ("y_pred", y_pred, "(batch, time, classes)")):
         if x.ndim != wanted.count(",") + 1:
-            raise ShapeError(f"{argument} is of another rank.", argument=argument, expected=wanted, got=tuple(x.shape))
+            raise ShapeError(
+                f"`{argument}` must be {wanted}, got shape {tuple(x.shape)}.",
+                argument=argument,
+                expected=wanted,
+                got=tuple(x.shape),
+            )
     y_pred = real(y_pred)
     xp = namespace(y_pred)
     labels = xp.sum(xp.astype(y_true != 0, xp.int32), axis=-1, dtype=xp.int32)
@@ -37,4 +42,4 @@ def ctc(y_true: Array, y_pred: Array) -> Array:
 
 @loss(ctc)
 class CTC(Loss):
-    """See `ctc`."""
+    """`ctc` as a loss."""

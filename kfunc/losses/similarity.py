@@ -1,4 +1,4 @@
-"""Losses of embeddings: those of one class should lie near each other."""
+"""Losses of embeddings: embeddings of one class should lie near each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Loss, loss, real
 __all__ = ["Circle", "circle"]
 
 NEVER = -1e30
-"""The logarithm of 0, where infinities would make the gradient NaN."""
+"""It stands for the logarithm of 0. With minus infinity the gradient would be NaN."""
 
 
 @native
@@ -25,19 +25,19 @@ def circle(
     gamma: float = 80,
     margin: float = 0.4,
 ) -> Array:
-    """Circle loss of embeddings: like ones are drawn together, the farther the more (Sun et al., arXiv:2002.10857).
+    """Circle loss: embeddings of one class are pulled together, the others apart (Sun et al., arXiv:2002.10857).
 
     Args:
         y_true: Classes, integers (batch,) or (batch, 1).
         y_pred: Embeddings of length 1, (batch, features).
-        ref_labels, ref_embeddings: What they are compared with, (references,) and (references, features): the batch
-            itself by default.
-        remove_diagonal: Whether the n-th reference is no example for the n-th sample, as it is the same.
-        gamma: Scale of the distances.
-        margin: How far apart classes should lie.
+        ref_labels, ref_embeddings: The classes and embeddings to compare with, (references,) and (references,
+            features); by default the batch itself.
+        remove_diagonal: Whether the n-th sample is not compared with the n-th reference, since they are the same.
+        gamma: The scale of the distances.
+        margin: The distance that classes should have.
 
     Returns:
-        (batch,); 0 where a class, or all others, have no example.
+        (batch,). It is 0 for a sample without a reference of its class, or without one of another class.
     """
     y_pred = real(y_pred)
     xp = namespace(y_pred)
@@ -48,7 +48,7 @@ def circle(
     alike = labels == others
     unlike = ~alike
     if remove_diagonal:
-        # Counted, as the size of the batch may be unknown.
+        # Row numbers by counting, since the size of the batch may be unknown.
         row = xp.cumulative_sum(xp.ones_like(labels), axis=0)
         alike = alike & (row != xp.cumulative_sum(xp.ones_like(others), axis=1))
 
@@ -68,7 +68,7 @@ def _positive(x):
 
 @loss(circle)
 class Circle(Loss):
-    """See `circle`; samples whose value is 0 do not count."""
+    """`circle` as a loss. Samples whose value is 0 do not count."""
 
     gamma: float = 80.0
     margin: float = 0.4

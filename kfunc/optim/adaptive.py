@@ -1,4 +1,4 @@
-"""Optimizers that scale each number's step by what its gradients were like."""
+"""Optimizers that scale the step of each number by the size of its earlier gradients."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _mean(old: Any, new: Any, beta: float) -> Any:
 
 
 class Means(NamedTuple):
-    """Running means of the gradients and of their squares, and the greatest of the latter (amsgrad)."""
+    """The running means of gradients and of squared gradients; the greatest mean square so far (amsgrad), or None."""
 
     mu: Any
     nu: Any
@@ -78,13 +78,16 @@ def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Core:
 
 @optimizer("adam", "Adam")
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, arXiv:1412.6980, with the order of section 2, as Keras; `scale_by_adam` has algorithm 1).
+    """Adam (Kingma and Ba, arXiv:1412.6980): the running mean of gradients over the root of the running mean square.
+
+    As in Keras, the numbers are computed in the order of section 2 of the paper; `scale_by_adam` is its algorithm 1.
 
     Args:
         learning_rate: A number, or a schedule.
-        beta_1, beta_2: How much the running means of gradients and of squared gradients keep at each step, in [0, 1).
-        epsilon: Added to the root of the mean square.
-        amsgrad: Whether the mean square is the greatest so far (Reddi et al., arXiv:1904.09237).
+        beta_1, beta_2: The share of the running means of gradients and of squared gradients that stays at each step,
+            in [0, 1).
+        epsilon: A number that is added to the root of the mean square.
+        amsgrad: Whether to use the greatest mean square so far (Reddi et al., arXiv:1904.09237).
     """
 
     beta_1: float = 0.9
@@ -102,7 +105,8 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101).
 
     Args:
-        learning_rate: A number, or a schedule; it scales the decay, too.
+        learning_rate: A number, or a schedule. It scales the weight decay, too.
+        weight_decay: The share of the parameters that is taken off at each step, in units of the learning rate.
         beta_1, beta_2, epsilon, amsgrad: As for `adam`.
     """
 
@@ -118,7 +122,7 @@ class AdamW(Optimizer):
 
 
 class Largest(NamedTuple):
-    """The running mean of the gradients, and their largest size, the older ones decayed."""
+    """The running mean of the gradients, and their largest size, in which older gradients count less."""
 
     mu: Any
     norm: Any
@@ -126,11 +130,11 @@ class Largest(NamedTuple):
 
 @optimizer("adamax", "Adamax")
 class Adamax(Optimizer):
-    """Adam with the largest size in place of the root mean square (Kingma and Ba, arXiv:1412.6980, section 7.1).
+    """Adam with the largest size of a gradient in place of the root mean square (arXiv:1412.6980, section 7.1).
 
     Args:
         learning_rate, beta_1, beta_2: As for `adam`.
-        epsilon: Added to the largest size.
+        epsilon: A number that is added to the largest size.
     """
 
     beta_1: float = 0.9
@@ -161,8 +165,8 @@ class Nadam(Optimizer):
     """Adam with Nesterov's momentum (Dozat, Incorporating Nesterov momentum into Adam, 2016).
 
     Args:
-        learning_rate, beta_1, beta_2: As for `adam`; the momentum warms up from half of `beta_1`.
-        epsilon: Added to the root of the mean square.
+        learning_rate, beta_1, beta_2: As for `adam`. The momentum rises from half of `beta_1` to `beta_1`.
+        epsilon: A number that is added to the root of the mean square.
     """
 
     beta_1: float = 0.9
@@ -203,19 +207,19 @@ class Nadam(Optimizer):
 
 
 class Sum(NamedTuple):
-    """The sum of the squared gradients, a tree like the parameters."""
+    """The sum of the squared gradients: a tree like the parameters."""
 
     accumulator: Any
 
 
 @optimizer("adagrad", "Adagrad")
 class Adagrad(Optimizer):
-    """Steps over the root of the sum of all squares so far (Duchi et al., JMLR 12, 2011).
+    """Gradients divided by the root of the sum of all squared gradients so far (Duchi et al., JMLR 12, 2011).
 
     Args:
         learning_rate: A number, or a schedule.
-        initial_accumulator_value: What the sum starts from.
-        epsilon: Added to it under the root.
+        initial_accumulator_value: The first value of the sum.
+        epsilon: A number that is added to the sum under the root.
     """
 
     initial_accumulator_value: float = 0.1
@@ -234,7 +238,7 @@ class Adagrad(Optimizer):
 
 
 class Squares(NamedTuple):
-    """Running means of the squares of the gradients and of the steps, trees like the parameters."""
+    """The running means of squared gradients and of squared steps: trees like the parameters."""
 
     grads: Any
     steps: Any
@@ -242,12 +246,12 @@ class Squares(NamedTuple):
 
 @optimizer("adadelta", "Adadelta")
 class Adadelta(Optimizer):
-    """Steps of the size of those before, whatever the size of the gradients (Zeiler, arXiv:1212.5701).
+    """Steps as large as the steps before, independent of the size of the gradients (Zeiler, arXiv:1212.5701).
 
     Args:
         learning_rate: A number, or a schedule; 1 in the paper.
-        rho: How much the running means of squares keep at each step, in [0, 1).
-        epsilon: Added to both of them under the root.
+        rho: The share of the running mean squares that stays at each step, in [0, 1).
+        epsilon: A number that is added to both mean squares under the root.
     """
 
     rho: float = 0.95
@@ -268,7 +272,7 @@ class Adadelta(Optimizer):
 
 
 class Spread(NamedTuple):
-    """The running mean of squares; the running sum of steps (momentum); the running mean of gradients (centered)."""
+    """The running mean square; the running sum of steps (momentum); the running mean of gradients (centered)."""
 
     velocity: Any
     momentum: Any = None
@@ -277,14 +281,14 @@ class Spread(NamedTuple):
 
 @optimizer("rmsprop", "RMSprop")
 class RMSprop(Optimizer):
-    """Steps over the running root mean square of the gradients (Hinton, Neural Networks for Machine Learning, 6e).
+    """Gradients over their running root mean square (Hinton, Neural Networks for Machine Learning, lecture 6e).
 
     Args:
         learning_rate: A number, or a schedule.
-        rho: How much the running means keep at each step, in [0, 1).
-        momentum: How much of the sum of the steps before is kept, in [0, 1].
-        epsilon: Added to the mean square under the root.
-        centered: Whether the variance takes the mean square's place (Graves, arXiv:1308.0850).
+        rho: The share of the running means that stays at each step, in [0, 1).
+        momentum: The share of the sum of earlier steps that stays at each step, in [0, 1].
+        epsilon: A number that is added to the mean square under the root.
+        centered: Whether to divide by the root of the variance, not of the mean square (Graves, arXiv:1308.0850).
     """
 
     rho: float = 0.9
@@ -315,7 +319,7 @@ class RMSprop(Optimizer):
 
 
 class Regularized(NamedTuple):
-    """The sum of the squared gradients, and the linear term, trees like the parameters."""
+    """The sum of the squared gradients, and the linear term: trees like the parameters."""
 
     accumulator: Any
     linear: Any
@@ -323,15 +327,17 @@ class Regularized(NamedTuple):
 
 @optimizer("ftrl", "Ftrl")
 class Ftrl(Optimizer):
-    """Follow the regularised leader: parameters that stay 0 until they pay (McMahan et al., KDD 2013).
+    """Follow the regularised leader, which keeps many parameters at 0 (McMahan et al., KDD 2013).
 
     Args:
         learning_rate: A positive number, or a schedule.
-        learning_rate_power: Of the sum of squares, in the rate of each number: 0 or less; 0 makes it constant.
-        initial_accumulator_value: What the sum of squares starts from.
-        l1_regularization_strength, l2_regularization_strength: Penalties of the leader.
-        l2_shrinkage_regularization_strength: A penalty of size alone: it is in the gradients, and not in their squares.
-        beta: The paper's, beside the root of the sum of squares.
+        learning_rate_power: The power of the sum of squares in the learning rate of each number: 0 or less. With 0 the
+            learning rate is constant.
+        initial_accumulator_value: The first value of the sum of squares.
+        l1_regularization_strength, l2_regularization_strength: The strengths of the L1 and L2 penalties.
+        l2_shrinkage_regularization_strength: The strength of an L2 penalty that is added to the gradients, but not to
+            the sum of their squares.
+        beta: The number beta of the paper, which is added to the root of the sum of squares.
     """
 
     learning_rate_power: float = -0.5
@@ -364,11 +370,11 @@ class Ftrl(Optimizer):
 
 @optimizer("lamb", "Lamb")
 class Lamb(Optimizer):
-    """Adam, with each leaf's step scaled to the norm of the leaf: for large batches (You et al., arXiv:1904.00962).
+    """Adam for large batches: the step of each parameter is scaled to the parameter's norm (arXiv:1904.00962).
 
     Args:
         learning_rate, beta_1, beta_2: As for `adam`.
-        epsilon: Added to the root of the mean square without its bias.
+        epsilon: A number that is added to the root of the mean square, after its bias is corrected.
     """
 
     beta_1: float = 0.9
@@ -395,7 +401,7 @@ class Lamb(Optimizer):
 
 
 class Free(NamedTuple):
-    """The point that descends, and the running mean of the squared gradients, trees like the parameters."""
+    """The point z that descends, and the running mean of the squared gradients: trees like the parameters."""
 
     z: Any
     nu: Any
@@ -403,17 +409,17 @@ class Free(NamedTuple):
 
 @optimizer("schedule_free_adamw", "ScheduleFreeAdamW")
 class ScheduleFreeAdamW(Optimizer):
-    """AdamW that averages its way instead of decaying its learning rate (Defazio et al., arXiv:2405.15682).
+    """AdamW that averages the parameters instead of decaying its learning rate (Defazio et al., arXiv:2405.15682).
 
-    The parameters are the point y where gradients are taken, between z, which descends, and the mean x of the z so far;
-    `finalize` gives x, the one to evaluate.
+    Three points take part: z descends; x is the mean of all z so far; y, between them, is where gradients are computed.
+    During training the parameters are y. `finalize` returns x, the point to evaluate.
 
     Args:
         learning_rate: A number, or a schedule.
-        beta_1: How near y is to x, in (0, 1).
-        beta_2: How much the running mean of squares keeps at each step, in [0, 1).
-        epsilon: Added to the root of the mean square.
-        warmup_steps: Over how many steps the learning rate rises from 0.
+        beta_1: The share of x in y, in (0, 1).
+        beta_2: The share of the running mean square that stays at each step, in [0, 1).
+        epsilon: A number that is added to the root of the mean square.
+        warmup_steps: The number of steps in which the learning rate rises from 0.
     """
 
     learning_rate: LearningRateLike = 0.0025

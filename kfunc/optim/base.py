@@ -1,4 +1,4 @@
-"""What optimizers are: pairs of pure functions with optax's protocol, on the arrays of any backend; and chains."""
+"""What an optimizer is: a pair of pure functions with optax's protocol, on arrays of any backend; and chains."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class _Made(GradientTransformation):
 
 
 def transformation(*names: str) -> Callable[[Callable[P, Parts]], Callable[P, GradientTransformation]]:
-    """Decorate a function that returns `Parts`: name it in the registry, and keep the arguments as config."""
+    """Decorate a function that returns `Parts`: it gets `names` in the registry, and its arguments are the config."""
 
     def decorate(fun: Callable[P, Parts]) -> Callable[P, GradientTransformation]:
         signature = inspect.signature(fun)
@@ -135,19 +135,21 @@ def transformation(*names: str) -> Callable[[Callable[P, Parts]], Callable[P, Gr
 
 
 def anywhere(path: str) -> None:
-    """The `elementwise` of a transformation that does not look at paths."""
+    """The `elementwise` of a transformation that treats all parameters alike, whatever their paths are."""
 
 
 def parts_of(value: Any, argument: str = "transformations") -> Parts:
-    """The functions of `value`: one of ours, one of optax's, or a registered name."""
+    """The functions of `value`: a transformation of ours or of optax, or a registered name.
+
+    Raises:
+        ArgumentError: `value`, which the user passed as `argument`, is not a transformation.
+    """
     value = resolve("optimizer", value, argument)
     if isinstance(value, GradientTransformation):
         return value.inner
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
         return Parts(*value)
-    raise ArgumentError(
-        "This is no optimizer.", argument=argument, expected="(init, update), or an optimizer's name", got=repr(value)
-    )
+    raise ArgumentError.must_be(argument, "an optimizer, its name, or a pair (init, update)", value)
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------
@@ -156,7 +158,10 @@ def parts_of(value: Any, argument: str = "transformations") -> Parts:
 def in_range(
     name: str, value: Any, low: float = 0, high: float = math.inf, ends: str = "[)", none: bool = False
 ) -> None:
-    """Check that `value` is a number between `low` and `high`, and not an end that is open; or None where `none`."""
+    """Check that `value` is a number between `low` and `high`. With `none`, None is allowed, too.
+
+    `ends` says which ends are in the range, as in mathematics: "[)" is the range with `low` and without `high`.
+    """
     if value is None and none:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -177,7 +182,7 @@ def in_range(
 def needed(params: Any, who: str) -> None:
     if params is None:
         raise ArgumentError(
-            f"{who} needs the parameters.",
+            f"{who} needs the parameters, and `update` was called without them.",
             argument="params",
             expected="the tree of parameters",
             got=None,
@@ -186,17 +191,17 @@ def needed(params: Any, who: str) -> None:
 
 
 def patterns(name: str, value: Any) -> Callable[[str], bool]:
-    """Whether one of the regular expressions `value`, one or several or None, is found in a path."""
+    """A function that says whether a path contains a match of a regular expression.
+
+    Args:
+        name: The argument that `value` was passed as, for the error.
+        value: One regular expression, a list of them, or None for none.
+    """
     found = [value] if isinstance(value, str) else [] if value is None else value
     try:
         compiled = [re.compile(p) for p in found]
     except (TypeError, re.error) as error:
-        raise ArgumentError(
-            f"{name} chooses parameters by their paths.",
-            argument=name,
-            expected="a regular expression, or a list of them",
-            got=repr(value),
-        ) from error
+        raise ArgumentError.must_be(name, "a regular expression or a list of them", value) from error
     return lambda path: any(p.search(path) for p in compiled)
 
 
@@ -204,25 +209,26 @@ def patterns(name: str, value: Any) -> Callable[[str], bool]:
 
 
 def scalar(value: float, dtype: str, beside: Any) -> Any:
-    """An array () where the arrays of the tree `beside` are."""
+    """An array () on the backend and device of the arrays in the tree `beside`."""
     like = tree.leaves(beside)
     xp = backend_of(like).xp
     return xp.full((), value, dtype=getattr(xp, dtype), device=device(like[0]) if like else None)
 
 
 def wide_scalar(value: float, params: Any) -> Any:
-    """An array () beside the parameters, in the dtype of the widest, and float32 at least."""
+    """An array () beside the parameters, in the dtype of the widest parameter, but at least float32."""
     leaves = tree.leaves(params)
     return scalar(value, dtype_name(wide_dtype(backend_of(leaves).xp, leaves)), leaves)
 
 
 def zero_count(params: Any) -> Any:
-    """The count of updates before the first."""
+    """The number of updates before the first update: 0."""
     return scalar(0, "int32", params)
 
 
 def successor(count: Any) -> Any:
-    # NumPy's arithmetic turns 0-d arrays into scalars; a state keeps its types.
+    # NumPy turns arrays () into scalars when it computes with them; `asarray` turns them back, so that the types of a
+    # state never change.
     return namespace(count).asarray(count + 1)
 
 
@@ -231,12 +237,12 @@ def cast(x: Any, dtype: Any) -> Any:
 
 
 def times(updates: Any, factor: Any) -> Any:
-    """`updates` times a number or an array (), each in its own dtype."""
+    """`updates` times a number or an array (). Each leaf keeps its dtype."""
     return tree.map(lambda u: u * cast(factor, u.dtype), updates)
 
 
 def unscaled(grads: Any, factor: Any) -> Any:
-    """`grads` by a number or an array (), which may be out of the range of their dtypes."""
+    """`grads` divided by a number or an array (), which may be too large for the dtypes of `grads`."""
 
     def quotient(g):
         wide = wide_dtype(namespace(g), [g])
@@ -259,12 +265,15 @@ def zeros_of(p: Any, shape: tuple[int, ...]) -> Any:
 
 
 def copies(params: Any) -> Any:
-    """The same numbers in arrays of their own: a compiled step takes one array in two places for a rule."""
+    """The same numbers in new arrays.
+
+    If one array stood at two places of the state, a compiled step would expect that it always does.
+    """
     return tree.map(lambda p: namespace(p).asarray(p, copy=True), params)
 
 
 def wide_dtype(xp: Any, leaves: Iterable[Any]) -> Any:
-    """The dtype for numbers that all leaves share: that of the widest leaf, and float32 at least."""
+    """The dtype for numbers that are used with all leaves: the dtype of the widest leaf, but at least float32."""
     double = getattr(xp, "float64", None)
     return double if any(leaf.dtype == double for leaf in leaves) else xp.float32
 
@@ -277,7 +286,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 @native
 def global_norm(tree_: Any) -> Any:
-    """The Euclidean norm of all numbers in the tree: a scalar array, float32 or wider."""
+    """The Euclidean norm of all numbers in the tree: an array (), float32 or wider."""
     leaves = tree.leaves(tree_)
     xp = namespace(*leaves)
     wide = wide_dtype(xp, leaves)
@@ -294,13 +303,16 @@ def global_norm(tree_: Any) -> Any:
 
 @transformation("chain")
 def chain(*transformations: Any) -> Parts:
-    """The `transformations` one after another; the state is the tuple of their states. Optax's may be among them."""
+    """Apply the `transformations` one after another.
+
+    The state is the tuple of their states. Transformations of optax may be among them.
+    """
     parts = [parts_of(t) for t in transformations]
 
     def update(updates, state, params=None, **extra):
         if len(state) != len(parts):
             raise ArgumentError(
-                "The optimizer state is not one of this chain.",
+                f"The optimizer state has {len(state)} parts, and this chain has {len(parts)} transformations.",
                 argument="opt_state",
                 expected=f"a tuple of {len(parts)} states",
                 got=f"{len(state)} states",
@@ -322,7 +334,7 @@ chain.from_config = lambda config: chain(*config["transformations"])  # type: ig
 
 
 def _together(parts: list[Parts]) -> dict[str, Callable]:
-    """What several transformations, with a tuple of states, have beyond init and update."""
+    """The functions of a chain beside `init` and `update`; its state is the tuple of the states of its `parts`."""
 
     def folded(name, combine):
         having = [(i, getattr(part, name)) for i, part in enumerate(parts) if getattr(part, name) is not None]

@@ -1,4 +1,4 @@
-"""Optimizers that know the gradient and its running sum."""
+"""Optimizers that use the gradient and a running sum or mean of it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["SGD", "Lion", "lion", "sgd"]
 
 
 class Momentum(NamedTuple):
-    """A tree like the parameters."""
+    """The running sum or mean of the gradients: a tree like the parameters."""
 
     momentum: Any
 
 
 @optimizer("sgd", "SGD")
 class SGD(Optimizer):
-    """Gradient descent, with momentum where that is not 0 (Polyak, 1964; Nesterov, 1983).
+    """Gradient descent, with or without momentum (Polyak, 1964; Nesterov, 1983).
 
     Args:
         learning_rate: A number, or a schedule.
-        momentum: How much of the sum of the steps before is kept, in [0, 1].
+        momentum: The share of the sum of earlier steps that stays at each step, in [0, 1].
         nesterov: Whether to look ahead along the momentum.
     """
 
@@ -49,12 +49,12 @@ class SGD(Optimizer):
 
 @optimizer("lion", "Lion")
 class Lion(Optimizer):
-    """The sign of a running mean, as the step (Chen et al., arXiv:2302.06675).
+    """Steps of one size, in the direction of the sign of a running mean (Chen et al., arXiv:2302.06675).
 
     Args:
-        learning_rate: A number, or a schedule; a third to a tenth of Adam's.
-        beta_1: How much of the running mean goes into the step beside the gradient, in (0, 1].
-        beta_2: How much the running mean keeps at each step, in [0, 1).
+        learning_rate: A number, or a schedule. It should be three to ten times smaller than for Adam.
+        beta_1: The share of the running mean in the step, in (0, 1]; the rest is the gradient.
+        beta_2: The share of the running mean that stays at each step, in [0, 1).
     """
 
     beta_1: float = 0.9

@@ -1,4 +1,4 @@
-"""Optimizers that know that a kernel is a matrix."""
+"""Optimizers that treat a kernel as a matrix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ __all__ = ["Adafactor", "Muon", "adafactor", "muon"]
 
 
 class Factors(NamedTuple):
-    """Of running mean squares of matrices the means of rows and columns, of others all; what is not there is ()."""
+    """The running mean squares: for matrices their means over rows and over columns, for other leaves all numbers.
+
+    A field that a leaf does not use holds an array ().
+    """
 
     rows: Any
     columns: Any
@@ -28,15 +31,15 @@ class Factors(NamedTuple):
 
 @optimizer("adafactor", "Adafactor")
 class Adafactor(Optimizer):
-    """Adam without momentum, with the mean squares of matrices as products of two vectors (arXiv:1804.04235).
+    """Adam without momentum that keeps the mean squares of a matrix as two vectors, to save memory (arXiv:1804.04235).
 
     Args:
-        learning_rate: A number, or a schedule; steps are in units of the root mean square of the parameters.
-        beta_2_decay: The running means keep `1 - t**beta_2_decay` at step t; negative.
-        epsilon_1: Added to squared gradients.
-        epsilon_2: The least root mean square of parameters.
-        clip_threshold: Largest root mean square of a step, before the learning rate.
-        relative_step: Whether a learning rate that is a number is `1 / sqrt(t)` at most.
+        learning_rate: A number, or a schedule, in units of the root mean square of each parameter.
+        beta_2_decay: A negative number: at step t the share `1 - t**beta_2_decay` of the running means stays.
+        epsilon_1: A number that is added to squared gradients.
+        epsilon_2: The smallest root mean square that a parameter counts as.
+        clip_threshold: The largest root mean square of a step before the learning rate is applied.
+        relative_step: Whether a learning rate that is a number is limited to `1 / sqrt(t)` at step t.
     """
 
     beta_2_decay: float = -0.8
@@ -91,7 +94,7 @@ class Adafactor(Optimizer):
 
 
 class Momenta(NamedTuple):
-    """The running sum of the gradients, or for Adam their mean; and the mean of their squares for Adam, else ()."""
+    """The running sum of the gradients, and (); for parameters that Adam updates, Adam's two running means."""
 
     momentum: Any
     velocity: Any
@@ -115,22 +118,25 @@ class _MuonByPosition:
 
 @optimizer("muon", "Muon")
 class Muon(Optimizer, _MuonByPosition):
-    """Momentum whose singular values are all made about 1, for matrices; Adam for the rest (Jordan, 2024).
+    """For matrices, momentum whose singular values are all made about 1; for other parameters, Adam (Jordan, 2024).
 
-    Adam takes what has not two axes, what has "embedding" in its path, and what `exclude_layers` names.
+    Adam updates the parameters that do not have two axes, those with "embedding" in their paths, and those that
+    `exclude_layers` names.
 
     Args:
         learning_rate: A number, or a schedule.
-        adam_beta_1, adam_beta_2, epsilon: Adam's.
-        adam_weight_decay: The weight decay of what Adam takes.
-        exclude_layers: Regular expressions; where one is found in a parameter's path, Adam takes it.
-        exclude_embeddings: Whether Adam takes embeddings.
+        adam_beta_1, adam_beta_2, epsilon: The arguments of Adam.
+        adam_weight_decay: The weight decay of the parameters that Adam updates.
+        weight_decay: The weight decay of the other parameters, in units of the learning rate.
+        exclude_layers: Regular expressions. Adam updates a parameter if one of them is found in its path.
+        exclude_embeddings: Whether Adam updates embeddings.
         muon_a, muon_b, muon_c: The polynomial `a x + b x**3 + c x**5` of the singular values in each iteration.
-        adam_lr_ratio: Adam's learning rate, in units of the other one.
-        momentum: How much of the running sum is kept at each step, in [0, 1].
-        ns_steps: Number of iterations.
+        adam_lr_ratio: The learning rate of Adam, in units of `learning_rate`.
+        momentum: The share of the running sum that stays at each step, in [0, 1].
+        ns_steps: The number of iterations.
         nesterov: Whether to look ahead along the momentum.
-        rms_rate: The step's root mean square: it is scaled by this and by the root of the longer side. Not if None.
+        rms_rate: Each step is multiplied by this number and by the root of the longer side of the matrix, so that this
+            is about its root mean square. None: the step is not scaled.
     """
 
     weight_decay: float | None = 0.004

@@ -1,4 +1,4 @@
-"""What all of Keras's optimizers have: learning rate, weight decay, clipping, accumulation, averages, loss scale."""
+"""What all optimizers share: learning rate, weight decay, clipping, accumulation, averages and loss scale."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ __all__ = ["Core", "Optimizer", "full", "leafwise", "optimizer", "zeros"]
 
 
 class Core(NamedTuple):
-    """What one optimizer is without what all have.
+    """One optimizer without the things that all optimizers share.
 
     Attributes:
         init: `params -> state`.
-        update: `(grads, state, params, lr, t) -> (updates, state)`: `lr` is an array (), `t` the number of this update,
-            from 1: int32 (). It takes `overwrite`, see `GradientTransformation`, if it is elementwise.
-        reads: Whether the updates depend on the parameters, which then have decayed already.
-        decay: `(weight_decay, path, leaf) -> weight_decay`, where that is not the same for all.
+        update: `(grads, state, params, lr, t) -> (updates, state)`. The learning rate `lr` is an array (), and `t`,
+            int32 (), is the number of this update, from 1. An elementwise `update` takes `overwrite`, too.
+        reads: Whether the updates depend on the parameters. If so, `update` sees the parameters after weight decay.
+        decay: `(weight_decay, path, leaf) -> weight_decay`, if the weight decay differs between parameters.
         finalize: See `GradientTransformation`.
-        elementwise: Whether the transformation is.
+        elementwise: Whether the transformation is elementwise; see `GradientTransformation`.
     """
 
     init: Callable[[Tree], Tree]
@@ -53,10 +53,11 @@ class Core(NamedTuple):
 
 
 class State(NamedTuple):
-    """Of an optimizer: the number of updates, int32 (); its learning rate; and what the optimizer itself remembers.
+    """The state of an optimizer: the number of updates, int32 (); the learning rate; and the state of its `Core`.
 
-    The learning rate is floating (), in the dtype of the widest parameter and float32 at least; None if the optimizer
-    was given a schedule or an array. `learning_rate` and `with_learning_rate` find it in the states of all wrappers.
+    The learning rate is a floating array () in the dtype of the widest parameter, but at least float32. It is None if
+    the optimizer was given a schedule or an array. `learning_rate` and `with_learning_rate` find it also in the states
+    of optimizers that contain this one.
     """
 
     count: Any
@@ -65,12 +66,12 @@ class State(NamedTuple):
 
 
 def zeros(p: Any) -> Any:
-    """What starts a slot of the state with 0."""
+    """Zeros like the parameter `p`: the first value of a slot of the state."""
     return namespace(p).zeros_like(p)
 
 
 def full(value: float) -> Callable[[Array], Array]:
-    """What starts a slot of the state with `value` everywhere."""
+    """A function that makes the first value of a slot of the state: `value` everywhere."""
     return lambda p: namespace(p).full_like(p, value)
 
 
@@ -82,15 +83,18 @@ def leafwise(
     shared: Callable[[Array], tuple[Array, ...]] | None = None,
     elementwise: bool = True,
 ) -> Core:
-    """The core that treats every leaf by itself.
+    """A core that treats each leaf by itself.
 
     Args:
-        step: `(g, p, lr, *numbers, *slots) -> (update, *slots)`, all in the dtype of the gradient `g`; the parameter
-            `p` may be None unless `reads`.
-        slots: The named tuple of trees that is the state, if there is any.
-        starts: For each field of it, the function from a parameter to the first value; None where it is not needed.
-        shared: `t -> numbers`, what is the same for all leaves; `t` is the number of this update, floating ().
-        elementwise: Whether `step` is, see `GradientTransformation`.
+        step: `(g, p, lr, *numbers, *slots) -> (update, *slots)` for one leaf, all in the dtype of the gradient `g`. The
+            parameter `p` is None unless `reads` is True.
+        slots: The class of the state, a named tuple of trees; None if there is no state.
+        starts: For each field of the state, the function from a parameter to the first value; None if the field is not
+            used.
+        reads: See `Core`.
+        shared: `t -> numbers`: the numbers that are the same for all leaves. `t` is the number of this update, a
+            floating array ().
+        elementwise: Whether `step` is elementwise; see `GradientTransformation`.
     """
 
     def init(params):
@@ -153,7 +157,7 @@ class Optimizer(GradientTransformation):
     """The name in the registry."""
 
     def core(self) -> Core:
-        """What the optimizer is without what all have; for subclasses to define."""
+        """The optimizer without the things that all optimizers share; subclasses define it."""
         raise NotImplementedError
 
     def __post_init__(self) -> None:
@@ -162,9 +166,10 @@ class Optimizer(GradientTransformation):
         self._become(self._composed())
 
     def _composed(self) -> Parts:
-        """The core inside what all optimizers share, in Keras's order.
+        """The core, and around it the things that all optimizers share, in Keras's order.
 
-        Gradients are unscaled, accumulated and clipped; the parameters decay, and are updated and averaged.
+        Gradients are divided by the loss scale, accumulated and clipped. Then the parameters decay, are updated, and
+        are averaged.
         """
         core = self.core()
         in_range("weight_decay", self.weight_decay, none=True)
@@ -181,12 +186,7 @@ class Optimizer(GradientTransformation):
         checks.boolean("use_ema", self.use_ema)
         every = checks.integer("gradient_accumulation_steps", self.gradient_accumulation_steps, least=2, none=True)
         if not isinstance(self.name, str | None):
-            raise ArgumentError(
-                f"`name` must be a string or None, got {self.name!r}.",
-                argument="name",
-                expected="a string or None",
-                got=repr(self.name),
-            )
+            raise ArgumentError.must_be("name", "a string or None", self.name)
 
         excluded = patterns("exclude_from_weight_decay", self.exclude_from_weight_decay)
         parts = _descent(core, self.learning_rate, self.weight_decay, excluded, every or 1)
@@ -219,7 +219,7 @@ _CLIPS = {"clipnorm": clip_by_norm, "clipvalue": clip_by_value, "global_clipnorm
 
 
 def _clipped(parts: Parts, clipping: Parts) -> Parts:
-    """`parts` of clipped gradients."""
+    """`parts`, given the gradients that `clipping` has clipped."""
 
     def update(grads, state, params=None, **extra):
         return parts.update(clipping.update(grads, (), params)[0], state, params, **extra)
@@ -228,7 +228,10 @@ def _clipped(parts: Parts, clipping: Parts) -> Parts:
 
 
 def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Callable[[str], bool], every: int) -> Parts:
-    """`core` with its learning rate and weight decay. Schedules count all calls, of which one in `every` updates."""
+    """`core` with learning rate and weight decay.
+
+    Only one in `every` calls updates the parameters (gradient accumulation). Schedules count all calls.
+    """
 
     def factor(path, leaf):
         """The weight decay of one parameter."""
@@ -244,7 +247,7 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
     def update(grads, state, params=None, **extra):
         if not isinstance(state, State):
             raise ArgumentError(
-                "The optimizer state is not one of this optimizer.",
+                f"The optimizer state does not belong to this optimizer: it is a {type(state).__name__}.",
                 argument="opt_state",
                 expected="what this optimizer's init, or its last update, returned",
                 got=type(state).__name__,
@@ -257,7 +260,7 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
         if decays:
             leaves, structure = tree.flatten(params)
             factors = list(map(factor, tree.paths(params), leaves))
-            shares = {f: lr * -f for f in factors if f}  # most often one for all
+            shares = {f: lr * -f for f in factors if f}  # in most cases one number for all
             off = [p * cast(shares[f], p.dtype) if f else None for p, f in zip(leaves, factors, strict=True)]
             if core.reads:
                 params = tree.unflatten(

@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions of the step, with Keras's names and arguments.
 
-A schedule takes the number of steps taken so far, an integer array of any shape (in training `()`) or a Python int, and
-returns a float32 array of that shape; a floating-point step keeps its dtype.
+A schedule takes the number of steps so far, a Python int or an integer array of any shape (in training `()`), and
+returns a float32 array of that shape. If the step is a floating array, the result has its dtype.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import checks
 from ..arrays import asarray, kind_of_tree, namespace, native
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..frozen import dataclass
 from ..registry import register
 from ..typing import Array
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass
 class Schedule:
-    """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)`, with `t` a floating array."""
+    """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)` for a floating array `t`."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -50,7 +50,7 @@ class Schedule:
                 checks.boolean(field.name, value)
             elif field.name == "name" or field.type.startswith("tuple"):
                 continue
-            elif field.name != "power":  # Keras takes all of them
+            elif field.name != "power":  # Keras allows any power
                 in_range(field.name, value, none="None" in field.type)
 
     def __call__(self, step: Any) -> Any:
@@ -58,7 +58,7 @@ class Schedule:
         return _evaluate(self, asarray(step) if kind_of_tree(step) is None else step)
 
     def at(self, xp: Any, t: Any) -> Any:
-        """The value after `t` steps, a floating array of the namespace `xp`; for subclasses to define."""
+        """The value after `t` steps; subclasses define it. `t` is a floating array of the namespace `xp`."""
         raise NotImplementedError
 
 
@@ -75,7 +75,11 @@ def _at_most(xp: Any, t: Any, limit: float) -> Any:
 @register("schedule", "Constant", "constant")
 @dataclass
 class Constant(Schedule):
-    """The same `value` at every step."""
+    """The same `value` at every step.
+
+    Args:
+        value: The learning rate.
+    """
 
     value: float
 
@@ -89,11 +93,12 @@ class CosineDecay(Schedule):
     """Half a cosine from the initial learning rate down to `alpha` times it (Loshchilov and Hutter, arXiv:1608.03983).
 
     Args:
-        initial_learning_rate: Value at step 0.
-        decay_steps: Length of the decay.
-        alpha: The last value, as a fraction of the one the decay starts from.
-        warmup_target: Where it is given, the value first rises to it, linearly over `warmup_steps`, and decays from it.
-        warmup_steps: Length of the rise.
+        initial_learning_rate: The value at step 0.
+        decay_steps: The number of steps of the decay.
+        alpha: The last value, as a fraction of the value that the decay starts from.
+        name: Has no effect.
+        warmup_target: If it is given, the value first rises to it linearly over `warmup_steps`, and then decays.
+        warmup_steps: The number of steps of the rise.
     """
 
     initial_learning_rate: float
@@ -120,14 +125,15 @@ class CosineDecay(Schedule):
 @register("schedule", "CosineDecayRestarts", "cosine_decay_restarts")
 @dataclass
 class CosineDecayRestarts(Schedule):
-    """Half cosines one after the other, each `t_mul` times as long as the last (SGDR, arXiv:1608.03983).
+    """Half cosines one after the other, each `t_mul` times as long as the one before (SGDR, arXiv:1608.03983).
 
     Args:
-        initial_learning_rate: Value at step 0.
-        first_decay_steps: Length of the first.
-        t_mul: 1 or more.
-        m_mul: Each begins at `m_mul` times what the one before did.
-        alpha: Where they end, as a fraction of the initial learning rate.
+        initial_learning_rate: The value at step 0.
+        first_decay_steps: The number of steps of the first half cosine.
+        t_mul: How many times longer each is than the one before: 1 or more.
+        m_mul: The first value of each is `m_mul` times the first value of the one before.
+        alpha: The value at the end of each, as a fraction of the initial learning rate.
+        name: Has no effect.
     """
 
     initial_learning_rate: float
@@ -149,11 +155,11 @@ class CosineDecayRestarts(Schedule):
         else:
 
             def length(n):
-                """Of the first n, in units of the first."""
+                """The number of steps of the first n half cosines, divided by that of the first one."""
                 return (self.t_mul**n - 1) / (self.t_mul - 1)
 
             restarts = xp.floor(xp.log1p(done * (self.t_mul - 1)) / math.log(self.t_mul))
-            # The logarithm's rounding may be off by one at a restart.
+            # At a restart the rounded logarithm may be wrong by one.
             restarts = restarts + xp.astype(done >= length(restarts + 1), t.dtype)
             restarts = restarts - xp.astype(done < length(restarts), t.dtype)
             done = (done - length(restarts)) / self.t_mul**restarts
@@ -164,7 +170,15 @@ class CosineDecayRestarts(Schedule):
 @register("schedule", "ExponentialDecay", "exponential_decay")
 @dataclass
 class ExponentialDecay(Schedule):
-    """`initial_learning_rate * decay_rate ** (step / decay_steps)`; the exponent is rounded down if `staircase`."""
+    """`initial_learning_rate * decay_rate ** (step / decay_steps)`.
+
+    Args:
+        initial_learning_rate: The value at step 0.
+        decay_steps: After so many steps the value is multiplied by `decay_rate`.
+        decay_rate: The factor of the decay.
+        staircase: Whether the exponent is rounded down, so that the value falls in steps.
+        name: Has no effect.
+    """
 
     initial_learning_rate: float
     decay_steps: float
@@ -180,7 +194,15 @@ class ExponentialDecay(Schedule):
 @register("schedule", "InverseTimeDecay", "inverse_time_decay")
 @dataclass
 class InverseTimeDecay(Schedule):
-    """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient is rounded down if `staircase`."""
+    """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`.
+
+    Args:
+        initial_learning_rate: The value at step 0.
+        decay_steps: After so many steps the denominator has grown by `decay_rate`.
+        decay_rate: How fast the value falls.
+        staircase: Whether `step / decay_steps` is rounded down, so that the value falls in steps.
+        name: Has no effect.
+    """
 
     initial_learning_rate: float
     decay_steps: float
@@ -199,8 +221,9 @@ class PiecewiseConstantDecay(Schedule):
     """`values[0]` up to and including step `boundaries[0]`, then `values[1]` up to `boundaries[1]`, and so on.
 
     Args:
-        boundaries: Increasing steps.
-        values: One more than there are boundaries.
+        boundaries: The steps at which the value changes, in increasing order.
+        values: The values: one more than there are boundaries.
+        name: Has no effect.
     """
 
     boundaries: tuple[float, ...]
@@ -213,7 +236,8 @@ class PiecewiseConstantDecay(Schedule):
         object.__setattr__(self, "values", tuple(self.values))
         if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(self.boundaries):
             raise ArgumentError(
-                "The boundaries do not fit the values.",
+                f"`boundaries` must be {len(self.values) - 1} increasing steps for {len(self.values)} values, "
+                f"got {shown(self.boundaries)}.",
                 argument="boundaries",
                 expected=f"{len(self.values) - 1} increasing steps",
                 got=self.boundaries,
@@ -233,9 +257,11 @@ class PolynomialDecay(Schedule):
 
     Args:
         initial_learning_rate, end_learning_rate: The first value and the last one.
-        decay_steps: Length of the decay.
-        power: 1 makes it linear.
-        cycle: Whether to stretch `decay_steps` to its next multiple when it is passed, and not to stop there.
+        decay_steps: The number of steps of the decay.
+        power: The power in the formula; 1 makes the decay linear.
+        cycle: Whether to go on after `decay_steps`: `decay_steps` is replaced by its next multiple when it is passed.
+            Otherwise the value stays at `end_learning_rate`.
+        name: Has no effect.
     """
 
     initial_learning_rate: float

@@ -1,4 +1,4 @@
-"""Parts of optimizers, with optax's names, for `chain`."""
+"""Transformations to build optimizers from with `chain`. They have optax's names."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ __all__ = [
 
 
 class Count(NamedTuple):
-    """How many updates there were: int32, ()."""
+    """The number of updates so far: int32 ()."""
 
     count: Any
 
 
 class Trace(NamedTuple):
-    """The running sum of the gradients, a tree like the parameters."""
+    """The running sum of the gradients: a tree like the parameters."""
 
     trace: Any
 
 
 class Moments(NamedTuple):
-    """Number of updates, int32 (), and the running means of the gradients and of their squares, like the parameters."""
+    """The number of updates, int32 (), and the running means of gradients and of squared gradients."""
 
     count: Any
     mu: Any
@@ -62,7 +62,7 @@ class Moments(NamedTuple):
 
 
 def stateless(fun: Callable[[Tree], Tree], elementwise: Callable[[str], Any] | None = anywhere) -> Parts:
-    """The transformation that gives `fun(updates)`."""
+    """The transformation that has no state, and whose updates are `fun(updates)`."""
     return Parts(
         lambda params: (), lambda updates, state, params=None, **_: (fun(updates), state), elementwise=elementwise
     )
@@ -70,25 +70,25 @@ def stateless(fun: Callable[[Tree], Tree], elementwise: Callable[[str], Any] | N
 
 @transformation("identity")
 def identity() -> Parts:
-    """Updates as they are."""
+    """The updates, unchanged."""
     return stateless(lambda updates: updates)
 
 
 @transformation("set_to_zero")
 def set_to_zero() -> Parts:
-    """Updates of 0: what it is given to stays as it is, frozen."""
+    """Updates of 0: the parameters stay as they are."""
     return stateless(zeros_like)
 
 
 @transformation("scale")
 def scale(step_size: float) -> Parts:
-    """Updates times a number."""
+    """The updates times the number `step_size`."""
     return stateless(lambda updates: times(updates, step_size))
 
 
 @transformation("scale_by_schedule")
 def scale_by_schedule(step_size_fn: Callable[[Array], Array]) -> Parts:
-    """Updates times `step_size_fn(count)`, where `count` is the number of updates before, an int32 array ()."""
+    """The updates times `step_size_fn(count)`. `count` is the number of updates before this one, an int32 array ()."""
 
     def update(updates, state, params=None, **_):
         return times(updates, step_size_fn(state.count)), Count(successor(state.count))
@@ -97,22 +97,23 @@ def scale_by_schedule(step_size_fn: Callable[[Array], Array]) -> Parts:
 
 
 class Rate(NamedTuple):
-    """The learning rate, floating (); None where a schedule gives it."""
+    """The learning rate, a floating array (); None if a schedule computes it."""
 
     learning_rate: Any
 
 
 def rate(learning_rate: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """What a learning rate is that is given as a number, an array () or a schedule.
+    """How an optimizer keeps and computes its learning rate, given as a number, an array () or a schedule.
 
     Returns:
-        The function of the parameters that makes what the state keeps of it: a number, so that it can be changed
-        without compiling anew; else None. And the function of that and the step, from 0, that is the rate.
+        Two functions. `first(params)` is the part of the state that holds the learning rate: an array () if the
+        learning rate is a number, so that it can be changed without a new compilation, and None otherwise.
+        `at(kept, step)` is the learning rate at `step`, from 0, where `kept` is what the state holds.
     """
     if callable(learning_rate):
         return lambda params: None, lambda _, count: learning_rate(count)
     if isinstance(learning_rate, numbers.Real) and not isinstance(learning_rate, bool):
-        # float() makes a Python number of NumPy's.
+        # A number of NumPy becomes a Python number, which does not widen float32 arrays.
         value = float(learning_rate)
         in_range("learning_rate", value)
         return lambda params: wide_scalar(value, params), lambda own, _: own
@@ -123,7 +124,11 @@ def rate(learning_rate: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any],
 
 @transformation("scale_by_learning_rate")
 def scale_by_learning_rate(learning_rate: LearningRateLike) -> Parts:
-    """Updates times `-learning_rate`, a number, an array () or a schedule: the last part of an optimizer."""
+    """The updates times `-learning_rate`: the last transformation of an optimizer.
+
+    Args:
+        learning_rate: A number, an array () or a schedule.
+    """
     first, at = rate(learning_rate)
     if callable(learning_rate):
         return scale_by_schedule(lambda count: -at(None, count)).inner
@@ -135,10 +140,10 @@ def scale_by_learning_rate(learning_rate: LearningRateLike) -> Parts:
 
 
 def learning_rate(opt_state: Any) -> Any:
-    """The learning rate in an optimizer's state, an array (): the first one if there are several.
+    """The learning rate in an optimizer's state, an array (). If the state holds several, it is the first one.
 
-    None if there is none, as the rate is a schedule or an array that the optimizer was given. States of optax's
-    `inject_hyperparams` have theirs, too.
+    It is None if the state holds no learning rate, since the optimizer was given a schedule or an array. The states of
+    optax's `inject_hyperparams` hold a learning rate, too.
     """
     found = learning_rates(opt_state)
     return found[0] if found else None
@@ -160,7 +165,7 @@ def with_learning_rate(opt_state: Any, value: Any) -> Any:
     """The optimizer's state with another learning rate, in the dtype of the old one.
 
     Args:
-        opt_state: A state with a learning rate, or several, which all change.
+        opt_state: A state that holds a learning rate. If it holds several, all of them change.
         value: A number, an array (), or a function of the old learning rate, an array (), that returns one of these.
 
     Raises:
@@ -181,7 +186,7 @@ def with_learning_rate(opt_state: Any, value: Any) -> Any:
     out = _with_rates(opt_state, changed)
     if not found:
         raise ArgumentError(
-            "The optimizer's state holds no learning rate that could be changed.",
+            "The optimizer's state holds no learning rate, so that it cannot be changed.",
             argument="opt_state",
             expected="the state of an optimizer that was made with a number, such as optim.adam(1e-3)",
             got="one whose learning rate is a schedule or an array, or that has none",
@@ -207,7 +212,7 @@ def _with_rates(state: Any, change: Callable[[Any], Any]) -> Any:
     if getattr(state, "learning_rate", None) is not None:
         parts["learning_rate"] = change(state.learning_rate)
     given = getattr(state, "hyperparams", None)
-    # What a schedule gives optax works out anew at each update.
+    # A learning rate from a schedule is not changed: optax computes it anew at each update.
     if isinstance(given, Mapping) and "learning_rate" in given.keys() - getattr(state, "hyperparams_states", {}).keys():
         parts["hyperparams"] = {**given, "learning_rate": change(given["learning_rate"])}
     return state._replace(**parts)
@@ -215,14 +220,14 @@ def _with_rates(state: Any, change: Callable[[Any], Any]) -> Any:
 
 @transformation("clip_by_global_norm")
 def clip_by_global_norm(max_norm: float) -> Parts:
-    """Updates scaled down so that the norm of all of them together is `max_norm` at most (arXiv:1211.5063)."""
+    """Updates scaled down so that the norm of all of them together is at most `max_norm` (arXiv:1211.5063)."""
     in_range("max_norm", max_norm, ends="()")
     return stateless(lambda updates: _clipped(updates, max_norm), elementwise=None)
 
 
 @transformation("clip_by_norm")
 def clip_by_norm(max_norm: float) -> Parts:
-    """Each leaf of the updates scaled down so that its own norm is `max_norm` at most."""
+    """Each leaf of the updates scaled down so that its norm is at most `max_norm`."""
     in_range("max_norm", max_norm, ends="()")
     return stateless(lambda updates: tree.map(lambda u: _clipped(u, max_norm), updates), elementwise=None)
 
@@ -237,18 +242,19 @@ def _clipped(updates: Any, max_norm: float) -> Any:
 
 @transformation("clip_by_value")
 def clip_by_value(clip_value: float) -> Parts:
-    """Updates cut off at `-clip_value` and `clip_value`."""
+    """The updates with numbers below `-clip_value` or above `clip_value` replaced by these bounds."""
     in_range("clip_value", clip_value, ends="()")
     return stateless(lambda updates: tree.map(lambda u: namespace(u).clip(u, -clip_value, clip_value), updates))
 
 
 @transformation("add_decayed_weights")
 def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None) -> Parts:
-    """Updates plus `weight_decay` times the parameters.
+    """The updates plus `weight_decay` times the parameters.
 
     Args:
         weight_decay: A number.
-        mask: A tree of booleans like the parameters, or a function of the parameters that returns it: which to decay.
+        mask: A tree of booleans like the parameters, or a function of the parameters that returns it. Parameters decay
+            where it is True; all parameters decay if it is None.
     """
     in_range("weight_decay", weight_decay)
 
@@ -264,7 +270,12 @@ def add_decayed_weights(weight_decay: float = 0.0, mask: Any = None) -> Parts:
 
 @transformation("trace")
 def trace(decay: float, nesterov: bool = False) -> Parts:
-    """Momentum: a running sum of updates, the older ones decayed (Polyak, 1964; Nesterov, 1983)."""
+    """Momentum: a running sum of the updates in which older updates count less (Polyak, 1964; Nesterov, 1983).
+
+    Args:
+        decay: The share of the sum that stays at each step, in [0, 1).
+        nesterov: Whether to look ahead along the momentum.
+    """
     in_range("decay", decay, 0, 1)
 
     def update(updates, state, params=None, **_):
@@ -276,9 +287,14 @@ def trace(decay: float, nesterov: bool = False) -> Parts:
 
 @transformation("scale_by_adam")
 def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7) -> Parts:
-    """Running mean of the updates over the root of that of their squares, both without their bias towards 0.
+    """The running mean of the updates, divided by the root of the running mean of their squares.
 
-    Algorithm 1 of Kingma and Ba, arXiv:1412.6980, as in optax and PyTorch; `adam` adds its epsilon elsewhere, as Keras.
+    Both means are corrected for their bias towards 0. This is algorithm 1 of Kingma and Ba, arXiv:1412.6980, as in
+    optax and PyTorch; `adam` adds its epsilon at another place, as Keras does.
+
+    Args:
+        beta_1, beta_2: The share of the running means of updates and of squares that stays at each step, in [0, 1).
+        epsilon: A number that is added to the root.
     """
     in_range("beta_1", beta_1, 0, 1)
     in_range("beta_2", beta_2, 0, 1)
@@ -307,7 +323,7 @@ def adam_step(
     nu: Tree,
     **options: bool,
 ) -> tuple[Tree, Tree, Tree]:
-    """`ops.adam` on trees: updates, and the new running means."""
+    """`ops.adam` on trees. Returns the updates and the two new running means."""
     leaves, structure = tree.flatten(updates)
     n = len(leaves)
     if not n:

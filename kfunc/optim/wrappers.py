@@ -1,4 +1,4 @@
-"""Optimizers around optimizers: gradient accumulation, averaged weights, loss scales, and one for each parameter."""
+"""Optimizers that contain optimizers: accumulation, averaged weights, loss scales, one optimizer for each parameter."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def _passed_on(parts: Parts) -> dict[str, Any]:
-    """What `parts` has beyond init and update, of a state that has its own under `inner`."""
+    """The functions of `parts` beside `init` and `update`, for a state whose field `inner` is the state of `parts`."""
 
     def of(fun):
         return fun and (lambda *args: fun(*args[:-1], args[-1].inner))
@@ -54,7 +54,7 @@ def _passed_on(parts: Parts) -> dict[str, Any]:
 
 
 class Accumulated(NamedTuple):
-    """The number of gradients seen, int32 (), their sum since the last update, and the inner state."""
+    """The number of gradients so far, int32 (); their sum since the last update; and the inner state."""
 
     count: Any
     sums: Any
@@ -63,7 +63,12 @@ class Accumulated(NamedTuple):
 
 @transformation("accumulate")
 def accumulate(inner: Any, steps: int):
-    """`inner` of the mean of every `steps` gradients; the updates between are 0."""
+    """`inner`, given the mean of every `steps` gradients. The updates in between are 0.
+
+    Args:
+        inner: An optimizer.
+        steps: How many gradients are averaged.
+    """
     checks.positive("steps", steps)
     return accumulated(parts_of(inner, "inner"), steps)
 
@@ -95,7 +100,7 @@ def accumulated(inner: Parts, steps: int) -> Parts:
 
 
 class Averaged(NamedTuple):
-    """The number of calls, int32 (), the average of the parameters, and the inner state."""
+    """The number of calls, int32 (); the average of the parameters; and the state of the inner optimizer."""
 
     count: Any
     average: Any
@@ -104,12 +109,13 @@ class Averaged(NamedTuple):
 
 @transformation("ema")
 def ema(inner: Any, momentum: float = 0.99, overwrite_frequency: int | None = None):
-    """`inner`, and beside it the exponential moving average of the parameters, which `finalize` returns.
+    """`inner`, which also keeps the exponential moving average of the parameters. `finalize` returns the average.
 
     Args:
         inner: An optimizer.
-        momentum: How much of the average stays at each step, in [0, 1]; after the first step it is the parameters.
-        overwrite_frequency: After how many steps the parameters become the average, again and again; never if None.
+        momentum: The share of the average that stays at each step, in [0, 1]. After the first step the average is equal
+            to the parameters.
+        overwrite_frequency: The parameters are set to the average every so many steps; never if None.
     """
     in_range("momentum", momentum, 0, 1, "[]")
     checks.positive("overwrite_frequency", overwrite_frequency, none=True)
@@ -117,7 +123,7 @@ def ema(inner: Any, momentum: float = 0.99, overwrite_frequency: int | None = No
 
 
 def averaged(inner: Parts, momentum: float, overwrite: int | None, every: int = 1) -> Parts:
-    """See `ema`; steps are counted as if of `every` calls only one were one, as Keras does."""
+    """See `ema`. Each `every` calls count as one step, as in Keras."""
 
     def init(params):
         return Averaged(zero_count(params), copies(params), inner.init(params))
@@ -146,7 +152,7 @@ def averaged(inner: Parts, momentum: float, overwrite: int | None, every: int = 
 
 
 def scaled(inner: Parts, factor: float) -> Parts:
-    """`inner` of gradients of a loss that was multiplied with `factor`."""
+    """`inner`, given gradients of a loss that was multiplied by `factor`."""
     _no_scale_in(inner)
 
     def update(grads, state, params=None, **extra):
@@ -158,7 +164,7 @@ def scaled(inner: Parts, factor: float) -> Parts:
 def _no_scale_in(inner: Parts) -> None:
     if inner.loss_scale is not None:
         raise ArgumentError(
-            "The loss is scaled once, by the outermost optimizer.",
+            "An optimizer with a loss scale is inside another optimizer: only the outermost one may scale the loss.",
             argument="inner_optimizer",
             expected="an optimizer without a loss scale",
             got="one with a loss scale",
@@ -166,7 +172,7 @@ def _no_scale_in(inner: Parts) -> None:
 
 
 class Scaled(NamedTuple):
-    """The factor of the loss, float32 (), the finite steps since it changed, the steps skipped, and the inner state."""
+    """The factor of the loss, float32 (); the finite steps since it changed; the skipped steps; and the inner state."""
 
     scale: Any
     steps: Any
@@ -178,10 +184,16 @@ class Scaled(NamedTuple):
 def loss_scale(
     inner_optimizer: Any, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000, name: str | None = None
 ):
-    """`inner_optimizer` for a loss that is multiplied with a factor, so that gradients in float16 do not vanish.
+    """`inner_optimizer` for a loss that is multiplied by a factor, so that gradients in float16 do not become 0.
 
-    Where a gradient is not finite, parameters and inner state stay as they are, and the factor is halved; after
-    `dynamic_growth_steps` finite steps in a row it doubles (Micikevicius et al., arXiv:1710.03740).
+    If a gradient is not finite, the parameters and the inner state stay as they are, and the factor is halved. After
+    `dynamic_growth_steps` finite steps in a row the factor is doubled (Micikevicius et al., arXiv:1710.03740).
+
+    Args:
+        inner_optimizer: An optimizer without a loss scale.
+        initial_scale: The first factor, a positive number.
+        dynamic_growth_steps: After how many finite steps the factor doubles.
+        name: Has no effect.
     """
     in_range("initial_scale", initial_scale, ends="()")
     checks.positive("dynamic_growth_steps", dynamic_growth_steps)
@@ -224,11 +236,12 @@ LossScaleOptimizer = loss_scale
 @register("optimizer", "OptimizerMap")
 @dataclass
 class OptimizerMap:
-    """Optimizers by the paths of parameters, for `multi_optimizer`.
+    """An optimizer for each path of a parameter, for `multi_optimizer`.
 
     Args:
-        default_optimizer: For the parameters that no pattern matches.
-        optimizer_map: Regular expressions, each for the whole of a path such as "dense/kernel", to optimizers.
+        default_optimizer: The optimizer of the parameters that no pattern matches.
+        optimizer_map: A dict from regular expressions to optimizers. An expression has to match the whole path of a
+            parameter, such as "dense/kernel".
     """
 
     default_optimizer: Any
@@ -243,9 +256,9 @@ class OptimizerMap:
                 re.compile(pattern)
             except (TypeError, re.error) as error:
                 raise ArgumentError(
-                    "Optimizers are chosen by the paths of parameters.",
+                    f"`optimizer_map` has a key that is not a regular expression: {pattern!r}.",
                     argument="optimizer_map",
-                    expected="regular expressions",
+                    expected="a dict from regular expressions to optimizers",
                     got=repr(pattern),
                 ) from error
             parts_of(value, "optimizer_map")
@@ -259,9 +272,9 @@ class OptimizerMap:
         matching = [pattern for pattern in found if re.fullmatch(pattern, path)]
         if len(matching) > 1:
             raise ArgumentError(
-                f"{path} has several optimizers.",
+                f"The parameter {path} matches several patterns of `optimizer_map`: {', '.join(map(repr, matching))}.",
                 argument="optimizer_map",
-                expected="patterns of which one at most matches",
+                expected="at most one pattern that matches",
                 got=", ".join(matching),
             )
         return found[matching[0]] if matching else self.default_optimizer
@@ -271,16 +284,19 @@ class OptimizerMap:
 def multi_optimizer(
     optimizer_map: Callable[[str], Any], loss_scale_factor: float | None = None, name: str | None = None
 ):
-    """For each parameter the optimizer that `optimizer_map(path)` gives: an `OptimizerMap`, or any function.
+    """One optimizer for each parameter, chosen by its path.
 
-    Layer-wise learning rates are `OptimizerMap(adam(1e-3), {"encoder/.*": adam(1e-4), "embedding/.*": set_to_zero()})`.
+    For example, `OptimizerMap(adam(1e-3), {"encoder/.*": adam(1e-4), "embedding/.*": set_to_zero()})` gives the layers
+    different learning rates.
+
+    Args:
+        optimizer_map: An `OptimizerMap`, or any function from a path to an optimizer.
+        loss_scale_factor: The number that the loss was multiplied with; gradients are divided by it.
+        name: Has no effect.
     """
     if not callable(optimizer_map):
-        raise ArgumentError(
-            "Optimizers are chosen by the paths of parameters.",
-            argument="optimizer_map",
-            expected="an OptimizerMap, or a function of paths",
-            got=repr(optimizer_map),
+        raise ArgumentError.must_be(
+            "optimizer_map", "an OptimizerMap or a function from a path to an optimizer", optimizer_map
         )
     in_range("loss_scale_factor", loss_scale_factor, ends="()", none=True)
 
@@ -300,13 +316,13 @@ MultiOptimizer = multi_optimizer
 
 @transformation("multi_transform")
 def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
-    """For each parameter the transformation of its label, as in optax.
+    """One transformation for each label of parameters, as in optax.
 
     Args:
-        transforms: Labels to transformations.
-        param_labels: A tree of labels like the parameters, or a function of the parameters that returns it; or regular
-            expressions to labels, of which the first that is found in a parameter's path counts:
-            `{"embedding": "slow", "": "fast"}`.
+        transforms: A dict from labels to transformations.
+        param_labels: A tree of labels like the parameters, or a function of the parameters that returns it. Or a dict
+            from regular expressions to labels, such as `{"embedding": "slow", "": "fast"}`: the first expression that
+            is found in the path of a parameter decides.
     """
     parts = {label: parts_of(value, "transforms") for label, value in transforms.items()}
 
@@ -319,7 +335,9 @@ def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
         unknown = sorted({repr(label) for label in labels if label not in parts})
         if unknown or len(labels) != len(tree.leaves(params)):
             raise ArgumentError(
-                "Labels and parameters do not fit.",
+                f"`param_labels` has labels without a transformation: {', '.join(unknown)}."
+                if unknown
+                else f"`param_labels` has {len(labels)} labels for {len(tree.leaves(params))} parameters.",
                 argument="param_labels",
                 expected=f"one of {', '.join(parts)} for each of {len(tree.leaves(params))} parameters",
                 got=", ".join(unknown) or f"{len(labels)} labels",
@@ -332,10 +350,13 @@ def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
 
 @transformation("by_part")
 def by_part(transforms: Mapping[str, Any]):
-    """For each part of the parameters, a key of their dict, a transformation of its own: `{"encoder": sgd(), ...}`.
+    """One transformation for each part of the parameters, that is, for each key of their dict: `{"encoder": sgd()}`.
 
-    The state is a dict of theirs, so that a step of one's own can update one part: `adam.update(grads,
+    The state is a dict of the states, so that your own training step can update one part alone: `adam.update(grads,
     opt_state["generator"], params["generator"])`.
+
+    Args:
+        transforms: A dict from the keys of the parameters to transformations.
     """
     parts = {name: parts_of(value, f"transforms[{name!r}]") for name, value in transforms.items()}
     for part in parts.values():
@@ -344,7 +365,7 @@ def by_part(transforms: Mapping[str, Any]):
     def check(params):
         if not isinstance(params, dict) or params.keys() != parts.keys():
             raise ArgumentError(
-                "Optimizers and the parts of the parameters do not fit.",
+                "The keys of `transforms` are not the keys of the parameters.",
                 argument="transforms",
                 expected=f"one for each of {', '.join(params)}" if isinstance(params, dict) else "a dict of parameters",
                 got=", ".join(parts),
@@ -372,9 +393,10 @@ def by_part(transforms: Mapping[str, Any]):
 
 
 def _split(groups: Callable) -> Parts:
-    """One transformation for each group of leaves; `groups(params)` are names to parts and positions of leaves.
+    """One transformation for each group of leaves.
 
-    Each sees the dict of its parameters by their paths, and the state is the dict of states.
+    `groups(params)` is a dict from names of groups to pairs of `Parts` and the positions of the group's leaves. Each
+    transformation sees a dict from paths to its parameters. The state is the dict of the states.
     """
 
     def dealt(tree_, at):
@@ -385,7 +407,10 @@ def _split(groups: Callable) -> Parts:
         return {name: part.init(dealt(params, at)) for name, (part, at) in _checked(groups(params)).items()}
 
     def each(tree_, fun):
-        """The tree of the dicts that `fun(name, part, at)` returns for the groups, and what it returns beside."""
+        """Call `fun(name, part, at)` for each group; it returns a dict from paths to leaves, and something else.
+
+        Returns the tree of all leaves, and the dict from the groups' names to the other results.
+        """
         paths, structure, gathered, rest = tree.paths(tree_), tree.structure(tree_), {}, {}
         for name, (part, at) in groups(tree_).items():
             out, rest[name] = fun(name, part, at)
