@@ -1,7 +1,7 @@
-"""Metrics: pure accumulators that run inside compiled steps; Keras's names.
+"""Metrics: pure accumulators, which run inside compiled steps. They have Keras's names.
 
-`acc = metric.init(like=y_pred)`, then `acc = metric.update(acc, y_true, y_pred)` for each batch; `metric.result(acc)`.
-Accumulators of several devices or workers are put together by `metric.merge(acc, other)`.
+`acc = metric.init(like=y_pred)` starts, `acc = metric.update(acc, y_true, y_pred)` adds a batch, and
+`metric.result(acc)` is the value. `metric.merge(acc, other)` adds up the accumulators of several devices or workers.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ def resolve(
     label_shape: Shape | None = None,
     argument: str = "metric",
 ) -> Metric:
-    """The metric that `metric` stands for; a name becomes the metric's name, as in Keras.
+    """The metric that `metric` stands for. If it is a name, the metric gets this name, as in Keras.
 
     Args:
-        metric: A metric, its class, a config, a loss, a function `(y_true, y_pred) -> values`, or a name: that of a
-            metric or of a loss; or "accuracy", "acc", "crossentropy" or "ce", which are what fits the shapes.
-        loss: The loss, which says whether predictions are logits.
-        output_shape, label_shape: Shapes of `y_pred` and `y_true`, the batch included.
+        metric: A metric, its class, a config, a loss, a function `(y_true, y_pred) -> values`, or the name of a metric
+            or of a loss. "accuracy", "acc", "crossentropy" and "ce" stand for the metric that fits the shapes.
+        loss: The loss of the model, which says whether predictions are logits.
+        output_shape, label_shape: Shapes of `y_pred` and `y_true`, with the batch.
         argument: The argument that holds `metric`, for the error.
 
     Raises:
-        ArgumentError: There is no such metric, or the shapes are needed and not given.
+        ArgumentError: No metric has this name, or the shapes are needed and not given.
     """
     found = _resolve(metric, loss, output_shape, label_shape, argument)
     if label_shape is not None and isinstance(found, OfValues):
         raise ArgumentError(
-            f"{type(found).__name__} sees values, and not labels and predictions.",
+            f"{type(found).__name__} takes values, but here a metric gets labels and predictions.",
             argument=argument,
             fix="MeanMetricWrapper(fn) is the mean of fn(y_true, y_pred)",
         )
@@ -80,13 +80,13 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
     if metric in ("accuracy", "acc"):
         if output_shape is None or label_shape is None:
             raise ArgumentError(
-                f"Which accuracy {metric!r} is depends on the shapes.",
+                f"The metric {metric!r} stands for an accuracy that depends on the shapes, which are not known.",
                 argument=argument,
                 fix='give the shapes, or name it: "sparse_categorical_accuracy"',
             )
         kind = losses.label_kind(output_shape, label_shape)
         if kind == "binary":
-            # Keras compares logits with 0.5, too; a logit's own threshold is 0.
+            # A probability of 0.5 is a logit of 0. (Keras compares logits with 0.5.)
             return BinaryAccuracy(0.0 if getattr(loss, "from_logits", False) else 0.5, name=metric)
         return (SparseCategoricalAccuracy if kind == "sparse_categorical" else CategoricalAccuracy)(name=metric)
     if metric in registry.names("metric"):

@@ -1,4 +1,4 @@
-"""How often predictions are right. The functions return 1 or 0 for each of them, in float32."""
+"""How often predictions are right. The functions return 1 (right) or 0 for each prediction, in float32."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def _ones(right):
 
 @native
 def binary_accuracy(y_true: Array, y_pred: Array, threshold: float = 0.5) -> Array:
-    """Whether `y_pred > threshold` says what `y_true`, of zeros and ones, says; both (batch, ...)."""
+    """Whether `y_pred > threshold` agrees with `y_true`, which holds zeros and ones: (batch, ...) to the same.
+
+    Args:
+        y_true, y_pred: Labels and scores, (batch, ...).
+        threshold: Scores above it count as 1.
+    """
     above = y_pred > threshold
     y_true, above = fitting(
         namespace(y_true).astype(y_true, y_pred.dtype), namespace(y_pred).astype(above, y_pred.dtype)
@@ -40,7 +45,12 @@ def binary_accuracy(y_true: Array, y_pred: Array, threshold: float = 0.5) -> Arr
 
 @native
 def categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
-    """Whether the largest of `y_pred` is where the largest of `y_true` is, (batch, ..., classes) to (batch, ...)."""
+    """Whether the largest score is at the class of the label: (batch, ..., classes) to (batch, ...).
+
+    Args:
+        y_true: One-hot codes, or probabilities: the class of the label is the largest one.
+        y_pred: Scores.
+    """
     check_shape(y_true.shape, y_pred.shape)
     xp = namespace(y_true, y_pred)
     return _ones(xp.argmax(y_true, axis=-1) == xp.argmax(y_pred, axis=-1))
@@ -48,7 +58,15 @@ def categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
-    """Whether the largest of `y_pred`, (batch, ..., classes), is at `y_true`, (batch, ...) or (batch, ..., 1)."""
+    """Whether the largest score is at the class of the label.
+
+    Args:
+        y_true: Classes, (batch, ...) or (batch, ..., 1).
+        y_pred: Scores, (batch, ..., classes).
+
+    Returns:
+        (batch, ...).
+    """
     xp = namespace(y_true, y_pred)
     found = xp.argmax(y_pred, axis=-1)
     return _ones(found == xp.astype(class_labels(xp, y_true, y_pred), found.dtype))
@@ -56,7 +74,13 @@ def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
 
 @native
 def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5) -> Array:
-    """Whether fewer than `k` of `y_pred` exceed the one where `y_true` is largest, (batch, ..., classes) both."""
+    """Whether fewer than `k` scores are larger than the score of the label: (batch, ..., classes) to (batch, ...).
+
+    Args:
+        y_true: One-hot codes, or probabilities: the class of the label is the largest one.
+        y_pred: Scores.
+        k: How many of the largest scores count.
+    """
     check_shape(y_true.shape, y_pred.shape)
     xp = namespace(y_true, y_pred)
     return _ones(ops.in_top_k(xp.argmax(y_true, axis=-1), y_pred, k))
@@ -64,10 +88,16 @@ def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5) -> Arra
 
 @native
 def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5, from_sorted_ids: bool = False) -> Array:
-    """Whether fewer than `k` of `y_pred`, (batch, ..., classes), exceed that at `y_true`, (batch, ...) or (..., 1).
+    """Whether fewer than `k` scores are larger than the score of the label.
 
     Args:
-        from_sorted_ids: Whether `y_pred` holds classes, the most likely one first, in place of scores.
+        y_true: Classes, (batch, ...) or (batch, ..., 1).
+        y_pred: Scores, (batch, ..., classes).
+        k: How many of the largest scores count.
+        from_sorted_ids: Whether `y_pred` holds classes, the most likely one first, and not scores.
+
+    Returns:
+        (batch, ...).
     """
     xp = namespace(y_true, y_pred)
     labels = class_labels(xp, y_true, y_pred)

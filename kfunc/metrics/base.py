@@ -1,4 +1,4 @@
-"""What a metric is: the sums of batches, and what comes of them all; and the mean of values, which most are."""
+"""The base of the metrics: sums over batches, and a result from the sums. Most metrics are means of values."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "num_thresholds": checks.positive,
     **dict.fromkeys(("num_labels", "num_outputs", "top_k"), _optional),
 }
-"""What checks the fields of our own metrics, by their names."""
+"""The functions that check the fields of kfunc's own metrics, by the names of the fields."""
 
 
 @dataclass
 class Metric:
-    """What is known about predictions from sums over all samples. Its functions are pure:
+    """A number about predictions that is computed from sums over all samples. Its functions are pure.
 
-    `acc = metric.init(like=y_pred)`, then `acc = metric.update(acc, y_true, y_pred)` for each batch, and
-    `metric.result(acc)`. Subclasses are frozen dataclasses that define `shape`, `measure` and `finish`.
+    `acc = metric.init(like=y_pred)` starts, `acc = metric.update(acc, y_true, y_pred)` adds a batch, and
+    `metric.result(acc)` is the value. Subclasses are frozen dataclasses that define `shape`, `measure` and `finish`.
 
-    The accumulator has the running sums, and what their dtype lost of them (Kahan, 1965), so that neither counts beyond
-    2**24 nor long epochs lose precision.
+    The accumulator holds the running sums and their rounding errors (Kahan, 1965). Without the errors, a count would
+    stop at 2**24 in float32, and long epochs would lose precision.
 
     Args:
-        name: The class's name in snake case by default.
-        dtype: Of the sums: "float32", which is the default, or "float64".
+        name: The name in logs; by default the name of the class in snake case.
+        dtype: The dtype of the sums, "float32" or "float64"; None is "float32".
     """
 
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: str | None = dataclasses.field(default=None, kw_only=True)
 
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
-    """What checks the fields of a subclass, by their names."""
+    """The functions that check the fields of a subclass, by the names of the fields."""
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -67,29 +67,29 @@ class Metric:
             check(field, getattr(self, field))
 
     def shape(self) -> tuple[int, ...]:
-        """The shape of the sums; with size 1 for the outputs while nobody said how many there are."""
+        """The shape of the sums. The axis of the outputs has size 1 as long as their number is not known."""
         return ()
 
     def measure(self, y_true: Array, y_pred: Array, sample_weight: Array, mask: Array) -> Array:
-        """The sums of one batch, from arrays of the namespace."""
+        """The sums of one batch, computed from conforming arrays."""
         raise NotImplementedError
 
     def finish(self, sums: Array) -> Array:
-        """The result, from the sums over all batches."""
+        """The result, computed from the sums over all batches."""
         return sums
 
     def sized(self, outputs: int | None) -> Metric:
-        """This metric for `outputs` numbers in each prediction, where its accumulator depends on that."""
+        """This metric for predictions of `outputs` numbers, if the shape of its accumulator depends on their number."""
         return self
 
     def init(self, like: Any = None) -> dict[str, Any]:
-        """The accumulator of no samples.
+        """The accumulator before the first batch.
 
         Args:
-            like: An array, or a tree of arrays, whose backend and device to use; or a backend or its name.
+            like: An array or a tree of arrays, whose backend and device are used; or a backend or its name.
 
         Returns:
-            `{"sums": shape, "lost": shape}`.
+            A dict of two arrays of zeros: "sums", and "lost" for their rounding errors.
         """
         if isinstance(like, str | Backend):
             backend, where = get_backend(like), None
@@ -103,33 +103,33 @@ class Metric:
     def update(
         self, acc: dict[str, Any], y_true: Array, y_pred: Array, sample_weight: Array = None, mask: Array = None
     ) -> dict[str, Any]:
-        """The accumulator with a batch more.
+        """The accumulator after one more batch.
 
         Args:
             acc: An accumulator.
             y_true, y_pred: Labels and predictions, (batch, ...).
-            sample_weight: (batch,), or (batch, ...) with up to as many axes as what is weighted.
-            mask: Which predictions count, as `sample_weight`.
+            sample_weight: Weights, (batch,) or (batch, ...) with at most as many axes as the values of the metric.
+            mask: Booleans of such a shape that say which predictions count.
         """
         return added(acc, self.measure(y_true, y_pred, sample_weight, mask))
 
     @native
     def merge(self, acc: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-        """The accumulator of the samples of both, which may come from other devices and workers."""
+        """The accumulator of the samples of both accumulators, which may come from different devices or workers."""
         a, b = acc["sums"], other["sums"]
         sums = a + b
-        # What an addition loses, whichever is larger (Knuth, 1969).
+        # The rounding error of `a + b`, whichever of both is larger (Knuth, 1969).
         part = sums - a
         return {"sums": sums, "lost": acc["lost"] + other["lost"] - ((a - (sums - part)) + (b - part))}
 
     @native
     def result(self, acc: dict[str, Any]) -> Array:
-        """The metric's value: a scalar array, or as many as the metric says; 0 if there were no samples."""
+        """The value of the metric: an array (), or of the shape that the metric says; 0 if there were no samples."""
         return self.finish(acc["sums"] - acc["lost"])
 
 
 def added(acc: dict[str, Any], batch: Any) -> dict[str, Any]:
-    """The accumulator with the sums of a batch more."""
+    """The accumulator after the sums of one more batch are added."""
     batch = namespace(batch).astype(batch, acc["sums"].dtype) - acc["lost"]
     sums = acc["sums"] + batch
     return {"sums": sums, "lost": (sums - acc["sums"]) - batch}
@@ -153,7 +153,7 @@ def metric(*names: str, name: str | None = "", function: Callable[..., Array] | 
         default = snake if name == "" else name
         cls.name = dataclasses.field(default=default, kw_only=True)
         cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
-        # Names once each, in order.
+        # Each name once, in this order.
         known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
         made: Any = register("metric", *known)(dataclass(cls))
         made._checks = {f.name: _CHECKS[f.name] for f in dataclasses.fields(made) if f.name in _CHECKS}
@@ -166,7 +166,7 @@ def metric(*names: str, name: str | None = "", function: Callable[..., Array] | 
 
 
 def mean_sums(values: Array, weights: Any) -> Array:
-    """The sums (2,) of values (batch, ...), averaged for each sample, and of their weights."""
+    """The sum of values (batch, ...), which are first averaged for each sample, and the sum of their weights: (2,)."""
     values = real(values)
     xp = namespace(values)
     if weights is not None:
@@ -187,14 +187,14 @@ def _each_sample(xp, values):
 
 
 def mean_of(sums: Array) -> Array:
-    """The mean, from what `mean_sums` sums up; 0 if the weights are 0."""
+    """The mean, computed from the sums of `mean_sums`. It is 0 if all weights are 0."""
     xp = namespace(sums)
     total, count = sums[0], sums[1]
     return total / xp.where(count == 0, xp.ones_like(count), count)
 
 
 def loss_sums(loss: Any, y_true: Array, y_pred: Array, sample_weight: Array, mask: Array) -> Array:
-    """`mean_sums` of the values of a `Loss`, without those that it ignores."""
+    """`mean_sums` of the values of a `Loss`, without the values that it ignores."""
     values = real(loss.call(y_true, y_pred))
     counted, given = loss.mask(y_true, y_pred, values), weights(values, sample_weight, mask)
     return mean_sums(values, given if counted is None else weights(values, given, counted))
@@ -202,10 +202,10 @@ def loss_sums(loss: Any, y_true: Array, y_pred: Array, sample_weight: Array, mas
 
 @dataclass
 class MeanMetric(Metric):
-    """The weighted mean, over all samples, of what `call` returns; subclasses define that, or `function`."""
+    """The weighted mean over all samples of the values that `call` returns. Subclasses define `call` or `function`."""
 
     function: ClassVar[Callable[..., Array] | None] = None
-    """What `call` runs, with the fields of the subclass as keyword arguments."""
+    """The function that `call` runs, with the fields of the subclass as keyword arguments."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,7 +214,7 @@ class MeanMetric(Metric):
         object.__setattr__(self, "_options", options)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
-        """The values, (batch, ...), from arrays of the namespace."""
+        """The values, (batch, ...), computed from conforming arrays."""
         return type(self).function(y_true, y_pred, **self._options)  # type: ignore[misc, attr-defined]
 
     def shape(self) -> tuple[int, ...]:

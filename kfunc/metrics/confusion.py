@@ -1,8 +1,8 @@
-"""How often yes-or-no predictions are right and wrong, at one threshold or many: one accumulator for all.
+"""How often yes-or-no predictions are right and wrong, at one threshold or many, with one accumulator for all.
 
-A threshold turns a score into yes if the score is larger. So a sample counts by how many of the ascending thresholds
-its score passes: these histograms of the positive and of the negative samples are what is summed up, whatever the
-number of thresholds; what is at either side of each threshold is found at the end.
+A score means yes if it is larger than the threshold. For each sample, only one thing matters: how many of the ascending
+thresholds its score passes. The accumulator holds two histograms of this number, one of the positive and one of the
+negative samples. From them the result finds how many samples lie on each side of each threshold.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 NEVER = -1e10
-"""Below every score: what all but the top k become."""
+"""A number below every score. With `top_k`, the scores of all other classes are replaced by it."""
 
 
 class Counts(NamedTuple):
-    """Weights of true and false positives and negatives, (thresholds, ...) each, and the histograms behind them."""
+    """The weights of true and false positives and negatives, (thresholds, ...) each, and the histograms."""
 
     tp: Any
     fp: Any
@@ -48,7 +48,7 @@ class Counts(NamedTuple):
     histogram: Any
 
 
-class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of these are fields
+class _AtThresholds(Metric):  # not a dataclass, since subclasses choose which of these attributes are fields
     top_k: int | None = None
     class_id: int | None = None
     _cuts: tuple[float, ...]
@@ -56,17 +56,17 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
     _even: bool
 
     def labels(self) -> int | None:
-        """How many labels are counted apart; None if all scores go together."""
+        """The number of labels, if each label is counted separately; None if all are counted together."""
         return None
 
     def set_thresholds(self, thresholds: Sequence[float]) -> None:
-        """Prepare for thresholds in any order, to whose order the results return."""
+        """Prepare for thresholds in any order. The results have the same order."""
         order = sorted(range(len(thresholds)), key=lambda i: thresholds[i])
         cuts = tuple(float(thresholds[i]) for i in order)
         last = len(cuts) - 1
         object.__setattr__(self, "_cuts", cuts)
         object.__setattr__(self, "_order", None if order == sorted(order) else tuple(map(order.index, range(last + 1))))
-        # As in Keras: equal steps need no search.
+        # If the thresholds have equal distances, no search is needed (as in Keras).
         even = last >= 2 and all(abs(t - i / last) <= EPSILON + 1e-5 * i / last for i, t in enumerate(cuts))
         object.__setattr__(self, "_even", even)
 
@@ -75,12 +75,15 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         return (len(self._cuts) + 1, *(() if labels is None else (labels,)), 2)
 
     def scored(self, y_true: Array, y_pred: Array) -> tuple[Any, Any]:
-        """Labels and scores of one shape: of the top k, of the class."""
+        """Labels and scores in one shape: of the class `class_id` only, with the scores outside the top k replaced."""
         y_true, y_pred = pair(y_true, y_pred)
         xp = namespace(y_pred)
         if y_pred.ndim < 2 and (self.top_k, self.class_id) != (None, None):
             raise ShapeError(
-                "There are no classes.", argument="y_pred", expected="(batch, ..., classes)", got=tuple(y_pred.shape)
+                f"`y_pred` must be (batch, ..., classes) for top_k and class_id, got shape {tuple(y_pred.shape)}.",
+                argument="y_pred",
+                expected="(batch, ..., classes)",
+                got=tuple(y_pred.shape),
             )
         if self.top_k is not None:
             _, best = ops.top_k(y_pred, self.top_k)
@@ -89,7 +92,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         if self.class_id is not None:
             if self.class_id >= y_pred.shape[-1]:
                 raise ShapeError(
-                    "The class is not there.",
+                    f"`y_pred` has {y_pred.shape[-1]} classes, and `class_id` is {self.class_id}.",
                     argument="y_pred",
                     expected=f"(batch, ..., classes) with more than {self.class_id} classes, which class_id asks for",
                     got=tuple(y_pred.shape),
@@ -98,7 +101,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         return y_true, y_pred
 
     def passed(self, scores: Any) -> Array:
-        """How many thresholds are smaller than each of `scores`: (n,) to int32 (n,). NaN is like 0."""
+        """The number of thresholds that are smaller than each score: (n,) to int32 (n,). NaN counts as 0."""
         xp, cuts = namespace(scores), self._cuts
         if not self._even:
             scores = xp.where(xp.isnan(scores), xp.zeros_like(scores), scores)
@@ -106,7 +109,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
             return xp.astype(found, xp.int32)
         below = xp.where(scores < 1, scores, xp.ones_like(scores))
         found = xp.where(scores > 0, xp.ceil(below * (len(cuts) - 1)), xp.zeros_like(scores))
-        # Thresholds a little outside [0, 1] are passed by all, and by none.
+        # The first threshold may be a little below 0, where every score passes it; the last one a little above 1.
         return xp.astype(xp.clip(found, 1, None) if cuts[0] < 0 else found, xp.int32)
 
     def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
@@ -117,7 +120,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         apart = () if self.labels() is None else y_pred.shape[-1:]
         n = math.prod(apart)
         place = xp.reshape(self.passed(xp.reshape(y_pred, (-1,))), (-1, n))
-        # The number of a histogram's bin, which is that of the threshold, of the label, of the truth.
+        # The number of the bin in the histograms: by threshold, then by label, then by truth.
         place = place * n + xp.arange(n, dtype=xp.int32, device=device(place))
         place = xp.reshape(place, (-1,)) * 2 + xp.reshape(xp.astype(y_true != 0, xp.int32), (-1,))
         sums = ops.segment_sum(xp.reshape(given, (-1,)), place, (len(self._cuts) + 1) * n * 2)
@@ -128,7 +131,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
 
     def finish(self, sums: Array) -> Array:
         xp = namespace(sums)
-        # From both ends, so that no small number is the difference of large ones.
+        # Summed from both ends, since a small count would be inexact as the difference of two large ones.
         no = xp.cumulative_sum(sums, axis=0)[:-1, ...]
         yes = xp.flip(xp.cumulative_sum(xp.flip(sums, axis=0), axis=0), axis=0)[1:, ...]
         if self._order is not None:
@@ -137,7 +140,7 @@ class _AtThresholds(Metric):  # not a dataclass: subclasses choose which of thes
         return self.summarise(Counts(yes[..., 1], yes[..., 0], no[..., 0], no[..., 1], sums))
 
     def summarise(self, counts: Counts) -> Array:
-        """The result."""
+        """The result, computed from the counts."""
         raise NotImplementedError
 
 
@@ -162,25 +165,25 @@ class _AtSome(_AtThresholds):
         return value[0] if len(self._cuts) == 1 else value
 
     def value(self, counts: Counts) -> Array:
-        """The metric at each threshold, from the counts there; for subclasses to define."""
+        """The metric at each threshold, computed from the counts; subclasses define it."""
         raise NotImplementedError
 
 
 def _probabilities(argument, values):
-    """A number in [0, 1], or a tuple of some."""
+    """Check that `values` is a number in [0, 1], or several."""
     if not isinstance(values, list | tuple):
         return checks.probability(argument, values, one=True)
     if not values:
-        raise ArgumentError("There are no thresholds.", argument=argument, expected="one at least", got=repr(values))
+        raise ArgumentError.must_be(argument, "a number in [0, 1] or several numbers, at least one", values)
     return tuple(checks.probability(argument, value, one=True) for value in values)
 
 
 @metric(name=None)
 class TruePositives(_AtSome):
-    """How many positive samples have a score above the threshold, or each of several: (thresholds,).
+    """The number of positive samples with a score above the threshold.
 
     Args:
-        thresholds: One number in [0, 1], or several; 0.5 by default.
+        thresholds: A number in [0, 1], or several for a result (thresholds,); None is 0.5.
     """
 
     thresholds: float | Sequence[float] | None = None
@@ -191,7 +194,11 @@ class TruePositives(_AtSome):
 
 @metric(name=None)
 class FalsePositives(_AtSome):
-    """How many negative samples have a score above the threshold; see `TruePositives`."""
+    """The number of negative samples with a score above the threshold.
+
+    Args:
+        thresholds: A number in [0, 1], or several for a result (thresholds,); None is 0.5.
+    """
 
     thresholds: float | Sequence[float] | None = None
 
@@ -201,7 +208,11 @@ class FalsePositives(_AtSome):
 
 @metric(name=None)
 class TrueNegatives(_AtSome):
-    """How many negative samples have no score above the threshold; see `TruePositives`."""
+    """The number of negative samples without a score above the threshold.
+
+    Args:
+        thresholds: A number in [0, 1], or several for a result (thresholds,); None is 0.5.
+    """
 
     thresholds: float | Sequence[float] | None = None
 
@@ -211,7 +222,11 @@ class TrueNegatives(_AtSome):
 
 @metric(name=None)
 class FalseNegatives(_AtSome):
-    """How many positive samples have no score above the threshold; see `TruePositives`."""
+    """The number of positive samples without a score above the threshold.
+
+    Args:
+        thresholds: A number in [0, 1], or several for a result (thresholds,); None is 0.5.
+    """
 
     thresholds: float | Sequence[float] | None = None
 
@@ -220,28 +235,28 @@ class FalseNegatives(_AtSome):
 
 
 def precision(counts: Counts) -> Array:
-    """Which part of those found is positive."""
+    """The share of positive samples among those above the threshold."""
     return ops.divide_no_nan(counts.tp, counts.tp + counts.fp)
 
 
 def recall(counts: Counts) -> Array:
-    """Which part of the positive is found."""
+    """The share of the positive samples that are above the threshold."""
     return ops.divide_no_nan(counts.tp, counts.tp + counts.fn)
 
 
 def specificity(counts: Counts) -> Array:
-    """Which part of the negative is not found."""
+    """The share of the negative samples that are not above the threshold."""
     return ops.divide_no_nan(counts.tn, counts.tn + counts.fp)
 
 
 @metric(name=None)
 class Precision(_AtSome):
-    """Which part of the samples with a score above the threshold is positive; 0 if there are none.
+    """The share of positive samples among those with a score above the threshold; 0 if there are none.
 
     Args:
-        thresholds: One number in [0, 1], or several, for a result (thresholds,); 0.5 by default, none with `top_k`.
-        top_k: Count only the classes with the `k` largest scores.
-        class_id: Count only this class.
+        thresholds: A number in [0, 1], or several for a result (thresholds,). None is 0.5; no threshold with `top_k`.
+        top_k: Only the classes with the `top_k` largest scores count as above the threshold.
+        class_id: The class to count; all classes if None.
     """
 
     thresholds: float | Sequence[float] | None = None
@@ -254,7 +269,11 @@ class Precision(_AtSome):
 
 @metric(name=None)
 class Recall(_AtSome):
-    """Which part of the positive samples has a score above the threshold; arguments as those of `Precision`."""
+    """The share of the positive samples that have a score above the threshold; 0 if there are none.
+
+    Args:
+        thresholds, top_k, class_id: As for `Precision`.
+    """
 
     thresholds: float | Sequence[float] | None = None
     top_k: int | None = None
@@ -270,7 +289,7 @@ class Recall(_AtSome):
 class _Best(_AtThresholds):
     num_thresholds: int = 200
     bound: ClassVar[str] = ""
-    """The field that says how large the first of `pair` must be."""
+    """The name of the field that holds the lower bound of the first number of `pair`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -279,7 +298,7 @@ class _Best(_AtThresholds):
         self.set_thresholds([i / last for i in range(last + 1)] if last else [0.5])
 
     def pair(self, counts: Counts) -> tuple[Array, Array]:
-        """(what is bounded, what is maximised) at each threshold; for subclasses to define."""
+        """At each threshold, the number that has a lower bound and the number to maximise; subclasses define it."""
         raise NotImplementedError
 
     def summarise(self, counts: Counts) -> Array:
@@ -290,12 +309,12 @@ class _Best(_AtThresholds):
 
 @metric(name=None)
 class SensitivityAtSpecificity(_Best):
-    """The best sensitivity (recall) of the thresholds at which the specificity is at least `specificity`.
+    """The best sensitivity (recall) among the thresholds where the specificity is at least `specificity`.
 
     Args:
-        specificity: In [0, 1].
-        num_thresholds: How many thresholds there are, evenly spaced from 0 to 1.
-        class_id: Count only this class.
+        specificity: A number in [0, 1].
+        num_thresholds: The number of thresholds, evenly spaced from 0 to 1.
+        class_id: The class to count; all classes if None.
     """
 
     specificity: float
@@ -309,7 +328,12 @@ class SensitivityAtSpecificity(_Best):
 
 @metric(name=None)
 class SpecificityAtSensitivity(_Best):
-    """The best specificity where the sensitivity is at least `sensitivity`; see `SensitivityAtSpecificity`."""
+    """The best specificity among the thresholds where the sensitivity is at least `sensitivity`.
+
+    Args:
+        sensitivity: A number in [0, 1].
+        num_thresholds, class_id: As for `SensitivityAtSpecificity`.
+    """
 
     sensitivity: float
     num_thresholds: int = 200
@@ -322,7 +346,12 @@ class SpecificityAtSensitivity(_Best):
 
 @metric(name=None)
 class PrecisionAtRecall(_Best):
-    """The best precision where the recall is at least `recall`; see `SensitivityAtSpecificity`."""
+    """The best precision among the thresholds where the recall is at least `recall`.
+
+    Args:
+        recall: A number in [0, 1].
+        num_thresholds, class_id: As for `SensitivityAtSpecificity`.
+    """
 
     recall: float
     num_thresholds: int = 200
@@ -335,7 +364,12 @@ class PrecisionAtRecall(_Best):
 
 @metric(name=None)
 class RecallAtPrecision(_Best):
-    """The best recall where the precision is at least `precision`; see `SensitivityAtSpecificity`."""
+    """The best recall among the thresholds where the precision is at least `precision`.
+
+    Args:
+        precision: A number in [0, 1].
+        num_thresholds, class_id: As for `SensitivityAtSpecificity`.
+    """
 
     precision: float
     num_thresholds: int = 200
@@ -351,19 +385,19 @@ class RecallAtPrecision(_Best):
 
 @metric(name=None)
 class AUC(_AtThresholds):
-    """The area under a curve of points, one a threshold; scores are probabilities.
+    """The area under a curve with one point for each threshold. Scores are probabilities.
 
     Args:
-        num_thresholds: How many thresholds there are, evenly spaced over [0, 1].
+        num_thresholds: The number of thresholds, evenly spaced over [0, 1].
         curve: "ROC" (recall over the rate of false positives), "PR" (precision over recall; Davis & Goadrich, ICML
             2006), or "PRGAIN" (their gains; Flach & Kull, NeurIPS 2015).
-        summation_method: The height between two points: "interpolation" (of the counts, for PR), "minoring" (the lower)
-            or "majoring" (the higher).
-        thresholds: In [0, 1], in place of `num_thresholds`; both ends are added.
-        multi_label: Whether (batch, labels) have a curve for each label, whose areas are averaged.
-        num_labels: How many labels there are. Without it, the first update finds out, and changes the shape of the
-            accumulator; `Model` says it.
-        label_weights: A weight for each label, (labels,).
+        summation_method: The height between two points: "interpolation" (for PR, of the counts), "minoring" (the lower
+            of both) or "majoring" (the higher).
+        thresholds: Thresholds in [0, 1], in place of `num_thresholds`. 0 and 1 are added.
+        multi_label: Whether each label of (batch, labels) has its own curve. The areas are then averaged.
+        num_labels: The number of labels. If it is None, the first update finds it and changes the shape of the
+            accumulator; `Model` sets it.
+        label_weights: One weight for each label, (labels,).
         from_logits: Whether scores are logits.
     """
 
@@ -384,7 +418,9 @@ class AUC(_AtThresholds):
         checks.integer("num_thresholds", self.num_thresholds, least=2)
         if self.num_labels is not None and not self.multi_label:
             raise ArgumentError(
-                "Only several curves count labels.", argument="num_labels", fix="give multi_label=True, too"
+                "`num_labels` is given without multi_label=True, and has no effect then.",
+                argument="num_labels",
+                fix="give multi_label=True, too",
             )
         if self.label_weights is not None:
             known = tuple(checks.number("label_weights", w, least=0) for w in self.label_weights)
@@ -408,7 +444,10 @@ class AUC(_AtThresholds):
         y_true, y_pred = super().scored(y_true, ops.sigmoid(real(y_pred)) if self.from_logits else y_pred)
         if self.multi_label and y_pred.ndim != 2:
             raise ShapeError(
-                "Each label has a curve.", argument="y_pred", expected="(batch, labels)", got=tuple(y_pred.shape)
+                f"`y_pred` must be (batch, labels), got shape {tuple(y_pred.shape)}.",
+                argument="y_pred",
+                expected="(batch, labels)",
+                got=tuple(y_pred.shape),
             )
         return y_true, y_pred
 
@@ -459,7 +498,10 @@ _CURVES = {
 
 
 def _interpolated(xp, counts):
-    """Areas below precision over recall, between points from which true positives grow as those found do."""
+    """The areas below the curve of precision over recall, between its points.
+
+    Between two points, the true positives are taken to grow linearly with the number of samples above the threshold.
+    """
     between = counts.histogram[1:-1, ...]
     true, found = between[..., 1], xp.sum(between, axis=-1)
     all_found = counts.tp + counts.fp

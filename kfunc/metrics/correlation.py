@@ -13,7 +13,7 @@ __all__ = ["ConcordanceCorrelation", "PearsonCorrelation", "concordance_correlat
 
 
 def _moments(y_true, y_pred, axis):
-    """Means, variances and covariance along `axis`."""
+    """The means, variances and covariance along `axis`."""
     y_true, y_pred = pair(y_true, y_pred)
     xp = namespace(y_pred)
     means = [xp.mean(x, axis=axis, keepdims=True) for x in (y_true, y_pred)]
@@ -23,9 +23,16 @@ def _moments(y_true, y_pred, axis):
 
 @native
 def pearson_correlation(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
-    """Covariance over both standard deviations along `axis`: (batch, ..., numbers) to (batch, ...).
+    """The covariance divided by both standard deviations (Pearson, Proc. R. Soc. London 58, 1895).
 
-    0 where one of both is constant and there is no correlation. (Pearson, Proc. R. Soc. London 58, 1895.)
+    It is 0 if labels or predictions are constant.
+
+    Args:
+        y_true, y_pred: Labels and predictions, (batch, ..., numbers).
+        axis: The axis of the numbers that are correlated.
+
+    Returns:
+        An array without `axis`.
     """
     *_, a, b, ab = _moments(y_true, y_pred, axis)
     xp = namespace(ab)
@@ -34,7 +41,15 @@ def pearson_correlation(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
 
 @native
 def concordance_correlation(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
-    """How near pairs are to the line of equality, along `axis`: (batch, ..., numbers) to (batch, ...) (Lin, 1989)."""
+    """How near the pairs (label, prediction) are to the line where both are equal (Lin, Biometrics 45, 1989).
+
+    Args:
+        y_true, y_pred: Labels and predictions, (batch, ..., numbers).
+        axis: The axis of the numbers that are compared.
+
+    Returns:
+        An array without `axis`.
+    """
     mean_true, mean_pred, a, b, ab = _moments(y_true, y_pred, axis)
     return 2 * ab / (a + b + (mean_true - mean_pred) ** 2 + EPSILON)
 

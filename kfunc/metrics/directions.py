@@ -1,4 +1,4 @@
-"""Which metrics are good when they are large."""
+"""Which metrics are good when they are large, and which when they are small."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _DOWN = frozenset(
 
 
 def direction(metric: Any) -> str | None:
-    """Whether a metric is good when it is large, "max", or small, "min"; None if nobody can know."""
-    metric = getattr(metric, "metric", metric)  # of one output
+    """Whether a metric is good when it is large ("max") or small ("min"); None if that is not known."""
+    metric = getattr(metric, "metric", metric)  # the metric of one output
     if isinstance(metric, MeanMetricWrapper) or not isinstance(metric, Metric):
         of = getattr(metric, "fn", getattr(metric, "loss", None))
         named = isinstance(of, losses.Loss) and getattr(losses, type(of).__name__, None) is type(of)

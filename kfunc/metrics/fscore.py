@@ -1,4 +1,4 @@
-"""Precision and recall in one number."""
+"""F-scores: precision and recall in one number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .base import Metric, metric
 __all__ = ["F1Score", "FBetaScore"]
 
 
-class _FScore(Metric):  # not a dataclass: subclasses choose which of these are fields
+class _FScore(Metric):  # not a dataclass, since subclasses choose which of these attributes are fields
     average: str | None = None
     beta: float = 1.0
     threshold: float | None = None
@@ -37,7 +37,10 @@ class _FScore(Metric):  # not a dataclass: subclasses choose which of these are 
         y_true, y_pred = pair(y_true, y_pred)
         if y_pred.ndim != 2:
             raise ShapeError(
-                "An F-score compares vectors.", argument="y_pred", expected="(batch, classes)", got=tuple(y_pred.shape)
+                f"`y_pred` must be (batch, classes), got shape {tuple(y_pred.shape)}.",
+                argument="y_pred",
+                expected="(batch, classes)",
+                got=tuple(y_pred.shape),
             )
         xp = namespace(y_pred)
         if self.threshold is not None:
@@ -63,15 +66,16 @@ class _FScore(Metric):  # not a dataclass: subclasses choose which of these are 
 
 @metric(name="fbeta_score")
 class FBetaScore(_FScore):
-    """The harmonic mean of precision and recall, where recall counts `beta` times as much: of (batch, classes).
+    """The harmonic mean of precision and recall, in which recall counts `beta` times as much: of (batch, classes).
 
     Args:
-        average: None for a score for each class, (classes,); "macro" for their mean; "weighted" for one by the number
-            of positive samples; "micro" for the score of all classes together.
+        average: None for one score for each class, (classes,); "macro" for the mean of these scores; "weighted" for
+            their mean weighted by the number of positive samples; "micro" for one score of all classes together.
         beta: A positive number.
-        threshold: Scores above it, in (0, 1], say yes; by default, only the largest score of each sample does.
-        num_outputs: How many classes there are. Without it, the first update finds out, and changes the shape of the
-            accumulator; `Model` says it.
+        threshold: A number in (0, 1]. Scores above it mean yes. If it is None, only the largest score of each sample
+            means yes.
+        num_outputs: The number of classes. If it is None, the first update finds it and changes the shape of the
+            accumulator; `Model` sets it.
     """
 
     average: str | None = None
@@ -82,7 +86,11 @@ class FBetaScore(_FScore):
 
 @metric()
 class F1Score(_FScore):
-    """`FBetaScore` with beta 1."""
+    """`FBetaScore` with `beta` 1: the harmonic mean of precision and recall, of (batch, classes).
+
+    Args:
+        average, threshold, num_outputs: As for `FBetaScore`.
+    """
 
     average: str | None = None
     threshold: float | None = None

@@ -1,4 +1,4 @@
-"""Intersection over union of what is labelled and what is predicted, from a confusion matrix of the classes."""
+"""Intersection over union of labels and predictions, computed from a confusion matrix of the classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .base import Metric, metric
 __all__ = ["BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
 
 
-class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of these are fields
+class _ConfusionMatrix(Metric):  # not a dataclass, since subclasses choose which of these attributes are fields
     num_classes: int
     target_class_ids: Sequence[int] | None = None
     ignore_class: int | None = None
@@ -30,9 +30,7 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
         if self.target_class_ids is not None:
             ids = self.target_class_ids
             if not isinstance(ids, list | tuple) or not ids:
-                raise ArgumentError(
-                    "Which classes?", argument="target_class_ids", expected="integers, one at least", got=repr(ids)
-                )
+                raise ArgumentError.must_be("target_class_ids", "a list of integers, at least one", ids)
             found = tuple(checks.integer("target_class_ids", i, least=0, most=self.num_classes - 1) for i in ids)
             object.__setattr__(self, "target_class_ids", found)
 
@@ -40,7 +38,7 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
         return (self.num_classes, self.num_classes)
 
     def classes(self, x: Any, sparse: bool) -> Array:
-        """Class numbers, int32."""
+        """The numbers of the classes, int32, from these numbers (`sparse`) or from scores."""
         xp = namespace(x)
         return xp.astype(x if sparse else xp.argmax(x, axis=self.axis), xp.int32)
 
@@ -74,16 +72,17 @@ class _ConfusionMatrix(Metric):  # not a dataclass: subclasses choose which of t
 
 @metric(name=None)
 class IoU(_ConfusionMatrix):
-    """The mean, over some classes, of the samples labelled and predicted so over those labelled or predicted so.
+    """Intersection over union of labels and predictions, averaged over some classes.
 
-    Labels and predictions are classes (batch, ...), or (batch, ..., classes) for scores of them. What lies out of range
-    does not count, nor do classes in neither.
+    For one class it is the number of samples where label and prediction are this class, divided by the number of those
+    where at least one of them is. Labels and predictions are classes, (batch, ...), or scores, (batch, ..., classes).
+    Samples with a number out of range do not count, nor do classes without samples.
 
     Args:
-        num_classes: How many classes there are.
-        target_class_ids: Those that count.
-        ignore_class: A label, in the range or not, whose samples do not count.
-        sparse_y_true, sparse_y_pred: Whether they are classes, not scores.
+        num_classes: The number of classes.
+        target_class_ids: The classes to average over.
+        ignore_class: A label, in the range or not. Samples with this label do not count.
+        sparse_y_true, sparse_y_pred: Whether labels, and predictions, are classes and not scores.
         axis: The axis of the classes in scores.
     """
 
@@ -97,7 +96,12 @@ class IoU(_ConfusionMatrix):
 
 @metric(name=None)
 class BinaryIoU(_ConfusionMatrix):
-    """`IoU` of labels of zeros and ones and of `y_pred >= threshold`."""
+    """`IoU` of labels of zeros and ones, and of predictions `y_pred >= threshold`.
+
+    Args:
+        target_class_ids: The classes to average over: 0, 1 or both.
+        threshold: The smallest score that counts as class 1.
+    """
 
     target_class_ids: Sequence[int] = (0, 1)
     threshold: float = 0.5
@@ -113,7 +117,11 @@ class BinaryIoU(_ConfusionMatrix):
 
 @metric(name=None)
 class MeanIoU(_ConfusionMatrix):
-    """`IoU` of all classes."""
+    """`IoU`, averaged over all classes.
+
+    Args:
+        num_classes, ignore_class, sparse_y_true, sparse_y_pred, axis: As for `IoU`.
+    """
 
     num_classes: int
     ignore_class: int | None = None
@@ -124,7 +132,11 @@ class MeanIoU(_ConfusionMatrix):
 
 @metric(name=None)
 class OneHotIoU(_ConfusionMatrix):
-    """`IoU` of one-hot labels."""
+    """`IoU` of labels that are one-hot codes.
+
+    Args:
+        num_classes, target_class_ids, ignore_class, sparse_y_pred, axis: As for `IoU`.
+    """
 
     num_classes: int
     target_class_ids: Sequence[int]
@@ -136,7 +148,11 @@ class OneHotIoU(_ConfusionMatrix):
 
 @metric(name=None)
 class OneHotMeanIoU(_ConfusionMatrix):
-    """`IoU` of all classes, and one-hot labels."""
+    """`IoU` of labels that are one-hot codes, averaged over all classes.
+
+    Args:
+        num_classes, ignore_class, sparse_y_pred, axis: As for `IoU`.
+    """
 
     num_classes: int
     ignore_class: int | None = None

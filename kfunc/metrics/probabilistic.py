@@ -1,4 +1,4 @@
-"""Means of what losses measure: of probabilities, and of margins."""
+"""Means of losses of probabilities and of margins."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class CategoricalCrossentropy(BinaryCrossentropy):
 
 @metric()
 class SparseCategoricalCrossentropy(MeanMetric):
-    """The mean of `losses.sparse_categorical_crossentropy`, over the samples whose class is not ignored."""
+    """The mean of `losses.sparse_categorical_crossentropy` over the samples whose class is not ignored.
+
+    Args:
+        from_logits, ignore_class, axis: As for `losses.sparse_categorical_crossentropy`.
+    """
 
     from_logits: bool = False
     ignore_class: int | None = None

@@ -1,4 +1,4 @@
-"""Sums and means of values, and of what a function returns."""
+"""Sums and means of values, and means of the values that a function returns."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
 
 
 class OfValues(Metric):
-    """What sees values in place of labels and predictions."""
+    """A metric that takes values in place of labels and predictions."""
 
     @native
     def update(  # type: ignore[override]
         self, acc: dict[str, Any], values: Array, sample_weight: Array = None, mask: Array = None
     ) -> dict[str, Any]:
-        """The accumulator with more values, (batch, ...), and their weights, as in `Metric.update`."""
+        """The accumulator after more values, (batch, ...). Weights and mask are as in `Metric.update`."""
         values = real(values)
         return added(acc, self.sums(values, weights(values, sample_weight, mask)))
 
     def sums(self, values: Array, weights: Array) -> Array:
-        """What a batch adds to the accumulator; for subclasses to define."""
+        """The sums of one batch; subclasses define it."""
         raise NotImplementedError
 
 
@@ -58,11 +58,12 @@ class Mean(OfValues):
 @register("metric", "MeanMetricWrapper", "mean_metric_wrapper")
 @dataclass
 class MeanMetricWrapper(MeanMetric):
-    """The weighted mean of a loss, or of what a function returns.
+    """The weighted mean of a loss, or of the values that a function returns.
 
     Args:
-        fn: A loss or what `losses.get` takes; or a function `(y_true, y_pred) -> values`, (batch, ...).
-        name: The loss's or the function's by default.
+        fn: A loss, its class or name; or a function `(y_true, y_pred) -> values`, (batch, ...).
+        name: The name in logs; by default that of the loss or of the function.
+        dtype: The dtype of the sums, "float32" or "float64"; None is "float32".
         kwargs: More arguments of the function.
     """
 
@@ -70,12 +71,16 @@ class MeanMetricWrapper(MeanMetric):
 
     def __init__(self, fn: Any, *, name: str | None = None, dtype: str | None = None, **kwargs: Any):
         if not isinstance(fn, str | dict | type | losses.Loss) and not callable(fn):
-            raise ArgumentError("The mean of what?", argument="fn", expected="a loss or a function", got=repr(fn))
+            raise ArgumentError.must_be("fn", "a loss or a function", fn)
         if kwargs and not isinstance(fn, str | dict | type | losses.Loss):
             name = name or getattr(fn, "__name__", None)
             fn = functools.partial(fn, **kwargs)
         elif kwargs:
-            raise ArgumentError("A loss has its arguments.", argument=", ".join(kwargs), fix="give them to the loss")
+            raise ArgumentError(
+                f"MeanMetricWrapper got arguments for a loss that is already made: {', '.join(kwargs)}.",
+                argument=", ".join(kwargs),
+                fix="give them to the loss",
+            )
         loss = losses.get(fn, argument="fn")
         object.__setattr__(self, "fn", loss)
         object.__setattr__(self, "name", name or loss.name)

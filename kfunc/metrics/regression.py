@@ -35,7 +35,7 @@ class MeanAbsoluteError(MeanMetric):
 
 @metric("mape", "MAPE", function=losses.mean_absolute_percentage_error)
 class MeanAbsolutePercentageError(MeanMetric):
-    """The mean of absolute errors in percent of the truth."""
+    """The mean of absolute errors, in percent of the labels."""
 
 
 @metric("msle", "MSLE", function=losses.mean_squared_logarithmic_error)
@@ -50,7 +50,7 @@ class LogCoshError(MeanMetric):
 
 @metric("rmse")
 class RootMeanSquaredError(MeanMetric):
-    """The root of the mean of squared errors, each of which may have a weight of its own."""
+    """The root of the mean of squared errors. Each error may have its own weight."""
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         y_true, y_pred = pair(y_true, y_pred)
@@ -69,24 +69,28 @@ def _cosine(y_true: Array, y_pred: Array, axis: int = -1) -> Array:
 
 @metric(function=_cosine)
 class CosineSimilarity(MeanMetric):
-    """The mean of the cosine between labels and predictions, vectors along `axis`; the loss has the other sign."""
+    """The mean cosine of the angle between labels and predictions. The loss of this name has the other sign.
+
+    Args:
+        axis: The axis of the vectors.
+    """
 
     axis: int = -1
 
 
 @metric()
 class R2Score(Metric):
-    """The coefficient of determination: which part of the variance of (batch, outputs) is predicted.
+    """The coefficient of determination: the share of the variance of the labels that is predicted, (batch, outputs).
 
-    An output whose truth does not vary has the score 0.
+    An output with constant labels has the score 0.
 
     Args:
-        class_aggregation: "uniform_average" for the mean over the outputs, "variance_weighted_average" for one by their
-            variances, None for a score for each of them, (outputs,).
-        num_regressors: For the adjusted score, how many inputs the model has; 0 for the plain score, which is also
-            given while there are no more samples than that.
-        num_outputs: How many outputs there are. Without it, the first update finds out, and changes the shape of the
-            accumulator; `Model` says it.
+        class_aggregation: "uniform_average" for the mean over the outputs; "variance_weighted_average" for their mean
+            weighted by the variances; None for one score for each output, (outputs,).
+        num_regressors: For the adjusted score, the number of inputs of the model; 0 for the plain score. As long as
+            there are not more samples than inputs, the result is the plain score.
+        num_outputs: The number of outputs. If it is None, the first update finds it and changes the shape of the
+            accumulator; `Model` sets it.
     """
 
     class_aggregation: str | None = "uniform_average"
@@ -109,7 +113,10 @@ class R2Score(Metric):
         y_true, y_pred = pair(y_true, y_pred)
         if y_pred.ndim != 2:
             raise ShapeError(
-                "R2Score compares vectors.", argument="y_pred", expected="(batch, outputs)", got=tuple(y_pred.shape)
+                f"`y_pred` must be (batch, outputs), got shape {tuple(y_pred.shape)}.",
+                argument="y_pred",
+                expected="(batch, outputs)",
+                got=tuple(y_pred.shape),
             )
         xp = namespace(y_pred)
         ones = xp.ones_like(y_pred)
@@ -128,7 +135,7 @@ class R2Score(Metric):
         elif self.class_aggregation == "variance_weighted_average":
             score = ops.divide_no_nan(xp.sum(spread * score), xp.sum(spread))
         if self.num_regressors:
-            # Keras's count: each output of a sample is one.
+            # As in Keras, each output of a sample counts as one.
             n = xp.sum(sums[4, :])
             rest = n - self.num_regressors - 1
             enough = rest > 0
