@@ -81,7 +81,7 @@ def _inherited(cls: type) -> dict[str, str]:
     docs = [vars(base).get("__doc__") for base in reversed(cls.__mro__[1:])]
     found: dict[str, str] = {}
     for doc in docs:
-        found |= _entries(doc.own) if isinstance(doc, Documentation) and doc.own else {}
+        found |= _entries((doc.own if isinstance(doc, Documentation) else doc) or "")
     return found
 
 

@@ -1,7 +1,8 @@
-"""Activation functions by Keras's names and with its arguments: `activation="gelu"`, or `nn.activations.gelu(x)`.
+"""Activation functions with Keras's names and arguments, and the layers that apply them.
 
-Most are ops as they are; here stand those whose arguments or defaults differ from the op of the same name. They are
-made of ops, and so take any framework's arrays.
+A layer takes a function or its name, `activation="gelu"`; called directly, it is `nn.activations.gelu(x)`. Most of the
+functions are ops. Only those are written here whose arguments or defaults differ from the op of the same name. They are
+made of ops, and so they take arrays of any backend.
 """
 
 from __future__ import annotations
@@ -90,13 +91,13 @@ __all__ = [
 
 @register("activation")
 def linear(x: Any) -> Any:
-    """`x` itself."""
+    """`x` itself, unchanged."""
     return x
 
 
 @register("activation")
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
-    """`x` above `threshold`, at most `max_value`; below it `negative_slope * (x - threshold)`."""
+    """`x` above `threshold`, but at most `max_value`; below it `negative_slope * (x - threshold)`."""
     if threshold == 0 and max_value is None:
         return ops.leaky_relu(x, negative_slope) if negative_slope else ops.relu(x)
     out = ops.threshold(x, threshold, 0)
@@ -109,7 +110,12 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
 
 @register("activation")
 def gelu(x: Any, approximate: bool = False) -> Any:
-    """`x` times the share of the standard normal distribution below it (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    """`x` times the probability that a standard normal number is below `x` (Hendrycks and Gimpel, arXiv:1606.08415).
+
+    Args:
+        x: An array.
+        approximate: Whether to use the approximation by `tanh`.
+    """
     return ops.gelu(x, approximate)
 
 
@@ -131,7 +137,7 @@ for _op in (
     *(sparsemax, squareplus, tanh, tanh_shrink, threshold),
 ):
     register("activation", *_ALIASES.get(_op.name, (_op.name,)))(_op)
-# For those who give a layer the op itself, where another function has its name.
+# A layer may be given the op itself. These two ops need other names, since "relu" and "gelu" are the functions above.
 register("activation", "ops.relu")(ops.relu)
 register("activation", "ops.gelu")(ops.gelu)
 
@@ -140,7 +146,7 @@ def get(activation: ActivationLike) -> Callable[..., Array]:
     """The function that `activation` stands for: a name, a function, or None for the identity.
 
     Raises:
-        ArgumentError: There is no activation of that name, or it is no function.
+        ArgumentError: No activation has this name, or it is not a function.
     """
     found = linear if activation is None else resolve("activation", activation)
     if not callable(found):
@@ -153,7 +159,11 @@ def get(activation: ActivationLike) -> Callable[..., Array]:
 
 @layer
 class Activation(Layer):
-    """`activation(x)`, of any shape."""
+    """`activation(x)`: any shape to the same shape.
+
+    Args:
+        activation: A function, or its name.
+    """
 
     float_inputs = ("x",)
 
@@ -167,11 +177,12 @@ class Activation(Layer):
 
 @layer
 class ReLU(Layer):
-    """`x` above `threshold`, at most `max_value`; below it `negative_slope * (x - threshold)`; any shape.
+    """`x` above `threshold`, but at most `max_value`; below it `negative_slope * (x - threshold)`. Any shape.
 
     Args:
-        max_value: Not negative; None for no limit.
-        negative_slope, threshold: Not negative.
+        max_value: The largest output, not negative; None for no limit.
+        negative_slope: The slope below the threshold, not negative.
+        threshold: A number that is not negative.
     """
 
     float_inputs = ("x",)
@@ -194,10 +205,10 @@ class ReLU(Layer):
 
 @layer
 class LeakyReLU(Layer):
-    """`x` where positive, else `negative_slope * x`; any shape.
+    """`x` where it is positive, else `negative_slope * x`. Any shape.
 
     Args:
-        negative_slope: Not negative.
+        negative_slope: A number that is not negative.
     """
 
     float_inputs = ("x",)
@@ -216,10 +227,10 @@ class LeakyReLU(Layer):
 
 @layer
 class ELU(Layer):
-    """`x` where positive, else `alpha * (exp(x) - 1)`; any shape (Clevert et al., arXiv:1511.07289).
+    """`x` where it is positive, else `alpha * (exp(x) - 1)` (Clevert et al., arXiv:1511.07289). Any shape.
 
     Args:
-        alpha: The output of a very negative `x` is `-alpha`.
+        alpha: The factor for negative numbers.
     """
 
     float_inputs = ("x",)
@@ -238,11 +249,13 @@ class ELU(Layer):
 
 @layer
 class PReLU(Layer):
-    """`x` where positive, else `alpha * x`, of a learned `alpha` (He et al., arXiv:1502.01852): (batch, ...) to same.
+    """`x` where it is positive, else `alpha * x` with a learned `alpha` (He et al., arXiv:1502.01852).
+
+    (batch, ...) to the same shape.
 
     Args:
-        shared_axes: Axes, counted from 1 after the batch's, along which `alpha` is the same: (1, 2) for one a channel
-            of images. An integer is one axis.
+        shared_axes: The axes along which `alpha` is the same, an integer or several; axis 1 is the first one after the
+            batch. For images, (1, 2) gives one `alpha` for each channel.
     """
 
     supports_masking: ClassVar[bool] = True
@@ -272,12 +285,13 @@ class PReLU(Layer):
 
 @layer
 class Softmax(Layer):
-    """`exp(x) / sum(exp(x))` along `axis`; 0 where `mask` is False; any shape.
+    """`exp(x) / sum(exp(x))` along `axis`. Any shape.
 
-    A `mask` of booleans (or numbers, above 0.5 for True) broadcasts to the input.
+    `layer(s, x, mask=None)`: the output is 0 where `mask` is False. The mask holds booleans, or numbers, of which those
+    above 0.5 mean True, and broadcasts to the input.
 
     Args:
-        axis: The axis whose numbers sum to 1, or several axes.
+        axis: An integer, or several.
     """
 
     float_inputs = ("x",)
@@ -290,7 +304,7 @@ class Softmax(Layer):
         super().__post_init__()
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         if not axes:
-            raise ArgumentError("Along which axis?", argument="axis", expected="an integer or several", got=())
+            raise ArgumentError.must_be("axis", "an integer or several, at least one", self.axis)
         for axis in axes:
             checks.integer("axis", axis)
 
@@ -301,12 +315,12 @@ class Softmax(Layer):
         sizes = zip(mask.shape[::-1], x.shape[::-1], strict=False)
         if mask.ndim > x.ndim or any(m not in (1, None, n) for m, n in sizes if n is not None):
             raise ShapeError(
-                "The mask does not fit the input.",
+                f"`mask` has shape {tuple(mask.shape)}, which does not broadcast to the input {tuple(x.shape)}.",
                 argument="mask",
                 expected=f"a shape that broadcasts to {tuple(x.shape)}",
                 got=tuple(mask.shape),
             )
         mask = mask if mask.dtype == xp.bool else mask > 0.5
-        # Finite, so that a row without any True is no NaN; float16 ends at 65504.
+        # A finite number, so that a row without any True does not become NaN. The largest float16 is 65504.
         low = xp.full_like(x, -3e4 if x.dtype == getattr(xp, "float16", None) else -1e9)
         return xp.where(mask, ops.softmax(xp.where(mask, x, low), self.axis), xp.zeros_like(x))

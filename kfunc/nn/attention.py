@@ -1,4 +1,4 @@
-"""Attention layers, and the cache of keys and values with which they decode."""
+"""Attention layers, and the cache of keys and values that they use to decode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .layer import Layer, batch_size, layer
 from .rotary import steps
@@ -31,18 +31,18 @@ __all__ = [
 
 
 def _booleans(mask):
-    """A mask, which may be of numbers."""
+    """`mask` as booleans; it may hold numbers."""
     return mask if dtype_name(mask.dtype) == "bool" else mask != 0
 
 
 def _both(masks):
-    """True where all of `masks` are, which broadcast; None of them says nothing."""
+    """True where all `masks`, which broadcast, are True. Masks that are None are left out."""
     given = [mask for mask in masks if mask is not None]
     return functools.reduce(lambda a, b: namespace(a, b).logical_and(a, b), given) if given else None
 
 
 def _between(query, source, start=0):
-    """(target, 1) and (1, source): the positions of targets, of which the first is at `start`, and of sources."""
+    """The positions of targets (target, 1), from `start` on, and of sources (1, source)."""
     xp = namespace(query)
     return xp.expand_dims(steps(query, 1) + start, axis=1), xp.expand_dims(steps(source, 1), axis=0)
 
@@ -51,7 +51,7 @@ def _between(query, source, start=0):
 
 
 class _Scored(Layer):
-    """`softmax(scores) value`, for a subclass's scores (batch, target, source)."""
+    """`softmax(scores) @ value`. Subclasses define the scores, (batch, target, source)."""
 
     float_inputs = ("inputs",)
 
@@ -63,7 +63,7 @@ class _Scored(Layer):
         checks.probability("dropout", self.dropout)
 
     def _scores(self, s: Scope, query, key):
-        """How well queries and keys go together: (batch, target, source); for subclasses to define."""
+        """How well queries and keys fit together: (batch, target, source); subclasses define it."""
         raise NotImplementedError
 
     def forward(
@@ -83,7 +83,7 @@ class _Scored(Layer):
             target, source = _between(query, value)
             seen = _both([seen, target >= source])
         if seen is not None:
-            # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
+            # The lowest finite number: a row without any source then gives the mean of the values, and not NaN.
             scores = xp.where(seen, scores, xp.full_like(scores, xp.finfo(scores.dtype).min))
         weights = ops.softmax(scores, axis=-1)
         if self.dropout and s.train:
@@ -96,10 +96,10 @@ class _Scored(Layer):
 
 
 def _three(argument, given):
-    """Two or three parts of a list, the third None by default."""
+    """The query, the value and the key in a list; the key is None if the list has two parts."""
     if not isinstance(given, list | tuple) or not 2 <= len(given) <= 3:
         raise ArgumentError(
-            "Attention is between a query, a value, and perhaps a key.",
+            f"`{argument}` must be a list [query, value] or [query, value, key].",
             argument=argument,
             expected="a list of two or three: query, value, key",
             got=f"{len(given)} of them" if isinstance(given, list | tuple) else type(given).__name__,
@@ -115,15 +115,15 @@ class Attention(_Scored):
     """Dot-product attention (Luong et al., arXiv:1508.04025).
 
     `layer(s, [query, value, key], mask=None, return_attention_scores=False, use_causal_mask=False)`: query (batch,
-    target, features), value (batch, source, values), key (batch, source, features), by default the value, to (batch,
-    target, values). The mask is a list: of the query (batch, target), where False gives zeros, and of the value (batch,
-    source), where False is not seen; each may be None. Scores are (batch, target, source).
+    target, features), value (batch, source, values) and key (batch, source, features) to (batch, target, values). If
+    there is no key, it is the value. The mask is a list of two masks, each of which may be None: one of the query
+    (batch, target), which sets outputs to zero where it is False, and one of the value (batch, source), which hides
+    sources where it is False. Scores are (batch, target, source).
 
     Args:
-        use_scale: Whether a learned number multiplies the scores.
+        use_scale: Whether the scores are multiplied by a learned number.
         score_mode: "dot", or "concat" for a learned number times `sum(tanh(query + key))`.
-        dropout: Probability that training drops a weight.
-        seed: Mixed into the key of the dropout.
+        dropout: The probability that training drops an attention weight.
     """
 
     use_scale: bool = False
@@ -150,13 +150,11 @@ class Attention(_Scored):
 class AdditiveAttention(_Scored):
     """Attention with the scores `sum(scale * tanh(query + key))` (Bahdanau et al., arXiv:1409.0473).
 
-    Called as `Attention` is, with the same shapes: [(batch, target, features), (batch, source, features)] to (batch,
-    target, features). The value and the key have as many features as the query.
+    It is called as `Attention` is. Query, value and key have equally many features.
 
     Args:
-        use_scale: Whether each feature has a learned `scale`, else 1.
-        dropout: Probability that training drops a weight.
-        seed: Mixed into the key of the dropout.
+        use_scale: Whether each feature has a learned `scale`; otherwise it is 1.
+        dropout: The probability that training drops an attention weight.
     """
 
     use_scale: bool = True
@@ -175,12 +173,12 @@ class AdditiveAttention(_Scored):
 
 
 class KVCache(NamedTuple):
-    """What decoding remembers of the positions before, as `init_cache` makes it.
+    """The keys and values of earlier positions, for decoding. `init_cache` makes an empty one.
 
     Attributes:
         key: (batch, length, heads, features).
         value: (batch, length, heads, features).
-        index: How many positions are filled: an int32 scalar.
+        index: The number of positions that are filled: int32 ().
     """
 
     key: Any
@@ -189,7 +187,7 @@ class KVCache(NamedTuple):
 
 
 class _Fold:
-    """Attention over several axes, or over one among others, as attention over sequences (batch, time, features)."""
+    """Turns attention over several axes, or one of several, into attention over sequences (batch, time, features)."""
 
     def __init__(self, query, value, axes: tuple[int, ...]):
         self.query, self.axes = query, axes
@@ -198,14 +196,14 @@ class _Fold:
         self.target, self.source = checks.known("query", query, *axes), checks.known("value", value, *axes)
         if _differ(self.others, checks.known("value", value, *self.rest)):
             raise ShapeError(
-                "Attention is over other axes, so these do not differ.",
+                f"`value` must have the sizes {self.others} of the query on axes {self.rest}, got {value.shape}.",
                 argument="value",
                 expected=f"the query's sizes of the axes {self.rest}: {self.others}",
                 got=tuple(value.shape),
             )
 
     def sequence(self, x: Array):
-        """(batch, ..., features) to (batch * others, time, features), or a mask of the positions."""
+        """(batch, ..., features) to (batch * others, time, features); the same for a mask of the positions."""
         if x is None:
             return None
         xp, order = namespace(x), (0, *self.rest, *self.axes)
@@ -214,7 +212,7 @@ class _Fold:
         return xp.reshape(xp.permute_dims(x, (*order, *range(len(order), x.ndim))), (-1, time, *features))
 
     def pairs(self, mask: Array):
-        """A mask (batch, others, heads, targets, sources), the first of which may be missing, of the sequences."""
+        """A mask (batch, others, heads, targets, sources) for the sequences; its first axes may be missing."""
         if mask is None:
             return None
         xp = namespace(mask, self.query)
@@ -231,7 +229,7 @@ class _Fold:
         return xp.reshape(mask, (-1, *mask.shape[-3:]))
 
     def positions(self, x: Array):
-        """(batch * others, time, ...) to (batch, the query's axes, ...)."""
+        """(batch * others, time, ...) to (batch, axes of the query, ...)."""
         xp, order = namespace(x), (0, *self.rest, *self.axes)
         x = xp.reshape(x, (-1, *self.others, *self.target, *x.shape[2:]))
         back = sorted(range(len(order)), key=order.__getitem__)
@@ -245,7 +243,7 @@ class _Fold:
 
 
 class _MultiHead(Layer):
-    """Attention between projections of its inputs; a subclass says of how many heads, and how wide they are."""
+    """Attention between projections of the inputs. Subclasses say how many heads there are, and how wide they are."""
 
     float_inputs = ("query", "value", "key")
 
@@ -268,7 +266,7 @@ class _MultiHead(Layer):
         checks.positive("sliding_window", self.sliding_window, none=True)
         if self.rotary is not None and not isinstance(self.rotary, Layer):
             raise ArgumentError(
-                "rotary is a layer.",
+                f"`rotary` must be a layer, got {shown(self.rotary)}.",
                 argument="rotary",
                 expected="a layer (x, start_index) -> x, such as nn.RotaryEmbedding()",
                 got=repr(self.rotary),
@@ -276,7 +274,7 @@ class _MultiHead(Layer):
 
     @property
     def _heads(self) -> tuple[int, int, int, int]:
-        """Heads of the query, and of key and value; features of a head's query and key, and of its value."""
+        """The numbers of heads of the query, and of key and value; the features of a query and key, and of a value."""
         raise NotImplementedError
 
     @property
@@ -284,11 +282,11 @@ class _MultiHead(Layer):
         return None
 
     def activity(self, out: Array):
-        # As in Keras: not of the scores, and not of a cache.
+        # As in Keras, it does not include the scores or the cache.
         return out[0] if isinstance(out, tuple) else out
 
     def _fold(self, query, value, key, cache) -> _Fold | None:
-        """How to get at sequences; None if (batch, time, features) it is."""
+        """How the inputs become sequences; None if they are (batch, time, features) already."""
         _check_inputs(query, value, key, 3)
         return None
 
@@ -303,11 +301,11 @@ class _MultiHead(Layer):
         """An empty cache.
 
         Args:
-            batch: Number of sequences.
-            length: The most positions that a sequence may have. Outputs past them are NaN.
-            dtype: Name of the dtype; by default that in which this layer's own policy computes, else float32.
-            backend: Where the arrays go; NumPy by default.
-            device: The device on that backend.
+            batch: The number of sequences.
+            length: The largest number of positions of a sequence. Outputs at later positions are NaN.
+            dtype: The name of the dtype; by default the dtype in which the policy of this layer computes, or float32.
+            backend: The backend of the arrays; NumPy by default.
+            device: The device on this backend.
         """
         checks.positive("batch", batch)
         checks.positive("length", length)
@@ -344,7 +342,7 @@ class _MultiHead(Layer):
         gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
         regularizer: Any = self.activity_regularizer
         if regularizer is not None and s.wants_losses:
-            # The activity of the output is counted as every layer's is.
+            # The activity regularizer of the output works as in every layer.
             for name, x in (("query", q), ("key", k), ("value", v), ("gate", gate)):
                 if x is not None:
                     s.sub(name).add_loss(regularizer(x) / batch_size(inputs))
@@ -355,10 +353,10 @@ class _MultiHead(Layer):
         if new is not None:
             k, v = new.key, new.value
         mask = self._mask(q, k, cache, query_mask, value_mask, key_mask, attention_mask)
-        causal = use_causal_mask and cache is None  # as a flag, of which kernels know more than of a mask
+        causal = use_causal_mask and cache is None  # as a flag, since kernels are faster with it than with a mask
         out, scores = self._attend(s, q, k, v, mask, causal, return_attention_scores)
         if new is not None:
-            # Past its end the cache has lost what it held.
+            # Past its end the cache no longer holds all keys and values.
             xp = namespace(out)
             out = xp.where(new.index <= k.shape[1], out, xp.full_like(out, math.nan))
         out = out if gate is None else out * gate
@@ -370,7 +368,7 @@ class _MultiHead(Layer):
         return results if len(results) > 1 else out
 
     def _mask(self, q, k, cache: KVCache | None, query_mask, value_mask, key_mask, attention_mask):
-        """All masks as one that broadcasts to the scores, or None."""
+        """All masks as one mask that broadcasts to the scores; None if there is none."""
         xp = namespace(q)
         masks = [_placed(q, query_mask, "query_mask", -1)]
         masks += [_placed(k, value_mask, "value_mask", -2), _placed(k, key_mask, "key_mask", -2)]
@@ -386,7 +384,7 @@ class _MultiHead(Layer):
         return _both(masks)
 
     def _attend(self, s: Scope, q, k, v, mask, causal: bool, with_scores: bool):
-        """(batch, target, heads, features) of the values, and the scores if they were asked for."""
+        """The weighted values (batch, target, heads, features), and the scores if they are returned."""
         dropping = self.dropout and s.train
         if not with_scores and not dropping:
             return ops.dot_product_attention(q, k, v, mask=mask, is_causal=causal), None
@@ -397,7 +395,7 @@ class _MultiHead(Layer):
         return xp.permute_dims(xp.matmul(weights, xp.permute_dims(v, (0, 2, 1, 3))), (0, 2, 1, 3)), scores
 
     def _dense(self, s: Scope, name: str, x, shape: tuple[int, ...], joined: bool = False):
-        """`x`, its last axis or two by a kernel, to (..., *shape)."""
+        """A dense layer over the last axis of `x`, or the last two, to (..., *shape)."""
         s = s.sub(name)
         kernel = s.weight("kernel", (*x.shape[-2 if joined else -1 :], *shape))
         bias = s.weight("bias", shape) if self.use_bias else None
@@ -417,7 +415,7 @@ def _check_inputs(query, value, key, axes: int, least: bool = False):
             checks.rank(name, x, query.ndim)
     if key is not None and _differ(value.shape[:-1], key.shape[:-1]):
         raise ShapeError(
-            "There is a key for each value.",
+            f"`key` must have one key for each value, {tuple(value.shape[:-1])}, got shape {tuple(key.shape)}.",
             argument="key",
             expected=f"{tuple(value.shape[:-1])} of them, as of the value",
             got=tuple(key.shape),
@@ -429,28 +427,29 @@ def _differ(first, second) -> bool:
 
 
 def _placed(x, mask, name, axis):
-    """A mask of positions (batch, time) for scores; `axis` -1 for one of targets, -2 for one of sources."""
+    """A mask of positions (batch, time) as a mask of the scores. `axis` is -1 for targets, and -2 for sources."""
     if mask is None:
         return None
     if mask.ndim != 2 or _differ(mask.shape[1:], x.shape[1:2]):
         raise ShapeError(
-            "The mask does not fit; with a cache, masks of sources are of the whole cache.",
+            f"`{name}` must be (batch, {x.shape[1]}), got {tuple(mask.shape)}.",
             argument=name,
             expected=f"(batch, {x.shape[1]})",
             got=tuple(mask.shape),
+            fix="with a cache, masks of sources have the length of the whole cache",
         )
     xp = namespace(mask)
     return xp.expand_dims(xp.expand_dims(_booleans(mask), axis=axis), axis=1)
 
 
 def _extended(cache: KVCache, key, value) -> KVCache:
-    """`cache` with further keys and values."""
+    """`cache` after more keys and values."""
     for new, old, name in ((key, cache.key, "key"), (value, cache.value, "value")):
         pairs = list(zip(new.shape, old.shape, strict=True)) if old.ndim == 4 else []
         fits = [None in (n, m) or (n <= m if axis == 1 else n == m) for axis, (n, m) in enumerate(pairs)]
         if not pairs or not all(fits):
             raise ShapeError(
-                f"The cache does not fit the {name}.",
+                f"`cache` has a {name} of shape {tuple(old.shape)}, and {tuple(new.shape)} or longer is needed.",
                 argument="cache",
                 expected=f"{tuple(new.shape)}, or longer",
                 got=tuple(old.shape),
@@ -468,17 +467,19 @@ class MultiHeadAttention(_MultiHead):
 
     `layer(s, query, value, key=None, *, attention_mask=None, query_mask=None, value_mask=None, key_mask=None,
     return_attention_scores=False, use_causal_mask=False, cache=None)`: query (batch, target, inputs), value and key
-    (batch, source, inputs) to (batch, target, outputs). Scores, if they are asked for, follow: (batch, heads, target,
-    source). Masks are True where a position counts: (batch, target), (batch, source) or, as `attention_mask`, what
-    broadcasts to (batch, target, source), or to the scores; a target that sees nothing gets the mean of the values.
+    (batch, source, inputs) to (batch, target, outputs). With `return_attention_scores`, the scores (batch, heads,
+    target, source) are returned, too. Masks are True where a position counts. They are (batch, target) or (batch,
+    source); `attention_mask` broadcasts to (batch, target, source) or to the scores. A target that sees no source gets
+    the mean of the values.
 
-    To decode step by step, start from an empty cache, and pass the tokens as they come, any number at a time:
+    To decode step by step, start with an empty cache and pass the tokens as they come, any number at a time:
 
         cache = layer.init_cache(batch, length, backend="jax")
         (y, cache), _ = layer.apply(params, x, x, cache=cache)
 
-    Targets see the cache up to themselves; `attention_mask` and masks of sources are of the cache's whole length. The
-    shapes stay the same from step to step, so that one compiled step does for all. In a network, each block has one:
+    Targets see the cache up to their own position. `attention_mask` and masks of sources have the length of the whole
+    cache. All steps have the same shapes, so that one compiled step serves for all of them. In a network, each block
+    has its own cache:
 
         @nn.layer
         class Decoder(nn.Layer):
@@ -493,22 +494,22 @@ class MultiHeadAttention(_MultiHead):
                 return x, new
 
     Args:
-        num_heads: Number of heads.
-        key_dim: Features of each head's query and key.
-        value_dim: Features of each head's value; `key_dim` by default.
-        dropout: Probability that training drops an attention weight.
+        num_heads: The number of heads.
+        key_dim: The number of features of the query and the key in each head.
+        value_dim: The number of features of the value in each head; `key_dim` by default.
+        dropout: The probability that training drops an attention weight.
         use_bias: Whether the projections have a bias.
-        output_shape: Number of outputs, or their shape; as many as the query has inputs by default.
-        attention_axes: The axis of time, or several; by default all but the first and the last. Inputs are of any rank
-            from 3, and sequences along these axes, in their order, attend for each index of the others.
-        sliding_window: How near a source must be to be seen: at distances less than this.
-        flash_attention: Taken for Keras's sake; a framework's fused kernel is used wherever it takes the call.
-        kernel_initializer, kernel_regularizer, kernel_constraint: Of the kernels of all projections.
-        bias_initializer, bias_regularizer, bias_constraint: Of their biases.
-        use_gate: Whether the sigmoid of another projection of the query multiplies the heads' outputs
+        output_shape: The number of outputs, or their shape; by default the number of inputs of the query.
+        attention_axes: The axis of time, or several axes; by default all axes except the first and the last. Inputs
+            have three or more axes. Attention is computed along these axes, for each index of the other axes.
+        sliding_window: A target sees only sources at a distance of less than this. None: it sees all.
+        flash_attention: Has no effect. The fused kernel of a framework is used wherever that is possible.
+        kernel_initializer, kernel_regularizer, kernel_constraint: For the kernels of all projections.
+        bias_initializer, bias_regularizer, bias_constraint: For the biases of all projections.
+        use_gate: Whether the outputs of the heads are multiplied by the sigmoid of another projection of the query
             (arXiv:2505.06708).
-        seed: Mixed into the key of the dropout.
-        rotary: A layer for each head's query and key, called with a `start_index`: `RotaryEmbedding()`.
+        rotary: A layer that turns the query and the key of each head by their positions, such as `RotaryEmbedding()`.
+            It is called with a `start_index`. None: positions have no effect.
     """
 
     num_heads: int
@@ -554,7 +555,7 @@ class MultiHeadAttention(_MultiHead):
         axes = tuple(n + query.ndim if n < 0 else n for n in given)
         if len(set(axes)) < len(axes) or not all(0 < n < query.ndim - 1 for n in axes):
             raise ShapeError(
-                "Attention is over axes between the first and the last, each once.",
+                f"`attention_axes` must be axes between the first and the last of {tuple(query.shape)}, each once.",
                 argument="attention_axes",
                 expected=f"axes of an input {tuple(query.shape)}",
                 got=self.attention_axes,
@@ -562,7 +563,9 @@ class MultiHeadAttention(_MultiHead):
         if query.ndim == 3:
             return None
         if cache is not None:
-            checks.rank("query", query, 3, fix="a cache is of sequences: pass none for attention over several axes")
+            checks.rank(
+                "query", query, 3, fix="a cache is for sequences: pass no cache for attention over several axes"
+            )
         return _Fold(query, value, axes)
 
 
@@ -573,7 +576,7 @@ def _tuple(argument, given) -> tuple:
         return (given,)
     if not isinstance(given, tuple | list) or not given:
         raise ArgumentError(
-            f"{argument} is one integer or several.",
+            f"`{argument}` must be an integer or a tuple of integers, got {shown(given)}.",
             argument=argument,
             expected="an integer or a tuple",
             got=repr(given),
@@ -585,16 +588,16 @@ def _tuple(argument, given) -> tuple:
 class GroupQueryAttention(_MultiHead):
     """Attention in heads of which several share one key and value (Ainslie et al., arXiv:2305.13245).
 
-    Called as `MultiHeadAttention` is: (batch, target, features) and (batch, source, features) to (batch, target,
-    features). The cache is smaller by the number of heads that share.
+    It is called as `MultiHeadAttention` is, with the same kind of cache. The cache is smaller, since several heads
+    share each key and value.
 
     Args:
-        head_dim: Features of each head's query, key and value.
-        num_query_heads: Number of heads.
-        num_key_value_heads: Number of keys and values, which divides it.
-        dropout, use_bias, sliding_window, flash_attention, use_gate, seed, rotary: As for `MultiHeadAttention`.
-        kernel_initializer, kernel_regularizer, kernel_constraint: Of the kernels of all projections.
-        bias_initializer, bias_regularizer, bias_constraint: Of their biases.
+        head_dim: The number of features of the query, the key and the value in each head.
+        num_query_heads: The number of heads.
+        num_key_value_heads: The number of keys and values, which must divide `num_query_heads`.
+        dropout, use_bias, sliding_window, flash_attention, use_gate, rotary: As for `MultiHeadAttention`.
+        kernel_initializer, kernel_regularizer, kernel_constraint: For the kernels of all projections.
+        bias_initializer, bias_regularizer, bias_constraint: For the biases of all projections.
     """
 
     head_dim: int
@@ -621,7 +624,7 @@ class GroupQueryAttention(_MultiHead):
         checks.positive("num_key_value_heads", self.num_key_value_heads)
         if self.num_query_heads % self.num_key_value_heads:
             raise ArgumentError(
-                "As many heads share each key.",
+                f"`num_key_value_heads` must divide {self.num_query_heads}, got {self.num_key_value_heads}.",
                 argument="num_key_value_heads",
                 expected=f"a divisor of num_query_heads, {self.num_query_heads}",
                 got=self.num_key_value_heads,

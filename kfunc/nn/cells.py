@@ -1,4 +1,4 @@
-"""Recurrent cells: one step of a recurrence. A cell is any layer `cell(s, x, states) -> (output, states)`."""
+"""Recurrent cells: one step of a recurrence. Any layer `cell(s, x, states) -> (output, states)` is a cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 @register("initializer")
 @dataclass
 class ForgetGateOnes:
-    """The `bias` initializer for an LSTM's (4 * units,), with ones for the forget gate (Jozefowicz et al., 2015)."""
+    """An initializer for the bias (4 * units,) of an LSTM: `bias`, but 1 for the forget gate (Jozefowicz, 2015)."""
 
     bias: Any = "zeros"
 
@@ -37,14 +37,14 @@ class ForgetGateOnes:
 
 
 def zeros_for(x: Any, *units: int) -> tuple[Array, ...]:
-    """A state of zeros (batch, n) for each n of `units`; `x` is (batch, ...), and its batch may be unknown."""
+    """A state of zeros (batch, n) for each n of `units`. `x` is (batch, ...); the size of its batch may be unknown."""
     xp = namespace(x)
     column = xp.zeros_like(xp.reshape(x[(slice(None), *[slice(0, 1)] * (x.ndim - 1))], (-1, 1)))
     return tuple(xp.repeat(column, n, axis=1) for n in units)
 
 
 def first_states(cell: Any, x: Any) -> Any:
-    """The states of `cell` before its first step, whose input is `x`, as a tuple."""
+    """The tuple of the states of `cell` before its first step. `x` is the input of this step."""
     own = getattr(cell, "initial_states", None)
     if own is not None:
         return own(x)
@@ -53,10 +53,14 @@ def first_states(cell: Any, x: Any) -> Any:
 
 
 def counted(argument: str, arrays: Sequence[Array], number: int) -> tuple[Array, ...]:
-    """`arrays`, of which there are `number`."""
+    """`arrays` as a tuple.
+
+    Raises:
+        ArgumentError: There are not `number` of them.
+    """
     if len(arrays) != number:
         raise ArgumentError(
-            "There is another number of states.",
+            f"`{argument}` must be {number} arrays, got {len(arrays)}.",
             argument=argument,
             expected=f"{number} arrays",
             got=", ".join(str(tuple(a.shape)) for a in arrays) or "none",
@@ -65,23 +69,28 @@ def counted(argument: str, arrays: Sequence[Array], number: int) -> tuple[Array,
 
 
 def filled(argument: str, states: Any, given: Any) -> Any:
-    """The arrays in `given`, however they are nested, in the structure of `states`."""
+    """The arrays in `given`, which may be nested in any way, in the structure of `states`."""
     wanted = tree.leaves(states)
     arrays = counted(argument, tree.leaves(given), len(wanted))
     for a, b in zip(arrays, wanted, strict=True):
         if a.ndim != b.ndim or any(m != n for m, n in zip(a.shape[1:], b.shape[1:], strict=True)):
-            raise ShapeError("A state does not fit.", argument=argument, expected=tuple(b.shape), got=tuple(a.shape))
+            raise ShapeError(
+                f"A state in `{argument}` has shape {tuple(a.shape)}, and {tuple(b.shape)} is needed.",
+                argument=argument,
+                expected=tuple(b.shape),
+                got=tuple(a.shape),
+            )
     return tree.unflatten(tree.structure(states), arrays)
 
 
 def check_cell(argument: str, cell: Any) -> None:
-    """Raise an ArgumentError if `cell` is no cell."""
+    """Raise an ArgumentError if `cell` is not a cell."""
     if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
-        raise ArgumentError(
-            "This is no cell.",
-            argument=argument,
-            expected="a layer called with (s, x, states), with a state_size: an integer, or one for each state",
-            got=repr(cell),
+        raise ArgumentError.must_be(
+            argument,
+            "a cell",
+            cell,
+            said="a layer that is called with (s, x, states), and has a state_size: an integer, or one for each state",
         )
 
 
@@ -89,21 +98,23 @@ def check_cell(argument: str, cell: Any) -> None:
 
 
 class Recurrent(Layer):
-    """Weights, dropout and one step of a cell whose gates lie side by side, and whose output is its first state.
+    """Weights, dropout and one step of a cell whose output is its first state.
+
+    The kernels of all gates lie side by side in one matrix.
 
     Args:
-        units: Features of each state and of the output.
-        activation: For the candidate and the output.
-        recurrent_activation: For the gates.
-        dropout: Probability that training drops an input feature, at all steps of a sequence.
-        recurrent_dropout: Probability that training drops a feature of the state on its way into a gate, at all steps
-            (Gal and Ghahramani, arXiv:1512.05287).
+        units: The number of features of each state and of the output.
+        activation: The function for the candidate and the output, or its name; None for the identity.
+        recurrent_activation: The function for the gates, or its name; None for the identity.
+        dropout: The probability that training drops a feature of the input. It is dropped at all steps of a sequence.
+        recurrent_dropout: The probability that training drops a feature of the state before it goes into a gate, at all
+            steps of a sequence (Gal and Ghahramani, arXiv:1512.05287).
     """
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
-    # The fields of all subclasses; each lists its own, in Keras's order.
+    # Attributes that all subclasses have as fields; each declares its own, in Keras's order.
     units: int
     activation: ActivationLike
     use_bias: bool
@@ -126,7 +137,7 @@ class Recurrent(Layer):
         checks.probability("recurrent_dropout", self.recurrent_dropout)
 
     def weights(self, s: Scope, inputs: int) -> tuple[Any, Any, Any]:
-        """(kernel, recurrent_kernel, bias or None) for inputs of so many features."""
+        """The kernel, the recurrent kernel, and the bias or None, for inputs of so many features."""
         shapes = {"kernel": (inputs, self.gates * self.units), "recurrent": (self.units, self.gates * self.units)}
         return parameters(self, s, shapes["kernel"], shapes["recurrent"], self.bias_shape)
 
@@ -135,28 +146,28 @@ class Recurrent(Layer):
         return (self.gates * self.units,)
 
     def biases(self, bias: Array) -> tuple[Array, Array]:
-        """The parts of `bias` for the input and for the recurrence."""
+        """The part of `bias` that is added to the input, and the part for the recurrent product."""
         return bias, None
 
     def dropped(self, s: Scope, x: Any) -> Any:
-        """`x`, (batch, features) or (batch, time, features), after dropout, the same at all times."""
+        """`x`, (batch, features) or (batch, time, features), after dropout of the same features at all times."""
         if not s.train or not self.dropout:
             return x
         return ops.dropout(x, s.key(), self.dropout, (x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]))
 
     def keep(self, s: Scope, x: Any) -> Any:
-        """(gates, batch, units): the factors of recurrent dropout; None if there is none."""
+        """The factors of recurrent dropout, (gates, batch, units); None without recurrent dropout."""
         return factors(self, s, zeros_for(x, self.units)[0])
 
     def step(
         self, z: Array, states: tuple[Array, ...], recurrent_kernel: Array, bias: Array, keep: Array
     ) -> tuple[Array, ...]:
-        """The new states, for the inputs `z` (batch, gates * units) of the gates."""
+        """The new states. `z` (batch, gates * units) is the part of the gates that comes from the input."""
         raise NotImplementedError
 
 
 def parameters(layer: Any, s: Scope, kernel: tuple, recurrent: tuple, bias: tuple) -> tuple:
-    """(kernel, recurrent_kernel, bias or None) of these shapes."""
+    """The kernel, the recurrent kernel, and the bias or None, of these shapes."""
     forgetting = getattr(layer, "unit_forget_bias", False)
     first_bias = ForgetGateOnes(layer.bias_initializer) if forgetting else layer.bias_initializer
 
@@ -168,21 +179,21 @@ def parameters(layer: Any, s: Scope, kernel: tuple, recurrent: tuple, bias: tupl
 
 
 def factors(layer: Any, s: Scope, state: Any) -> Any:
-    """(gates, *state's shape): what the state is multiplied by for each gate in training; None without dropout."""
+    """The factors of the state for each gate in training, (gates, *shape of the state); None without dropout."""
     if not s.train or not layer.recurrent_dropout:
         return None
     xp = namespace(state)
-    # The first samples' factors do not depend on how many others there are.
+    # The batch is last, so that the factors of a sample do not depend on the number of samples after it.
     ones = xp.stack([xp.ones_like(state)] * layer.gates, axis=1)
     return xp.moveaxis(ops.dropout(ones, s.key(), layer.recurrent_dropout), 1, 0)
 
 
 @base_layer
 class LSTMArguments(Recurrent):
-    """What LSTMs share.
+    """The arguments and the step of an LSTM.
 
     Args:
-        unit_forget_bias: Whether the forget gate's bias starts at 1.
+        unit_forget_bias: Whether the bias of the forget gate starts at 1.
     """
 
     gates: ClassVar[int] = 4
@@ -215,10 +226,10 @@ class LSTMArguments(Recurrent):
 
 @base_layer
 class GRUArguments(Recurrent):
-    """What GRUs share.
+    """The arguments and the step of a GRU.
 
     Args:
-        reset_after: Whether the reset gate works after the recurrent product (as in cuDNN) or before it.
+        reset_after: Whether the reset gate is applied after the recurrent product, as in cuDNN, or before it.
     """
 
     gates: ClassVar[int] = 3
@@ -259,7 +270,7 @@ class GRUArguments(Recurrent):
 
 @base_layer
 class SimpleRNNArguments(Recurrent):
-    """What simple recurrences share."""
+    """The arguments and the step of a simple recurrence."""
 
     gates: ClassVar[int] = 1
 
@@ -292,7 +303,7 @@ class _Cell(Recurrent):
 
     @property
     def state_size(self) -> int | tuple[int, ...]:
-        """Features of the state, or of each state."""
+        """The number of features of the state, or of each state."""
         return self.units if self.states == 1 else (self.units,) * self.states
 
     @property
@@ -300,7 +311,7 @@ class _Cell(Recurrent):
         return self.units
 
     def forward(self, s: Scope, x: Array, states: Tree) -> Array:
-        """(batch, inputs), and states (batch, units) each, to (batch, units) and the new states."""
+        """(batch, inputs) and states of (batch, units) each to the output (batch, units) and the new states."""
         checks.rank("x", x, 2)
         states = counted("states", tree.leaves(states), self.states)
         kernel, recurrent_kernel, bias = self.weights(s, x.shape[-1])
@@ -341,12 +352,13 @@ class SimpleRNNCell(_Cell, SimpleRNNArguments):
 
 @layer
 class StackedRNNCells(Layer):
-    """Cells one upon the other, as one cell: each takes the output of the one before it.
+    """Several cells as one cell. Each takes the output of the one before it.
 
-    `cell(s, x, states)`: (batch, inputs) and a tuple of each cell's states to (output of the last, new states).
+    `cell(s, x, states)`: (batch, inputs) and a tuple of the states of each cell to the output of the last cell and the
+    new states.
 
     Args:
-        cells: The cells; the first one takes the input.
+        cells: The cells, at least one.
     """
 
     float_inputs = ("x",)
@@ -355,7 +367,12 @@ class StackedRNNCells(Layer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.cells, tuple | list) or not self.cells:
-            raise ArgumentError("There are no cells.", argument="cells", expected="a list of cells", got=self.cells)
+            raise ArgumentError(
+                "`cells` must be a list of at least one cell, got an empty list.",
+                argument="cells",
+                expected="a list of cells",
+                got=self.cells,
+            )
         for cell in self.cells:
             check_cell("cells", cell)
         super().__post_init__()
@@ -380,6 +397,6 @@ class StackedRNNCells(Layer):
 
 
 def output_size(cell: Any) -> int:
-    """Features of a cell's output: by default those of its first state."""
+    """The number of features of the output of a cell; if the cell does not say it, that of its first state."""
     sizes = cell.state_size
     return getattr(cell, "output_size", None) or (sizes[0] if isinstance(sizes, tuple | list) else sizes)

@@ -1,4 +1,7 @@
-"""Constraints: `(value) -> value`, the nearest that is allowed, applied after an update; Keras's names."""
+"""Constraints: functions that turn a parameter into the nearest value that is allowed, after each update.
+
+They have Keras's names. Any function from an array to an array of the same shape is a constraint.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def _constraint(*names: str) -> Callable[[C], C]:
 
 
 def _axes(self: Any) -> None:
-    """Check the field `axis`, and keep several as a tuple."""
+    """Check the field `axis`; several axes are kept as a tuple."""
     axis = self.axis
     for a in axis if isinstance(axis, list | tuple) else (axis,):
         checks.integer("axis", a)
@@ -54,11 +57,12 @@ def _norm(x: Any, axis: int | tuple[int, ...]) -> Any:
 
 @_constraint("max_norm")
 class MaxNorm:
-    """Vectors along `axis` scaled down to the norm `max_value`, where they are longer.
+    """Vectors along `axis` are scaled down to the norm `max_value` if their norm is larger.
 
     Args:
-        max_value: A norm.
-        axis: An integer, or several: 0 for a kernel (inputs, outputs), (0, 1, 2) for (height, width, inputs, outputs).
+        max_value: The largest norm.
+        axis: An integer, or several. Use 0 for a kernel (inputs, outputs), and (0, 1, 2) for a kernel of a convolution,
+            (height, width, inputs, outputs).
     """
 
     max_value: float = 2
@@ -75,7 +79,7 @@ class MaxNorm:
 
 @_constraint("non_neg")
 class NonNeg:
-    """0 in place of negative numbers."""
+    """Negative numbers are replaced by 0."""
 
     def __call__(self, x: Any) -> Any:
         xp = namespace(x)
@@ -84,7 +88,11 @@ class NonNeg:
 
 @_constraint("unit_norm")
 class UnitNorm:
-    """Vectors along `axis` scaled to the norm 1; see `MaxNorm`."""
+    """Vectors along `axis` are scaled to the norm 1.
+
+    Args:
+        axis: As for `MaxNorm`.
+    """
 
     axis: int | tuple[int, ...] = 0
 
@@ -97,10 +105,12 @@ class UnitNorm:
 
 @_constraint("min_max_norm")
 class MinMaxNorm:
-    """Vectors along `axis` scaled to a norm between `min_value` and `max_value`; see `MaxNorm`.
+    """Vectors along `axis` are scaled to a norm between `min_value` and `max_value`.
 
     Args:
-        rate: How far an update goes towards that norm: 1 is all the way.
+        min_value, max_value: The smallest and the largest norm.
+        rate: How far the norm moves into the range at each update, in [0, 1]; 1 is all the way.
+        axis: As for `MaxNorm`.
     """
 
     min_value: float = 0.0
@@ -132,7 +142,7 @@ def get(constraint: ConstraintLike) -> Callable[[Array], Array] | None:
 
 @native
 def constrain(params: Tree, constraints: Mapping[str, Callable[[Array], Array]]) -> Any:
-    """The parameters, each with its constraint from `Layer.constraints` applied; to be called after an update."""
+    """The parameters after their constraints, from `Layer.constraints`. Training calls it after each update."""
     if not constraints:
         return params
     leaves, structure = tree.flatten(params)

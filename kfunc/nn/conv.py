@@ -1,4 +1,4 @@
-"""Convolution layers: one description of a window, four kinds of kernel, any number of spatial axes."""
+"""Convolution layers: four kinds of kernels, over one, two or three spatial axes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_windows(of: Any, rank: int) -> None:
     sizes = {a: checks.per_axis(a, getattr(of, a), rank) for a in ("kernel_size", "strides", "dilation_rate")}
     if max(sizes["strides"]) > 1 and max(sizes["dilation_rate"]) > 1:
         raise ArgumentError(
-            "Strides and dilation cannot both exceed 1.",
+            f"`strides` and `dilation_rate` cannot both be larger than 1, got {of.strides} and {of.dilation_rate}.",
             argument="dilation_rate",
             expected="strides=1 or dilation_rate=1",
             got=f"strides={of.strides}, dilation_rate={of.dilation_rate}",
@@ -49,7 +49,7 @@ def check_windows(of: Any, rank: int) -> None:
 
 @base_layer
 class _Convolving(Layer):
-    """What all convolutions share: their checks, the bias and the activation."""
+    """The checks, the bias and the activation that all convolutions share."""
 
     rank: ClassVar[int]
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
@@ -61,7 +61,8 @@ class _Convolving(Layer):
             if argument in of:
                 checks.positive(argument, of[argument])
         check_windows(self, self.rank)
-        padding = of["padding"].lower() if isinstance(of["padding"], str) else of["padding"]  # as Keras documents
+        # In lower case, as the documentation of Keras says.
+        padding = of["padding"].lower() if isinstance(of["padding"], str) else of["padding"]
         object.__setattr__(self, "padding", checks.one_of("padding", padding, self.paddings))
 
     def forward(self, s: Scope, x: Array) -> Array:
@@ -69,11 +70,12 @@ class _Convolving(Layer):
         axis = 1 if of.data_format == "channels_first" else -1
         groups = getattr(self, "groups", 1)
         if x.ndim != self.rank + 2 or not x.shape[axis] or x.shape[axis] % groups:
-            divided = f" that {groups} groups divide" if groups > 1 else ""
+            channels = f"channels that {groups} groups divide" if groups > 1 else "channels"
+            needed = f"{self.rank + 2} axes with {channels} ({of.data_format or 'channels_last'})"
             raise ShapeError(
-                "The input does not fit the convolution.",
+                f"`x` must have {needed}, got shape {tuple(x.shape)}.",
                 argument="x",
-                expected=f"{self.rank + 2} axes and channels ({of.data_format or 'channels_last'}){divided}",
+                expected=needed,
                 got=tuple(x.shape),
                 fix="add the missing axis, for example x[..., None] for a single channel; or check data_format",
             )
@@ -81,7 +83,7 @@ class _Convolving(Layer):
         return activations.get(of.activation)(self.convolve(s, x, window, x.shape[axis]))
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
-        """The convolution of `x`, whose channels are counted, with this kind's kernels, plus the bias."""
+        """The convolution of `x`, which has so many channels, with the kernels of this layer, plus the bias."""
         raise NotImplementedError
 
     def bias(self, s: Scope, filters: int) -> Any:
@@ -96,12 +98,14 @@ class _Conv(_Convolving):
     """Arguments of a convolution.
 
     Args:
-        filters: Number of output channels.
-        kernel_size: Window, one integer or one a spatial axis.
-        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
-        padding: "valid", "same", or (over one axis) "causal": no output sees what comes after it.
-        data_format: "channels_last", which None stands for, or "channels_first".
-        groups: Channel groups that do not see each other; divides the channels and `filters`.
+        filters: The number of output channels.
+        kernel_size: The size of the window: an integer, or one for each spatial axis.
+        strides, dilation_rate: An integer, or one for each spatial axis. Only one of both may be larger than 1.
+        padding: "valid", "same", or, over one axis, "causal": an output depends only on inputs at its own time and
+            before.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
+        groups: The number of groups of channels. Each group is convolved by itself. It must divide the number of input
+            channels and `filters`.
     """
 
     filters: int
@@ -124,7 +128,7 @@ class _Conv(_Convolving):
         super().__post_init__()
         if self.filters % self.groups:
             raise ArgumentError(
-                "groups does not divide filters.",
+                f"`groups` must divide filters={self.filters}, got {self.groups}.",
                 argument="groups",
                 expected=f"a divisor of {self.filters}",
                 got=self.groups,
@@ -140,8 +144,8 @@ class _Conv(_Convolving):
 class Conv1D(_Conv):
     """Convolution of sequences: (batch, time, channels) to (batch, time', filters).
 
-    Shapes are (batch, channels, time) with `data_format="channels_first"`. Arguments: see `Conv2D`; `padding` may also
-    be "causal" (van den Oord et al., arXiv:1609.03499).
+    Shapes are (batch, channels, time) with `data_format="channels_first"`. Causal padding: van den Oord et al.,
+    arXiv:1609.03499.
     """
 
     rank: ClassVar[int] = 1
@@ -155,16 +159,17 @@ class Conv2D(_Conv):
     Shapes are (batch, channels, height, width) with `data_format="channels_first"`.
 
     Args:
-        filters: Number of output channels.
-        kernel_size: Window, one integer or one a spatial axis.
-        strides, dilation_rate: One integer, or one a spatial axis; not both above 1.
+        filters: The number of output channels.
+        kernel_size: The size of the window: an integer, or one for each spatial axis.
+        strides, dilation_rate: An integer, or one for each spatial axis. Only one of both may be larger than 1.
         padding: "valid" or "same".
-        data_format: "channels_last", which None stands for, or "channels_first".
-        groups: Channel groups that do not see each other; divides the channels and `filters`.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
+        groups: The number of groups of channels. Each group is convolved by itself. It must divide the number of input
+            channels and `filters`.
 
     Raises:
-        ArgumentError: An argument is none of these.
-        ShapeError: The input has another rank, or channels that the groups do not divide.
+        ArgumentError: An argument has another value.
+        ShapeError: The input has another number of axes, or `groups` does not divide its channels.
     """
 
     rank: ClassVar[int] = 2
@@ -176,7 +181,7 @@ class Conv2D(_Conv):
 class Conv3D(_Conv):
     """Convolution of volumes: (batch, depth, height, width, channels) to (batch, depth', height', width', filters).
 
-    Shapes are (batch, channels, depth, height, width) with `data_format="channels_first"`. Arguments: see `Conv2D`.
+    Shapes are (batch, channels, depth, height, width) with `data_format="channels_first"`.
     """
 
     rank: ClassVar[int] = 3
@@ -189,11 +194,12 @@ class Conv3D(_Conv):
 
 @base_layer
 class _ConvTranspose(_Convolving):
-    """Arguments of a transposed convolution: those of `_Conv` but for `groups`, and
+    """Arguments of a transposed convolution: those of `_Conv` without `groups`, and
 
     Args:
-        output_padding: How much larger the output is than the smallest that a convolution would map to the input's
-            size, less than `strides`; None gives size * strides ("same"), or all that the windows cover ("valid").
+        output_padding: How much larger the output is than the smallest output that a convolution would turn into the
+            size of the input; it must be less than `strides`. None: the output has the size of the input times
+            `strides` ("same"), or covers all windows ("valid").
     """
 
     filters: int
@@ -219,7 +225,7 @@ class _ConvTranspose(_Convolving):
         more = checks.per_axis("output_padding", self.output_padding, self.rank, least=0)
         if any(a >= b for a, b in zip(more, checks.per_axis("strides", self.strides, self.rank), strict=True)):
             raise ArgumentError(
-                "output_padding makes room for another stride.",
+                f"`output_padding` must be less than strides={self.strides}, got {self.output_padding}.",
                 argument="output_padding",
                 expected=f"integers below strides={self.strides}",
                 got=self.output_padding,
@@ -246,12 +252,12 @@ class Conv1DTranspose(_ConvTranspose):
 class Conv2DTranspose(_ConvTranspose):
     """Transposed convolution of images: (batch, height, width, channels) to (batch, height', width', filters).
 
-    The way back from the sizes of a convolution's output to those of its input (Zeiler et al., CVPR 2010). Arguments:
-    see `Conv2D`, and
+    The sizes of input and output are those of the output and the input of a convolution (Zeiler et al., CVPR 2010).
 
     Args:
-        output_padding: How much larger the output is than the smallest that a convolution would map to the input's
-            size, less than `strides`; None gives size * strides ("same"), or all that the windows cover ("valid").
+        output_padding: How much larger the output is than the smallest output that a convolution would turn into the
+            size of the input; it must be less than `strides`. None: the output has the size of the input times
+            `strides` ("same"), or covers all windows ("valid").
     """
 
     rank: ClassVar[int] = 2
@@ -261,7 +267,7 @@ class Conv2DTranspose(_ConvTranspose):
 
 @base_layer
 class _FormatFirst(Layer):
-    """Keras's order of the first arguments of `Conv3DTranspose`, whose `output_padding` comes last."""
+    """The first arguments of `Conv3DTranspose` in Keras's order, in which `output_padding` comes last."""
 
     filters: int
     kernel_size: _Sizes
@@ -272,9 +278,9 @@ class _FormatFirst(Layer):
 
 @layer
 class Conv3DTranspose(_ConvTranspose, _FormatFirst):
-    """Transposed convolution of volumes: (batch, depth, height, width, channels) to the same axes.
+    """Transposed convolution of volumes.
 
-    See `Conv2DTranspose`.
+    (batch, depth, height, width, channels) to (batch, depth', height', width', filters). See `Conv2DTranspose`.
     """
 
     rank: ClassVar[int] = 3
@@ -290,7 +296,7 @@ class _DepthwiseConv(_Convolving):
     """Arguments of a convolution of each channel by itself: those of `_Conv`, and
 
     Args:
-        depth_multiplier: Number of output channels for each input channel.
+        depth_multiplier: The number of output channels for each input channel.
     """
 
     kernel_size: _Sizes
@@ -328,11 +334,7 @@ class DepthwiseConv1D(_DepthwiseConv):
 class DepthwiseConv2D(_DepthwiseConv):
     """Convolution of each channel by itself.
 
-    (batch, height, width, channels) to (batch, height', width', channels * depth_multiplier). Arguments: see `Conv2D`,
-    and
-
-    Args:
-        depth_multiplier: Number of output channels for each input channel.
+    (batch, height, width, channels) to (batch, height', width', channels * depth_multiplier).
     """
 
     rank: ClassVar[int] = 2
@@ -342,7 +344,7 @@ class DepthwiseConv2D(_DepthwiseConv):
 
 @base_layer
 class _SeparableConv(_Convolving):
-    """Arguments of a depthwise convolution with a mixing of channels after it: those of `_Conv`, `_DepthwiseConv`."""
+    """Arguments of a depthwise convolution and a convolution of size 1 after it: see `_Conv` and `_DepthwiseConv`."""
 
     filters: int
     kernel_size: _Sizes
@@ -375,7 +377,7 @@ class _SeparableConv(_Convolving):
 
 @layer
 class SeparableConv1D(_SeparableConv):
-    """Depthwise convolution and mixing of channels: (batch, time, channels) to (batch, time', filters).
+    """Depthwise convolution, then a convolution of size 1: (batch, time, channels) to (batch, time', filters).
 
     See `SeparableConv2D`.
     """
@@ -385,10 +387,9 @@ class SeparableConv1D(_SeparableConv):
 
 @layer
 class SeparableConv2D(_SeparableConv):
-    """Depthwise convolution, then a mixing of channels (Chollet, arXiv:1610.02357).
+    """Depthwise convolution, then a convolution of size 1 that mixes the channels (Chollet, arXiv:1610.02357).
 
-    (batch, height, width, channels) to (batch, height', width', filters). Arguments: see `Conv2D` and
-    `DepthwiseConv2D`.
+    (batch, height, width, channels) to (batch, height', width', filters).
     """
 
     rank: ClassVar[int] = 2

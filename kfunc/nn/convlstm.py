@@ -1,4 +1,4 @@
-"""Recurrent layers whose gates are convolutions."""
+"""Recurrent layers that compute their gates by convolutions."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ _Sizes = int | tuple[int, ...]
 
 @base_layer
 class _Arguments(Layer):
-    """Arguments in Keras's order.
+    """The arguments, in Keras's order.
 
     Args:
-        filters: Channels of each state and of the output.
-        kernel_size: Window of both convolutions, one integer or one a spatial axis.
-        strides, padding, dilation_rate: Of the convolution of the input; that of the state keeps its sizes.
-        data_format: "channels_last" (also None) or "channels_first".
-        activation: For the candidate and the output.
-        recurrent_activation: For the gates.
-        unit_forget_bias: Whether the forget gate's bias starts at 1.
-        dropout: Probability that training drops an element of the input, at all steps of a sequence.
-        recurrent_dropout: Probability that training drops an element of the state on its way into a gate.
+        filters: The number of channels of each state and of the output.
+        kernel_size: The size of the window of both convolutions: an integer, or one for each spatial axis.
+        strides, dilation_rate: An integer, or one for each spatial axis, for the convolution of the input. The
+            convolution of the state keeps the sizes.
+        padding: "valid" or "same", for the convolution of the input.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
+        activation: The function for the candidate and the output, or its name; None for the identity.
+        recurrent_activation: The function for the gates, or its name; None for the identity.
+        unit_forget_bias: Whether the bias of the forget gate starts at 1.
+        dropout: The probability that training drops an element of the input, at all steps of a sequence.
+        recurrent_dropout: The probability that training drops an element of the state before it goes into a gate.
     """
 
     filters: int
@@ -85,7 +87,7 @@ class _ConvLSTM(OverTime, _Arguments):
         xp = namespace(x)
         if s.train and self.dropout:
             x = ops.dropout(x, s.key(), self.dropout, (x.shape[0], 1, *x.shape[2:]))
-        # The input is convolved at all steps at once, as one batch.
+        # The inputs of all steps are convolved at once, as one batch.
         steps = xp.reshape(x, (-1, *x.shape[2:]))
         z = ops.conv(steps, kernel, self.strides, self.padding, self.data_format, self.dilation_rate, bias)
         z = ops.split_first(z, x)
@@ -115,7 +117,7 @@ class ConvLSTM1D(_ConvLSTM):
     """An LSTM over sequences of lines (Shi et al., arXiv:1506.04214).
 
     (batch, time, length, channels) to (batch, length', filters); with `data_format="channels_first"`, channels come
-    before length. States are h and c, of the output's shape.
+    before length. States are h and c, of the shape of the output.
     """
 
     rank: ClassVar[int] = 1
@@ -126,7 +128,7 @@ class ConvLSTM2D(_ConvLSTM):
     """An LSTM over sequences of images (Shi et al., arXiv:1506.04214).
 
     (batch, time, height, width, channels) to (batch, height', width', filters); with `data_format="channels_first"`,
-    channels come before height. States are h and c, of the output's shape.
+    channels come before height. States are h and c, of the shape of the output.
     """
 
     rank: ClassVar[int] = 2
@@ -137,7 +139,7 @@ class ConvLSTM3D(_ConvLSTM):
     """An LSTM over sequences of volumes (Shi et al., arXiv:1506.04214).
 
     (batch, time, depth, height, width, channels) to (batch, depth', height', width', filters); with
-    `data_format="channels_first"`, channels come before depth. States are h and c, of the output's shape.
+    `data_format="channels_first"`, channels come before depth. States are h and c, of the shape of the output.
     """
 
     rank: ClassVar[int] = 3

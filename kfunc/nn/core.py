@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import checks, ops, registry
 from ..arrays import asarray, device, namespace
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array
 from .layer import Layer, layer
 from .regularizers import L1L2
@@ -20,7 +20,7 @@ __all__ = ["ActivityRegularization", "Identity", "Lambda", "Masking"]
 
 @layer
 class Identity(Layer):
-    """`x` itself: an array of any shape, or a tree of arrays."""
+    """`x` itself, unchanged: an array, or a tree of arrays."""
 
     supports_masking: ClassVar[bool] = True
 
@@ -30,9 +30,9 @@ class Identity(Layer):
 
 @layer
 class Masking(Layer):
-    """A mask of the steps that say something: (batch, steps, features) to the same.
+    """Mask the steps without data: (batch, steps, features) to the same shape.
 
-    A step of which all features equal `mask_value` is masked, and becomes 0.
+    A step is masked, and becomes 0, if all its features are equal to `mask_value`.
 
     Args:
         mask_value: A number.
@@ -43,9 +43,7 @@ class Masking(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.mask_value, bool) or not isinstance(self.mask_value, int | float):
-            raise ArgumentError(
-                "mask_value is a number.", argument="mask_value", expected="a number", got=repr(self.mask_value)
-            )
+            raise ArgumentError.must_be("mask_value", "a number", self.mask_value)
 
     def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 2, least=True)
@@ -57,18 +55,16 @@ class Masking(Layer):
 
 @layer
 class Lambda(Layer):
-    """`function(x, **arguments)`; `function` is also given `mask` and `training`, if it takes these arguments.
+    """`function(x, **arguments)`. The function also gets `mask` and `training` if it takes these arguments.
 
-    The shapes are those of `function`.
-
-    Files hold names and never code: to save a network, register its functions by `kfunc.register("activation")`.
+    A file holds names and no code. To save a network, register its functions with `kfunc.register("activation")`.
 
     Args:
-        function: A function of conforming arrays, or the name of a registered one.
-        output_shape: What the shape of the output should be, without the batch's size; or a function from the shape of
-            the input to that of the output, with it. It is found in any case; this is checked.
-        mask: The mask to hand on: booleans, or a function `(x, mask) -> mask`. None hands on none.
-        arguments: Further arguments for `function`.
+        function: A function of conforming arrays, or the name of a registered function.
+        output_shape: The shape of the output without the batch, or a function from the shape of the input to that of
+            the output, both with the batch. It is not needed, but if it is given, it is checked.
+        mask: The mask to hand on: booleans, or a function `(x, mask) -> mask`. None hands on no mask.
+        arguments: More arguments for `function`, by name.
     """
 
     per_sample: ClassVar[bool] = False
@@ -85,16 +81,12 @@ class Lambda(Layer):
             if isinstance(getattr(self, argument), str):
                 object.__setattr__(self, argument, registry.resolve("activation", getattr(self, argument), argument))
         if not callable(self.function):
-            raise ArgumentError(
-                "Lambda calls a function.", argument="function", expected="a function", got=repr(self.function)
-            )
+            raise ArgumentError.must_be("function", "a function or the name of a registered one", self.function)
         if self.mask is not None and not callable(self.mask):
             object.__setattr__(self, "mask", asarray(self.mask).tolist())
         if self.arguments is not None and not isinstance(self.arguments, dict):
-            raise ArgumentError(
-                "Arguments have names.", argument="arguments", expected="a dict", got=repr(self.arguments)
-            )
-        try:  # here and not in forward: Dynamo does not look into signatures
+            raise ArgumentError.must_be("arguments", "a dict", self.arguments)
+        try:  # not in forward, since Dynamo cannot read signatures
             takes = frozenset(inspect.signature(self.function).parameters) & {"mask", "training"}
         except (TypeError, ValueError):
             takes = frozenset()
@@ -117,7 +109,7 @@ class Lambda(Layer):
         wanted = self.output_shape(tuple(x.shape)) if made else (None, *self.output_shape)
         if len(wanted) != out.ndim or any(n not in (None, m) for n, m in zip(wanted, out.shape, strict=True)):
             raise ShapeError(
-                "The function gives another shape than output_shape says.",
+                f"`output_shape` says {tuple(wanted)}, and the function returned {tuple(out.shape)}.",
                 argument="output_shape",
                 expected=tuple(wanted),
                 got=tuple(out.shape),
@@ -132,7 +124,7 @@ class Lambda(Layer):
                     registry.to_config("activation", value)
                 except ArgumentError as error:
                     raise ArgumentError(
-                        "A file holds no code, and this function has no name in the registry.",
+                        f"`{argument}` cannot be saved: {shown(value)} is not registered, and a file holds no code.",
                         argument=argument,
                         expected="a registered function",
                         got=repr(value),
@@ -143,11 +135,10 @@ class Lambda(Layer):
 
 @layer
 class ActivityRegularization(Layer):
-    """`x` itself, of any shape; adds `l1 * sum(|x|) + l2 * sum(x**2)`, over the batch's size, to the loss.
+    """`x` itself, of any shape. It adds `(l1 * sum(|x|) + l2 * sum(x**2)) / batch` to the loss.
 
     Args:
-        l1: The factor of the sum of sizes.
-        l2: The factor of the sum of squares.
+        l1, l2: The factors, not negative.
     """
 
     supports_masking: ClassVar[bool] = True

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from .. import checks, ops, registry
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..ops._promotion import beside
 from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
 from . import activations
@@ -20,7 +20,11 @@ __all__ = ["Dense", "EinsumDense"]
 
 @layer
 class Dense(Layer):
-    """`activation(x @ kernel + bias)`: (..., inputs) to (..., units)."""
+    """`activation(x @ kernel + bias)`: (..., inputs) to (..., units).
+
+    Args:
+        units: The number of outputs.
+    """
 
     supports_masking: ClassVar[bool] = True
 
@@ -50,16 +54,16 @@ _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a
 
 @layer
 class EinsumDense(Layer):
-    """`activation(einsum(equation, x, kernel) + bias)`: a dense map between axes that the equation names.
+    """`activation(einsum(equation, x, kernel) + bias)`: a dense layer between axes that the equation names.
 
     With the equation "abc,cd->abd": (batch, b, c) to (batch, b, d), for a kernel (c, d).
 
     Args:
-        equation: `"abc,cd->abd"`: the axes of the input, of the kernel, and of the output. "..." may stand for the
-            first or the last axes of the input and of the output.
-        output_shape: Sizes of the output's named axes, all but the batch's, of which None is as in the input. The
-            batch's is the first named axis, unless "..." comes before it.
-        bias_axes: The axes of the output along which the bias varies; None for no bias.
+        equation: The axes of the input, of the kernel and of the output, such as `"abc,cd->abd"`. "..." may stand for
+            the first or the last axes of the input and of the output.
+        output_shape: The sizes of the named axes of the output without the batch; None for the size in the input. The
+            batch is the first named axis, unless "..." comes before it.
+        bias_axes: The letters of the axes of the output along which the bias varies; None for no bias.
     """
 
     supports_masking: ClassVar[bool] = False
@@ -81,7 +85,7 @@ class EinsumDense(Layer):
         found = isinstance(self.equation, str) and _EQUATION.fullmatch(self.equation)
         if not found or found.group(1, 3) != found.group(5, 7) or None not in found.group(1, 3):
             raise ArgumentError(
-                "This is no equation of an input, a kernel and an output.",
+                f"`equation` must be like 'ab,bc->ac' (input, kernel, output), got {shown(self.equation)}.",
                 argument="equation",
                 expected="'ab,bc->ac', '...b,bc->...c' or 'ab...,bc->ac...'",
                 got=repr(self.equation),
@@ -91,16 +95,14 @@ class EinsumDense(Layer):
         self._refuse_letters("equation", set(kernel) - set(inputs + outputs), self.equation)
         self._refuse_letters("equation", set(outputs) - set(inputs + kernel), self.equation)
         if self.bias_axes is not None and not (isinstance(self.bias_axes, str) and self.bias_axes):
-            raise ArgumentError(
-                "bias_axes are letters.", argument="bias_axes", expected="letters or None", got=repr(self.bias_axes)
-            )
+            raise ArgumentError.must_be("bias_axes", "a string of letters or None", self.bias_axes)
         self._refuse_letters("bias_axes", set(self.bias_axes or "") - set(outputs), self.bias_axes)
         checks.sizes("output_shape", self._partial())
 
     def _refuse_letters(self, argument: str, letters: set[str], got: Any) -> None:
         if letters:
             raise ArgumentError(
-                f"Nothing says how long the axes {', '.join(sorted(letters))} are.",
+                f"The size of the axes {', '.join(sorted(letters))} in `{argument}` cannot be found: {shown(got)}.",
                 argument=argument,
                 expected="letters of the input's or the output's axes",
                 got=repr(got),
@@ -111,12 +113,12 @@ class EinsumDense(Layer):
         return (self.output_shape,) if one else self.output_shape  # type: ignore[return-value]
 
     def _sizes(self, x: Any) -> tuple[dict[str, Any], int]:
-        """The size of each letter, and for how many axes "..." stands."""
+        """The size of each letter, and the number of axes that "..." stands for."""
         before, inputs, after, _, outputs = self._terms
         hidden = x.ndim - len(inputs)
         if hidden < 0 or (hidden and not before + after):
             raise ShapeError(
-                "The input does not fit the equation.",
+                f"`x` has shape {tuple(x.shape)}, and the equation asks for the axes {before}{inputs}{after}.",
                 argument="x",
                 expected=f"the axes {before}{inputs}{after}",
                 got=tuple(x.shape),
@@ -127,7 +129,7 @@ class EinsumDense(Layer):
         given = partial if before and len(partial) == len(outputs) else (None, *partial)
         if len(given) != len(outputs):
             raise ArgumentError(
-                "output_shape does not fit the equation.",
+                f"`output_shape` must have {len(outputs) - (not before)} sizes, got {shown(self.output_shape)}.",
                 argument="output_shape",
                 expected=f"{len(outputs) - (not before)} sizes",
                 got=self.output_shape,
@@ -135,7 +137,7 @@ class EinsumDense(Layer):
         for letter, n in zip(outputs, given, strict=True):
             if n is not None and sizes.get(letter) not in (None, n):
                 raise ShapeError(
-                    f"The axis {letter!r} has two sizes.",
+                    f"The axis {letter!r} has the size {sizes[letter]} in the input, and {n} in `output_shape`.",
                     argument="output_shape",
                     expected=sizes[letter],
                     got=n,
@@ -153,7 +155,7 @@ class EinsumDense(Layer):
             bias = (*bias, *(1,) * (hidden if after else 0))
         made = registry.resolve("initializer", self.kernel_initializer)
         if getattr(made, "input_axes", ()) is None and made.output_axes is None:
-            # What scales by fans cannot see from the shape which axes are inputs.
+            # An initializer that depends on fan-in and fan-out cannot see from the shape which axes are inputs.
             outer = tuple(i for i, c in enumerate(kernel) if c in outputs)
             inner = tuple(i for i, c in enumerate(kernel) if c not in outputs)
             made = dataclasses.replace(made, input_axes=inner, output_axes=outer)

@@ -1,4 +1,4 @@
-"""Layers that act in training only: dropout and noise, from keys of the scope and so the same on every backend."""
+"""Layers that act in training only: dropout and noise. With one key they draw the same on every backend."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = [
 
 
 def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...]:
-    """`shape`, with the sizes of `x` where it has None."""
+    """`shape`, in which None is replaced by the size of `x`."""
     if shape is None:
         return tuple(x.shape)
     if len(shape) != x.ndim or any(m not in (None, 1, n) for m, n in zip(shape, x.shape, strict=True)):
         raise ShapeError(
-            "noise_shape does not broadcast to the input.",
+            f"`noise_shape` {tuple(shape)} does not broadcast to the input {tuple(x.shape)}.",
             argument="noise_shape",
             expected=f"for each axis None, 1 or its size, of {tuple(x.shape)}",
             got=shape,
@@ -40,7 +40,7 @@ def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...
 
 @base_layer
 class _Noise(Layer):
-    """What layers share that do nothing but in training."""
+    """The base of layers that do nothing except in training."""
 
     float_inputs = ("x",)
 
@@ -57,14 +57,14 @@ class _Noise(Layer):
 
 @layer
 class Dropout(_Noise):
-    """In training, zero each element with probability `rate`, and scale the others by `1 / (1 - rate)`; any shape.
+    """In training, set each element to 0 with probability `rate`, and multiply the others by `1 / (1 - rate)`.
 
-    Srivastava et al., JMLR 15, 2014.
+    Any shape to the same shape (Srivastava et al., JMLR 15, 2014).
 
     Args:
-        rate: In [0, 1).
-        noise_shape: Shape of the mask, which broadcasts to the input's; None in it stands for the input's own size.
-        seed: An integer that is mixed into the keys.
+        rate: A probability in [0, 1).
+        noise_shape: The shape of the mask, which broadcasts to the input. None in it stands for the size of the input.
+            By default it is the shape of the input.
     """
 
     rate: float
@@ -79,7 +79,11 @@ class Dropout(_Noise):
 
 @base_layer
 class _SpatialDropout(_Noise):
-    """In training, zero whole feature maps with probability `rate`, and scale the others (Tompson et al., 2014)."""
+    """In training, set whole channels to 0 with probability `rate`, and scale the others (Tompson et al., 2014).
+
+    Args:
+        rate: A probability in [0, 1).
+    """
 
     rank: ClassVar[int]
 
@@ -96,9 +100,9 @@ class _SpatialDropout(_Noise):
 
 @layer
 class SpatialDropout1D(_SpatialDropout):
-    """In training, zero whole channels with probability `rate`: (batch, steps, channels) to the same.
+    """In training, set whole channels to 0 with probability `rate`: (batch, steps, channels) to the same.
 
-    The others are scaled by `1 / (1 - rate)` (Tompson et al., arXiv:1411.4280).
+    The other channels are multiplied by `1 / (1 - rate)` (Tompson et al., arXiv:1411.4280).
     """
 
     rank: ClassVar[int] = 1
@@ -108,9 +112,9 @@ class SpatialDropout1D(_SpatialDropout):
 
 @layer
 class SpatialDropout2D(_SpatialDropout):
-    """In training, zero whole channels with probability `rate`: (batch, height, width, channels) to the same.
+    """In training, set whole channels to 0 with probability `rate`: (batch, height, width, channels) to the same.
 
-    Shapes are (batch, channels, height, width) with `data_format="channels_first"`. As `SpatialDropout1D`.
+    Shapes are (batch, channels, height, width) with `data_format="channels_first"`. See `SpatialDropout1D`.
     """
 
     rank: ClassVar[int] = 2
@@ -121,9 +125,9 @@ class SpatialDropout2D(_SpatialDropout):
 
 @layer
 class SpatialDropout3D(_SpatialDropout):
-    """In training, zero whole channels with probability `rate`: (batch, depth, height, width, channels) to the same.
+    """In training, set whole channels to 0: (batch, depth, height, width, channels) to the same.
 
-    Shapes are (batch, channels, depth, height, width) with `data_format="channels_first"`. As `SpatialDropout1D`.
+    Shapes are (batch, channels, depth, height, width) with `data_format="channels_first"`. See `SpatialDropout1D`.
     """
 
     rank: ClassVar[int] = 3
@@ -134,13 +138,14 @@ class SpatialDropout3D(_SpatialDropout):
 
 @layer
 class AlphaDropout(_Noise):
-    """Dropout for `selu`, which keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515); any shape.
+    """Dropout for networks with `selu`, which keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515).
 
-    In training, each element becomes the least value of `selu` with probability `rate`; then all are scaled and moved.
+    In training, each element is set to the smallest value of `selu` with probability `rate`. Then all are scaled and
+    shifted. Any shape to the same shape.
 
     Args:
-        rate: In [0, 1).
-        noise_shape, seed: As for `Dropout`.
+        rate: A probability in [0, 1).
+        noise_shape: As for `Dropout`.
     """
 
     rate: float
@@ -159,11 +164,12 @@ class AlphaDropout(_Noise):
 
 @layer
 class GaussianDropout(_Noise):
-    """In training, `x` times noise of mean 1 and variance `rate / (1 - rate)`; any shape (Srivastava et al., 2014).
+    """In training, `x` times normal noise of mean 1 and variance `rate / (1 - rate)` (Srivastava et al., 2014).
+
+    Any shape to the same shape.
 
     Args:
-        rate: In [0, 1).
-        seed: An integer that is mixed into the keys.
+        rate: A probability in [0, 1).
     """
 
     rate: float
@@ -177,11 +183,10 @@ class GaussianDropout(_Noise):
 
 @layer
 class GaussianNoise(_Noise):
-    """In training, `x` plus noise of mean 0; any shape.
+    """In training, `x` plus normal noise of mean 0. Any shape to the same shape.
 
     Args:
-        stddev: The noise's standard deviation, in [0, 1].
-        seed: An integer that is mixed into the keys.
+        stddev: The standard deviation of the noise, in [0, 1].
     """
 
     stddev: float

@@ -19,7 +19,7 @@ __all__ = ["Embedding", "ReversibleEmbedding"]
 
 @dataclass
 class _Values:
-    """An initializer: these values."""
+    """An initializer that returns these values."""
 
     values: Any
 
@@ -28,12 +28,15 @@ class _Values:
 
 
 def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
-    """The rows of `table` for indices `x`."""
+    """The rows of `table` at the indices `x`."""
     xp = namespace(x)
     if not xp.isdtype(x.dtype, "integral"):
         if x.dtype not in (xp.float32, getattr(xp, "float64", None)):
             raise ArgumentError(
-                "Half precision does not hold indices.", argument="x", expected="integers", got=f"an array of {x.dtype}"
+                f"`x` must hold integers, got an array of {x.dtype}: half precision is not exact enough for indices.",
+                argument="x",
+                expected="integers",
+                got=f"an array of {x.dtype}",
             )
         x = xp.astype(x, xp.int32)
     if mask_zero:
@@ -48,12 +51,14 @@ def _check_table(of: Any) -> None:
 
 @layer
 class Embedding(Layer):
-    """Vectors for integers: (...) in `[0, input_dim)` to (..., output_dim).
+    """Learned vectors for integers: integers (...) in `[0, input_dim)` to (..., output_dim).
 
     Args:
-        mask_zero: Whether index 0 stands for nothing: the mask that is handed on is False there.
-        weights: The first values of the table, (input_dim, output_dim), instead of the initializer's. They are no part
-            of the config: files hold the parameters.
+        input_dim: The number of vectors.
+        output_dim: The size of each vector.
+        mask_zero: Whether index 0 means that there is no data. The layer then hands on a mask that is False there.
+        weights: The initial values of the table, (input_dim, output_dim), in place of the initializer. The config does
+            not hold them, since files hold the parameters.
     """
 
     input_dim: int
@@ -75,7 +80,7 @@ class Embedding(Layer):
         shape = tuple((weights if hasattr(weights, "shape") else asarray(weights)).shape)
         if shape != (self.input_dim, self.output_dim):
             raise ArgumentError(
-                "The table has another shape.",
+                f"`weights` must have shape {(self.input_dim, self.output_dim)}, got {shape}.",
                 argument="weights",
                 expected=f"an array of shape {(self.input_dim, self.output_dim)}",
                 got=f"shape {shape}",
@@ -92,15 +97,18 @@ class Embedding(Layer):
 
 @layer
 class ReversibleEmbedding(Layer):
-    """Vectors for integers, and back: (...) to (..., output_dim); reversed, (..., output_dim) to (..., input_dim).
+    """Learned vectors for integers, and logits from vectors: the first and the last layer of a language model.
 
-    Called with `reverse=True` it multiplies by the table's transpose (Press and Wolf, arXiv:1608.05859).
+    `layer(s, x)`: integers (...) to (..., output_dim). `layer(s, x, reverse=True)` multiplies by the transposed table:
+    (..., output_dim) to (..., input_dim) (Press and Wolf, arXiv:1608.05859).
 
     Args:
-        tie_weights: Whether both ways have one table.
+        input_dim: The number of vectors.
+        output_dim: The size of each vector.
+        tie_weights: Whether both directions use one table.
         mask_zero: As for `Embedding`.
-        reverse_dtype: Name of the floating dtype that the way back is computed in; that of its inputs by default.
-        logit_soft_cap: If given, a number c > 0: the way back gives `c * tanh(logits / c)`.
+        reverse_dtype: The floating dtype in which the reverse direction is computed; None for that of its input.
+        logit_soft_cap: None, or a positive number c: the reverse direction returns `c * tanh(logits / c)`.
     """
 
     input_dim: int

@@ -1,7 +1,8 @@
-"""Initializers: `(key, shape, dtype) -> array`, on the key's backend; Keras's names.
+"""Initializers: functions `(key, shape, dtype) -> array` that make the first values of parameters.
 
-Any such function is one. A field `seed`, where it is not None, is folded into the key; the values of two parameters
-differ all the same, as their keys do.
+They have Keras's names, and the array is on the backend of the key. Any such function is an initializer. The field
+`seed` is mixed into the key if it is not None. Two parameters get different values in any case, since their keys
+differ.
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ def _initializer(*names: str) -> Callable[[C], C]:
 
 @_initializer("constant")
 class Constant:
-    """Every element is `value`, a number."""
+    """Every element is `value`.
+
+    Args:
+        value: A number.
+    """
 
     value: float = 0.0
 
@@ -115,7 +120,11 @@ class Ones:
 
 @_initializer("identity", "IdentityInitializer")
 class Identity:
-    """A (rows, columns) matrix with `gain` on the diagonal, and else 0."""
+    """A matrix (rows, columns) with `gain` on the diagonal and 0 elsewhere.
+
+    Args:
+        gain: A number.
+    """
 
     gain: float = 1.0
 
@@ -124,7 +133,12 @@ class Identity:
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if len(shape) != 2:
-            raise ShapeError("Only a matrix has a diagonal.", argument="shape", expected="two axes", got=tuple(shape))
+            raise ShapeError(
+                f"Identity makes a matrix (rows, columns), and the parameter has shape {tuple(shape)}.",
+                argument="shape",
+                expected="two axes",
+                got=tuple(shape),
+            )
         xp = namespace(key)
         return xp.eye(*shape, dtype=getattr(xp, dtype), device=device(key)) * self.gain
 
@@ -138,11 +152,11 @@ _COSINES = {
     "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
     "flattop": (0.21557895, 0.41663158, 0.277263158, 0.083578947, 0.006947368),
 }
-"""Windows that are sums of cosines: the factors of cos(0), -cos(t), cos(2 t), ... for t from 0 to 2 pi."""
+"""Windows that are sums of cosines: the factors of cos(0), -cos(t), cos(2 t), ... with t from 0 to 2 pi."""
 
 
 def _window(name: str, length: int, periodic: bool) -> list[float]:
-    """A window by its name; periodic ones lack the last of one number more."""
+    """The window of this name. A periodic window is one number longer, without its last number."""
     steps = max(length - (not periodic), 1)
     if name == "bartlett":
         return [1 - abs(2 * i / steps - 1) if length > 1 else 1.0 for i in range(length)]
@@ -157,11 +171,11 @@ class STFT:
     """The kernel of a convolution that is a short-time Fourier transform: (frame, 1, frequencies).
 
     Args:
-        side: "real" or "imag": which part of the transform.
-        window: The name of a window, its numbers, one for each sample of a frame, or None.
-        scaling: What the kernel is divided by, if there is a window: the root of the sum of its squares ("density"),
-            its sum ("spectrum"), or 1 (None).
-        periodic: Whether a window that is named is one period of a function, and not symmetric.
+        side: The part of the transform, "real" or "imag".
+        window: The name of a window; or its numbers, one for each sample of a frame; or None for no window.
+        scaling: If there is a window, the kernel is divided by the root of the sum of its squares ("density"), by its
+            sum ("spectrum"), or not at all (None).
+        periodic: Whether a window given by its name is periodic, and not symmetric.
     """
 
     side: str = "real"
@@ -181,15 +195,15 @@ class STFT:
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
             raise ShapeError(
-                "This is no shape of a Fourier transform.",
+                f"STFT makes a kernel (frame, 1, frequencies), and the parameter has shape {tuple(shape)}.",
                 argument="shape",
-                expected="(frame, 1, frequencies), of two frequencies or more",
+                expected="(frame, 1, frequencies), with two or more frequencies",
                 got=tuple(shape),
             )
         frame, _, frequencies = shape
         xp = namespace(key)
         where: dict[str, Any] = {"device": device(key)}
-        # The angle is reduced in integers, where nothing rounds.
+        # The angle is reduced to one period with integers, which are exact.
         n = 2 * (frequencies - 1)
         samples = xp.reshape(xp.arange(frame, dtype=xp.int32, **where) % n, (frame, 1, 1))
         turns = samples * xp.reshape(xp.arange(frequencies, dtype=xp.int32, **where), (1, 1, frequencies)) % n
@@ -200,7 +214,10 @@ class STFT:
         window = _window(self.window, frame, self.periodic) if isinstance(self.window, str) else self.window
         if len(window) != frame:
             raise ShapeError(
-                "The window has another length than the frame.", argument="window", expected=frame, got=len(window)
+                f"`window` has {len(window)} numbers, and a frame has {frame} samples.",
+                argument="window",
+                expected=frame,
+                got=len(window),
             )
         size = {"density": math.hypot(*window), "spectrum": sum(map(abs, window)), None: 1.0}[self.scaling]
         window = xp.asarray([w / size for w in window], dtype=getattr(xp, dtype), **where)
@@ -212,7 +229,11 @@ class STFT:
 
 @_initializer("random_uniform", "uniform")
 class RandomUniform:
-    """Uniform on [minval, maxval)."""
+    """Uniform numbers in [minval, maxval).
+
+    Args:
+        minval, maxval: The bounds.
+    """
 
     minval: float = -0.05
     maxval: float = 0.05
@@ -224,14 +245,19 @@ class RandomUniform:
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if self.minval == -self.maxval:
-            # Only the product rounds: a fused multiply and add, which some compilers make, would change the last bit.
+            # Written so that only the product is rounded. Some compilers fuse a product and a sum, which changes the
+            # last bit.
             return random.uniform(key, shape, dtype, -1.0, 1.0) * self.maxval
         return random.uniform(key, shape, dtype, self.minval, self.maxval)
 
 
 @_initializer("random_normal", "normal")
 class RandomNormal:
-    """Normal."""
+    """Normal numbers.
+
+    Args:
+        mean, stddev: The mean and the standard deviation.
+    """
 
     mean: float = 0.0
     stddev: float = 0.05
@@ -248,7 +274,11 @@ class RandomNormal:
 
 @_initializer("truncated_normal")
 class TruncatedNormal:
-    """Normal, cut off at two standard deviations, which are those before the cut."""
+    """Normal numbers within two standard deviations of the mean; others are drawn anew.
+
+    Args:
+        mean, stddev: The mean and the standard deviation of the distribution before it is cut off.
+    """
 
     mean: float = 0.0
     stddev: float = 0.05
@@ -264,13 +294,13 @@ class TruncatedNormal:
 
 
 def fans(shape: Shape, input_axes: Shape | None = None, output_axes: Shape | None = None) -> tuple[float, float]:
-    """Fan-in and fan-out of a kernel (*window, inputs, outputs), as Keras counts them; or those of given axes."""
+    """Fan-in and fan-out of a kernel (*window, inputs, outputs), as in Keras; or those of the given axes."""
     if input_axes is not None and output_axes is not None:
         try:
             return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
         except IndexError:
             raise ShapeError(
-                "The shape has no such axes.",
+                f"The parameter has shape {tuple(shape)}, without the axes {input_axes} and {output_axes} of the fans.",
                 argument="shape",
                 expected=f"one with the axes {input_axes} and {output_axes}",
                 got=tuple(shape),
@@ -282,20 +312,22 @@ def fans(shape: Shape, input_axes: Shape | None = None, output_axes: Shape | Non
     return window * shape[-2], window * shape[-1]
 
 
-# The standard deviation of the standard normal distribution, cut off at two.
+# The standard deviation of the standard normal distribution cut off at 2.
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
 @_initializer("variance_scaling")
 class VarianceScaling:
-    """Variance `scale / fan` (He et al., arXiv:1502.01852).
+    """Numbers of mean 0 and variance `scale / fan` (He et al., arXiv:1502.01852).
 
     Args:
         scale: A positive factor.
-        mode: "fan_in", "fan_out" or "fan_avg".
-        distribution: "truncated_normal" or "normal", "untruncated_normal", or "uniform".
-        input_axes, output_axes: The axes whose product the fans are; by default the last but one, the last, and to both
-            those before.
+        mode: The fan: "fan_in" is the number of inputs of each output, "fan_out" the number of outputs of each input,
+            "fan_avg" their mean.
+        distribution: "truncated_normal" or "normal" (cut off at two standard deviations), "untruncated_normal", or
+            "uniform".
+        input_axes, output_axes: The axes of inputs and of outputs. By default inputs are the last but one and outputs
+            the last axis, and all axes before belong to the window.
     """
 
     scale: float = 1.0
@@ -327,7 +359,7 @@ class VarianceScaling:
 
 
 def _fan_axes(self: Any) -> None:
-    """Check both, and keep them as tuples."""
+    """Check `input_axes` and `output_axes`, and keep them as tuples."""
     for argument in ("input_axes", "output_axes"):
         axes = getattr(self, argument)
         if axes is not None:
@@ -336,12 +368,21 @@ def _fan_axes(self: Any) -> None:
             object.__setattr__(self, argument, tuple(checks.integer(argument, a) for a in axes))
     if (self.input_axes is None) != (self.output_axes is None):
         missing = "input_axes" if self.input_axes is None else "output_axes"
-        raise ArgumentError("Only one of the fans has axes.", argument=missing, expected="both or none", got="None")
+        raise ArgumentError(
+            "`input_axes` and `output_axes` must be given together, got one of them.",
+            argument=missing,
+            expected="both or neither",
+            got="None",
+        )
 
 
 @dataclass
 class _Scaled:
-    """A `VarianceScaling` that has a name of its own."""
+    """A `VarianceScaling` with its own name.
+
+    Args:
+        input_axes, output_axes: As for `VarianceScaling`.
+    """
 
     seed: int | None = None
     input_axes: Shape | None = None
@@ -360,51 +401,54 @@ class _Scaled:
 
 @_initializer("glorot_uniform")
 class GlorotUniform(_Scaled):
-    """Uniform, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010); axes as for `VarianceScaling`."""
+    """Uniform numbers of variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010)."""
 
     scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_avg", "uniform")
 
 
 @_initializer("glorot_normal")
 class GlorotNormal(_Scaled):
-    """Truncated normal, variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010); axes as for `VarianceScaling`."""
+    """Truncated normal numbers of variance `2 / (inputs + outputs)` (Glorot and Bengio, 2010)."""
 
     scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_avg")
 
 
 @_initializer("lecun_uniform")
 class LecunUniform(_Scaled):
-    """Uniform, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998); axes as for `VarianceScaling`."""
+    """Uniform numbers of variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998)."""
 
     scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_in", "uniform")
 
 
 @_initializer("lecun_normal")
 class LecunNormal(_Scaled):
-    """Truncated normal, variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998); axes: `VarianceScaling`."""
+    """Truncated normal numbers of variance `1 / inputs` (LeCun et al., Efficient BackProp, 1998)."""
 
     scaling: ClassVar[VarianceScaling] = VarianceScaling(1.0, "fan_in")
 
 
 @_initializer("he_uniform")
 class HeUniform(_Scaled):
-    """Uniform, variance `2 / inputs` (He et al., arXiv:1502.01852); axes as for `VarianceScaling`."""
+    """Uniform numbers of variance `2 / inputs` (He et al., arXiv:1502.01852)."""
 
     scaling: ClassVar[VarianceScaling] = VarianceScaling(2.0, "fan_in", "uniform")
 
 
 @_initializer("he_normal")
 class HeNormal(_Scaled):
-    """Truncated normal, variance `2 / inputs` (He et al., arXiv:1502.01852); axes as for `VarianceScaling`."""
+    """Truncated normal numbers of variance `2 / inputs` (He et al., arXiv:1502.01852)."""
 
     scaling: ClassVar[VarianceScaling] = VarianceScaling(2.0, "fan_in")
 
 
 @_initializer("orthogonal", "OrthogonalInitializer")
 class Orthogonal:
-    """A (rows, columns) matrix with orthonormal rows or columns, times `gain` (Saxe et al., arXiv:1312.6120).
+    """A matrix (rows, columns) with orthonormal rows or columns, times `gain` (Saxe et al., arXiv:1312.6120).
 
-    Of more axes, all but the last are rows.
+    If there are more axes, all axes except the last are rows.
+
+    Args:
+        gain: A number.
     """
 
     gain: float = 1.0
@@ -417,16 +461,20 @@ class Orthogonal:
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
         if len(shape) < 2:
             raise ArgumentError(
-                "Only a matrix can be orthogonal.", argument="shape", expected="two or more axes", got=shape
+                f"Orthogonal makes a matrix with two or more axes, and the parameter has shape {tuple(shape)}.",
+                argument="shape",
+                expected="two or more axes",
+                got=shape,
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         xp = namespace(key)
-        drawn = "float64" if dtype == "float64" else "float32"  # libraries factorise nothing shorter
+        drawn = "float64" if dtype == "float64" else "float32"  # since libraries do not factorise shorter matrices
         q, r = xp.linalg.qr(random.normal(key, (max(rows, columns), min(rows, columns)), drawn))
-        # With R's diagonal made positive the factorisation is unique, and Q uniformly distributed.
+        # If the diagonal of R is made positive, the factorisation is unique, and Q is uniformly distributed.
         diagonal = xp.linalg.diagonal(r)
         q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
-        # By way of one axis, after which the numbers lie in rows: in columns, products with them round otherwise.
+        # The reshape to one axis and back stores the numbers by rows. Stored by columns, later products would round
+        # differently.
         q = self.gain * xp.reshape(xp.reshape(q if rows >= columns else xp.matrix_transpose(q), (-1,)), shape)
         return q if drawn == dtype else xp.astype(q, getattr(xp, dtype))
 

@@ -1,4 +1,4 @@
-"""Layers that make one array of several, and functions that do so at once."""
+"""Layers that merge several arrays into one, and functions that do so without a layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops, tree
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array
 from .graph import Node
 from .layer import Layer, base_layer, layer
@@ -36,15 +36,15 @@ __all__ = [
 
 @base_layer
 class _Merge(Layer):
-    """What layers share that take one list: `layer(s, [x, y])`, and `mask=[mask_x, None]` where only `x` has a mask.
+    """The base of layers that take one list: `layer(s, [x, y])`, with `mask=[mask_x, None]` if only `x` has a mask.
 
-    Where the numbers of axes differ, axes of size 1 follow the batch of those with fewer; then shapes broadcast, but
-    for the batch. The output has a mask if all inputs have one: True where any of them is.
+    Arrays with fewer axes than others get axes of size 1 after the batch. Then the shapes broadcast, except for the
+    batch. The output has a mask if all inputs have one. It is True where the mask of any input is.
     """
 
     supports_masking: ClassVar[bool] = True
     count: ClassVar[int | None] = None
-    """How many inputs there are; None if any number."""
+    """The number of inputs; None for any number."""
 
     def forward(self, s: Scope, inputs: Any, mask: Array | None = None) -> Array:
         xs, masks = self._listed(inputs, mask)
@@ -53,14 +53,14 @@ class _Merge(Layer):
         return self.merge(xs, masks)
 
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
-        """One array of `xs`, which broadcast, as their `masks` do; these may be None."""
+        """Merge the arrays `xs`, which broadcast, into one. The `masks` broadcast, too; each may be None."""
         raise NotImplementedError
 
     def _listed(self, inputs: Any, mask: Any) -> tuple[list, list]:
         n = self.count
         if not isinstance(inputs, list | tuple) or len(inputs) != (n or max(len(inputs), 1)):
             raise ArgumentError(
-                f"{type(self).__name__} takes one list of inputs.",
+                f"`inputs` of {type(self).__name__} must be a list of {n or 'one or more'} arrays.",
                 argument="inputs",
                 expected=f"a list of {n or 'one or more'} arrays",
                 got=f"a list of {len(inputs)}" if isinstance(inputs, list | tuple) else type(inputs).__name__,
@@ -69,7 +69,7 @@ class _Merge(Layer):
         masks = [None] * len(inputs) if mask is None else mask
         if not isinstance(masks, list | tuple) or len(masks) != len(inputs):
             raise ArgumentError(
-                "The masks do not match the inputs.",
+                f"`mask` must be None or a list of {len(inputs)} masks, one for each input; each may be None.",
                 argument="mask",
                 expected=f"None, or a list of {len(inputs)}, each a mask or None",
                 got=f"a list of {len(masks)}" if isinstance(masks, list | tuple) else type(masks).__name__,
@@ -81,24 +81,26 @@ class _Merge(Layer):
 
 def _misfit(problem: str, expected: str, xs: list) -> ShapeError:
     got = " and ".join(str(tuple(x.shape)) for x in xs)
-    return ShapeError(problem, argument="inputs", expected=expected, got=got)
+    return ShapeError(f"The shapes of `inputs` {problem}: {got}.", argument="inputs", expected=expected, got=got)
 
 
 def _broadcasting(xs: list, masks: list) -> tuple[list, list]:
-    """The inputs with equally many axes, those that they lack after the batch; and their masks, which broadcast, too.
+    """The inputs with equal numbers of axes, and their masks, which broadcast to them.
+
+    Missing axes are added after the batch, with size 1.
 
     Raises:
-        ShapeError: They do not broadcast.
+        ShapeError: The inputs do not broadcast.
     """
     most = max(x.ndim for x in xs)
     wide = [_widened(x, most - x.ndim) for x in xs]
     for axis in range(most):
         sizes = {x.shape[axis] for x in wide}
         if len({n for n in sizes if isinstance(n, int) and (n != 1 or axis == 0)}) > 1:
-            raise _misfit("The inputs do not fit together.", "one batch size, and other sizes equal or 1", xs)
+            raise _misfit("do not broadcast", "one batch size, and other sizes equal or 1", xs)
     masks = [m if m is None else _widened(m, most - x.ndim) for x, m in zip(xs, masks, strict=True)]
-    ranks = [0 if m is None else m.ndim for m in masks]  # no `max` by a key, which Dynamo does not read
-    deepest = masks[ranks.index(max(ranks))]  # beside it, others lack their last axes
+    ranks = [0 if m is None else m.ndim for m in masks]  # without `max(key=...)`, which Dynamo cannot read
+    deepest = masks[ranks.index(max(ranks))]  # the other arrays have fewer axes
     return wide, [m if m is None else _like(m, deepest) for m in masks]
 
 
@@ -111,7 +113,7 @@ def _either(masks: list) -> Any:
 
 
 def _like(mask: Any, x: Any) -> Any:
-    """`mask`, of the first axes of `x`, with as many axes."""
+    """`mask`, which belongs to the first axes of `x`, with as many axes as `x`."""
     return ops.expand_dims(mask, tuple(range(mask.ndim, x.ndim))) if mask.ndim < x.ndim else mask
 
 
@@ -148,9 +150,9 @@ class Average(_Merge):
 
 @layer
 class Multiply(_Merge):
-    """The product of a list of arrays that broadcast, of their common shape.
+    """The product of a list of arrays that broadcast.
 
-    Elements that are masked count as 1; those that are masked in all arrays, as 0.
+    Masked elements count as 1. Elements that are masked in all inputs are 0.
     """
 
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
@@ -161,7 +163,7 @@ class Multiply(_Merge):
 
 @base_layer
 class _Extreme(_Merge):
-    """What is masked in one does not count, where that is known of the others."""
+    """The base of `Maximum` and `Minimum`. Elements that are masked in some inputs are taken from the others."""
 
     op: ClassVar[Callable[..., Array]]
 
@@ -176,14 +178,14 @@ class _Extreme(_Merge):
 
 @layer
 class Maximum(_Extreme):
-    """The larger of the elements of a list of arrays that broadcast, to their common shape."""
+    """The largest of the elements of a list of arrays that broadcast. Masked elements do not count."""
 
     op: ClassVar[Callable[..., Array]] = ops.maximum
 
 
 @layer
 class Minimum(_Extreme):
-    """The smaller of the elements of a list of arrays that broadcast, to their common shape."""
+    """The smallest of the elements of a list of arrays that broadcast. Masked elements do not count."""
 
     op: ClassVar[Callable[..., Array]] = ops.minimum
 
@@ -193,12 +195,12 @@ class Minimum(_Extreme):
 
 @layer
 class Concatenate(_Merge):
-    """Arrays side by side: [(batch, a), (batch, b)] to (batch, a + b), along `axis`; their other sizes are equal.
+    """Arrays one after the other along `axis`. Their shapes are equal, except for the size of `axis`.
 
-    The output has a mask if any input has; the others then count as a whole.
+    The output has a mask if any input has one. Inputs without a mask then count completely.
 
     Args:
-        axis: The axis along which they are joined.
+        axis: An axis, but not the batch.
     """
 
     axis: int = -1
@@ -213,9 +215,9 @@ class Concatenate(_Merge):
         others = [[n for i, n in enumerate(x.shape) if i != self.axis % x.ndim] for x in xs]
         same = all(x.ndim == rank for x in xs) and -rank <= self.axis < rank
         if not same or any(len({n for n in along if isinstance(n, int)}) > 1 for along in zip(*others, strict=True)):
-            raise _misfit("The inputs do not fit together.", f"shapes that differ along axis {self.axis} only", xs)
+            raise _misfit(f"differ along other axes than {self.axis}", f"shapes that differ along {self.axis} only", xs)
         if any(m is not None for m in masks):
-            # For one feature only: over all of them, it is asked whether any counts.
+            # The mask of one feature: a mask over all features is True where any feature counts.
             full = [_columns(m, x[..., :1]) for x, m in zip(xs, masks, strict=True)]
             s.hand_on(ops.any(ops.concatenate(full, axis=self.axis), axis=-1))
         else:
@@ -224,7 +226,7 @@ class Concatenate(_Merge):
 
 
 def _columns(mask: Any, column: Any) -> Any:
-    """`mask`, or that nothing is masked, as booleans of the shape of `column`, (..., 1)."""
+    """`mask` as booleans of the shape of `column`, (..., 1); all True if `mask` is None."""
     every = ops.ones_like(column, dtype="bool")
     if mask is None:
         return every
@@ -236,11 +238,11 @@ def _columns(mask: Any, column: Any) -> Any:
 class Dot(_Merge):
     """Products of two arrays, summed along one axis of each: (batch, ..., n), (batch, ..., n) to (batch, ..., ...).
 
-    The axes that are left of the first come first; where none are, the result is (batch, 1).
+    The remaining axes of the first array come first. If no axes remain, the result is (batch, 1).
 
     Args:
-        axes: The axis of both, or (of the first, of the second); 0 is the batch.
-        normalize: Whether the vectors along `axes` are brought to length 1 before: the cosine of their angle.
+        axes: The axis of both arrays, or a pair of axes; 0 is the batch, which is not allowed.
+        normalize: Whether the vectors along `axes` are first scaled to length 1, which gives the cosine of their angle.
     """
 
     float_inputs = ("inputs",)
@@ -254,7 +256,7 @@ class Dot(_Merge):
         given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         if len(given) != 2 or any(type(n) is not int or n == 0 for n in given):
             raise ArgumentError(
-                "axes names one axis of each array.",
+                f"`axes` must be an integer or two integers, without 0 (the batch), got {shown(self.axes)}.",
                 argument="axes",
                 expected="an integer or two, none 0, which is the batch",
                 got=repr(self.axes),
@@ -264,14 +266,18 @@ class Dot(_Merge):
         xs, _ = self._listed(inputs, mask)
         given = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         if any(not -x.ndim < axis < x.ndim for x, axis in zip(xs, given, strict=True)):
-            raise _misfit("An input has no such axis.", f"inputs with the axes {given} beside the batch", xs)
+            raise _misfit(
+                f"lack the axes {given} that `axes` names",
+                f"inputs with the axes {given} beside the batch",
+                xs,
+            )
         axes = [axis % x.ndim for x, axis in zip(xs, given, strict=True)]
         for pair in ((xs[0].shape[0], xs[1].shape[0]), (xs[0].shape[axes[0]], xs[1].shape[axes[1]])):
             if all(isinstance(n, int) for n in pair) and pair[0] != pair[1]:
-                raise _misfit("The inputs do not fit together.", f"one batch size, and one size of axes {given}", xs)
+                raise _misfit(f"differ in the batch or in {given}", f"one batch size, and one size of axes {given}", xs)
         if self.normalize:
             xs = [ops.normalize(x, axis) for x, axis in zip(xs, axes, strict=True)]
-        letters = iter(string.ascii_letters[2:])  # "a" is the batch, "b" what is summed over
+        letters = iter(string.ascii_letters[2:])  # "a" is the batch, "b" the axis of the sum
         terms = [["a", *(next(letters) for _ in range(x.ndim - 1))] for x in xs]
         for term, axis in zip(terms, axes, strict=True):
             term[axis] = "b"
@@ -285,47 +291,47 @@ class Dot(_Merge):
 
 
 def _merged(merge: Layer, inputs: Any) -> Any:
-    """What `merge` makes of nodes, a node, or of arrays, native or conforming as they are."""
+    """`merge` of nodes of a graph, which gives a node, or of arrays."""
     if any(isinstance(x, Node) for x in tree.leaves(inputs)):
         return merge(inputs)
     return merge.apply({}, inputs)[0]
 
 
 def add(inputs: Any, **kwargs: Any) -> Any:
-    """`Add(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    """`Add(**kwargs)` of a list of arrays, or of nodes of a graph."""
     return _merged(Add(**kwargs), inputs)
 
 
 def subtract(inputs: Any, **kwargs: Any) -> Any:
-    """`Subtract(**kwargs)` of two arrays in a list, or of a graph's nodes."""
+    """`Subtract(**kwargs)` of two arrays in a list, or of nodes of a graph."""
     return _merged(Subtract(**kwargs), inputs)
 
 
 def multiply(inputs: Any, **kwargs: Any) -> Any:
-    """`Multiply(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    """`Multiply(**kwargs)` of a list of arrays, or of nodes of a graph."""
     return _merged(Multiply(**kwargs), inputs)
 
 
 def average(inputs: Any, **kwargs: Any) -> Any:
-    """`Average(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    """`Average(**kwargs)` of a list of arrays, or of nodes of a graph."""
     return _merged(Average(**kwargs), inputs)
 
 
 def maximum(inputs: Any, **kwargs: Any) -> Any:
-    """`Maximum(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    """`Maximum(**kwargs)` of a list of arrays, or of nodes of a graph."""
     return _merged(Maximum(**kwargs), inputs)
 
 
 def minimum(inputs: Any, **kwargs: Any) -> Any:
-    """`Minimum(**kwargs)` of a list of arrays, or of a graph's nodes."""
+    """`Minimum(**kwargs)` of a list of arrays, or of nodes of a graph."""
     return _merged(Minimum(**kwargs), inputs)
 
 
 def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
-    """`Concatenate(axis, **kwargs)` of a list of arrays, or of a graph's nodes."""
+    """`Concatenate(axis, **kwargs)` of a list of arrays, or of nodes of a graph."""
     return _merged(Concatenate(axis, **kwargs), inputs)
 
 
 def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
-    """`Dot(axes, **kwargs)` of two arrays in a list, or of a graph's nodes."""
+    """`Dot(axes, **kwargs)` of two arrays in a list, or of nodes of a graph."""
     return _merged(Dot(axes, **kwargs), inputs)

@@ -1,4 +1,4 @@
-"""Normalization layers: of features over a batch, of groups within a sample, and of another layer's weights."""
+"""Normalization of features over a batch, of features within a sample, and of the weights of another layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .. import checks, ops, tree
 from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..ops._promotion import cast, dtype_of
 from ..ops.normalization import EPSILON, along, wide
 from ..registry import resolve
@@ -30,7 +30,7 @@ __all__ = [
 def _sizes(x, axes: tuple[int, ...]) -> tuple[int, ...]:
     if any(not -x.ndim <= axis < x.ndim or x.shape[axis] is None for axis in axes):
         raise ShapeError(
-            "The axis to normalise has no known size.",
+            f"`axis` must have a known size in the input {tuple(x.shape)}, got {axes[0] if len(axes) == 1 else axes}.",
             argument="axis",
             expected=f"an axis of the input, of known size; the input has shape {tuple(x.shape)}",
             got=axes[0] if len(axes) == 1 else axes,
@@ -39,7 +39,7 @@ def _sizes(x, axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _sorted_axes(x, axis: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The axes in the order of the input, in which parameters have their sizes."""
+    """The axes in the order of the input, which is also the order of the sizes of parameters."""
     axes = (axis,) if isinstance(axis, int) else axis
     _sizes(x, axes)
     return tuple(sorted(a % x.ndim for a in axes))
@@ -52,7 +52,7 @@ def _check_axes(axis: Any) -> None:
 
 
 def _affine(s: Scope, shape: tuple[int, ...], center: bool, scale: bool) -> tuple[Any, Any]:
-    """`gamma` and `beta` of a layer, or None; in float32 under a mixed policy."""
+    """`gamma` and `beta` of a layer; each may be None. With a mixed policy they are float32."""
     gamma = s.weight("gamma", shape, cast=False) if scale else None
     beta = s.weight("beta", shape, cast=False) if center else None
     return gamma, beta
@@ -63,23 +63,23 @@ def _affine(s: Scope, shape: tuple[int, ...], center: bool, scale: bool) -> tupl
 
 @layer
 class BatchNormalization(Layer):
-    """Mean 0 and variance 1 along `axis`, over all other axes, then `* gamma + beta`; any shape.
+    """Mean 0 and variance 1 of each feature over the batch, then `* gamma + beta`. Any shape to the same shape.
 
-    Training uses the batch's own moments, and moves `moving_mean` and `moving_variance`, which inference uses
-    (Ioffe and Szegedy, arXiv:1502.03167). A mask, of the input's shape without its last axis, says which positions
-    count for the moments. Half precision is computed in float32.
+    Training uses the mean and variance of the batch, and moves `moving_mean` and `moving_variance` towards them.
+    Inference uses these moving moments (Ioffe and Szegedy, arXiv:1502.03167). A mask, of the shape of the input without
+    its last axis, says which positions count for the moments. Half precision is computed in float32.
 
     Args:
         axis: The axis of the features.
-        momentum: How much of the moving moments a step keeps.
-        epsilon: Added to the variance.
-        center, scale: Whether there are `beta` and `gamma`.
-        renorm: Whether training, too, normalises by moving moments: the batch's, corrected by factors `r` and `d`
-            without gradient (batch renormalization: Ioffe, arXiv:1702.03275).
-        renorm_clipping: Bounds "rmin" and "rmax" of `r` and "dmax" of `|d|`, each of which may be missing.
-        renorm_momentum: How much of the moving moments for `r` and `d` a step keeps.
-        synchronized: Whether the moments are those of the batches on all devices. A step runs on one device as yet,
-            where it changes nothing.
+        momentum: The share of the moving moments that stays at each step.
+        epsilon: A number that is added to the variance.
+        center, scale: Whether there is a `beta`, and a `gamma`.
+        renorm: Whether training, too, normalises by the moving moments. It uses the moments of the batch, and corrects
+            them by factors `r` and `d` without gradient (batch renormalization: Ioffe, arXiv:1702.03275).
+        renorm_clipping: A dict with the bounds "rmin" and "rmax" of `r`, and "dmax" of `|d|`. Each may be missing.
+        renorm_momentum: The share of the moving moments for `r` and `d` that stays at each step.
+        synchronized: Whether the moments are those of the batches on all devices. It has no effect, since a step runs
+            on one device.
     """
 
     float_inputs = ("x",)
@@ -116,7 +116,7 @@ class BatchNormalization(Layer):
             checks.number("renorm_clipping", value, least=0)
         if not good or ("rmin" in bounds and "rmax" in bounds and bounds["rmin"] > bounds["rmax"]):
             raise ArgumentError(
-                "renorm_clipping holds bounds.",
+                f"`renorm_clipping` must be a dict with some of 'rmin' <= 'rmax' and 'dmax', got {shown(bounds)}.",
                 argument="renorm_clipping",
                 expected="a dict with some of 'rmin' <= 'rmax', and 'dmax'",
                 got=bounds,
@@ -159,10 +159,10 @@ class BatchNormalization(Layer):
         return cast(out, own)
 
     def _counted_moments(self, x: Any, mask: Any, samples: Any) -> tuple[Any, Any]:
-        """Mean and variance, (features,), of what counts: where the mask holds, of these samples; None for all."""
+        """Mean and variance, (features,), of the positions and samples that count; None means that all count."""
         if mask is not None and mask.ndim != x.ndim - 1:
             raise ShapeError(
-                "The mask does not fit the input.",
+                f"`mask` must have shape {tuple(x.shape[:-1])}, got {tuple(mask.shape)}.",
                 argument="mask",
                 expected=f"the input's shape {tuple(x.shape)} without its last axis",
                 got=tuple(mask.shape),
@@ -177,7 +177,7 @@ class BatchNormalization(Layer):
 
         def total(values):
             if samples is not None:
-                # Each sample's own sum first: to choose among these costs nothing.
+                # First the sum of each sample: to choose among these sums costs almost nothing.
                 own = tuple(i for i in axes if i > 0)
                 values = xp.sum(values, axis=own, keepdims=True) if own else values
                 which = xp.reshape(samples, (-1, *[1] * (x.ndim - 1)))
@@ -190,7 +190,7 @@ class BatchNormalization(Layer):
         return mean, total(away * away) / number
 
     def _past(self, s: Scope, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
-        """The state of renormalization: the moving mean and deviation that correct, and the one that inference uses."""
+        """The state of renormalization: the moving mean and deviation for the correction, and those for inference."""
 
         def root(key, shape, dtype):
             return ops.sqrt(resolve("initializer", self.moving_variance_initializer)(key, shape, dtype))
@@ -200,7 +200,7 @@ class BatchNormalization(Layer):
         return mean, s.state("renorm_stddev", shape, root), moving
 
     def _corrected(self, normal: Any, mean: Any, variance: Any, past: Any) -> Any:
-        """`normal`, which has the batch's moments, as if it had been normalised by the past's, within the bounds."""
+        """`normal`, which is normalised by the batch, corrected towards the moving moments within the bounds."""
         xp, bounds = namespace(normal), self.renorm_clipping or {}
         past_mean, past_deviation, _ = past
         divisor = xp.maximum(past_deviation, xp.full_like(past_deviation, self.epsilon**0.5))
@@ -212,7 +212,7 @@ class BatchNormalization(Layer):
         return normal * along(normal, (self.axis,), r) + along(normal, (self.axis,), d)
 
     def _renormalized(self, s: Scope, mean: Any, variance: Any, past: Any) -> Any:
-        """Move the state of renormalization; the new `moving_variance`."""
+        """Move the state of renormalization. Returns the new `moving_variance`."""
         past_mean, past_deviation, moving = past
         deviation = namespace(mean).sqrt(variance + self.epsilon)
         s.set("renorm_mean", _moved(past_mean, mean, self.renorm_momentum))
@@ -223,7 +223,7 @@ class BatchNormalization(Layer):
 
 
 def _moved(old, new, momentum):
-    # The traced one goes first: some libraries' operators refuse a foreign right side and never ask it.
+    # The traced array stands on the left: the operators of some libraries refuse other types on the right.
     return new * (1 - momentum) + old * momentum
 
 
@@ -232,16 +232,16 @@ def _moved(old, new, momentum):
 
 @layer
 class LayerNormalization(Layer):
-    """Mean 0 and variance 1 along `axis`, then `* gamma + beta`; any shape (Ba et al., arXiv:1607.06450).
+    """Mean 0 and variance 1 along `axis`, then `* gamma + beta`. Any shape to the same shape (arXiv:1607.06450).
 
     Half precision is computed in float32.
 
     Args:
-        axis: An integer, or a tuple of them.
-        epsilon: Added to the variance.
-        center, scale: Whether there are `beta` and `gamma`, of the input's sizes along `axis`.
-        rms_scaling: Divide by the standard deviation and do nothing else: no mean is taken off, and there is no
-            `beta`. Kept for old models; what the name promises is `RMSNormalization`.
+        axis: An integer, or a tuple of integers.
+        epsilon: A number that is added to the variance.
+        center, scale: Whether there is a `beta`, and a `gamma`, of the sizes of the input along `axis`.
+        rms_scaling: Whether to divide by the standard deviation only, without subtracting the mean, and without `beta`.
+            It is here for old models; see `RMSNormalization`.
     """
 
     float_inputs = ("x",)
@@ -278,15 +278,16 @@ class LayerNormalization(Layer):
 
 @layer
 class GroupNormalization(Layer):
-    """Mean 0 and variance 1 of each sample's groups of features, then `* gamma + beta`; any shape.
+    """Mean 0 and variance 1 of each group of features of a sample, then `* gamma + beta`.
 
-    (batch, ..., features) to the same (Wu and He, arXiv:1803.08494). Half precision is computed in float32.
+    (batch, ..., features) to the same shape (Wu and He, arXiv:1803.08494). Half precision is computed in float32.
 
     Args:
-        groups: Number of groups, which divides the features; -1 for one a feature (instance normalization).
-        axis: The axis of the features, not the first.
-        epsilon: Added to the variance.
-        center, scale: Whether there are `beta` and `gamma`, (features,).
+        groups: The number of groups, which must divide the number of features; -1 for one group for each feature
+            (instance normalization).
+        axis: The axis of the features, which is not the first axis.
+        epsilon: A number that is added to the variance.
+        center, scale: Whether there is a `beta`, and a `gamma`, (features,).
     """
 
     float_inputs = ("x",)
@@ -321,13 +322,13 @@ class GroupNormalization(Layer):
 
 @layer
 class RMSNormalization(Layer):
-    """`x / sqrt(mean(x**2) + epsilon) * scale` along `axis`; any shape (Zhang and Sennrich, arXiv:1910.07467).
+    """`x / sqrt(mean(x**2) + epsilon) * scale` along `axis`. Any shape to the same shape (arXiv:1910.07467).
 
     Half precision is computed in float32.
 
     Args:
-        axis: An integer, or a tuple of them.
-        epsilon: Added to the mean square.
+        axis: An integer, or a tuple of integers.
+        epsilon: A number that is added to the mean square.
     """
 
     float_inputs = ("x",)
@@ -347,10 +348,10 @@ class RMSNormalization(Layer):
 
 @layer
 class UnitNormalization(Layer):
-    """`x` divided by its Euclidean norm along `axis`; any shape.
+    """`x` divided by its Euclidean norm along `axis`. Any shape to the same shape.
 
     Args:
-        axis: An integer, or a tuple of them.
+        axis: An integer, or a tuple of integers.
     """
 
     float_inputs = ("x",)
@@ -372,14 +373,15 @@ class UnitNormalization(Layer):
 
 @layer
 class SpectralNormalization(Wrapper):
-    """`layer` with its `kernel`, or its `embeddings`, divided by their largest singular value; its shapes.
+    """`layer`, with its `kernel` or its `embeddings` divided by their largest singular value.
 
-    The value is estimated by power iteration, which training carries on in the state `vector_u`, (1, outputs) (Miyato
-    et al., arXiv:1802.05957). The parameter that is stored stays as it is; inference divides it, too.
+    The shapes are those of `layer`. The singular value is estimated by power iteration, which training continues in the
+    state `vector_u`, (1, outputs) (Miyato et al., arXiv:1802.05957). The stored parameter is not changed; inference
+    divides it, too.
 
     Args:
         layer: A layer with a parameter `kernel` or `embeddings`, (..., outputs).
-        power_iterations: How many iterations a call makes.
+        power_iterations: The number of iterations in each call.
 
     Raises:
         ArgumentError: The layer has no such parameter.
@@ -403,7 +405,7 @@ class SpectralNormalization(Wrapper):
             for _ in range(self.power_iterations):
                 v = ops.normalize(xp.matmul(across, xp.matrix_transpose(weights)), axis=None)
                 across = ops.normalize(xp.matmul(v, weights), axis=None)
-            # Only here the gradient takes notice of the weights.
+            # Only this product depends on the weights for the gradient.
             largest = xp.sum(xp.matmul(v, xp.reshape(kernel, (-1, outputs))) * across)
             nothing = largest == 0
             if s.train:
@@ -414,7 +416,7 @@ class SpectralNormalization(Wrapper):
         out = super().forward(s, *inputs, mask=mask, **options)
         if not found:
             raise ArgumentError(
-                f"{type(self.layer).__name__} has no weights to normalise.",
+                f"`layer` must have a parameter 'kernel' or 'embeddings', got {shown(self.layer)}.",
                 argument="layer",
                 expected="a layer with a parameter 'kernel' or 'embeddings'",
                 got=repr(self.layer),

@@ -1,4 +1,4 @@
-"""Pooling: the maximum or the mean over windows, over as many windows as asked for, and over everything."""
+"""Pooling: the maximum or the mean over windows, over a given number of windows, and over all of space or time."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def _check_input(x: Any, axes: int) -> None:
 
 @base_layer
 class _Pooling(Layer):
-    """What poolings over windows share.
+    """The arguments of pooling over windows.
 
     Args:
-        pool_size: Window, one integer or one a spatial axis.
-        strides: The same; `pool_size` by default.
-        padding: "valid" or "same" (what is outside does not count).
-        data_format: "channels_last" or "channels_first".
+        pool_size: The size of the window: an integer, or one for each spatial axis.
+        strides: The distance between windows: an integer, or one for each spatial axis; `pool_size` by default.
+        padding: "valid" or "same". Positions outside the input do not count.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
     float_inputs = ("x",)
@@ -139,11 +139,11 @@ class AveragePooling3D(_Pooling):
 
 @base_layer
 class _AdaptivePooling(Layer):
-    """What poolings to a given size share: windows of nearly equal size, as in PyTorch.
+    """The arguments of pooling to a given size, over windows of nearly equal size, as in PyTorch.
 
     Args:
-        output_size: How many windows, one integer or one a spatial axis.
-        data_format: "channels_last" or "channels_first".
+        output_size: The number of windows: an integer, or one for each spatial axis.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
     float_inputs = ("x",)
@@ -165,7 +165,7 @@ class _AdaptivePooling(Layer):
 
 @layer
 class AdaptiveMaxPooling1D(_AdaptivePooling):
-    """Maxima: (batch, steps, channels) to (batch, output_size, channels)."""
+    """Maxima over a given number of windows: (batch, steps, channels) to (batch, output_size, channels)."""
 
     axes: ClassVar[int] = 1
     op: ClassVar[Callable[..., Array]] = ops.adaptive_max_pool
@@ -173,7 +173,7 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
 
 @layer
 class AdaptiveMaxPooling2D(_AdaptivePooling):
-    """Maxima: (batch, height, width, channels) to (batch, *output_size, channels)."""
+    """Maxima over a given number of windows: (batch, height, width, channels) to (batch, *output_size, channels)."""
 
     axes: ClassVar[int] = 2
     op: ClassVar[Callable[..., Array]] = ops.adaptive_max_pool
@@ -181,7 +181,7 @@ class AdaptiveMaxPooling2D(_AdaptivePooling):
 
 @layer
 class AdaptiveMaxPooling3D(_AdaptivePooling):
-    """Maxima: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
+    """Maxima over windows: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
 
     axes: ClassVar[int] = 3
     op: ClassVar[Callable[..., Array]] = ops.adaptive_max_pool
@@ -189,7 +189,7 @@ class AdaptiveMaxPooling3D(_AdaptivePooling):
 
 @layer
 class AdaptiveAveragePooling1D(_AdaptivePooling):
-    """Means: (batch, steps, channels) to (batch, output_size, channels)."""
+    """Means over a given number of windows: (batch, steps, channels) to (batch, output_size, channels)."""
 
     axes: ClassVar[int] = 1
     op: ClassVar[Callable[..., Array]] = ops.adaptive_average_pool
@@ -197,7 +197,7 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
 
 @layer
 class AdaptiveAveragePooling2D(_AdaptivePooling):
-    """Means: (batch, height, width, channels) to (batch, *output_size, channels)."""
+    """Means over a given number of windows: (batch, height, width, channels) to (batch, *output_size, channels)."""
 
     axes: ClassVar[int] = 2
     op: ClassVar[Callable[..., Array]] = ops.adaptive_average_pool
@@ -205,7 +205,7 @@ class AdaptiveAveragePooling2D(_AdaptivePooling):
 
 @layer
 class AdaptiveAveragePooling3D(_AdaptivePooling):
-    """Means: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
+    """Means over windows: (batch, depth, height, width, channels) to (batch, *output_size, channels)."""
 
     axes: ClassVar[int] = 3
     op: ClassVar[Callable[..., Array]] = ops.adaptive_average_pool
@@ -216,10 +216,10 @@ class AdaptiveAveragePooling3D(_AdaptivePooling):
 
 @base_layer
 class _GlobalPooling(Layer):
-    """What poolings over all of space or time share.
+    """The arguments of pooling over all of space or time.
 
     Args:
-        data_format: "channels_last" or "channels_first".
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
         keepdims: Whether the pooled axes stay, with size 1.
     """
 
@@ -265,7 +265,7 @@ class GlobalMaxPooling3D(_GlobalPooling):
 class GlobalAveragePooling1D(_GlobalPooling):
     """The mean over time: (batch, steps, channels) to (batch, channels).
 
-    Where there is a mask (batch, steps), over the steps where it is True; NaN if there are none.
+    With a mask (batch, steps), it is the mean over the steps where the mask is True, and NaN if there are none.
     """
 
     axes: ClassVar[int] = 1
@@ -279,7 +279,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         steps, features = (2, 1) if self.data_format == "channels_first" else (1, 2)
         kept = ops.expand_dims(ops.cast(mask, "bool"), features)
         x = ops.where(kept, x, ops.zeros_like(x))
-        # Of two means, because sums of half precision overflow.
+        # As a quotient of two means, since sums in half precision overflow.
         part = ops.mean(ops.cast(kept, x.dtype), axis=steps, keepdims=self.keepdims)
         return ops.divide(ops.mean(x, axis=steps, keepdims=self.keepdims), part)
 

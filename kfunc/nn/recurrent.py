@@ -1,4 +1,4 @@
-"""Recurrent layers: cells over time."""
+"""Recurrent layers: cells that run over time."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ Prepared: TypeAlias = tuple[Callable[[Tree, dict[str, Any]], tuple[Array, Array,
 
 @base_layer
 class OverTime(Layer):
-    """What all recurrent layers share.
+    """The arguments of all recurrent layers.
 
-    `layer(s, x, initial_state=None, mask=None)`: x is (batch, time, ...), and the output that of the last step, or
-    (batch, time, ...) with `return_sequences`. `initial_state` is an array or a list of them, zeros by default. Where
-    `mask`, (batch, time) booleans, is False, the states stay, and the output is the last one again.
+    `layer(s, x, initial_state=None, mask=None)`: `x` is (batch, time, ...). The output is that of the last step, or
+    (batch, time, ...) with `return_sequences`. `initial_state` is an array or a list of arrays; by default it is zeros.
+    Where `mask`, booleans (batch, time), is False, the states do not change, and the output is that of the step before.
 
     Args:
-        return_sequences: Whether to return the output of every step, and not of the last one only.
-        return_state: Whether to return (output, *last states).
-        go_backwards: Whether to go from the last step to the first; the outputs, and their mask, come in that order.
-        stateful: Whether the last states are the first ones of the next call. They are a part of the state, which
-            `apply` takes and returns; they are reset by passing the state as `init` made it. The batch has one size.
-        unroll: Whether compilers see one step after the other, and no loop.
-        zero_output_for_mask: Whether the outputs of steps that do not count are zero, with `return_sequences`.
+        return_sequences: Whether to return the outputs of all steps, and not only that of the last step.
+        return_state: Whether to return the last states, too: (output, *states).
+        go_backwards: Whether to go from the last step to the first. The outputs and their mask have this order.
+        stateful: Whether the last states are the first states of the next call. They are a part of the state that
+            `apply` takes and returns; to reset them, pass the state that `init` returned. The size of the batch is
+            fixed.
+        unroll: Whether to write out the steps one by one for the compiler, without a loop.
+        zero_output_for_mask: With `return_sequences`, whether the outputs of masked steps are zero.
     """
 
     float_inputs = ("x",)
@@ -75,14 +76,14 @@ class OverTime(Layer):
         return (out, *states) if self.return_state else out
 
     def _first(self, s: Scope, x: Any, zeros: Callable[[], Any], given: Any) -> Any:
-        """The first states; None stands for zeros."""
+        """The first states; None means zeros."""
         if given is not None:
             return cells.filled("initial_state", zeros(), given)
         if not self.stateful:
             return None
         if x.shape[0] is None:
             raise ShapeError(
-                "A stateful layer needs to know the size of the batch.",
+                "`x` has an unknown batch size, and a stateful layer needs to know it.",
                 argument="x",
                 expected="(batch, time, ...), with a known batch",
                 got=tuple(x.shape),
@@ -94,11 +95,15 @@ class OverTime(Layer):
         return tree.unflatten(tree.structure(states), [xp.astype(a, x.dtype) for a in kept])
 
     def check(self, x: Any) -> None:
-        """Raise a ShapeError if `x` is no sequence."""
+        """Raise a ShapeError if `x` is not a sequence."""
         checks.rank("x", x, 3)
 
     def prepare(self, s: Scope, x: Array) -> Prepared:
-        """(run, zeros), where `run(states or None, options)` is (outputs in the order of `x`, the last one, states)."""
+        """Two functions, `run` and `zeros`.
+
+        `run(states, options)`, with states or None, returns the outputs in the order of `x`, the last output, and the
+        last states. `zeros()` are the first states.
+        """
         raise NotImplementedError
 
 
@@ -114,13 +119,13 @@ class _OfCell(Layer):
 class RNN(OverTime, _OfCell):
     """Any cell over time: (batch, time, ...) to (batch, output_size).
 
-    A cell is a layer that is called as `cell(s, x, states)` with the input of one step and a tuple of states, and
-    returns (output, new states). It says the sizes of its states by `state_size`, an integer or one for each state, or
-    makes them by a method `initial_states(x)`; the output is of the size of the first, or of `output_size`.
-    What a cell draws (dropout) is the same at all steps; its auxiliary losses are those of the first step.
+    A cell is a layer that is called as `cell(s, x, states)`, with the input of one step and a tuple of states, and
+    returns (output, new states). Its `state_size`, an integer or one for each state, says the sizes of its states; or
+    its method `initial_states(x)` makes the states. The output has the size of the first state, or `output_size`.
+    The random numbers of a cell (dropout) are the same at all steps. Its auxiliary losses are those of the first step.
 
     Args:
-        cell: A cell, or a list of cells, each of which takes the output of the one before.
+        cell: A cell, or a list of cells, in which each takes the output of the one before.
     """
 
     def __post_init__(self) -> None:
@@ -157,7 +162,8 @@ class RNN(OverTime, _OfCell):
         """The cell as `(x, states, kept) -> (output, states, kept)`; its own state, `kept`; and its losses."""
         if s.initializing:
             return lambda x, states, kept: (*self.cell(s, x, states), kept), {}, {}
-        # Nothing can be looked up or written inside a loop; and one key for all steps draws the same at all of them.
+        # Inside a loop, the scope can neither be read nor written. All steps have one key, and so the same random
+        # numbers.
         fun, params, state = s.pure(self.cell, report=False)
         key = s.maybe_key()
         depth = len(s.child(self.cell)._parts)
@@ -171,9 +177,9 @@ class RNN(OverTime, _OfCell):
         return once, state or {}, losses
 
     def _first_output(self, x: Any, states: Any) -> Any:
-        """What stands for the output before there is one: the (last) cell's first state, or zeros if that is no output.
+        """The output before the first step, for masks: the first state of the (last) cell, or zeros.
 
-        Keras on JAX does so, too.
+        It is zeros if the first state does not have the shape of an output. Keras on JAX does so, too.
         """
         state = states
         while isinstance(state, tuple):
@@ -183,7 +189,7 @@ class RNN(OverTime, _OfCell):
 
 
 def _by_path(branch: dict, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """The leaves of nested dicts by their paths, without optree, whose dicts Dynamo cannot read."""
+    """The leaves of nested dicts by their paths. Without optree, since Dynamo cannot trace it."""
     for name, value in branch.items():
         path = (*above, name)
         if isinstance(value, dict):
@@ -196,7 +202,11 @@ def _by_path(branch: dict, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 class _Fused(OverTime, cells.Recurrent):
-    """A usual cell over time, by an op that does all steps."""
+    """One of the usual cells over time, computed by one op for all steps.
+
+    Args:
+        use_cudnn: Has no effect: each backend uses its fastest kernel.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,7 +227,7 @@ class _Fused(OverTime, cells.Recurrent):
         return run, zeros
 
     def over_time(self, x: Array, *args: Any, **options: Any) -> tuple[Array, ...]:
-        """The op on `x`, weights and states."""
+        """The op, called with `x`, weights and states."""
         raise NotImplementedError
 
 
@@ -225,10 +235,7 @@ class _Fused(OverTime, cells.Recurrent):
 class LSTM(_Fused, cells.LSTMArguments):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997): (batch, time, inputs) to (batch, units).
 
-    States are h and c, (batch, units) each; gates are in the order input, forget, cell, output.
-
-    Args:
-        use_cudnn: Nothing: each backend takes its fastest kernel.
+    The states are h and c, (batch, units) each. The gates have the order input, forget, cell, output.
     """
 
     use_cudnn: str | bool = "auto"
@@ -248,10 +255,7 @@ class _Seeded(Layer):
 class GRU(_Fused, _Seeded, cells.GRUArguments):
     """Gated recurrent unit (Cho et al., arXiv:1406.1078): (batch, time, inputs) to (batch, units).
 
-    Gates are in the order update, reset, candidate.
-
-    Args:
-        use_cudnn: Nothing: each backend takes its fastest kernel.
+    The gates have the order update, reset, candidate.
     """
 
     reset_after: bool = True

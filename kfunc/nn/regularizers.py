@@ -1,4 +1,7 @@
-"""Regularizers: `(value) -> scalar`, added to the loss; Keras's names."""
+"""Regularizers: functions from a parameter or an output to an array (), which is added to the loss.
+
+They have Keras's names. Any such function is a regularizer.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,18 @@ def _regularizer(*names: str) -> Callable[[C], C]:
 
 
 def _factor(self: Any, argument: str, default: float) -> None:
-    """Check a field, in which None stands for the default, as in Keras."""
+    """Check a field. None means the default, as in Keras."""
     value = getattr(self, argument)
     object.__setattr__(self, argument, default if value is None else checks.number(argument, value, least=0))
 
 
 @_regularizer("l1_l2")
 class L1L2:
-    """`l1 * sum(|x|) + l2 * sum(x**2)`: a scalar, in the dtype of `x`."""
+    """`l1 * sum(|x|) + l2 * sum(x**2)`: an array () in the dtype of `x`.
+
+    Args:
+        l1, l2: The factors, not negative.
+    """
 
     l1: float = 0.0
     l2: float = 0.0
@@ -58,7 +65,11 @@ class L1L2:
 
 @_regularizer("l1")
 class L1:
-    """`l1 * sum(|x|)`: a scalar."""
+    """`l1 * sum(|x|)`: an array ().
+
+    Args:
+        l1: The factor, not negative.
+    """
 
     l1: float = 0.01
 
@@ -71,7 +82,11 @@ class L1:
 
 @_regularizer("l2")
 class L2:
-    """`l2 * sum(x**2)`: a scalar."""
+    """`l2 * sum(x**2)`: an array ().
+
+    Args:
+        l2: The factor, not negative.
+    """
 
     l2: float = 0.01
 
@@ -84,7 +99,7 @@ class L2:
 
 @_regularizer("orthogonal_regularizer")
 class OrthogonalRegularizer:
-    """The mean of `|cos|` between different rows (or columns) of a matrix, times `factor`: a scalar.
+    """`factor` times the mean of `|cos|` of the angles between different rows, or columns, of a matrix: an array ().
 
     Args:
         factor: A number.

@@ -1,4 +1,4 @@
-"""Layers that move, repeat, cut or frame what comes in, and compute nothing."""
+"""Layers that reorder, repeat, crop or pad their input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array
 from .layer import Layer, base_layer, layer
 from .scope import Scope
@@ -33,23 +33,23 @@ __all__ = [
 
 
 def _reshaped(x: Any, sizes: tuple[int, ...]) -> Any:
-    """`x` (batch, ...) as (batch, *sizes), of which one may be -1.
+    """`x` (batch, ...) as (batch, *sizes). One size may be -1.
 
     Raises:
-        ShapeError: The sizes do not hold as many elements.
+        ShapeError: The sizes do not have as many elements as the input.
     """
     old, rest = tuple(x.shape[1:]), math.prod([n for n in sizes if n != -1])
     if all(isinstance(n, int) for n in old):
         total = math.prod(old)
         if (total % rest if -1 in sizes and rest else total != rest) or (-1 in sizes and not rest):
             raise ShapeError(
-                "The input does not fill the target shape.",
+                f"`target_shape` must have {total} elements, as the input {old}, got {sizes}.",
                 argument="target_shape",
                 expected=f"a shape of {total} elements, as the input's {old} has",
                 got=sizes,
             )
         sizes = tuple(total // rest if n == -1 else n for n in sizes)
-    # A reshape finds one size: the batch's, which may be unknown, unless another one is.
+    # A reshape can find one size. It is that of the batch, which may be unknown, unless `sizes` has an unknown one.
     return namespace(x).reshape(x, (x.shape[0] if -1 in sizes or 0 in sizes else -1, *sizes))
 
 
@@ -58,7 +58,7 @@ class Flatten(Layer):
     """(batch, ...) to (batch, product of the others).
 
     Args:
-        data_format: With "channels_first", (batch, channels, ...) is brought to (batch, ..., channels) before.
+        data_format: With "channels_first", (batch, channels, ...) is first transposed to (batch, ..., channels).
     """
 
     data_format: str | None = None
@@ -75,7 +75,7 @@ class Reshape(Layer):
     """(batch, ...) to (batch, *target_shape).
 
     Args:
-        target_shape: Sizes, of which one may be -1: what is left.
+        target_shape: The sizes without the batch. One size may be -1: it is then found from the others.
     """
 
     target_shape: tuple[int, ...]
@@ -85,7 +85,7 @@ class Reshape(Layer):
         sizes = self.target_shape
         if not isinstance(sizes, tuple) or any(type(n) is not int or n < -1 for n in sizes) or sizes.count(-1) > 1:
             raise ArgumentError(
-                "target_shape is no shape.",
+                f"`target_shape` must be a tuple of integers, at least 0 except one -1, got {shown(sizes)}.",
                 argument="target_shape",
                 expected="a tuple of integers, none negative, but one that may be -1",
                 got=repr(sizes),
@@ -101,7 +101,7 @@ class Permute(Layer):
     """The axes after the batch in another order: (batch, a, b) to (batch, b, a) with `dims=(2, 1)`.
 
     Args:
-        dims: Which axis of the input each axis of the output is, counted from 1: `(2, 1)` exchanges two.
+        dims: For each axis of the output the axis of the input, counted from 1 after the batch: `(2, 1)` exchanges two.
     """
 
     dims: tuple[int, ...]
@@ -111,7 +111,7 @@ class Permute(Layer):
         dims = self.dims
         if not isinstance(dims, tuple) or {type(n) for n in dims} - {int} or sorted(dims) != [*range(1, len(dims) + 1)]:
             raise ArgumentError(
-                "dims is no order of axes.",
+                f"`dims` must have each integer from 1 to the number of axes once, got {shown(dims)}.",
                 argument="dims",
                 expected="each integer from 1 to the number of axes, once",
                 got=repr(dims),
@@ -124,10 +124,10 @@ class Permute(Layer):
 
 @layer
 class RepeatVector(Layer):
-    """(batch, features) to (batch, n, features), `n` times the same.
+    """(batch, features) to (batch, n, features): the input, `n` times.
 
     Args:
-        n: How many times.
+        n: How often the input is repeated.
     """
 
     n: int
@@ -148,42 +148,39 @@ def _first(x: Any, axes: int, data_format: str | None) -> int:
     """The first of the spatial axes of `x`, (batch, *spatial, channels) or (batch, channels, *spatial).
 
     Raises:
-        ShapeError: There are not `axes` of them.
+        ShapeError: The number of spatial axes is not `axes`.
     """
     checks.rank("x", x, axes + 2, fix="the input needs a batch axis and a channel axis, too")
     return 2 if data_format == "channels_first" else 1
 
 
 def _sides(argument: str, value: Any, axes: int) -> tuple[tuple[int, int], ...]:
-    """How many elements (before, after) each of `axes` axes `value` stands for: an integer, one an axis, or such pairs.
+    """The numbers of elements (before, after) for each of `axes` axes.
+
+    `value` is an integer, one integer for each axis, or one pair for each axis.
 
     Raises:
-        ArgumentError: It is nothing of that kind.
+        ArgumentError: `value` is something else.
     """
     given = (value,) * axes if axes == 1 or isinstance(value, int) else value
     pairs = [(p, p) if isinstance(p, int) else p for p in given] if isinstance(given, tuple | list) else []
     good = all(isinstance(p, tuple | list) and len(p) == 2 and all(type(n) is int and n >= 0 for n in p) for p in pairs)
     if len(pairs) != axes or not good:
-        raise ArgumentError(
-            f"{argument} counts elements at both ends of {axes} {'axes' if axes > 1 else 'axis'}.",
-            argument=argument,
-            expected="an integer, or (before, after)"
-            if axes == 1
-            else f"an integer, {axes} of them, or {axes} pairs (before, after)",
-            got=repr(value),
-            fix="count with integers that are not negative",
+        several = f"{axes} integers, or {axes} pairs" if axes > 1 else "a pair"
+        raise ArgumentError.must_be(
+            argument, f"an integer, or {several} (before, after)", value, fix="use integers that are not negative"
         )
     return tuple((a, b) for a, b in pairs)
 
 
 @base_layer
 class _Cropping(Layer):
-    """What croppings share.
+    """The arguments of croppings.
 
     Args:
-        cropping: How many elements to cut at both ends: an integer, one for each axis, or a pair (before, after) for
-            each; in 1D an integer or a pair.
-        data_format: "channels_last" or "channels_first".
+        cropping: The number of elements to cut off at both ends: an integer, one for each axis, or a pair (before,
+            after) for each axis. With one spatial axis, an integer or a pair.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
     axes: ClassVar[int]
@@ -200,7 +197,7 @@ class _Cropping(Layer):
         for n, pair in zip(x.shape[first:], sides, strict=False):
             if n is not None and sum(pair) >= n:
                 raise ShapeError(
-                    "Nothing is left of the input.",
+                    f"`cropping` cuts off all of the input, which has shape {tuple(x.shape)}.",
                     argument="x",
                     expected=f"sizes above {' and '.join(str(sum(p)) for p in sides)}, which cropping takes",
                     got=tuple(x.shape),
@@ -234,12 +231,12 @@ class Cropping3D(_Cropping):
 
 @base_layer
 class _ZeroPadding(Layer):
-    """What paddings share.
+    """The arguments of paddings.
 
     Args:
-        padding: How many zeros to put at both ends: an integer, one for each axis, or a pair (before, after) for each;
-            in 1D an integer or a pair.
-        data_format: "channels_last" or "channels_first".
+        padding: The number of zeros to add at both ends: an integer, one for each axis, or a pair (before, after) for
+            each axis. With one spatial axis, an integer or a pair.
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
     axes: ClassVar[int]
@@ -283,11 +280,11 @@ class ZeroPadding3D(_ZeroPadding):
 
 @base_layer
 class _UpSampling(Layer):
-    """What upsamplings share.
+    """The arguments of upsamplings.
 
     Args:
         size: How often each element is repeated: an integer, or one for each axis.
-        data_format: "channels_last" or "channels_first".
+        data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
     axes: ClassVar[int]
@@ -318,8 +315,8 @@ class UpSampling2D(_UpSampling):
     """(batch, height, width, channels) to the same with height and width times `size`.
 
     Args:
-        interpolation: "nearest", which repeats; "bilinear", "bicubic", "lanczos3" or "lanczos5", which need known
-            sizes when they run.
+        interpolation: "nearest", which repeats elements; or "bilinear", "bicubic", "lanczos3" or "lanczos5", which need
+            known sizes.
     """
 
     axes = 2
@@ -337,7 +334,7 @@ class UpSampling2D(_UpSampling):
 
     def forward(self, s: Scope, x: Array) -> Array:
         first = _first(x, self.axes, self.data_format)
-        # Where sizes are not known yet, it is the shape alone that counts, and that is the same.
+        # If sizes are not known, only the shape is computed, and it does not depend on the interpolation.
         if self.interpolation == "nearest" or (s.initializing and None in x.shape[first : first + 2]):
             return super().forward(s, x)
         sizes = checks.known("x", x, first, first + 1)

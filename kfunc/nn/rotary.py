@@ -1,4 +1,4 @@
-"""Positions as rotations."""
+"""Rotary embedding: positions as rotations of pairs of features."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class RotaryEmbedding(Layer):
     """Turn pairs of features by angles that grow with the position (RoPE; Su et al., arXiv:2104.09864).
 
     `layer(s, x, start_index=0, positions=None)`: (batch, ..., time, ..., features) to the same. Feature `i` of the
-    first half and feature `i` of the second are one complex number, which is turned by
-    `position / scaling_factor * max_wavelength ** (-2 i / features)`. Then the dot product of a query and a key depends
-    on how far they are from each other. Angles are computed in float32 at least: at position `p`, the first is exact to
-    about `p * 1e-7`.
+    first half and feature `i` of the second half make one complex number. It is turned by the angle
+    `position / scaling_factor * max_wavelength ** (-2 i / features)`. So the dot product of a query and a key depends
+    on the distance of their positions. Angles are computed in float32 or wider: at position `p`, the first one is exact
+    to about `p * 1e-7`.
 
-    `start_index`, an integer or integers (batch,), is the position of the first entry, as in decoding; `positions`,
-    integers (time,) or (batch, time), are all of them.
+    `start_index`, an integer or integers (batch,), is the position of the first entry, for decoding. `positions`,
+    integers (time,) or (batch, time), gives the positions of all entries.
 
     Args:
-        max_wavelength: The longest wavelength, by `2 pi`.
-        scaling_factor: What positions are divided by, to stretch them over longer sequences (Chen et al.,
+        max_wavelength: The longest wavelength, divided by `2 pi`.
+        scaling_factor: Positions are divided by this number, to use longer sequences than in training (Chen et al.,
             arXiv:2306.15595).
-        sequence_axis: The axis of time, never the first.
-        feature_axis: The axis of features, an even number of them.
+        sequence_axis: The axis of time, which is not the first axis.
+        feature_axis: The axis of features. Their number must be even.
     """
 
     float_inputs = ("x",)
@@ -50,9 +50,10 @@ class RotaryEmbedding(Layer):
         checks.integer("feature_axis", self.feature_axis)
         if 0 in (self.sequence_axis, self.feature_axis) or self.sequence_axis == self.feature_axis:
             raise ArgumentError(
-                "The first axis is the batch's, and the others have one meaning each.",
+                f"`sequence_axis` and `feature_axis` must be two axes after the batch, "
+                f"got {self.sequence_axis} and {self.feature_axis}.",
                 argument="sequence_axis",
-                expected="two axes, neither of them 0",
+                expected="two different axes that are not 0",
                 got=(self.sequence_axis, self.feature_axis),
             )
 
@@ -77,7 +78,7 @@ class RotaryEmbedding(Layer):
         time, features = self.sequence_axis % x.ndim, self.feature_axis % x.ndim
         if time == features or checks.known("x", x, features)[0] % 2:
             raise ShapeError(
-                "Features are turned two by two, along an axis of their own.",
+                f"`x` must have an even number of features on axis {self.feature_axis}, got shape {tuple(x.shape)}.",
                 argument="x",
                 expected=f"an even number of them on axis {self.feature_axis}, and time on axis {self.sequence_axis}",
                 got=tuple(x.shape),
@@ -85,7 +86,7 @@ class RotaryEmbedding(Layer):
         return time, features
 
     def _angles(self, x, time: int, features: int, start, positions):
-        """(time, features / 2) or (batch, time, features / 2)."""
+        """The angles, (time, features / 2) or (batch, time, features / 2)."""
         xp = namespace(x)
         wide = x.dtype if dtype_name(x.dtype) == "float64" else xp.float32
         if positions is None:
@@ -99,7 +100,7 @@ class RotaryEmbedding(Layer):
 
 
 def steps(x: Any, axis: int) -> Any:
-    """0, 1, … along `axis` of `x`, int32; its size may be unknown."""
+    """The integers 0, 1, … along `axis` of `x`, int32. The size of the axis may be unknown."""
     xp = namespace(x)
     if x.shape[axis] is not None:
         return xp.arange(x.shape[axis], dtype=xp.int32, device=device(x))

@@ -126,6 +126,7 @@ class Optimizer(GradientTransformation):
     """The base of the optimizers: frozen dataclasses whose fields are their arguments, and which define `core`.
 
     Args:
+        learning_rate: A number, an array (), or a schedule.
         weight_decay: The share of the parameters that is taken off at each step, in units of the learning rate.
         clipnorm, clipvalue, global_clipnorm: The largest norm of each gradient, the largest size of each number of a
             gradient, or the largest norm of all gradients together. Only one of them may be given.
