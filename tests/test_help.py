@@ -32,7 +32,7 @@ def test_every_argument_has_a_type(cls):
 def test_shapes_are_said(cls):
     text = " ".join(cls.__doc__.partition("\nArgs:")[0].split())
     assert re.search(
-        r"\([^()]*\)[^.]* to |(any|common) shape|its shapes|shapes? .*(those of|that (the|a) .*layer)", text
+        r"\([^()]*\)[^.]* to |([Aa]ny|common) shape|its shapes|shapes? .*(those of|that (the|a) .*layer)", text
     )
 
 

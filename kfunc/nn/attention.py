@@ -150,7 +150,8 @@ class Attention(_Scored):
 class AdditiveAttention(_Scored):
     """Attention with the scores `sum(scale * tanh(query + key))` (Bahdanau et al., arXiv:1409.0473).
 
-    It is called as `Attention` is. Query, value and key have equally many features.
+    It is called as `Attention` is: [(batch, target, features), (batch, source, features)] to (batch, target, features).
+    Query, value and key have equally many features.
 
     Args:
         use_scale: Whether each feature has a learned `scale`; otherwise it is 1.
@@ -588,8 +589,8 @@ def _tuple(argument, given) -> tuple:
 class GroupQueryAttention(_MultiHead):
     """Attention in heads of which several share one key and value (Ainslie et al., arXiv:2305.13245).
 
-    It is called as `MultiHeadAttention` is, with the same kind of cache. The cache is smaller, since several heads
-    share each key and value.
+    It is called as `MultiHeadAttention` is: (batch, target, features) and (batch, source, features) to (batch, target,
+    features). The cache is of the same kind, but smaller, since several heads share each key and value.
 
     Args:
         head_dim: The number of features of the query, the key and the value in each head.

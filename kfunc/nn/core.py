@@ -20,7 +20,7 @@ __all__ = ["ActivityRegularization", "Identity", "Lambda", "Masking"]
 
 @layer
 class Identity(Layer):
-    """`x` itself, unchanged: an array, or a tree of arrays."""
+    """`x` itself, unchanged: an array of any shape, or a tree of arrays."""
 
     supports_masking: ClassVar[bool] = True
 
@@ -57,7 +57,8 @@ class Masking(Layer):
 class Lambda(Layer):
     """`function(x, **arguments)`. The function also gets `mask` and `training` if it takes these arguments.
 
-    A file holds names and no code. To save a network, register its functions with `kfunc.register("activation")`.
+    The shapes are those of `function`. A file holds names and no code. To save a network, register its functions with
+    `kfunc.register("activation")`.
 
     Args:
         function: A function of conforming arrays, or the name of a registered function.

@@ -150,7 +150,7 @@ class Average(_Merge):
 
 @layer
 class Multiply(_Merge):
-    """The product of a list of arrays that broadcast.
+    """The product of a list of arrays that broadcast, of their common shape.
 
     Masked elements count as 1. Elements that are masked in all inputs are 0.
     """
@@ -178,14 +178,14 @@ class _Extreme(_Merge):
 
 @layer
 class Maximum(_Extreme):
-    """The largest of the elements of a list of arrays that broadcast. Masked elements do not count."""
+    """The largest elements of a list of arrays that broadcast, of their common shape. Masked elements do not count."""
 
     op: ClassVar[Callable[..., Array]] = ops.maximum
 
 
 @layer
 class Minimum(_Extreme):
-    """The smallest of the elements of a list of arrays that broadcast. Masked elements do not count."""
+    """The smallest elements of a list of arrays that broadcast, of their common shape. Masked elements do not count."""
 
     op: ClassVar[Callable[..., Array]] = ops.minimum
 
@@ -195,7 +195,7 @@ class Minimum(_Extreme):
 
 @layer
 class Concatenate(_Merge):
-    """Arrays one after the other along `axis`. Their shapes are equal, except for the size of `axis`.
+    """Arrays one after the other along `axis`: [(batch, a), (batch, b)] to (batch, a + b). Other sizes are equal.
 
     The output has a mask if any input has one. Inputs without a mask then count completely.
 
