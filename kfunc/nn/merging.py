@@ -215,7 +215,7 @@ class Concatenate(_Merge):
         others = [[n for i, n in enumerate(x.shape) if i != self.axis % x.ndim] for x in xs]
         same = all(x.ndim == rank for x in xs) and -rank <= self.axis < rank
         if not same or any(len({n for n in along if isinstance(n, int)}) > 1 for along in zip(*others, strict=True)):
-            raise _misfit(f"differ along other axes than {self.axis}", f"shapes that differ along {self.axis} only", xs)
+            raise _misfit(f"do not fit along axis {self.axis}", f"shapes that differ along axis {self.axis} only", xs)
         if any(m is not None for m in masks):
             # The mask of one feature: a mask over all features is True where any feature counts.
             full = [_columns(m, x[..., :1]) for x, m in zip(xs, masks, strict=True)]
