@@ -40,7 +40,7 @@ def namespace(*arrays: Any) -> Any:
         kind = common_backend(k for k in map(kind_of, map(type, arrays)) if k is not None)
     if kind is None:
         raise UnknownBackendError(
-            "No backend claims these values.",
+            f"These values hold no array: {', '.join(type(a).__name__ for a in arrays) or 'nothing'}.",
             expected="arrays of an installed backend, or of a library that conforms to the Array API standard",
             got=", ".join(type(a).__name__ for a in arrays) or "nothing",
             fix='make arrays of them first: kf.asarray(x, backend="numpy")',
@@ -72,13 +72,13 @@ def backend_of(*trees: Any) -> Backend:
 
 
 def enter(fun: Callable, args: tuple, kwargs: dict[str, Any], alike: bool = False) -> Any:
-    """`fun(*args, **kwargs)` behind the door between native and conforming arrays.
+    """`fun(*args, **kwargs)`, where `fun` computes with conforming arrays and the caller has native ones.
 
-    Lifts the arguments' arrays, calls `fun`, and lowers its results. Does nothing wherever the framework's own arrays
-    conform (NumPy, JAX, PyTorch), and inside layer code. With `alike`, where some of the `args` are differentiated by
-    the tape, the others become constants of it.
+    The arguments' arrays are lifted and the results lowered. Nothing is done where the framework's own arrays conform
+    (NumPy, JAX, PyTorch), nor inside layer code, where arrays conform already. With `alike`, where the tape
+    differentiates some of the `args`, the other arrays become constants of the tape.
     """
-    # The values: Dynamo cannot flatten the dict of `**kwargs`.
+    # Only the values of kwargs, since Dynamo cannot flatten the dict itself.
     kind = kind_of_tree(args, tuple(kwargs.values()))
     if kind is None or not kind.native:
         if alike and kind is not None and kind.rank > 0:
@@ -89,7 +89,7 @@ def enter(fun: Callable, args: tuple, kwargs: dict[str, Any], alike: bool = Fals
 
 
 def native(fun: F) -> F:
-    """`fun` of conforming arrays as a public function, of native ones; see `enter`."""
+    """`fun`, a function of conforming arrays, as a public function of native arrays; see `enter`."""
 
     @functools.wraps(fun)
     def door(*args, **kwargs):
@@ -105,7 +105,7 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
         x: An array of any backend, a Python scalar, or nested sequences of scalars.
         dtype: Name of the dtype, such as `"float32"`; that of `x` by default, Python floats giving float32.
         backend: Name of the backend; that of `x` by default, else NumPy.
-        device: Where to put it, in the backend's own words; its default device by default.
+        device: The device, in the form that the backend knows; the backend's default device by default.
     """
     kind = kind_of(type(x))
     target = get(backend) if backend is not None else get("numpy") if kind is None else kind.backend
@@ -133,7 +133,9 @@ def _from_python(x: Any) -> Any:
 
 def _no_numbers(x: Any) -> ArgumentError:
     return ArgumentError(
-        "These values make no array.", expected="numbers, or nested lists of them, of equal lengths", got=repr(x)[:80]
+        f"An array cannot be made of this: {repr(x)[:80]}.",
+        expected="numbers, or nested lists of them, of equal lengths",
+        got=repr(x)[:80],
     )
 
 

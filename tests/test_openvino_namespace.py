@@ -385,7 +385,7 @@ def test_scalars_keep_their_shape():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda xp, x: xp.linalg.det(x[:3, :]), UnsupportedError, "det: its operations"),
+        (lambda xp, x: xp.linalg.det(x[:3, :]), UnsupportedError, "det: it has no operations"),
         (lambda xp, x: xp.linalg.svd(x, full_matrices=False), UnsupportedError, "svd"),
         (lambda xp, x: xp.linalg.matrix_norm(x, ord=2), UnsupportedError, "singular values"),
         (lambda xp, x: xp.fft.rfft(x), UnsupportedError, "rfft: it has no complex dtype"),

@@ -1,4 +1,4 @@
-"""Functions of complex numbers that frameworks get wrong at infinities and zeros, made of real ones.
+"""Complex functions made of real ones: the frameworks' own are wrong at infinities and zeros.
 
 Sources: the special cases of the Array API standard, which are those of C99, Annex G.
 """
@@ -15,7 +15,7 @@ def expm1(xp: Any, x: Any, y: Any) -> tuple[Any, Any]:
     grown, half = xp.expm1(x), xp.sin(y / 2)
     real, imag = grown * xp.cos(y) - 2 * half * half, xp.exp(x) * xp.sin(y)
     real, imag = xp.where(y == 0, grown, real), xp.where(y == 0, y, imag)
-    # An infinite real part decides, whatever the angle is.
+    # Where the real part is infinite, the result does not depend on the angle.
     open_angle = xp.isinf(x) & ~xp.isfinite(y)
     real = xp.where(open_angle, grown, real)
     return real, xp.where(open_angle & (x < 0), xp.zeros_like(y), imag)
@@ -25,7 +25,7 @@ def log1p(xp: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Real and imaginary part of `log(1 + x + i y)`, exact also near 0; `x`, `y` real, of one shape."""
     near = (xp.abs(x) < 0.5) & (xp.abs(y) < 0.5)
     zero = xp.zeros_like(x)
-    # Each branch sees only what it is for: the other one's infinities would spoil the gradient.
+    # Each formula gets only the numbers that it is meant for: an infinity in the other one would spoil the gradient.
     a, b = xp.where(near, x, zero), xp.where(near, y, zero)
     small = xp.log1p(a * (2 + a) + b * b) / 2
     large = xp.log(xp.hypot(xp.where(near, zero, x) + 1, xp.where(near, zero, y)))

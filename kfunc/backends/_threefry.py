@@ -1,4 +1,4 @@
-"""Random numbers in NumPy memory, in blocks that stay in the cache; eager CPU tensors of other libraries share it."""
+"""Random numbers in NumPy's memory, in blocks that stay in the cache. Other libraries' CPU tensors use it too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..ops.bits import HASH, PARITY, PART, ROTATIONS, ROUNDS, WORD, mask_thresho
 
 __all__ = ["fold_bits", "normal_quantile", "random_bits", "random_mask"]
 
-# Three blocks of four bytes an element fit the cache of one core.
+# So many elements that three blocks of them, of four bytes each, fit into the cache of one core.
 BLOCK = 2**14
 MASK_BLOCK = 2**15
 _ROTATIONS = [(np.uint32(r), np.uint32(32 - r)) for r in ROTATIONS]
@@ -21,7 +21,7 @@ _ROTATIONS = [(np.uint32(r), np.uint32(32 - r)) for r in ROTATIONS]
 def _schedule(key):
     k0, k1 = (int(word) for word in key)
     words = k0, k1, k0 ^ k1 ^ PARITY
-    # What is added to the two words before the first round, and after every fourth.
+    # These numbers are added to the two words before the first round, and after every fourth round.
     return [(np.uint32(words[n % 3]), np.uint32((words[(n + 1) % 3] + n) % WORD)) for n in range(ROUNDS // 4 + 1)]
 
 
@@ -61,7 +61,7 @@ def random_bits(key, shape, dtype="uint32"):
 
 
 _LOW = WORD - 1
-_FEW = 6  # counters that are mixed faster one by one
+_FEW = 6  # so few counters that Python integers are faster
 _GROUPS = [[(r, 32 - r) for r in ROTATIONS[i : i + 4]] for i in (0, 4)]
 
 
@@ -69,7 +69,7 @@ def _mix_one(key, x0, x1):
     """The random words for one counter, in Python integers: a tenth of the time that the smallest arrays take."""
     k0, k1 = key.tolist()
     words = k0, k1, k0 ^ k1 ^ PARITY
-    # The first word may grow beyond 32 bits: what is above them never comes down.
+    # The first word may grow beyond 32 bits: the bits above never move down.
     x0, x1 = x0 + k0, x1 + k1 & _LOW
     for n in range(1, ROUNDS // 4 + 1):
         for left, right in _GROUPS[(n + 1) % 2]:
@@ -104,7 +104,7 @@ def random_mask(key, shape, probability):
 
 
 def mask_parts(key, probability, out):
-    """Fill `out`, bool (n,), with the mask, block by block, and yield where each block lies as soon as it is there."""
+    """Fill `out`, bool (n,), with the mask, block by block; yield the place of each block as soon as it is filled."""
     size, threshold = len(out), np.int32(mask_threshold(probability))
     n = min(size, MASK_BLOCK)
     counter, words, scratch = np.arange(n, dtype=np.uint32), np.empty(n, np.uint32), np.empty(n, np.uint32)
@@ -126,7 +126,7 @@ def mask_parts(key, probability, out):
 
 
 def normal_quantile(u):
-    """`ops.normal.normal_quantile`, block by block, and each formula for the numbers that it is meant for."""
+    """`ops.normal.normal_quantile`, block by block; each formula only for the numbers that it is meant for."""
     if u.dtype != np.float32:
         return normal.normal_quantile.reference(u)
     flat = u.reshape(-1)

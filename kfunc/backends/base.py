@@ -1,4 +1,4 @@
-"""What a backend is: the namespace of its arrays, and what it does in another way than every backend could."""
+"""What a backend is: the namespace of its arrays, and all that it does better than the defaults."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class Backend:
     takes_numpy: bool = False
     """Whether a compiled program takes NumPy arrays; it may read their memory after the call has returned."""
     joins: bool = False
-    """Whether its arrays join those of another backend in an op; see `constants`."""
+    """Whether its arrays become constants of another backend where they meet in an op; see `constants`."""
     inner: Backend | None = None
-    """The backend whose arrays stand behind these (tape, record); None if they are what they seem."""
+    """The backend whose arrays these stand for (tape, record); None if these are the arrays of a library."""
     stages_in_place: bool = False
     """Whether `staged` arrays share memory with the arrays that they were made of."""
 

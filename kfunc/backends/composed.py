@@ -1,4 +1,4 @@
-"""Functions of the Array API standard made of other ones, for the namespaces that have no kernel of their own for them.
+"""Functions of the Array API standard made of other ones, for namespaces that have no kernel for them.
 
 The tape, TensorFlow and OpenVINO take them from here. They are written in the standard, as ops are; sizes may be None.
 """

@@ -1,4 +1,4 @@
-"""Any library whose arrays conform to the Array API standard, without a line of its own."""
+"""The backend of any other library whose arrays conform to the Array API standard."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["GenericBackend"]
 
 
 class GenericBackend(Backend):
-    """The backend of an array class that says which namespace it lives in.
+    """The backend of an array class with `__array_namespace__`.
 
     Args:
-        cls: A class with `__array_namespace__`.
+        cls: The class.
         xp: The namespace, where it is known before the first array.
     """
 
@@ -28,7 +28,7 @@ class GenericBackend(Backend):
     @property
     def xp(self):
         if self._xp is None:
-            # The standard's method is called on an array, but none needs the array to answer.
+            # The standard wants an array here, but the answer does not depend on it.
             self._xp = self.cls.__array_namespace__(None)  # type: ignore[attr-defined]
         return self._xp
 
@@ -45,7 +45,7 @@ class GenericBackend(Backend):
         return self.xp.asarray(x, dtype=dtype, device=device)
 
     def to_numpy(self, x):
-        # DLPack is the standard's own way out; some libraries only know NumPy's protocol.
+        # The standard's way is DLPack. Some libraries only have NumPy's protocol.
         try:
             return np.from_dlpack(x)
         except (AttributeError, TypeError, BufferError, RuntimeError):

@@ -1,7 +1,7 @@
 """Which backends there are, and which one an array belongs to.
 
-No framework is imported here. A backend's module is imported when its name, or an array of its types, turns up: so the
-table has modules by name, and this module imports none of them.
+No framework is imported here. A backend's module is imported when its name, or an array of one of its types, is first
+used. So the table names modules by strings, and this module imports none of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ __all__ = ["add_kind", "available", "common_backend", "get", "install_command", 
 
 
 class Entry(NamedTuple):
-    """Where a backend lives: our module, its distribution, the modules that define its arrays, how to install it."""
+    """Where to find a backend.
+
+    Attributes:
+        module: Our module, which has a variable `backend`.
+        distribution: The framework's distribution.
+        roots: The top-level modules that define the framework's array classes.
+        install: The command that installs the framework.
+    """
 
     module: str
     distribution: str
@@ -38,13 +45,13 @@ _ENTRIES = {
     ),
 }
 _GENERIC = "kfunc.backends.generic"
-"""For arrays of any other library that conforms to the standard."""
+"""The module for arrays of any other library that conforms to the standard."""
 
 _loaded: dict[str, Backend] = {}
 
 
 def register(name: str, module: str, distribution: str, roots: Iterable[str], install: str) -> None:
-    """Make a backend known: `module` is imported when `name`, or a type defined below one of `roots`, turns up.
+    """Make a backend known: `module` is imported when `name`, or a type defined below one of `roots`, is first used.
 
     The module must have a variable `backend`, an instance of `Backend`.
     """
@@ -112,7 +119,7 @@ def get(name: str | Backend) -> Backend:
     return _loaded[name]
 
 
-# Known beforehand: Dynamo cannot look into a builtin class.
+# These are no arrays. They are here from the start, since Dynamo cannot look into a builtin class.
 _kinds: dict[type[Any], Kind | None] = dict.fromkeys(
     (bool, int, float, complex, str, bytes, tuple, list, dict, type(None), type)
 )
@@ -124,7 +131,7 @@ def add_kind(cls: type[Any], kind: Kind) -> None:
 
 
 def kind_of(cls: type[Any]) -> Kind | None:
-    """What the registry knows about the array type `cls`; None if it is no array. Memoised."""
+    """What the registry knows about the type `cls`; None if it is no array type. Each type is looked up once."""
     try:
         return _kinds[cls]
     except KeyError:

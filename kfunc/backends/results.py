@@ -1,4 +1,4 @@
-"""What those functions of the Array API standard return that have several results, and `finfo` and `iinfo`."""
+"""Results of the functions of the Array API standard that have several, and of `finfo` and `iinfo`."""
 
 from __future__ import annotations
 

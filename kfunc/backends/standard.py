@@ -1,4 +1,4 @@
-"""Tables of the Array API standard that the namespaces of our own share: dtypes, how they promote, operators."""
+"""Tables of the Array API standard, for the namespaces that are ours: dtypes, how they promote, operators."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def promote(a: str, b: str) -> str | None:
     if a == b:
         return a
     if ka == kb:
-        # float16 and bfloat16 each hold what the other does not; both fit into float32.
+        # float16 and bfloat16 have numbers that the other one lacks; float32 has them all.
         return a if na > nb else b if nb > na else "float32"
     if {ka, kb} == {"i", "u"}:
         signed, unsigned = (na, nb) if ka == "i" else (nb, na)
@@ -95,6 +95,6 @@ def add_operators(cls: type, unary: Callable[[str], Callable], binary: Callable[
 
 
 def named(name: str, fun: Callable) -> Callable:
-    """`fun`, calling itself `name`."""
+    """`fun`, with the name `name`."""
     fun.__name__ = fun.__qualname__ = name
     return fun

@@ -1,4 +1,4 @@
-"""array-api-strict: the standard and nothing else. What runs on it runs on every library that conforms."""
+"""array-api-strict: the standard and nothing else. Code that runs on it runs on every library that conforms."""
 
 from __future__ import annotations
 

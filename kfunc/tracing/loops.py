@@ -1,4 +1,4 @@
-"""`vmap` and scans as Python loops, for namespaces that bring none, and what transforms of several backends need."""
+"""`vmap` and scans as Python loops, for libraries that have none; and checks that several backends share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scan_length(xs: Any, length: int | None) -> int:
     sizes = {leaf.shape[0] for leaf in tree.leaves(xs)} | ({length} if length is not None else set())
     if len(sizes) != 1 or None in sizes:
         raise ShapeError(
-            "scan needs one known length.",
+            f"scan needs one known length, got {', '.join(sorted(map(str, sizes))) or 'no array and no length'}.",
             argument="xs",
             expected="leaves whose first axes have one size, equal to length if that is given",
             got=sorted(map(str, sizes)) or "no leaves and no length",
@@ -55,7 +55,7 @@ def gradient_leaves(grad_fn: Callable[..., Any], upstream: Any, args: tuple[Any,
     parts = [[None] * len(a) if g is None else tree.leaves(g) for a, g in zip(leaves, got, strict=False)]
     if len(got) != len(args) or any(len(p) != len(a) for p, a in zip(parts, leaves, strict=True)):
         raise ArgumentError(
-            "A custom gradient must return one gradient for each argument.",
+            f"`grad_fn` returned {len(got)} gradients, which do not fit the {len(args)} arguments.",
             argument="grad_fn",
             expected=f"{len(args)} gradients, each like its argument or None",
             got=tree.structure(got),
@@ -64,12 +64,12 @@ def gradient_leaves(grad_fn: Callable[..., Any], upstream: Any, args: tuple[Any,
 
 
 def associative_scan(backend: Any, fun: Callable[..., Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
-    """The scan of the pairs' sums gives every other partial result, and one more sum each of those between."""
+    """The scan of the sums of neighbours gives every second partial result; one more sum each gives the others."""
     flat, structure = tree.flatten(tree.map(backend.lift, elems))
     sizes = {x.shape[axis] for x in flat}
     if len(sizes) != 1 or None in sizes:
         raise ShapeError(
-            "associative_scan needs one known length.",
+            f"associative_scan needs one known length, got {', '.join(sorted(map(str, sizes))) or 'no array'}.",
             argument="elems",
             expected="leaves of one size along axis",
             got=sorted(map(str, sizes)) or "no leaves",
@@ -98,7 +98,7 @@ def _part(xs: list, axis: int, start: int, stop: int, step: int) -> list:
 
 
 def _interleave(x: Any, axis: int, later: Any, odd: Any) -> Any:
-    """The first entry of `x`, then by turns those of `odd` and `later`."""
+    """The first entry of `x`, then the entries of `odd` and `later` in turn."""
     xp, axis, n = namespace(x, odd), axis % x.ndim, x.shape[axis]
     (even,) = _part([x], axis, 0, 1, 1)
     even = even if later is None else xp.concat([xp.astype(even, later.dtype), later], axis=axis)
@@ -122,7 +122,7 @@ def mapped_axes(args: tuple[Any, ...], in_axes: Any) -> tuple[Any, ...]:
     axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
     if len(axes) != len(args):
         raise ArgumentError(
-            "vmap's in_axes does not fit the call.",
+            f"`in_axes` of vmap has {len(axes)} entries, but the call has {len(args)} arguments.",
             argument="in_axes",
             expected=f"{len(axes)} arguments",
             got=f"{len(args)} arguments",
@@ -137,7 +137,9 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
         sizes = {leaf.shape[ax] for a, ax in zip(args, axes, strict=True) if ax is not None for leaf in tree.leaves(a)}
         if len(sizes) != 1:
             raise ShapeError(
-                "vmap needs mapped axes of one size.",
+                f"The axes that vmap maps over have different sizes: {sorted(sizes)}."
+                if sizes
+                else "vmap was given no array to map over.",
                 argument="in_axes",
                 expected="one size",
                 got=sorted(sizes),

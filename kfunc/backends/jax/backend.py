@@ -23,7 +23,7 @@ class JaxBackend(Backend):
     name = "jax"
     compiles = True
     donates = True
-    takes_numpy = True  # a call moves arguments in a quarter of the time that an array of its own takes
+    takes_numpy = True  # a call moves NumPy arrays in a quarter of the time that `jnp.array` takes
     xp = jnp
 
     def __init__(self):
@@ -34,19 +34,20 @@ class JaxBackend(Backend):
         return Kind(self) if issubclass(cls, jax.Array | jax.core.Tracer) else None
 
     def asarray(self, x, dtype=None, device=None):
-        # A copy: on CPU, JAX may otherwise alias memory that the caller goes on to write to. For its own, it compiles a
-        # program for each shape.
+        # A copy by NumPy: on CPU, JAX may share the memory, to which the caller may write later. A copy by JAX compiles
+        # a program for each shape.
         if isinstance(x, np.ndarray):
             x = np.array(x)
             if x.dtype.name == dtype and x.dtype.itemsize < 8:
-                dtype = None  # asked for, even what is there already takes as long again
+                dtype = None  # asking for the dtype that is there already takes as long as the conversion
         return jnp.array(x, dtype=dtype, copy=False, device=device)
 
     def to_numpy(self, x):
         return np.asarray(x)
 
     def device(self, x):
-        # Only where somebody chose it: naming a device commits an array to it, and jit compiles anew for such arrays.
+        # None, unless the array was put there on purpose: an array made with `device=` is committed to it, and jit
+        # compiles anew for committed arrays.
         return x.device if not isinstance(x, jax.core.Tracer) and x.committed else None
 
     def is_traced(self, x):
@@ -94,13 +95,13 @@ class JaxBackend(Backend):
         return run
 
     def repeats(self, fun, fixed, carry, batch):
-        # Remembered: JAX keeps something of every tracing for as long as there is `fun`.
+        # Remembered, since JAX keeps memory for every tracing of `fun` as long as `fun` lives.
         args = fixed, carry, batch
         known, leaves = self._repeats.setdefault(getattr(fun, "func", fun), {}), jax.tree.leaves(args)
         key = tuple(map(jnp.shape, leaves))
         if key not in known:
-            # In the time in which a call passes one array, a CPU does so many operations. Where a step takes much
-            # longer than a call, a loop's copies of its carry cost more than it saves.
+            # A call takes the time of so many operations for each array that it passes. Where a step takes much longer
+            # than a call, a loop does not pay: it copies its carry.
             cpu = jax.default_backend() == "cpu"
             known[key] = _work(jax.make_jaxpr(fun)(*args).jaxpr, cpu) < (2e6 if cpu else 2e8) * len(leaves)
         return known[key]
@@ -131,17 +132,17 @@ class JaxBackend(Backend):
 
     def choose(self, pred, true_fun, false_fun):
         other = false_fun()
-        # A branch costs a fifth of a small step: XLA fuses nothing across it. What is large, a choice would copy, and a
-        # branch leaves in its place; a GPU would wait for the host to take it.
+        # For small arrays both are computed: XLA fuses nothing across a branch, which costs a fifth of a small step.
+        # For large ones a branch is faster, since a choice copies them; but on a GPU a branch waits for the host.
         if jax.default_backend() == "cpu" and sum(x.nbytes for x in jax.tree.leaves(other)) > _LARGE:
             return jax.lax.cond(pred, true_fun, lambda: other)
         return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), other)
 
 
 def _work(jaxpr, cpu) -> float:
-    """About how many operations `jaxpr` takes: those of products, and one for each number that is computed.
+    """About how many operations `jaxpr` takes: those of matrix products, and one for each number that is computed.
 
-    Infinite with a convolution on a CPU, where XLA runs it on one thread inside a loop, ten times slower.
+    A convolution counts as infinitely many on a CPU: inside a loop, XLA runs it on one thread, ten times slower.
     """
     total = 0.0
     for equation in jaxpr.eqns:

@@ -1,4 +1,4 @@
-"""JAX: the windows that XLA has primitives for; and what networks are made of, compiled for calls outside of `jit`."""
+"""JAX: convolution and pooling by XLA's primitives; and ops of networks, compiled for calls outside of `jit`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
         return NotImplemented
     strides, dilation, groups = conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate)
     if groups > 1 and kernel.shape[-2] == 1 and jax.default_backend() == "cpu":
-        # XLA's own is thirty times slower there than the products of each tap with its view, which fuse.
+        # There, XLA's own convolution is thirty times slower than the reference, whose products and sums fuse.
         return _conv_by_views(inputs, kernel, strides, padding, data_format, dilation)
     sizes = spatial_sizes(inputs, data_format)
     return _convolve(
@@ -109,7 +109,7 @@ def _average_pool(inputs, pool_size, strides=None, padding="valid", data_format=
         return NotImplemented
     window, strides = pool_geometry(inputs, pool_size, strides, padding, data_format)
     if min(strides) > 1 and math.prod(window) <= 64 and jax.default_backend() == "cpu":
-        # Sums of shifted views fuse, and take half the time; where windows hardly move, their gradients take more.
+        # Sums of shifted views fuse, and take half the time; but with strides of 1 their gradients take longer.
         return _average_by_views(inputs, window, strides, padding, data_format)
     total = _reduce_windows(inputs, 0.0, jax.lax.add, window, strides, padding, data_format)
     sizes = spatial_sizes(inputs, data_format)
@@ -139,7 +139,7 @@ def _mean_and_variance(x, axes, keepdims):
 
 @_mean_and_variance.defjvp
 def _(axes, keepdims, primals, tangents):
-    # Deviations from the mean sum up to 0, which JAX does not know: it spares one of the passes over `x`.
+    # The deviations from the mean add up to 0. JAX does not know that; using it saves one pass over `x`.
     (x,), (dx,) = primals, tangents
     mean, variance = _mean_and_variance(x, axes, True)
     moved = jnp.mean(dx, axes, keepdims=keepdims), 2 * jnp.mean((x - mean) * dx, axes, keepdims=keepdims)
@@ -164,9 +164,9 @@ _ARRAYS = {
 
 
 def _compiled(op):
-    """Outside of `jit` a reference costs a dispatch for each of its operations; this compiles it, once for each shape.
+    """Lower `op` to its compiled reference: outside of `jit`, each of its operations would be dispatched by itself.
 
-    Inside, it is traced like all else.
+    It is compiled once for each shape. Inside `jit` it is traced like any function.
     """
     parameters = inspect.signature(op.reference).parameters
     run = jax.jit(op.reference, static_argnames=[name for name in parameters if name not in _ARRAYS])

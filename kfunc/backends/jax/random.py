@@ -1,4 +1,4 @@
-"""Random bits: JAX's own generator, of which ours is the twin, and what draws in many steps."""
+"""Random bits by JAX's own generator, which gives the same bits as ours; and draws that take many steps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _fold_bits(key, data, dtype="uint32"):
 
 
 for _op in (binomial_variates, gamma_variates):
-    # Outside compiled functions, each of their many steps would be compiled by itself.
+    # Compiled as a whole: outside of `jit`, each of their many operations would be compiled by itself.
     lowering(backend, _op)(jax.jit(_op.reference))
 
 

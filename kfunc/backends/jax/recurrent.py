@@ -1,6 +1,6 @@
-"""JAX: the usual cells over time, with derivatives that take the products with weights out of the loop.
+"""JAX: the usual cells over time, with derivatives that compute the products with weights outside of the loop.
 
-XLA on CPU does not vectorise a loop's arithmetic on parts of a slice, so the gates are taken apart before it.
+XLA on CPU does not vectorise arithmetic on parts of a slice in a loop, so the gates are separated before the loop.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__: list[str] = []
 
 
 class Cell(NamedTuple):
-    """One step of what enters the gates from the input, `x`, and from the recurrent product, `p`.
+    """One step of a cell. Its gates get `x`, a part of the product with the inputs, and `p`, of that with the states.
 
     `step(functions, x, p, states)` is (new states, values), where `functions` are activation and recurrent_activation.
-    If these are tanh and sigmoid, `slopes(*values)` are the derivatives, and `tangent(slopes, dx, dp, dstates)` is how
-    the new states move. In `dp` of a cell that only `adds` `x` and `p` there is the sum, and nothing in `dx`.
+    If these are tanh and sigmoid, `slopes(*values)` are the derivatives, and `tangent(slopes, dx, dp, dstates)` is the
+    derivative of the new states. A cell with `adds` uses only `x + p`: then `dp` is that of the sum, and `dx` is None.
     """
 
     gates: int
@@ -98,7 +98,7 @@ _USUAL = jnp.tanh, jax.nn.sigmoid
 
 
 def _scan(step, states, xs, mask, reverse):
-    """`states, y = step(states, x)`, with the old states where `mask` is False; all states' first, and all y."""
+    """`states, y = step(states, x)`, with the old states where `mask` is False; all first states, and all y."""
 
     def run(states, given):
         x, counts = given
@@ -125,7 +125,7 @@ def _forward(
 ):
     """(outputs (time, batch, units), last states, slopes if wanted) for `x` (time, batch, inputs)."""
     if cell.adds:
-        bias, recurrent_bias = None, bias  # which costs nothing in the loop
+        bias, recurrent_bias = None, bias  # this costs nothing in the loop
 
     def gates(z, bias):
         return jnp.split(z if bias is None else z + bias, cell.gates, axis=-1)
@@ -142,7 +142,7 @@ def _forward(
         states, values = cell.step(functions, z, p, states)
         return states, cell.slopes(*values) if slopes else ()
 
-    # Without a derivative of our own, that of many small products is faster than that of a large one taken apart.
+    # Where JAX differentiates, many small products are faster than a large one that is cut into parts.
     usual = functions is _USUAL
     states, (ys, slopes) = _scan(step, states, before_loop() if usual else x, mask, reverse)
     return ys, states, slopes
@@ -150,7 +150,7 @@ def _forward(
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _usual(cell, reverse, *arrays):
-    """`_forward` with the usual functions, and a derivative of its own."""
+    """`_forward` with the usual functions, and with a derivative that is written here."""
     return _forward(cell, reverse, *arrays)[:2]
 
 
@@ -190,12 +190,12 @@ def _unless_zero(tangent):
     return None if isinstance(tangent, jax.custom_derivatives.SymbolicZero) else tangent
 
 
-# For calls outside of `jit`.
+# Compiled, for calls outside of `jit`.
 _compiled = jax.jit(_usual, static_argnums=(0, 1))
 
 
 def _run(cell, functions, arrays, biases, states, *, reverse, mask, keep, zero_output_for_mask, unroll):
-    """What the ops return; NotImplemented for dtypes that are not one floating one, and for unrolled loops."""
+    """The result of the op; NotImplemented where the dtypes are not one floating dtype, and for unrolled loops."""
     x, kernel, recurrent_kernel = arrays
     zeros = jnp.zeros((x.shape[0], recurrent_kernel.shape[0]), x.dtype)
     states = tuple(zeros if state is None else state for state in states)

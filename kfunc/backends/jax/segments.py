@@ -18,12 +18,12 @@ def _lower(op, neutral, how):
     def segments(data, segment_ids, num_segments=None, sorted=False):
         data, ids, size = flat_rows(data, segment_ids, num_segments)
         out = jnp.full((size, *data.shape[1:]), neutral(data), data.dtype)
-        # A negative number would count from the end.
+        # JAX would count negative numbers from the end.
         at = out.at[jnp.where(ids < 0, size, ids)]
         return getattr(at, how)(data, mode="drop")
 
 
-# Products have no derivative there.
+# Not for products: JAX has no derivative of these.
 _lower(ops.segment_sum, lambda x: 0, "add")
 _lower(ops.segment_max, lowest, "max")
 _lower(ops.segment_min, highest, "min")
@@ -38,13 +38,13 @@ def _top_k(x, k, sorted=True):
 
 @lowering(backend, ops.slice_update)
 def _slice_update(inputs, start_indices, updates):
-    # In place, where the compiler finds the old array not needed any more.
+    # The compiler does this in place where the old array is not needed any more.
     if not (isinstance(inputs, jax.Array) and isinstance(updates, jax.Array)) or inputs.ndim != updates.ndim:
         return NotImplemented
     if any(m > n for m, n in zip(updates.shape, inputs.shape, strict=True)) or len(start_indices) != inputs.ndim:
         return NotImplemented
     starts = [jnp.asarray(s, jnp.int32) for s in start_indices]
-    # It counts negative starts from the end.
+    # JAX counts negative starts from the end.
     starts = [jnp.maximum(s, 0) for s in starts]
     return jax.lax.dynamic_update_slice(inputs, updates.astype(inputs.dtype), starts)
 
@@ -56,5 +56,5 @@ def _embedding(indices, table):
 
 @lowering(backend, ops.split)
 def _split(x, indices_or_sections, axis=0):
-    # The gradient of parts is one concatenation, that of slices a sum of padded arrays.
+    # The gradient of `jnp.split` is one concatenation; that of slices is a sum of padded arrays.
     return jnp.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented

@@ -1,4 +1,4 @@
-"""NumPy: the namespace is array_api_compat's; what networks use most has lowerings, and pullbacks for the tape."""
+"""NumPy: array_api_compat's namespace, with lowerings and pullbacks for the ops that networks use most."""
 
 from __future__ import annotations
 

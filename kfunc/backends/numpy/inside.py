@@ -16,11 +16,11 @@ __all__ = ["StandIn", "whole"]
 
 
 class StandIn(Named):
-    """What a kernel is given in place of an array: it does what that would do, and writes it down.
+    """Stands for an array inside a kernel: it does what the array would do, and writes that down.
 
-    It passes for an array wherever Python looks. Where C does, and where a shape or a number would depend on a value,
-    it raises CannotRecord. A kernel writes to nothing but what it made itself, and to no array that it made of
-    constants alone once something has been computed with that.
+    Python code takes it for an array. It raises CannotRecord where C code would read it, and where a shape or a Python
+    number would depend on a value. Kernels must keep two rules: they write only to arrays that they made themselves;
+    and an array that they made of constants alone they fill before anything is computed with it.
     """
 
     __slots__ = ()
@@ -68,7 +68,7 @@ class StandIn(Named):
         n = self.size // max(1, total.size)
         if dtype is not None or out is not None or self.dtype not in (np.float32, np.float64) or not 0 < n < 2**24:
             return _noted(type(self.value).mean, (self, axis, dtype, out, keepdims), {})
-        return total / n  # the same bits: the sum is of this dtype, and has the number of elements exactly
+        return total / n  # the same bits as `np.mean`: the sum has this dtype, which holds n exactly
 
     def __array_function__(self, fun: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
         if fun in (np.sum, np.mean, np.max, np.min, np.all, np.any, np.prod) and type(args[0]) is StandIn:
@@ -88,7 +88,7 @@ _FUNCTIONS = {
     *(np.min, np.moveaxis, np.ones_like, np.ravel, np.reshape, np.split, np.squeeze, np.stack, np.sum, np.swapaxes),
     *(np.take, np.take_along_axis, np.tensordot, np.transpose, np.zeros_like, np.where),
 }
-"""Functions whose results have shapes that depend on no value, and which write to `out` at most."""
+"""Functions whose results have shapes that do not depend on values. They write to `out` and to nothing else."""
 
 _METHODS = ("argmax", "argmin", "astype", "copy", "cumsum", "dot", "ravel", "squeeze", "std")
 _METHODS += ("swapaxes", "take", "transpose", "var", "view")
@@ -97,7 +97,7 @@ _REDUCTIONS |= {"any": np.logical_or, "all": np.logical_and}
 
 
 def whole(fun: Callable) -> Callable:
-    """`fun`, which a kernel calls and a recording does not look into: it may read values, and return Python numbers."""
+    """`fun` as a closed part of a kernel, which may read values and return Python numbers: its call is one line."""
 
     @functools.wraps(fun)
     def run(*args):
@@ -107,7 +107,7 @@ def whole(fun: Callable) -> Callable:
 
 
 def _noted(fun: Callable, args: tuple, kwargs: dict, target: Any = None) -> Any:
-    """`fun(*args, **kwargs)`, written down; it writes to `target`, which it then returns."""
+    """`fun(*args, **kwargs)`, written down; a call that writes to a `target` returns it."""
     found: list[StandIn] = []
     out = fun(*[_bare(x, found) for x in args], **{name: _bare(x, found) for name, x in kwargs.items()})
     recording = found[0].recording

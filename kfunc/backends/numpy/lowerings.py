@@ -22,9 +22,9 @@ __all__ = ["linear", "masked", "pad", "sigmoid", "uniform"]
 
 
 def uniform(*arrays) -> bool:
-    """Whether all arrays (None is passed over) are NumPy's, of one floating dtype: what the lowerings are made for.
+    """Whether all arrays are NumPy's and of one floating dtype, as the lowerings need it; None is passed over.
 
-    The first must have an axis: what NumPy computes of an array without one is no array, and cannot be worked on.
+    The first one must have an axis: of arrays without axes NumPy makes scalars, which cannot be written to.
     """
     dtype = arrays[0].dtype
     if dtype.kind != "f" or not arrays[0].ndim:
@@ -44,7 +44,7 @@ def masked(x, mask):
     """`x` where the boolean array `mask` holds, else 0."""
     if x.dtype.itemsize > 8 or x.ndim == 0:
         return np.where(mask, x, x.dtype.type(0))
-    # By bits: choosing by a mask without pattern takes ten times as long, and a product would keep NaN.
+    # By bits: `where` takes ten times as long if the mask is random, and a product would keep NaN.
     integer = f"i{x.dtype.itemsize}"
     bits = mask.astype(integer)
     return np.bitwise_and(x.view(integer), np.negative(bits, out=bits)).view(x.dtype)
@@ -107,7 +107,7 @@ def relu_pullback(x):
     if not uniform(x):
         return NotImplemented
     out = np.maximum(x, x.dtype.type(0))
-    # Where the input is NaN, so is the output, and the gradient passes as through any number that is not below 0.
+    # A NaN of the input is in the output too, and its gradient passes, as that of any number that is not below 0.
     return out, lambda g: (masked(g, out != 0),)
 
 
@@ -185,7 +185,7 @@ def erf_pullback(x):
 
 
 def _share(x):
-    """How much of it `gelu` lets through: the probability that a normal number is below `x`."""
+    """The factor in `gelu`: the probability that a normal random number is below `x`."""
     out = erf(x * math.sqrt(0.5))
     if out is not NotImplemented:
         out += 1
@@ -280,7 +280,7 @@ def _label_crossentropy(logits, labels, axis):
     rows = logits if axis in (-1, logits.ndim - 1) else np.moveaxis(logits, axis, -1)
     shape, rows = rows.shape, rows.reshape(-1, rows.shape[-1])
     numbers = labels.reshape(-1)
-    # Without its sign, a negative number is a large one.
+    # As an unsigned integer, a negative number is a large one.
     if numbers.dtype.kind not in "iu" or numbers.view(f"u{numbers.itemsize}").max() >= rows.shape[-1]:
         return None
     log_p, at = log_softmax(rows), (np.arange(numbers.size), numbers)
@@ -371,13 +371,13 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 def argsort(x, axis=-1):
     if not isinstance(x, np.ndarray) or x.dtype != np.int32 or x.ndim != 1 or axis not in (None, 0, -1):
         return NotImplemented
-    # No two are equal with their places behind them, so that the fastest sort is stable, too.
+    # With its place as the last digits, no key equals another one, so the fastest sort is stable too.
     return np.sort(np.left_shift(x.astype(np.int64), 32) | np.arange(len(x))) & (2**32 - 1)
 
 
 @lowering(backend, ops.all_finite)
 def all_finite(*arrays):
-    # Sums of squares take one pass without a temporary; where one is not finite, it is looked at again.
+    # A sum of squares takes one pass and no temporary. Where it is not finite, the numbers themselves are looked at.
     with np.errstate(over="ignore", invalid="ignore"):
         if max([x.size for x in arrays]) < _FEW:
             flat = np.concatenate(arrays, axis=None)
@@ -387,7 +387,7 @@ def all_finite(*arrays):
 
 
 def _short_sum(x):
-    """Whether the sum of the squares of `x` is finite, and can be had without a copy."""
+    """Whether `x` lies so in memory that no copy is needed, and the sum of its squares is finite."""
     if x.dtype.kind != "f" or not x.flags.c_contiguous:
         return False
     flat = x.reshape(-1)
@@ -397,10 +397,10 @@ def _short_sum(x):
 # -- optimizers ------------------------------------------------------------------------------------------------------
 
 _BLOCK = 1 << 14
-"""Elements worked on at a time, so that all passes but the first find them in the cache."""
+"""So many elements are worked on at a time: all passes but the first one find them in the cache."""
 
 _FEW = 1 << 11
-"""Elements of an array that costs less to copy than to pass over on its own."""
+"""An array with up to so many elements takes less time to copy than to work on by itself."""
 
 
 @lowering(backend, ops.adam)
@@ -454,7 +454,7 @@ def _adam_in_blocks(g, m, v, beta_1, beta_2, factor, small, *into):
 
 @functools.lru_cache
 def _together(shapes):
-    """Which arrays to work on as one, `(their numbers, the begin, end and shape of each in it)`: the small ones."""
+    """The small arrays, which are worked on as one: `(their indices, begin, end and shape of each in that one)`."""
     sizes = [math.prod(shape) for shape in shapes]
     few = [i for i, size in enumerate(sizes) if size < _FEW]
     groups = [few] * bool(few) + [[i] for i, size in enumerate(sizes) if size >= _FEW]
@@ -473,7 +473,7 @@ def _flat(arrays):
 
 
 def _moments(x, axes):
-    """Mean, the differences from it, and variance, with `axes` kept."""
+    """The mean, the differences from it, and the variance; `axes` stay, with size 1."""
     mean = x.mean(axis=axes, keepdims=True)
     centred = x - mean
     return mean, centred, np.square(centred).mean(axis=axes, keepdims=True)
@@ -534,7 +534,7 @@ def batch_normalization_pullback(x, mean, variance, axis, offset=None, scale=Non
 
     def pull(g):
         total = g.sum(axis=others)
-        # The sum of g (x - mean), which the variance and the scale both need.
+        # The sum of g (x - mean): the cotangents of the variance and of the scale both need it.
         centred = functools.cache(lambda: ((x - _along(x, mean, axis)) * g).sum(axis=others))
         return (
             lambda: g * _along(x, factor, axis),
@@ -549,7 +549,7 @@ def batch_normalization_pullback(x, mean, variance, axis, offset=None, scale=Non
 
 
 def _normalize_batch(x, offset, scale, axis, epsilon):
-    """What the op returns, and the normal array, the deviation's inverse, and the axes of the samples."""
+    """The results of the op, the normalised array, one over the standard deviation, and the axes of the samples."""
     others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
     mean, normal, variance = _moments(x, others)
     inverse = 1 / np.sqrt(variance + epsilon)

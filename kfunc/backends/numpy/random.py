@@ -23,11 +23,11 @@ lowering(backend, normal_quantile)(_threefry.normal_quantile)
 
 
 def _kept(x, keep, scale, parts):
-    """`x * scale` where `keep`, of as many elements, holds, else 0; in parts, which stay in the cache."""
+    """`x * scale` where `keep`, which has as many elements, holds, else 0; in blocks, which stay in the cache."""
     given, out = x.reshape(-1), np.empty(x.size, x.dtype)
     for part in parts:
         block = np.multiply(given[part], scale, out=out[part])
-        # As `masked` does it, and in place.
+        # The same as `masked`, in place.
         bits, mask = block.view(f"i{x.dtype.itemsize}"), keep[part].astype(f"i{x.dtype.itemsize}")
         np.bitwise_and(bits, np.negative(mask, out=mask), out=bits)
     return out.reshape(x.shape)

@@ -13,7 +13,7 @@ __all__ = ["gru", "lstm"]
 
 
 _BLOCK = 1 << 14
-"""Elements of a state, times steps, that are worked on at a time."""
+"""So many elements of a state, times steps, are worked on at a time."""
 
 
 def _usual(activation, recurrent_activation, mask, keep) -> bool:
@@ -21,7 +21,7 @@ def _usual(activation, recurrent_activation, mask, keep) -> bool:
 
 
 def _steps(x, kernel, bias, reverse):
-    """The inputs of all gates, (time, batch, gates), in the order in which they are worked through."""
+    """The inputs of all gates, (time, batch, gates), in the order of the loop."""
     x = np.moveaxis(x[:, ::-1] if reverse else x, 1, 0)
     return np.ascontiguousarray(linear(np.ascontiguousarray(x), kernel, bias))
 
@@ -32,7 +32,7 @@ def _outputs(hs, reverse):
 
 
 def _input_cotangents(x, kernel, dz, reverse):
-    """For cotangents `dz` (time, batch, gates) of the gates' inputs: what makes those of x, kernel and bias."""
+    """Functions from `dz` (time, batch, gates), the cotangents of the gates' inputs, to those of x, kernel and bias."""
     dz = np.ascontiguousarray(_outputs(dz, reverse)).reshape(-1, dz.shape[-1])
     return (
         lambda: (dz @ kernel.T).reshape(x.shape),
@@ -103,7 +103,7 @@ def lstm_pullback(x, kernel, recurrent_kernel, bias, h, c, reverse, activation, 
         parts = gates.reshape(time, batch, 4, units)
         dz = np.empty_like(parts)
         transposed = np.ascontiguousarray(recurrent_kernel.T)
-        # What does not depend on the cotangents, for as many steps at once as stay in the cache.
+        # The factors that do not depend on the cotangents, for as many steps at once as stay in the cache.
         block = max(1, _BLOCK // max(1, batch * units))
         for stop in range(time, 0, -block):
             some = slice(max(0, stop - block), stop)
@@ -133,7 +133,7 @@ def lstm_pullback(x, kernel, recurrent_kernel, bias, h, c, reverse, activation, 
             dc,
         )
 
-    # Copies: what is handed out may be written to, and the pullback still needs its own.
+    # Copies: callers may write to what they get, and the pullback still needs these arrays.
     return (_outputs(hs[1:], reverse), hs[-1].copy(), cs[-1].copy()), pull
 
 
@@ -162,7 +162,7 @@ def _gru(x, kernel, recurrent_kernel, bias, h, reverse, reset_after):
         else:
             both += state @ recurrent_kernel[:, : 2 * units]
             both[...] = sigmoid(both)
-            # Here the part is the state after its reset, before the product.
+            # Here the part is the state after the reset gate, before the product.
             np.multiply(both[:, units:], state, out=inner_h[t])
             candidate += inner_h[t] @ recurrent_kernel[:, 2 * units :]
         np.tanh(candidate, out=candidate)

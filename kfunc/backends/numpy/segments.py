@@ -1,4 +1,4 @@
-"""NumPy's reductions of rows that share a number: one sort, and one pass over the runs."""
+"""NumPy's reductions of rows with equal segment numbers: one sort, and one pass over the runs of equal ones."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def top_k(x, k, sorted=True):
     n = x.shape[-1]
     some = np.sort(np.argpartition(x, n - k, axis=-1)[..., n - k :], axis=-1)
     values = np.take_along_axis(x, some, axis=-1)
-    # Ascending from the back, so that the first one of equal elements stays the first.
+    # Sorted ascending in reversed order, so that of equal elements the first one stays first.
     order = k - 1 - np.flip(np.argsort(np.flip(values, axis=-1), axis=-1, kind="stable"), axis=-1)
     return np.take_along_axis(values, order, axis=-1), np.take_along_axis(some, order, axis=-1)

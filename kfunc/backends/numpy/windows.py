@@ -19,7 +19,7 @@ from .lowerings import masked, pad, uniform
 __all__ = ["average_pool", "conv", "max_pool"]
 
 _BLOCK = 1 << 22
-"""Bytes of unfolded input at a time: a few caches' worth, so that memory does not grow with the window."""
+"""So many bytes of the input are unfolded at a time, a few caches full: memory does not grow with the window."""
 
 
 def _last(x, data_format):
@@ -58,7 +58,7 @@ class _Windows:
         return [view for _, view in shifted_views(x, self.out, self.window, self.strides, self.dilation)]
 
     def pointwise(self, x) -> bool:
-        """Whether every element of `x` meets the kernel once: a matrix product does it."""
+        """Whether each element of `x` meets the kernel once, so that the convolution is one matrix product."""
         return math.prod(self.window) == 1 and self.out == x.shape[1:-1]
 
     def blocks(self, x) -> Iterator[tuple[slice, np.ndarray]]:
@@ -85,7 +85,7 @@ class _Windows:
             shape = (part.shape[0], *self.out, *self.window, channels)
             columns = as_strided(part, shape, strides, writeable=False).reshape(-1, width)
             if block >= x.shape[0]:
-                self.unfolded = x, columns  # small enough to keep for the way back
+                self.unfolded = x, columns  # small enough to be kept for the pullback
             yield slice(start, start + block), columns
 
 
@@ -221,7 +221,7 @@ class _Pool:
         self.dilation = (1,) * len(self.window)
         self.out = window_shape(self.sizes, self.window, self.strides, self.dilation, padding)
         self.amounts = padding_amounts(self.sizes, self.window, self.strides, self.dilation, padding)
-        # Windows that do not overlap take no sums on the way back.
+        # Where windows do not overlap, the pullback needs no sums.
         self.apart = all(s >= k for s, k in zip(self.strides, self.window, strict=True))
 
     def padded(self, x, fill):
@@ -267,7 +267,7 @@ def max_pool_pullback(inputs, pool_size, strides=None, padding="valid", data_for
         share = np.zeros(padded.shape, x.dtype)
         free, any_nan = None, np.isnan(out).any()
         for view, place in zip(views, geometry.views(share), strict=True):
-            # The first maximum takes it all; a NaN, which is equal to nothing, counts as one.
+            # The first maximum gets the whole cotangent. A NaN, which equals nothing, counts as a maximum.
             here = view == out
             if any_nan:
                 here |= view != view

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from openvino import opset15 as opset  # of opset16, the CPU plugin crashes on AvgPool (2026.4)
+from openvino import opset15 as opset  # with opset16, the CPU plugin crashes on AvgPool (2026.4)
 
 from ...errors import ArgumentError, ShapeError, UnsupportedError
 from .gaps import cannot
 
 __all__ = ["Array", "build", "compile_graph", "core", "ints", "opset"]
 
-# uint32 travels in int32: the CPU plugin has no unsigned 32-bit arithmetic, and clamps what it is given.
+# uint32 is stored as int32: the CPU plugin has no unsigned 32-bit arithmetic, and clamps numbers of that dtype.
 TYPES = {
     np.dtype("bool"): ov.Type.boolean,
     np.dtype("int8"): ov.Type.i8,
@@ -55,7 +55,7 @@ class Array:
     """
 
     __slots__ = ("__weakref__", "_node", "_value", "dtype", "shape", "traced")
-    __array_ufunc__ = None  # NumPy's operators leave a mixed expression to ours
+    __array_ufunc__ = None  # so that NumPy leaves mixed expressions to this class
     __hash__ = None  # type: ignore[assignment]
     device = "cpu"
 
@@ -64,7 +64,7 @@ class Array:
 
     @classmethod
     def concrete(cls, value: np.ndarray) -> Array:
-        """An array with the values of `value`, whose buffer it keeps."""
+        """An array with the values of `value`, in the same memory."""
         if not value.dtype.isnative:
             value = value.astype(value.dtype.newbyteorder("="))
         if value.dtype not in TYPES:
@@ -84,19 +84,19 @@ class Array:
 
     @classmethod
     def of_node(cls, node: Any, dtype: np.dtype, traced: bool) -> Array:
-        """An array of a graph node's first output (or of an output), computed as `dtype`."""
+        """The array that is an output of a graph, or the first output of a node, computed as `dtype`."""
         out = node if isinstance(node, ov.Output) else node.output(0)
         if out.get_element_type() != TYPES[dtype]:
             out = opset.convert(out, TYPES[dtype]).output(0)
         shape = tuple(d.get_length() if d.is_static else None for d in out.get_partial_shape())
         if 0 in shape and None not in shape and out.get_node().get_type_name() != "Parameter":
-            # The values are known, as there are none; the plugin divides by 0 on its way to them.
+            # An empty array is known already; to compute it, the plugin would divide by 0.
             return cls.concrete(np.empty(shape, dtype))
         return cls(out, None, dtype, shape, traced)
 
     @property
     def is_concrete(self) -> bool:
-        """Whether the values are there, with nothing left to compute."""
+        """Whether the values are computed already."""
         return self._value is not None
 
     @property
@@ -104,7 +104,7 @@ class Array:
         """The graph output that this array is."""
         if self._node is None:
             value = self._value.view(np.int32) if self.dtype == UINT32 else self._value
-            # It shares no memory that it could not write to, such as that of JAX's arrays.
+            # OpenVINO shares only memory that can be written to, which that of JAX's arrays cannot.
             self._node = opset.constant(value, shared_memory=value.flags.writeable).output(0)
         return self._node
 
@@ -145,7 +145,12 @@ class Array:
     @property
     def T(self) -> Array:
         if self.ndim != 2:
-            raise ShapeError("T needs a matrix.", expected="2 axes", got=self.shape, fix="use permute_dims, or mT")
+            raise ShapeError(
+                f"x.T needs two axes, got {self.ndim}.",
+                expected="2 axes",
+                got=self.shape,
+                fix="use permute_dims, or mT",
+            )
         return self.mT
 
     @property
@@ -206,7 +211,7 @@ class Array:
 
 
 def read(tensor: ov.Tensor, dtype: np.dtype) -> np.ndarray:
-    """A copy of an inference request's output, whose buffer the request will use again."""
+    """A copy of an output of an inference request, which will use the memory of that output again."""
     value = np.array(tensor.data)
     return value.view(dtype) if dtype == UINT32 else value.astype(dtype, copy=False)
 
@@ -214,7 +219,7 @@ def read(tensor: ov.Tensor, dtype: np.dtype) -> np.ndarray:
 def check_device(device: Any) -> None:
     if device not in (None, "cpu"):
         raise ArgumentError(
-            "openvino's arrays live in host memory.",
+            f"`device` must be 'cpu' or None for arrays of openvino, got {device!r}.",
             argument="device",
             expected="'cpu' or None",
             got=repr(device),
@@ -228,7 +233,7 @@ def ints(*values: int) -> Any:
 
 
 def build(op: Callable, dtype: np.dtype, *inputs: Any, **attributes: Any) -> Array:
-    """The array that OpenVINO's operation `op` makes of `inputs`: arrays, and whatever else it takes.
+    """The result of OpenVINO's operation `op` on `inputs`: arrays, and other arguments of the operation.
 
     Raises:
         ShapeError: The operation cannot work on arrays of these shapes.

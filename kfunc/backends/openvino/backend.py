@@ -23,7 +23,7 @@ class OpenvinoBackend(Backend):
     """OpenVINO.
 
     Attributes:
-        precision: What floating point is computed in: "f32", "bf16" or "f16".
+        precision: The dtype in which floating-point numbers are computed: "f32", "bf16" or "f16".
         target: OpenVINO's name of the device to compile for: "CPU", "GPU", "AUTO" …
     """
 
@@ -46,7 +46,7 @@ class OpenvinoBackend(Backend):
         return Kind(self, native=True) if issubclass(cls, ov.Tensor) else None
 
     def lift(self, x):
-        # Copied: a tensor may be an inference request's own, which the next run overwrites.
+        # A copy: the tensor may belong to an inference request, whose next run overwrites it.
         return Array.concrete(np.array(x.data)) if isinstance(x, ov.Tensor) else x
 
     def asarray(self, x, dtype=None, device=None):
@@ -85,7 +85,7 @@ class OpenvinoBackend(Backend):
         )
 
     def scan(self, fun, init, xs, length=None, reverse=False):
-        """Unrolled: the number of steps must be known when the program is built."""
+        """The steps, one after the other: their number must be known when the program is built."""
         return loops.scan(fun, init, xs, length, reverse)
 
     def while_loop(self, cond_fun, body_fun, init):
@@ -102,7 +102,7 @@ class OpenvinoBackend(Backend):
             carry = body_fun(carry)
 
     def cond(self, pred, true_fun, false_fun, *operands):
-        """Both branches are computed where `pred` is traced, and one is picked."""
+        """Where `pred` is traced, both branches are computed, and one result is picked."""
         if not self.is_traced(pred):
             return NotImplemented
         return tree.map(

@@ -1,4 +1,4 @@
-"""From one dtype to another, to the common one of several operands, and the choice between two of them."""
+"""Conversion of dtypes, promotion to a common dtype, and `where`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_scalar(x: Any) -> bool:
 
 
 def promote(*xs: Any) -> list[Array]:
-    """The arguments as arrays of their common dtype; Python numbers take on the arrays'."""
+    """The arguments as arrays of their common dtype; Python numbers get the dtype of the arrays."""
     for x in xs:
         if not isinstance(x, OPERANDS):
             raise TypeError(f"expected openvino arrays or numbers, got {type(x).__name__}: convert it with kf.asarray")
@@ -76,14 +76,14 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     if dtype == x.dtype:
         return x
     if dtype == BOOL:
-        # The plugin's conversion makes False of NaN and of the smallest integer.
+        # Not the plugin's conversion: it makes NaN and the smallest integer False.
         return build(opset.not_equal, dtype, x, scalar(0, x.dtype))
     if dtype == UINT32 and is_float(x):
-        high = x >= 2.0**31  # beyond int32, where conversion would stop
+        high = x >= 2.0**31  # beyond int32, at whose end the plugin's conversion stops
         low = astype(where(high, x - 2.0**31, x), int32)
         return view(where(high, low ^ scalar(-(2**31), int32), low), UINT32)
     if x.dtype == UINT32 and dtype.kind == "f":
-        # Two exact halves, so that the sum is rounded once.
+        # The upper and the lower half of the bits are exact, so only their sum is rounded.
         return astype(view(x >> 16, int32), dtype) * 65536.0 + astype(view(x & 0xFFFF, int32), dtype)
     return build(opset.convert, dtype, x, destination_type=TYPES[dtype])
 
@@ -98,11 +98,11 @@ def where(condition: Array, x1: Any, x2: Any, /) -> Array:
     a, b = promote(x1, x2)
     if is_float(a) or a.dtype.itemsize < 4 or (is_small(a) and is_small(b)):
         return build(opset.select, a.dtype, condition, a, b)
-    # Fused with a comparison of floats, the plugin's own would make floats of the integers.
+    # Not the plugin's select: fused with a comparison of floats, it converts the integers to floats.
     chosen = -astype(astype(condition, int32), a.dtype)
     return b ^ ((a ^ b) & chosen)
 
 
 def is_small(x: Array) -> bool:
-    """Whether all values are known to be integers that float32 holds."""
+    """Whether all values are known, and are integers that float32 can hold."""
     return x.dtype.kind == "b" or x.dtype.itemsize < 4 or (x.is_concrete and np.all(np.abs(x.numpy()) < 2.0**24))

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Array:
-    """An array with the values of `obj`: an array, a NumPy array (whose buffer is kept), an `ov.Tensor`, numbers."""
+    """An array with the values of `obj`: an array, a NumPy array (in the same memory), an `ov.Tensor`, or numbers."""
     check_device(device)
     if isinstance(obj, ov.Tensor):
         obj = obj.data
@@ -71,7 +71,7 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) 
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if None in shape:
         raise ShapeError(
-            "An array is to be made with a size that is unknown.",
+            f"An array of shape {shape} cannot be made: a size is not known.",
             argument="shape",
             expected="integers",
             got=shape,

@@ -1,4 +1,4 @@
-"""Dtypes, which are NumPy's, and what the namespace says of itself."""
+"""The dtypes, which are NumPy's, and what the namespace says about itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions whose result has a shape that depends on values, and so is unknown until they run: sets, and repeating."""
+"""Functions whose results have shapes that depend on values: distinct elements, and `repeat`."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def unique_all(x: Array, /) -> results.UniqueAll:
         return results.UniqueAll(astype(none, x.dtype), none, zeros_like(x, dtype=int32), none)
     flat = reshape(x, (-1,))
     if is_float(flat):
-        # NaN has no place in the order; each is a value of its own, after all others.
+        # NaN has no place in the order. Each is a value of its own, and they come last.
         order = argsort(where(isnan(flat), full_like(flat, math.inf), flat))
         order = take(order, argsort(isnan(take(flat, order))))
     else:
         order = argsort(flat)
     values = take(flat, order)
-    first = cumulative_sum(full_like(values, 1, dtype=int32)) == 1  # there may be none
+    first = cumulative_sum(full_like(values, 1, dtype=int32)) == 1  # this is right for no elements, too
     new = first | (values != concat([values[:1], values[:-1]]))
     (starts,) = nonzero(new)
     size = build(opset.shape_of, int32, flat, output_type="i32")

@@ -1,7 +1,6 @@
-"""Functions of each element by itself.
+"""Functions of elements, or of pairs of elements.
 
-Integer comparison, division and maxima are put together from operations that are exact: the CPU plugin's own go through
-float32.
+Comparison, division and maxima of integers are made of exact operations, since the CPU plugin's own compute in float32.
 """
 
 from __future__ import annotations
@@ -110,7 +109,7 @@ acos, acosh, asin, asinh, atan, atanh, cos, cosh, log, sin, sinh, sqrt, tan, tan
 
 def exp(x: Array, /) -> Array:
     (x,) = floats(x)
-    # The plugin's own stops at the largest finite number, and does so for NaN.
+    # The plugin's result is the largest finite number where it should be infinite, and for NaN.
     return where(x < 88.72284, build(opset.exp, x.dtype, x), x * math.inf)
 
 
@@ -134,7 +133,7 @@ def pow(x1: Any, x2: Any, /) -> Array:
     a, b = promote(x1, x2)
     if is_float(a):
         return build(opset.power, a.dtype, a, b)
-    # The plugin's own goes through float32. Squares, and products of those whose bit the exponent has, are exact.
+    # The plugin computes powers in float32. Exact: squares, multiplied where the exponent has their bit.
     out = ones_like(a)
     if b.is_concrete and b.ndim == 0 and b.numpy() >= 0:
         exponent = int(b.numpy())
@@ -204,14 +203,14 @@ def log10(x: Array, /) -> Array:
 
 def log1p(x: Array, /) -> Array:
     (x,) = floats(x)
-    # Near 0 by log1p(x) = 2 atanh(x / (2 + x)), which loses no digit of a small x.
+    # Near 0, log1p(x) = 2 atanh(x / (2 + x)) is exact for small x.
     out = where(abs(x) < 0.5, 2 * atanh(x / (2 + x)), log(1 + x))
     return where(x == 0, x, out)
 
 
 def expm1(x: Array, /) -> Array:
     (x,) = floats(x)
-    # Near 0 by expm1(x) = tanh(x / 2) (exp(x) + 1).
+    # Near 0, expm1(x) = tanh(x / 2) (exp(x) + 1).
     out = where(abs(x) < 1, tanh(x * 0.5) * (exp(x) + 1), exp(x) - 1)
     return where(x == 0, x, out)
 
@@ -243,20 +242,20 @@ def signbit(x: Array, /) -> Array:
 
 def copysign(x1: Any, x2: Any, /) -> Array:
     a, b = floats(x1, x2)
-    return abs(a) * where(signbit(b), full_like(b, -1), ones_like(b))  # the plugin's -0.0 is 0.0
+    return abs(a) * where(signbit(b), full_like(b, -1), ones_like(b))  # not -0.0, which the plugin makes 0.0
 
 
 def nextafter(x1: Any, x2: Any, /) -> Array:
-    """By a step of more than half a unit in the last place, and less than one and a half, which rounding makes one.
+    """A step between one half and one and a half units in the last place is added, which rounding makes one unit.
 
-    The neighbours of 0 are the smallest normal numbers, as the plugin has no others.
-    Of S. Rump, P. Zimmermann, S. Boldo and G. Melquiond: Computing predecessor and successor in rounding to nearest.
+    The neighbours of 0 are the smallest normal numbers, since the plugin has no smaller ones.
+    S. Rump, P. Zimmermann, S. Boldo and G. Melquiond: Computing predecessor and successor in rounding to nearest.
     """
     a, b = floats(x1, x2)
-    scale = where(abs(a) < 2.0**-60, full_like(a, 2.0**90), ones_like(a))  # no step is flushed to 0
+    scale = where(abs(a) < 2.0**-60, full_like(a, 2.0**90), ones_like(a))  # so that no step becomes 0
     size = abs(a * scale)
     step = size * (2.0**-24 * (1 + 2.0**-23))
-    # Away from 0 where both have one sign and `b` is larger.
+    # The step leads away from 0 where both have the same sign and `b` is larger.
     away = (abs(b) > abs(a)) & (signbit(a) == signbit(b))
     out = copysign(where(away, size + step, size - step) / scale, a)
     out = where(isinf(a), copysign(full_like(a, FLOAT32.max), a), out)
@@ -268,7 +267,7 @@ def floor_divide(x1: Any, x2: Any, /) -> Array:
     a, b = promote(x1, x2)
     if not is_float(a):
         return _integer_divide(a, b)
-    # The compiler makes of a quotient a product with a rounded reciprocal, by which 21 / 7 is less than 3.
+    # Not by a quotient: the compiler makes it a product with a rounded reciprocal, so that 21 / 7 is less than 3.
     rest = build(opset.floor_mod, a.dtype, a, b)
     out = where(isnan(rest), floor(a / b), round((a - rest) / b))
     zero = where(signbit(a) != signbit(b), full_like(out, -0.0), zeros_like(out))
@@ -280,18 +279,18 @@ def remainder(x1: Any, x2: Any, /) -> Array:
     if not is_float(a):
         return a - _integer_divide(a, b) * b
     out = build(opset.floor_mod, a.dtype, a, b)
-    out = where((out < 0) & (b > 0) | (out > 0) & (b < 0), out + b, out)  # it leaves an `a` that is next to nothing
+    out = where((out < 0) & (b > 0) | (out > 0) & (b < 0), out + b, out)  # for a tiny `a`, the plugin's result is `a`
     zero = copysign(zeros_like(out), b)
     out = where(out == 0, zero, out)
     if b.is_concrete and np.isfinite(b.numpy()).all():
         return out
-    # Infinity goes into nothing: what is left is `a`, or, of the other sign, infinity.
+    # The remainder of a division by infinity is `a`; or infinity, if the signs differ.
     left = where(a == 0, zero, where(signbit(a) != signbit(b), b, a))
     return where(isinf(b) & isfinite(a), left, out)
 
 
 def _integer_divide(a: Array, b: Array) -> Array:
-    """The quotient rounded down, from quotients of absolute values as uint32."""
+    """The quotient, rounded down. That of signed integers is made of the quotient of their sizes as uint32."""
     if a.dtype != UINT32:
         a, b, dtype = astype(a, int32), astype(b, int32), a.dtype
         top, bottom = view(abs(a), UINT32), view(abs(b), UINT32)
@@ -301,7 +300,7 @@ def _integer_divide(a: Array, b: Array) -> Array:
         return astype(where((a < 0) ^ (b < 0), -q - inexact, q), dtype)
     q = zeros_like(a)
     for _ in range(2):
-        # Rounded down by more than float32 is off, so that what is left never wraps below 0.
+        # Each quotient is made smaller by more than the error of float32, so that the rest never wraps below 0.
         q = q + astype(floor(divide(a - q * b, b) * (1 - 2.0**-21)), UINT32)
     return q + astype(a - q * b >= b, UINT32)
 
@@ -342,18 +341,18 @@ def bitwise_left_shift(x1: Any, x2: Any, /) -> Array:
 
 
 def bitwise_right_shift(x1: Any, x2: Any, /) -> Array:
-    """Signed integers keep their sign; uint32 is filled with zeros."""
+    """Signed integers keep their sign; uint32 gets zeros."""
     a, b = promote(x1, x2)
     if a.dtype != UINT32:
         return build(opset.bitwise_right_shift, a.dtype, a, b)
-    # One masked step clears the sign, and the rest cannot bring it back.
+    # Shift by one, with the sign bit cleared; then by the rest, which fills with zeros from then on.
     one = build(opset.bitwise_right_shift, UINT32, a, scalar(1, UINT32)) & 0x7FFFFFFF
     rest = scalar(0, UINT32) if b.is_concrete and not b.numpy().any() else b - 1
     return where(b == 0, a, build(opset.bitwise_right_shift, UINT32, one, where(b == 0, zeros_like(b), rest)))
 
 
 def ordered(x: Array) -> Array:
-    """`x`, or for uint32 int32 numbers in the same order; undone by itself."""
+    """`x`; for uint32, int32 numbers in the same order. Undone by `unordered`."""
     if x.dtype == UINT32:
         return build(opset.bitwise_xor, int32, x, scalar(-(2**31), int32))
     return x
@@ -368,7 +367,7 @@ def _comparison(name: str, op: Callable, exact: Callable) -> Callable:
         a, b = map(ordered, promote(x1, x2))
         if is_float(a) or a.dtype.itemsize < 4:
             return build(op, BOOL, a, b)
-        # float32, in which the plugin compares, tells any integer from a small one.
+        # The plugin compares in float32, which is exact if one of the integers is small.
         return build(op, BOOL, a, b) if is_small(a) or is_small(b) else exact(a, b)
 
     return named(name, fun)
@@ -391,7 +390,7 @@ less_equal = _comparison("less_equal", opset.less_equal, lambda a, b: logical_no
 def _upward(name: str, downward: Callable) -> Callable:
     def fun(x1: Any, x2: Any, /) -> Array:
         out = downward(x2, x1)
-        for x in (x1, x2):  # the plugin's own is true of NaN, and the compiler puts constants on the right
+        for x in (x1, x2):  # the plugin says True for NaN where the compiler turns the comparison around
             if isinstance(x, Array) and is_float(x) and not x.is_concrete:
                 out = out & (x == x)
         return out
@@ -406,7 +405,7 @@ def _extremum(name: str, op: Callable) -> Callable:
     def fun(x1: Any, x2: Any, /) -> Array:
         a, b = promote(x1, x2)
         out = unordered(build(op, int32 if a.dtype == UINT32 else a.dtype, ordered(a), ordered(b)), a.dtype)
-        for x in (a, b):  # the processor's instruction drops a NaN
+        for x in (a, b):  # the processor's instruction loses NaN
             if is_float(x) and not (x.is_concrete and not np.isnan(x.numpy()).any()):
                 out = where(isnan(x), x, out)
         return out

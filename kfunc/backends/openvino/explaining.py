@@ -1,4 +1,4 @@
-"""Errors that are worded as everywhere: a call that fails is run again on shapes and dtypes alone, which say why."""
+"""The same errors as on every backend: a call that fails is run again on `Spec`s, and their error is raised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["explained"]
 
 
 def explained(fun: Callable, on_specs: Callable) -> Callable:
-    """`fun`, whose errors are those of `on_specs` where that fails too."""
+    """`fun`; where it fails and `on_specs` fails too, the error is that of `on_specs`."""
 
     @functools.wraps(fun)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -28,7 +28,7 @@ def explained(fun: Callable, on_specs: Callable) -> Callable:
                 on_specs(*tree.map(_as_spec, args), **tree.map(_as_spec, kwargs))
             except (ArgumentError, ShapeError) as better:
                 raise better from error
-            except Exception:  # it takes values to know
+            except Exception:  # the fault depends on values
                 raise error from None
             raise
 

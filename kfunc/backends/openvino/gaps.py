@@ -1,4 +1,4 @@
-"""What of the Array API standard (2024.12) OpenVINO cannot do, and the runtime version at which that was found."""
+"""The parts of the Array API standard (2024.12) that OpenVINO lacks, and in which version of the runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...errors import UnsupportedError
 
 __all__ = ["GAPS", "cannot", "missing"]
 
-_FACTORISATIONS = "its operations multiply and invert matrices, and factorise none"
+_FACTORISATIONS = "it has no operations that factorise matrices"
 _COMPLEX = "it has no complex dtype"
 
 GAPS: dict[str, tuple[str, str]] = {
@@ -39,14 +39,14 @@ GAPS: dict[str, tuple[str, str]] = {
     "indexing by negative integers": ("2026.4.1", "where several arrays index, the size to count from must be known"),
     "assignment to elements": ("2026.4.1", "a graph's outputs do not change"),
 }
-"""What is missing: the runtime's version, and why."""
+"""Each missing part, with the version of the runtime and the reason."""
 
 
 _ELSEWHERE = 'compute it on another backend: kf.asarray(x, backend="numpy")'
 
 
 def cannot(what: str, fix: str = _ELSEWHERE) -> UnsupportedError:
-    """The error of using the gap `what`."""
+    """The error to raise for the gap `what`."""
     version, reason = GAPS[what]
     return UnsupportedError(
         f"openvino cannot do {what}: {reason}.",
@@ -58,7 +58,7 @@ def cannot(what: str, fix: str = _ELSEWHERE) -> UnsupportedError:
 
 
 def missing(like: Callable) -> Callable:
-    """The function that stands for the gap of the name, and with the arguments, of `like`."""
+    """A function with the name and the arguments of `like` that raises the error of this gap."""
 
     @functools.wraps(like)
     def fun(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""Indexing, and the functions that do what it does."""
+"""Indexing, and the functions that pick elements."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def nonzero(x: Array, /) -> tuple[Array, ...]:
         raise ShapeError("nonzero: the shape does not fit.", argument="x", expected="one axis or more", got=x.shape)
     if 0 in x.shape:
         return (Array.concrete(np.zeros(0, int32)),) * x.ndim
-    places = build(lambda node: opset.non_zero(node, output_type="i32"), int32, x != 0)  # NaN is not 0 there
+    places = build(lambda node: opset.non_zero(node, output_type="i32"), int32, x != 0)  # NaN counts as not zero
     return tuple(places[i, ...] for i in range(x.ndim))
 
 
@@ -84,7 +84,7 @@ def getitem(x: Array, key: Any, /) -> Array:
         else:
             k = _check_int(k, x.shape[axis])
             if has_arrays:
-                arrays[axis] = scalar(k, int32)  # an integer among arrays broadcasts with them
+                arrays[axis] = scalar(k, int32)  # an integer beside arrays broadcasts with them
             else:
                 slices.append((axis, slice(k, None if k == -1 else k + 1)))
                 dropped.append(axis)
@@ -100,7 +100,7 @@ def getitem(x: Array, key: Any, /) -> Array:
 
 
 def _as_key(k: Any) -> Any:
-    """Lists and arrays as arrays of integers or booleans."""
+    """`index`, a list or an array, as an array of integers or booleans."""
     if not isinstance(k, Array | np.ndarray | list):
         return k
     index = asarray(k)
@@ -184,7 +184,7 @@ def _slice(x: Array, slices: list[tuple[int, slice]]) -> Array:
         start = (0 if step > 0 else _END) if k.start is None else k.start.__index__()
         stop = (_END if step > 0 else -_END) if k.stop is None else k.stop.__index__()
         if x.shape[axis] is not None:
-            # The plugin need not clamp what we can.
+            # Known sizes are clamped here, so that the plugin need not.
             start, stop, step = slice(k.start, k.stop, step).indices(x.shape[axis])
             stop = -_END if stop < 0 else stop
         starts.append(start)

@@ -1,4 +1,4 @@
-"""Products of matrices, their inverses and norms: the standard's extension `linalg`, as far as OpenVINO goes."""
+"""The standard's extension `linalg`, as far as OpenVINO has it: products of matrices, inverses and norms."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def inv(x: Array, /) -> Array:
 
 
 def solve(x1: Array, x2: Array, /) -> Array:
-    """By the inverse, which is all that there is: less exact than a factorisation where `x1` is nearly singular."""
+    """By the inverse, since there is no factorisation: less exact where `x1` is nearly singular."""
     if x2.ndim == 1:
         return matmul(inv(x1), expand_dims(x2, axis=1))[..., 0]
     return matmul(inv(x1), x2)

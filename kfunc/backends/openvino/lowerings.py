@@ -1,5 +1,7 @@
-"""Ops that OpenVINO has as operations of its own. Channels come last outside and first inside; the compiler removes
-transposes that meet."""
+"""Ops for which OpenVINO has operations. These take channels first, so arrays are transposed before and after them.
+
+The compiler removes two transposes that follow each other.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def _is_float(*xs: Any) -> bool:
 
 
 def _last_to_second(x: Array) -> Array:
-    """`x` channels-first; where `x` itself was made of such an array, that one."""
+    """`x` with channels first; where `x` was made of such an array by a transpose, that array."""
     inner = _channels_second(x)
     return namespace.moveaxis(x, -1, 1) if inner is None else inner
 
@@ -43,10 +45,10 @@ def _second_to_last(x: Array) -> Array:
 
 
 def _channels_second(x: Array) -> Array | None:
-    """The array that `_second_to_last` made `x` of; None if it did not.
+    """The array that `_second_to_last` transposed to `x`; None if `x` comes from elsewhere.
 
-    The compiler does not look through what stands between two transposes, so elementwise operations go before the
-    first one, and the two cancel here.
+    The compiler removes two transposes only if nothing stands between them. So elementwise operations are put before
+    the first transpose, and the two cancel here.
     """
     node = x.node.get_node() if x.traced and x.ndim > 2 else None
     if node is None or node.get_type_name() != "Transpose":
@@ -163,7 +165,7 @@ def split_first(x, like):
 
 
 def _reshape(x, sizes):
-    """`x` reshaped, where 0 stands for the size that is there."""
+    """`x` reshaped, where 0 stands for the size that this axis has."""
     if 0 in x.shape:
         return NotImplemented
     return build(opset.reshape, x.dtype, x, ints(*sizes), special_zero=True)
@@ -180,7 +182,7 @@ def _back(x, data_format):
     return x if data_format == "channels_first" else _second_to_last(x)
 
 
-# "same" is told, not computed, so that it holds for sizes that are unknown.
+# OpenVINO is told "same" and no amounts, so that it works for unknown sizes.
 _PADDING = {"valid": "valid", "same": "same_upper", "causal": "explicit"}
 
 
@@ -336,7 +338,7 @@ def dot_product_attention(
         causal = Array.concrete(np.tri(target, source, dtype=bool))
         mask, is_causal = causal if mask is None else mask & causal, False
     if mask is not None:
-        # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
+        # The lowest finite number, and not infinity, so that a query that sees no key gets a mean and not NaN.
         low = float(namespace.finfo(query.dtype).min)
         bias = namespace.where(mask, 0.0 if bias is None else bias, low)
     if bias is not None:
@@ -357,7 +359,7 @@ def _attention(q, k, v, scale, mask=None, *, causal):
 
 
 def _is_plain(x, kernel, recurrent_kernel, activation, mask, keep):
-    """Whether the fused kernels can take a recurrence: no mask, the usual activation, weights that are built in."""
+    """Whether the fused kernels can do it: no mask, the usual activation, and weights that are constants."""
     return (
         activation is ops.tanh
         and mask is None
@@ -369,7 +371,7 @@ def _is_plain(x, kernel, recurrent_kernel, activation, mask, keep):
 
 
 def _weights(kernel, order=None):
-    """(inputs, gates * units) as (1, gates * units, inputs), the gates in this order."""
+    """The kernel (inputs, gates * units) as (1, gates * units, inputs), with the gates in this order."""
     rows = namespace.matrix_transpose(kernel)
     return namespace.expand_dims(_gates(rows, order), axis=0)
 
@@ -391,7 +393,7 @@ def _first_state(x, state, units):
 
 
 def _lengths(x):
-    """For each sequence its length, (batch,)."""
+    """The lengths of the sequences, (batch,)."""
     return build(_all_of_it, namespace.int32, x)
 
 
@@ -418,7 +420,7 @@ def lstm(
 ):
     if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep) or recurrent_activation is not ops.sigmoid:
         return NotImplemented
-    units, order = recurrent_kernel.shape[0], (1, 0, 2, 3)  # OpenVINO: forget, input, cell, output
+    units, order = recurrent_kernel.shape[0], (1, 0, 2, 3)  # OpenVINO's order is forget, input, cell, output
     bias = Array.concrete(np.zeros(4 * units, np.float32)) if bias is None else bias
     outs = _sequence(
         lambda *nodes: opset.lstm_sequence(*nodes, units, "reverse" if reverse else "forward"),
@@ -454,7 +456,7 @@ def gru(
     units = recurrent_kernel.shape[0]
     if bias is None:
         bias = Array.concrete(np.zeros((2, 3 * units) if reset_after else 3 * units, np.float32))
-    if reset_after:  # update and reset have one bias, the candidate two
+    if reset_after:  # update and reset have one bias each, the candidate has two
         own, recurrent = bias[0, :], bias[1, :]
         both = own + recurrent
         bias = namespace.concat([both[: 2 * units], own[2 * units :], recurrent[2 * units :]])
@@ -503,7 +505,7 @@ def simple_rnn(
 
 
 def _sequence(operation, *inputs):
-    """The outputs of a recurrent operation, without its axis of directions: (batch, 1, ...) each."""
+    """The outputs of a recurrent operation without the axis of directions, which is the second one."""
     traced = any(a.traced for a in inputs)
     node = operation(*(a.node for a in inputs))
     outs = [Array.of_node(node.output(i), FLOAT32, traced) for i in range(node.get_output_size())]
@@ -514,7 +516,7 @@ def _sequence(operation, *inputs):
 
 
 def _by_numpy(op: ops.Op) -> None:
-    """What is drawn with a known key is computed at once by NumPy: the same bits, and no program of 100 operations."""
+    """Where the key is known, NumPy draws at once: the same bits, without a program of 100 operations."""
 
     @lowering(backend, op)
     def lowered(*args, **kwargs):

@@ -47,7 +47,7 @@ def broadcast_to(x: Array, /, shape: Sequence[int | None]) -> Array:
     if len(shape) < x.ndim or any(n is not None and m not in (None, 1, n) for n, m in known):
         raise ShapeError("These shapes do not broadcast.", argument="shape", expected=f"from {x.shape}", got=shape)
     if shape == x.shape:
-        return x  # the plugin crashes on a broadcast from no axes to none
+        return x  # to broadcast from no axes to no axes crashes the plugin
     return build(
         opset.broadcast, x.dtype, x, ints(*(1 if n is None else n for n in shape)), broadcast_spec="BIDIRECTIONAL"
     )
@@ -94,7 +94,7 @@ def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Array:
 
 
 def reshape_like(x: Array, like: Array) -> Array:
-    """`x` with the shape of `like`, whatever of that is unknown."""
+    """`x` with the shape of `like`, whose sizes may be unknown."""
     return build(opset.reshape, x.dtype, x, _shape_of(like), special_zero=False)
 
 

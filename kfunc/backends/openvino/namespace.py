@@ -1,6 +1,6 @@
-"""The Array API (2024.12) on graphs of OpenVINO operations, gathered from its themes.
+"""The Array API (2024.12) on graphs of OpenVINO operations.
 
-Floating point is computed in 32 bits and integers in 32 bits, whatever their dtype says.
+Floating-point numbers and integers are computed in 32 bits, also those of 64-bit dtypes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compiled programs: what `kf.jit` makes of a function."""
+"""Functions compiled by `kf.jit`, and their programs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["CONSTANT_SETS", "Compiled", "Program"]
 
 CONSTANT_SETS = 4
-"""How many different sets of built-in constants a compiled function remembers the programs of."""
+"""A compiled function keeps the programs for so many sets of built-in constants."""
 
 
 class Compiled:
     """A function of trees of arrays, compiled when it is first called with arguments of a new structure.
 
-    The first axis of every argument may have any size: one program serves them all. Only where the function cannot be
-    traced so (it computes with that size), a program is built for each shape. Leaves of the arguments
+    The first axis of every argument may have any size: one program serves them all. Only where the function computes
+    with that size, so that it cannot be traced without it, a program is built for each shape. Leaves of the arguments
     `constant_argnums` are built in; numbers and other leaves that are no arrays are built in too.
 
     Attributes:
@@ -40,8 +40,8 @@ class Compiled:
         self.backend, self.fun = backend, fun
         self.static_argnames, self.constant_argnums = static_argnames, constant_argnums
         self.compilations = 0
-        # For each set of constants, known by identity: the constants, held so that identity means something, and the
-        # programs by what else a program depends on.
+        # For each set of constants, by their ids: the constants, which are kept so that no other object gets their
+        # ids, and the programs by all else that a program depends on.
         self._sets: OrderedDict[tuple, tuple[list, dict]] = OrderedDict()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,7 +57,7 @@ class Compiled:
         options = (self.backend.precision, self.backend.target, tuple(sorted(static.items())))
         programs = self._programs(constants)
         key = (structure, constant_structure, options, tuple(map(_signature, leaves)))
-        # The plugin cannot be trusted with a size of 0 that it did not know of.
+        # The plugin fails for an unknown size that turns out to be 0.
         empty = any(isinstance(x, Array) and 0 in x.shape for x in leaves)
         program = _FOR_ONE_SHAPE if empty else programs.get(key)
         if program is None:
@@ -95,7 +95,7 @@ class Compiled:
             outs, out_structure = tree.flatten(self.fun(*args, **kwargs, **static))
             program = Program(parameters, outs, out_structure, self.backend)
         except Exception:
-            # Whatever is wrong with the call itself is wrong with known sizes too, and is raised then.
+            # If the call itself is wrong, the program for known sizes raises the error.
             if dynamic and any(x.ndim for x in parameters):
                 return _FOR_ONE_SHAPE
             raise
@@ -116,7 +116,7 @@ class Program:
     def __init__(self, parameters: list[Array], outs: list, structure: Any, backend: OpenvinoBackend):
         self.structure = structure
         self.traced = [isinstance(x, Array) and x.traced for x in outs]
-        # What does not depend on the arguments is computed here, once.
+        # Outputs that do not depend on the arguments are computed here, once.
         self.outs = [
             Array.concrete(x.numpy()) if isinstance(x, Array) and not t else None if t else x
             for x, t in zip(outs, self.traced, strict=True)

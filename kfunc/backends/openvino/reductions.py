@@ -1,4 +1,4 @@
-"""Functions that make one number of the elements along some axes, and running sums."""
+"""Reductions along axes, and running sums."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     x = astype(x, dtype or _sum_dtype(x.dtype))
     if is_float(x) or 0 in x.shape:
         return _reduce(opset.reduce_sum, x, axis, keepdims)
-    # The plugin adds integers up as float32; its running sum is exact.
+    # The plugin adds up integers in float32; its running sum of integers is exact.
     return _one_axis_at_a_time(lambda x, a: _last(cumulative_sum(x, axis=a), a), x, axis, keepdims)
 
 
@@ -74,7 +74,7 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
 def mean(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
     (x,) = floats(x)
     if 0 in x.shape:
-        return sum(x, axis=axis, keepdims=keepdims) * math.nan  # the plugin says 0
+        return sum(x, axis=axis, keepdims=keepdims) * math.nan  # the plugin gives 0
     return _reduce(opset.reduce_mean, x, axis, keepdims)
 
 
@@ -92,7 +92,7 @@ def _extreme(name: str, op: Callable, mode: str, end: float) -> Callable:
     def fun(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
         if not is_float(x):
             return _one_axis_at_a_time(lambda x, a: top_k(x, 1, a, mode)[0], x, axis, keepdims)
-        # The plugin's own overlooks NaN, and starts from the last finite number, not from infinity.
+        # The plugin's maximum ignores NaN, and starts from the lowest finite number, not from infinity.
         rank = where(isnan(x), 2.0, where(x == end, 0.0, ones_like(x)))
         rank = _reduce(opset.reduce_max, rank, axis, keepdims)
         out = _reduce(op, x, axis, keepdims)
@@ -153,7 +153,7 @@ def _running_axis(name: str, x: Array, axis: int | None) -> tuple[int, ...]:
 
 
 def _with_initial(x: Array, axis: int, like: Callable) -> Array:
-    """`x` after one element along `axis`, of zeros or ones."""
+    """`x` with one more element before it along `axis`, of zeros or ones."""
     sizes = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
     first = x[(slice(None),) * axis + (slice(0, 1),)] if None in sizes else zeros(sizes, dtype=x.dtype)
     return concat([like(first), x], axis=axis)

@@ -1,4 +1,4 @@
-"""Order: sorting, where the extremes are, searching."""
+"""Sorting, the places of extremes, and searching."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def top_k(x: Array, k: int | None, axis: int, mode: str) -> tuple[Array, Array]:
-    """The `k` largest or smallest along `axis` (all with None), in order, and their places; equals keep theirs."""
+    """The `k` largest or smallest along `axis` (all for None), in order, and their places; the sort is stable."""
     (axis,) = normal_axes(x, axis)
     a = astype(x, int32) if x.dtype.itemsize < 4 else ordered(x)
     size = build(lambda n: opset.gather(opset.shape_of(n), opset.constant(np.int64(axis)), ints(0)), int64, x)
@@ -63,6 +63,6 @@ def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Array |
     x1, x2 = promote(take(x1, sorter) if sorter is not None else x1, x2)
     if is_float(x1) and 0 not in x1.shape:
         return build(opset.search_sorted, int32, x1, x2, right_mode=side == "right")
-    # The plugin's own compares integers as float32. Counting those that come before is exact.
+    # The plugin compares integers in float32. To count those that come before is exact.
     before = (less_equal if side == "right" else less)(x1, expand_dims(x2, axis=-1))
     return astype(build(opset.reduce_sum, float32, astype(before, float32), ints(-1), keep_dims=False), int32)

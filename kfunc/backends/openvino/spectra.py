@@ -1,4 +1,4 @@
-"""OpenVINO's lowerings of Fourier transforms, whose operations take complex numbers as pairs too."""
+"""OpenVINO's lowerings of Fourier transforms of pairs of arrays, the real and the imaginary part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__: list[str] = []
 
 
 def _of_pair(operation, x, axes, *size):
-    """`operation` of a pair of arrays along `axes`, which are counted from the last one."""
+    """`operation` of a pair of arrays along `axes`, which are counted from the end."""
     if not isinstance(x, list | tuple) or len(x) != 2 or any(part.dtype != namespace.float32 for part in x):
         return NotImplemented
     z = namespace.stack(list(x), axis=-1)
@@ -56,6 +56,6 @@ def _irfft(x, fft_length=None):
 
 
 def _at_least(x, size):
-    """`x` with zeros after it up to `size`: the runtime (2026.4) cuts, but fills up wrongly or not at all."""
+    """`x`, filled up with zeros to `size`: the runtime (2026.4) can cut, but does not fill up correctly."""
     missing = 0 if x.shape[-1] is None else size - x.shape[-1]
     return ops.pad(x, (*((0, 0),) * (x.ndim - 1), (0, missing))) if missing > 0 else x

@@ -1,10 +1,10 @@
-"""TensorFlow: tensors are lifted to a conforming Array for layer code; lowerings and transforms work on bare ones."""
+"""TensorFlow: layer code gets conforming Arrays, which hold tensors; lowerings and transforms get the tensors."""
 
 from __future__ import annotations
 
 import os
 
-# TensorFlow reads it when it is imported, and else fills the console with notices.
+# TensorFlow reads this when it is imported; without it, it fills the console with notices.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from . import algebra, lowerings, random, segments, windows  # they register themselves

@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 
 def _alike(*xs) -> bool:
-    """Whether these are tensors of one floating-point dtype, which is what TensorFlow's own functions take."""
+    """Whether these are tensors of one floating-point dtype; TensorFlow's own functions take no others."""
     return all(tf.is_tensor(x) for x in xs) and {x.dtype for x in xs} in ({tf.float32}, {tf.float64})
 
 
@@ -42,7 +42,7 @@ def _view(x, dtype=None):
     if x.dtype.size == target.size:
         return tf.bitcast(x, target)
     if x.dtype.size > target.size:
-        parts = tf.bitcast(x, target)  # each element's on an axis of their own
+        parts = tf.bitcast(x, target)  # the matrices of each element on an axis of their own
         return tf.reshape(parts, [*_sizes(x)[:-1], -1])
     count = target.size // x.dtype.size
     if x.shape[-1] is None or x.shape[-1] % count:

@@ -25,7 +25,7 @@ class Array:
     """A `tf.Tensor` that conforms to the Array API standard, 2024.12.
 
     It passes through `tf.function`, gradient tapes and loops as one component. It has no `__array__`: TensorFlow would
-    read it as a constant, through which no gradient flows.
+    make a constant of it, and its gradient would be lost.
 
     Args:
         tensor: The tensor, eager or symbolic, of known rank.
@@ -45,7 +45,7 @@ class Array:
     def __tf_tensor__(self, dtype=None, name=None):
         return self.tensor if dtype is None or dtype == self.tensor.dtype else tf.cast(self.tensor, dtype)
 
-    # NumPy must leave `ndarray + Array` and `float32(2) * Array` to us.
+    # So that NumPy leaves `ndarray + Array` and `float32(2) * Array` to this class.
     __array_ufunc__ = None
 
     # -- what the standard asks ----------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Array:
 
     @property
     def device(self) -> str:
-        """The device's name; "" where it is not decided yet."""
+        """The name of the device; "" where TensorFlow has not chosen one yet."""
         return self.tensor.device
 
     @property
@@ -164,7 +164,7 @@ def operands(x: Any, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
 def constant(x: Any, dtype: tf.DType) -> tf.Tensor:
     """The Python scalar `x` as a tensor."""
     if x == 0 and type(x) is float:
-        # TensorFlow keeps eager constants by value, and -0.0 equals 0.0; arrays it does not keep.
+        # As a NumPy array: TensorFlow keeps eager constants in a table, in which -0.0 equals 0.0.
         return tf.constant(np.asarray(x, dtype.as_numpy_dtype))
     return tf.constant(x, dtype)
 
@@ -175,7 +175,7 @@ def _operand(x: Any, other: Any) -> Any:
     if isinstance(x, np.ndarray):
         x = joined(x, other)
     if isinstance(x, np.generic):
-        return x.item()  # a NumPy scalar among tensors is just a number
+        return x.item()  # beside tensors, a NumPy scalar is a number
     return x if isinstance(x, _SCALARS) else raw(x)
 
 
@@ -193,10 +193,10 @@ def _kind(dtype: tf.DType) -> int:
 
 @functools.cache
 def promote(a: tf.DType, b: tf.DType) -> tf.DType:
-    """The dtype of what `a` and `b` make together.
+    """The common dtype of `a` and `b`.
 
-    Where the standard leaves mixed kinds open, the higher kind wins as it is, as in JAX and PyTorch: int32 with float32
-    is float32.
+    The standard does not define it for dtypes of two kinds. Here it is the one of the higher kind, as in JAX and
+    PyTorch: int32 with float32 is float32.
     """
     if a is b:
         return a
@@ -213,7 +213,7 @@ def promote(a: tf.DType, b: tf.DType) -> tf.DType:
 
 @functools.cache
 def scalar_type(scalar: type, dtype: tf.DType) -> tf.DType:
-    """The dtype of what a Python scalar of the type `scalar` and an array of `dtype` make together."""
+    """The dtype of a sum of a Python scalar of the type `scalar` and an array of `dtype`."""
     level = 0 if issubclass(scalar, bool) else 1 if issubclass(scalar, int) else 2 if issubclass(scalar, float) else 3
     if level <= _kind(dtype):
         return dtype
@@ -238,7 +238,7 @@ def _divide(x, y):
 def _pow(x, y):
     if not x.dtype.is_unsigned:
         return tf.pow(x, y)
-    # Powers wrap, and wrapped bits are the same signed or not.
+    # Powers of integers wrap, and wrapped bits are the same for signed and for unsigned ones.
     return tf.cast(tf.pow(tf.cast(x, tf.int64), tf.cast(y, tf.int64)), x.dtype)
 
 
@@ -246,9 +246,9 @@ def _remainder(x, y):
     out = tf.math.floormod(x, y)
     if not x.dtype.is_floating:
         return out
-    # A zero takes the sign of the divisor, and keeps its gradient: what is subtracted is +0.
+    # A zero gets the sign of the divisor. To keep its gradient, a difference that is +0 is subtracted.
     value = tf.stop_gradient(out)
-    zero = tf.zeros_like(value)  # and no constant: TensorFlow keeps those by value, and -0.0 equals 0.0
+    zero = tf.zeros_like(value)  # no constant, since TensorFlow keeps these in a table, in which -0.0 equals 0.0
     return tf.where(value == 0, tf.where(signbit(y), -zero, zero) - (value - out), out)
 
 
@@ -269,7 +269,7 @@ def matmul(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     elif n == 1:
         out = tf.linalg.matvec(y, x, transpose_a=True)
     elif m == 2 and n > 2:
-        # One large product instead of a batch of small ones, each with the same right side.
+        # One large product is faster than many small ones that all have the same right side.
         out = tf.matmul(tf.reshape(x, (-1, inner(x, y))), y)
         out = reshape(out, (*dims(x)[:-1], dims(y)[-1]))
     else:
@@ -295,7 +295,7 @@ def dims(x: tf.Tensor) -> tuple[Any, ...]:
 
 
 def reshape(x: tf.Tensor, shape: tuple[Any, ...]) -> tf.Tensor:
-    """`tf.reshape` to sizes as `dims` gives them; one unknown size is left to TensorFlow, which keeps shapes static."""
+    """`tf.reshape` to sizes as `dims` gives them. One unknown size becomes -1, so that the others stay known."""
     unknown = [n for n in shape if isinstance(n, tf.Tensor)]
     if len(unknown) == 1:
         shape = tuple(-1 if n is unknown[0] else n for n in shape)
@@ -340,7 +340,7 @@ def _operator(kernel: Callable, reflected: bool = False) -> Callable:
             pair = operands(other, self) if reflected else operands(self, other)
         except TypeError:
             if type(other) is Array or isinstance(other, (tf.Tensor, tf.Variable)):
-                raise  # dtypes that do not mix, which the message says; everything else is no array
+                raise  # the message says which dtypes do not mix; any other error means that `other` is no array
             return NotImplemented
         return Array(kernel(*pair))
 
@@ -356,7 +356,7 @@ add_operators(
 
 
 def index(x: tf.Tensor, key: Any) -> tf.Tensor:
-    """`x[key]` by the standard's rules, and NumPy's where integer arrays meet slices."""
+    """`x[key]` by the standard's rules, and by NumPy's where integer arrays and slices are mixed."""
     keys = [_plain(k) for k in (key if isinstance(key, tuple) else (key,))]
     masks = [k for k in keys if isinstance(k, tf.Tensor) and k.dtype.is_bool]
     consumed = sum(

@@ -1,4 +1,4 @@
-"""TensorFlow's products with derivatives, functions with gradients of their own, and loops of unknown length."""
+"""TensorFlow's vjp, jvp, checkpoint and custom gradients, and loops of unknown length."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _tensors(values: Any) -> tuple[list[tf.Tensor], Any]:
 
 
 def _renewed(values: Any) -> tuple[list[tf.Tensor], Any]:
-    """The same as new tensors, of which a tape knows no other uses."""
+    """Copies of the leaves, so that a tape does not see other uses of them."""
     leaves, structure = _tensors(values)
     return [tf.identity(x) for x in leaves], structure
 
@@ -60,7 +60,7 @@ def jvp(fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -
 
 
 def _attach(outs: list[tf.Tensor], inputs: list[tf.Tensor], shares: Callable) -> list[tf.Tensor]:
-    """The values of `outs`, from which `shares(*upstream)` gives the cotangents of `inputs`; that of `outs` goes on."""
+    """The values of `outs`. Their cotangents go on to `outs`, and as `shares(*upstream)` to `inputs`."""
 
     @tf.custom_gradient
     def values(*tensors):
@@ -73,7 +73,7 @@ def _attach(outs: list[tf.Tensor], inputs: list[tf.Tensor], shares: Callable) ->
 
 
 def checkpoint(fun: Callable) -> Callable:
-    """Unlike `tf.recompute_grad`, it gives gradients to what `fun` closes over: it records what depends on that."""
+    """As `tf.recompute_grad`, which however gives no gradients to arrays that `fun` closes over."""
 
     @functools.wraps(fun)
     def run(*args, **kwargs):
@@ -90,7 +90,7 @@ def checkpoint(fun: Callable) -> Callable:
             return _tensors(fun(*args, **kwargs))
 
         def again(*upstream):
-            # In a graph, this keeps the second computation from being merged with the first.
+            # In a graph, so that TensorFlow does not merge the second computation with the first.
             with tf.control_dependencies(upstream):
                 new = [tf.identity(x) for x in inputs]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -125,10 +125,10 @@ def custom_gradient(fun: Callable) -> Callable:
 
 
 def apart(fun: Callable, operation: str) -> Callable:
-    """`fun`, in a graph as a function of its own if it takes `operation`.
+    """`fun`; in a graph, a separate function if it contains `operation`.
 
-    TensorFlow has a kernel for the gradient of a maximum over windows that is eight times as fast, and takes it if it
-    comes across the maximum first. In the cycles of a loop, that is left to chance:
+    TensorFlow replaces max-pooling and its gradient by kernels that are eight times as fast, if it visits the pooling
+    before the gradient. In the body of a loop the order of its visits is random:
     https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/common_runtime/mkl_layout_pass.cc
     """
 
@@ -143,7 +143,7 @@ def apart(fun: Callable, operation: str) -> Callable:
             inner = tf.function(
                 lambda: [x for x in tree.leaves(fun(*args, **kwargs)) if isinstance(x, tf.Tensor)],
                 autograph=False,
-                experimental_attributes={"_noinline": True},  # else it becomes part of the graph again
+                experimental_attributes={"_noinline": True},  # else TensorFlow would insert it into the graph again
             )
             again = iter(inner())
             out = [next(again) if isinstance(x, tf.Tensor) else x for x in out]

@@ -22,7 +22,7 @@ def normal_axis(axis: int, ndim: int) -> int:
 
 
 def normal_axes(axis: int | Sequence[int] | None, ndim: int) -> list[int]:
-    """All that `axis` names of `ndim` axes, counted from the front; None names them all."""
+    """The axes in `axis`, an integer, several or None for all `ndim` axes, counted from the front."""
     if axis is None:
         return list(range(ndim))
     return [normal_axis(a, ndim) for a in ((axis,) if isinstance(axis, int) else axis)]
@@ -35,6 +35,6 @@ def to_last(x: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def from_last(x: tf.Tensor, axis: int) -> tf.Tensor:
-    """`x` with its last axis at `axis`: what undoes `to_last`."""
+    """`x` with its last axis moved to `axis`; undoes `to_last`."""
     n = x.shape.rank
     return x if axis == n - 1 else tf.transpose(x, [*range(axis), n - 1, *range(axis, n - 1)])

@@ -31,7 +31,7 @@ class TensorflowBackend(Backend):
     name = "tensorflow"
     compiles = True
     jit_compile: bool | None = None
-    # Copies, and calls of programs, take longer than kernels that write to the state.
+    # In large states, copies and calls of programs take longer than kernels that write to the state.
     large, piece = 1 << 25, 1 << 20
 
     @functools.cached_property
@@ -67,7 +67,7 @@ class TensorflowBackend(Backend):
             return x if dtype is None else cast(x, dtype)
 
     def staged(self, x, device=None):
-        return tf.convert_to_tensor(x)  # a compiled function moves it itself, in less time than a call to do so takes
+        return tf.convert_to_tensor(x)  # a compiled function moves it itself, which is faster than another call
 
     extent, part, write = staticmethod(memory.extent), staticmethod(memory.part), staticmethod(memory.write)
 
@@ -113,11 +113,11 @@ class TensorflowBackend(Backend):
     # -- transforms --------------------------------------------------------------------------------------------------
 
     def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=(), jit_compile=None, any_size=False):
-        """`fun` as a `tf.function`, traced once for each structure, and each shape and dtype, of its arguments.
+        """`fun` as a `tf.function`, traced once for each structure of its arguments with their shapes and dtypes.
 
-        Numbers among the arguments are passed as tensors (int32, float32), so that a new value traces nothing anew;
-        booleans, strings and functions are Python values inside, and a new one does. XLA compiles it with
-        `jit_compile`, or with `backend.jit_compile`. One program is for arguments of `any_size` if that is asked for.
+        Numbers are passed as tensors (int32, float32), so that a new value needs no new trace. Booleans, strings and
+        functions are Python values inside, and each new one is traced. XLA compiles the program with `jit_compile`, or
+        with `backend.jit_compile`. With `any_size` one program serves arrays of any sizes.
         """
         programs: dict[Any, Callable] = {}
 
@@ -151,7 +151,7 @@ class TensorflowBackend(Backend):
         return compiled
 
     def repeats(self, fun, fixed, carry, batch):
-        # A call takes as long as a small step, and steps of any size gain; but gathering results costs as much again.
+        # A call takes as long as a small step, so all steps gain. But to gather results costs as much as that.
         return carry is not None
 
     def shapes(self, fun, *args):
@@ -170,13 +170,13 @@ class TensorflowBackend(Backend):
         @functools.wraps(fun)
         def both(*args, **kwargs):
             args = list(args)
-            # New tensors, so that only the argument itself is differentiated for, and not its other uses in a closure.
+            # New tensors: a tensor that `fun` also closes over must not be differentiated for there.
             flat, structure = tree.flatten([args[n] for n in numbers])
             flat = [tf.identity(self.lower(x)) for x in flat]
             for x in flat:
                 if not (x.dtype.is_floating or x.dtype.is_complex):
                     raise ArgumentError(
-                        "A gradient needs floating-point arguments.",
+                        f"The gradient of an array of {x.dtype.name} was asked for, which is no floating-point dtype.",
                         argument="argnums",
                         expected="arrays of a floating-point dtype",
                         got=x.dtype.name,
@@ -191,7 +191,7 @@ class TensorflowBackend(Backend):
                 value = tf.convert_to_tensor(self.lower(value))
                 if value.shape.rank != 0:
                     raise ShapeError(
-                        "A gradient needs a scalar.",
+                        f"The function to differentiate returns an array of shape {tuple(value.shape)}, not a scalar.",
                         argument="fun",
                         expected="a function that returns an array of shape ()",
                         got=f"shape {tuple(value.shape)}",
@@ -221,7 +221,9 @@ class TensorflowBackend(Backend):
             sizes = {x.shape[0] for x in flat} - {None}
             if not flat or len(sizes) > 1:
                 raise ShapeError(
-                    "vmap needs mapped axes of one size.",
+                    f"The axes that vmap maps over have different sizes: {sorted(sizes)}."
+                    if sizes
+                    else "vmap was given no array to map over.",
                     argument="in_axes",
                     expected="one size",
                     got=sorted(sizes) or "no mapped array",
@@ -240,8 +242,8 @@ class TensorflowBackend(Backend):
             try:
                 out = tf.vectorized_map(row, flat)
             except (TypeError, ValueError, NotImplementedError):
-                # TensorFlow cannot vectorize all of its own graphs, such as gradients of loops; one at a time, then.
-                # An error of `fun` itself comes again.
+                # TensorFlow cannot vectorize some graphs, such as gradients of loops: then one row after the other. An
+                # error of `fun` itself is raised again there.
                 _, out = self.scan(lambda carry, x: (carry, row(x)), (), flat)
             return tree.unflatten(results, [_from_front(x, out_axes) for x in out])
 
@@ -346,7 +348,7 @@ def _program(
 
 
 def _run(program: Any, tensors: list) -> list:
-    # The public call checks each tensor against the signature, by which the program was just found: 10 µs a tensor.
+    # The public call compares each tensor with the signature, which is known to fit here: 10 µs a tensor.
     call = getattr(program, "_call_flat", None)
     return program(*tensors) if call is None else call(tensors, program.captured_inputs)
 
@@ -390,7 +392,8 @@ def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) 
         for t, was in zip(c, carry, strict=True):
             if t.dtype is not was.dtype or not t.shape.is_compatible_with(was.shape):
                 raise ShapeError(
-                    "scan's carry changes its shape or dtype.",
+                    f"The carry of scan changes from {was.dtype.name} {tuple(was.shape)} to "
+                    f"{t.dtype.name} {tuple(t.shape)}.",
                     argument="fun",
                     expected=f"{was.dtype.name} {tuple(was.shape)}, as in init",
                     got=f"{t.dtype.name} {tuple(t.shape)}",
@@ -398,7 +401,7 @@ def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) 
                 )
         return c, [tf.convert_to_tensor(t) for t in y]
 
-    # A loop needs to know beforehand what its steps give; a function that is traced and never run says it.
+    # A loop must know the results of its steps beforehand: a function is traced for that, and never run.
     like = tf.function(lambda c, x: step(c, x)[1], autograph=False).get_concrete_function(
         [tf.TensorSpec(t.shape, t.dtype) for t in carry], [tf.TensorSpec(t.shape[1:], t.dtype) for t in inputs]
     )
@@ -408,7 +411,7 @@ def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) 
     def body(i, carry, targets):
         at = n - 1 - i if reverse else i
         c, ys = step(carry, [a.read(at) for a in sources])
-        # The sizes of the carry stay what they were, so those known before are known after.
+        # The sizes of the carry do not change: TensorFlow is told so, or known sizes would become unknown.
         c = [tf.ensure_shape(t, was.shape) for t, was in zip(c, carry, strict=True)]
         return i + 1, c, [a.write(at, y) for a, y in zip(targets, ys, strict=True)]
 
@@ -417,7 +420,7 @@ def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) 
         body,
         (tf.constant(0), carry, targets),
         shape_invariants=(tf.TensorShape([]), [t.shape for t in carry], [tf.TensorShape(None)] * len(targets)),
-        # XLA reserves room for the gradient by it.
+        # XLA needs it to reserve memory for the gradient.
         maximum_iterations=n,
     )
     ys = [

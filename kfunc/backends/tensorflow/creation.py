@@ -146,7 +146,7 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
         if not tensors:
             if dtype is int32 and not _fits_int32(values):
                 dtype = int64
-            # NumPy counts the elements: TensorFlow's own range accumulates rounding, and knows four dtypes.
+            # NumPy finds the number of elements: tf.range adds up rounding errors, and has only four dtypes.
             return Array(tf.constant(np.arange(*values).astype(dtype.as_numpy_dtype)))
         wide = dtype if dtype in (int32, int64, float32, float64) else int64 if dtype.is_integer else float32
         return Array(cast(tf.range(*(tf.cast(v, wide) for v in values)), dtype))

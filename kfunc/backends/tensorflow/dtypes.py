@@ -1,4 +1,4 @@
-"""The dtypes, and what the standard asks about them."""
+"""The dtypes, and the standard's functions about them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def isdtype(dtype: tf.DType, kind: Any) -> bool:
 
 
 def result_type(*arrays_and_dtypes: Any) -> tf.DType:
-    """The dtype that arrays, dtypes and Python scalars make together."""
+    """The common dtype of arrays, dtypes and Python scalars."""
     scalars = [x for x in arrays_and_dtypes if isinstance(x, (bool, int, float, complex))]
     dtypes = [_dtype(x) for x in arrays_and_dtypes if not isinstance(x, (bool, int, float, complex))]
     if not dtypes:

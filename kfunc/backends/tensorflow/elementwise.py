@@ -1,4 +1,4 @@
-"""Functions of each element, or of each pair: mathematics, bits, logic, comparison."""
+"""Functions of elements, or of pairs of elements: mathematics, bits, logic, comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _unless_integer(kernel: Callable) -> Callable:
 
 
 def _is(kernel: Callable, otherwise: bool, join: Callable) -> Callable:
-    """A question about floating numbers; all other dtypes have one answer, complex ones that of both parts."""
+    """A test of floating numbers. Other dtypes have the same answer for all numbers; complex ones ask both parts."""
 
     def question(x):
         if x.dtype.is_floating:
@@ -77,7 +77,7 @@ def _hypot(x, y):
 
 def _logaddexp(x, y):
     top, gap = tf.maximum(x, y), -tf.abs(x - y)
-    # Equal infinities have no difference.
+    # The difference of equal infinities is NaN, so equal numbers are treated apart.
     return top + tf.math.log1p(tf.exp(tf.where(x == y, tf.zeros_like(gap), gap)))
 
 

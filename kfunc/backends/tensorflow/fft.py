@@ -45,7 +45,7 @@ def _resized(x: tf.Tensor, n: int) -> tf.Tensor:
 
 
 def _scaled(x: tf.Tensor, n: int, norm: str, inverse: bool) -> tf.Tensor:
-    """TensorFlow scales as "backward" says: 1 / n after an inverse transform, nothing after a forward one."""
+    """`x`, a transform by TensorFlow, scaled by `norm`. TensorFlow itself scales as "backward": inverses by 1 / n."""
     if norm not in ("backward", "ortho", "forward"):
         raise ValueError(f'norm must be "backward", "ortho" or "forward", not {norm!r}.')
     factor = {"backward": 1.0, "ortho": n**0.5 if inverse else n**-0.5, "forward": n if inverse else 1 / n}[norm]
@@ -149,7 +149,7 @@ def _shifted(sign: int) -> Callable:
     def function(x: Any, /, *, axes: Any = None) -> Array:
         x = raw(x)
         axes = normal_axes(axes, x.shape.rank)
-        # Half the size: rounded down one way, and what is left the other way.
+        # By half of the size, rounded down; back by the other half.
         return roll(x, tuple(sign * (x.shape[a] // 2) for a in axes), axis=tuple(axes))
 
     return function

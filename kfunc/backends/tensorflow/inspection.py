@@ -1,4 +1,4 @@
-"""What the namespace says of itself."""
+"""What the namespace says about itself."""
 
 from __future__ import annotations
 

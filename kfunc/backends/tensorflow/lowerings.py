@@ -1,4 +1,4 @@
-"""What TensorFlow does better than the references. Each function takes and returns bare tensors."""
+"""Ops that TensorFlow does faster than the references. Each function takes and returns bare tensors."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _along_axis(ops.log_softmax, tf.nn.log_softmax)
 
 @_lower(ops.leaky_relu)
 def leaky_relu(x, negative_slope=0.2):
-    # TensorFlow's slope is float32.
+    # TensorFlow takes the slope as float32.
     return tf.nn.leaky_relu(x, negative_slope) if _floating(x) and x.dtype.size <= 4 else NotImplemented
 
 
@@ -91,14 +91,14 @@ def elu(x, alpha=1.0):
 def gelu(x, approximate=True):
     if not _floating(x) or not approximate:
         return NotImplemented
-    # (1 + tanh(u)) / 2 is sigmoid(2 u): two thirds of the passes, and of those of the gradient.
+    # (1 + tanh(u)) / 2 is sigmoid(2 u), which takes two thirds of the passes, and of those of its gradient.
     factor = math.sqrt(8 / math.pi)
     return x * tf.sigmoid(x * (factor + 0.044715 * factor * tf.square(x)))
 
 
 @_lower(ops.label_crossentropy)
 def label_crossentropy(logits, labels, axis=-1):
-    # Eagerly, the reference's gradient takes twice the time of the kernel's; in a tf.function, half of it.
+    # The gradient of the reference takes twice the time of the kernel's eagerly, and half of it in a tf.function.
     if (
         not tf.executing_eagerly()
         or not _floating(logits)
@@ -161,7 +161,7 @@ def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
 def moments(x, axes, keepdims=False):
     if x.dtype not in (tf.float32, tf.float64):
         return NotImplemented
-    # Not tf.nn.moments, which stops the gradient at the mean: right once, wrong for second derivatives.
+    # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives are wrong.
     mean = tf.reduce_mean(x, axes, keepdims=True)
     variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims)
     return (mean if keepdims else tf.squeeze(mean, axes)), variance

@@ -1,6 +1,6 @@
-"""The memory of tensors on the CPU: to write to it is behind TensorFlow's back, which has variables for that.
+"""The memory of tensors on the CPU, to write to it. TensorFlow does not know of this; it has variables for it.
 
-Variables would hold a large state twice: in pieces to update, and in one to differentiate.
+With variables there would be two copies of a large state: one in pieces to update, and one to differentiate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def write(x: tf.Tensor, which: slice, values: tf.Tensor) -> None:
 
 
 def _memory(x: tf.Tensor) -> np.ndarray:
-    """The memory of a tensor (elements,), to write to; that of bfloat16, which NumPy has not, as integers."""
+    """The memory of a tensor, (elements,), to write to. NumPy has no bfloat16, so that is integers."""
     if x.dtype == tf.bfloat16:
         x = tf.bitcast(x, tf.int16)  # without a copy
     values = np.asarray(memoryview(x))

@@ -1,6 +1,6 @@
-"""The Array API standard, 2024.12, for TensorFlow, gathered from its themes.
+"""The Array API standard, 2024.12, for TensorFlow.
 
-Functions of Arrays, tensors or variables that return Arrays.
+The functions take Arrays, tensors or variables, and return Arrays.
 """
 
 from __future__ import annotations

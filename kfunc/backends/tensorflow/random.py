@@ -1,4 +1,4 @@
-"""Random bits for tensors whose values are at hand; in graphs, TensorFlow's uint32 runs the references."""
+"""Random bits for eager tensors; in graphs the references run, in TensorFlow's uint32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow's kernels for rows that share a number, and for the largest elements."""
+"""TensorFlow's kernels for reductions by segment, and for the largest elements."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _lower(op, kernel):
             return NotImplemented
         if None not in (data.shape[0], segment_ids.shape[0]) and data.shape[0] != segment_ids.shape[0]:
             return NotImplemented
-        # What lies out of range is an error there, but negative numbers are left out.
+        # TensorFlow raises for numbers that are too large, and leaves out negative ones.
         ids = tf.where(segment_ids < num_segments, segment_ids, -1)
         return kernel(data, ids, num_segments)
 
 
 def _infinite_where_empty(kernel, infinity):
-    """`kernel` starts from the dtype's last finite number, where the maximum of nothing is infinite."""
+    """A maximum or minimum by `kernel`, which is finite for an empty segment; ours is infinite there."""
 
     def fill(data, ids, size):
         out = kernel(data, ids, size)

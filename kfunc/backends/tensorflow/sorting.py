@@ -1,4 +1,4 @@
-"""Order, and what is distinct."""
+"""Sorting, and distinct elements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def _sort_key(x: tf.Tensor) -> tf.Tensor:
-    """Integers in the order of the floating numbers `x`, zeros equal and NaN last; TensorFlow leaves NaN anywhere."""
+    """Integers in the order of the floating numbers `x`: zeros are equal, and NaN comes last (not so in TensorFlow)."""
     if not x.dtype.is_floating:
         return cast(x, int32) if x.dtype.is_bool else x
     x = tf.where(tf.math.is_nan(x), tf.constant(math.nan, x.dtype), tf.where(x == 0, tf.zeros_like(x), x))
@@ -48,12 +48,12 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
 
 
 def unique_all(x: Any, /) -> results.UniqueAll:
-    """The distinct elements in order, where each is first, which of them each element is, and how many of each."""
+    """The distinct elements in order, the first index of each, the place of each element among them, and the counts."""
     x = raw(x)
     flat = tf.reshape(x, (-1,))
     order = argsort(Array(flat)).tensor
     ordered = tf.gather(flat, order)
-    # Each NaN is an element of its own, as no two are equal.
+    # Each NaN is an element of its own, since no NaN equals another.
     new = tf.concat([tf.ones_like(ordered[:1], tf.bool), ordered[1:] != ordered[:-1]], 0)
     starts = tf.where(new)[:, 0]
     group = tf.cumsum(tf.cast(new, int64)) - 1

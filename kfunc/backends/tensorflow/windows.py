@@ -20,7 +20,7 @@ FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
 
 def _remembered(geometry):
-    """`geometry` of shapes in place of arrays, remembered: it takes as long as the kernel of a small layer."""
+    """`geometry` as a function of shapes, computed once: it takes as long as the kernel of a small layer."""
 
     @functools.lru_cache(maxsize=4096, typed=True)
     def of_shapes(*args):
@@ -40,7 +40,7 @@ _pool_geometry = _remembered(pool_geometry)
 
 
 def _channels_last(kernel):
-    """`kernel(x, ...)` of channels-last data for either format: on the CPU, TensorFlow knows no other."""
+    """`kernel(x, ...)`, which takes channels-last data, for both formats: the CPU has no other kernels."""
 
     def run(x, *args, data_format, **kwargs):
         if data_format != "channels_first":
@@ -57,7 +57,7 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
-    if len(strides) > 3 or (groups > 1 and inputs.shape[0] == 0):  # of no images, the depthwise kernel finds no shape
+    if len(strides) > 3 or (groups > 1 and inputs.shape[0] == 0):  # the depthwise kernel fails without images
         return NotImplemented
     return _convolve(inputs, kernel, groups, strides, padding, dilation, data_format=data_format)
 
@@ -71,7 +71,7 @@ def _convolve(x, kernel, groups, strides, padding, dilation):
     padding = padding.upper()
 
     def convolve(x, kernel):
-        # Named, because the gradient of the three-dimensional one asks for it.
+        # The layout is given, because the gradient of the three-dimensional convolution needs it.
         layout = {"data_format": FORMATS[rank]}
         return tf.nn.convolution(x, kernel, strides=strides, padding=padding, dilations=dilation, **layout)
 
@@ -86,7 +86,7 @@ def _convolve(x, kernel, groups, strides, padding, dilation):
 
 
 def _depthwise(x, kernel, groups, strides, padding, dilation):
-    """Convolution of each channel by itself, along one axis or two."""
+    """Convolution of each channel by itself, along one or two axes."""
     if len(strides) == 1:
         out = _depthwise(x[:, None], kernel[None], groups, strides * 2, padding, dilation * 2)
         return tf.squeeze(out, 1)
@@ -96,7 +96,7 @@ def _depthwise(x, kernel, groups, strides, padding, dilation):
 
 @functools.cache
 def _groups_train(rank: int, dtype: tf.DType) -> bool:
-    """Whether TensorFlow has kernels for grouped convolution and its gradient here: builds for the CPU differ."""
+    """Whether this TensorFlow has kernels for grouped convolution and its gradient: builds for the CPU differ."""
 
     def attempt():
         x, kernel = tf.ones((1, *(3,) * rank, 4), dtype), tf.ones((*(2,) * rank, 2, 4), dtype)
@@ -109,7 +109,7 @@ def _groups_train(rank: int, dtype: tf.DType) -> bool:
             return False
         return True
 
-    # In a thread of its own, outside whatever graph or tape is being recorded.
+    # In another thread, since a graph or a tape may be recording in this one.
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(attempt).result()
 
@@ -140,7 +140,7 @@ def _transposed(x, kernel, strides, padding, crops):
 
 
 def _pooling(op, kernel, plane):
-    """`kernel`, whose Python takes as long as a small layer; `plane` is the bare operation for two axes."""
+    """`kernel`; for two axes `plane`, the bare operation: the Python of `kernel` takes as long as a small layer."""
 
     @lowering(backend, op)
     def pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
@@ -170,8 +170,8 @@ def adaptive_average_pool(inputs, output_size, data_format=None):
     for axis, n in enumerate(adaptive_sizes(Spec(tuple(x.shape), x.dtype.name), output_size, data_format), first):
         size = x.shape[axis]
         windows = [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
-        # Windows overlap. Their parts do not: the gradient of a split is one concatenation, while that of each window's
-        # own slice would be as large as the input.
+        # A split, whose gradient is one concatenation. Windows overlap, so the gradient of a slice for each of them
+        # would be as large as the input each time.
         edges = sorted({edge for window in windows for edge in window})
         parts = tf.split(x, [b - a for a, b in itertools.pairwise(edges)], axis)
         sums = {edge: tf.reduce_sum(part, axis, keepdims=True) for edge, part in zip(edges, parts, strict=False)}

@@ -1,4 +1,4 @@
-"""PyTorch: array_api_compat's namespace with a few shims, autograd, `torch.compile`, and the fused kernels."""
+"""PyTorch: array_api_compat's namespace with some functions replaced, autograd, `torch.compile`, and fused kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The activation functions that PyTorch has kernels for; what is no float is left to the references."""
+"""The activation functions that PyTorch has kernels for; arrays that are not floating go to the references."""
 
 from __future__ import annotations
 

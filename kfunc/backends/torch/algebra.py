@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 
 def _alike(*xs) -> bool:
-    """Whether these are tensors of one floating-point dtype, which is what torch's own functions take."""
+    """Whether these are tensors of one floating-point dtype; torch's own functions take no others."""
     if not all(isinstance(x, torch.Tensor) for x in xs):
         return False
     return all(x.dtype == xs[0].dtype for x in xs) and (xs[0].dtype.is_floating_point or xs[0].dtype.is_complex)
@@ -21,7 +21,7 @@ def _alike(*xs) -> bool:
 
 @lowering(backend, ops.einsum)
 def _einsum(subscripts, *operands):
-    # Of more than two, the reference's products take less time than torch's.
+    # For more than two arrays the reference takes less time than torch.
     return torch.einsum(subscripts, *operands) if len(operands) < 3 and _alike(*operands) else NotImplemented
 
 

@@ -21,7 +21,7 @@ __all__ = ["TorchBackend", "backend"]
 
 class TorchBackend(Backend):
     name = "torch"
-    large = 1 << 21  # from where on that is faster, too
+    large = 1 << 21  # from this size on it is faster, too
     stages_in_place = True
     xp = namespace
 
@@ -38,7 +38,7 @@ class TorchBackend(Backend):
             return x.to(device=device, dtype=dtype)
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
         x = np.array(x, order="C")
-        bits = x.dtype.name == "bfloat16"  # which torch does not take from NumPy, nor give to it
+        bits = x.dtype.name == "bfloat16"  # bfloat16, which torch does not take from NumPy, nor give to it
         tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16) if bits else torch.from_numpy(x)
         return tensor.to(device=device, dtype=dtype)
 
@@ -49,7 +49,7 @@ class TorchBackend(Backend):
         return tensor if device is None else tensor.to(device)
 
     def to_numpy(self, x):
-        x = x.detach().cpu().resolve_conj().resolve_neg()  # conjugates and negatives may be lazy, as FFTs' are
+        x = x.detach().cpu().resolve_conj().resolve_neg()  # which may be put off, as after an FFT
         if x.dtype != torch.bfloat16:
             return x.numpy()
         try:
@@ -74,8 +74,8 @@ class TorchBackend(Backend):
         compiled = torch.func.grad_and_value(fun, argnums, has_aux)
 
         def value_and_gradient(*args, **kwargs):
-            # Dynamo traces torch.func and not torch.autograd.grad, which knows nothing of torch.vmap's batches either;
-            # eagerly, it takes less than half the time.
+            # torch.func is needed in Dynamo, which does not trace torch.autograd.grad, and in torch.vmap, whose batches
+            # that does not know. Otherwise torch.autograd.grad takes less than half the time.
             if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
                 gradient, value = compiled(*args, **kwargs)
                 return value, gradient
@@ -96,7 +96,8 @@ class TorchBackend(Backend):
             _load_forward_mode()
             out, tangent, aux = torch.func.jvp(run, primals, tangents, has_aux=True)
         except NotImplementedError:
-            # Nor have some fused kernels one. The product with a cotangent is linear in it, and has a product itself.
+            # Dynamo, and some fused kernels, have no forward mode. Two reverse modes make one: the result of the first
+            # is linear in the cotangent, and the second differentiates for that.
             out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
             tangent = torch.func.vjp(pull, tree.map(torch.zeros_like, out))[1](tangents)[0]
         return (out, tangent, restore(aux)) if has_aux else (out, tangent)
@@ -165,19 +166,19 @@ class TorchBackend(Backend):
         return torch.is_grad_enabled(), *forms
 
     def inferring(self):
-        return torch.no_grad()  # of which `torch.lstm` makes more than of arguments that need no gradient
+        return torch.no_grad()  # `torch.lstm` is faster with it, even where no argument needs a gradient
 
     def watched(self, x):
-        """`x` as an input that `gradients` knows."""
+        """`x` as an input for which `gradients` can be taken."""
         if not torch.is_grad_enabled():
-            raise RuntimeError("Operations are not kept here.")
+            raise RuntimeError("PyTorch keeps no operations for gradients here (torch.no_grad).")
         return x.detach().requires_grad_()
 
     def gradients(self, value, inputs):
-        """The gradients of `value`, of shape (), for the inputs; no other ones can be taken after that."""
+        """The gradients of `value`, of shape (), for the inputs. It frees the graph, so it can be called only once."""
         if not value.requires_grad:
             return [torch.zeros_like(x) for x in inputs]
-        # What `torch.autograd.grad` calls; its own checks take a twentieth of a small network's step.
+        # The function that `torch.autograd.grad` calls: the checks before that take a twentieth of a small step.
         run = torch.autograd.Variable._execution_engine.run_backward
         options = {"allow_unreachable": True, "accumulate_grad": False}
         gradients = run((value,), (torch.ones_like(value),), False, False, tuple(inputs), **options)
@@ -186,14 +187,14 @@ class TorchBackend(Backend):
 
 @functools.cache
 def _load_forward_mode():
-    """Its first use loads parts of torch that warn about other parts of torch."""
+    """Use forward mode once: the first use loads parts of torch that warn about other parts of torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
 
 
 def _split_results(fun, has_aux):
-    """`fun` returning `(out, tensors of aux)`, and what makes the auxiliary tree of these tensors again."""
+    """`fun` returning `(out, tensors of aux)`, and the function that puts such tensors back into the tree of aux."""
     plain = None
 
     def run(*args):
@@ -228,9 +229,7 @@ class _Attached(torch.autograd.Function):
 
 
 def _needed_guards(guards):
-    """Which guards Dynamo keeps.
-
-    A table of ours that grew, because other code met a new type, is no reason to compile anew.
+    """Which guards Dynamo keeps: not those on our tables, which may grow without any change to this function.
 
     A NumPy array that a function closes over is read in each call, and has a guard of its shape and dtype. Where guards
     are filtered, torch (2.13) builds them twice, and fails as it compares the two by the arrays' values: so it must
@@ -247,7 +246,7 @@ def _needed_guards(guards):
 
 
 def _own_code(fun):
-    """`fun` with a code object of its own: Dynamo counts compilations by code object, and all closures share one."""
+    """`fun` with a code object of its own: Dynamo limits compilations for each code object, and closures share one."""
     if not isinstance(fun, types.FunctionType):
         return fun
     own = types.FunctionType(fun.__code__.replace(), fun.__globals__, fun.__name__, fun.__defaults__, fun.__closure__)
@@ -258,7 +257,7 @@ def _own_code(fun):
 def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
     positions = (argnums,) if isinstance(argnums, int) else argnums
     leaves, structure = tree.flatten(tuple(args[i] for i in positions))
-    # Whoever differentiates around us owns the leaves that already take part in a graph.
+    # A leaf that requires a gradient belongs to the graph of somebody who differentiates around us: it stays in it.
     inputs = [x if x.requires_grad else x.detach().requires_grad_() for x in leaves]
     inner = list(args)
     for i, x in zip(positions, tree.unflatten(structure, inputs), strict=True):
@@ -269,7 +268,7 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
         value, aux = out if has_aux else (out, None)
         if value.ndim != 0:
             raise ShapeError(
-                "Only a scalar has a gradient.",
+                f"The function to differentiate returns an array of shape {tuple(value.shape)}, not a scalar.",
                 argument="fun",
                 expected="a function that returns an array of shape ()",
                 got=tuple(value.shape),
@@ -303,7 +302,7 @@ def _reaches_beyond(value, leaves, inputs):
             continue
         seen.add(node)
         parents = node.next_functions
-        variable = None if parents else getattr(node, "variable", None)  # only leaves have one
+        variable = None if parents else getattr(node, "variable", None)  # only nodes of leaves have one
         if variable is not None and id(variable) not in own:
             return True
         stack.extend(parent for parent, _ in parents)

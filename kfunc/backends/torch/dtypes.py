@@ -9,7 +9,7 @@ from .. import results, standard
 __all__ = ["WIDE_UNSIGNED", "finfo", "iinfo", "promote", "result_type", "scalar_type"]
 
 WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
-"""Dtypes that PyTorch stores, and has hardly any arithmetic for."""
+"""Dtypes that PyTorch can store, but has hardly any arithmetic for."""
 
 
 def promote(a, b):
@@ -23,7 +23,7 @@ def promote(a, b):
 
 
 def scalar_type(scalar, dtype):
-    """The dtype of what a Python number and a tensor of `dtype` make together."""
+    """The dtype of a sum of a Python number and a tensor of `dtype`."""
     if isinstance(scalar, complex):
         return dtype if dtype.is_complex else torch.promote_types(dtype, torch.complex64)
     if isinstance(scalar, float):

@@ -1,7 +1,7 @@
-"""What Dynamo needs to be told.
+"""Functions that Dynamo traces in place of others.
 
-It traces the functions below in place of ours: optree's compiled code, for which its own stand-ins fail on dicts (torch
-2.13), and what remembers.
+These are optree's, which are compiled code, and whose replacements in torch 2.13 fail on dicts; and functions of ours
+that remember what they were called with.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _NAMES = {x: str(x).rpartition(".")[2] for x in vars(torch).values() if isinstan
 
 @torch.compiler.substitute_in_graph(_promotion.dtype_of, skip_signature_check=True)
 def dtype_of(x):
-    # Ours remembers what it has met; Dynamo takes a memory that grows for a change, and compiles anew.
+    # Ours keeps a table of the dtypes that it has seen; whenever the table grows, Dynamo would compile anew.
     return _NAMES[x.dtype]
 
 
@@ -99,4 +99,4 @@ def join(x, kind, like, dtypes):
     reason="torch.compile cannot trace the gradient of a custom_gradient (it would give zeros): take it without kf.jit"
 )
 def refuse_custom_gradient():
-    """Fails wherever Dynamo meets it, which cannot raise errors that have more than a message."""
+    """Fails when Dynamo comes to it. Dynamo cannot raise our errors, which have more than a message."""

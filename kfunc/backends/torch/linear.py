@@ -1,4 +1,4 @@
-"""Linear maps: by PyTorch's own kernel, and by oneDNN's where that is the faster one."""
+"""Linear maps by PyTorch's own kernel, or by oneDNN's where that one is faster."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .backend import backend
 from .lowerings import on_host
 
 _LARGE = 1 << 21
-"""From how many multiplications on oneDNN makes up for the longer way to it."""
+"""From so many multiplications on, oneDNN is faster, although the call of it takes longer."""
 
 
 @lowering(backend, ops.linear)
 def _linear(x, kernel, bias=None):
     if x.dtype is not kernel.dtype or (bias is not None and x.dtype is not bias.dtype):
-        return NotImplemented  # float16 data, above all: the kernel promotes nothing
+        return NotImplemented  # arrays of two dtypes, such as float16 data: the kernel does not promote
     if x.dtype is not torch.float32 or not _is_large(x, kernel) or not _is_plain(x, kernel, bias) or not _prefers():
         return F.linear(x, kernel.T, bias)
     if torch.is_grad_enabled() and any([a is not None and a.requires_grad for a in (x, kernel, bias)]):
@@ -34,7 +34,7 @@ def _is_large(x, kernel):
 
 
 def _is_plain(*arrays):
-    """Whether nothing stands between these and a kernel that only knows numbers, in rows and columns that fit."""
+    """Whether oneDNN's kernel can take these: plain arrays whose sizes fit, without autocast or forward mode."""
     given = [a for a in arrays if a is not None]
     return (
         on_host(*given)
@@ -48,7 +48,7 @@ def _is_plain(*arrays):
 
 @functools.cache
 def _prefers():
-    """Whether oneDNN is faster: PyTorch takes MKL, which on AMD's processors makes no use of AVX-512 (1.8 times)."""
+    """Whether oneDNN is faster than PyTorch's choice, MKL: by 1.8 times on AMD, where MKL does not use AVX-512."""
     about = Path("/proc/cpuinfo")
     return (
         hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -78,7 +78,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx, upstream):
         x, kernel = ctx.saved_tensors
         rows, upstream = x.reshape(-1, x.shape[-1]), upstream.reshape(-1, kernel.shape[1])
-        # If somebody takes gradients of these in turn, by what has some.
+        # oneDNN's product has no gradient, so it cannot be used where these gradients are differentiated again.
         product = F.linear if torch.is_grad_enabled() else _product
         of_x, of_kernel, of_bias = ctx.needs_input_grad
         return (

@@ -26,7 +26,7 @@ def _in_functorch():
 
 
 def on_host(*tensors):
-    """Whether these are plain CPU tensors in eager code, whose values can be read at once and for free."""
+    """Whether these are plain CPU tensors in eager code: their values can be read without waiting."""
     return (
         not torch.compiler.is_compiling()
         and torch._C._functorch.peek_interpreter_stack() is None
@@ -58,10 +58,10 @@ def _label_crossentropy(logits, labels, axis=-1):
     logits = logits if logits.ndim == 2 and axis in (1, -1) else logits.movedim(axis, 1)
     numbers = labels.long()
     if on_host(labels):
-        # The kernel refuses labels out of range, but for the one that it may pass over.
+        # The kernel raises for labels out of range, except for `ignore_index`.
         with contextlib.suppress(IndexError):
             return F.cross_entropy(logits, numbers, ignore_index=_NO_LABEL, reduction="none")
-    # A label out of range is an error to the kernel, and one that a GPU does not survive.
+    # The kernel must get no label out of range: on a GPU such an error ends the process.
     valid = (numbers >= 0) & (numbers < classes)
     return torch.where(valid, F.cross_entropy(logits, torch.where(valid, numbers, 0), reduction="none"), float("nan"))
 
@@ -70,7 +70,7 @@ def _label_crossentropy(logits, labels, axis=-1):
 def _pad(x, pad_width, mode="constant", constant_values=None):
     if mode != "constant":
         return NotImplemented
-    # torch counts from the last axis.
+    # F.pad begins with the last axis.
     amounts = [n for pair in reversed(pad_pairs(pad_width, x.ndim)) for n in pair]
     return F.pad(x, amounts, value=0 if constant_values is None else constant_values)
 
@@ -90,7 +90,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
     if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
         return NotImplemented
     if (mean.requires_grad or variance.requires_grad) and torch.is_grad_enabled():
-        return NotImplemented  # through the moments, the kernel gives no gradient
+        return NotImplemented  # the kernel has no gradient for the moments
     if not last and axis != 1:
         return NotImplemented
     x, fused = x.permute(*TO[rank]) if last else x, torch.backends.cudnn.enabled
@@ -102,7 +102,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
 def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
     if _in_functorch() or torch.compiler.is_compiling() or not x.numel():
         return NotImplemented
-    # Torch has a kernel for four axes of which the features are the second, and last in memory.
+    # Torch's kernel wants four axes: the features are the second one, and lie last in memory.
     features = x.movedim(axis, -1)
     shape = features.shape
     flat = features.reshape(1, -1, 1, shape[-1]).permute(0, 3, 1, 2)
@@ -112,7 +112,7 @@ def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
 
 
 def _in_single(kernel):
-    """`kernel`, with half precision computed in float32, as the references do it."""
+    """`kernel`, which gets half precision as float32, as in the references."""
 
     def wide(x):
         return x.float() if isinstance(x, torch.Tensor) and x.dtype in _HALF else x
@@ -134,18 +134,22 @@ def _group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None
         return NotImplemented
     if axis == x.ndim - 1 and x.ndim > 3:
         x = x - _group_means(x, groups)
-    fused = gamma is not None  # the kernel has no gradient of a `beta` alone
+    fused = gamma is not None  # with `beta` and no `gamma`, the kernel has no gradient
     epsilon = EPSILON if epsilon is None else epsilon
     x = x.movedim(axis, 1)
-    if not x.requires_grad:  # or the gradient of `gamma` crashes (PyTorch 2.13, on CPUs, of channels-last arrays)
-        x = x.reshape(-1).view(x.shape)  # with one stride for each axis, even where axes of one element leave it open
+    if not x.requires_grad:  # else the gradient of `gamma` crashes (PyTorch 2.13, on CPUs, for channels-last arrays)
+        x = x.reshape(-1).view(x.shape)  # makes the strides of axes of one element the usual ones
     out = torch.group_norm(x, groups, gamma, beta if fused else None, epsilon).movedim(1, axis)
     return out if fused or beta is None else out + along(x, (axis,), beta)
 
 
 @torch.no_grad()
 def _group_means(x, groups):
-    """What the kernel has to be spared: for features that are last in memory, it subtracts squares of means."""
+    """The mean of each group, (samples, 1 …, features), which is subtracted before the kernel runs.
+
+    For features that are last in memory, the kernel computes the variance as a difference of squares, and would lose
+    digits.
+    """
     features = x.shape[-1]
     means = x.reshape(x.shape[0], -1, features).mean(1).reshape(-1, groups, features // groups).mean(-1, keepdim=True)
     return means.expand(-1, -1, features // groups).reshape(-1, *(1,) * (x.ndim - 2), features)
@@ -179,7 +183,7 @@ def _normalize(x, axis=-1, order=2, epsilon=None):
 
 
 def _last_sizes(x, axis):
-    """The sizes of `x` along `axis`, an integer or several, if these are the last ones; else None."""
+    """The sizes of `x` along `axis`, an integer or several, if these are its last axes; else None."""
     if axis == -1:
         return x.shape[-1:]
     axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
@@ -196,10 +200,10 @@ def _all_finite(*arrays):
     if not all(x.is_floating_point() for x in arrays):
         return NotImplemented
     arrays = [x.detach() if x.requires_grad else x for x in arrays]
-    # The Euclidean norm has the fast kernel; one that overflows is looked at again.
+    # The Euclidean norm is the fastest. It may overflow; then the numbers themselves are looked at.
     if on_host(*arrays) and math.isfinite(sum([norm.item() for norm in torch._foreach_norm(arrays, 2)])):
         return torch.ones(len(arrays), dtype=torch.bool)
-    # One call for all arrays; the largest magnitude is finite if and only if every element is.
+    # One call for all arrays: the largest magnitude is finite if and only if all elements are.
     return torch.isfinite(torch.stack(torch._foreach_norm(arrays, float("inf"))))
 
 
@@ -211,12 +215,12 @@ def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, ov
     if _in_functorch() or len(dtypes) > 1 or _differentiated(leaves):
         return NotImplemented
     if on_host(count, *leaves):
-        # One pass over all; the kernel works in place, on copies and on zeros for parameters.
+        # One pass over all arrays. The kernel works in place: it gets copies, and zeros in place of the parameters.
         if not overwrite:
             means, squares = ([x.clone(memory_format=torch.contiguous_format) for x in xs] for xs in (means, squares))
         updates = [torch.zeros_like(m) for m in means]
         gradients = [g.contiguous() for g in gradients]
-        if not corrected:  # the kernel's epsilon is that of algorithm 1
+        if not corrected:  # the kernel adds its epsilon as algorithm 1 of the paper does
             epsilon = epsilon / math.sqrt(unbias(math, float(count), beta_2))
         numbers = {"lr": -float(step_size), "beta1": beta_1, "beta2": beta_2, "eps": epsilon, "weight_decay": 0.0}
         steps = [count.to(torch.float32)] * n
@@ -249,7 +253,7 @@ def _dot_product_attention(
     if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
         return NotImplemented
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    # Of another rank, this fails, and the reference says why.
+    # With another number of axes this fails, and the reference says why.
     (_, heads, _, _), (_, groups, _, _), (_, others, _, _) = q.shape, k.shape, v.shape
     if groups != others or heads % groups or attn_logits_soft_cap is not None:
         return NotImplemented
@@ -263,7 +267,8 @@ def _dot_product_attention(
     bias = None if bias is None else bias.to(q.dtype)
     if mask is None:
         return F.scaled_dot_product_attention(q, k, v, bias, 0.0, is_causal, **options).transpose(1, 2)
-    # Torch leaves a row that sees nothing undefined; the reference gives the mean, and query and key no gradient.
+    # Where the mask hides all keys from a query, torch's result is undefined. The reference gives the mean of the
+    # values, and no gradient to query and key.
     seen = mask.any(-1, keepdim=True)
     added = mask | ~seen if bias is None else torch.where(mask, bias, torch.finfo(q.dtype).min)
     out = F.scaled_dot_product_attention(q, k, v, added, **options)
@@ -271,14 +276,15 @@ def _dot_product_attention(
 
 
 _CERTAIN = 1e4
-"""What a sigmoid of its size is 1 of, and 0 of its negative, exactly; float16 has it."""
+"""The sigmoid of this number is exactly 1, and that of its negative exactly 0, in all dtypes; float16 has it."""
 
 
 def _recurrent(x, h, mask, zero_output_for_mask, reverse, run):
-    """What `run(x, h)` makes of the sequence: (outputs, h, ...); with a mask, `run(x, h, junk)`.
+    """(outputs, h, ...) of `run(x, h)` over a sequence; with a mask, of `run(x, h, junk)`.
 
-    The kernels know no masks, so the steps that count are moved to the front, in their order; `junk` says which lie
-    behind. The output at a step is then that of as many steps as have counted, and the first state before them.
+    The kernels know no masks. So the steps that the mask keeps are moved to the front, and `junk` marks the steps
+    behind them. The output at a step is then the output after as many kept steps as there were until then, or `h`
+    where there was none.
     """
     if reverse:
         x, mask = x.flip(1), None if mask is None else mask.flip(1)
@@ -301,7 +307,7 @@ def _first(x, recurrent, h):
 
 
 def _turned(kernel):
-    # In rows: the gradient of torch.lstm would make copies of its own.
+    # Contiguous, since the gradient of torch.lstm would make copies otherwise.
     return kernel.T.contiguous()
 
 
@@ -323,15 +329,15 @@ def _lstm(
 ):
     compiling = torch.compiler.is_compiling()
     if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or keep is not None or compiling:
-        # Compiled, the gradient of torch.lstm fails on its own decomposition (torch 2.13).
+        # In torch.compile, the gradient of torch.lstm fails (torch 2.13).
         return NotImplemented
     state = _first(x, recurrent_kernel, h)
     c = state if h is c is None else _first(x, recurrent_kernel, c)
 
     def run(x, h, junk=None):
-        # Torch's gates come in our order, and it adds the two biases.
+        # Torch has the gates in our order. It has two biases, which it adds.
         weights = [kernel, recurrent_kernel]
-        if junk is not None:  # one more input, that closes the input gate and opens the forget gate: the cell stays
+        if junk is not None:  # one more input closes the input gate and opens the forget gate: the cell keeps its state
             closing = kernel.new_zeros(4, recurrent_kernel.shape[1])
             closing[0], closing[1] = -_CERTAIN, _CERTAIN
             x = torch.cat([x, junk[..., None].to(x.dtype)], -1)
@@ -346,7 +352,7 @@ def _lstm(
 
 
 def _reset_first(weights):
-    """Weights (..., gates, one behind the other) in Torch's order of the gates."""
+    """Weights (..., gates * units) with the gates in torch's order."""
     update, reset, candidate = weights.chunk(3, -1)
     return torch.cat([reset, update, candidate], -1)
 

@@ -1,6 +1,7 @@
-"""PyTorch's Array API namespace: array_api_compat's, less what is slow, breaks `fullgraph` or strays from the standard.
+"""PyTorch's Array API namespace: array_api_compat's, where functions that are slow or wrong are replaced.
 
-A module, and not an object, because Dynamo reads modules without a guard for each attribute.
+Some of these break `fullgraph`, others differ from the standard. The namespace is a module, and not an object, because
+Dynamo reads modules without a guard for each attribute.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class __array_namespace_info__(_compat.__array_namespace_info__):
 
 
 def _with_scalars(fun):
-    """`fun` of two arrays, where one may be a Python number; compat's own promotion is opaque to Dynamo."""
+    """`fun` of two arrays, one of which may be a Python number. Dynamo cannot trace compat's own promotion."""
 
     def binary(x1, x2, /):
         if not isinstance(x1, _torch.Tensor):
@@ -48,7 +49,7 @@ def _with_scalars(fun):
         elif not isinstance(x2, _torch.Tensor):
             x2 = _torch.tensor(x2, dtype=_scalar_type(x2, x1.dtype), device=x1.device)
         if x1.dtype != x2.dtype:
-            # Torch lets 0-d arrays lose against others; the standard does not.
+            # In torch, an array without axes does not count in promotion; in the standard it does.
             dtype = _promote(x1.dtype, x2.dtype)
             x1, x2 = x1.to(dtype), x2.to(dtype)
         return fun(x1, x2)
@@ -70,7 +71,7 @@ def floor_divide(x1, x2):
     out = _torch.floor_divide(x1, x2)
     if not out.is_floating_point():
         return out
-    # Torch subtracts the remainder first, which an infinity has none of.
+    # Torch subtracts the remainder first, and the remainder of an infinity is NaN.
     return _torch.where(_torch.isinf(x1) | _torch.isinf(x2), _torch.floor(x1 / x2), out)
 
 
@@ -79,7 +80,7 @@ def remainder(x1, x2):
     out = _torch.remainder(x1, x2)
     if not out.is_floating_point():
         return out
-    # A zero takes the sign of the divisor, and keeps its gradient: what is subtracted is +0.
+    # A zero gets the sign of the divisor. To keep its gradient, `value - out`, which is +0, is subtracted.
     value = out.detach()
     return _torch.where(value == 0, _torch.copysign(value, x2.detach()) - (value - out), out)
 
@@ -135,7 +136,7 @@ def _from_the_start(indices, size):
 
 
 def _checked(indices):
-    """Whether torch checks such indices as it gathers, so that negative ones are an error, and no access beyond."""
+    """Whether torch checks such indices itself: then negative ones are an error, and not a read of other memory."""
     return (
         indices.is_cpu and not _torch.compiler.is_compiling() and _torch._C._functorch.peek_interpreter_stack() is None
     )
@@ -155,7 +156,7 @@ def take(x, indices, /, *, axis=None):
         try:
             return _torch.index_select(x, axis, indices)
         except (IndexError, RuntimeError):
-            pass  # some are negative, or too large; which of the errors it is depends on the axis
+            pass  # an index is negative or too large; which error that is depends on the axis
     return _torch.index_select(x, axis, _from_the_start(indices, x.shape[axis]))
 
 
@@ -170,11 +171,11 @@ def take_along_axis(x, indices, /, *, axis=-1):
 
 
 def unique_all(x, /):
-    """The distinct elements in order, where each is first, which of them each element is, and how many of each."""
+    """The distinct elements in order, the first index of each, the place of each element among them, and the counts."""
     flat = x.reshape(-1)
     order = _torch.argsort(flat, stable=True)
     ordered = flat[order]
-    # Each NaN is an element of its own, as no two are equal.
+    # Each NaN is an element of its own, since no NaN equals another.
     new = _torch.cat([_torch.ones_like(ordered[:1], dtype=_torch.bool), ordered[1:] != ordered[:-1]])
     starts = _torch.nonzero(new)[:, 0]
     inverse = _torch.empty_like(order).scatter_(0, order, _torch.cumsum(new, 0) - 1)

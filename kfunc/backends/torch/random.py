@@ -1,6 +1,6 @@
-"""Random bits on PyTorch, whose uint32 has neither sums nor shifts: int32 with the same bits instead.
+"""Random bits on PyTorch: in int32, since its uint32 has neither sums nor shifts.
 
-The generator is an operator of its own, because Inductor takes minutes over the rounds written out.
+The generator is a custom operator, because Inductor takes minutes to compile its rounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _mix(key, x0, x1):
     for i in range(ROUNDS):
         r = ROTATIONS[i % 8]
         x0 += x1
-        # The shift copies the sign bit, which the mask takes away again.
+        # The shift fills with the sign bit; the mask removes these bits.
         low = (x1 >> (32 - r)).bitwise_and_(2**r - 1)
         x1.bitwise_left_shift_(r).bitwise_or_(low).bitwise_xor_(x0)
         if i % 4 == 3:
@@ -100,7 +100,7 @@ def _(info, in_dims, key, data):
 @lowering(backend, random_bits)
 def _(key, shape, dtype="uint32"):
     if on_host(key):
-        # The operator costs as much again as the numbers of a small layer.
+        # By NumPy: a call of the operator takes as long as the numbers of a small layer.
         return torch.from_numpy(_threefry.random_bits(key.numpy(), shape, dtype))
     out = _random_bits(key, shape)
     return out if dtype == "int32" else out.view(torch.uint32)
@@ -116,14 +116,14 @@ def _(key, data, dtype="uint32"):
 
 @lowering(backend, random_mask)
 def _(key, shape, probability):
-    # Elsewhere the reference: ten operations, which Inductor fuses into the product with the mask.
+    # The reference elsewhere: it has ten operations, which Inductor fuses with the use of the mask.
     return torch.from_numpy(_threefry.random_mask(key.numpy(), shape, probability)) if on_host(key) else NotImplemented
 
 
 @lowering(backend, random_integers)
 def _(key, other, shape, minval, span):
     a, b = (_random_bits(k, shape).to(torch.int64) & (WORD - 1) for k in (key, other))
-    # int64 wraps at 2**64, which leaves the residue modulo 2**32 as it is.
+    # int64 wraps at 2**64, which does not change the residue modulo 2**32.
     offset = (((a % span) * wrapped_square(span) + b % span) & (WORD - 1)) % span
     return (offset + minval).to(torch.int32)
 
@@ -148,7 +148,7 @@ def _(info, in_dims, u):
 lowering(backend, normal_quantile)(_normal_quantile)
 
 
-# Of the steps of these, too, Inductor would make a kernel for minutes.
+# Custom operators too, since Inductor would take minutes to compile their many steps.
 
 
 @torch.library.custom_op("kfunc::gamma_variates", mutates_args=())

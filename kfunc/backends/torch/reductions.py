@@ -28,7 +28,7 @@ def _fold(fun):
 
 
 def _sum(x, axis, dtype, keepdims):
-    if axis == ():  # which means every axis to torch
+    if axis == ():  # torch would take () for all axes
         return _compat.sum(x, axis=(), dtype=dtype)
     return torch.sum(x, axis, keepdims, dtype=dtype)
 
@@ -40,7 +40,7 @@ def _cumulative(fun, start):
     def cumulative(x, /, *, axis=None, dtype=None, include_initial=False):
         if axis is None:
             if x.ndim > 1:
-                raise ValueError("axis must be given for an array of more than one axis")
+                raise ValueError("A cumulative function needs axis= unless the array has one axis.")
             axis = 0
         dtype = _sum_type(x.dtype) if dtype is None else dtype
         small = dtype in WIDE_UNSIGNED
@@ -54,7 +54,7 @@ def _cumulative(fun, start):
     return cumulative
 
 
-# Compat's own ask for the namespace through a cache that Dynamo warns of.
+# Compat's functions use a cache that Dynamo warns about.
 cumulative_sum = _cumulative(torch.cumsum, 0)
 cumulative_prod = _cumulative(torch.cumprod, 1)
 

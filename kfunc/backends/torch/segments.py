@@ -1,4 +1,4 @@
-"""PyTorch's kernels for rows that share a number, and for the largest elements."""
+"""PyTorch's kernels for reductions by segment, and for the largest elements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _lower(op, neutral, fill):
     @lowering(backend, op)
     def segments(data, segment_ids, num_segments=None, sorted=False):
         data, ids, size = flat_rows(data, segment_ids, num_segments)
-        # One row more takes what lies out of range.
+        # Rows whose number is out of range go to one more segment, which is dropped.
         ids = torch.where((ids >= 0) & (ids < size), ids, size).long()
         return fill(data.new_full((size + 1, *data.shape[1:]), neutral(data)), ids, data)[:size]
 

@@ -1,6 +1,6 @@
-"""The standard's functions on tensors of one dtype, where nothing is to be promoted: PyTorch's own.
+"""PyTorch's own functions for ops of the standard, on tensors of one dtype, which need no promotion.
 
-The references ask for dtypes and the namespace, which takes longer than PyTorch takes to start a kernel.
+The references look up dtypes and the namespace, which takes longer than PyTorch takes to start a kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .backend import backend
 
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _NUMBERS = (*_FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-_NO_AXES = ((), [])  # which mean all axes to torch
+_NO_AXES = ((), [])  # torch would take () for all axes
 
 
 # -- elementwise -----------------------------------------------------------------------------------------------------
@@ -22,7 +22,7 @@ _NO_AXES = ((), [])  # which mean all axes to torch
 
 def _unary(kernel):
     def on_floats(x):
-        # A Python number, or list, has no such method; the type of a tensor is what brought us here.
+        # A Python number or a list has no such method; at least one argument is a tensor, else this does not run.
         return kernel(x) if x.is_floating_point() else NotImplemented
 
     return on_floats
@@ -68,7 +68,7 @@ for _guard, _names in (
 
 for _op, _kernel, _swapped in (
     (ops.add, torch.add, torch.add),
-    (ops.equal, torch.eq, torch.eq),  # torch.equal is of whole tensors
+    (ops.equal, torch.eq, torch.eq),  # torch.equal compares whole tensors
     (ops.greater, torch.gt, torch.lt),
     (ops.greater_equal, torch.ge, torch.le),
     (ops.less, torch.lt, torch.gt),
@@ -82,7 +82,8 @@ for _op, _kernel, _swapped in (
 for _op, _kernel in ((ops.logical_and, torch.logical_and), (ops.logical_or, torch.logical_or)):
     lowering(backend, _op)(_binary_of_tensors(_kernel, (torch.bool,)))
 lowering(backend, ops.power)(_binary_of_floats(torch.pow))
-lowering(backend, ops.floor_divide)(_binary_of_tensors(namespace.floor_divide))  # torch's own stray from the standard
+# The namespace's functions, since torch's differ from the standard.
+lowering(backend, ops.floor_divide)(_binary_of_tensors(namespace.floor_divide))
 lowering(backend, ops.mod)(_binary_of_tensors(namespace.remainder))
 
 

@@ -27,14 +27,14 @@ _CONV_TRANSPOSE = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_trans
 
 
 class Shaped(NamedTuple):
-    """What the geometry of an operation needs to know of an array."""
+    """An array, as far as the geometry of an operation needs it."""
 
     ndim: int
     shape: tuple
 
 
 def planned(plan):
-    """`plan(shape, ..., dtype, ..., *options)`, remembered: it takes as long as the kernel of a small layer."""
+    """`plan(shape, ..., dtype, ..., *options)`, computed once: it takes as long as the kernel of a small layer."""
     known: dict = {}
 
     def remembered(*args):
@@ -55,7 +55,7 @@ def planned(plan):
 
 
 def _kernel(kernels, rank, data_format, around, *options, fill=0.0):
-    """`kernels[rank]` with its options, on arrays padded by `around` and brought before it: their axes, and back."""
+    """`kernels[rank]` with its options, for arrays in `data_format`, which are padded by `around` first."""
     kernel = kernels[rank]
     options = tuple(map(_short, options))
 
@@ -71,13 +71,13 @@ def _kernel(kernels, rank, data_format, around, *options, fill=0.0):
 
 
 def _short(option):
-    """One integer for several alike, which takes torch a microsecond less to read."""
+    """One integer in place of several equal ones: torch reads it a microsecond faster."""
     alike = isinstance(option, tuple | list) and all(n == option[0] for n in option)
     return option[0] if alike else option
 
 
 def _padding(shape, data_format, window, strides, dilation, padding):
-    """Torch's own symmetric padding, or 0; and the padding for F.pad, of what is not symmetric."""
+    """The padding for torch's kernel, if it is symmetric, else 0; and the padding for F.pad, if it is not, else ()."""
     sizes = shape[2:] if data_format == "channels_first" else shape[1:-1]
     amounts = padding_amounts(sizes, window, strides, dilation, padding)
     if all(before == after for before, after in amounts):
@@ -108,7 +108,7 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
 
 def _weight(kernel):
     weight = kernel.permute(*_KERNEL[kernel.ndim])
-    # Where axes of one element leave strides open, PyTorch 2.13 takes them for channels-last, and its gradient fails.
+    # With axes of one element, PyTorch 2.13 takes the weight for a channels-last one, and its gradient fails.
     return weight.contiguous() if kernel.shape[-1] == 1 else weight
 
 
@@ -118,7 +118,7 @@ def _transposed_plan(shape, kernel, dtype, other, strides, padding, output_paddi
     if x.ndim not in _CONV or dtype != other or not dtype.is_floating_point:
         return None
     strides, dilation, crops = transposed_geometry(x, w, strides, padding, output_padding, data_format, dilation_rate)
-    # What torch's own padding does not do at the end is padded, or cut off, after it.
+    # Torch pads both sides alike; the difference at the end is padded or cut off after the kernel.
     more = [a - b for a, b in crops]
     added = [min(max(n, 0), max(s, d) - 1) for n, s, d in zip(more, strides, dilation, strict=True)]
     rest = [m - a for m, a in zip(more, added, strict=True)]
@@ -164,7 +164,7 @@ def _pool_plan(kernels, *options, fill=0.0):
 
 
 _max_plan = _pool_plan({3: torch.max_pool1d, 4: torch.max_pool2d, 5: torch.max_pool3d}, fill=-math.inf)
-# Its last options: whether sizes are rounded up, and whether torch's own padding counts.
+# The last options: whether sizes are rounded up, and whether the padding counts in the mean.
 _average_plan = _pool_plan({3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}, False, False)
 
 
@@ -177,13 +177,13 @@ def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None
 @lowering(backend, ops.average_pool)
 def _average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
     plan = _average_plan(inputs.shape, inputs.dtype, pool_size, strides, padding, data_format)
-    # In three dimensions, there is no kernel for half precision on CPUs.
+    # For three spatial axes, CPUs have no kernel for half precision.
     if plan is None or (inputs.ndim == 5 and inputs.dtype.itemsize == 2 and inputs.device.type == "cpu"):
         return NotImplemented
     run, around = plan
     if not around:
         return run(inputs)
-    # Torch pads both sides alike; the share of each window that lies inside is a mean, too.
+    # Torch pads both sides alike. The share of each window that lies inside is the mean of ones.
     channel = (slice(1), slice(1)) if data_format == "channels_first" else (slice(1), ..., slice(1))
     return run(inputs) / run(torch.ones_like(inputs[channel]))
 

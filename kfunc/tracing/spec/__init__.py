@@ -1,7 +1,7 @@
-"""Arrays that have a shape and a dtype and no values: what `init` runs on, and how shapes are found.
+"""Arrays with a shape and a dtype, and no values. `init` runs networks on them to find shapes.
 
-The namespace is a table: a few shape rules, each with the names of the functions that obey it. Dtypes are their names.
-A size of None is unknown and passes through; two known sizes that disagree are an error.
+Most of the namespace is tables: a few shape rules, each with the names of the functions that follow it. A dtype is its
+name. A size of None is unknown, and fits to any other; two known sizes that differ are an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Spec", "SpecBackend", "backend"]
 
 
 class SpecBackend(Backend):
-    """Runs functions on shapes. Transforms run the function once, and say what shapes would come out."""
+    """The backend of Specs. Transforms run the function once, and return the shapes that would come out."""
 
     name = "spec"
     trains = False
@@ -59,7 +59,7 @@ class SpecBackend(Backend):
         return op.on_specs or op.reference
 
     def value_and_grad(self, fun, argnums=0, has_aux=False):
-        """A gradient has the shapes of what it is taken for."""
+        """A gradient has the shapes of the arguments that it is taken for."""
 
         def both(*args, **kwargs):
             value = fun(*args, **kwargs)
@@ -101,7 +101,7 @@ class SpecBackend(Backend):
         sizes = {x.shape[0] for x in leaves} | ({length} if length is not None else set())
         if not sizes:
             raise ShapeError(
-                "scan needs a length.",
+                "scan was given neither an array to go over nor a length.",
                 argument="xs",
                 expected="leaves with a first axis, or length=",
                 got="no leaves and no length",

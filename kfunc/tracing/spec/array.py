@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ...backends.constants import common, joined
 from ...backends.standard import add_operators, promote
-from ...errors import ArgumentError, UnsupportedError
+from ...errors import ArgumentError, UnsupportedError, shown
 from .dtypes import SCALARS, dtype_name
 from .shapes import Shape, as_shape, need
 
@@ -16,7 +16,7 @@ __all__ = ["Spec", "as_operand", "as_spec", "make"]
 
 
 class Spec:
-    """Shape and dtype of an array, without its values; an array of the Array API standard in every other respect.
+    """The shape and the dtype of an array, without values. It works as an array of the Array API standard does.
 
     Args:
         shape: Sizes; None where unknown, as in `(None, 28, 28, 1)`.
@@ -28,7 +28,7 @@ class Spec:
 
     __slots__ = ("dtype", "shape")
     __hash__: ClassVar[None] = None  # type: ignore[assignment]
-    __array_ufunc__ = None  # NumPy arrays leave mixed operators to us.
+    __array_ufunc__ = None  # So that NumPy leaves mixed operators to this class.
     __array_priority__ = 1000
 
     shape: Shape
@@ -100,7 +100,7 @@ class Spec:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise UnsupportedError(
-            "Arrays cannot be changed in place while shapes are found, nor on every backend.",
+            f"The elements {key} of an array were assigned to while shapes are found, which not every backend can do.",
             argument="key",
             expected="code that makes new arrays",
             got=f"an assignment to {key}",
@@ -132,7 +132,11 @@ def as_spec(name: str, x: Any) -> Spec:
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return Spec(x.shape, x.dtype)
     raise ArgumentError(
-        f"{name}: needs an array.", argument="x", expected="an array", got=repr(x), fix="make one: xp.asarray(x)"
+        f"{name}: an array is needed, got {shown(x)}.",
+        argument="x",
+        expected="an array",
+        got=repr(x),
+        fix="make one: xp.asarray(x)",
     )
 
 

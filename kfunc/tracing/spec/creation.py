@@ -1,4 +1,4 @@
-"""Functions that make arrays: of a shape, of values, of another dtype."""
+"""Functions that make arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...backends.standard import DTYPES, named
-from ...errors import ArgumentError
+from ...errors import ArgumentError, shown
 from .array import as_spec, make
 from .dtypes import SCALARS, dtype_name
 from .manipulation import stack
@@ -75,7 +75,7 @@ def arange(start, /, stop=_MISSING, step=1, *, dtype=None, device=None):
     ends = (start, stop, step)
     if step == 0 or any(type(e) not in (int, float, type(None)) for e in ends):
         raise ArgumentError(
-            "arange: these ends give no range.",
+            f"arange: there is no range of numbers from {start} to {stop} by {step}.",
             argument="step" if step == 0 else "start, stop, step",
             expected="integers or floats, and a step other than 0",
             got=ends,
@@ -102,7 +102,7 @@ def asarray(obj, /, *, dtype=None, device=None, copy=None):
     if not hasattr(obj, "shape"):
         if isinstance(obj, str) or not isinstance(obj, Iterable):
             raise ArgumentError(
-                "asarray: no array can be made of this.",
+                f"asarray: an array cannot be made of {shown(obj)}.",
                 argument="obj",
                 expected="an array, numbers, or nested sequences of numbers",
                 got=repr(obj),
@@ -111,7 +111,7 @@ def asarray(obj, /, *, dtype=None, device=None, copy=None):
         rows = [asarray(row) for row in obj]
         kinds = {DTYPES[row.dtype][0] for row in rows}
         if len(kinds) > 1:
-            # Mixed rows of scalars are what their widest kind is: [1, 2.0] is of floats.
+            # Rows of scalars of several kinds have the highest kind: [1, 2.0] is of floats.
             widest = {"b": "bool", "i": "int64", "f": "float32", "c": "complex64"}[max(kinds, key="biufc".index)]
             rows = [make(row.shape, widest) for row in rows]
         obj = stack(rows) if rows else make((0,), "float32")

@@ -1,4 +1,4 @@
-"""Dtypes, which are their names: how operands promote, and which of them a function takes."""
+"""Dtypes, which are names here: how operands promote, and which dtypes a function takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backends.standard import DTYPES, KINDS, promote
-from ...errors import ArgumentError
+from ...errors import ArgumentError, shown
 
 __all__ = ["FLOATS", "REAL", "SCALARS", "check_kind", "common_dtype", "dtype_name", "widened"]
 
@@ -14,7 +14,7 @@ __all__ = ["FLOATS", "REAL", "SCALARS", "check_kind", "common_dtype", "dtype_nam
 FLOATS = {"float16": (16, 10, 15), "bfloat16": (16, 7, 127), "float32": (32, 23, 127), "float64": (64, 52, 1023)}
 REAL = {"complex64": "float32", "complex128": "float64"}
 _EXAMPLES = {"b": "bool", "i": "int32", "u": "int32", "f": "float32", "c": "float32"}
-# Which kinds of array a Python scalar goes with.
+# The kinds of array that a Python scalar can be combined with.
 SCALARS = {bool: "b", int: "iufc", float: "fc", complex: "fc"}
 
 
@@ -24,7 +24,7 @@ def dtype_name(dtype: Any) -> str:
     name = name or str(dtype).rpartition(".")[2]
     if name not in DTYPES:
         raise ArgumentError(
-            "There is no such dtype.",
+            f"There is no dtype {shown(dtype)}.",
             argument="dtype",
             expected="one of " + ", ".join(DTYPES),
             got=repr(dtype),
@@ -34,7 +34,7 @@ def dtype_name(dtype: Any) -> str:
 
 
 def common_dtype(name: str, operands: Sequence[Any]) -> str:
-    """The dtype that Specs and Python scalars promote to; scalars take the arrays' dtype where their kind allows it."""
+    """The common dtype of Specs and Python scalars; scalars get the dtype of the arrays, if their kind allows that."""
     out: str | None = None
     for x in operands:
         if type(x) not in SCALARS:
@@ -61,7 +61,7 @@ def common_dtype(name: str, operands: Sequence[Any]) -> str:
 
 def mixed(name: str, a: Any, b: Any) -> ArgumentError:
     return ArgumentError(
-        f"{name}: {a} and {b} do not promote; libraries disagree about the result.",
+        f"{name}: {a} and {b} have no common dtype; libraries disagree about it.",
         argument="x1 and x2",
         expected="dtypes of one kind",
         got=f"{a} and {b}",
@@ -82,6 +82,6 @@ def check_kind(name: str, dtype: str, kinds: str) -> None:
 
 
 def widened(dtype: str, wanted: Any = None) -> str:
-    """The dtype of a sum over `dtype`: `wanted`, else integers get the default integer, which holds it."""
+    """The dtype of a sum over `dtype`: `wanted`, or the default integer dtype for integers."""
     kind = DTYPES[dtype][0]
     return dtype_name(wanted) if wanted is not None else "int64" if kind in "bi" else "uint64" if kind == "u" else dtype

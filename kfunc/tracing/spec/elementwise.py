@@ -1,4 +1,4 @@
-"""Functions of each element by itself: two tables, of functions of one array and of two that broadcast."""
+"""Elementwise functions: a table for functions of one array, and one for those of two, which broadcast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .shapes import broadcast
 __all__ = ["clip", "where"]
 
 
-# (names, kinds of dtype, dtype of the result: that of the operands, or the one given).
+# (names, kinds of dtype, dtype of the result; None for that of the operands).
 _UNARY = [
     ("acos acosh asin asinh atan atanh cos cosh exp expm1 log log1p log2 log10 sin sinh sqrt tan tanh", "fc", None),
     ("reciprocal", "fc", None),

@@ -34,7 +34,7 @@ def _double(n: int | None) -> int | None:
 
 
 def _along_one_axis(name: str, kinds: str, real_out: bool, size: Callable, given: Callable) -> Callable:
-    """The transform whose result has `given(n)` elements along the axis, or `size(length)` without an `n`."""
+    """A transform whose result has `given(n)` elements along the axis; `size(length)` elements, if `n` is None."""
 
     def fun(x, /, *, n=None, axis=-1, norm="backward"):
         x, dtype = _signal(name, x, kinds, real_out, norm)
@@ -46,7 +46,7 @@ def _along_one_axis(name: str, kinds: str, real_out: bool, size: Callable, given
 
 
 def _along_several(name: str, kinds: str, real_out: bool, size: Callable, given: Callable) -> Callable:
-    """The same, where `size` and `given` hold for the last of several axes; the others keep theirs."""
+    """The same along several axes: `size` and `given` are for the last one, and the others keep their sizes."""
 
     def fun(x, /, *, s=None, axes=None, norm="backward"):
         x, dtype = _signal(name, x, kinds, real_out, norm)
@@ -55,7 +55,7 @@ def _along_several(name: str, kinds: str, real_out: bool, size: Callable, given:
         axes = normal_axes(name, tuple(axes), x.ndim)
         if s is not None and len(s) != len(axes):
             raise ArgumentError(
-                f"{name}: there are not as many sizes as axes.",
+                f"{name}: {len(s)} sizes were given for {len(axes)} axes.",
                 argument="s",
                 expected=f"{len(axes)} sizes",
                 got=s,

@@ -1,4 +1,4 @@
-"""What the namespace says of dtypes, and of itself."""
+"""What the namespace says about dtypes, and about itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def result_type(*arrays_and_dtypes):
 
 
 def _dtype_of(x):
-    """The dtype of an array, or that `x` is; NumPy's own classes and dtypes have some attributes of arrays."""
+    """`x`, or its dtype if `x` is an array. NumPy's classes and dtypes also have some attributes of arrays."""
     is_array = not isinstance(x, type) and hasattr(x, "shape") and hasattr(x, "dtype")
     return dtype_name(x.dtype if is_array else x)
 
@@ -40,7 +40,7 @@ def finfo(type, /):
     dtype = REAL.get(dtype, dtype)
     if dtype not in FLOATS:
         raise ArgumentError(
-            "finfo: needs a floating-point dtype.",
+            f"finfo: {dtype} is no floating-point dtype.",
             argument="type",
             expected="one of " + ", ".join(FLOATS),
             got=dtype,

@@ -43,7 +43,7 @@ def matmul(x1, x2, /):
     check_kind("matmul", dtype, "iufc")
     left = a.shape if a.ndim != 1 else (1, *a.shape)
     right = b.shape if b.ndim != 1 else (*b.shape, 1)
-    # A known size against an unknown one is no disagreement.
+    # A known size fits to an unknown one.
     if a.ndim < 1 or b.ndim < 1 or (left[-1] != right[-2] and None not in (left[-1], right[-2])):
         raise mismatch(
             "matmul",
@@ -91,7 +91,7 @@ def _least(m: int | None, n: int | None) -> int | None:
 
 
 def _matrices(name: str, x, kinds: str = "fc", square: bool = False):
-    """`x` as a Spec of checked matrices, the shape of the stack of them, and their own two sizes."""
+    """`x` as a Spec of matrices, which is checked; the shape of the stack; and the two sizes of the matrices."""
     x = as_spec(name, x)
     check_kind(name, x.dtype, kinds)
     need(x.ndim >= 2, name, x, expected="matrices: two axes or more")

@@ -130,7 +130,7 @@ def _some(name: str, arrays) -> list[Spec]:
     arrays = [as_spec(name, a) for a in arrays] if isinstance(arrays, Iterable) else []
     if not arrays:
         raise ArgumentError(
-            f"{name}: there is nothing to join.",
+            f"{name}: the sequence of arrays is empty.",
             argument="arrays",
             expected="a sequence of one array or more",
             got="none",

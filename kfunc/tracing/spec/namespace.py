@@ -1,4 +1,4 @@
-"""The Array API (2024.12) on Specs, gathered from its themes."""
+"""The Array API (2024.12) on Specs."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ __array_api_version__ = "2024.12"
 
 e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
 
-# Last: `bool` is a dtype from here on.
+# At the end, since `bool` is a dtype from here on.
 globals().update({name: name for name in [*STANDARD, "float16", "bfloat16"]})

@@ -1,4 +1,4 @@
-"""Functions that make one number of the elements along some axes, and running sums."""
+"""Reductions along axes, and running sums."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _reduction(name: str, kinds: str, out: str | None) -> Callable:
 
 
 def _some(name: str, x: Spec, axis: Any) -> None:
-    """Raises: ShapeError: There are no elements along `axis`, of which one would be the answer."""
+    """Check that there are elements along `axis`, since one of them is the result."""
     sizes = [x.shape[a] for a in normal_axes(name, axis, x.ndim)]
     need(0 not in sizes, name, x, expected="one element or more along the axis", fix="leave empty arrays out")
 
@@ -76,7 +76,7 @@ sum, prod = _sum("sum"), _sum("prod")
 std, var = _spread("std"), _spread("var")
 cumulative_sum, cumulative_prod = _cumulative("cumulative_sum"), _cumulative("cumulative_prod")
 
-# (names, kinds, dtype of the result if it is not that of the array).
+# (names, kinds of dtype, dtype of the result; None for that of the array).
 for _names, _kinds, _out in [
     ("mean", "fc", None),
     ("max min", "iuf", None),

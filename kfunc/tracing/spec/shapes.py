@@ -1,4 +1,4 @@
-"""Rules that shapes obey. A size of None is unknown and fits any; two known sizes that disagree are an error."""
+"""Rules for shapes. A size of None is unknown, and fits to any other; two known sizes that differ are an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ShapeError, shown
 
 __all__ = [
     "Shape",
@@ -38,7 +38,7 @@ def as_shape(name: str, shape: Any) -> Shape:
         sizes = (-1,)
     if any(n is not None and n < 0 for n in sizes):
         raise ArgumentError(
-            f"{name}: a shape has a size that is no natural number.",
+            f"{name}: `shape` must have natural numbers for sizes, got {shown(shape)}.",
             argument="shape",
             expected="natural numbers, or None where unknown",
             got=shape,
@@ -52,7 +52,9 @@ def mismatch(name: str, shapes: Iterable[Shape], expected: str, fix: str | None 
     shapes = list(shapes)
     one = len(shapes) == 1
     return ShapeError(
-        f"{name}: the shape does not fit." if one else f"{name}: shapes do not fit together.",
+        f"{name}: the shape {shapes[0]} does not fit."
+        if one
+        else f"{name}: the shapes {' and '.join(map(str, shapes))} do not fit together.",
         argument="x" if one else "x1 and x2" if len(shapes) == 2 else "arrays",
         expected=expected,
         got=" and ".join(map(str, shapes)),
@@ -73,7 +75,7 @@ def natural(name: str, argument: str, value: Any, least: int = 0) -> int:
         number = least - 1
     if number < least:
         raise ArgumentError(
-            f"{name}: {argument} is out of range.",
+            f"{name}: `{argument}` must be an integer, {least} or more, got {shown(value)}.",
             argument=argument,
             expected=f"an integer, {least} or more",
             got=value,
@@ -85,7 +87,7 @@ def natural(name: str, argument: str, value: Any, least: int = 0) -> int:
 def one_of(name: str, argument: str, value: Any, allowed: tuple) -> None:
     if value not in allowed:
         raise ArgumentError(
-            f"{name}: {argument} has no such value.",
+            f"{name}: `{argument}` must be one of {', '.join(map(repr, allowed))}, got {shown(value)}.",
             argument=argument,
             expected="one of " + ", ".join(map(repr, allowed)),
             got=repr(value),
@@ -112,7 +114,7 @@ def unify(name: str, *shapes: Shape) -> Shape:
 
 
 def one_size(name: str, sizes: Iterable[int | None], shapes: Iterable[Shape], ones: bool = False) -> int | None:
-    """The size that all known `sizes` agree on; with `ones`, those of 1 stretch."""
+    """The one size that all known `sizes` have; with `ones`, sizes of 1 fit to any other."""
     sizes = set(sizes)
     known = sizes - {None, 1} if ones else sizes - {None}
     if len(known) > 1:
@@ -125,7 +127,7 @@ def normal_axis(name: str, axis: Any, ndim: int) -> int:
         index = operator.index(axis)
     except TypeError:
         raise ArgumentError(
-            f"{name}: the axis is no integer.",
+            f"{name}: `axis` must be an integer, got {shown(axis)}.",
             argument="axis",
             expected="an integer",
             got=repr(axis),
@@ -133,7 +135,7 @@ def normal_axis(name: str, axis: Any, ndim: int) -> int:
         ) from None
     if not -ndim <= index < ndim:
         raise ShapeError(
-            f"{name}: there is no axis {index}.",
+            f"{name}: there is no axis {index} in an array with {ndim} {'axis' if ndim == 1 else 'axes'}.",
             argument="axis",
             expected=f"an integer in [{-ndim}, {ndim})" if ndim else "no axis: the array has none",
             got=index,
@@ -149,7 +151,7 @@ def normal_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     axes = tuple(normal_axis(name, a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     if len({*axes}) < len(axes):
         raise ShapeError(
-            f"{name}: an axis is named twice.",
+            f"{name}: `axis` names an axis twice: {shown(axis)}.",
             argument="axis",
             expected="distinct axes",
             got=axis,
@@ -167,7 +169,7 @@ def _known(shape: Shape) -> int:
 
 
 def reshaped(old: Shape, new: Any) -> Shape:
-    """The shape that `reshape` gives: -1 is found, and as many None as `old` has are taken to be the same unknowns."""
+    """The shape that `reshape` gives. -1 is computed; as many None as `old` has are the same sizes."""
     try:
         sizes = tuple(n if n is None else operator.index(n) for n in (new if isinstance(new, Iterable) else (new,)))
     except TypeError:
@@ -191,7 +193,7 @@ def reshaped(old: Shape, new: Any) -> Shape:
         fits = a == b if unknown_old == 0 else b % a == 0 if a else b == 0
     if not fits:
         raise ShapeError(
-            "reshape: the new shape does not hold as many elements as the old one.",
+            f"reshape: the shape {shown(new)} does not hold as many elements as {old}.",
             argument="shape",
             expected=f"as many elements as in {old}" + (", and one -1 at most" if hole else ""),
             got=new,
@@ -201,7 +203,7 @@ def reshaped(old: Shape, new: Any) -> Shape:
 
 
 def reduced(name: str, shape: Shape, axis: Any, keepdims: bool) -> Shape:
-    """The shape that is left of `shape` when `axis` (as `normal_axes` takes it) is reduced."""
+    """The shape after a reduction of an array of `shape` along `axis`, which is as in `normal_axes`."""
     axes = normal_axes(name, axis, len(shape))
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(shape))

@@ -1,9 +1,10 @@
-"""Reverse-mode automatic differentiation over any conforming namespace, for libraries that bring none.
+"""Reverse-mode automatic differentiation over any conforming namespace, for libraries that have none.
 
-`value_and_grad` hands the function arrays that remember how they were made. Each call is one level, a number that only
-grows; an operation belongs to the highest level among its arguments, and works on what these hold one level down,
-which may be arrays of lower levels in turn: that is how gradients of gradients come about, without a global stack.
-The rules are in `rules`; they are written in the standard, on the cotangents, so they can be differentiated themselves.
+`value_and_grad` calls the function with arrays that remember how they were made. Each call has a level, a number that
+grows from call to call. An operation belongs to the highest level among its arguments. It computes with the values that
+these hold, which may be arrays of lower levels: so gradients of gradients need no global stack. The rules for the
+functions of the standard are in `rules`, and those for ops stand beside the ops. All are written in the standard, so
+that they can be differentiated themselves.
 
 Complex arrays follow JAX's convention: the gradient of a real `f(x + iy)` is `df/dx - i df/dy`, and a vector-Jacobian
 product is the transpose of the derivative, not its conjugate transpose.

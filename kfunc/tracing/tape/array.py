@@ -93,7 +93,7 @@ class TapeArray:
 
 
 def base(x: Any) -> Any:
-    """What a tape array holds below all levels; anything else comes back as it is."""
+    """The plain array that a tape array holds, below all levels; anything else comes back as it is."""
     while isinstance(x, TapeArray):
         x = x.value
     return x

@@ -1,4 +1,4 @@
-"""The backend and the namespace of tape arrays, over those of any other backend."""
+"""The backend and the namespace of tape arrays, over the arrays of any other backend."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class TapeBackend(Backend):
                 parents.append(node)
             out = (call if nested else fun)(*values, **kwargs)
             if not tracked:
-                # Where only lower levels are tracked, the result belongs to them.
+                # No argument of this level needs a gradient: the result belongs to the lower level.
                 return out if out.__class__ is cls else cls(out)
             return cls(out, level, RuleNode(parents, rules, self, nested, out, values, kwargs))
 
@@ -180,7 +180,7 @@ class TapeBackend(Backend):
         return call
 
     def if_tracked(self, fun: Callable, otherwise: Callable) -> Callable:
-        """`fun` where an array among the arguments is differentiated for, and `otherwise` elsewhere."""
+        """`fun` where a gradient flows through an array among the arguments, and `otherwise` elsewhere."""
 
         def tracked(x):
             return any(map(tracked, x)) if x.__class__ in (tuple, list) else is_tracked(x)
@@ -242,14 +242,14 @@ class TapeBackend(Backend):
             and rules is None
             and kinds & {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
         ):
-            # Some of its arguments have no position.
+            # The rules need all arguments by position, and some have none.
             return lambda *args, **kwargs: reference(
                 *map(self.constant, args), **{k: self.constant(v) for k, v in kwargs.items()}
             )
         bind = binder(reference)
 
         def on_tape(*args):
-            # Not all libraries leave an operation of one of their arrays and one of ours to us.
+            # All as tape arrays: some libraries do not leave operations of their arrays and tape arrays to these.
             return reference(*map(self.constant, args))
 
         other = on_tape if rules is None else self.differentiable(plain, rules)
@@ -283,7 +283,7 @@ class TapeBackend(Backend):
                 return other(*args)
             out, pull = made
 
-            # A pullback computes with plain arrays; a cotangent that is itself differentiated takes the reference.
+            # A pullback computes with plain arrays. If the cotangent is differentiated itself, the reference is used.
             if out.__class__ is not tuple:
 
                 def share(g):
@@ -315,7 +315,7 @@ def _or_else(lowering: Callable, reference: Callable) -> Callable:
 
 
 def _pull_through(backend: TapeBackend, fun: Callable, args: Sequence, parents: Sequence, g: Sequence) -> list[Any]:
-    """The cotangents of `args` for the cotangents `g` of the results of `fun(*args)`, at a new level."""
+    """The cotangents of `args` for the cotangents `g` of the results of `fun(*args)`, computed at a new level."""
     cls, level = backend.cls, new_level()
     args = [
         backend.constant(a) if parent is None else cls(a, level, Node(()))
@@ -328,7 +328,7 @@ def _pull_through(backend: TapeBackend, fun: Callable, args: Sequence, parents: 
 
 
 def binder(reference: Callable) -> Callable[[tuple, dict], tuple]:
-    """A function that puts the arguments of a call of `reference` in their positions, with the defaults."""
+    """A function that returns the arguments of a call of `reference` by position, with the defaults filled in."""
     parameters = list(inspect.signature(reference).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return lambda args, kwargs: args
@@ -382,7 +382,7 @@ class TapeNamespace:
         if full in rules.RULES:
             return backend.differentiable(self._plain(full), rules.RULES[full])
         if self._prefix and (name in rules.COMPOSITES or name in rules.RULES):
-            return getattr(self._root, name)  # the main namespace's own, such as linalg.matmul
+            return getattr(self._root, name)  # a function of the main namespace, such as linalg.matmul
         found = self._plain(full)
         if isinstance(found, types.ModuleType):
             return TapeNamespace(backend, found, self, f"{name}.")
@@ -398,5 +398,5 @@ class TapeNamespace:
 
 @functools.cache
 def tape_of(backend: Backend) -> TapeBackend:
-    """The tape over `backend`'s arrays; a tape is its own."""
+    """The tape over `backend`'s arrays; a tape itself comes back as it is."""
     return backend if isinstance(backend, TapeBackend) else TapeBackend(backend)

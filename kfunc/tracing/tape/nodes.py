@@ -36,7 +36,7 @@ class Node:
         elif self.owned:
             self.grad += g
         else:
-            # The first one may be shared with other nodes; their sum is ours, and later ones may go in in place.
+            # The first cotangent may be shared with other nodes. The sum is ours, so later ones are added in place.
             self.grad, self.owned = self.grad + g, True
 
     def push(self, g: Any) -> None:
@@ -47,7 +47,7 @@ class Node:
         self.grad, self.owned = None, False
 
     def release(self) -> None:
-        """Forget what only a sweep needs: there will be no other one."""
+        """Free the memory that only a sweep needs, since there will be no other sweep."""
         self.parents = ()
 
 
@@ -67,7 +67,7 @@ class RuleNode(Node):
     def push(self, g):
         backend, out, args, kwargs, rules = self.backend, self.out, self.args, self.kwargs, self.rules
         if self.nested or g.__class__ is backend.cls:
-            # Not all libraries leave an operation of one of their arrays and one of ours to us.
+            # All as tape arrays: some libraries do not leave operations of their arrays and tape arrays to these.
             xp, constant = backend.xp, backend.constant
             g, out, args = constant(g), constant(out), [constant(a) for a in args]
         else:
@@ -113,7 +113,7 @@ class GroupNode(Node):
         self.grad = [None] * len(self.outs)
 
     def push(self, g):
-        # Results that nothing was made of have a cotangent of zero.
+        # The cotangent of a result that is not used is zero.
         g = [self.backend.zeros_like(out) if part is None else part for part, out in zip(g, self.outs, strict=True)]
         for parent, share in zip(self.parents, self.pull(g), strict=False):
             if parent is not None and share is not None:
@@ -137,7 +137,7 @@ class PartNode(Node):
 
 
 class PullNode(Node):
-    """An operation of one result whose backend brought a pullback; it is what `GroupNode` is for several."""
+    """An operation with one result, whose backend has a pullback for it; `GroupNode` is for several results."""
 
     __slots__ = ("pull",)
 
@@ -155,7 +155,7 @@ class PullNode(Node):
 
 
 class IndexNode(Node):
-    """`x[key]`, where the backend can add into a part of an array: no array of zeros for each of many slices."""
+    """`x[key]`, where the backend can add into a part of an array: many slices need only one array of zeros."""
 
     __slots__ = ("backend", "key", "x")
 
@@ -185,7 +185,7 @@ def sweep(roots: Iterable[tuple[Node, Any]], keep: bool = False, after: int = -1
     Args:
         roots: Nodes, each with its cotangent; a node may be there twice.
         keep: Whether there will be other sweeps through these nodes.
-        after: The cotangents stay with nodes of this id and below, and go no further.
+        after: Cotangents stop at nodes of this id and below, which keep them.
     """
     roots = list(roots)
     seen = {id(root): root for root, _ in roots if root.id > after}
@@ -199,7 +199,7 @@ def sweep(roots: Iterable[tuple[Node, Any]], keep: bool = False, after: int = -1
     for root, seed in roots:
         root.add(seed)
     del seen, stack, roots
-    # An infinite derivative is a result like any other; NumPy, and what is built on it, would warn.
+    # A derivative may be infinite. NumPy, and libraries built on it, would warn of that.
     with np.errstate(all="ignore"):
         while order:
             node = order.pop()
@@ -226,7 +226,7 @@ def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:
 
 
 def recast(xp: Any, g: Any, dtype: Any) -> Any:
-    """The cotangent `g` as one of an array of `dtype`: that of a real array is real."""
+    """The cotangent `g` in `dtype`, that of its array; the cotangent of a real array is real."""
     if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
         g = xp.real(g)
     return g if g.dtype == dtype else xp.astype(g, dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from ... import tree
 from ...arrays import backend_of
 from ...backends.registry import kind_of
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ShapeError, shown
 from .. import loops
 from .array import TapeArray
 from .backend import TapeBackend, new_level, tape_of
@@ -44,7 +44,7 @@ def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: b
             else:
                 new_args.append(tree.map(backend.constant, arg))
         kwargs = tree.map(backend.constant, kwargs)
-        # As on the way back: what is not finite is a result, of which no other backend warns.
+        # As in the sweep: numbers that are not finite are results, and no other backend warns of them.
         with np.errstate(all="ignore"):
             out = fun(*new_args, **kwargs)
         value, aux = _pair(out) if has_aux else (out, None)
@@ -52,10 +52,10 @@ def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: b
             value = backend.constant(value)
         if value.__class__ is not backend.cls or value.shape != () or not backend.is_real(value.dtype):
             raise ShapeError(
-                "A function to differentiate must return a floating-point scalar array.",
+                f"The function to differentiate returns {_said(value)}, not a floating-point scalar array.",
                 argument="fun",
                 expected="a result of shape ()",
-                got=f"{value.dtype} of shape {value.shape}" if isinstance(value, TapeArray) else type(value).__name__,
+                got=_said(value),
                 fix="reduce it, for example with xp.mean, or pass has_aux=True if it returns (value, aux)",
             )
         if value.level == run.level and value.node is not None:
@@ -105,7 +105,7 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> tuple:
     """The result of `fun` and its tangent; see `kfunc.jvp`.
 
-    The product with the cotangent is linear in it, so its own product is the derivative in the forward direction.
+    The reverse derivative is linear in the cotangent; its derivative for the cotangent is the forward derivative.
     """
     out, pull, *aux = vjp(fun, *primals, has_aux=has_aux)
     backend = tape_of(backend_of(primals))
@@ -115,7 +115,7 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
 
 
 def checkpoint(fun: Callable) -> Callable:
-    """`fun`, of which the tape keeps the arguments only, and which it runs again on the way back."""
+    """`fun`: the tape keeps only its arguments, and runs it again on the way back."""
 
     @functools.wraps(fun)
     def run(*args, **kwargs):
@@ -131,7 +131,7 @@ def checkpoint(fun: Callable) -> Callable:
             start = new_id()
             again = tree.leaves(fun(*args, **kwargs))
             sweep([(again[i].node, g) for i, g in zip(at, gs, strict=True)], after=start)
-            return ()  # the sweep gave the parents their shares
+            return ()  # the sweep has given the parents their shares already
 
         inputs = _inputs([outs[i].node for i in at], before)
         group = GroupNode(inputs, pull, [outs[i].value for i in at], outs[at[0]].backend)
@@ -143,7 +143,7 @@ def checkpoint(fun: Callable) -> Callable:
 
 
 def _inputs(roots: list[Node], before: int) -> list[Node]:
-    """The nodes made until `before` that `roots` were made from: what a function was given, and what it closes over."""
+    """The nodes made until `before` that `roots` were made from: arguments of a function, and what it closes over."""
     seen, stack, found = {id(r) for r in roots}, list(roots), []
     while stack:
         for parent in stack.pop().parents:
@@ -154,7 +154,7 @@ def _inputs(roots: list[Node], before: int) -> list[Node]:
 
 
 def custom_gradient(fun: Callable) -> Callable:
-    """A function whose gradient is the one that it brings; see `kfunc.custom_gradient`."""
+    """A function with a gradient of its own; see `kfunc.custom_gradient`."""
 
     @functools.wraps(fun)
     def run(*args):
@@ -164,7 +164,7 @@ def custom_gradient(fun: Callable) -> Callable:
         if not any(mine):
             return fun(*args)[0]
         backend = next(x for x, tracked in zip(flat, mine, strict=True) if tracked).backend
-        # One level down: what the function computes there, its gradient may use, and be differentiated for.
+        # One level down: the gradient may use what the function computes there, and be differentiated for it.
         values = [backend.constant(x.value) if tracked else x for x, tracked in zip(flat, mine, strict=True)]
         out, gradient = fun(*tree.unflatten(structure, values))
         outs, out_structure = tree.flatten(out)
@@ -204,9 +204,10 @@ class _Run:
         if x.__class__ is cls and x.level == 0:
             x = x.value
         if self.backend.constant(x).__class__ is not cls or not self.backend.is_floating(x.dtype):
+            name = name if isinstance(name, str) else f"argument {name}"
             raise ArgumentError(
-                "Only floating-point arrays can be differentiated for.",
-                argument=name if isinstance(name, str) else f"argument {name}",
+                f"A gradient was asked for {name}, which is no tree of floating-point arrays.",
+                argument=name,
                 expected="a tree of floating-point arrays",
                 got=getattr(x, "dtype", type(x).__name__),
                 fix="convert it with kf.asarray(x), or leave its position out of argnums",
@@ -228,7 +229,7 @@ class _Run:
             x = x.value
         if x.__class__ is cls:
             return x
-        # A reduction of NumPy gives a scalar, which is no array.
+        # NumPy's reductions return scalars, which are no arrays.
         if getattr(x, "ndim", 1) == 0 and kind_of(type(x)) is not None:
             x = self.backend.inner.xp.asarray(x)
         return self.backend.constant(x) if outer else x
@@ -238,7 +239,7 @@ def _positions(numbers: tuple[int, ...], count: int) -> list[int]:
     wanted = [n + count if n < 0 else n for n in numbers]
     if any(not 0 <= n < count for n in wanted):
         raise ArgumentError(
-            "There is no such positional argument to differentiate for.",
+            f"`argnums` is {shown(numbers)}, but the call has {count} positional arguments.",
             argument="argnums",
             expected=f"positions below {count}",
             got=numbers,
@@ -253,17 +254,21 @@ def _gradient(backend: TapeBackend, leaf: Any, seen: set[int]) -> Any:
         return g
     if g is None:
         return backend.zeros_like(leaf.value)
-    # Two leaves may have been given one cotangent, or a view of one: callers get memory of their own.
+    # Two leaves may share one cotangent, or a view of one. Each caller gets memory of its own.
     if id(g) in seen or not getattr(getattr(g, "flags", None), "owndata", True):
         g = backend.inner.xp.asarray(g, copy=True)
     seen.add(id(g))
     return g
 
 
+def _said(value: Any) -> str:
+    return f"{value.dtype} of shape {value.shape}" if isinstance(value, TapeArray) else type(value).__name__
+
+
 def _pair(out: Any) -> Any:
     if not isinstance(out, tuple) or len(out) != 2:
         raise ArgumentError(
-            "With has_aux the function must return a pair.",
+            f"With has_aux the function must return a pair (value, aux), got {type(out).__name__}.",
             argument="fun",
             expected="(value, aux)",
             got=type(out).__name__,

@@ -1,4 +1,4 @@
-"""The rules of the tape: for each differentiable function of the standard, how a cotangent goes back to its arguments.
+"""The rules of the tape: they give the cotangents of the arguments of a function of the standard.
 
 A rule is `rule(xp, g, out, *args, **kwargs)`: `g` is the cotangent of `out = function(*args, **kwargs)`, `xp` a
 namespace that knows all of them. The tape sums what a rule returns to the argument's shape and casts it to its dtype.
@@ -26,7 +26,7 @@ COMPOSITES: dict[str, Any] = (
 """Function name to the function made of others: `function(xp, *args, **kwargs)`."""
 
 ALWAYS = frozenset(("asarray", "astype", "clip", "concat", "full_like", "stack"))
-"""The composites that are so for constants too, for which the others leave the work to the backend's own function."""
+"""The composites that are used for constants too. The others use the backend's own function for constants."""
 
 PLAIN = {
     "_astype": lambda xp: xp.astype,
@@ -41,7 +41,7 @@ PLAIN = {
     "getitem": lambda xp: operator.getitem,
     "setitem": lambda xp: manipulation.plain_setitem,
     "unindex": lambda xp: manipulation.plain_unindex,
-    # Operators take Python scalars on either side in every version of the standard, and are the quickest way in.
+    # Operators take Python scalars on either side in every version of the standard, and are the fastest.
     "abs": lambda xp: operator.abs,
     "add": lambda xp: operator.add,
     "divide": lambda xp: operator.truediv,
@@ -60,7 +60,7 @@ PLAIN = {
     "less_equal": lambda xp: operator.le,
     "not_equal": lambda xp: operator.ne,
 }
-"""Where the backend's function for a name is not the namespace's own: from its namespace to the function."""
+"""The plain functions of other names than the namespace's: functions from the namespace to them."""
 
 CONSTANT = frozenset(
     [

@@ -1,4 +1,4 @@
-"""Rules of the elementwise functions. Those that are complex differentiable are the same for real and for complex."""
+"""Rules of the elementwise functions. A rule of a function that is complex differentiable holds for both kinds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def minus(xp, g, out, *args, **kwargs):
 
 
 def shared(fun):
-    """A function of `backends.composed`, which asks its arguments for the namespace, as one that is given it first."""
+    """A function of `backends.composed` as a composite, which gets the namespace as the first argument."""
     return lambda xp, *args, **kwargs: fun(*args, **kwargs)
 
 
@@ -37,7 +37,7 @@ def is_complex(xp, x):
 
 
 def nonzero(xp, x):
-    """`x`, with 1 for 0: what to divide by where the quotient is not used."""
+    """`x`, with 1 in place of 0: to divide by where the quotient is not used."""
     return xp.where(x == 0, xp.ones_like(x), x)
 
 
@@ -48,7 +48,7 @@ def _abs(xp, g, out, x):
 
 
 def _sign(xp, g, out, x):
-    """A real sign is constant, a complex one x / |x|."""
+    """The real sign is constant; the complex one is x / |x|."""
     if not is_complex(xp, x):
         return xp.zeros_like(g)
     return xp.conj(out) * (xp.imag(g * out) / nonzero(xp, xp.abs(x))) * 1j
@@ -57,7 +57,7 @@ def _sign(xp, g, out, x):
 def _pow_base(xp, g, out, x, y):
     if isinstance(y, (int, float, complex)):
         return xp.zeros_like(g) if y == 0 else g * (x * 2 if y == 2 else y * x ** (y - 1))
-    # x ** -1 may be infinite where y is 0 and the derivative with it.
+    # Where y is 0 the derivative is 0, but x ** -1 may be infinite.
     return choose(xp, g * (y * x ** (nonzero(xp, y) - 1)), y != 0)
 
 
@@ -66,13 +66,13 @@ def _pow_exponent(xp, g, out, x, y):
         return g * out * cmath.log(x) if x else xp.zeros_like(g)
     if isinstance(x, (int, float)):
         return g * out * math.log(x) if x > 0 else xp.zeros_like(g)
-    # A power of 0 does not change with its exponent, where it is defined.
+    # Where a power of 0 is defined, it does not depend on the exponent.
     return g * out * xp.log(nonzero(xp, x))
 
 
 def _extremum(less):
     def rule(xp, g, out, a, b):
-        # Two equal arguments share the cotangent.
+        # Equal arguments share the cotangent.
         return choose(xp, g, less(b, a)) + choose(xp, g * 0.5, a == b)
 
     return rule, lambda xp, g, out, a, b: rule(xp, g, out, b, a)
@@ -138,7 +138,7 @@ RULES: dict[str, Any] = {
         lambda xp, g, out, mask, x, y: xp.where(mask, g, xp.zeros_like(g)),
         lambda xp, g, out, mask, x, y: xp.where(mask, xp.zeros_like(g), g),
     ),
-    # At a bound the argument takes the cotangent, as in PyTorch and TensorFlow.
+    # At a bound the argument gets the cotangent, as in PyTorch and TensorFlow.
     "_clip": (
         lambda xp, g, out, x, low, high: choose(xp, g, x == out),
         lambda xp, g, out, x, low, high: choose(xp, g, (x < low) & (low == out)),

@@ -9,11 +9,11 @@ from ....arrays import device
 __all__ = ["COMPOSITES", "RULES"]
 
 _OTHER = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
-"""The norm by which the transform back scales as much as the one there did."""
+"""The norm with which the inverse transform scales as the transform does."""
 
 
 def _resized(xp, x, size, axis):
-    """The first `size` entries along `axis`, with zeros behind where there are fewer."""
+    """The first `size` entries along `axis`, filled up with zeros where there are fewer."""
     axis = axis % x.ndim
     n = x.shape[axis]
     if n > size:
@@ -40,7 +40,7 @@ def _rfft(xp, g, out, x, *, n=None, axis=-1, norm="backward"):
 def _irfft(xp, g, out, x, *, n=None, axis=-1, norm="backward"):
     axis, n = axis % x.ndim, out.shape[axis]
     half = xp.conj(xp.fft.rfft(g, axis=axis, norm=_OTHER[norm]))
-    # All but the first, and the last of an even number, stand for their conjugates too.
+    # All but the first one, and the last one if n is even, stand for their conjugates too.
     last = half.shape[axis] - 1
     index = xp.arange(last + 1, dtype=g.dtype, device=device(g))
     once = (index == 0) | (index == (last if n % 2 == 0 else 0))

@@ -34,7 +34,7 @@ def _h(xp, x):
 
 
 def hermitian(rule):
-    """A rule of conjugated cotangents as one of cotangents; they are the same for real arrays."""
+    """A rule of conjugated cotangents as a rule of cotangents. For real arrays they are the same."""
 
     @functools.wraps(rule)
     def plain(xp, g, *args, **kwargs):
@@ -84,7 +84,7 @@ def _matmul_right(xp, g, out, x, y):
     if y.ndim == 1:
         return xp.sum(xp.reshape(_column(xp, g) * x, (-1, x.shape[-1])), axis=0)
     if y.ndim == 2 and x.ndim > 2:
-        # One product for the whole batch, not a product for each and a sum.
+        # One product for the whole batch is faster than one for each sample and their sum.
         x, g = xp.reshape(x, (-1, x.shape[-1])), xp.reshape(g, (-1, g.shape[-1]))
     return xp.matmul(_t(xp, x), g)
 
@@ -155,7 +155,8 @@ def _pinv(xp, g, out, x, **kwargs):
 def _det(xp, g, out, x):
     if not bool(xp.any(out == 0)):
         return _scalar(xp, g * _conj(xp, out)) * _h(xp, xp.linalg.inv(x))
-    # The cofactors, which singular matrices have too: in the basis of the singular vectors, products of the others.
+    # By the cofactors, which singular matrices have too: in the basis of the singular vectors, each is the product
+    # of the other singular values.
     u, s, vh = xp.linalg.svd(x)
     n = s.shape[-1]
     others = xp.prod(
@@ -225,7 +226,7 @@ def _qr(xp, g, outs, x, *, mode="reduced"):
         raise _no_gradient("qr with mode='complete' of a matrix of more rows than columns", "use mode='reduced'")
     rest = None
     if rows < columns:
-        # The columns beyond the square part are Q times theirs of R.
+        # The columns beyond the square part are Q times those of R.
         rest, of_rest = x[..., rows:], of_r[..., rows:]
         of_q = of_q + rest @ _h(xp, of_rest)
         r, of_r = r[..., :rows], of_r[..., :rows]
@@ -248,7 +249,7 @@ def _svd(xp, g, outs, x, *, full_matrices=True):
     inner = gaps * (left - _h(xp, left)) * _row(xp, wide) + _column(xp, wide) * (gaps * (right - _h(xp, right)))
     inner = inner + _diag(xp, xp.astype(of_s, x.dtype))
     if is_complex(xp, x):
-        # The vectors' phases are free; what they turn by is what the two have in common.
+        # The phases of the vectors are not determined; this is the part of the cotangents that turns both alike.
         inner = inner + _diag(xp, xp.astype(xp.imag(diagonal(xp, left)), x.dtype) * 1j / wide)
     share = u @ inner @ vh
     share = share + ((of_u - u @ left) / _row(xp, wide)) @ vh
@@ -267,7 +268,7 @@ def _no_gradient(what, fix):
 
 
 def _norm(xp, g, out, x, *, axis=None, keepdims=False):
-    # At 0, where it has a kink, the gradient taken is 0.
+    # At 0, where the norm has a kink, the gradient is taken to be 0.
     return _conj(xp, x) * kept(xp, g / nonzero(xp, out), x, axis)
 
 

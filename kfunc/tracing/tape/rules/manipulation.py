@@ -1,4 +1,4 @@
-"""Rules of the functions that move elements, make arrays of others, and pick some."""
+"""Rules of the functions that move, join and pick elements."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def asarray(xp, x, /, *, dtype=None, device=None, copy=None):
     if not isinstance(x, xp._backend.cls):
         return xp._constant_asarray(x, dtype=dtype, device=device, copy=copy)
     if copy:
-        x = type(x)(x.value, x.level, x.node)  # an object that can be written to by itself; its values never change
+        x = type(x)(x.value, x.level, x.node)  # another object, since `x[key] = value` changes the object
     return x if dtype is None or dtype == x.dtype else xp.astype(x, dtype)
 
 

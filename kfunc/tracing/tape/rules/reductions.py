@@ -72,7 +72,7 @@ RULES: dict[str, Any] = {
 
 
 def prod(xp, x, /, *, axis=None, dtype=None, keepdims=False):
-    # Products of halves: its derivative holds for zeros too, where out / x does not.
+    # Products of halves, whose derivative is right for zeros too; that of `out / x` is not.
     if dtype is not None:
         x = xp.astype(x, dtype)
     axes, shape = all_axes(x, axis), x.shape
@@ -87,7 +87,7 @@ def prod(xp, x, /, *, axis=None, dtype=None, keepdims=False):
 
 
 def cumulative_prod(xp, x, /, *, axis=None, dtype=None, include_initial=False):
-    # A doubling scan: its derivative holds for zeros too.
+    # A scan that doubles its distance, whose derivative is right for zeros too.
     if dtype is not None:
         x = xp.astype(x, dtype)
     axis = 0 if axis is None else axis
