@@ -7,7 +7,6 @@ Call them in `__post_init__`: `positive("units", self.units)`. With `none=True`,
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import math
 import operator
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from .errors import ArgumentError, ShapeError
-from .frozen import arguments
+from .frozen import arguments, fields
 from .registry import resolve
 
 __all__ = [
@@ -206,9 +205,8 @@ _BOOLEAN: dict[Any, Callable[[str, Any], Any]] = {"bool": boolean, "bool | None"
 @functools.cache
 def _standard(cls: Any) -> tuple[tuple[str, Callable[[str, Any], Any]], ...]:
     """The fields of `cls` that `standard` checks, each with its check."""
-    fields = [f for f in dataclasses.fields(cls) if f.init]
-    found = {f.name: _STANDARD.get(f.name, _STANDARD.get(f.name.rpartition("_")[2])) for f in fields}
-    found |= {f.name: _BOOLEAN[f.type] for f in fields if f.type in _BOOLEAN}
+    found = {f.name: _STANDARD.get(f.name, _STANDARD.get(f.name.rpartition("_")[2])) for f in fields(cls)}
+    found |= {f.name: _BOOLEAN[f.type] for f in fields(cls) if f.type in _BOOLEAN}
     return tuple((name, check) for name, check in found.items() if check is not None)
 
 

@@ -6,7 +6,6 @@ those of `COMMON`, since some arguments mean the same in all classes that have t
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import itertools
 import re
@@ -60,10 +59,10 @@ class Documentation:
         text = inspect.cleandoc(self.own or f"{owner.__name__}{inspect.signature(owner)}") + "\n"
         own, inherited = _entries(text), _inherited(owner)
         added: dict[str, list[str]] = {}  # description to the names of the arguments
-        fields = dataclasses.fields(owner)  # type: ignore[arg-type]
+        fields = owner.__fields__.values()  # type: ignore[attr-defined]
         for field in sorted(fields, key=lambda field: bool(field.kw_only)):
             name = field.name
-            if field.init and name not in own:
+            if name not in own:
                 common = COMMON.get(name, COMMON.get(name.rpartition("_")[2], ""))
                 added.setdefault(inherited.get(name, common), []).append(name)
         lines = "".join(_entry(names, entry) for entry, names in added.items() if entry)

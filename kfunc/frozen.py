@@ -3,8 +3,8 @@
 `dataclasses.dataclass(frozen=True)` writes and compiles six methods for each class, which takes half a millisecond.
 Here all classes share theirs.
 
-An object is its arguments: what makes an equal object is what `arguments` returns. Files, `repr`, `replace`, `copy` and
-`pickle` all go by it, so that whatever a class derives from its arguments is derived again, and never copied.
+An object is its arguments: `build` makes an object like it from what `arguments` returns. Files, `repr`, `replace`,
+`copy` and `pickle` use these two. So whatever a class derives from its arguments is derived anew for a copy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar, overload
 
 from .docstrings import Documentation
 
-__all__ = ["arguments", "build", "dataclass", "is_open", "replace"]
+__all__ = ["arguments", "build", "dataclass", "fields", "is_open", "replace"]
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
@@ -28,9 +28,9 @@ _PLAIN = (int, float, str, type(None))
 
 
 def arguments(of: Any) -> dict[str, Any]:
-    """The arguments by which `build` makes an object like `of`, by name.
+    """The arguments, by name, from which `build` makes an object like `of`.
 
-    They are the fields; and for a class with an `__init__` of its own, the arguments that it was called with.
+    They are the fields. If the class has its own `__init__`, they are the arguments that it was called with.
     """
     cls = type(of)
     return {name: getattr(of, name) for name in cls.__arguments__[1]} if cls.__own__ is None else vars(of)["_given"]
@@ -59,16 +59,22 @@ def build(cls: type[T], given: dict[str, Any]) -> T:
 def replace(of: T, /, **changes: Any) -> T:
     """A copy of a layer, loss, metric or other frozen object, with some of its arguments changed.
 
-    As `dataclasses.replace`, which does not know what a class with an `__init__` of its own was given.
+    As `dataclasses.replace`, which refuses objects of a class with its own `__init__`.
 
     Args:
+        of: The object, which stays as it is.
         changes: The new values of arguments.
     """
     return build(type(of), {**arguments(of), **changes})
 
 
+def fields(cls: Any) -> tuple[dataclasses.Field, ...]:
+    """The arguments of a class as fields: their names, types and defaults."""
+    return tuple(cls.__fields__.values())
+
+
 def is_open(of: Any) -> bool:
-    """Whether an `__init__` of the class's own is running, so that attributes may be assigned."""
+    """Whether the class's own `__init__` is running, so that attributes may be assigned."""
     return "_open" in vars(of)
 
 
@@ -76,11 +82,11 @@ def is_open(of: Any) -> bool:
 
 
 def _init(self: Any, *args: Any, **kwargs: Any) -> None:
-    """The `__init__` of all classes that write none: from the fields."""
+    """The `__init__` of all classes that do not define one: it sets the fields."""
     cls = type(self)
     if cls.__decorated__ is not cls:
         raise _undecorated(cls)
-    # A class with an `__init__` of its own has the arguments of the base whose `__init__` it calls.
+    # If the class has its own `__init__`, which calls this one, these are the arguments of the base class.
     positional, defaults = cls.__arguments__
     if len(args) > len(positional):
         taken = f"at most {len(positional)} by position ({', '.join(positional)})" if positional else "none by position"
@@ -111,14 +117,14 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def _opening(init: Callable) -> Callable:
-    """The `__init__` that a class defines, around which its objects are open for assignments, and then frozen."""
+    """The `init` that a class defines. While it runs, attributes may be assigned; after it the object is frozen."""
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         cls, attributes = type(self), vars(self)
         if cls.__decorated__ is not cls:
             raise _undecorated(cls)
-        if is_open(self):  # the `__init__` of a subclass calls this one
+        if is_open(self):  # it was called by the `__init__` of a subclass
             init(self, *args, **kwargs)
             return
         bound = cls.__own__.bind(*args, **kwargs)
@@ -146,14 +152,14 @@ def _opening(init: Callable) -> Callable:
 
 
 def _snapshot(value: Any) -> Any:
-    """`value` with lists as tuples and dicts copied, so that nothing that happens to them later changes it."""
+    """`value` with lists as tuples and copies of dicts, so that it stays the same when the caller changes them."""
     if type(value) in (list, tuple):
         return tuple([_snapshot(v) for v in value])
     return {k: _snapshot(v) for k, v in value.items()} if type(value) is dict else value
 
 
 def _is_kept_by_identity(value: Any) -> bool:
-    """Whether `value` is, or holds, an object of a frozen class that is equal to itself only, as layers are."""
+    """Whether `value` is, or holds, an object that is equal to itself only, as layers are."""
     if value is dataclasses.MISSING or isinstance(value, _PLAIN):
         return False
     if isinstance(value, list | tuple):
@@ -164,7 +170,7 @@ def _is_kept_by_identity(value: Any) -> bool:
 
 
 def _own_default(value: Any) -> Any:
-    """A default for one object: a layer in it is copied, since no layer may stand at two places of a network."""
+    """The default `value` for one object. Layers in it are copied, since a network may hold each only once."""
     return copy.deepcopy(value) if _is_kept_by_identity(value) else value
 
 
@@ -236,7 +242,7 @@ _BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
 
 
 class _Signature:
-    """What `inspect.signature` finds for a class: its fields. An instance may be callable, and has another one."""
+    """What `inspect.signature` finds for a class: its fields. Instances that can be called have another signature."""
 
     def __get__(self, instance: Any, owner: type) -> inspect.Signature:
         if instance is not None or owner.__init__ is not _init:  # type: ignore[misc]
@@ -247,7 +253,7 @@ class _Signature:
 @functools.cache
 def _signature(cls: type) -> inspect.Signature:
     positional, defaults = cls.__arguments__  # type: ignore[attr-defined]
-    types = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    types = {f.name: f.type for f in cls.__fields__.values()}  # type: ignore[attr-defined]
 
     def parameter(name: str, default: Any, factory: Any) -> inspect.Parameter:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in positional else inspect.Parameter.KEYWORD_ONLY
@@ -263,9 +269,10 @@ def _signature(cls: type) -> inspect.Signature:
 
 
 class _Params:
-    """What the standard library's `dataclass` asks its bases for: with it, a subclass of ours would not be frozen.
+    """Stands for an attribute that the standard library's `dataclass` reads from base classes.
 
-    It is an AttributeError, since others ask, too, whether a class has this attribute.
+    That decorator would make a subclass that is not frozen, and whose `__init__` does not know ours. The error is an
+    AttributeError, so that for all others who look, the attribute is just missing.
     """
 
     def __get__(self, instance: Any, owner: type) -> Any:
@@ -276,20 +283,27 @@ class _Params:
         )
 
 
-def _own_fields(cls: type, annotations: dict[str, Any], values: Any) -> dict[str, dataclasses.Field]:
-    """The fields that the standard library finds in `cls`, its bases left aside."""
+def _alone(cls: type, annotations: dict[str, Any], values: Any) -> Any:
+    """A dataclass with the fields that the standard library finds in `cls`, without those of its bases."""
     own = {name: t for name, t in annotations.items() if not (isinstance(t, str) and "ClassVar[" in t)}
     if not own:
-        return {}
+        return _Nothing
     given = {name: values[name] for name in own if name in values}
     alone = type(cls.__name__, (), {**given, "__annotations__": own, "__module__": cls.__module__})
     alone.__doc__ = cls.__name__  # else `dataclasses` writes one, which is slow
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(alone)
-    return {f.name: f for f in dataclasses.fields(made)}
+    return _as_dataclass(alone)
+
+
+_as_dataclass: Any = dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)
+
+
+@_as_dataclass
+class _Nothing:
+    """A dataclass without fields."""
 
 
 def _fields_of_init(cls: type, signature: inspect.Signature, base: dict) -> dict[str, dataclasses.Field]:
-    """The arguments of a class's own `__init__` as fields; those that it takes as `**kwargs` are those of its base."""
+    """The arguments of a class's own `__init__` as fields. With `**kwargs`, it takes those of its base, too."""
     fields: dict[str, dataclasses.Field] = {}
     for p in signature.parameters.values():
         if p.kind is p.VAR_KEYWORD:
@@ -298,14 +312,16 @@ def _fields_of_init(cls: type, signature: inspect.Signature, base: dict) -> dict
         options: dict[str, Any] = {"kw_only": p.kind is p.KEYWORD_ONLY}
         if p.default is not p.empty:
             options["default_factory"] = functools.partial(_own_default, p.default)
-        fields |= _own_fields(cls, {p.name: p.annotation}, {p.name: dataclasses.field(**options)})
+        alone = _alone(cls, {p.name: p.annotation}, {p.name: dataclasses.field(**options)})
+        fields |= alone.__dataclass_fields__
     return fields
 
 
 def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
-    """The names of the arguments by position, and of all, those first, their defaults and default factories.
+    """The names of the arguments by position; and the default and default factory of every argument, those first.
 
-    Plain values, found when the class is made: Dynamo, for objects that are made in a `forward`, reads no fields.
+    They are found when the class is made, as plain values: Dynamo cannot read fields, and needs these where a `forward`
+    makes objects.
     """
 
     def made(f: dataclasses.Field) -> tuple[Any, Any]:
@@ -313,8 +329,7 @@ def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
             return dataclasses.MISSING, functools.partial(copy.deepcopy, f.default)
         return f.default, f.default_factory
 
-    fields = [f for f in dataclasses.fields(cls) if f.init]
-    first, then = ({f.name: made(f) for f in fields if f.kw_only is kw} for kw in (False, True))
+    first, then = ({f.name: made(f) for f in cls.__fields__.values() if f.kw_only is kw} for kw in (False, True))
     return tuple(first), first | then
 
 
@@ -330,22 +345,23 @@ def dataclass(cls: None = None, *, eq: bool = True) -> Callable[[C], C]: ...
 def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     """Class decorator: `dataclasses.dataclass(frozen=True)`, for losses, metrics and the like of your own.
 
-    A class may write its own `__init__`: it assigns attributes as usual, and the object is frozen when it returns. Then
-    the arguments of `__init__` are what files hold; lists among them are kept as tuples.
+    In place of fields, a class may have its own `__init__`, which assigns attributes as usual; the object is frozen
+    when it returns. Then files hold the arguments of `__init__`, with lists as tuples.
 
     Args:
-        eq: Whether objects of equal fields are equal; if not, each is equal to itself only.
+        cls: The class.
+        eq: Whether objects with equal fields are equal; if not, each is equal to itself only.
 
-    The `repr` shows what differs from the defaults. Methods that the class or its bases define stay. `help` shows what
-    the bases say about their arguments, too.
+    The `repr` shows the arguments that differ from their defaults. Methods that the class or its bases define stay.
+    `help` also shows what the bases say about the arguments.
 
     Raises:
-        TypeError: The class has fields, and inherits an `__init__` that does not know them.
+        TypeError: The class has fields, but it inherits an `__init__` that does not know them.
     """
     if cls is None:
         return functools.partial(dataclass, eq=eq)
-    own = _own_fields(cls, inspect.get_annotations(cls), vars(cls))
-    for name, field in own.items():
+    alone = _alone(cls, inspect.get_annotations(cls), vars(cls))
+    for name, field in alone.__dataclass_fields__.items():
         if isinstance(vars(cls).get(name), dataclasses.Field):
             if field.default is dataclasses.MISSING:
                 delattr(cls, name)
@@ -355,12 +371,13 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
     if init is not None and init is not _init:
         _with_own_init(cls, init)
     elif getattr(cls, "__own__", None) is None:
-        fields: dict[str, dataclasses.Field] = {}
+        inherited: dict[str, dataclasses.Field] = {}
         for base in reversed(cls.__mro__[1:]):
-            fields |= vars(base).get("__dataclass_fields__", {})
-        cls.__own__, cls.__dataclass_fields__ = None, fields | own
+            inherited |= vars(base).get("__dataclass_fields__", {})
+        cls.__own__, cls.__dataclass_fields__ = None, inherited | alone.__dataclass_fields__
+        cls.__fields__ = {f.name: f for f in dataclasses.fields(cls) if f.init}
         cls.__arguments__ = _arguments(cls)
-    elif own:
+    elif dataclasses.fields(alone):
         raise TypeError(
             f"{cls.__name__} has fields, and inherits an __init__ that does not know them: give {cls.__name__} an "
             "__init__ of its own"
@@ -377,17 +394,18 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
 
 
 def _with_own_init(cls: Any, init: Callable) -> None:
-    """Make `cls` a class whose objects are made by `init`, the function that it defines."""
+    """Make `cls` a class whose objects are made by its own `init`."""
     signature = inspect.signature(init)
     cls.__own__ = signature.replace(parameters=list(signature.parameters.values())[1:])
     cls.__init__ = _opening(init)
     if not hasattr(cls, "__arguments__"):
         cls.__arguments__ = ((), {})
-    base: dict[str, dataclasses.Field] = next(
-        (b.__dataclass_fields__ for b in cls.__mro__[1:] if "__dataclass_fields__" in vars(b)), {}
-    )
-    cls.__dataclass_fields__ = _fields_of_init(cls, cls.__own__, base)
-    # What a base does with its own arguments would be wrong for these.
+    names = [p.name for p in cls.__own__.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    # To the standard library they are no fields, since attributes of their names may be something else: its `replace`
+    # refuses to guess, and ours knows.
+    cls.__dataclass_fields__ = _alone(cls, dict.fromkeys(names, dataclasses.InitVar[Any]), {}).__dataclass_fields__
+    cls.__fields__ = _fields_of_init(cls, cls.__own__, getattr(cls, "__fields__", {}))
+    # These methods of a base would take the arguments for those of the base.
     for name, method in (("get_config", arguments), ("from_config", classmethod(build)), ("__reduce__", _reduce)):
         if name not in vars(cls):
             setattr(cls, name, method)

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import json
 import pickle
+import typing
 
 import numpy as np
 import pytest
@@ -563,3 +564,65 @@ def test_graphs_keep_all_their_fields_in_files():
         assert again.name == "n" and again.trainable is False and again.dtype == net.dtype
         assert again.activity_regularizer == net.activity_regularizer
         same(net, again, X)
+
+
+def test_the_standard_replace_does_not_guess():
+    """An attribute may hold something else than the argument of its name."""
+    with pytest.raises((TypeError, ValueError), match=r"units.*must be specified"):
+        dataclasses.replace(KerasStyle(3), name="n")
+    assert kf.replace(KerasStyle(3), name="n").units == 6
+    assert dataclasses.replace(nn.Dense(3), name="n").name == "n"
+
+
+@nn.layer
+class Typed(nn.Layer):
+    """Annotations of class variables are no fields."""
+
+    count: typing.ClassVar[int] = 3
+    units: int = 4
+
+    def forward(self, s, x):
+        return x
+
+
+@nn.layer
+class BelowTyped(KerasStyle):
+    note: typing.ClassVar[str] = "it has no field"
+
+
+def test_annotations_that_are_no_fields():
+    assert "count" not in inspect.signature(Typed).parameters and Typed.count == 3
+    assert BelowTyped(3).note == "it has no field"
+
+
+@kf.dataclass
+class OwnLoss(kf.losses.Loss):
+    """A loss as a Keras user writes it."""
+
+    def __init__(self, factor=0.5, name="own"):
+        super().__init__(name=name)
+        self.factor = 2 * factor
+
+    def call(self, y_true, y_pred):
+        xp = kf.namespace(y_pred)
+        return self.factor * xp.mean(xp.abs(y_true - y_pred), axis=-1)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_loss_with_an_init(name):
+    loss = OwnLoss(0.25)
+    y, p = kf.to_backend((X, 2 * X), name)
+    np.testing.assert_allclose(kf.to_numpy(loss(y, p)), 0.5 * np.abs(X).mean(), rtol=1e-5)
+    assert loss == OwnLoss(0.25) != OwnLoss(0.5) and hash(loss) == hash(OwnLoss(0.25))
+    for copied in (copy.deepcopy, COPIES["pickle"], kf.replace):
+        assert copied(loss) == loss and copied(loss).factor == 0.5
+
+
+@pytest.mark.parametrize("layer", OWN[1:-1], ids=lambda layer: type(layer).__name__)
+def test_models_of_layers_with_an_init_are_saved(tmp_path, layer):
+    model = kf.Model(nn.Sequential([layer, nn.Dense(2)]))
+    model.compile(optim.adam(0.1), OwnLoss())
+    model.fit(X, X[:, :2], epochs=2, verbose=0)
+    model.save(tmp_path / "model.kf")
+    again = kf.Model.load(tmp_path / "model.kf")
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
