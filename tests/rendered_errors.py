@@ -152,11 +152,12 @@ def render() -> str:
 # -- rules for first lines ---------------------------------------------------------------------------------------------
 
 _RIDDLES = re.compile(
-    r"(is|are) no (such )?\w+\.|no such|(This|That) is no |counts something|is a probability|is yes or no|are letters"
-    r"|have names|names one|\?$|^(Which|What|Whose|Where|Who)\b|heeds?\b|of which|has none|have none|is none"
-    r"|takes layers|means nothing",
+    r"(is|are) no (such )?\w+\.|no such (?!file or directory)|(This|That) is no |counts something|is a probability"
+    r"|is yes or no|are letters|have names|names one|\?$|^(?-i:Which|What|Whose|Where|Who)\b|heeds?\b|of which"
+    r"|has none|have none|\bis none|takes layers|means nothing",
     re.IGNORECASE,
 )
+_BEGINS = re.compile(rf"[A-Z`{{/\d]|[\w.]+: |({'|'.join(NAMES)})\b")
 
 
 class Line(NamedTuple):
@@ -166,7 +167,7 @@ class Line(NamedTuple):
     error: str  # its class
     problem: str
     argument: str | None = None
-    got: bool = False  # whether the error says what came
+    got: str | None = None  # what came, where the error says so and it is not in the first line anyhow
 
 
 def broken(line: Line) -> str | None:
@@ -174,13 +175,15 @@ def broken(line: Line) -> str | None:
     problem = line.problem
     if "\n" in problem or not problem.endswith((".", "…")):
         return "is one line, with a full stop"
-    if not re.match(r"[A-Z`{]|[\w.]+: ", problem):
+    if not _BEGINS.match(problem):
         return "begins with a capital letter, an argument in backquotes, or a function's name and a colon"
     if found := _RIDDLES.search(problem):
         return f"says what is wrong in plain words, and not {found[0]!r}"
+    if line.error != "ArgumentError" or line.got is None or line.got.strip("'") in problem:
+        return None  # errors about shapes may name a subject, such as "the mask", in place of an argument
     names = re.findall(r"\w+", line.argument or "")
-    if line.error == "ArgumentError" and line.got and not any(n.removesuffix("s") in problem for n in names):
-        return f"names the argument `{line.argument}`"
+    if names and not any(name.removesuffix("s") in problem for name in names):
+        return f"names the argument `{line.argument}`, or the value"
     return None
 
 
@@ -192,9 +195,9 @@ def rendered_lines() -> Iterator[Line]:
         if first.startswith("-- "):
             section = first.strip("- ")
         elif first:
-            argument = next((line[12:] for line in lines if line.startswith("  argument: ")), None)
+            more = {name: text for name, _, text in (line.strip().partition(": ") for line in lines)}
             error, _, problem = first.partition(": ")
-            yield Line(section, error, problem, argument, any(line.startswith("  got: ") for line in lines))
+            yield Line(section, error, problem, more.get("argument"), more.get("got"))
 
 
 def _literal(node: ast.expr | None) -> str | None:
@@ -218,7 +221,7 @@ def source_lines() -> Iterator[Line]:
                     argument = _literal(more.get("argument"))
                     holes = "{}" in problem  # which may be the argument's name
                     where = f"{path.relative_to(root)}:{node.lineno}"
-                    yield Line(where, name, problem, argument, "got" in more and argument is not None and not holes)
+                    yield Line(where, name, problem, argument, "{}" if "got" in more and not holes else None)
 
 
 def faults() -> list[str]:

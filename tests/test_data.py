@@ -752,12 +752,12 @@ def frame(**columns):
 
 
 WRONG_KEYS = {
-    "target missing": (lambda x, y, w: (x, without(y, "m"), w), "m has a loss"),
+    "target missing": (lambda x, y, w: (x, without(y, "m"), w), "'m' has a loss"),
     "target unknown": (lambda x, y, w: (x, renamed(y, m="q"), w), "q"),
     "weight unknown": (lambda x, y, w: (x, y, renamed(w, m="q")), "q"),
     "input missing": (lambda x, y, w: (without(x, "b"), y, w), "b"),
     "input unknown": (lambda x, y, w: (renamed(x, b="q"), y, w), "q"),
-    "no targets": (lambda x, y, w: (x, None, None), "no targets"),
+    "no targets": (lambda x, y, w: (x, None, None), "`y` is missing"),
     "too few targets": (lambda x, y, w: (x, [y["z"]], w), "a list of 2"),
     "sparse": (lambda x, y, w: ({**x, "a": sparse()}, y, w), "x/a"),
     "texts in a column": (lambda x, y, w: ({**x, "a": frame(t=["u"] * N)}, y, w), "x/a, column 't'"),

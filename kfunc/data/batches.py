@@ -65,6 +65,8 @@ def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     except KfuncError as error:
         path = _paths(batch)[len(done)]
         error.argument = path if error.argument is None else f"{path}, column {error.argument!r}"
+        error.problem = f"`{path}`: {error.problem}"
+        error.args = (error.problem,)
         raise
     return tree.unflatten(structure, done)
 
