@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from backends import BACKENDS, NAMES, TRAINING, missing
+from backends import BACKENDS, EAGER, NAMES, TRAINING, missing
 
 import kfunc as kf
 from kfunc import nn, ops
 from kfunc.arrays import dtype_name, native
 from kfunc.backends.constants import weak_dtype
+from kfunc.tracing.record import record_of
 
 X = np.linspace(0.25, 1, 6, dtype=np.float32).reshape(2, 3)
 F32, F64, I32, I64 = (np.arange(1, 4).astype(t) for t in ("float32", "float64", "int32", "int64"))
@@ -159,6 +160,25 @@ def test_in_fit(name, operators):
 @pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] in ("torch", "array_api_strict")])
 def test_ops_in_fit(name):
     test_in_fit(name, False)
+
+
+@pytest.mark.parametrize("row", OPERATORS | MIXED)
+@pytest.mark.parametrize("name", [p for p in EAGER if p.values[0] in ("numpy", "torch")])
+def test_operators_of_recorded_arrays(name, row):
+    fun, recorder = (OPERATORS | MIXED)[row], record_of(kf.backends.get(name))
+    out, wanted = fun(recorder.asarray(X)), fun(X)
+    assert type(out) is recorder.cls
+    assert dtype_name(out.dtype) == ("float32" if name == "torch" and wanted.dtype != bool else wanted.dtype.name)
+    np.testing.assert_allclose(kf.to_numpy(out), wanted, rtol=2e-6)
+
+
+def test_recordings_keep_only_what_stays():
+    """A constant made from a shape or from a value is another one where these are others."""
+    run = kf.jit(lambda x, n: ops.add(x, ops.arange(int(n), int(n) + x.shape[-1])))
+    for size in (3, 2, 3, 3):
+        for n in (1, 1, 4, 1):
+            x = np.ones((2, size), np.float32)
+            np.testing.assert_array_equal(run(x, np.asarray(n)), x + np.arange(n, n + size))
 
 
 @pytest.mark.parametrize(

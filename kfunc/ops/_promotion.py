@@ -125,7 +125,7 @@ def lowest(kind: str, x: Any) -> str:
 def _fits(x: Any) -> bool:
     """Whether int32 holds the integers in nested lists."""
     if isinstance(x, list | tuple):
-        return all([_fits(part) for part in x])  # a list: Dynamo takes no generator here
+        return all([_fits(part) for part in x])  # a list, since Dynamo does not trace a generator here
     return not isinstance(x, int) or -(2**31) <= x < 2**31
 
 
@@ -147,7 +147,7 @@ def kind_of_numbers(x: Any) -> str | None:
     if not isinstance(x, list | tuple):
         return _SCALARS.get(type(x))
     kinds = [kind_of_numbers(part) for part in x]
-    known = [k for k in kinds if k is not None]  # a list: Dynamo takes no generator here
+    known = [k for k in kinds if k is not None]  # a list, since Dynamo does not trace a generator here
     return max(known, key=_ORDER.index, default="f") if len(known) == len(kinds) else None
 
 

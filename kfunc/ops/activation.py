@@ -257,7 +257,7 @@ def squareplus(x: Array, b: float = 4) -> Array:
     """`(x + sqrt(x**2 + b)) / 2`, without cancellation (Barron, arXiv:2112.11687)."""
     x = floating(x)
     xp = namespace(x)
-    # The two roots of y**2 - x y - b/4: the larger one has no cancellation, and their product is -b/4.
+    # The result is a root of y**2 - x y - b/4. The larger root has no cancellation; the product of both is -b/4.
     large = 0.5 * (xp.where(x >= 0, x, -x) + xp.sqrt(x * x + b))
     return xp.where(x >= 0, large, 0.25 * b / large)
 
@@ -351,13 +351,13 @@ def sparsemax(x: Array, axis: int = -1) -> Array:
     xp = namespace(x)
     if 0 in x.shape:
         return x
-    # Which elements stay above 0 is piecewise constant: gradients flow through the threshold and not the sorting.
+    # The choice of the elements above 0 is piecewise constant: gradients flow through the threshold, not the sorting.
     fixed = stop_gradient(x)
     ordered = xp.sort(fixed, axis=axis, descending=True)
     totals = xp.cumulative_sum(ordered, axis=axis)
     ranks = xp.cumulative_sum(xp.ones_like(ordered), axis=axis)
     count = xp.sum(xp.astype(ranks * ordered > totals - 1, x.dtype), axis=axis, keepdims=True)
     least = xp.min(xp.where(ranks <= count, ordered, xp.full_like(ordered, math.inf)), axis=axis, keepdims=True)
-    inside = xp.where(fixed < least, xp.zeros_like(x), x)  # NaN stays, and all becomes NaN
+    inside = xp.where(fixed < least, xp.zeros_like(x), x)  # a NaN stays, and makes all elements NaN
     limit = (xp.sum(inside, axis=axis, keepdims=True) - 1) / count
     return relu(x - limit)

@@ -421,7 +421,7 @@ def _from_numbers(x: Any, like: Any) -> Any:
     own = _promotion.kind_of_numbers(x)
     if kind is None or own is None:
         return lift(x)
-    # The namespace makes it: a compiler takes that, and no array of NumPy's on the way.
+    # The namespace makes it without a NumPy array on the way, which a compiler might refuse.
     xp = namespace(like)
     out = xp.asarray(x, dtype=_object(xp, _promotion.lowest(own, x)), device=device(like))
     return kind.backend.lower(out) if kind.native else out

@@ -140,7 +140,7 @@ def isin(x1: Array, x2: Array, assume_unique: bool = False, invert: bool = False
         found = xp.zeros_like(x1, dtype=xp.bool)
     else:
         there = xp.any(x2 == math.inf) if kind(x2) == "f" else None
-        # Libraries do not agree on where NaN is in order.
+        # Libraries do not agree on the place of NaN in the order.
         x2 = xp.sort(without_nan(x2, math.inf)[0])
         place = xp.searchsorted(x2, x1)
         last = xp.zeros_like(place) + (x2.shape[0] - 1) if x2.shape[0] is not None else place

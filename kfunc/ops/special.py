@@ -141,7 +141,7 @@ def _erf_and_erfc(x):
     large = xp.where(magnitude > 30, 30 * one, xp.where(magnitude > 4, magnitude, 4 * one))
     inverse = 1 / (large * large)
     tail = (1 / math.sqrt(math.pi) - inverse * _ratio(inverse, _ERFC_LARGE)) / large
-    # The square's rounding would be magnified by the square, so that of a short number, which is exact, goes first.
+    # exp would magnify the rounding of x². So the square of a short number, which is exact, goes apart from the rest.
     either = xp.where(magnitude > 4, large, middle)
     short = xp.trunc(either * 16) / 16
     decay = xp.exp(-short * short) * xp.exp(-(either - short) * (either + short))

@@ -709,7 +709,7 @@ def _extreme(x, axis, keepdims, initial, name, pick, any_or_all):
     if kind(x) == "b":  # the standard orders numbers only
         out = any_or_all(x, axis=axis, keepdims=keepdims)
     elif initial is not None and 0 in x.shape:
-        # No elements have no extreme, but they have a sum, which gives the shape of the result.
+        # Without elements there is no extreme; but there is a sum, which has the shape of the result.
         out = xp.full_like(xp.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype), initial)
     else:
         out = getattr(xp, name)(x, axis=_some(x, axis), keepdims=keepdims)
