@@ -66,12 +66,21 @@ class Model:
     stop_training: bool = False
     history: Any = None
 
-    def __init__(self, net: Layer, seed: int = 0, *, step: Callable | None = None, eval_step: Callable | None = None):
+    def __init__(
+        self,
+        net: Layer,
+        seed: int = 0,
+        *,
+        step: Callable[..., Any] | None = None,
+        eval_step: Callable[..., Any] | None = None,
+    ):
         if not isinstance(net, Layer):
             raise ArgumentError(
                 f"`net` must be a layer, got {_brief(net)}.", argument="net", expected="a layer", got=repr(net)
             )
-        self._net, self._seed, self.step, self.eval_step = net, seed, step, eval_step
+        self._net, self._seed = net, seed
+        self.step: Callable[..., Any] | None = step
+        self.eval_step: Callable[..., Any] | None = eval_step
         self.metrics_names: list[str] = []
         self._compiled: dict[str, Any] = dict.fromkeys(("optimizer", "loss", "loss_weights"))
         self._compiled |= {"metrics": (), "weighted_metrics": ()}
@@ -81,13 +90,40 @@ class Model:
         self._fitting = False
         self._stored_opt_state: dict[str, Any] | None = None
 
-    net = property(lambda self: self._net)
-    seed = property(lambda self: self._seed)
-    optimizer = property(lambda self: self._compiled["optimizer"])
-    loss = property(lambda self: self._compiled["loss"])
-    loss_weights = property(lambda self: self._compiled["loss_weights"])
-    metrics = property(lambda self: self._compiled["metrics"])
-    weighted_metrics = property(lambda self: self._compiled["weighted_metrics"])
+    @property
+    def net(self) -> Layer:
+        """The network."""
+        return self._net
+
+    @property
+    def seed(self) -> int:
+        """As given."""
+        return self._seed
+
+    @property
+    def optimizer(self) -> Any:
+        """That of `compile`; None before."""
+        return self._compiled["optimizer"]
+
+    @property
+    def loss(self) -> Any:
+        """That of `compile`; None before."""
+        return self._compiled["loss"]
+
+    @property
+    def loss_weights(self) -> Any:
+        """Those of `compile`."""
+        return self._compiled["loss_weights"]
+
+    @property
+    def metrics(self) -> Any:
+        """Those of `compile`."""
+        return self._compiled["metrics"]
+
+    @property
+    def weighted_metrics(self) -> Any:
+        """Those of `compile`."""
+        return self._compiled["weighted_metrics"]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _ATTRIBUTES or type(self) is not Model:
@@ -329,7 +365,7 @@ class Model:
         validation_freq: int | Sequence[int] = 1,
         *,
         backend: str | Backend | None = None,
-        resume: str | os.PathLike | Checkpoints | None = None,
+        resume: str | os.PathLike[str] | Checkpoints | None = None,
     ) -> History:
         """Train for `epochs` rounds over the data.
 
@@ -530,7 +566,7 @@ class Model:
 
     # -- files and copies --------------------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
 
         An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading, and
@@ -545,11 +581,11 @@ class Model:
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         backend: str | Backend = "numpy",
         *,
-        step: Callable | None = None,
-        eval_step: Callable | None = None,
+        step: Callable[..., Any] | None = None,
+        eval_step: Callable[..., Any] | None = None,
     ) -> Model:
         """The model in a file that `save` wrote, on `backend`, with its optimizer's state, ready to go on training.
 
@@ -570,7 +606,7 @@ class Model:
         model.train_state = to_backend(model._with_opt_state(ts), target)
         return model
 
-    def save_weights(self, path: str | os.PathLike) -> None:
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
 
         Raises:
@@ -578,7 +614,7 @@ class Model:
         """
         model_file.write_weights(path, self._built())
 
-    def load_weights(self, path: str | os.PathLike) -> None:
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
 
         Raises:

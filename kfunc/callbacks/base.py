@@ -39,27 +39,56 @@ class Callback:
     """As `resume` of `fit`: where it goes on from and saves its states. At the very end, `finished` is called."""
 
     def set_model(self, model: Model) -> None:
+        """Called before anything else, with the model that is trained, evaluated or asked."""
         self.model = model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
+        """Called with `params`, see above."""
         self.params = params
 
-    # fmt: off
-    def on_train_begin(self, logs: Any = None, train_state: TrainState | None = None) -> TrainState | None: ...
-    def on_train_end(self, logs: Any = None, train_state: TrainState | None = None) -> TrainState | None: ...
-    def on_epoch_begin(self, epoch: int, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_train_batch_begin(self, batch: int, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_train_batch_end(self, batch: int, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_test_begin(self, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_test_end(self, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_test_batch_begin(self, batch: int, logs: Any = None, train_state: Any = None) -> None: ...
-    def on_test_batch_end(self, batch: int, logs: Any = None, train_state: Any = None) -> None: ...
-    def on_predict_begin(self, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_predict_end(self, logs: Any = None, train_state: Any = None) -> TrainState | None: ...
-    def on_predict_batch_begin(self, batch: int, logs: Any = None, train_state: Any = None) -> None: ...
-    def on_predict_batch_end(self, batch: int, logs: Any = None, train_state: Any = None) -> None: ...
-    # fmt: on
+    # A hook may have fewer arguments than it is offered, which no narrower signature would let a type checker accept.
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(logs=None, train_state=None)`: training begins."""
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(logs=None, train_state=None)`: training ends."""
+
+    def on_epoch_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(epoch, logs=None, train_state=None)`: an epoch begins; they are counted from 0."""
+
+    def on_epoch_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(epoch, logs=None, train_state=None)`: an epoch and its validation end; `logs` is a dict of the numbers."""
+
+    def on_train_batch_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(batch, logs=None, train_state=None)`: a training step is about to be taken."""
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(batch, logs=None, train_state=None)`: a training step was taken."""
+
+    def on_test_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(logs=None, train_state=None)`: an evaluation or validation begins."""
+
+    def on_test_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(logs=None, train_state=None)`: an evaluation or validation ends; `logs` is a dict of its numbers."""
+
+    def on_test_batch_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(batch, logs=None, train_state=None)`: a batch is about to be evaluated."""
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(batch, logs=None, train_state=None)`: a batch was evaluated."""
+
+    def on_predict_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(logs=None, train_state=None)`: a prediction begins."""
+
+    def on_predict_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(logs=None, train_state=None)`: a prediction ends."""
+
+    def on_predict_batch_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """`(batch, logs=None, train_state=None)`: a batch is about to be predicted."""
+
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> Any:
+        """`(batch, logs=None, train_state=None)`: a batch was predicted; `logs` has its "outputs"."""
 
     def get_state(self) -> Any:
         """What the callback remembers, for checkpoints: a tree of arrays, numbers and strings, or None."""
@@ -126,7 +155,7 @@ class CallbackList:
     ):
         from .logs import History, ProgbarLogger
 
-        self.callbacks = listed(callbacks)
+        self.callbacks: list[Any] = listed(callbacks)
         for wanted, cls in ((add_history, History), (add_progbar, ProgbarLogger)):
             if wanted and not any(isinstance(c, cls) for c in self.callbacks):
                 self.callbacks.append(cls())
@@ -234,7 +263,7 @@ def _own(callback: Any, name: str) -> Any:
     return None if same or getattr(hook, "_is_default", False) else hook
 
 
-def takes(hook: Callable, n: int) -> bool:
+def takes(hook: Callable[..., Any], n: int) -> bool:
     """Whether a function takes `n` positional arguments."""
     try:
         parameters = inspect.signature(hook).parameters.values()
@@ -250,7 +279,7 @@ def frequency(argument: str, value: Any) -> Any:
     return value if value == "epoch" else checks.positive(argument, value)
 
 
-def _checked(new: Any, hook: Callable) -> TrainState:
+def _checked(new: Any, hook: Callable[..., Any]) -> TrainState:
     if not isinstance(new, TrainState):
         raise ArgumentError(
             f"A callback returned neither a train state nor None, but {type(new).__name__}.",

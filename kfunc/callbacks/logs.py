@@ -18,18 +18,22 @@ __all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]
 class History(history.History, Callback):
     """What `fit` returns, as a callback: `kf.History`, which is filled as training goes on, and is `model.history`."""
 
-    def on_train_begin(self, logs=None):
+    epoch: list[int]
+    history: dict[str, list[Any]]
+    epochs: dict[str, list[int]]
+
+    def on_train_begin(self, logs: Any = None) -> None:
         history.History.__init__(self)
         self.model.history = self
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.add(epoch, logs or {})
 
-    def get_state(self):
+    def get_state(self) -> Any:
         # In a list, since names may hold characters that keys in a file may not.
         return {"epoch": self.epoch, "each": [[name, self.epochs[name], v] for name, v in self.history.items()]}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self.epoch = list(state["epoch"])
         self.epochs = {name: list(epochs) for name, epochs, _ in state["each"]}
         self.history = {name: list(values) for name, _, values in state["each"]}
@@ -44,13 +48,13 @@ class LambdaCallback(Callback):
 
     def __init__(
         self,
-        on_epoch_begin: Callable | None = None,
-        on_epoch_end: Callable | None = None,
-        on_train_begin: Callable | None = None,
-        on_train_end: Callable | None = None,
-        on_train_batch_begin: Callable | None = None,
-        on_train_batch_end: Callable | None = None,
-        **kwargs: Callable | None,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **kwargs: Callable[..., Any] | None,
     ):
         given = {name: value for name, value in locals().items() if name in HOOKS} | kwargs
         for name, value in given.items():
@@ -82,7 +86,7 @@ class CSVLogger(Callback):
         OSError: The file could not be written.
     """
 
-    def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1:
             raise ArgumentError(
                 f"`separator` must be one character, got {separator!r}.",
@@ -90,14 +94,16 @@ class CSVLogger(Callback):
                 expected="one character",
                 got=repr(separator),
             )
-        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.filename: str = os.fspath(filename)
+        self.sep: str = separator
+        self.append: bool = append
         self.keys: list[str] | None = None
         self._size: int | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self.keys = self._size = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
         if self.keys is None:
             self.keys = sorted(logs)
@@ -115,10 +121,10 @@ class CSVLogger(Callback):
             file.flush()
             self._size = os.fstat(file.fileno()).st_size
 
-    def get_state(self):
+    def get_state(self) -> Any:
         return None if self.keys is None else {"keys": list(self.keys), "size": self._size}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self.keys, self._size = list(state["keys"]), int(state["size"])
 
 
@@ -134,42 +140,42 @@ class ProgbarLogger(Callback):
         self._bar: Bar | None = None
         self._within: str | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self._within = "train"
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._begin(f"Epoch {epoch + 1}/{self.params.get('epochs', '?')}")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._advance(batch, logs)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._end(logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self._within = None
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Any = None) -> None:
         if self._within is None:  # a validation is silent
             self._begin("Evaluate")
             self._within = "test"
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._within == "test":
             self._advance(batch, logs)
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Any = None) -> None:
         if self._within == "test":
             self._end(logs)
             self._within = None
 
-    def on_predict_begin(self, logs=None):
+    def on_predict_begin(self, logs: Any = None) -> None:
         self._begin("Predict")
 
-    def on_predict_batch_end(self, batch, logs=None):
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         self._advance(batch, {})
 
-    def on_predict_end(self, logs=None):
+    def on_predict_end(self, logs: Any = None) -> None:
         self._end({})
 
     def _begin(self, description: str) -> None:

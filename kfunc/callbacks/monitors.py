@@ -40,13 +40,14 @@ class MonitorCallback(Callback):
                 expected="a string",
                 got=repr(monitor),
             )
-        self.monitor, self.mode = monitor, checks.one_of("mode", mode, ("auto", "min", "max"))
-        self.best = checks.number("baseline", baseline, none=True)
-        self.min_delta = abs(checks.number("min_delta", min_delta))
+        self.monitor: str = monitor
+        self.mode: str = checks.one_of("mode", mode, ("auto", "min", "max"))
+        self.best: float | None = checks.number("baseline", baseline, none=True)
+        self.min_delta: float = abs(checks.number("min_delta", min_delta))
         self._less: bool | None = None if mode == "auto" else mode == "min"
         self._warned = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self._warned = False
         self._choose()
 
@@ -116,23 +117,25 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, None, min_delta)
-        self.patience = checks.natural("patience", patience)
-        self.verbose = verbose
-        self.baseline = checks.number("baseline", baseline, none=True)
-        self.restore_best_weights = checks.boolean("restore_best_weights", restore_best_weights)
-        self.start_from_epoch = checks.natural("start_from_epoch", start_from_epoch)
+        self.patience: int = checks.natural("patience", patience)
+        self.verbose: int = verbose
+        self.baseline: float | None = checks.number("baseline", baseline, none=True)
+        self.restore_best_weights: bool = checks.boolean("restore_best_weights", restore_best_weights)
+        self.start_from_epoch: int = checks.natural("start_from_epoch", start_from_epoch)
         self._forget()
 
     def _forget(self) -> None:
-        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.wait: int = 0
+        self.stopped_epoch: int = 0
+        self.best_epoch: int = 0
         self.best = None
         self.best_weights: dict[str, Any] | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
         self._forget()
 
-    def on_epoch_end(self, epoch, logs=None, train_state=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         value = self.value(logs or {})
         if value is None or epoch < self.start_from_epoch:
             return
@@ -154,7 +157,7 @@ class EarlyStopping(MonitorCallback):
             # No copies: a step makes new arrays, and leaves these as they are.
             self.best_weights = {"params": train_state.params, "state": train_state.state}
 
-    def on_train_end(self, logs=None, train_state=None):
+    def on_train_end(self, logs: Any = None, train_state: Any = None) -> Any:
         if self.stopped_epoch > 0 and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is None or train_state is None:
@@ -163,11 +166,11 @@ class EarlyStopping(MonitorCallback):
             print(f"Parameters are those after epoch {self.best_epoch + 1}, the best one.")
         return train_state._replace(**moved(self.best_weights, train_state))
 
-    def get_state(self):
+    def get_state(self) -> Any:
         names = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
         return {name: getattr(self, name) for name in names}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self.__dict__.update(state)
 
 
@@ -214,17 +217,20 @@ class ReduceLROnPlateau(MonitorCallback):
                 expected="a number in (0, 1), which makes the learning rate smaller",
                 got=factor,
             )
-        self.factor, self.patience = factor, checks.natural("patience", patience)
-        self.verbose = verbose
-        self.cooldown, self.min_lr = checks.natural("cooldown", cooldown), checks.number("min_lr", min_lr, 0)
-        self.wait = self.cooldown_counter = 0
+        self.factor: float = factor
+        self.patience: int = checks.natural("patience", patience)
+        self.verbose: int = verbose
+        self.cooldown: int = checks.natural("cooldown", cooldown)
+        self.min_lr: float = checks.number("min_lr", min_lr, 0)
+        self.wait: int = 0
+        self.cooldown_counter: int = 0
 
-    def on_train_begin(self, logs=None, train_state=None):
+    def on_train_begin(self, logs: Any = None, train_state: Any = None) -> Any:
         super().on_train_begin(logs)
         rates(train_state, type(self).__name__)
         self.best, self.wait, self.cooldown_counter = None, 0, 0
 
-    def on_epoch_end(self, epoch, logs=None, train_state=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         logs = {} if logs is None else logs
         logs |= rates(train_state, type(self).__name__)
         value = self.value(logs)
@@ -265,8 +271,8 @@ class ReduceLROnPlateau(MonitorCallback):
         """Whether values do not count, because the learning rate has just changed."""
         return self.cooldown_counter > 0
 
-    def get_state(self):
+    def get_state(self) -> Any:
         return {name: getattr(self, name) for name in ("best", "wait", "cooldown_counter")}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self.__dict__.update(state)

@@ -55,7 +55,7 @@ class LearningRateScheduler(Callback):
         ArgumentError: The optimizer has a schedule already; or `schedule` returns something that is no learning rate.
     """
 
-    def __init__(self, schedule: Callable, verbose: int = 0):
+    def __init__(self, schedule: Callable[..., Any], verbose: int = 0):
         if not callable(schedule):
             raise ArgumentError(
                 f"`schedule` must be a function, got {schedule!r}.",
@@ -63,13 +63,14 @@ class LearningRateScheduler(Callback):
                 expected="a function",
                 got=repr(schedule),
             )
-        self.schedule, self.verbose = schedule, verbose
+        self.schedule: Callable[..., Any] = schedule
+        self.verbose: int = verbose
         self._of_two = takes(schedule, 2)
 
-    def on_train_begin(self, logs=None, train_state=None):
+    def on_train_begin(self, logs: Any = None, train_state: Any = None) -> Any:
         rates(train_state, type(self).__name__)
 
-    def on_epoch_begin(self, epoch, logs=None, train_state=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         after = with_rates(train_state, lambda old: self._at(epoch, old))
         if self.verbose:
             now = ", ".join(f"{value:g}" for value in rates(after).values())
@@ -89,6 +90,6 @@ class LearningRateScheduler(Callback):
             )
         return float(value)
 
-    def on_epoch_end(self, epoch, logs=None, train_state=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         if logs is not None:
             logs |= rates(train_state, type(self).__name__)

@@ -25,31 +25,41 @@ class _Saver(MonitorCallback):
     saves_unseen: ClassVar[bool]
     """Whether it saves if the quantity is not in the logs; Keras's two callbacks differ in that."""
 
-    def __init__(self, monitor, verbose, save_best_only, mode, save_freq, threshold, save_weights_only):
+    def __init__(
+        self,
+        monitor: str,
+        verbose: int,
+        save_best_only: bool,
+        mode: str,
+        save_freq: str | int,
+        threshold: float | None,
+        save_weights_only: bool,
+    ):
         super().__init__(monitor, mode, threshold)
-        self.verbose, self.threshold = verbose, threshold
-        self.save_best_only = checks.boolean("save_best_only", save_best_only)
-        self.save_weights_only = checks.boolean("save_weights_only", save_weights_only)
-        self.save_freq = frequency("save_freq", save_freq)
+        self.verbose: int = verbose
+        self.threshold: float | None = threshold
+        self.save_best_only: bool = checks.boolean("save_best_only", save_best_only)
+        self.save_weights_only: bool = checks.boolean("save_weights_only", save_weights_only)
+        self.save_freq: Any = frequency("save_freq", save_freq)
         self._epoch = self._steps = 0
         if self.save_freq != "epoch":  # a hook of batches would make `fit` dispatch each step by itself
             self.on_train_batch_end = self._on_step  # type: ignore[method-assign, assignment]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
         self._steps = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
-    def _on_step(self, batch, logs=None):
+    def _on_step(self, batch: int, logs: Any = None) -> None:
         self._steps += 1
         if self._steps >= self.save_freq:
             self._steps = 0
             self._save(self._epoch, batch, logs or {})
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.save_freq == "epoch":
             self._save(epoch, None, logs or {})
 
@@ -70,10 +80,10 @@ class _Saver(MonitorCallback):
         """Save; return where."""
         raise NotImplementedError
 
-    def get_state(self):
+    def get_state(self) -> Any:
         return {"best": self.best, "epoch": self._epoch, "steps": self._steps}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self.best, self._epoch, self._steps = state["best"], state["epoch"], state["steps"]
 
 
@@ -101,7 +111,7 @@ class ModelCheckpoint(_Saver):
 
     def __init__(
         self,
-        filepath: str | os.PathLike,
+        filepath: str | os.PathLike[str],
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
@@ -111,9 +121,9 @@ class ModelCheckpoint(_Saver):
         initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold, save_weights_only)
-        self.filepath = files.safetensors_path("filepath", filepath, required=True)
+        self.filepath: str = files.safetensors_path("filepath", filepath, required=True)
 
-    def write(self, epoch, batch, logs):
+    def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
         path = self._path(epoch, batch, logs)
         if directory := os.path.dirname(path):
             os.makedirs(directory, exist_ok=True)
@@ -156,7 +166,7 @@ class OrbaxCheckpoint(_Saver):
 
     def __init__(
         self,
-        directory: str | os.PathLike,
+        directory: str | os.PathLike[str],
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
@@ -169,13 +179,14 @@ class OrbaxCheckpoint(_Saver):
     ):
         super().__init__(monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold, save_weights_only)
         checks.positive("max_to_keep", max_to_keep, none=True)
-        self.directory, self.max_to_keep = os.fspath(directory), max_to_keep
-        self.save_on_background = checks.boolean("save_on_background", save_on_background)
-        self.checkpointer = Checkpoints(self.directory, keep_last=max_to_keep)
+        self.directory: str = os.fspath(directory)
+        self.max_to_keep: int | None = max_to_keep
+        self.save_on_background: bool = checks.boolean("save_on_background", save_on_background)
+        self.checkpointer: Checkpoints = Checkpoints(self.directory, keep_last=max_to_keep)
         self._under_way: Future | None = None
 
-    def write(self, epoch, batch, logs):
-        ts = self.model.train_state
+    def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
+        ts: Any = self.model.train_state
         parts = {"params": ts.params, "state": ts.state} if self.save_weights_only else ts._asdict()
         step, parts = int(to_numpy(ts.step)), tree.map(to_numpy, parts)
         self.wait_until_finished()
@@ -195,7 +206,7 @@ class OrbaxCheckpoint(_Saver):
         if under_way is not None:
             under_way.result()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self.wait_until_finished()
 
 
@@ -219,7 +230,7 @@ class BackupAndRestore(Callback):
 
     def __init__(
         self,
-        backup_dir: str | os.PathLike,
+        backup_dir: str | os.PathLike[str],
         save_freq: str | int = "epoch",
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
@@ -231,12 +242,13 @@ class BackupAndRestore(Callback):
                 expected="a path",
                 got=repr(backup_dir),
             )
-        self.backup_dir, self.save_freq = os.fspath(backup_dir), frequency("save_freq", save_freq)
-        self.double_checkpoint = checks.boolean("double_checkpoint", double_checkpoint)
-        self.delete_checkpoint = checks.boolean("delete_checkpoint", delete_checkpoint)
-        every = None if save_freq == "epoch" else self.save_freq
-        self.backup = Checkpoints(self.backup_dir, every=every, keep_last=2 if double_checkpoint else 1)
+        self.backup_dir: str = os.fspath(backup_dir)
+        self.save_freq: str | int = frequency("save_freq", save_freq)
+        self.double_checkpoint: bool = checks.boolean("double_checkpoint", double_checkpoint)
+        self.delete_checkpoint: bool = checks.boolean("delete_checkpoint", delete_checkpoint)
+        every: Any = None if save_freq == "epoch" else self.save_freq
+        self.backup: Checkpoints = Checkpoints(self.backup_dir, every=every, keep_last=2 if double_checkpoint else 1)
 
-    def finished(self):
+    def finished(self) -> None:
         if self.delete_checkpoint:
             self.backup.clear()

@@ -40,7 +40,7 @@ class TensorBoard(Callback):
 
     def __init__(
         self,
-        log_dir: str | os.PathLike = "logs",
+        log_dir: str | os.PathLike[str] = "logs",
         histogram_freq: int = 0,
         write_graph: bool = False,
         write_images: bool = False,
@@ -72,10 +72,10 @@ class TensorBoard(Callback):
                     got=value,
                     fix=fix,
                 )
-        self.log_dir = os.fspath(log_dir)
-        self.histogram_freq = checks.natural("histogram_freq", histogram_freq)
-        self.write_steps_per_second = checks.boolean("write_steps_per_second", write_steps_per_second)
-        self.update_freq = frequency("update_freq", 1 if update_freq == "batch" else update_freq)
+        self.log_dir: str = os.fspath(log_dir)
+        self.histogram_freq: int = checks.natural("histogram_freq", histogram_freq)
+        self.write_steps_per_second: bool = checks.boolean("write_steps_per_second", write_steps_per_second)
+        self.update_freq: Any = frequency("update_freq", 1 if update_freq == "batch" else update_freq)
         self._files: dict[str, EventFile] = {}
         self._steps, self._begun, self._first = 0, 0.0, 0
         if self.update_freq != "epoch":  # a hook of batches would make `fit` dispatch each step by itself
@@ -87,17 +87,17 @@ class TensorBoard(Callback):
             self._files[where] = EventFile(os.path.join(self.log_dir, where))
         self._files[where].write(step, values, histograms or {})
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self._steps = 0
 
-    def on_epoch_begin(self, epoch, logs=None, train_state=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         if self.write_steps_per_second:
             self._first, self._begun = _step(train_state), time.perf_counter()
 
-    def _on_step_begin(self, batch, logs=None):
+    def _on_step_begin(self, batch: int, logs: Any = None) -> None:
         self._step_begun = time.perf_counter()
 
-    def _on_step(self, batch, logs=None):
+    def _on_step(self, batch: int, logs: Any = None) -> None:
         self._steps += 1
         if self._steps % self.update_freq == 0:
             values = {f"batch_{name}": value for name, value in (logs or {}).items()}
@@ -105,12 +105,12 @@ class TensorBoard(Callback):
                 values["batch_steps_per_second"] = 1 / max(time.perf_counter() - self._step_begun, 1e-9)
             self._write("train", self._steps, values)
 
-    def on_epoch_end(self, epoch, logs=None, train_state=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         own = {name: value for name, value in (logs or {}).items() if not name.startswith("val_")}
         own |= rates(train_state)
         if self.write_steps_per_second:
             own["steps_per_second"] = (_step(train_state) - self._first) / (time.perf_counter() - self._begun)
-        histograms = {}
+        histograms: dict[str, Any] = {}
         if self.histogram_freq and epoch % self.histogram_freq == 0 and train_state is not None:
             for part in (train_state.params, train_state.state):
                 leaves = zip(tree.paths(part), tree.leaves(part), strict=True)
@@ -120,17 +120,17 @@ class TensorBoard(Callback):
         if against:
             self._write("validation", epoch, {f"epoch_{name}": value for name, value in against.items()})
 
-    def on_test_end(self, logs=None, train_state=None):
+    def on_test_end(self, logs: Any = None, train_state: Any = None) -> Any:
         values = {f"evaluation_{name}_vs_iterations": value for name, value in (logs or {}).items()}
         self._write("validation", _step(train_state), values)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self._files.clear()
 
-    def get_state(self):
+    def get_state(self) -> Any:
         return {"steps": self._steps}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self._steps = int(state["steps"])
 
 

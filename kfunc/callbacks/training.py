@@ -26,9 +26,9 @@ class TerminateOnNaN(Callback):
     """
 
     def __init__(self, raise_error: bool = False):
-        self.raise_error = checks.boolean("raise_error", raise_error)
+        self.raise_error: bool = checks.boolean("raise_error", raise_error)
 
-    def absorbs(self, error):
+    def absorbs(self, error: Exception) -> bool:
         if self.raise_error or not isinstance(error, NonFiniteError):
             return False
         print(error.problem)
@@ -51,21 +51,21 @@ class SwapEMAWeights(Callback):
     """
 
     def __init__(self, swap_on_epoch: bool = False):
-        self.swap_on_epoch = checks.boolean("swap_on_epoch", swap_on_epoch)
+        self.swap_on_epoch: bool = checks.boolean("swap_on_epoch", swap_on_epoch)
         self._own: Any = None  # what the optimizer trains, while the averages are in place
         self._put: Any = None  # these averages; None where a checkpoint brought them
 
-    def on_train_begin(self, logs=None, train_state=None):
+    def on_train_begin(self, logs: Any = None, train_state: Any = None) -> Any:
         self._averages()
         return self._back(train_state)
 
-    def on_epoch_begin(self, epoch, logs=None, train_state=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         return self._back(train_state)
 
-    def on_epoch_end(self, epoch, logs=None, train_state=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         return self._averaged(train_state) if self.swap_on_epoch else None
 
-    def on_train_end(self, logs=None, train_state=None):
+    def on_train_end(self, logs: Any = None, train_state: Any = None) -> Any:
         if self._own is None:
             return None
         own, self._own, self._put = moved(self._own, train_state), None, None
@@ -78,16 +78,16 @@ class SwapEMAWeights(Callback):
             return train_state._replace(params=right)
         return None
 
-    def on_test_begin(self, logs=None, train_state=None):
+    def on_test_begin(self, logs: Any = None, train_state: Any = None) -> Any:
         return self._averaged(train_state)
 
-    def on_test_end(self, logs=None, train_state=None):
+    def on_test_end(self, logs: Any = None, train_state: Any = None) -> Any:
         return self._back(train_state)
 
-    def on_predict_begin(self, logs=None, train_state=None):
+    def on_predict_begin(self, logs: Any = None, train_state: Any = None) -> Any:
         return self._averaged(train_state)
 
-    def on_predict_end(self, logs=None, train_state=None):
+    def on_predict_end(self, logs: Any = None, train_state: Any = None) -> Any:
         return self._back(train_state)
 
     def _averages(self) -> Any:
@@ -118,8 +118,8 @@ class SwapEMAWeights(Callback):
         self._own = self._put = None
         return ts
 
-    def get_state(self):
+    def get_state(self) -> Any:
         return None if self._own is None else {"params": self._own}
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         self._own, self._put = state["params"], None

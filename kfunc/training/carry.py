@@ -21,12 +21,12 @@ class Carry:
     """
 
     def __init__(self, value: Tree):
-        self._now: tuple[list, Any, int] = [], None, 0
+        self._now: tuple[list[Any], Any, int] = [], None, 0
         self._tree: tuple[Any, Any] = _NO_TREE
         self.replace(value, 0)
 
     @property
-    def leaves(self) -> list:
+    def leaves(self) -> list[Any]:
         return self._now[0]
 
     @property
@@ -46,7 +46,7 @@ class Carry:
             known = self._tree = leaves, tree.unflatten(structure, leaves)
         return known[1]
 
-    def put(self, leaves: list, structure: Any, steps: int = 1) -> None:
+    def put(self, leaves: list[Any], structure: Any, steps: int = 1) -> None:
         """Replace the tree by that after so many more steps."""
         self._now = leaves, structure, self._now[2] + steps
         self._tree = _NO_TREE  # or the arrays of the step before would stay
@@ -71,7 +71,7 @@ class TrainCarry(Carry):
 
     def __init__(self) -> None:
         super().__init__((None, None))
-        self.seen = True
+        self.seen: bool = True
 
     @property
     def train_state(self) -> TrainState | None:

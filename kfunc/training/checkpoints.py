@@ -43,7 +43,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        directory: str | os.PathLike,
+        directory: str | os.PathLike[str],
         every: int | None = None,
         keep_last: int | None = 3,
         keep_best: int = 0,
@@ -51,11 +51,12 @@ class Checkpoints:
         mode: str = "auto",
     ):
         with files.blaming(directory):
-            self.directory = os.fsdecode(directory)
-        self.every = checks.positive("every", every, none=True)
-        self.keep_last = checks.positive("keep_last", keep_last, none=True)
-        self.keep_best = checks.natural("keep_best", keep_best)
-        self.monitor, self.mode = monitor, checks.one_of("mode", mode, ("auto", "min", "max"))
+            self.directory: str = os.fsdecode(directory)
+        self.every: int | None = checks.positive("every", every, none=True)
+        self.keep_last: int | None = checks.positive("keep_last", keep_last, none=True)
+        self.keep_best: int = checks.natural("keep_best", keep_best)
+        self.monitor: str = monitor
+        self.mode: str = checks.one_of("mode", mode, ("auto", "min", "max"))
         if keep_best:
             self._sign()
         # By step: the identity of the file that was read last, and its metrics; None in their place if it is bad.

@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 
-def custom_steps(step: Callable) -> Callable:
+def custom_steps(step: Callable[..., Any]) -> Callable[..., Any]:
     """The function `(fixed, carry, batch) -> carry` of a training step of the user's own."""
     run = make_custom_step(step)
     return lambda _, carry, batch: run(*carry, batch)
 
 
-def custom_evaluations(step: Callable) -> Callable:
+def custom_evaluations(step: Callable[..., Any]) -> Callable[..., Any]:
     """The function `(fixed, carry, batch) -> carry` of an evaluation step of the user's own."""
     return make_custom_evaluation(step)
 
@@ -59,7 +59,7 @@ def logged(setup: Setup, data: Source, ts: TrainState, evaluates: bool = False) 
     return {name: Mean() for name in ordered(names[key])}
 
 
-def make_custom_step(step: Callable) -> Callable:
+def make_custom_step(step: Callable[..., Any]) -> Callable[..., Any]:
     """The function `(train_state, progress, batch) -> (train_state, progress)` around a step of the user's own.
 
     Args:
@@ -91,7 +91,7 @@ def make_custom_step(step: Callable) -> Callable:
     return run
 
 
-def make_custom_evaluation(step: Callable) -> Callable:
+def make_custom_evaluation(step: Callable[..., Any]) -> Callable[..., Any]:
     """The function `(train_state, progress, batch) -> progress` around an evaluation step of the user's own.
 
     Args:

@@ -39,7 +39,7 @@ def evaluate(
     data: Source,
     hooks: CallbackList,
     verbose: int | str = 0,
-    resting: AbstractContextManager = contextlib.nullcontext(),  # noqa: B008  (it has no state)
+    resting: AbstractContextManager[Any] = contextlib.nullcontext(),  # noqa: B008  (it has no state)
 ) -> dict[str, Any]:
     """The loss and the metrics on `data`, by name; see `Model.evaluate`.
 

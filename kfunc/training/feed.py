@@ -34,7 +34,8 @@ class Feed:
     """
 
     def __init__(self, backend: Backend, where: Any, size: int, fills: bool, compiled: bool, still: bool = False):
-        self.size, self.fills = size, fills
+        self.size: int = size
+        self.fills: bool = fills
         self._backend, self._where = backend, where
         as_it_is = compiled and backend.takes_numpy and where is None
         put = backend.asarray if backend.compiles and not compiled else backend.staged

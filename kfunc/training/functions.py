@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import transforms, tree
@@ -26,12 +26,14 @@ class Functions:
     def __init__(
         self, run_eagerly: bool = False, steps_per_execution: int | str = "auto", jit_compile: bool | str = "auto"
     ):
-        self.run_eagerly, self.steps_per_execution, self.jit_compile = run_eagerly, steps_per_execution, jit_compile
+        self.run_eagerly: bool = run_eagerly
+        self.steps_per_execution: int | str = steps_per_execution
+        self.jit_compile: bool | str = jit_compile
         self.paces: dict[Any, int] = {}
         self.logs: dict[str, list[str]] = {}
         self._made: dict[str, Any] = {}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._made.values())
 
     def compiles(self, backend: Backend) -> bool:
@@ -39,7 +41,7 @@ class Functions:
         wanted = backend.compiles if self.jit_compile == "auto" else bool(self.jit_compile)
         return wanted and not self.run_eagerly
 
-    def get(self, backend: Backend, make: Callable, *parts: Any, **options: Any) -> Any:
+    def get(self, backend: Backend, make: Callable[..., Any], *parts: Any, **options: Any) -> Any:
         """`make(*parts)` in the form in which `backend` runs it fastest; the same object for the same parts.
 
         Args:
@@ -51,7 +53,7 @@ class Functions:
         if key not in self._made:
             from ..tracing.record import recorded  # here, so that importing kfunc takes no longer
 
-            def ready(fun: Callable, **more: Any) -> Callable:
+            def ready(fun: Callable[..., Any], **more: Any) -> Callable[..., Any]:
                 if self.compiles(backend):
                     return backend.jit(fun, **options, **more)
                 return fun if self.run_eagerly else recorded(backend, fun)
@@ -66,7 +68,7 @@ def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Any, ...]:
     return make_gradients(net, optimizer, *parts), optimizer
 
 
-def mapped(make: Callable, *parts: Any) -> Callable:
+def mapped(make: Callable[..., Any], *parts: Any) -> Callable[..., Any]:
     """The function `make(*parts)`, which has results and no carry, for several batches: (samples of all, ...)."""
     fun = make(*parts)
 
@@ -80,12 +82,12 @@ def mapped(make: Callable, *parts: Any) -> Callable:
     return run
 
 
-def repeated_steps(make: Callable, *parts: Any) -> Callable:
+def repeated_steps(make: Callable[..., Any], *parts: Any) -> Callable[..., Any]:
     """The function `make(*parts)`, which has a carry, for several batches."""
     return repeated(make(*parts))
 
 
-def flat(make: Callable, *parts: Any) -> Callable:
+def flat(make: Callable[..., Any], *parts: Any) -> Callable[..., Any]:
     """The function `make(*parts)` from the leaves of the carry, a tree of a `structure`, to those of the next one."""
     fun = make(*parts)
 

@@ -47,7 +47,7 @@ class History:
                 found[epoch][name] = value
         return list(found.values())
 
-    def to_csv(self, path: str | os.PathLike) -> None:
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a header: the epoch, from 0, and a column for each quantity, in full precision.
 
         A cell is empty where an epoch has no such number. A list of numbers, such as of a metric by classes, has a

@@ -36,15 +36,15 @@ class InPlace:
         optimizer: An optimizer that is elementwise: its update of a number depends on no other number.
     """
 
-    def __init__(self, backend: Backend, ready: Callable[..., Callable], gradients: Callable, optimizer: Any):
+    def __init__(self, backend: Backend, ready: Callable[..., Callable], gradients: Callable[..., Any], optimizer: Any):
         self._backend, self._gradients, self._optimizer = backend, ready(gradients), optimizer
         self._slots: dict[Any, Slots] = {}
-        self._update: Callable = self._overwrite
+        self._update: Callable[..., Any] = self._overwrite
         self._known: dict[tuple, list[str]] = {}
         if backend.compiles:
             self._update = ready(make_update(optimizer), any_size=True)
 
-    def __call__(self, carry: Carry, batch: Batch, closed: AbstractContextManager) -> None:
+    def __call__(self, carry: Carry, batch: Batch, closed: AbstractContextManager[Any]) -> None:
         """A step: the next value of the carry, a train state and the progress.
 
         The update, in which half of the state is new, is done within `closed`, where signals wait.
@@ -126,17 +126,18 @@ class Slots:
     """
 
     def __init__(self, ts: TrainState, elementwise: Callable[[str], Any]):
-        self.structure, self.names = tree.structure(ts.params), tree.paths(ts.params)
-        self.treated = list(map(elementwise, self.names))
+        self.structure: Any = tree.structure(ts.params)
+        self.names: list[str] = tree.paths(ts.params)
+        self.treated: list[Any] = list(map(elementwise, self.names))
         parts, self._outer = tree.flatten(ts.opt_state, until=lambda x: tree.structure(x) == self.structure)
         self._alike = [tree.structure(x) == self.structure for x in parts]
 
-    def parts(self, opt_state: Any) -> tuple[list, list]:
+    def parts(self, opt_state: Any) -> tuple[list[Any], list[Any]]:
         """The trees like that of the parameters in an optimizer's state, and the rest, arrays ()."""
         pairs = list(zip(tree.up_to(self._outer, opt_state), self._alike, strict=True))
         return [x for x, alike in pairs if alike], [x for x, alike in pairs if not alike]
 
-    def opt_state(self, nodes: list, rest: list) -> Any:
+    def opt_state(self, nodes: list[Any], rest: list[Any]) -> Any:
         """An optimizer's state of these parts."""
         both = iter(rest), iter(nodes)
         return tree.unflatten(self._outer, [next(both[alike]) for alike in self._alike])

@@ -24,13 +24,13 @@ __all__ = ["named", "read", "read_weights", "write", "write_weights"]
 MODEL = "kfunc.model"
 
 
-def write(path: str | os.PathLike, model: Model, traced: Traced, ts: TrainState) -> None:
+def write(path: str | os.PathLike[str], model: Model, traced: Traced, ts: TrainState) -> None:
     """See `Model.save`."""
     texts = {MODEL: json.dumps(config_of(model, traced))}
     files.write(path, {name: to_numpy(x) for name, x in named(ts._asdict()).items()}, texts)
 
 
-def read(cls: type[Model], path: str | os.PathLike) -> tuple[Model, Traced, TrainState, dict[str, Any]]:
+def read(cls: type[Model], path: str | os.PathLike[str]) -> tuple[Model, Traced, TrainState, dict[str, Any]]:
     """The model in a file, what is known of its network, its train state, and the optimizer's state by name.
 
     Raises:
@@ -43,13 +43,13 @@ def read(cls: type[Model], path: str | os.PathLike) -> tuple[Model, Traced, Trai
     return model, traced, ts, split(arrays)[1]
 
 
-def write_weights(path: str | os.PathLike, ts: TrainState) -> None:
+def write_weights(path: str | os.PathLike[str], ts: TrainState) -> None:
     """See `Model.save_weights`."""
     arrays = named({"params": ts.params, "state": ts.state})
     files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
 
 
-def read_weights(path: str | os.PathLike, traced: Traced) -> tuple[dict, dict]:
+def read_weights(path: str | os.PathLike[str], traced: Traced) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters and the state in a file, for the network that was traced.
 
     Raises:
@@ -85,7 +85,7 @@ def named(parts: Mapping[str, Any]) -> dict[str, Any]:
     return dict(zip((p.replace("/", ".") for p in tree.paths(parts)), tree.leaves(parts), strict=True))
 
 
-def trees(traced: Traced, arrays: Mapping[str, Any]) -> tuple[dict, dict]:
+def trees(traced: Traced, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters and the state of a network, from arrays by name."""
     return traced.trees(lambda kind, path, spec: arrays[".".join((kind, *path))])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import tree
 from ..arrays import to_numpy
@@ -32,7 +32,7 @@ class Outputs:
     """
 
     structure: Any = None
-    leaves: list = []
+    leaves: ClassVar[list[Any]] = []
 
     def __init__(self, check: Callable[[Any], None] | None, key: Callable[[int], Any]):
         self.last: Any = None
@@ -52,7 +52,7 @@ class Outputs:
         """What a program is given for a carry: the key."""
         return self._key(self._samples)
 
-    def put(self, leaves: list, structure: Any, steps: int = 1) -> None:
+    def put(self, leaves: list[Any], structure: Any, steps: int = 1) -> None:
         """`replace` by a flat tree."""
         self.replace(tree.unflatten(structure, leaves), steps)
 

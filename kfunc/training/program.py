@@ -74,10 +74,13 @@ class EachStep:
         takes: See `Program`.
     """
 
-    at_once = pace = 1
+    at_once: int = 1
+    pace: int = 1
 
     def __init__(self, run: Callable[..., None], feed: Feed, takes: bool = False):
-        self.run, self.feed, self.takes = run, feed, takes
+        self.run: Callable[..., None] = run
+        self.feed: Feed = feed
+        self.takes: bool = takes
 
     def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
         self.run(carry, 1, self.feed.one(batch))
@@ -86,11 +89,13 @@ class EachStep:
 class InPlaceSteps:
     """Puts the new state where the old one lies, for states so large that two would be too many."""
 
-    takes = True
-    at_once = pace = 1
+    takes: bool = True
+    at_once: int = 1
+    pace: int = 1
 
     def __init__(self, step: InPlace, feed: Feed, signals: Deferral):
-        self._step, self.feed, self._signals = step, feed, signals
+        self.feed: Feed = feed
+        self._step, self._signals = step, signals
 
     def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
         self._step(carry, self.feed.one(batch), self._signals.closed)
@@ -106,13 +111,15 @@ class _Paced:
         like: That form.
     """
 
-    takes = False
+    takes: bool = False
 
     def __init__(self, feed: Feed, at_once: int, paces: dict[Any, int], like: Any):
-        self.feed, self.at_once, self._paces, self._like = feed, at_once, paces, like
-        self.pace = min(at_once, paces.get(like, 1))
+        self.feed: Feed = feed
+        self.at_once: int = at_once
+        self._paces, self._like = paces, like
+        self.pace: int = min(at_once, paces.get(like, 1))
 
-    def _timed(self, steps: int, fun: Callable, *args: Any) -> None:
+    def _timed(self, steps: int, fun: Callable[..., Any], *args: Any) -> None:
         """`fun(*args)`, a dispatch of so many steps, and the pace that follows from the time that it took."""
         begun = time.perf_counter()
         fun(*args)
@@ -131,7 +138,8 @@ class ManySteps(_Paced):
 
     def __init__(self, one: Callable[..., None], many: Callable[..., None], takes: bool, *paced: Any):
         super().__init__(*paced)
-        self._one, self._many, self.takes = one, many, takes
+        self._one, self._many = one, many
+        self.takes: bool = takes
 
     def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
         feed, size = self.feed, self.feed.size
@@ -217,7 +225,7 @@ def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs,
 
 def _program(
     setup: Setup,
-    make: Callable,
+    make: Callable[..., Any],
     *parts: Any,
     data: Source,
     carry: Any,
@@ -274,19 +282,19 @@ def _feed(setup: Setup, data: Source, fills: bool, still: bool = False) -> Feed:
     return Feed(setup.backend, setup.where, data.batch_size, fills, compiled, still)
 
 
-def _pure(function: Callable, carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
+def _pure(function: Callable[..., Any], carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
     """Replace the carry by `function(fixed, carry, *batch)`."""
     carry.replace(function(fixed, carry.value, *batch), steps)
 
 
-def _taking(function: Callable, carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
+def _taking(function: Callable[..., Any], carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
     """The same by a function of leaves, which takes their memory: signals wait until the carry has the new ones."""
     structure = carry.structure
     with signals.closed:
         carry.put(function(fixed, carry.leaves, *batch, structure=structure), structure, steps)
 
 
-def _repeats(backend: Any, step: Callable, fixed: Any, carry: Any, batch: Batch, takes: bool) -> bool:
+def _repeats(backend: Any, step: Callable[..., Any], fixed: Any, carry: Any, batch: Batch, takes: bool) -> bool:
     if takes:
         return backend.repeats(functools.partial(step, structure=carry.structure), fixed, carry.leaves, batch)
     return backend.repeats(step, fixed, carry.value, batch)

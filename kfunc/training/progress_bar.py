@@ -43,7 +43,9 @@ class Bar:
                 expected='"auto", 0, 1 or 2',
                 got=verbose,
             )
-        self.steps, self.done, self._description = steps, 0, description
+        self.steps: int | None = steps
+        self.done: int = 0
+        self._description = description
         self._begun = self._looked = self._written = time.perf_counter()
         self._file = sys.stdout if verbose == 2 else sys.stderr
         self._bar, self._text, self._shown = None, "", 0

@@ -28,8 +28,8 @@ class Setup(NamedTuple):
 
     net: Layer
     optimizer: Any
-    step: Callable | None
-    eval_step: Callable | None
+    step: Callable[..., Any] | None
+    eval_step: Callable[..., Any] | None
     traced: Traced | None
     functions: Functions
     backend: Backend

@@ -8,6 +8,7 @@ import functools
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 __all__ = ["Deferral"]
@@ -37,8 +38,9 @@ class Deferral:
     """
 
     def __init__(self) -> None:
-        self.level = OPEN
-        self.closed, self.resting = _At(self, CLOSED), _At(self, RESTING)
+        self.level: int = OPEN
+        self.closed: AbstractContextManager[None] = _At(self, CLOSED)
+        self.resting: AbstractContextManager[None] = _At(self, RESTING)
         self._found: dict[int, Any] = {}
         self._handlers: dict[int, Any] = {}
         self._before: dict[int, Callable[[], None]] = {}
@@ -89,7 +91,9 @@ class Deferral:
         try:
             if (found := self._ready()) is not None:
                 if (action := self._before.get(found[0])) is not None:
+                    rests, self.level = self.level, OPEN  # if the action raises, the signal goes on waiting
                     action()
+                    self.level = rests
                 self._came.remove(found)
                 self._handle(*found)
         finally:
@@ -134,7 +138,7 @@ class Deferral:
                 signal.signal(number, found)
 
 
-class _At:
+class _At(AbstractContextManager[None]):
     """`with` it, the signals are at `level`."""
 
     def __init__(self, signals: Deferral, level: int):
@@ -142,7 +146,11 @@ class _At:
 
     def __enter__(self) -> None:
         self._outer, self._signals.level = self._signals.level, self._level
-        self._signals.deliver()
+        try:
+            self._signals.deliver()
+        except BaseException:
+            self._signals.level = self._outer
+            raise
 
     def __exit__(self, *_: Any) -> None:
         self._signals.level = self._outer

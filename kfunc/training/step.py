@@ -91,11 +91,11 @@ def _total(loss: Any, aux: dict[str, Any]) -> Any:
 def make_train_step(
     net: Any,
     optimizer: Any,
-    loss: Callable,
+    loss: Callable[..., Any],
     metrics: Mapping[str, Any],
-    constraints: Mapping[str, Callable] | None = None,
+    constraints: Mapping[str, Callable[..., Any]] | None = None,
     tables: Mapping[str, int] | None = None,
-) -> Callable:
+) -> Callable[..., Any]:
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
 
     It minimises the loss and the network's auxiliary losses. If a gradient overflows, an optimizer that scales the loss
@@ -139,8 +139,12 @@ def make_train_step(
 
 
 def make_gradients(
-    net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
-) -> Callable:
+    net: Any,
+    optimizer: Any,
+    loss: Callable[..., Any],
+    metrics: Mapping[str, Any],
+    tables: Mapping[str, int] | None = None,
+) -> Callable[..., Any]:
     """The first half of `make_train_step(...)`, without the update, for optimizers that skip no steps.
 
     Returns:
@@ -160,7 +164,7 @@ def make_gradients(
     return step
 
 
-def make_update(optimizer: Any) -> Callable:
+def make_update(optimizer: Any) -> Callable[..., Any]:
     """The second half: `(gradients, opt_state, params) -> (params, opt_state)`."""
 
     def update(grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
@@ -185,12 +189,14 @@ class _Seen(NamedTuple):
     sound: Any
     grads: Any
     state: Any
-    count: Callable
-    may_skip: Callable
-    fault: Callable
+    count: Callable[..., Any]
+    may_skip: Callable[..., Any]
+    fault: Callable[..., Any]
 
 
-def _look(net: Any, optimizer: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int]) -> Callable:
+def _look(
+    net: Any, optimizer: Any, loss: Callable[..., Any], metrics: Mapping[str, Any], tables: Mapping[str, int]
+) -> Callable[..., Any]:
     """The function `(train_state, progress, batch) -> _Seen`; arguments as for `make_train_step`."""
     scale_of = getattr(optimizer, "loss_scale", None)
 
@@ -275,8 +281,8 @@ def fault_of(good: Any, worst: Any, fault: Any, step: Any) -> Any:
 
 
 def make_eval_step(
-    net: Any, loss: Callable, metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
-) -> Callable:
+    net: Any, loss: Callable[..., Any], metrics: Mapping[str, Any], tables: Mapping[str, int] | None = None
+) -> Callable[..., Any]:
     """The function `(params, state, progress, batch, key=None) -> progress` of one evaluation step.
 
     Arguments are as for training. A network that draws random numbers outside training needs a key; the draws for a
@@ -311,7 +317,7 @@ def _outside(indices: Mapping[str, Any], tables: Mapping[str, int], fault: Any) 
     return xp.where(xp.all(good), fault, fault_of(good, worst, fault, xp.zeros_like(fault[0])))
 
 
-def make_predict(net: Any, tables: Mapping[str, int] | None = None) -> Callable:
+def make_predict(net: Any, tables: Mapping[str, int] | None = None) -> Callable[..., Any]:
     """The function `(params, state, x, key=None) -> output` of one prediction.
 
     With `tables`, as for training, it returns `(output, indices)`, see `Aux.indices`.
@@ -326,25 +332,25 @@ def make_predict(net: Any, tables: Mapping[str, int] | None = None) -> Callable:
     return predict
 
 
-def train_steps(*parts: Any) -> Callable:
+def train_steps(*parts: Any) -> Callable[..., Any]:
     """`make_train_step(*parts)` as `(fixed, carry, batch) -> carry`: the carry is the train state and the progress."""
     step = make_train_step(*parts)
     return lambda _, carry, batch: step(*carry, batch)
 
 
-def evaluations(*parts: Any) -> Callable:
+def evaluations(*parts: Any) -> Callable[..., Any]:
     """`make_eval_step(*parts)` in that form: parameters and state are fixed, the carry is the progress."""
     step = make_eval_step(*parts)
     return lambda fixed, progress, batch: step(*fixed[:2], progress, batch, *fixed[2:])
 
 
-def predictions(*parts: Any) -> Callable:
+def predictions(*parts: Any) -> Callable[..., Any]:
     """`make_predict(*parts)` in that form: in place of a carry it takes a key, or None, and returns results."""
     predict = make_predict(*parts)
     return lambda fixed, key, batch: predict(*fixed, batch.x, key)
 
 
-def repeated(step: Callable) -> Callable:
+def repeated(step: Callable[..., Any]) -> Callable[..., Any]:
     """The function `(fixed, carry, batches, n) -> carry` of `n` steps, int32 (), where `step` is one on one batch.
 
     The leaves of `batches` have a first axis for the steps. It may be longer than `n`, so that one program will do for

@@ -33,7 +33,7 @@ class Traced:
 
     def __init__(self, net: Layer, inputs: Any):
         self._net = net
-        self.inputs: tuple = tree.map(_of_any_size, inputs)
+        self.inputs: tuple[Any, ...] = tree.map(_of_any_size, inputs)
         self.call: Call = net.trace(*self.inputs)
         self.output: Any = self.call.outputs[-1][2]
         self.tables: Mapping[str, int] = self.call.tables
@@ -44,7 +44,7 @@ class Traced:
         return None if isinstance(self.output, dict) else self._net.output_names()
 
     @functools.cached_property
-    def constraints(self) -> dict[str, Callable]:
+    def constraints(self) -> dict[str, Callable[..., Any]]:
         """The constraint of each parameter that has one, by its path."""
         declared = self.call.declared or {}
         return {"/".join(path): d.constraint for path, d in declared.items() if d.constraint and d.kind == "params"}
@@ -78,9 +78,9 @@ class Traced:
         """Whether the network draws random numbers outside training, too."""
         return bool(self.call.draws)
 
-    def trees(self, leaf: Callable[[str, tuple[str, ...], Spec], Any]) -> tuple[dict, dict]:
+    def trees(self, leaf: Callable[[str, tuple[str, ...], Spec], Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The parameters and the state, with `leaf(kind, path, spec)` for each: kind is "params" or "state"."""
-        trees: dict[str, dict] = {"params": {}, "state": {}}
+        trees: dict[str, dict[str, Any]] = {"params": {}, "state": {}}
         for path, declared in (self.call.declared or {}).items():
             branch = trees[declared.kind]
             for part in path[:-1]:
