@@ -30,7 +30,7 @@ def sizes(shape: Any, key: Array = None) -> tuple[int, ...]:
     """`shape`, an integer or several, as a tuple. With a `key` that is a Spec, some of them may be None.
 
     Raises:
-        ShapeError: A size is unknown, negative or no integer.
+        ShapeError: A size is unknown, negative or not an integer.
     """
     given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     unknown = isinstance(key, Spec)
@@ -187,7 +187,7 @@ def signed(word: int) -> int:
 
 
 def mask_threshold(probability: float) -> int:
-    """The int32 that a uniform int32 lies below with this probability."""
+    """The int32 below which a uniform int32 lies with this probability."""
     return min(max(round(probability * WORD), 0), WORD - 1) - 2**31
 
 
@@ -195,7 +195,7 @@ def mask_threshold(probability: float) -> int:
 def random_mask(key: Array, shape: tuple[int, ...], probability: float) -> Array:
     """Booleans that are True with a probability, for dropout: cheap to draw.
 
-    Each comes from its position, hashed in three rounds of a shift and a product (the constants are those of Wellons,
+    Each boolean is a hash of its position: three rounds of a shift and a product (the constants are those of Wellons,
     "hash-prospector", 2018, triple32) with the two words of a Threefry block added before the first and the second.
     Only the upper bits pass every test of uniformity, so the result is a comparison and not the words. The arithmetic
     is that of int32 modulo 2**32, which all backends have.

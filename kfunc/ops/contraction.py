@@ -25,13 +25,13 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     """Sums of products by Einstein's convention: `"ij,jk->ik"`.
 
     Args:
-        subscripts: For each array a letter an axis, and after the arrow the axes of the result; the sum is over the
-            other ones. "..." stands for axes that broadcast. A letter that an array has twice means its diagonal.
-            Without an arrow, the result has the letters that appear once, in alphabetical order.
+        subscripts: A letter for each axis of each array, and after the arrow for each axis of the result; the other
+            axes are summed over. "..." stands for axes that broadcast. A letter that an array has twice means its
+            diagonal. Without an arrow, the result has the letters that appear once, in alphabetical order.
         operands: The arrays. Where all are int8, the result is int32.
 
     Raises:
-        ArgumentError: The subscripts make no sense, or do not fit the arrays.
+        ArgumentError: The subscripts cannot be read, or do not fit the arrays.
         ShapeError: One letter stands for two sizes.
     """
     xs = list(together(*operands)) if len(operands) > 1 else [lift(x) for x in operands]
@@ -207,7 +207,7 @@ def rearrange(tensor: Array, pattern: str, **axes_lengths: int) -> Array:
         axes_lengths: Sizes of named axes; of those in a parenthesis all but one are needed.
 
     Raises:
-        ArgumentError: The pattern makes no sense, or does not fit the array.
+        ArgumentError: The pattern cannot be read, or does not fit the array.
         ShapeError: A size does not fit.
     """
     x = lift(tensor)

@@ -70,7 +70,7 @@ def while_loop(
     """Run `loop_vars = body(*loop_vars)` while `cond(*loop_vars)` holds; see `transforms.while_loop`.
 
     Args:
-        cond, body: Functions of the entries of `loop_vars`, or of `loop_vars` itself where it is no tuple or list.
+        cond, body: Functions of the entries of `loop_vars`, or of `loop_vars` itself where it is not a tuple or a list.
         loop_vars: A tree of arrays; numbers become arrays.
         maximum_iterations: After so many it stops, even if `cond` still holds.
     """

@@ -210,8 +210,8 @@ def conv_transpose(
         strides, dilation_rate: One integer, or one for each spatial axis; not both above 1.
         padding: "valid" (output size is (input size - 1) * strides + the window's extent, or strides if larger), or
             "same" (input size * strides).
-        output_padding: How much larger than the smallest size that a convolution would map to the input's, one integer
-            or one for each spatial axis; None gives the sizes above.
+        output_padding: How much larger the output is than the smallest array that such a convolution would map to the
+            size of `inputs`: one integer, or one for each spatial axis; None gives the sizes above.
         bias: (filters,) or None.
 
     Returns:

@@ -45,7 +45,7 @@ _COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
 
 def join_complex(real: Array, imaginary: Array) -> Array:
-    """The complex numbers of two real arrays of one dtype; complex64 of what is narrower than that."""
+    """The complex numbers of two real arrays of one dtype; complex64 for dtypes of less than 32 bits."""
     dtype = _COMPLEX.get(dtype_of(real), "complex64")
     if not hasattr(namespace(real), dtype):
         raise backend_of(real).unsupported("complex numbers", "keep the real and the imaginary part apart")

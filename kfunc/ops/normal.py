@@ -125,7 +125,7 @@ def scaled(xp: Any, p: Array, u: Array) -> Array:
 
 @op
 def normal_quantile(u: Array) -> Array:
-    """`sqrt(2) * erfinv(u)`: the number that a normal one lies below with probability `(u + 1) / 2`.
+    """`sqrt(2) * erfinv(u)`: the number below which a normal number lies with probability `(u + 1) / 2`.
 
     Args:
         u: Floats (...) in (-1, 1).
