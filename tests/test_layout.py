@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from pathlib import Path
 
@@ -261,6 +262,26 @@ def test_the_check_finds_circles(sources):
     (first, *_) = sources
     assert not circles(sources | {first: ""})
     assert not circles(sources | {first: "if TYPE_CHECKING:\n" + textwrap.indent(sources[first], "    ")})
+
+
+def test_the_map_of_the_contributors_is_right():
+    """The folders and files under "The map" are all that there are, and each station has its class or function."""
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = text.partition("## The map")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"(?<=[ (])(\w+(?:\.py|/))(?=[ \n])", text.partition("```")[2].partition("```")[0]))
+    present = {f"{path.name}/" if path.is_dir() else path.name for path in ROOT.iterdir()} - {
+        "__pycache__/",
+        "py.typed",
+    }
+    assert present <= listed
+    places = re.findall(r"`(\w+/?\w*\.py)`: `([\w.]+)`", text)
+    assert len(places) > 10
+    for path, name in places:
+        node = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        for part in name.split("."):
+            found = [n for n in node.body if getattr(n, "name", None) == part]
+            assert found, f"{path} has no {name}"
+            node = found[-1]
 
 
 @pytest.mark.parametrize("module", TYPED)
