@@ -203,7 +203,7 @@ def for_evaluation(setup: Setup, data: Source, ts: TrainState, key: Any, carry: 
         key: For networks that draw random numbers outside training; None for others.
         alone: Whether each step has to run by itself, as somebody looks at each.
     """
-    given: dict[str, Any] = {"data": data, "carry": carry, "alone": alone, "still": not alone}
+    given: dict[str, Any] = {"data": data, "carry": carry, "alone": alone}
     if setup.eval_step is not None:
         return _program(setup, custom_evaluations, setup.eval_step, fixed=ts, **given)
     objective, fixed = setup.objective, (ts.params, ts.state) if key is None else (ts.params, ts.state, key)
@@ -218,7 +218,7 @@ def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs,
     assert setup.traced is not None
     return _program(
         setup, predictions, setup.net, setup.traced.tables, data=data, carry=outputs, fixed=(ts.params, ts.state),
-        fills=setup.traced.separates, alone=alone, still=not alone, inputs_only=True,
+        fills=setup.traced.separates, alone=alone,
         constant_argnums=(0,),  # not for other programs: training changes the parameters at each step
     )  # fmt: skip
 
@@ -233,8 +233,6 @@ def _program(
     fills: bool = False,
     signals: Deferral | None = None,
     alone: bool = False,
-    still: bool = False,
-    inputs_only: bool = False,
     **options: Any,
 ) -> Program:
     """How `make(*parts)`, a function `(fixed, carry, batch) -> carry`, runs on the batches of `data`.
@@ -245,9 +243,18 @@ def _program(
       no slower than as many calls: on the CPU, XLA runs convolutions in loops ten times slower.
     - All others run as `EachStep`: where there is one step, or somebody looks at each; where the batches of two steps
       are too large to wait on the device; and where a last, smaller batch could not be told from the others.
+
+    Args:
+        data: Where the batches come from.
+        carry, fixed: What the function is given.
+        fills: Whether samples that do not count may fill up a batch.
+        signals: If it trains: they wait while a step has the memory of its carry.
+        alone: Whether each step has to run by itself.
+        options: For `Backend.jit`.
     """
-    functions, backend = setup.functions, setup.backend
-    feed = _feed(setup, data, fills, still)
+    functions, backend, predicts = setup.functions, setup.backend, make is predictions
+    # Hooks of batches may write to the memory that batches come in.
+    feed = _feed(setup, data, fills, still=signals is None and not alone)
     compiled = functions.compiles(backend)
     takes = signals is not None and compiled and backend.donates
     if takes:
@@ -257,21 +264,21 @@ def _program(
     one = EachStep(functools.partial(run, step), feed, takes)
 
     first = rows(data.first, slice(None, data.batch_size))
-    first = Batch(first.x) if inputs_only else first
+    first = Batch(first.x) if predicts else first
     recorded = setup.host and hasattr(step, "loop")
     fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(first)))
     wanted = functions.steps_per_execution
     most = min(_AT_ONCE if wanted == "auto" else int(wanted), 2 ** max(0, fits.bit_length() - 1))
     if alone or most < 2 or data.steps == 1 or data.first.size < data.batch_size:
         return one
-    if inputs_only and not (feed.fills or recorded or data.full):
+    if predicts and not (feed.fills or recorded or data.full):
         return one
     paced = feed, most, functions.paces, (step, *((a.shape, a.dtype) for a in tree.leaves(first)))
     if recorded:
         return RecordedLoop(step.loop(fixed), *paced)
     if not (compiled and _repeats(backend, step, fixed, carry, feed.one(first), takes)):
         return one
-    several = (mapped if inputs_only else repeated_steps, make, *parts)
+    several = (mapped if predicts else repeated_steps, make, *parts)
     many = functions.get(backend, *((flat, *several) if takes else several), **(options if takes else {}))
     return ManySteps(one.run, functools.partial(run, many), takes, *paced)
 
