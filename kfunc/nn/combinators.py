@@ -120,11 +120,12 @@ class Parallel(_Side):
         keys = self.layers.keys() if isinstance(self.layers, dict) else range(len(self.layers))
         given = inputs.keys() if isinstance(inputs, dict) else range(len(inputs))
         if set(keys) != set(given):
-            expected, got = (
-                f"the keys {', '.join(map(str, names))}" if isinstance(of, dict) else f"{len(of)} arrays"
-                for of, names in ((self.layers, keys), (inputs, given))
+            named = ", ".join(map(str, keys))
+            expected = (
+                f"inputs with the keys {named}" if isinstance(self.layers, dict) else f"{len(self.layers)} inputs"
             )
-            problem = f"`inputs` must have {expected}, one for each layer, got {got}."
+            got = ", ".join(map(str, given)) if isinstance(inputs, dict) else len(inputs)
+            problem = f"Parallel needs {expected}, one for each layer, got {got}."
             raise ShapeError(problem, argument="inputs", expected=expected, got=got)
         masks = [None if mask is None else mask[k] for k in keys]
         return self._run_each(s, [inputs[k] for k in keys], masks)
