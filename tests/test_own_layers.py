@@ -109,8 +109,26 @@ class WiderDense(nn.Dense):
 
 @nn.layer
 class DenseTower(nn.Sequential):
+    """It has children of its own beside those of its base."""
+
     def __init__(self, depth):
         super().__init__([nn.Dense(3) for _ in range(depth)])
+        self.head = nn.Dense(1)
+
+    def forward(self, s, x):
+        return self.head(s, super().forward(s, x))
+
+
+@nn.layer
+class BothWays(nn.Bidirectional):
+    def __init__(self, units):
+        super().__init__(nn.LSTM(units))
+        self.outputs = [nn.Dense(3), nn.Dense(2)]
+
+    def forward(self, s, x):
+        for output in self.outputs:
+            x = output(s, x)
+        return super().forward(s, x[:, None, :])
 
 
 OWN = [
@@ -123,6 +141,7 @@ OWN = [
     RenamedStyle(2),
     WiderDense(2),
     DenseTower(3),
+    BothWays(2),
     nn.Sequential([KerasStyle(3), KerasStyle(3), DefaultLayers(2), DefaultLayers(2), TorchStyle(3), TorchStyle(3)]),
 ]
 own = pytest.mark.parametrize("layer", OWN, ids=lambda layer: type(layer).__name__)

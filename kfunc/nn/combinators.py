@@ -41,7 +41,7 @@ class Sequential(Layer):
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return unique_names(self.layers)
+        return [*unique_names(self.layers), *self._assigned_children()]
 
     def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None) -> Tree:
         for child in self.layers:
@@ -89,7 +89,8 @@ class _Side(Layer):
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return self.layers.items() if isinstance(self.layers, Mapping) else unique_names(self.layers)
+        named = self.layers.items() if isinstance(self.layers, Mapping) else unique_names(self.layers)
+        return [*named, *self._assigned_children()]
 
     def _run_each(self, s: Scope, inputs: list[Any], masks: list[Any]) -> list[Any] | dict[str, Any]:
         layers = list(self.layers.values()) if isinstance(self.layers, Mapping) else list(self.layers)

@@ -132,11 +132,12 @@ class Graph(Layer):
         object.__setattr__(self, "_order", [x for x in order if x.layer is not None and not isinstance(x, Part)])
         super().__post_init__()
 
-    def _attributes(self) -> Iterable[tuple[str, Any]]:
-        return ()  # none becomes a tuple, since the outputs come in the structure of the nodes
+    def _plain_fields(self) -> Iterable[tuple[str, Any]]:
+        return ()  # lists stay lists, since the outputs come in the structure of the nodes
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return unique_names(node.layer for node in self._order if node.layer is not None)
+        named = unique_names(node.layer for node in self._order if node.layer is not None)
+        return [*named, *self._assigned_children()]
 
     def output_names(self) -> list[str] | None:
         """The names of the layers that make the outputs, as in Keras; None if one layer makes two of them."""

@@ -28,9 +28,6 @@ __all__ = ["Aux", "Layer", "layer", "unique_names"]
 
 L = TypeVar("L", bound=type)
 
-_INTERNAL = ("_children", "_given")
-"""Attributes of layers that are no layer's own."""
-
 
 class Aux(NamedTuple):
     """What `apply(aux=True)` returns beside the output and the state.
@@ -137,7 +134,7 @@ class Layer:
 
     def _settle(self) -> None:
         """Find the children, when all attributes are set."""
-        for attribute, value in self._attributes():
+        for attribute, value in [*self._plain_fields(), *self._assigned()]:
             plain = _plain(value)
             if plain is not value:
                 object.__setattr__(self, attribute, plain)
@@ -159,24 +156,28 @@ class Layer:
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         """The name and the object of each child. A child that comes twice shares its weights."""
-        for attribute, value in self._attributes():
-            if isinstance(value, Layer):
-                yield attribute, value
-            elif isinstance(value, tuple):
-                yield from ((f"{attribute}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
-            elif isinstance(value, dict):
-                yield from ((f"{attribute}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
+        return [*_layers_in(self._arguments()), *self._assigned_children()]
+
+    def _assigned_children(self) -> Iterable[tuple[str, Layer]]:
+        """The children that the class's own `__init__` has assigned, beside those in fields."""
+        return _layers_in(self._assigned())
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
         """The fields; for a class with its own `__init__`, those of its base."""
         return [(name, getattr(self, name)) for name in type(self).__arguments__[1]]  # type: ignore[attr-defined]
 
-    def _attributes(self) -> Iterable[tuple[str, Any]]:
-        """The fields, and the attributes that the class's own `__init__` has assigned."""
-        fields = dict(self._arguments())
-        if type(self).__own__ is None:  # type: ignore[attr-defined]
-            return fields.items()
-        return (fields | {name: v for name, v in vars(self).items() if name not in _INTERNAL}).items()
+    def _plain_fields(self) -> Iterable[tuple[str, Any]]:
+        """The fields whose lists become tuples, and NumPy's numbers Python's."""
+        return self._arguments()
+
+    def _assigned(self) -> list[tuple[str, Any]]:
+        """The attributes that the class's own `__init__` has assigned, without those of its base."""
+        cls: Any = type(self)
+        if cls.__own__ is None:
+            return []
+        base = next(b for b in cls.__mro__ if vars(b).get("__own__", ...) is None)
+        passed_over = {*base.__dataclass_fields__, "_children", "_given"}
+        return [(name, value) for name, value in vars(self).items() if name not in passed_over]
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Tree:
         """The layer's output, to be written in the Array API. `s` has the parameters, the state and random keys."""
@@ -413,6 +414,17 @@ class Layer:
         if not aux:
             return out, state
         return out, state, Aux(call.losses, scope.masked(options.get("mask")), call.indices)
+
+
+def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
+    """The layers that are attributes, or in tuples or dicts that are attributes, with their names."""
+    for name, value in attributes:
+        if isinstance(value, Layer):
+            yield name, value
+        elif isinstance(value, tuple):
+            yield from ((f"{name}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
+        elif isinstance(value, dict):
+            yield from ((f"{name}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
 
 
 def _plain(value: Any) -> Any:

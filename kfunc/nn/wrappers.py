@@ -83,7 +83,8 @@ class Bidirectional(Layer):
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return zip(("forward_layer", "backward_layer"), self._directions, strict=True)
+        both = zip(("forward_layer", "backward_layer"), self._directions, strict=True)
+        return [*both, *self._assigned_children()]
 
     def forward(self, s: Scope, x: Tree, initial_state: Tree = None, mask: Tree = None) -> Tree:
         recurrent: Any = self.layer
