@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -42,7 +43,7 @@ def _mix(schedule, x0, x1, scratch):
             np.add(x1, b, out=x1)
 
 
-def random_bits(key, shape, dtype="uint32"):
+def random_bits(key: Any, shape: Any, dtype: str = "uint32") -> Any:
     """`ops.bits.random_bits` for a key that NumPy can read."""
     schedule = _schedule(key)
     size = math.prod(shape)
@@ -80,7 +81,7 @@ def _mix_one(key, x0, x1):
     return x0 & _LOW, x1
 
 
-def fold_bits(key, data, dtype="uint32"):
+def fold_bits(key: Any, data: Any, dtype: str = "uint32") -> Any:
     """`ops.bits.fold_bits` for a key and integers that NumPy can read."""
     if 0 < np.size(data) <= _FEW:
         words = [_mix_one(key, 0, int(n) % WORD) for n in np.ravel(data).tolist()]
@@ -95,7 +96,7 @@ def fold_bits(key, data, dtype="uint32"):
 _HASH = [(np.uint32(shift), np.uint32(factor)) for shift, factor in HASH]
 
 
-def random_mask(key, shape, probability):
+def random_mask(key: Any, shape: Any, probability: Any) -> Any:
     """`ops.bits.random_mask` for a key that NumPy can read."""
     out = np.empty(math.prod(shape), np.bool_)
     for _ in mask_parts(key, probability, out):
@@ -103,7 +104,7 @@ def random_mask(key, shape, probability):
     return out.reshape(shape)
 
 
-def mask_parts(key, probability, out):
+def mask_parts(key: Any, probability: Any, out: Any) -> Any:
     """Fill `out`, bool (n,), with the mask, block by block; yield the place of each block as soon as it is filled."""
     size, threshold = len(out), np.int32(mask_threshold(probability))
     n = min(size, MASK_BLOCK)
@@ -125,7 +126,7 @@ def mask_parts(key, probability, out):
         yield slice(start, start + n)
 
 
-def normal_quantile(u):
+def normal_quantile(u: Any) -> Any:
     """`ops.normal.normal_quantile`, block by block; each formula only for the numbers that it is meant for."""
     if u.dtype != np.float32:
         return normal.normal_quantile.reference(u)

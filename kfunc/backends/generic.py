@@ -19,32 +19,32 @@ class GenericBackend(Backend):
         xp: The namespace, where it is known before the first array.
     """
 
-    def __init__(self, cls: type, xp: Any = None):
+    def __init__(self, cls: type[Any], xp: Any = None) -> None:
         super().__init__()
         self.cls = cls
         self._xp = xp
         self.name = cls.__module__.partition(".")[0]
 
     @property
-    def xp(self):
+    def xp(self) -> Any:
         if self._xp is None:
             # The standard wants an array here, but the answer does not depend on it.
             self._xp = self.cls.__array_namespace__(None)  # type: ignore[attr-defined]
         return self._xp
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+    def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         from ..tracing.record import RecordedFunction
 
         return RecordedFunction(self, fun)
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self) if issubclass(cls, self.cls) else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         dtype = None if dtype is None else getattr(self.xp, dtype)
         return self.xp.asarray(x, dtype=dtype, device=device)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         # The standard's way is DLPack. Some libraries only have NumPy's protocol.
         try:
             return np.from_dlpack(x)

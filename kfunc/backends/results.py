@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from typing import Any, NamedTuple
+
+from ..typing import Array
 
 __all__ = ["QR", "SVD", "Eigh", "Finfo", "Iinfo", "Slogdet", "UniqueAll", "UniqueCounts", "UniqueInverse"]
 
-UniqueAll = namedtuple("UniqueAll", "values indices inverse_indices counts")
-UniqueCounts = namedtuple("UniqueCounts", "values counts")
-UniqueInverse = namedtuple("UniqueInverse", "values inverse_indices")
 
-QR = namedtuple("QR", "Q R")
-SVD = namedtuple("SVD", "U S Vh")
-Eigh = namedtuple("Eigh", "eigenvalues eigenvectors")
-Slogdet = namedtuple("Slogdet", "sign logabsdet")
+class UniqueAll(NamedTuple):
+    """What `unique_all` returns."""
 
-Finfo = namedtuple("Finfo", "bits eps max min smallest_normal dtype")
-Iinfo = namedtuple("Iinfo", "bits max min dtype")
+    values: Array
+    indices: Array
+    inverse_indices: Array
+    counts: Array
+
+
+class UniqueCounts(NamedTuple):
+    """What `unique_counts` returns."""
+
+    values: Array
+    counts: Array
+
+
+class UniqueInverse(NamedTuple):
+    """What `unique_inverse` returns."""
+
+    values: Array
+    inverse_indices: Array
+
+
+class QR(NamedTuple):
+    """What `linalg.qr` returns."""
+
+    Q: Array
+    R: Array
+
+
+class SVD(NamedTuple):
+    """What `linalg.svd` returns."""
+
+    U: Array
+    S: Array
+    Vh: Array
+
+
+class Eigh(NamedTuple):
+    """What `linalg.eigh` returns."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+class Slogdet(NamedTuple):
+    """What `linalg.slogdet` returns."""
+
+    sign: Array
+    logabsdet: Array
+
+
+class Finfo(NamedTuple):
+    """What `finfo` returns."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: Any
+
+
+class Iinfo(NamedTuple):
+    """What `iinfo` returns."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: Any

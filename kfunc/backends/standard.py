@@ -79,7 +79,9 @@ COMPARISONS = {
 UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 
 
-def add_operators(cls: type, unary: Callable[[str], Callable], binary: Callable[[str, bool], Callable]) -> None:
+def add_operators(
+    cls: type[Any], unary: Callable[[str], Callable[..., Any]], binary: Callable[[str, bool], Callable[..., Any]]
+) -> None:
     """Give the array class `cls` all operators.
 
     Args:
@@ -94,7 +96,7 @@ def add_operators(cls: type, unary: Callable[[str], Callable], binary: Callable[
         setattr(cls, f"__r{stem}__", binary(name, True))
 
 
-def named(name: str, fun: Callable) -> Callable:
+def named(name: str, fun: Callable[..., Any]) -> Callable[..., Any]:
     """`fun`, with the name `name`."""
     fun.__name__ = fun.__qualname__ = name
     return fun

@@ -10,9 +10,9 @@ __all__ = ["backend"]
 
 
 class StrictBackend(GenericBackend):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(array_api_strict._array_object.Array, array_api_strict)
         self.name = "array_api_strict"
 
 
-backend = StrictBackend()
+backend: StrictBackend = StrictBackend()

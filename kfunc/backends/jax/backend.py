@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from typing import Any
 
 import jax
 import jax.extend.core
@@ -26,14 +27,14 @@ class JaxBackend(Backend):
     takes_numpy = True  # a call moves NumPy arrays in a quarter of the time that `jnp.array` takes
     xp = jnp
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._repeats = weakref.WeakKeyDictionary()
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self) if issubclass(cls, jax.Array | jax.core.Tracer) else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         # A copy by NumPy: on CPU, JAX may share the memory, to which the caller may write later. A copy by JAX compiles
         # a program for each shape.
         if isinstance(x, np.ndarray):
@@ -42,36 +43,36 @@ class JaxBackend(Backend):
                 dtype = None  # asking for the dtype that is there already takes as long as the conversion
         return jnp.array(x, dtype=dtype, copy=False, device=device)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         # None, unless the array was put there on purpose: an array made with `device=` is committed to it, and jit
         # compiles anew for committed arrays.
         return x.device if not isinstance(x, jax.core.Tracer) and x.committed else None
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         return isinstance(x, jax.core.Tracer)
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+    def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         return jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums)
 
-    def released(self, x):
+    def released(self, x: Any) -> Any:
         return x.copy().block_until_ready() if isinstance(x, jax.Array) else x
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
         return jax.value_and_grad(fun, argnums, has_aux)
 
-    def vjp(self, fun, *primals, has_aux=False):
+    def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:
         return jax.vjp(fun, *primals, has_aux=has_aux)
 
-    def jvp(self, fun, primals, tangents, has_aux=False):
+    def jvp(self, fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         return jax.jvp(fun, primals, tangents, has_aux=has_aux)
 
-    def checkpoint(self, fun):
+    def checkpoint(self, fun: Any) -> Any:
         return jax.checkpoint(fun)
 
-    def custom_gradient(self, fun):
+    def custom_gradient(self, fun: Any) -> Any:
         def flat(*args):
             out, gradient = fun(*args)
             leaves, structure = jax.tree.flatten(out)
@@ -94,7 +95,7 @@ class JaxBackend(Backend):
 
         return run
 
-    def repeats(self, fun, fixed, carry, batch):
+    def repeats(self, fun: Any, fixed: Any, carry: Any, batch: Any) -> Any:
         # Remembered, since JAX keeps memory for every tracing of `fun` as long as `fun` lives.
         args = fixed, carry, batch
         known, leaves = self._repeats.setdefault(getattr(fun, "func", fun), {}), jax.tree.leaves(args)
@@ -106,31 +107,31 @@ class JaxBackend(Backend):
             known[key] = _work(jax.make_jaxpr(fun)(*args).jaxpr, cpu) < (2e6 if cpu else 2e8) * len(leaves)
         return known[key]
 
-    def shapes(self, fun, *args):
+    def shapes(self, fun: Any, *args: Any) -> Any:
         return jax.eval_shape(fun, *args)
 
-    def stop_gradient(self, x):
+    def stop_gradient(self, x: Any) -> Any:
         return jax.lax.stop_gradient(x)
 
-    def vmap(self, fun, in_axes=0, out_axes=0):
+    def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         return jax.vmap(fun, in_axes, out_axes)
 
-    def scan(self, fun, init, xs, length=None, reverse=False):
+    def scan(self, fun: Any, init: Any, xs: Any, length: Any = None, reverse: bool = False) -> Any:
         return jax.lax.scan(fun, init, xs, length, reverse)
 
-    def associative_scan(self, fun, elems, reverse=False, axis=0):
+    def associative_scan(self, fun: Any, elems: Any, reverse: bool = False, axis: Any = 0) -> Any:
         return jax.lax.associative_scan(fun, elems, reverse, axis)
 
-    def while_loop(self, cond_fun, body_fun, init):
+    def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         return jax.lax.while_loop(cond_fun, body_fun, init)
 
-    def switch(self, index, branches, *operands):
+    def switch(self, index: Any, branches: Any, *operands: Any) -> Any:
         return jax.lax.switch(index, branches, *operands)
 
-    def cond(self, pred, true_fun, false_fun, *operands):
+    def cond(self, pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
         return jax.lax.cond(pred, true_fun, false_fun, *operands)
 
-    def choose(self, pred, true_fun, false_fun):
+    def choose(self, pred: Any, true_fun: Any, false_fun: Any) -> Any:
         other = false_fun()
         # For small arrays both are computed: XLA fuses nothing across a branch, which costs a fifth of a small step.
         # For large ones a branch is faster, since a choice copies them; but on a GPU a branch waits for the host.
@@ -157,4 +158,4 @@ def _work(jaxpr, cpu) -> float:
     return total
 
 
-backend = JaxBackend()
+backend: JaxBackend = JaxBackend()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,9 @@ class Cell(NamedTuple):
 
     gates: int
     adds: bool
-    step: Callable
-    slopes: Callable
-    tangent: Callable
+    step: Callable[..., Any]
+    slopes: Callable[..., Any]
+    tangent: Callable[..., Any]
 
 
 def _lstm_step(functions, x, p, states):

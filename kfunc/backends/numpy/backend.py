@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -17,54 +18,54 @@ _ARRAYS = np.ndarray, np.generic
 class NumpyBackend(Backend):
     name = "numpy"
     joins = True
-    large = 1 << 23
+    large: int | None = 1 << 23
 
     @functools.cached_property
-    def xp(self):
+    def xp(self) -> Any:
         import array_api_compat.numpy
 
         return array_api_compat.numpy
 
     @property
-    def version(self):
+    def version(self) -> Any:
         return np.__version__
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         if issubclass(cls, np.ndarray):
             return Kind(self)
         # A NumPy scalar is what NumPy's own reductions return; beside another backend's arrays it is just a number.
         return Kind(self, rank=-1) if issubclass(cls, np.generic) else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         return np.asarray(x, dtype=dtype)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         return "cpu"
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+    def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         from ...tracing.record import RecordedFunction
 
         return RecordedFunction(self, fun)
 
-    def extent(self, x):
+    def extent(self, x: Any) -> Any:
         return np.lib.array_utils.byte_bounds(x)
 
-    def released(self, x):
+    def released(self, x: Any) -> Any:
         return np.array(x, order="C") if isinstance(x, np.ndarray) else x
 
     @functools.cached_property
-    def stand_in(self):
+    def stand_in(self) -> Any:
         from .inside import StandIn
 
         return StandIn
 
-    def form(self, leaves):
+    def form(self, leaves: Any) -> Any:
         return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, _ARRAYS) else (x.__class__, x) for x in leaves])
 
-    def index_add(self, x, key, values):
+    def index_add(self, x: Any, key: Any, values: Any) -> None:
         keys = key if isinstance(key, tuple) else (key,)
         # Only lists and arrays of integers can name an element twice.
         if any(isinstance(k, list) or (isinstance(k, np.ndarray) and k.dtype.kind != "b") for k in keys):
@@ -73,4 +74,4 @@ class NumpyBackend(Backend):
             x[key] += values
 
 
-backend = NumpyBackend()
+backend: NumpyBackend = NumpyBackend()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,14 +24,14 @@ class StandIn(Named):
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
     __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]
 
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    itemsize = property(lambda self: self.value.itemsize)
+    shape: property = property(lambda self: self.value.shape)
+    dtype: property = property(lambda self: self.value.dtype)
+    ndim: property = property(lambda self: self.value.ndim)
+    size: property = property(lambda self: self.value.size)
+    itemsize: property = property(lambda self: self.value.itemsize)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -70,7 +70,9 @@ class StandIn(Named):
             return _noted(type(self.value).mean, (self, axis, dtype, out, keepdims), {})
         return total / n  # the same bits as `np.mean`: the sum has this dtype, which holds n exactly
 
-    def __array_function__(self, fun: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+    def __array_function__(
+        self, fun: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]
+    ) -> Any:
         if fun in (np.sum, np.mean, np.max, np.min, np.all, np.any, np.prod) and type(args[0]) is StandIn:
             return getattr(args[0], fun.__name__)(*args[1:], **kwargs)
         if fun not in _FUNCTIONS or (fun is np.where and len(args) < 3):
@@ -80,6 +82,10 @@ class StandIn(Named):
     def _cannot(self, *args: Any, **kwargs: Any) -> Any:
         raise CannotRecord
 
+    __int__: ClassVar[Callable[..., Any]]
+    __index__: ClassVar[Callable[..., Any]]
+    __float__: ClassVar[Callable[..., Any]]
+    __complex__: ClassVar[Callable[..., Any]]
     __array__ = __int__ = __index__ = __float__ = __complex__ = _cannot  # type: ignore[assignment]
 
 
@@ -96,7 +102,7 @@ _REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.
 _REDUCTIONS |= {"any": np.logical_or, "all": np.logical_and}
 
 
-def whole(fun: Callable) -> Callable:
+def whole(fun: Callable[..., Any]) -> Callable[..., Any]:
     """`fun` as a closed part of a kernel, which may read values and return Python numbers: its call is one line."""
 
     @functools.wraps(fun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from .segments import segment_sum
 __all__ = ["linear", "masked", "pad", "sigmoid", "uniform"]
 
 
-def uniform(*arrays) -> bool:
+def uniform(*arrays: Any) -> bool:
     """Whether all arrays are NumPy's and of one floating dtype, as the lowerings need it; None is passed over.
 
     The first one must have an axis: of arrays without axes NumPy makes scalars, which cannot be written to.
@@ -35,12 +36,12 @@ def uniform(*arrays) -> bool:
     return True
 
 
-def rows(x):
+def rows(x: Any) -> Any:
     """`x` (..., n) as a matrix."""
     return x.reshape(-1 if x.size else math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def masked(x, mask):
+def masked(x: Any, mask: Any) -> Any:
     """`x` where the boolean array `mask` holds, else 0."""
     if x.dtype.itemsize > 8 or x.ndim == 0:
         return np.where(mask, x, x.dtype.type(0))
@@ -54,7 +55,7 @@ def masked(x, mask):
 
 
 @lowering(backend, ops.linear)
-def linear(x, kernel, bias=None):
+def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     if not uniform(x, kernel, bias) or x.ndim < 2:
         return NotImplemented
     out = rows(x) @ kernel
@@ -64,7 +65,7 @@ def linear(x, kernel, bias=None):
 
 
 @pullback(backend, ops.linear)
-def linear_pullback(x, kernel, bias=None):
+def linear_pullback(x: Any, kernel: Any, bias: Any = None) -> Any:
     out = linear(x, kernel, bias)
     if out is NotImplemented:
         return out
@@ -81,12 +82,12 @@ def linear_pullback(x, kernel, bias=None):
 
 
 @lowering(backend, ops.embedding)
-def embedding(indices, table):
+def embedding(indices: Any, table: Any) -> Any:
     return np.take(table, indices, axis=0)
 
 
 @pullback(backend, ops.embedding)
-def embedding_pullback(indices, table):
+def embedding_pullback(indices: Any, table: Any) -> Any:
     def pull(g):
         g = g.reshape(-1, table.shape[-1])
         return None, lambda: segment_sum(g, np.ravel(indices), table.shape[0])
@@ -98,12 +99,12 @@ def embedding_pullback(indices, table):
 
 
 @lowering(backend, ops.relu)
-def relu(x):
+def relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0)) if uniform(x) else NotImplemented
 
 
 @pullback(backend, ops.relu)
-def relu_pullback(x):
+def relu_pullback(x: Any) -> Any:
     if not uniform(x):
         return NotImplemented
     out = np.maximum(x, x.dtype.type(0))
@@ -112,7 +113,7 @@ def relu_pullback(x):
 
 
 @lowering(backend, ops.sigmoid)
-def sigmoid(x):
+def sigmoid(x: Any) -> Any:
     if not uniform(x):
         return NotImplemented
     out = np.negative(x)
@@ -159,7 +160,7 @@ _ERF_SINGLE = (
 
 
 @lowering(backend, ops.erf)
-def erf(x):
+def erf(x: Any) -> Any:
     if x.dtype != np.float32 or not uniform(x):
         return NotImplemented
     inside = np.clip(x, -3.7439211, 3.7439211)
@@ -179,7 +180,7 @@ def _horner(x, coefficients):
 
 
 @pullback(backend, ops.erf)
-def erf_pullback(x):
+def erf_pullback(x: Any) -> Any:
     out = erf(x)
     return out if out is NotImplemented else (out, lambda g: (g * np.exp(-x * x) * (2 / math.sqrt(math.pi)),))
 
@@ -194,7 +195,7 @@ def _share(x):
 
 
 @lowering(backend, ops.gelu)
-def gelu(x, approximate=True):
+def gelu(x: Any, approximate: bool = True) -> Any:
     if not uniform(x):
         return NotImplemented
     if approximate:
@@ -204,7 +205,7 @@ def gelu(x, approximate=True):
 
 
 @pullback(backend, ops.gelu)
-def gelu_pullback(x, approximate=True):
+def gelu_pullback(x: Any, approximate: bool = True) -> Any:
     if not uniform(x):
         return NotImplemented
     if not approximate:
@@ -234,7 +235,7 @@ def gelu_pullback(x, approximate=True):
 
 
 @lowering(backend, ops.softmax)
-def softmax(x, axis=-1):
+def softmax(x: Any, axis: Any = -1) -> Any:
     if not uniform(x) or not x.size or isinstance(axis, list):
         return NotImplemented
     out = x - x.max(axis=axis, keepdims=True)
@@ -244,7 +245,7 @@ def softmax(x, axis=-1):
 
 
 @pullback(backend, ops.softmax)
-def softmax_pullback(x, axis=-1):
+def softmax_pullback(x: Any, axis: Any = -1) -> Any:
     out = softmax(x, axis)
     if out is NotImplemented:
         return out
@@ -258,7 +259,7 @@ def softmax_pullback(x, axis=-1):
 
 
 @lowering(backend, ops.log_softmax)
-def log_softmax(x, axis=-1):
+def log_softmax(x: Any, axis: Any = -1) -> Any:
     if not uniform(x) or not x.size or isinstance(axis, list):
         return NotImplemented
     out = x - x.max(axis=axis, keepdims=True)
@@ -267,7 +268,7 @@ def log_softmax(x, axis=-1):
 
 
 @pullback(backend, ops.log_softmax)
-def log_softmax_pullback(x, axis=-1):
+def log_softmax_pullback(x: Any, axis: Any = -1) -> Any:
     out = log_softmax(x, axis)
     if out is NotImplemented:
         return out
@@ -288,13 +289,13 @@ def _label_crossentropy(logits, labels, axis):
 
 
 @lowering(backend, ops.label_crossentropy)
-def label_crossentropy(logits, labels, axis=-1):
+def label_crossentropy(logits: Any, labels: Any, axis: Any = -1) -> Any:
     found = _label_crossentropy(logits, labels, axis)
     return NotImplemented if found is None else found[0]
 
 
 @pullback(backend, ops.label_crossentropy)
-def label_crossentropy_pullback(logits, labels, axis=-1):
+def label_crossentropy_pullback(logits: Any, labels: Any, axis: Any = -1) -> Any:
     found = _label_crossentropy(logits, labels, axis)
     if found is None:
         return NotImplemented
@@ -311,7 +312,7 @@ def label_crossentropy_pullback(logits, labels, axis=-1):
 
 
 @lowering(backend, ops.erfinv)
-def erfinv(x):
+def erfinv(x: Any) -> Any:
     if not uniform(x):
         return NotImplemented
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -332,7 +333,7 @@ def erfinv(x):
 
 
 @lowering(backend, ops.pad)
-def pad(x, pad_width, mode="constant", constant_values=None):
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     if mode != "constant":
         return NotImplemented
     pad_width = pad_pairs(pad_width, x.ndim)
@@ -349,7 +350,7 @@ def _inside(x, pad_width):
 
 
 @pullback(backend, ops.pad)
-def pad_pullback(x, pad_width, mode="constant", constant_values=None):
+def pad_pullback(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     if mode != "constant":
         return NotImplemented
     inside = _inside(x, pad_pairs(pad_width, x.ndim))
@@ -357,7 +358,7 @@ def pad_pullback(x, pad_width, mode="constant", constant_values=None):
 
 
 @lowering(backend, ops.one_hot)
-def one_hot(x, num_classes, axis=-1, dtype=None):
+def one_hot(x: Any, num_classes: Any, axis: Any = -1, dtype: Any = None) -> Any:
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
         return NotImplemented
     out = np.zeros((x.size, num_classes), dtype or np.float32)
@@ -368,7 +369,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 
 
 @lowering(backend, ops.argsort)
-def argsort(x, axis=-1):
+def argsort(x: Any, axis: Any = -1) -> Any:
     if not isinstance(x, np.ndarray) or x.dtype != np.int32 or x.ndim != 1 or axis not in (None, 0, -1):
         return NotImplemented
     # With its place as the last digits, no key equals another one, so the fastest sort is stable too.
@@ -376,7 +377,7 @@ def argsort(x, axis=-1):
 
 
 @lowering(backend, ops.all_finite)
-def all_finite(*arrays):
+def all_finite(*arrays: Any) -> Any:
     # A sum of squares takes one pass and no temporary. Where it is not finite, the numbers themselves are looked at.
     with np.errstate(over="ignore", invalid="ignore"):
         if max([x.size for x in arrays]) < _FEW:
@@ -404,7 +405,16 @@ _FEW = 1 << 11
 
 
 @lowering(backend, ops.adam)
-def adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, overwrite=False):
+def adam(
+    count: Any,
+    step_size: Any,
+    beta_1: Any,
+    beta_2: Any,
+    epsilon: Any,
+    *leaves: Any,
+    corrected: bool = True,
+    overwrite: bool = False,
+) -> Any:
     dtype, n = leaves[0].dtype, len(leaves) // 3
     if any([x.dtype != dtype for x in leaves]):
         return NotImplemented
@@ -480,7 +490,7 @@ def _moments(x, axes):
 
 
 @lowering(backend, ops.moments)
-def moments(x, axes, keepdims=False):
+def moments(x: Any, axes: Any, keepdims: bool = False) -> Any:
     if not uniform(x) or x.dtype.itemsize < 4:
         return NotImplemented
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
@@ -489,7 +499,7 @@ def moments(x, axes, keepdims=False):
 
 
 @pullback(backend, ops.moments)
-def moments_pullback(x, axes, keepdims=False):
+def moments_pullback(x: Any, axes: Any, keepdims: bool = False) -> Any:
     if not uniform(x) or x.dtype.itemsize < 4:
         return NotImplemented
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
@@ -511,7 +521,9 @@ def _along(x, v, axis):
 
 
 @lowering(backend, ops.batch_normalization)
-def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+def batch_normalization(
+    x: Any, mean: Any, variance: Any, axis: Any, offset: Any = None, scale: Any = None, epsilon: Any = 1e-3
+) -> Any:
     if not uniform(x, mean, variance, offset, scale):
         return NotImplemented
     factor = 1 / np.sqrt(variance + epsilon)
@@ -524,7 +536,9 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
 
 
 @pullback(backend, ops.batch_normalization)
-def batch_normalization_pullback(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+def batch_normalization_pullback(
+    x: Any, mean: Any, variance: Any, axis: Any, offset: Any = None, scale: Any = None, epsilon: Any = 1e-3
+) -> Any:
     out = batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
     if out is NotImplemented:
         return out
@@ -561,12 +575,12 @@ def _normalize_batch(x, offset, scale, axis, epsilon):
 
 
 @lowering(backend, ops.normalize_batch)
-def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def normalize_batch(x: Any, offset: Any = None, scale: Any = None, axis: Any = -1, epsilon: Any = 1e-3) -> Any:
     return _normalize_batch(x, offset, scale, axis, epsilon)[0] if uniform(x, offset, scale) else NotImplemented
 
 
 @pullback(backend, ops.normalize_batch)
-def normalize_batch_pullback(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def normalize_batch_pullback(x: Any, offset: Any = None, scale: Any = None, axis: Any = -1, epsilon: Any = 1e-3) -> Any:
     if not uniform(x, offset, scale):
         return NotImplemented
     outs, normal, inverse, others = _normalize_batch(x, offset, scale, axis, epsilon)
@@ -606,14 +620,16 @@ def _layer_normalize(x, gamma, beta, axes, epsilon):
 
 
 @lowering(backend, ops.layer_normalization)
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+def layer_normalization(x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: Any = None) -> Any:
     if not uniform(x, gamma, beta) or x.dtype.itemsize < 4:
         return NotImplemented
     return _layer_normalize(x, gamma, beta, (axis,) if isinstance(axis, int) else tuple(axis), epsilon)[0]
 
 
 @pullback(backend, ops.layer_normalization)
-def layer_normalization_pullback(x, gamma=None, beta=None, axis=-1, epsilon=None):
+def layer_normalization_pullback(
+    x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: Any = None
+) -> Any:
     if not uniform(x, gamma, beta) or x.dtype.itemsize < 4:
         return NotImplemented
     axes = (axis,) if isinstance(axis, int) else tuple(axis)

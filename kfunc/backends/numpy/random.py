@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def _kept(x, keep, scale, parts):
 
 
 @pullback(backend, dropout)
-def dropout_pullback(x, key, rate, noise_shape=None):
+def dropout_pullback(x: Any, key: Any, rate: Any, noise_shape: Any = None) -> Any:
     if not uniform(x) or x.dtype.itemsize > 8 or rate == 0:
         return NotImplemented
     shape, scale = sizes(x.shape if noise_shape is None else noise_shape), x.dtype.type(1 / (1 - rate))

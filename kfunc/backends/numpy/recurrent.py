@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ... import ops
@@ -67,20 +69,20 @@ def _lstm(x, kernel, recurrent_kernel, bias, h, c, reverse):
 
 @lowering(backend, ops.lstm)
 def lstm(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    c=None,
-    reverse=False,
-    activation=ops.tanh,
-    recurrent_activation=ops.sigmoid,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any = None,
+    h: Any = None,
+    c: Any = None,
+    reverse: bool = False,
+    activation: Any = ops.tanh,
+    recurrent_activation: Any = ops.sigmoid,
+    mask: Any = None,
+    keep: Any = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> Any:
     if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h, c):
         return NotImplemented
     _, hs, cs = _lstm(x, kernel, recurrent_kernel, bias, h, c, reverse)
@@ -88,7 +90,20 @@ def lstm(
 
 
 @pullback(backend, ops.lstm)
-def lstm_pullback(x, kernel, recurrent_kernel, bias, h, c, reverse, activation, recurrent_activation, mask, keep, *_):
+def lstm_pullback(
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any,
+    h: Any,
+    c: Any,
+    reverse: Any,
+    activation: Any,
+    recurrent_activation: Any,
+    mask: Any,
+    keep: Any,
+    *_: Any,
+) -> Any:
     if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h, c):
         return NotImplemented
     gates, hs, cs = _lstm(x, kernel, recurrent_kernel, bias, h, c, reverse)
@@ -173,20 +188,20 @@ def _gru(x, kernel, recurrent_kernel, bias, h, reverse, reset_after):
 
 @lowering(backend, ops.gru)
 def gru(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    reverse=False,
-    reset_after=True,
-    activation=ops.tanh,
-    recurrent_activation=ops.sigmoid,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any = None,
+    h: Any = None,
+    reverse: bool = False,
+    reset_after: bool = True,
+    activation: Any = ops.tanh,
+    recurrent_activation: Any = ops.sigmoid,
+    mask: Any = None,
+    keep: Any = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> Any:
     if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h):
         return NotImplemented
     _, _, hs = _gru(x, kernel, recurrent_kernel, bias, h, reverse, reset_after)
@@ -195,8 +210,19 @@ def gru(
 
 @pullback(backend, ops.gru)
 def gru_pullback(
-    x, kernel, recurrent_kernel, bias, h, reverse, reset_after, activation, recurrent_activation, mask, keep, *_
-):
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any,
+    h: Any,
+    reverse: Any,
+    reset_after: Any,
+    activation: Any,
+    recurrent_activation: Any,
+    mask: Any,
+    keep: Any,
+    *_: Any,
+) -> Any:
     if not _usual(activation, recurrent_activation, mask, keep) or not uniform(x, kernel, recurrent_kernel, bias, h):
         return NotImplemented
     gates, inner_h, hs = _gru(x, kernel, recurrent_kernel, bias, h, reverse, reset_after)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ... import ops
@@ -33,19 +36,19 @@ def _lower(op, ufunc, neutral):
     return segments
 
 
-segment_sum = _lower(ops.segment_sum, np.add, lambda x: 0)
+segment_sum: Callable[..., Any] = _lower(ops.segment_sum, np.add, lambda x: 0)
 _lower(ops.segment_prod, np.multiply, lambda x: 1)
 _lower(ops.segment_max, np.maximum, lowest)
 _lower(ops.segment_min, np.minimum, highest)
 
 
 @lowering(backend, ops.argpartition)
-def argpartition(x, kth, axis=-1):
+def argpartition(x: Any, kth: Any, axis: Any = -1) -> Any:
     return np.argpartition(x, kth, axis=axis) if isinstance(x, np.ndarray) and x.dtype.kind in "iuf" else NotImplemented
 
 
 @lowering(backend, ops.top_k)
-def top_k(x, k, sorted=True):
+def top_k(x: Any, k: Any, sorted: bool = True) -> Any:
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuf" or x.ndim == 0 or not 0 < k <= x.shape[-1]:
         return NotImplemented
     n = x.shape[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -40,7 +41,7 @@ def _unpad(x, amounts):
 class _Windows:
     """A convolution's geometry; arrays are channels-last and padded, (batch, *spatial, channels)."""
 
-    def __init__(self, x, kernel, strides, padding, data_format, dilation_rate):
+    def __init__(self, x: Any, kernel: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any) -> None:
         self.strides, self.dilation, self.groups = conv_geometry(
             x, kernel, strides, padding, data_format, dilation_rate
         )
@@ -50,18 +51,18 @@ class _Windows:
         self.amounts = padding_amounts(sizes, self.window, self.strides, self.dilation, padding)
         self.unfolded: tuple = (None, None)
 
-    def padded(self, x):
+    def padded(self, x: Any) -> Any:
         return pad(x, ((0, 0), *self.amounts, (0, 0)))
 
-    def views(self, x):
+    def views(self, x: Any) -> Any:
         """The view of `x` (batch, *out, channels) for each position in the window."""
         return [view for _, view in shifted_views(x, self.out, self.window, self.strides, self.dilation)]
 
-    def pointwise(self, x) -> bool:
+    def pointwise(self, x: Any) -> bool:
         """Whether each element of `x` meets the kernel once, so that the convolution is one matrix product."""
         return math.prod(self.window) == 1 and self.out == x.shape[1:-1]
 
-    def blocks(self, x) -> Iterator[tuple[slice, np.ndarray]]:
+    def blocks(self, x: Any) -> Iterator[tuple[slice, np.ndarray]]:
         """For blocks of the batch: where they are, and their windows (block * out, window * channels)."""
         channels = x.shape[-1]
         if self.pointwise(x):
@@ -180,7 +181,15 @@ def _conv_cotangents(geometry, x, kernel, g):
 
 
 @lowering(backend, ops.conv)
-def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+def conv(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    bias: Any = None,
+) -> Any:
     x = inputs
     geometry = _Windows(x, kernel, strides, padding, data_format, dilation_rate)
     if not uniform(x, kernel, bias):
@@ -189,7 +198,15 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
 
 
 @pullback(backend, ops.conv)
-def conv_pullback(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+def conv_pullback(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    bias: Any = None,
+) -> Any:
     x = inputs
     geometry = _Windows(x, kernel, strides, padding, data_format, dilation_rate)
     if not uniform(x, kernel, bias):
@@ -215,7 +232,7 @@ def conv_pullback(inputs, kernel, strides=1, padding="valid", data_format=None, 
 class _Pool:
     """A pooling's geometry; the views are of channels-last arrays."""
 
-    def __init__(self, x, pool_size, strides, padding, data_format):
+    def __init__(self, x: Any, pool_size: Any, strides: Any, padding: Any, data_format: Any) -> None:
         self.window, self.strides = pool_geometry(x, pool_size, strides, padding, data_format)
         self.sizes = x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
         self.dilation = (1,) * len(self.window)
@@ -224,13 +241,13 @@ class _Pool:
         # Where windows do not overlap, the pullback needs no sums.
         self.apart = all(s >= k for s, k in zip(self.strides, self.window, strict=True))
 
-    def padded(self, x, fill):
+    def padded(self, x: Any, fill: Any) -> Any:
         return pad(x, ((0, 0), *self.amounts, (0, 0)), constant_values=fill)
 
-    def views(self, x):
+    def views(self, x: Any) -> Any:
         return [view for _, view in shifted_views(x, self.out, self.window, self.strides, self.dilation)]
 
-    def counts(self, dtype):
+    def counts(self, dtype: Any) -> Any:
         """How many elements each window has inside the input: a number, or (1, *out, 1)."""
         if not any(map(any, self.amounts)):
             return dtype.type(math.prod(self.window))
@@ -238,7 +255,7 @@ class _Pool:
 
 
 @lowering(backend, ops.max_pool)
-def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def max_pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:
     x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
@@ -251,7 +268,9 @@ def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None)
 
 
 @pullback(backend, ops.max_pool)
-def max_pool_pullback(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def max_pool_pullback(
+    inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
+) -> Any:
     x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
@@ -294,7 +313,9 @@ def _average(geometry, x, counts):
 
 
 @lowering(backend, ops.average_pool)
-def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def average_pool(
+    inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
+) -> Any:
     x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):
@@ -303,7 +324,9 @@ def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=N
 
 
 @pullback(backend, ops.average_pool)
-def average_pool_pullback(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def average_pool_pullback(
+    inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
+) -> Any:
     x = inputs
     geometry = _Pool(x, pool_size, strides, padding, data_format)
     if not uniform(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino as ov
@@ -39,7 +39,9 @@ def core() -> ov.Core:
     return ov.Core()
 
 
-def compile_graph(outputs: list, parameters: list, precision: str = "f32", device: str = "CPU") -> ov.CompiledModel:
+def compile_graph(
+    outputs: list[Any], parameters: list[Any], precision: str = "f32", device: str = "CPU"
+) -> ov.CompiledModel:
     """The compiled program from `parameters` to `outputs`."""
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
     return core().compile_model(ov.Model(outputs, parameters, "kfunc"), device, config)
@@ -56,11 +58,17 @@ class Array:
 
     __slots__ = ("__weakref__", "_node", "_value", "dtype", "shape", "traced")
     __array_ufunc__ = None  # so that NumPy leaves mixed expressions to this class
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
     device = "cpu"
 
-    def __init__(self, node: ov.Output | None, value: Any, dtype: np.dtype, shape: tuple, traced: bool):
-        self._node, self._value, self.dtype, self.shape, self.traced = node, value, dtype, shape, traced
+    def __init__(
+        self, node: ov.Output | None, value: Any, dtype: np.dtype, shape: tuple[Any, ...], traced: bool
+    ) -> None:
+        self._node = node
+        self._value = value
+        self.dtype: Any = dtype
+        self.shape: tuple[Any, ...] = shape
+        self.traced: bool = traced
 
     @classmethod
     def concrete(cls, value: np.ndarray) -> Array:
@@ -203,7 +211,7 @@ class Array:
             raise TypeError(f"an array of shape {self.shape} has no length")
         return self.shape[0]
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         return (self[i, ...] for i in range(len(self)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -232,7 +240,7 @@ def ints(*values: int) -> Any:
     return opset.constant(np.array(values, np.int64))
 
 
-def build(op: Callable, dtype: np.dtype, *inputs: Any, **attributes: Any) -> Array:
+def build(op: Callable[..., Any], dtype: np.dtype, *inputs: Any, **attributes: Any) -> Array:
     """The result of OpenVINO's operation `op` on `inputs`: arrays, and other arguments of the operation.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -35,60 +36,60 @@ class OpenvinoBackend(Backend):
     target = "CPU"
 
     @functools.cached_property
-    def xp(self):
+    def xp(self) -> Any:
         from . import namespace
 
         return namespace
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         if issubclass(cls, Array):
             return Kind(self)
         return Kind(self, native=True) if issubclass(cls, ov.Tensor) else None
 
-    def lift(self, x):
+    def lift(self, x: Any) -> Any:
         # A copy: the tensor may belong to an inference request, whose next run overwrites it.
         return Array.concrete(np.array(x.data)) if isinstance(x, ov.Tensor) else x
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         return self.xp.asarray(x, dtype=dtype, device=device)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         return self.lift(x).numpy()
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         return "cpu"
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         return isinstance(x, Array) and x.traced
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+    def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         return Compiled(self, fun, static_argnames, constant_argnums)
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
         raise self.unsupported("differentiation", _TRAIN)
 
-    def vjp(self, fun, *primals, has_aux=False):
+    def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:
         raise self.unsupported("differentiation", _TRAIN)
 
-    def jvp(self, fun, primals, tangents, has_aux=False):
+    def jvp(self, fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         raise self.unsupported("differentiation", _TRAIN)
 
-    def checkpoint(self, fun):
+    def checkpoint(self, fun: Any) -> Any:
         return fun
 
-    def custom_gradient(self, fun):
+    def custom_gradient(self, fun: Any) -> Any:
         return lambda *args: fun(*args)[0]
 
-    def vmap(self, fun, in_axes=0, out_axes=0):
+    def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         raise self.unsupported(
             "vmap", "write the batch axis out, which costs nothing here, or run it on another backend"
         )
 
-    def scan(self, fun, init, xs, length=None, reverse=False):
+    def scan(self, fun: Any, init: Any, xs: Any, length: Any = None, reverse: bool = False) -> Any:
         """The steps, one after the other: their number must be known when the program is built."""
         return loops.scan(fun, init, xs, length, reverse)
 
-    def while_loop(self, cond_fun, body_fun, init):
+    def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         carry = init
         while True:
             go_on = cond_fun(carry)
@@ -101,7 +102,7 @@ class OpenvinoBackend(Backend):
                 return carry
             carry = body_fun(carry)
 
-    def cond(self, pred, true_fun, false_fun, *operands):
+    def cond(self, pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
         """Where `pred` is traced, both branches are computed, and one result is picked."""
         if not self.is_traced(pred):
             return NotImplemented
@@ -110,5 +111,5 @@ class OpenvinoBackend(Backend):
         )
 
 
-backend = OpenvinoBackend()
+backend: OpenvinoBackend = OpenvinoBackend()
 add_kind(Array, Kind(backend))

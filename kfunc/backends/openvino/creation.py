@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
     return make(np.arange(start, stop, step), dtype, device)
 
 
-def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint=True) -> Array:
+def linspace(
+    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+) -> Array:
     return make(np.linspace(start, stop, num, endpoint=endpoint), dtype or float32, device)
 
 
@@ -109,6 +112,8 @@ def ones_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Array:
     return full_like(x, 1, dtype=dtype, device=device)
 
 
+empty: Callable[..., Any]
+empty_like: Callable[..., Any]
 empty, empty_like = zeros, zeros_like
 
 

@@ -31,27 +31,38 @@ __all__ = [
 ]
 
 BOOL = np.dtype("bool")
+int8: Any
+int16: Any
+int32: Any
+int64: Any
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
+uint8: Any
+uint16: Any
+uint32: Any
+uint64: Any
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
+float16: Any
+float32: Any
+float64: Any
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 
 
 class __array_namespace_info__:
     """What the namespace can do, in the standard's terms."""
 
-    def capabilities(self) -> dict:
+    def capabilities(self) -> dict[Any, Any]:
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 8}
 
     def default_device(self) -> str:
         return "cpu"
 
-    def devices(self) -> list:
+    def devices(self) -> list[Any]:
         return ["cpu"]
 
-    def default_dtypes(self, *, device: Any = None) -> dict:
+    def default_dtypes(self, *, device: Any = None) -> dict[Any, Any]:
         return {"real floating": float32, "complex floating": None, "integral": int32, "indexing": int32}
 
-    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict:
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[Any, Any]:
         real = {"bool": BOOL, "int32": int32, "int64": int64, "float32": float32}
         return {name: d for name, d in real.items() if kind is None or isdtype(d, kind)}
 

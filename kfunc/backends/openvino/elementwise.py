@@ -98,6 +98,20 @@ def _float_function(name: str, op: Callable) -> Callable:
     return named(name, fun)
 
 
+acos: Callable[..., Any]
+acosh: Callable[..., Any]
+asin: Callable[..., Any]
+asinh: Callable[..., Any]
+atan: Callable[..., Any]
+atanh: Callable[..., Any]
+cos: Callable[..., Any]
+cosh: Callable[..., Any]
+log: Callable[..., Any]
+sin: Callable[..., Any]
+sinh: Callable[..., Any]
+sqrt: Callable[..., Any]
+tan: Callable[..., Any]
+tanh: Callable[..., Any]
 acos, acosh, asin, asinh, atan, atanh, cos, cosh, log, sin, sinh, sqrt, tan, tanh = (
     _float_function(op.__name__, op)
     for op in (
@@ -121,6 +135,9 @@ def _arithmetic(name: str, op: Callable) -> Callable:
     return named(name, fun)
 
 
+add: Callable[..., Any]
+subtract: Callable[..., Any]
+multiply: Callable[..., Any]
 add, subtract, multiply = (_arithmetic(name, getattr(opset, name)) for name in ("add", "subtract", "multiply"))
 
 
@@ -159,6 +176,7 @@ def positive(x: Array, /) -> Array:
     return x
 
 
+conj: Callable[..., Any]
 real = conj = positive
 
 
@@ -185,8 +203,10 @@ def _rounding(name: str, op: Callable) -> Callable:
     return named(name, fun)
 
 
+floor: Callable[..., Any]
+ceil: Callable[..., Any]
 floor, ceil = _rounding("floor", opset.floor), _rounding("ceil", opset.ceiling)
-round = _rounding("round", lambda node: opset.round(node, "half_to_even"))
+round: Callable[..., Any] = _rounding("round", lambda node: opset.round(node, "half_to_even"))
 
 
 def trunc(x: Array, /) -> Array:
@@ -323,7 +343,13 @@ def _binary(rule: Callable, kind: str, name: str) -> Callable:
     return named(f"{kind}_{name}", fun)
 
 
+bitwise_and: Callable[..., Any]
+bitwise_or: Callable[..., Any]
+bitwise_xor: Callable[..., Any]
 bitwise_and, bitwise_or, bitwise_xor = (_binary(_bits, "bitwise", name) for name in ("and", "or", "xor"))
+logical_and: Callable[..., Any]
+logical_or: Callable[..., Any]
+logical_xor: Callable[..., Any]
 logical_and, logical_or, logical_xor = (_binary(_truth, "logical", name) for name in ("and", "or", "xor"))
 
 
@@ -381,10 +407,12 @@ def _top(a: Array, b: Array) -> Array:
     return build(opset.maximum, a.dtype, a, b)
 
 
-equal = _comparison("equal", opset.equal, lambda a, b: logical_not(_differ(a, b)))
-not_equal = _comparison("not_equal", opset.not_equal, _differ)
-less = _comparison("less", opset.less, lambda a, b: _differ(a, _top(a, b)))
-less_equal = _comparison("less_equal", opset.less_equal, lambda a, b: logical_not(_differ(b, _top(a, b))))
+equal: Callable[..., Any] = _comparison("equal", opset.equal, lambda a, b: logical_not(_differ(a, b)))
+not_equal: Callable[..., Any] = _comparison("not_equal", opset.not_equal, _differ)
+less: Callable[..., Any] = _comparison("less", opset.less, lambda a, b: _differ(a, _top(a, b)))
+less_equal: Callable[..., Any] = _comparison(
+    "less_equal", opset.less_equal, lambda a, b: logical_not(_differ(b, _top(a, b)))
+)
 
 
 def _upward(name: str, downward: Callable) -> Callable:
@@ -398,6 +426,8 @@ def _upward(name: str, downward: Callable) -> Callable:
     return named(name, fun)
 
 
+greater: Callable[..., Any]
+greater_equal: Callable[..., Any]
 greater, greater_equal = _upward("greater", less), _upward("greater_equal", less_equal)
 
 
@@ -413,6 +443,8 @@ def _extremum(name: str, op: Callable) -> Callable:
     return named(name, fun)
 
 
+maximum: Callable[..., Any]
+minimum: Callable[..., Any]
 maximum, minimum = _extremum("maximum", opset.maximum), _extremum("minimum", opset.minimum)
 
 
@@ -431,6 +463,6 @@ def _float_test(name: str, op: Callable, integers: bool) -> Callable:
     return named(name, fun)
 
 
-isnan = _float_test("isnan", opset.is_nan, False)
-isinf = _float_test("isinf", opset.is_inf, False)
-isfinite = _float_test("isfinite", opset.is_finite, True)
+isnan: Callable[..., Any] = _float_test("isnan", opset.is_nan, False)
+isinf: Callable[..., Any] = _float_test("isinf", opset.is_inf, False)
+isfinite: Callable[..., Any] = _float_test("isfinite", opset.is_finite, True)

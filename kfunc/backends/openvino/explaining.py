@@ -14,7 +14,7 @@ from .array import Array
 __all__ = ["explained"]
 
 
-def explained(fun: Callable, on_specs: Callable) -> Callable:
+def explained(fun: Callable[..., Any], on_specs: Callable[..., Any]) -> Callable[..., Any]:
     """`fun`; where it fails and `on_specs` fails too, the error is that of `on_specs`."""
 
     @functools.wraps(fun)

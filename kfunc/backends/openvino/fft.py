@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,18 @@ from .dtypes import float32
 from .gaps import missing
 from .manipulation import normal_axes, roll
 
+fftn: Callable[..., Any]
+ifftn: Callable[..., Any]
+rfftn: Callable[..., Any]
+irfftn: Callable[..., Any]
 fftn, ifftn, rfftn, irfftn = map(missing, (spec.fftn, spec.ifftn, spec.rfftn, spec.irfftn))
+ifft: Callable[..., Any]
+rfft: Callable[..., Any]
+irfft: Callable[..., Any]
+hfft: Callable[..., Any]
+ihfft: Callable[..., Any]
 ifft, rfft, irfft, hfft, ihfft = map(missing, (spec.ifft, spec.rfft, spec.irfft, spec.hfft, spec.ihfft))
-fft = missing(spec.fft)
+fft: Callable[..., Any] = missing(spec.fft)
 
 
 def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from ...errors import UnsupportedError
 
@@ -57,7 +58,7 @@ def cannot(what: str, fix: str = _ELSEWHERE) -> UnsupportedError:
     )
 
 
-def missing(like: Callable) -> Callable:
+def missing(like: Callable[..., Any]) -> Callable[..., Any]:
     """A function with the name and the arguments of `like` that raises the error of this gap."""
 
     @functools.wraps(like)

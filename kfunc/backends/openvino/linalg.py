@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,19 @@ __all__ = [
     "vector_norm",
 ]
 
+cholesky: Callable[..., Any]
+det: Callable[..., Any]
+eigh: Callable[..., Any]
+eigvalsh: Callable[..., Any]
+matrix_rank: Callable[..., Any]
 cholesky, det, eigh, eigvalsh, matrix_rank = map(
     missing, (spec.cholesky, spec.det, spec.eigh, spec.eigvalsh, spec.matrix_rank)
 )
+pinv: Callable[..., Any]
+qr: Callable[..., Any]
+slogdet: Callable[..., Any]
+svd: Callable[..., Any]
+svdvals: Callable[..., Any]
 pinv, qr, slogdet, svd, svdvals = map(missing, (spec.pinv, spec.qr, spec.slogdet, spec.svd, spec.svdvals))
 
 

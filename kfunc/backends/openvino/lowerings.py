@@ -82,25 +82,25 @@ _elementwise(ops.erf, opset.erf)
 
 
 @lowering(backend, ops.elu)
-def elu(x, alpha=1.0):
+def elu(x: Any, alpha: Any = 1.0) -> Any:
     return _unary(opset.elu, x, alpha=alpha) if _is_float(x) else NotImplemented
 
 
 @lowering(backend, ops.gelu)
-def gelu(x, approximate=True):
+def gelu(x: Any, approximate: bool = True) -> Any:
     mode = "tanh" if approximate else "erf"
     return _unary(opset.gelu, x, approximation_mode=mode) if _is_float(x) else NotImplemented
 
 
 @lowering(backend, ops.leaky_relu)
-def leaky_relu(x, negative_slope=0.2):
+def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
     if not _is_float(x) or isinstance(negative_slope, Array):
         return NotImplemented
     return _unary(opset.prelu, x, Array.concrete(np.asarray([negative_slope], x.dtype)))
 
 
 @lowering(backend, ops.softmax)
-def softmax(x, axis=-1):
+def softmax(x: Any, axis: Any = -1) -> Any:
     return (
         build(opset.softmax, x.dtype, x, axis=axis % x.ndim)
         if _is_float(x) and isinstance(axis, int) and -x.ndim <= axis < x.ndim
@@ -109,7 +109,7 @@ def softmax(x, axis=-1):
 
 
 @lowering(backend, ops.log_softmax)
-def log_softmax(x, axis=-1):
+def log_softmax(x: Any, axis: Any = -1) -> Any:
     return (
         build(opset.log_softmax, x.dtype, x, axis=axis % x.ndim)
         if _is_float(x) and isinstance(axis, int) and -x.ndim <= axis < x.ndim
@@ -118,12 +118,12 @@ def log_softmax(x, axis=-1):
 
 
 @lowering(backend, ops.embedding)
-def embedding(indices, table):
+def embedding(indices: Any, table: Any) -> Any:
     return namespace.take(table, indices, axis=0)
 
 
 @lowering(backend, ops.one_hot)
-def one_hot(x, num_classes, axis=-1, dtype=None):
+def one_hot(x: Any, num_classes: Any, axis: Any = -1, dtype: Any = None) -> Any:
     if not isinstance(x, Array):
         return NotImplemented
     dtype = np.dtype(dtype or np.float32)
@@ -134,7 +134,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None):
 
 
 @lowering(backend, ops.pad)
-def pad(x, pad_width, mode="constant", constant_values=None):
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     if mode not in ("constant", "edge", "reflect", "symmetric"):
         return NotImplemented
     pad_width = pad_pairs(pad_width, x.ndim)
@@ -146,17 +146,17 @@ def pad(x, pad_width, mode="constant", constant_values=None):
 
 
 @lowering(backend, ops.split_last)
-def split_last(x, sizes):
+def split_last(x: Any, sizes: Any) -> Any:
     return _reshape(x, (0,) * (x.ndim - 1) + tuple(sizes))
 
 
 @lowering(backend, ops.join_last)
-def join_last(x):
+def join_last(x: Any) -> Any:
     return _reshape(x, (0,) * (x.ndim - 2) + (x.shape[-2] * x.shape[-1],))
 
 
 @lowering(backend, ops.split_first)
-def split_first(x, like):
+def split_first(x: Any, like: Any) -> Any:
     if None in x.shape[1:] or 0 in x.shape:
         return NotImplemented
     first = opset.gather(opset.shape_of(like.node), ints(0, 1), ints(0))
@@ -187,7 +187,15 @@ _PADDING = {"valid": "valid", "same": "same_upper", "causal": "explicit"}
 
 
 @lowering(backend, ops.conv)
-def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+def conv(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    bias: Any = None,
+) -> Any:
     strides, dilation, groups = conv_geometry(inputs, kernel, strides, padding, data_format, dilation_rate)
     rank = len(strides)
     if rank > 3 or not _is_float(inputs, kernel) or None in kernel.shape:
@@ -213,8 +221,15 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
 
 @lowering(backend, ops.conv_transpose)
 def conv_transpose(
-    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
-):
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    output_padding: Any = None,
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    bias: Any = None,
+) -> Any:
     if bias is not None:
         return NotImplemented
     strides, dilation, crops = transposed_geometry(
@@ -255,13 +270,15 @@ def _pooling(x, pool_size, strides, padding, data_format, operation, **attribute
 
 
 @lowering(backend, ops.max_pool)
-def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def max_pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:
     rank = inputs.ndim - 2
     return _pooling(inputs, pool_size, strides, padding, data_format, opset.max_pool, dilations=(1,) * rank)
 
 
 @lowering(backend, ops.average_pool)
-def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+def average_pool(
+    inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
+) -> Any:
     return _pooling(inputs, pool_size, strides, padding, data_format, opset.avg_pool, exclude_pad=True)
 
 
@@ -283,7 +300,9 @@ _adaptive(ops.adaptive_max_pool, lambda x, sizes: opset.adaptive_max_pool(x, siz
 
 
 @lowering(backend, ops.batch_normalization)
-def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+def batch_normalization(
+    x: Any, mean: Any, variance: Any, axis: Any, offset: Any = None, scale: Any = None, epsilon: Any = 1e-3
+) -> Any:
     inner = _channels_second(x) if axis % x.ndim == x.ndim - 1 else None
     if inner is None:
         return NotImplemented
@@ -291,7 +310,9 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
 
 
 @lowering(backend, ops.group_normalization)
-def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None):
+def group_normalization(
+    x: Any, groups: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: Any = None
+) -> Any:
     axis = axis % x.ndim
     features = x.shape[axis]
     if axis not in (1, x.ndim - 1) or features is None or features % groups or not _is_float(x, gamma, beta):
@@ -306,7 +327,7 @@ def group_normalization(x, groups, gamma=None, beta=None, axis=-1, epsilon=None)
 
 
 @lowering(backend, ops.layer_normalization)
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+def layer_normalization(x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: Any = None) -> Any:
     epsilon = EPSILON if epsilon is None else epsilon
     axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
     if not _is_float(x, gamma, beta) or axes != list(range(x.ndim - len(axes), x.ndim)):
@@ -322,8 +343,15 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
 
 @lowering(backend, ops.dot_product_attention)
 def dot_product_attention(
-    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
-):
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: Any = None,
+    is_causal: bool = False,
+    attn_logits_soft_cap: Any = None,
+) -> Any:
     check_attention(query, key, value)
     if not _is_float(query, key, value) or query.shape[-1] != value.shape[-1] or query.shape[2] != key.shape[2]:
         return NotImplemented
@@ -404,20 +432,20 @@ def _all_of_it(node):
 
 @lowering(backend, ops.lstm)
 def lstm(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    c=None,
-    reverse=False,
-    activation=ops.tanh,
-    recurrent_activation=ops.sigmoid,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any = None,
+    h: Any = None,
+    c: Any = None,
+    reverse: bool = False,
+    activation: Any = ops.tanh,
+    recurrent_activation: Any = ops.sigmoid,
+    mask: Any = None,
+    keep: Any = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> Any:
     if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep) or recurrent_activation is not ops.sigmoid:
         return NotImplemented
     units, order = recurrent_kernel.shape[0], (1, 0, 2, 3)  # OpenVINO's order is forget, input, cell, output
@@ -437,20 +465,20 @@ def lstm(
 
 @lowering(backend, ops.gru)
 def gru(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    reverse=False,
-    reset_after=True,
-    activation=ops.tanh,
-    recurrent_activation=ops.sigmoid,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any = None,
+    h: Any = None,
+    reverse: bool = False,
+    reset_after: bool = True,
+    activation: Any = ops.tanh,
+    recurrent_activation: Any = ops.sigmoid,
+    mask: Any = None,
+    keep: Any = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> Any:
     if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep) or recurrent_activation is not ops.sigmoid:
         return NotImplemented
     units = recurrent_kernel.shape[0]
@@ -476,18 +504,18 @@ def gru(
 
 @lowering(backend, ops.simple_rnn)
 def simple_rnn(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    h=None,
-    reverse=False,
-    activation=ops.tanh,
-    mask=None,
-    keep=None,
-    zero_output_for_mask=False,
-    unroll=False,
-):
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    bias: Any = None,
+    h: Any = None,
+    reverse: bool = False,
+    activation: Any = ops.tanh,
+    mask: Any = None,
+    keep: Any = None,
+    zero_output_for_mask: bool = False,
+    unroll: bool = False,
+) -> Any:
     if not _is_plain(x, kernel, recurrent_kernel, activation, mask, keep):
         return NotImplemented
     units = recurrent_kernel.shape[0]

@@ -33,6 +33,11 @@ from .sorting import *  # noqa: F403
 
 __array_api_version__ = "2024.12"
 
+e: float
+inf: float
+nan: float
+newaxis: None
+pi: float
 e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
 
 

@@ -34,11 +34,17 @@ class Compiled:
     """
 
     def __init__(
-        self, backend: OpenvinoBackend, fun: Callable, static_argnames: tuple[str, ...], constant_argnums: tuple
-    ):
+        self,
+        backend: OpenvinoBackend,
+        fun: Callable[..., Any],
+        static_argnames: tuple[str, ...],
+        constant_argnums: tuple[Any, ...],
+    ) -> None:
         functools.update_wrapper(self, fun)
-        self.backend, self.fun = backend, fun
-        self.static_argnames, self.constant_argnums = static_argnames, constant_argnums
+        self.backend: OpenvinoBackend = backend
+        self.fun: Callable[..., Any] = fun
+        self.static_argnames: tuple[str, ...] = static_argnames
+        self.constant_argnums: tuple[Any, ...] = constant_argnums
         self.compilations = 0
         # For each set of constants, by their ids: the constants, which are kept so that no other object gets their
         # ids, and the programs by all else that a program depends on.
@@ -113,17 +119,17 @@ def _signature(leaf: Any) -> tuple:
 class Program:
     """One compiled graph, safe to call from several threads."""
 
-    def __init__(self, parameters: list[Array], outs: list, structure: Any, backend: OpenvinoBackend):
+    def __init__(self, parameters: list[Array], outs: list[Any], structure: Any, backend: OpenvinoBackend) -> None:
         self.structure = structure
-        self.traced = [isinstance(x, Array) and x.traced for x in outs]
+        self.traced: list[bool] = [isinstance(x, Array) and x.traced for x in outs]
         # Outputs that do not depend on the arguments are computed here, once.
-        self.outs = [
+        self.outs: list[Array | Any | None] = [
             Array.concrete(x.numpy()) if isinstance(x, Array) and not t else None if t else x
             for x, t in zip(outs, self.traced, strict=True)
         ]
-        self.dtypes = [x.dtype if t else None for x, t in zip(outs, self.traced, strict=True)]
+        self.dtypes: list[Any | None] = [x.dtype if t else None for x, t in zip(outs, self.traced, strict=True)]
         nodes = [x.node for x, t in zip(outs, self.traced, strict=True) if t]
-        self.compiled = (
+        self.compiled: Any = (
             compile_graph(nodes, [x.node.get_node() for x in parameters], backend.precision, backend.target)
             if nodes
             else None

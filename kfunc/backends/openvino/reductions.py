@@ -101,6 +101,8 @@ def _extreme(name: str, op: Callable, mode: str, end: float) -> Callable:
     return named(name, fun)
 
 
+max: Callable[..., Any]
+min: Callable[..., Any]
 max, min = _extreme("max", opset.reduce_max, "max", -math.inf), _extreme("min", opset.reduce_min, "min", math.inf)
 
 
@@ -111,8 +113,8 @@ def _bool_reduction(name: str, op: Callable) -> Callable:
     return named(name, fun)
 
 
-all = _bool_reduction("all", opset.reduce_logical_and)
-any = _bool_reduction("any", opset.reduce_logical_or)
+all: Callable[..., Any] = _bool_reduction("all", opset.reduce_logical_and)
+any: Callable[..., Any] = _bool_reduction("any", opset.reduce_logical_or)
 
 
 def count_nonzero(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,8 @@ def _arg(name: str, mode: str) -> Callable:
     return named(name, fun)
 
 
+argmax: Callable[..., Any]
+argmin: Callable[..., Any]
 argmax, argmin = _arg("argmax", "max"), _arg("argmin", "min")
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -35,14 +35,14 @@ class Array:
 
     # -- what TensorFlow asks ------------------------------------------------------------------------------------------
 
-    def __tf_flatten__(self):
+    def __tf_flatten__(self) -> Any:
         return (), (self.tensor,)
 
     @classmethod
-    def __tf_unflatten__(cls, metadata, components):
+    def __tf_unflatten__(cls, metadata: Any, components: Any) -> Any:
         return cls(*components)
 
-    def __tf_tensor__(self, dtype=None, name=None):
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
         return self.tensor if dtype is None or dtype == self.tensor.dtype else tf.cast(self.tensor, dtype)
 
     # So that NumPy leaves `ndarray + Array` and `float32(2) * Array` to this class.
@@ -50,7 +50,7 @@ class Array:
 
     # -- what the standard asks ----------------------------------------------------------------------------------------
 
-    def __array_namespace__(self, *, api_version=None):
+    def __array_namespace__(self, *, api_version: Any = None) -> Any:
         from . import namespace
 
         if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
@@ -93,10 +93,12 @@ class Array:
         with tf.device(device):
             return Array(tf.identity(self.tensor))
 
-    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
         return tf.experimental.dlpack.to_dlpack(tf.identity(self.tensor) if copy else self.tensor)
 
-    def __dlpack_device__(self):
+    def __dlpack_device__(self) -> Any:
         kind, index = self.device.rpartition("device:")[2].split(":")
         return (2 if kind == "GPU" else 1), int(index)
 
@@ -122,12 +124,12 @@ class Array:
     def __getitem__(self, key: Any) -> Array:
         return Array(index(self.tensor, key))
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         if not self.ndim or self.shape[0] is None:
             raise TypeError("Only an array whose first axis has a known size can be iterated over.")
         return map(Array, tf.unstack(self.tensor))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
 
 # -- operands ----------------------------------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def promote(a: tf.DType, b: tf.DType) -> tf.DType:
 
 
 @functools.cache
-def scalar_type(scalar: type, dtype: tf.DType) -> tf.DType:
+def scalar_type(scalar: type[Any], dtype: tf.DType) -> tf.DType:
     """The dtype of a sum of a Python scalar of the type `scalar` and an array of `dtype`."""
     level = 0 if issubclass(scalar, bool) else 1 if issubclass(scalar, int) else 2 if issubclass(scalar, float) else 3
     if level <= _kind(dtype):
@@ -302,7 +304,7 @@ def reshape(x: tf.Tensor, shape: tuple[Any, ...]) -> tf.Tensor:
     return tf.reshape(x, shape)
 
 
-BINARY: dict[str, Callable] = {
+BINARY: dict[str, Callable[..., Any]] = {
     "add": tf.add,
     "subtract": tf.subtract,
     "multiply": tf.multiply,
@@ -324,7 +326,7 @@ BINARY: dict[str, Callable] = {
     "greater_equal": tf.greater_equal,
 }
 
-UNARY: dict[str, Callable] = {
+UNARY: dict[str, Callable[..., Any]] = {
     "positive": lambda x: x,
     # TensorFlow has no kernel for the negative, absolute value and sign of unsigned integers.
     "negative": lambda x: tf.zeros_like(x) - x if x.dtype.is_unsigned else tf.negative(x),

@@ -37,7 +37,7 @@ def _results(fun: Callable, args: Sequence, has_aux: bool) -> tuple[list[tf.Tens
     return *_tensors(out), [tree.map(_tensor, x) for x in aux]
 
 
-def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     flat, structure = _renewed(primals)
     with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
         tape.watch(flat)
@@ -51,7 +51,9 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return tree.unflatten(out_structure, outs), pull, *aux
 
 
-def jvp(fun: Callable, primals: tuple, tangents: tuple, has_aux: bool = False) -> tuple:
+def jvp(
+    fun: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], has_aux: bool = False
+) -> tuple[Any, ...]:
     flat, structure = _renewed(primals)
     with tf.autodiff.ForwardAccumulator(flat, _tensors(tangents)[0]) as accumulator:
         outs, out_structure, aux = _results(fun, tree.unflatten(structure, flat), has_aux)
@@ -72,7 +74,7 @@ def _attach(outs: list[tf.Tensor], inputs: list[tf.Tensor], shares: Callable) ->
     return values(*outs, *inputs)
 
 
-def checkpoint(fun: Callable) -> Callable:
+def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     """As `tf.recompute_grad`, which however gives no gradients to arrays that `fun` closes over."""
 
     @functools.wraps(fun)
@@ -108,7 +110,7 @@ def _differentiable(x: Any) -> bool:
     return x.dtype.is_floating or x.dtype.is_complex
 
 
-def custom_gradient(fun: Callable) -> Callable:
+def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fun)
     def run(*args):
         out, gradient = fun(*args)
@@ -124,7 +126,7 @@ def custom_gradient(fun: Callable) -> Callable:
     return run
 
 
-def apart(fun: Callable, operation: str) -> Callable:
+def apart(fun: Callable[..., Any], operation: str) -> Callable[..., Any]:
     """`fun`; in a graph, a separate function if it contains `operation`.
 
     TensorFlow replaces max-pooling and its gradient by kernels that are eight times as fast, if it visits the pooling
@@ -152,7 +154,7 @@ def apart(fun: Callable, operation: str) -> Callable:
     return run
 
 
-def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init: Any) -> Any:
     """A loop inside a graph."""
     carry, structure = _tensors(init)
 

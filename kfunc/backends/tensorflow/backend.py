@@ -35,29 +35,29 @@ class TensorflowBackend(Backend):
     large, piece = 1 << 25, 1 << 20
 
     @functools.cached_property
-    def xp(self):
+    def xp(self) -> Any:
         from . import namespace
 
         return namespace
 
     @property
-    def version(self):
+    def version(self) -> Any:
         return tf.__version__
 
     # -- arrays ------------------------------------------------------------------------------------------------------
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self, native=True) if issubclass(cls, (tf.Tensor, tf.Variable)) else None
 
-    def lift(self, x):
+    def lift(self, x: Any) -> Any:
         if isinstance(x, tf.Tensor):
             return Array(x)
         return Array(tf.convert_to_tensor(x)) if isinstance(x, tf.Variable) else x
 
-    def lower(self, x):
+    def lower(self, x: Any) -> Any:
         return x.tensor if type(x) is Array else x
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         from .creation import on
 
         dtype = None if dtype is None else tf.as_dtype(dtype)
@@ -66,15 +66,15 @@ class TensorflowBackend(Backend):
             x = tf.identity(x) if device else x
             return x if dtype is None else cast(x, dtype)
 
-    def staged(self, x, device=None):
+    def staged(self, x: Any, device: Any = None) -> Any:
         return tf.convert_to_tensor(x)  # a compiled function moves it itself, which is faster than another call
 
     extent, part, write = staticmethod(memory.extent), staticmethod(memory.part), staticmethod(memory.write)
 
-    def released(self, x):
+    def released(self, x: Any) -> Any:
         return tf.raw_ops.DeepCopy(x=x) if isinstance(x, tf.Tensor) else x
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         if self.is_traced(x):
             raise self.unsupported(
                 "reading the values of an array inside a compiled function",
@@ -82,16 +82,16 @@ class TensorflowBackend(Backend):
             )
         return np.asarray(self.lower(x).numpy())  # TensorFlow gives a NumPy scalar for shape ()
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         return x.device
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         x = self.lower(x)
         return tf.is_symbolic_tensor(x) if isinstance(x, tf.Tensor) else not tf.executing_eagerly()
 
     # -- ops ---------------------------------------------------------------------------------------------------------
 
-    def implement(self, op, native):
+    def implement(self, op: Any, native: Any) -> Any:
         """Lowerings take and return bare tensors; the reference runs on Arrays."""
         lowering, reference = self.lowerings.get(op.name, _decline), op.reference
 
@@ -112,7 +112,16 @@ class TensorflowBackend(Backend):
 
     # -- transforms --------------------------------------------------------------------------------------------------
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=(), jit_compile=None, any_size=False):
+    def jit(
+        self,
+        fun: Any,
+        *,
+        static_argnames: Any = (),
+        constant_argnums: Any = (),
+        donate_argnums: Any = (),
+        jit_compile: Any = None,
+        any_size: bool = False,
+    ) -> Any:
         """`fun` as a `tf.function`, traced once for each structure of its arguments with their shapes and dtypes.
 
         Numbers are passed as tensors (int32, float32), so that a new value needs no new trace. Booleans, strings and
@@ -150,11 +159,11 @@ class TensorflowBackend(Backend):
 
         return compiled
 
-    def repeats(self, fun, fixed, carry, batch):
+    def repeats(self, fun: Any, fixed: Any, carry: Any, batch: Any) -> Any:
         # A call takes as long as a small step, so all steps gain. But to gather results costs as much as that.
         return carry is not None
 
-    def shapes(self, fun, *args):
+    def shapes(self, fun: Any, *args: Any) -> Any:
         leaves, structure = tree.flatten(args)
         found = []
 
@@ -164,7 +173,7 @@ class TensorflowBackend(Backend):
         tf.function(run, autograph=False).get_concrete_function(*(tf.TensorSpec(t.shape, t.dtype) for t in leaves))
         return found[0]
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
         numbers = (argnums,) if isinstance(argnums, int) else argnums
 
         @functools.wraps(fun)
@@ -207,12 +216,12 @@ class TensorflowBackend(Backend):
     vjp, jvp = staticmethod(autodiff.vjp), staticmethod(autodiff.jvp)
     checkpoint, custom_gradient = staticmethod(autodiff.checkpoint), staticmethod(autodiff.custom_gradient)
 
-    def stop_gradient(self, x):
+    def stop_gradient(self, x: Any) -> Any:
         if type(x) is Array:
             return Array(tf.stop_gradient(x.tensor))
         return tf.stop_gradient(x) if isinstance(x, (tf.Tensor, tf.Variable)) else x
 
-    def vmap(self, fun, in_axes=0, out_axes=0):
+    def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         @functools.wraps(fun)
         def mapped(*args):
             axes = loops.mapped_axes(args, in_axes)
@@ -249,7 +258,7 @@ class TensorflowBackend(Backend):
 
         return mapped
 
-    def scan(self, fun, init, xs, length=None, reverse=False):
+    def scan(self, fun: Any, init: Any, xs: Any, length: Any = None, reverse: bool = False) -> Any:
         """A `tf.while_loop` inside a compiled function, else a Python loop."""
         if tf.executing_eagerly():
             return tree.map(self.lower, loops.scan(fun, init, xs, length, reverse))
@@ -257,12 +266,12 @@ class TensorflowBackend(Backend):
         n = tf.shape(tree.leaves(xs)[0])[0] if sizes == {None} else loops.scan_length(xs, length)
         return _while_scan(self, fun, init, xs, n, reverse)
 
-    def while_loop(self, cond_fun, body_fun, init):
+    def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         if tf.executing_eagerly():
             return defaults.while_loop(self, lambda carry: self.lower(cond_fun(carry)), body_fun, init)
         return autodiff.while_loop(cond_fun, body_fun, init)
 
-    def cond(self, pred, true_fun, false_fun, *operands):
+    def cond(self, pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
         pred = self.lower(pred)
         if not isinstance(pred, (tf.Tensor, tf.Variable)) or not self.is_traced(pred):
             return true_fun(*operands) if bool(pred) else false_fun(*operands)
@@ -430,5 +439,5 @@ def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) 
     return tree.unflatten(carry_structure, last), tree.unflatten(y_structure, ys)
 
 
-backend = TensorflowBackend()
+backend: TensorflowBackend = TensorflowBackend()
 add_kind(Array, Kind(backend))

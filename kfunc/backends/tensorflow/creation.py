@@ -88,23 +88,23 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
         return Array(tf.experimental.dlpack.from_dlpack(x.__dlpack__()))
 
 
-def shape_tuple(shape: int | Sequence[int]) -> tuple:
+def shape_tuple(shape: int | Sequence[int]) -> tuple[Any, ...]:
     """`shape` as a tuple; a number stands for one axis."""
     return tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
 
 
-def full(shape: int | tuple, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Array:
+def full(shape: int | tuple[Any, ...], fill_value: Any, *, dtype: Any = None, device: Any = None) -> Array:
     with on(device):
         value = asarray(fill_value, dtype=dtype).tensor
         return Array(tf.fill(shape_tuple(shape), value))
 
 
-def zeros(shape: int | tuple, *, dtype: Any = None, device: Any = None) -> Array:
+def zeros(shape: int | tuple[Any, ...], *, dtype: Any = None, device: Any = None) -> Array:
     with on(device):
         return Array(tf.zeros(shape_tuple(shape), dtype or float32))
 
 
-def ones(shape: int | tuple, *, dtype: Any = None, device: Any = None) -> Array:
+def ones(shape: int | tuple[Any, ...], *, dtype: Any = None, device: Any = None) -> Array:
     with on(device):
         return Array(tf.ones(shape_tuple(shape), dtype or float32))
 

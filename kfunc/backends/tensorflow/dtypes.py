@@ -34,9 +34,23 @@ __all__ = [
 ]
 
 
+int8: Any
+int16: Any
+int32: Any
+int64: Any
 int8, int16, int32, int64 = tf.int8, tf.int16, tf.int32, tf.int64
+uint8: Any
+uint16: Any
+uint32: Any
+uint64: Any
 uint8, uint16, uint32, uint64 = tf.uint8, tf.uint16, tf.uint32, tf.uint64
+float16: Any
+bfloat16: Any
+float32: Any
+float64: Any
 float16, bfloat16, float32, float64 = tf.float16, tf.bfloat16, tf.float32, tf.float64
+complex64: Any
+complex128: Any
 complex64, complex128 = tf.complex64, tf.complex128
 
 

@@ -69,6 +69,8 @@ def _full(kernel: Callable, inverse: bool) -> Callable:
     return function
 
 
+fft: Callable[..., Any]
+ifft: Callable[..., Any]
 fft, ifft = _full(tf.signal.fft, False), _full(tf.signal.ifft, True)
 
 
@@ -116,6 +118,8 @@ def _over_axes(one: Callable) -> Callable:
     return function
 
 
+fftn: Callable[..., Any]
+ifftn: Callable[..., Any]
 fftn, ifftn = _over_axes(fft), _over_axes(ifft)
 
 
@@ -142,6 +146,8 @@ def _frequencies(function: Callable) -> Callable:
     return frequencies
 
 
+fftfreq: Callable[..., Any]
+rfftfreq: Callable[..., Any]
 fftfreq, rfftfreq = _frequencies(np.fft.fftfreq), _frequencies(np.fft.rfftfreq)
 
 
@@ -155,4 +161,6 @@ def _shifted(sign: int) -> Callable:
     return function
 
 
+fftshift: Callable[..., Any]
+ifftshift: Callable[..., Any]
 fftshift, ifftshift = _shifted(1), _shifted(-1)

@@ -72,6 +72,8 @@ def _arg(kernel: Callable) -> Callable:
     return function
 
 
+argmax: Callable[..., Any]
+argmin: Callable[..., Any]
 argmax, argmin = _arg(tf.argmax), _arg(tf.argmin)
 
 
@@ -83,7 +85,7 @@ def nonzero(x: Any, /) -> tuple[Array, ...]:
     return tuple(map(Array, tf.unstack(tf.where(x != tf.zeros([], x.dtype)), num=x.shape.rank, axis=1)))
 
 
-def count_nonzero(x: Any, /, *, axis: int | tuple | None = None, keepdims: bool = False) -> Array:
+def count_nonzero(x: Any, /, *, axis: int | tuple[Any, ...] | None = None, keepdims: bool = False) -> Array:
     x = raw(x)
     hits = tf.cast(x != tf.zeros([], x.dtype), int64)
     return Array(tf.reduce_sum(hits, normal_axes(axis, x.shape.rank), keepdims))

@@ -54,34 +54,34 @@ def _adjoint(x):
     return tf.linalg.matrix_transpose(x, conjugate=True)
 
 
-def qr(x, /, *, mode="reduced"):
+def qr(x: Any, /, *, mode: str = "reduced") -> Any:
     return results.QR(*map(Array, tf.linalg.qr(raw(x), full_matrices=mode == "complete")))
 
 
-def svd(x, /, *, full_matrices=True):
+def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
     s, u, v = tf.linalg.svd(raw(x), full_matrices=full_matrices)
     return results.SVD(Array(u), Array(s), Array(_adjoint(v)))
 
 
-def svdvals(x, /):
+def svdvals(x: Any, /) -> Any:
     return Array(tf.linalg.svd(raw(x), compute_uv=False))
 
 
-def eigh(x, /):
+def eigh(x: Any, /) -> Any:
     values, vectors = tf.linalg.eigh(raw(x))
     return results.Eigh(Array(tf.math.real(values)), Array(vectors))
 
 
-def eigvalsh(x, /):
+def eigvalsh(x: Any, /) -> Any:
     return Array(tf.math.real(tf.linalg.eigvalsh(raw(x))))
 
 
-def cholesky(x, /, *, upper=False):
+def cholesky(x: Any, /, *, upper: bool = False) -> Any:
     lower = tf.linalg.cholesky(raw(x))
     return Array(_adjoint(lower) if upper else lower)
 
 
-def solve(x1, x2, /):
+def solve(x1: Any, x2: Any, /) -> Any:
     a, b = operands(x1, x2)
     if b.shape.rank == 1:
         return Array(tf.linalg.solve(a, tf.broadcast_to(b[:, None], (*dims(a)[:-1], 1)))[..., 0])
@@ -90,12 +90,12 @@ def solve(x1, x2, /):
     return Array(tf.linalg.solve(a, b))
 
 
-def slogdet(x, /):
+def slogdet(x: Any, /) -> Any:
     sign, logarithm = tf.linalg.slogdet(raw(x))
     return results.Slogdet(Array(sign), Array(tf.math.real(logarithm)))
 
 
-def matrix_rank(x, /, *, rtol=None):
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     x = raw(x)
     s = tf.linalg.svd(x, compute_uv=False)
     rtol = finfo(x.dtype).eps * max(x.shape[-2:]) if rtol is None else raw(rtol)
@@ -103,7 +103,7 @@ def matrix_rank(x, /, *, rtol=None):
     return Array(tf.reduce_sum(cast(s > limit, tf.int64), -1))
 
 
-def pinv(x, /, *, rtol=None):
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     x = raw(x)
     s, u, v = tf.linalg.svd(x)
     rtol = finfo(x.dtype).eps * max(x.shape[-2:]) if rtol is None else raw(rtol)
@@ -112,13 +112,13 @@ def pinv(x, /, *, rtol=None):
     return Array(tf.matmul(v * tf.expand_dims(cast(scale, x.dtype), -2), u, adjoint_b=True))
 
 
-def diagonal(x, /, *, offset=0):
+def diagonal(x: Any, /, *, offset: Any = 0) -> Any:
     return Array(tf.linalg.diag_part(raw(x), k=offset))
 
 
-def det(x, /):
+def det(x: Any, /) -> Any:
     return Array(tf.linalg.det(raw(x)))
 
 
-def inv(x, /):
+def inv(x: Any, /) -> Any:
     return Array(tf.linalg.inv(raw(x)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,7 +26,7 @@ def _floating(x) -> bool:
 
 
 @_lower(ops.linear)
-def linear(x, kernel, bias=None):
+def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     if not x.dtype == kernel.dtype == (kernel if bias is None else bias).dtype:
         return NotImplemented
     out = matmul(x, kernel)
@@ -33,13 +34,13 @@ def linear(x, kernel, bias=None):
 
 
 @_lower(ops.split_first)
-def split_first(x, like):
+def split_first(x: Any, like: Any) -> Any:
     out = tf.reshape(x, tf.concat([tf.shape(like)[:2], tf.shape(x)[1:]], 0))
     return tf.ensure_shape(out, [*like.shape[:2], *x.shape[1:]])
 
 
 @_lower(ops.embedding)
-def embedding(indices, table):
+def embedding(indices: Any, table: Any) -> Any:
     return tf.gather(table, indices) if indices.dtype in (tf.int32, tf.int64) else NotImplemented
 
 
@@ -74,13 +75,13 @@ _along_axis(ops.log_softmax, tf.nn.log_softmax)
 
 
 @_lower(ops.leaky_relu)
-def leaky_relu(x, negative_slope=0.2):
+def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
     # TensorFlow takes the slope as float32.
     return tf.nn.leaky_relu(x, negative_slope) if _floating(x) and x.dtype.size <= 4 else NotImplemented
 
 
 @_lower(ops.elu)
-def elu(x, alpha=1.0):
+def elu(x: Any, alpha: Any = 1.0) -> Any:
     if not _floating(x):
         return NotImplemented
     out = tf.nn.elu(x)
@@ -88,7 +89,7 @@ def elu(x, alpha=1.0):
 
 
 @_lower(ops.gelu)
-def gelu(x, approximate=True):
+def gelu(x: Any, approximate: bool = True) -> Any:
     if not _floating(x) or not approximate:
         return NotImplemented
     # (1 + tanh(u)) / 2 is sigmoid(2 u), which takes two thirds of the passes, and of those of its gradient.
@@ -97,7 +98,7 @@ def gelu(x, approximate=True):
 
 
 @_lower(ops.label_crossentropy)
-def label_crossentropy(logits, labels, axis=-1):
+def label_crossentropy(logits: Any, labels: Any, axis: Any = -1) -> Any:
     # The gradient of the reference takes twice the time of the kernel's eagerly, and half of it in a tf.function.
     if (
         not tf.executing_eagerly()
@@ -117,7 +118,7 @@ def label_crossentropy(logits, labels, axis=-1):
 
 
 @_lower(ops.pad)
-def pad(x, pad_width, mode="constant", constant_values=None):
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     if mode != "constant":
         return NotImplemented
     value = tf.cast(0 if constant_values is None else constant_values, x.dtype)
@@ -125,19 +126,19 @@ def pad(x, pad_width, mode="constant", constant_values=None):
 
 
 @_lower(ops.split)
-def split(x, indices_or_sections, axis=0):
+def split(x: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     return tf.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented
 
 
 @_lower(ops.one_hot)
-def one_hot(x, num_classes, axis=-1, dtype=None):
+def one_hot(x: Any, num_classes: Any, axis: Any = -1, dtype: Any = None) -> Any:
     if not tf.is_tensor(x) or x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64):
         return NotImplemented
     return tf.one_hot(x, num_classes, axis=axis, dtype=tf.as_dtype(dtype or "float32"))
 
 
 @_lower(ops.normalize_batch)
-def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
+def normalize_batch(x: Any, offset: Any = None, scale: Any = None, axis: Any = -1, epsilon: Any = 1e-3) -> Any:
     if x.dtype != tf.float32 or axis % x.shape.rank != x.shape.rank - 1:
         return NotImplemented
     features = x.shape[-1]
@@ -158,7 +159,7 @@ def normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
 
 
 @_lower(ops.moments)
-def moments(x, axes, keepdims=False):
+def moments(x: Any, axes: Any, keepdims: bool = False) -> Any:
     if x.dtype not in (tf.float32, tf.float64):
         return NotImplemented
     # Not tf.nn.moments: it stops the gradient at the mean, so that second derivatives are wrong.

@@ -37,7 +37,7 @@ def _common(arrays: Sequence[Any]) -> list[tf.Tensor]:
     return [cast(raw(a), dtype) for a in arrays]
 
 
-def reshape(x: Any, /, shape: int | tuple, *, copy: bool | None = None) -> Array:
+def reshape(x: Any, /, shape: int | tuple[Any, ...], *, copy: bool | None = None) -> Array:
     """`x` in another shape, of which one size may be -1. Sizes may be scalar integer arrays; None keeps that of `x`."""
     tensor, sizes = raw(x), [n.tensor if type(n) is Array else n for n in shape_tuple(shape)]
     if any(n is None for n in sizes):
@@ -48,7 +48,7 @@ def reshape(x: Any, /, shape: int | tuple, *, copy: bool | None = None) -> Array
     return Array(reshape_tensor(tensor, tuple(sizes)))
 
 
-def broadcast_to(x: Any, /, shape: tuple) -> Array:
+def broadcast_to(x: Any, /, shape: tuple[Any, ...]) -> Array:
     return Array(tf.broadcast_to(raw(x), [n.tensor if type(n) is Array else n for n in shape]))
 
 
@@ -82,7 +82,7 @@ def expand_dims(x: Any, /, axis: int) -> Array:
     return Array(tf.expand_dims(x, axis))
 
 
-def squeeze(x: Any, /, axis: int | tuple) -> Array:
+def squeeze(x: Any, /, axis: int | tuple[Any, ...]) -> Array:
     x = raw(x)
     axes = normal_axes(axis, x.shape.rank)
     if any(x.shape[a] not in (1, None) for a in axes):
@@ -90,17 +90,17 @@ def squeeze(x: Any, /, axis: int | tuple) -> Array:
     return Array(tf.squeeze(x, axis=axes) if axes else x)
 
 
-def flip(x: Any, /, *, axis: int | tuple | None = None) -> Array:
+def flip(x: Any, /, *, axis: int | tuple[Any, ...] | None = None) -> Array:
     x = raw(x)
     return Array(tf.reverse(x, normal_axes(axis, x.shape.rank)))
 
 
-def permute_dims(x: Any, /, axes: tuple) -> Array:
+def permute_dims(x: Any, /, axes: tuple[Any, ...]) -> Array:
     x = raw(x)
     return Array(tf.transpose(x, normal_axes(axes, x.shape.rank)))
 
 
-def moveaxis(x: Any, source: int | tuple, destination: int | tuple, /) -> Array:
+def moveaxis(x: Any, source: int | tuple[Any, ...], destination: int | tuple[Any, ...], /) -> Array:
     x = raw(x)
     source, destination = normal_axes(source, x.shape.rank), normal_axes(destination, x.shape.rank)
     order = [a for a in range(x.shape.rank) if a not in source]
@@ -113,7 +113,7 @@ def matrix_transpose(x: Any, /) -> Array:
     return Array(tf.linalg.matrix_transpose(raw(x)))
 
 
-def roll(x: Any, /, shift: int | tuple, *, axis: int | tuple | None = None) -> Array:
+def roll(x: Any, /, shift: int | tuple[Any, ...], *, axis: int | tuple[Any, ...] | None = None) -> Array:
     x = raw(x)
     if axis is None:
         return Array(tf.reshape(tf.roll(tf.reshape(x, (-1,)), shift, 0), tf.shape(x)))
@@ -128,7 +128,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Array:
     return Array(_wide(x, lambda t: tf.repeat(t, repeats if isinstance(repeats, int) else raw(repeats), axis=axis)))
 
 
-def tile(x: Any, repetitions: tuple, /) -> Array:
+def tile(x: Any, repetitions: tuple[Any, ...], /) -> Array:
     x = raw(x)
     extra = len(repetitions) - x.shape.rank
     for _ in range(extra):

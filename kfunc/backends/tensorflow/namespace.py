@@ -22,6 +22,11 @@ from .sorting import *  # noqa: F403
 
 __array_api_version__ = "2024.12"
 
+e: float
+pi: float
+inf: float
+nan: float
+newaxis: None
 e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
 
 bool = tf.bool

@@ -50,11 +50,17 @@ def _reduction(kernel: Callable, typed: bool = False) -> Callable:
     return with_dtype if typed else plain
 
 
+sum: Callable[..., Any]
+prod: Callable[..., Any]
 sum, prod = _reduction(tf.reduce_sum, typed=True), _reduction(tf.reduce_prod, typed=True)
+max: Callable[..., Any]
+min: Callable[..., Any]
 max, min = _reduction(tf.reduce_max), _reduction(tf.reduce_min)
-mean = _reduction(lambda x, axes, keep: tf.reduce_mean(cast(x, float32) if x.dtype.is_integer else x, axes, keep))
-all = _reduction(lambda x, axes, keep: tf.reduce_all(cast(x, tf.bool), axes, keep))
-any = _reduction(lambda x, axes, keep: tf.reduce_any(cast(x, tf.bool), axes, keep))
+mean: Callable[..., Any] = _reduction(
+    lambda x, axes, keep: tf.reduce_mean(cast(x, float32) if x.dtype.is_integer else x, axes, keep)
+)
+all: Callable[..., Any] = _reduction(lambda x, axes, keep: tf.reduce_all(cast(x, tf.bool), axes, keep))
+any: Callable[..., Any] = _reduction(lambda x, axes, keep: tf.reduce_any(cast(x, tf.bool), axes, keep))
 
 
 def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Array:
@@ -87,4 +93,6 @@ def _cumulative(kernel: Callable, start: int) -> Callable:
     return function
 
 
+cumulative_sum: Callable[..., Any]
+cumulative_prod: Callable[..., Any]
 cumulative_sum, cumulative_prod = _cumulative(tf.cumsum, 0), _cumulative(tf.math.cumprod, 1)

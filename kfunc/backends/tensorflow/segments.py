@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from ... import ops
@@ -46,7 +48,7 @@ _lower(ops.segment_min, _infinite_where_empty(tf.math.unsorted_segment_min, floa
 
 
 @lowering(backend, ops.top_k)
-def top_k(x, k, sorted=True):
+def top_k(x: Any, k: Any, sorted: bool = True) -> Any:
     if not tf.is_tensor(x) or x.dtype not in (tf.float32, tf.float64, tf.int32, tf.int64):
         return NotImplemented
     if len(x.shape) == 0 or x.shape[-1] is None or not 0 <= k <= x.shape[-1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import itertools
+from typing import Any
 
 import tensorflow as tf
 
@@ -53,7 +54,15 @@ def _channels_last(kernel):
 
 
 @lowering(backend, ops.conv)
-def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1, bias=None):
+def conv(
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    bias: Any = None,
+) -> Any:
     if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
@@ -116,8 +125,15 @@ def _groups_train(rank: int, dtype: tf.DType) -> bool:
 
 @lowering(backend, ops.conv_transpose)
 def conv_transpose(
-    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, bias=None
-):
+    inputs: Any,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    output_padding: Any = None,
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    bias: Any = None,
+) -> Any:
     if not (output_padding is bias is None) or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, crops = transposed_geometry(
@@ -163,7 +179,7 @@ _pooling(ops.average_pool, tf.nn.avg_pool, lambda x, **options: tf.raw_ops.AvgPo
 
 
 @lowering(backend, ops.adaptive_average_pool)
-def adaptive_average_pool(inputs, output_size, data_format=None):
+def adaptive_average_pool(inputs: Any, output_size: Any, data_format: Any = None) -> Any:
     if inputs.dtype not in (tf.float32, tf.float64) or not all(inputs.shape[1:]):
         return NotImplemented
     x, first = inputs, 2 if data_format == "channels_first" else 1

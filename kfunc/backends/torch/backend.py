@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +22,18 @@ __all__ = ["TorchBackend", "backend"]
 
 class TorchBackend(Backend):
     name = "torch"
-    large = 1 << 21  # from this size on it is faster, too
+    large: int | None = 1 << 21  # from this size on it is faster, too
     stages_in_place = True
     xp = namespace
 
     @property
-    def version(self):
+    def version(self) -> Any:
         return torch.__version__
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self) if issubclass(cls, torch.Tensor) else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         dtype = None if dtype is None else getattr(torch, dtype)
         if isinstance(x, torch.Tensor):
             return x.to(device=device, dtype=dtype)
@@ -42,13 +43,13 @@ class TorchBackend(Backend):
         tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16) if bits else torch.from_numpy(x)
         return tensor.to(device=device, dtype=dtype)
 
-    def staged(self, x, device=None):
+    def staged(self, x: Any, device: Any = None) -> Any:
         if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name == "bfloat16":
             return self.asarray(x, device=device)
         tensor = torch.from_numpy(x)
         return tensor if device is None else tensor.to(device)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         x = x.detach().cpu().resolve_conj().resolve_neg()  # which may be put off, as after an FFT
         if x.dtype != torch.bfloat16:
             return x.numpy()
@@ -58,19 +59,19 @@ class TorchBackend(Backend):
             raise self.unsupported("NumPy's bfloat16 without ml_dtypes", "pip install ml-dtypes") from None
         return x.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         return torch.compiler.is_compiling()
 
-    def jit(self, fun, *, static_argnames=(), constant_argnums=(), donate_argnums=()):
+    def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         return torch.compile(_own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _needed_guards})
 
-    def extent(self, x):
+    def extent(self, x: Any) -> Any:
         return x.data_ptr(), x.data_ptr() + x.nbytes
 
-    def released(self, x):
+    def released(self, x: Any) -> Any:
         return x.detach().clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
         compiled = torch.func.grad_and_value(fun, argnums, has_aux)
 
         def value_and_gradient(*args, **kwargs):
@@ -83,12 +84,12 @@ class TorchBackend(Backend):
 
         return value_and_gradient
 
-    def vjp(self, fun, *primals, has_aux=False):
+    def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:
         run, restore = _split_results(fun, has_aux)
         out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
         return (out, pull, restore(aux)) if has_aux else (out, pull)
 
-    def jvp(self, fun, primals, tangents, has_aux=False):
+    def jvp(self, fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         run, restore = _split_results(fun, has_aux)
         try:
             if torch.compiler.is_compiling():
@@ -102,7 +103,7 @@ class TorchBackend(Backend):
             tangent = torch.func.vjp(pull, tree.map(torch.zeros_like, out))[1](tangents)[0]
         return (out, tangent, restore(aux)) if has_aux else (out, tangent)
 
-    def checkpoint(self, fun):
+    def checkpoint(self, fun: Any) -> Any:
         def run(*args, **kwargs):
             if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
                 return fun(*args, **kwargs)
@@ -112,7 +113,7 @@ class TorchBackend(Backend):
 
         return run
 
-    def custom_gradient(self, fun):
+    def custom_gradient(self, fun: Any) -> Any:
         def run(*args):
             out, gradient = fun(*args)
             leaves = tree.leaves(args)
@@ -129,13 +130,13 @@ class TorchBackend(Backend):
 
         return run
 
-    def stop_gradient(self, x):
+    def stop_gradient(self, x: Any) -> Any:
         return x.detach()
 
-    def vmap(self, fun, in_axes=0, out_axes=0):
+    def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         return torch.vmap(fun, in_axes, out_axes)
 
-    def while_loop(self, cond_fun, body_fun, init):
+    def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         if not torch.compiler.is_compiling():
             return NotImplemented
 
@@ -151,10 +152,10 @@ class TorchBackend(Backend):
         )
         return refill(out)
 
-    def waits(self, x):
+    def waits(self, x: Any) -> Any:
         return torch.compiler.is_compiling() or x.device.type != "cpu"
 
-    def form(self, leaves):
+    def form(self, leaves: Any) -> Any:
         if (
             torch.compiler.is_compiling()
             or torch._C._functorch.peek_interpreter_stack() is not None
@@ -165,16 +166,16 @@ class TorchBackend(Backend):
         forms = [(x.__class__, *((x.shape, x.dtype, x.device) if isinstance(x, array) else (x,))) for x in leaves]
         return torch.is_grad_enabled(), *forms
 
-    def inferring(self):
+    def inferring(self) -> Any:
         return torch.no_grad()  # `torch.lstm` is faster with it, even where no argument needs a gradient
 
-    def watched(self, x):
+    def watched(self, x: Any) -> Any:
         """`x` as an input for which `gradients` can be taken."""
         if not torch.is_grad_enabled():
             raise RuntimeError("PyTorch keeps no operations for gradients here (torch.no_grad).")
         return x.detach().requires_grad_()
 
-    def gradients(self, value, inputs):
+    def gradients(self, value: Any, inputs: Any) -> Any:
         """The gradients of `value`, of shape (), for the inputs. It frees the graph, so it can be called only once."""
         if not value.requires_grad:
             return [torch.zeros_like(x) for x in inputs]
@@ -216,15 +217,15 @@ class _Attached(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(shares, n, *tensors):
+    def forward(shares: Any, n: Any, *tensors: Any) -> Any:
         return tuple(x.clone() for x in tensors[n:])
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.shares = inputs[0]
 
     @staticmethod
-    def backward(ctx, *upstream):
+    def backward(ctx: Any, *upstream: Any) -> Any:
         return None, None, *ctx.shares(*upstream), *(None for _ in upstream)
 
 
@@ -309,4 +310,4 @@ def _reaches_beyond(value, leaves, inputs):
     return False
 
 
-backend = TorchBackend()
+backend: TorchBackend = TorchBackend()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from .. import results, standard
@@ -12,7 +14,7 @@ WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 """Dtypes that PyTorch can store, but has hardly any arithmetic for."""
 
 
-def promote(a, b):
+def promote(a: Any, b: Any) -> Any:
     if a == b:
         return a
     if a in WIDE_UNSIGNED or b in WIDE_UNSIGNED:
@@ -22,7 +24,7 @@ def promote(a, b):
     return torch.promote_types(a, b)
 
 
-def scalar_type(scalar, dtype):
+def scalar_type(scalar: Any, dtype: Any) -> Any:
     """The dtype of a sum of a Python number and a tensor of `dtype`."""
     if isinstance(scalar, complex):
         return dtype if dtype.is_complex else torch.promote_types(dtype, torch.complex64)
@@ -31,7 +33,7 @@ def scalar_type(scalar, dtype):
     return torch.int64 if dtype == torch.bool and scalar is not True and scalar is not False else dtype
 
 
-def result_type(*arrays_and_dtypes):
+def result_type(*arrays_and_dtypes: Any) -> Any:
     """The standard's common dtype; Python scalars adapt to the arrays."""
     dtype, scalars = None, []
     for x in arrays_and_dtypes:
@@ -60,13 +62,13 @@ def _finfo(dtype):
 _FINFO = {d: _finfo(d) for d in _FLOATING}
 
 
-def finfo(type, /):
+def finfo(type: Any, /) -> Any:
     """Limits of a floating dtype (of an array, or itself); of its parts for a complex one."""
     dtype = type.dtype if isinstance(type, torch.Tensor) else type
     return _FINFO[dtype] if dtype in _FINFO else _finfo(dtype)
 
 
-def iinfo(type, /):
+def iinfo(type: Any, /) -> Any:
     """Limits of an integer dtype (of an array, or itself)."""
     dtype = type.dtype if isinstance(type, torch.Tensor) else type
     info = torch.iinfo(dtype)

@@ -43,7 +43,7 @@ def _children(node: Any) -> list | None:
 
 
 @torch.compiler.substitute_in_graph(tree.leaves, skip_signature_check=True)
-def leaves(tree):
+def leaves(tree: Any) -> Any:
     children = _children(tree)
     if children is None:
         return [tree]
@@ -54,7 +54,7 @@ def leaves(tree):
 
 
 @torch.compiler.substitute_in_graph(tree.map, skip_signature_check=True)
-def map(fun, tree, *rest):
+def map(fun: Any, tree: Any, *rest: Any) -> Any:
     children = _children(tree)
     if children is None:
         return fun(tree, *rest)
@@ -68,7 +68,7 @@ _NAMES = {x: str(x).rpartition(".")[2] for x in vars(torch).values() if isinstan
 
 
 @torch.compiler.substitute_in_graph(_promotion.dtype_of, skip_signature_check=True)
-def dtype_of(x):
+def dtype_of(x: Any) -> Any:
     # Ours keeps a table of the dtypes that it has seen; whenever the table grows, Dynamo would compile anew.
     return _NAMES[x.dtype]
 
@@ -77,7 +77,7 @@ _COMMON = {(a, b): constants.common(a, b) for a in DTYPES for b in DTYPES}
 
 
 @torch.compiler.substitute_in_graph(constants.common, skip_signature_check=True)
-def common(*dtypes):
+def common(*dtypes: Any) -> Any:
     # Ours remembers, as `dtype_of` does.
     out = dtypes[0]
     for dtype in dtypes[1:]:
@@ -86,7 +86,7 @@ def common(*dtypes):
 
 
 @torch.compiler.substitute_in_graph(constants.join, skip_signature_check=True)
-def join(x, kind, like, dtypes):
+def join(x: Any, kind: Any, like: Any, dtypes: Any) -> Any:
     # Dynamo does not say what dtype a NumPy array has, nor whether it is a scalar.
     x = torch.as_tensor(x)
     number = common(*dtypes)
@@ -98,5 +98,5 @@ def join(x, kind, like, dtypes):
 @torch.compiler.disable(
     reason="torch.compile cannot trace the gradient of a custom_gradient (it would give zeros): take it without kf.jit"
 )
-def refuse_custom_gradient():
+def refuse_custom_gradient() -> None:
     """Fails when Dynamo comes to it. Dynamo cannot raise our errors, which have more than a message."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import array_api_compat.torch.linalg as _compat
 import torch as _torch
 
@@ -21,25 +23,25 @@ def _product(fun, x1, x2, **kwargs):
     return out.to(dtype) if small else out
 
 
-def matmul(x1, x2, /):
+def matmul(x1: Any, x2: Any, /) -> Any:
     return _product(_torch.matmul, x1, x2)
 
 
-def outer(x1, x2, /):
+def outer(x1: Any, x2: Any, /) -> Any:
     return _product(_torch.outer, x1, x2)
 
 
-def tensordot(x1, x2, /, *, axes=2):
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     return _product(_compat.tensordot, x1, x2, axes=axes)
 
 
-def vecdot(x1, x2, /, *, axis=-1):
+def vecdot(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
     return _product(_compat.vecdot, x1, x2, axis=axis)
 
 
-def cross(x1, x2, /, *, axis=-1):
+def cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
     return _product(_compat.cross, x1, x2, axis=axis)
 
 
-def trace(x, /, *, offset=0, dtype=None):
+def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     return _sum(_compat.diagonal(x, offset=offset), axis=-1, dtype=dtype)

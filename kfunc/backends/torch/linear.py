@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,12 +71,12 @@ class _Linear(torch.autograd.Function):
     """`_mapped` with gradients: (..., inputs), (inputs, units), (units,) or None."""
 
     @staticmethod
-    def forward(ctx, x, kernel, bias):
+    def forward(ctx: Any, x: Any, kernel: Any, bias: Any) -> Any:
         ctx.save_for_backward(x, kernel)
         return _mapped(x, kernel, bias)
 
     @staticmethod
-    def backward(ctx, upstream):
+    def backward(ctx: Any, upstream: Any) -> Any:
         x, kernel = ctx.saved_tensors
         rows, upstream = x.reshape(-1, x.shape[-1]), upstream.reshape(-1, kernel.shape[1])
         # oneDNN's product has no gradient, so it cannot be used where these gradients are differentiated again.

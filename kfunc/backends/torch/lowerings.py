@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ def _in_functorch():
     return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def on_host(*tensors):
+def on_host(*tensors: Any) -> Any:
     """Whether these are plain CPU tensors in eager code: their values can be read without waiting."""
     return (
         not torch.compiler.is_compiling()

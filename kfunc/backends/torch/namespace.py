@@ -6,6 +6,9 @@ Dynamo reads modules without a guard for each attribute.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import array_api_compat.torch as _compat
 import torch as _torch
 
@@ -26,14 +29,14 @@ __array_api_version__ = "2024.12"
 # -- dtypes ------------------------------------------------------------------------------------------------------------
 
 
-def astype(x, dtype, /, *, copy=True, device=None):
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     return x.to(dtype=dtype, device=device, copy=copy and x.dtype == dtype)
 
 
 class __array_namespace_info__(_compat.__array_namespace_info__):
     """What this namespace can do, in the standard's terms."""
 
-    def devices(self):
+    def devices(self) -> Any:
         return list(super().devices())
 
 
@@ -57,17 +60,17 @@ def _with_scalars(fun):
     return binary
 
 
-maximum = _with_scalars(_torch.maximum)
-minimum = _with_scalars(_torch.minimum)
-atan2 = _with_scalars(_torch.atan2)
-hypot = _with_scalars(_torch.hypot)
-logaddexp = _with_scalars(_torch.logaddexp)
-nextafter = _with_scalars(_torch.nextafter)
-matmul = _with_scalars(_torch.matmul)
+maximum: Callable[..., Any] = _with_scalars(_torch.maximum)
+minimum: Callable[..., Any] = _with_scalars(_torch.minimum)
+atan2: Callable[..., Any] = _with_scalars(_torch.atan2)
+hypot: Callable[..., Any] = _with_scalars(_torch.hypot)
+logaddexp: Callable[..., Any] = _with_scalars(_torch.logaddexp)
+nextafter: Callable[..., Any] = _with_scalars(_torch.nextafter)
+matmul: Callable[..., Any] = _with_scalars(_torch.matmul)
 
 
 @_with_scalars
-def floor_divide(x1, x2):
+def floor_divide(x1: Any, x2: Any) -> Any:
     out = _torch.floor_divide(x1, x2)
     if not out.is_floating_point():
         return out
@@ -76,7 +79,7 @@ def floor_divide(x1, x2):
 
 
 @_with_scalars
-def remainder(x1, x2):
+def remainder(x1: Any, x2: Any) -> Any:
     out = _torch.remainder(x1, x2)
     if not out.is_floating_point():
         return out
@@ -94,11 +97,11 @@ def _with_complex(of_reals, of_parts):
     return unary
 
 
-expm1 = _with_complex(_torch.expm1, _complex.expm1)
-log1p = _with_complex(_torch.log1p, _complex.log1p)
+expm1: Callable[..., Any] = _with_complex(_torch.expm1, _complex.expm1)
+log1p: Callable[..., Any] = _with_complex(_torch.log1p, _complex.log1p)
 
 
-def where(condition, x1, x2, /):
+def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     if isinstance(x1, _torch.Tensor) and isinstance(x2, _torch.Tensor) and x1.dtype == x2.dtype:
         return _torch.where(condition, x1, x2)
     return _compat.where(condition, x1, x2)
@@ -107,23 +110,23 @@ def where(condition, x1, x2, /):
 # -- manipulation ------------------------------------------------------------------------------------------------------
 
 
-def permute_dims(x, /, axes):
+def permute_dims(x: Any, /, axes: Any) -> Any:
     return x.permute(axes)
 
 
-def reshape(x, /, shape, *, copy=None):
+def reshape(x: Any, /, shape: Any, *, copy: Any = None) -> Any:
     return x.reshape(shape) if copy is None else _compat.reshape(x, shape, copy=copy)
 
 
-def stack(arrays, /, *, axis=0):
+def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     return _torch.stack(tuple(arrays), axis)
 
 
-def meshgrid(*arrays, indexing="xy"):
+def meshgrid(*arrays: Any, indexing: str = "xy") -> Any:
     return list(_compat.meshgrid(*arrays, indexing=indexing))
 
 
-def broadcast_arrays(*arrays):
+def broadcast_arrays(*arrays: Any) -> Any:
     return list(_compat.broadcast_arrays(*arrays))
 
 
@@ -142,7 +145,7 @@ def _checked(indices):
     )
 
 
-def take(x, indices, /, *, axis=None):
+def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     """Elements of `x` at `indices` along `axis`; negative ones count from the end."""
     if axis is None:
         if x.ndim != 1:
@@ -160,7 +163,7 @@ def take(x, indices, /, *, axis=None):
     return _torch.index_select(x, axis, _from_the_start(indices, x.shape[axis]))
 
 
-def take_along_axis(x, indices, /, *, axis=-1):
+def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     indices = indices.long()
     if _checked(indices):
         try:
@@ -170,7 +173,7 @@ def take_along_axis(x, indices, /, *, axis=-1):
     return _torch.take_along_dim(x, _from_the_start(indices, x.shape[axis]), axis)
 
 
-def unique_all(x, /):
+def unique_all(x: Any, /) -> Any:
     """The distinct elements in order, the first index of each, the place of each element among them, and the counts."""
     flat = x.reshape(-1)
     order = _torch.argsort(flat, stable=True)
@@ -185,4 +188,6 @@ def unique_all(x, /):
 
 # -- linear algebra ----------------------------------------------------------------------------------------------------
 
+tensordot: Callable[..., Any]
+vecdot: Callable[..., Any]
 tensordot, vecdot = linalg.tensordot, linalg.vecdot

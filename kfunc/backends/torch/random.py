@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -56,7 +57,7 @@ def _random_bits(key: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     return bits_on_device(key, tuple(shape))
 
 
-def bits_on_device(key, shape):
+def bits_on_device(key: Any, shape: Any) -> Any:
     key, size = key.view(torch.int32), math.prod(shape)
     position = torch.arange(size, dtype=torch.int64 if size > 2**31 else torch.int32, device=key.device)
     hi = (position >> 32).to(torch.int32) if size > WORD else torch.zeros_like(position, dtype=torch.int32)
@@ -82,7 +83,7 @@ def _fold_bits(key: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
     return words_on_device(key, data)
 
 
-def words_on_device(key, data):
+def words_on_device(key: Any, data: Any) -> Any:
     x1 = data.to(torch.int64).bitwise_and(WORD - 1).to(torch.int32).to(key.device)
     return torch.stack(_mix(key.view(torch.int32), torch.zeros_like(x1), x1), dim=-1)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import array_api_compat.torch as _compat
 import torch
 
@@ -33,6 +36,8 @@ def _sum(x, axis, dtype, keepdims):
     return torch.sum(x, axis, keepdims, dtype=dtype)
 
 
+sum: Callable[..., Any]
+prod: Callable[..., Any]
 sum, prod = _fold(_sum), _fold(_compat.prod)
 
 
@@ -55,16 +60,16 @@ def _cumulative(fun, start):
 
 
 # Compat's functions use a cache that Dynamo warns about.
-cumulative_sum = _cumulative(torch.cumsum, 0)
-cumulative_prod = _cumulative(torch.cumprod, 1)
+cumulative_sum: Callable[..., Any] = _cumulative(torch.cumsum, 0)
+cumulative_prod: Callable[..., Any] = _cumulative(torch.cumprod, 1)
 
 
-def mean(x, /, *, axis=None, keepdims=False):
+def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean; of integers, in the default floating dtype."""
     if not (x.is_floating_point() or x.is_complex()):
         x = x.to(torch.get_default_dtype())
     return x.clone() if axis == () else torch.mean(x, dim=axis, keepdim=keepdims)
 
 
-def std(x, /, *, axis=None, correction=0.0, keepdims=False):
+def std(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: bool = False) -> Any:
     return torch.sqrt(_compat.var(x, axis=axis, correction=correction, keepdims=keepdims))

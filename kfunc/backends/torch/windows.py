@@ -6,7 +6,7 @@ A permuted channels-last array is torch's own channels_last layout, so nothing i
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +30,10 @@ class Shaped(NamedTuple):
     """An array, as far as the geometry of an operation needs it."""
 
     ndim: int
-    shape: tuple
+    shape: tuple[Any, ...]
 
 
-def planned(plan):
+def planned(plan: Any) -> Any:
     """`plan(shape, ..., dtype, ..., *options)`, computed once: it takes as long as the kernel of a small layer."""
     known: dict = {}
 

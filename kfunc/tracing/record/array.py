@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .recording import CannotRecord, Named
 
@@ -17,20 +18,20 @@ class Recorded(Named):
 
     __slots__ = ()
     __array_ufunc__ = None
-    __array_priority__ = 1e6
-    __hash__ = None  # type: ignore[assignment]
+    __array_priority__: ClassVar[float] = 1e6
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
     backend: RecordBackend
 
     def __repr__(self) -> str:
         return f"Recorded({self.value!r}, name={self.name!r})"
 
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    device = property(lambda self: self.backend.device(self))
+    shape: property = property(lambda self: self.value.shape)
+    dtype: property = property(lambda self: self.value.dtype)
+    ndim: property = property(lambda self: self.value.ndim)
+    size: property = property(lambda self: self.value.size)
+    device: property = property(lambda self: self.backend.device(self))
     T = property(lambda self: self.backend.xp.permute_dims(self, tuple(range(self.ndim))[::-1]))
-    mT = property(lambda self: self.backend.xp.matrix_transpose(self))
+    mT: property = property(lambda self: self.backend.xp.matrix_transpose(self))
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return self.backend.xp
@@ -63,4 +64,6 @@ class Recorded(Named):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise CannotRecord
 
+    __dlpack_device__: ClassVar[Callable[..., Any]]
+    __torch_function__: ClassVar[Callable[..., Any]]
     __dlpack__ = __dlpack_device__ = __torch_function__ = __array__  # type: ignore[assignment]

@@ -24,7 +24,7 @@ _MOST_OPENED_LINES = 128
 class RecordBackend(Backend):
     """Recorded arrays over the arrays of the backend `inner`. To the user it has that backend's name."""
 
-    def __init__(self, inner: Backend):
+    def __init__(self, inner: Backend) -> None:
         super().__init__()
         self.inner = inner
         self.name = inner.name
@@ -46,22 +46,22 @@ class RecordBackend(Backend):
                 setattr(self, name, _cannot)
 
     @functools.cached_property
-    def xp(self):
+    def xp(self) -> Any:
         return RecordNamespace(self, self.inner.xp)
 
     @property
-    def version(self):
+    def version(self) -> Any:
         return self.inner.version
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self, rank=0.5) if cls is self.cls else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         if x.__class__ is not self.cls:
             return self.cls(self.inner.lift(self.inner.asarray(x, dtype, device)))
         return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype))
 
-    def lift(self, x):
+    def lift(self, x: Any) -> Any:
         """`x`, as a constant if it is an array of the inner backend."""
         kind = kind_of(x.__class__)
         return x if kind is None or kind.backend is not self.inner else self.cls(x)
@@ -70,30 +70,30 @@ class RecordBackend(Backend):
         """A copy of `x`, one of the inner backend's arrays."""
         return self.inner.xp.asarray(x, copy=True)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         if x.recording is not None:
             raise CannotRecord
         return self.inner.to_numpy(x.value)
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         return self.inner.device(x.value)
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         return x.recording is not None
 
-    def implement(self, op, native):
+    def implement(self, op: Any, native: Any) -> Any:
         lowering = self.inner.lowerings.get(op.name)
         if hasattr(lowering, "prepared"):  # an `ops.Prepared`
             return lowering.prepared(lambda form, x: self.call(form, (x,), {}), self.opened(lowering.run))
         return op.reference if lowering is None else self.opened(lowering)
 
-    def stop_gradient(self, x):
+    def stop_gradient(self, x: Any) -> Any:
         return self.call(self.inner.stop_gradient, (x,), {})
 
-    def waits(self, x):
+    def waits(self, x: Any) -> Any:
         return self.inner.waits(x.value)
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
         if type(self.inner).value_and_grad is Backend.value_and_grad:
             return NotImplemented
         positions = (argnums,) if isinstance(argnums, int) else argnums
@@ -121,7 +121,7 @@ class RecordBackend(Backend):
 
     # -- kernels -----------------------------------------------------------------------------------------------------
 
-    def kernel(self, fun: Callable) -> Callable:
+    def kernel(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """`fun` of the backend's arrays as a function of recorded ones; a call of it is one line."""
         call = self.call
 
@@ -130,7 +130,7 @@ class RecordBackend(Backend):
 
         return kernel
 
-    def opened(self, fun: Callable) -> Callable:
+    def opened(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """`fun` as a function of recorded arrays; a call of it is the calls that it makes, if they are seen and few."""
         if self.inner.stand_in is None:
             return self.kernel(fun)
@@ -142,7 +142,7 @@ class RecordBackend(Backend):
     def _reflected(self, fun: Callable) -> Callable:
         return lambda x, other: self.call(fun, (joined(other, x), x), {})
 
-    def call(self, fun: Callable, args: tuple, kwargs: dict, shaped: bool = False) -> Any:
+    def call(self, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], shaped: bool = False) -> Any:
         """`fun(*args, **kwargs)`; a line, if an argument is no constant.
 
         Where the shape of the result depends on values, it is `shaped`: the program asks for that shape.
@@ -260,10 +260,10 @@ def _cannot(*args: Any, **kwargs: Any) -> Any:
 class _Pullbacks:
     """The inner backend's pullbacks, which are opened, and so are the functions that they return."""
 
-    def __init__(self, backend: RecordBackend):
+    def __init__(self, backend: RecordBackend) -> None:
         self._backend = backend
 
-    def get(self, name: str) -> Callable | None:
+    def get(self, name: str) -> Callable[..., Any] | None:
         pullback = self._backend.inner.pullbacks.get(name)
         return None if pullback is None else self._backend.opened(pullback)
 
@@ -272,7 +272,7 @@ class _Pullbacks:
 _NO_VALUES = frozenset(("zeros_like", "ones_like", "empty_like"))
 
 # The arguments whose values decide the shape of the result, by position and by name; () stands for all arguments.
-_SHAPED_BY: dict[str, tuple] = {
+_SHAPED_BY: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("nonzero", "arange", "linspace", "eye", "repeat"), ()),
     **dict.fromkeys(("unique_all", "unique_counts", "unique_inverse", "unique_values"), ()),
     **dict.fromkeys(("empty", "zeros", "ones", "full"), (0, "shape")),
@@ -290,7 +290,7 @@ def _any_masks(backend: RecordBackend, key: Any) -> bool:
 class RecordNamespace(types.ModuleType):
     """The Array API namespace of recorded arrays: the backend's own functions, written down."""
 
-    def __init__(self, backend: RecordBackend, xp: Any):
+    def __init__(self, backend: RecordBackend, xp: Any) -> None:
         super().__init__(f"kfunc.tracing.record over {xp.__name__}")
         self._backend, self._xp = backend, xp
 

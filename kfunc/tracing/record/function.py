@@ -21,7 +21,7 @@ _MOST_PATHS = 4
 _MOST_MISSES = 8
 
 
-def recorded(backend: Backend, fun: Callable) -> Callable:
+def recorded(backend: Backend, fun: Callable[..., Any]) -> Callable[..., Any]:
     """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""
     return fun if backend.compiles else RecordedFunction(backend, fun)
 
@@ -35,7 +35,7 @@ class _Path:
         split: From a number of arguments that stay the same to the two parts of the program; see `Recording.split`.
     """
 
-    def __init__(self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any):
+    def __init__(self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any) -> None:
         self.run, self.structure, self.form = recording.program(inputs, outs), structure, form
         self.split = functools.cache(functools.partial(recording.split, inputs, outs))
 
@@ -70,9 +70,10 @@ class _Paths:
 class RecordedFunction:
     """`fun`, a pure function of trees of `backend`'s arrays, which runs as a program where one fits."""
 
-    def __init__(self, backend: Backend, fun: Callable):
+    def __init__(self, backend: Backend, fun: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fun)
-        self.backend, self._fun = backend, fun
+        self.backend: Backend = backend
+        self._fun = fun
         self._known: dict[Any, _Paths] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +106,7 @@ class RecordedFunction:
     def _eager(self, args: tuple, kwargs: dict) -> Any:
         return tree.map(functools.partial(_as_array, self.backend.xp), self._fun(*args, **kwargs))
 
-    def known(self, leaves: list, structure: Any) -> _Paths | None:
+    def known(self, leaves: list[Any], structure: Any) -> _Paths | None:
         """The paths for arguments of this form; None if nothing shall be recorded now.
 
         Nothing is recorded at the first call of a form: many functions are called only once.
@@ -133,7 +134,7 @@ class Loop:
     `put(leaves, structure)`, which replaces it. A carry without leaves is a place to put results instead.
     """
 
-    def __init__(self, function: RecordedFunction, fixed: Any):
+    def __init__(self, function: RecordedFunction, fixed: Any) -> None:
         self._function, self._fixed, self._fixed_leaves = function, fixed, tree.leaves(fixed)
         self._parts: dict[_Path, tuple[Callable[..., list], list]] = {}
 

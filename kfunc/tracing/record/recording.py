@@ -33,8 +33,10 @@ class Named:
 
     __slots__ = ("name", "recording", "value")
 
-    def __init__(self, value: Any, recording: Recording | None = None, name: str = ""):
-        self.value, self.recording, self.name = value, recording, name
+    def __init__(self, value: Any, recording: Recording | None = None, name: str = "") -> None:
+        self.value: Any = value
+        self.recording: Recording | None = recording
+        self.name: str = name
 
 
 class _Line(NamedTuple):
@@ -119,11 +121,13 @@ class Recording:
             self._constants[name] = x  # so that no other object gets its id
         return name
 
-    def program(self, inputs: int, outs: list[str]) -> Callable[..., list]:
+    def program(self, inputs: int, outs: list[str]) -> Callable[..., list[Any]]:
         """The program: from `inputs` leaves of the arguments to the leaves of the result, the variables `outs`."""
         return self._function([f"a{i}" for i in range(inputs)], self._needed(outs), outs)
 
-    def split(self, inputs: int, outs: list[str], fixed: int) -> tuple[Callable[..., list], Callable[..., list]] | None:
+    def split(
+        self, inputs: int, outs: list[str], fixed: int
+    ) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]] | None:
         """The program in two parts, where the first `fixed` arguments stay the same; None if no line is early.
 
         The first part has the early lines, and takes these arguments. The second part takes all arguments, and then
@@ -169,7 +173,9 @@ class Recording:
         return scope.pop("program")
 
 
-def written(fun: Callable, args: tuple, kwargs: dict, recording: Recording) -> tuple[str, tuple[str, ...]]:
+def written(
+    fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], recording: Recording
+) -> tuple[str, tuple[str, ...]]:
     """The text of a call of `fun`, and the variables in it."""
     reads: list[str] = []
 

@@ -27,7 +27,7 @@ class SpecBackend(Backend):
     trains = False
 
     @functools.cached_property
-    def xp(self):
+    def xp(self) -> Any:
         from . import namespace
 
         return namespace
@@ -36,29 +36,29 @@ class SpecBackend(Backend):
     def version(self) -> str:
         return self.xp.__array_api_version__
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self, rank=1) if issubclass(cls, Spec) else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         return self.xp.asarray(x, dtype=dtype)
 
-    def joined(self, x, dtype, like):
+    def joined(self, x: Any, dtype: Any, like: Any) -> Any:
         # A constant keeps its values, which may say what shape comes out.
         return x if dtype is None else make(x.shape, dtype)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         return x._no_value()
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         return None
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         return True
 
-    def implement(self, op, native):
+    def implement(self, op: Any, native: Any) -> Any:
         return op.on_specs or op.reference
 
-    def value_and_grad(self, fun, argnums=0, has_aux=False):
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
         """A gradient has the shapes of the arguments that it is taken for."""
 
         def both(*args, **kwargs):
@@ -68,21 +68,21 @@ class SpecBackend(Backend):
 
         return both
 
-    def vjp(self, fun, *primals, has_aux=False):
+    def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:
         out, aux = fun(*primals) if has_aux else (fun(*primals), None)
         return (out, lambda cotangent: primals, aux) if has_aux else (out, lambda cotangent: primals)
 
-    def jvp(self, fun, primals, tangents, has_aux=False):
+    def jvp(self, fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         out, aux = fun(*primals) if has_aux else (fun(*primals), None)
         return (out, out, aux) if has_aux else (out, out)
 
-    def checkpoint(self, fun):
+    def checkpoint(self, fun: Any) -> Any:
         return fun
 
-    def custom_gradient(self, fun):
+    def custom_gradient(self, fun: Any) -> Any:
         return lambda *args: fun(*args)[0]
 
-    def vmap(self, fun, in_axes=0, out_axes=0):
+    def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         def mapped(*args):
             axes = loops.mapped_axes(args, in_axes)
             mapped_args = [(a, axis) for a, axis in zip(args, axes, strict=True) if axis is not None]
@@ -96,7 +96,7 @@ class SpecBackend(Backend):
 
         return mapped
 
-    def scan(self, fun, init, xs, length=None, reverse=False):
+    def scan(self, fun: Any, init: Any, xs: Any, length: Any = None, reverse: bool = False) -> Any:
         leaves = tree.leaves(xs)
         sizes = {x.shape[0] for x in leaves} | ({length} if length is not None else set())
         if not sizes:
@@ -111,19 +111,19 @@ class SpecBackend(Backend):
         _same_tree("scan", "the carry that goes in", init, "the one that comes out", carry)
         return carry, tree.map(lambda y: _with(y, n, 0), y)
 
-    def associative_scan(self, fun, elems, reverse=False, axis=0):
+    def associative_scan(self, fun: Any, elems: Any, reverse: bool = False, axis: Any = 0) -> Any:
         one_size("associative_scan", {x.shape[axis] for x in tree.leaves(elems)}, [x.shape for x in tree.leaves(elems)])
         out = fun(elems, elems)
         _same_tree("associative_scan", "elems", elems, "what fun returns", out)
         return elems
 
-    def while_loop(self, cond_fun, body_fun, init):
+    def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         cond_fun(init)
         carry = body_fun(init)
         _same_tree("while_loop", "the carry that goes in", init, "the one that comes out", carry)
         return carry
 
-    def cond(self, pred, true_fun, false_fun, *operands):
+    def cond(self, pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
         a, b = true_fun(*operands), false_fun(*operands)
         _same_tree("cond", "what the first branch returns", a, "what the second one does", b)
         return a
@@ -157,5 +157,5 @@ def _same_tree(name: str, what_a: str, a: Any, what_b: str, b: Any) -> None:
         )
 
 
-backend = SpecBackend()
+backend: SpecBackend = SpecBackend()
 add_kind(Spec, Kind(backend, rank=1))

@@ -53,16 +53,22 @@ def _by_example(name: str) -> Callable:
     return named(name, fun)
 
 
+empty: Callable[..., Any]
+ones: Callable[..., Any]
+zeros: Callable[..., Any]
 empty, ones, zeros = map(_by_shape, ("empty", "ones", "zeros"))
+empty_like: Callable[..., Any]
+ones_like: Callable[..., Any]
+zeros_like: Callable[..., Any]
 empty_like, ones_like, zeros_like = map(_by_example, ("empty_like", "ones_like", "zeros_like"))
 
 
-def full(shape, fill_value, *, dtype=None, device=None):
+def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     default = _default(fill_value) if type(fill_value) in SCALARS else fill_value.dtype
     return make(as_shape("full", shape), dtype_name(default if dtype is None else dtype))
 
 
-def full_like(x, /, fill_value, *, dtype=None, device=None):
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     x = as_spec("full_like", x)
     return make(x.shape, x.dtype if dtype is None else dtype_name(dtype))
 
@@ -70,7 +76,7 @@ def full_like(x, /, fill_value, *, dtype=None, device=None):
 _MISSING: Any = object()
 
 
-def arange(start, /, stop=_MISSING, step=1, *, dtype=None, device=None):
+def arange(start: Any, /, stop: Any = _MISSING, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Any:
     start, stop = (0, start) if stop is _MISSING else (start, stop)
     ends = (start, stop, step)
     if step == 0 or any(type(e) not in (int, float, type(None)) for e in ends):
@@ -86,17 +92,19 @@ def arange(start, /, stop=_MISSING, step=1, *, dtype=None, device=None):
     return make((n,), dtype_name(default if dtype is None else dtype))
 
 
-def linspace(start, stop, /, num, *, dtype=None, device=None, endpoint=True):
+def linspace(
+    start: Any, stop: Any, /, num: Any, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+) -> Any:
     default = "complex64" if any(type(e) is complex for e in (start, stop)) else "float32"
     return make((natural("linspace", "num", num),), dtype_name(default if dtype is None else dtype))
 
 
-def eye(n_rows, n_cols=None, /, *, k=0, dtype=None, device=None):
+def eye(n_rows: Any, n_cols: Any = None, /, *, k: Any = 0, dtype: Any = None, device: Any = None) -> Any:
     shape = (natural("eye", "n_rows", n_rows), natural("eye", "n_cols", n_rows if n_cols is None else n_cols))
     return make(shape, dtype_name("float32" if dtype is None else dtype))
 
 
-def asarray(obj, /, *, dtype=None, device=None, copy=None):
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Any:
     if type(obj) in SCALARS:
         return make((), _default(obj) if dtype is None else dtype_name(dtype))
     if not hasattr(obj, "shape"):
@@ -119,11 +127,11 @@ def asarray(obj, /, *, dtype=None, device=None, copy=None):
     return x if dtype is None else make(x.shape, dtype_name(dtype))
 
 
-def from_dlpack(x, /, *, device=None, copy=None):
+def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Any:
     return as_spec("from_dlpack", x)
 
 
-def meshgrid(*arrays, indexing="xy"):
+def meshgrid(*arrays: Any, indexing: str = "xy") -> Any:
     one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
     arrays = [as_spec("meshgrid", a) for a in arrays]
     sizes = [a.size for a in arrays]
@@ -141,8 +149,10 @@ def _triangle(name: str) -> Callable:
     return named(name, fun)
 
 
+tril: Callable[..., Any]
+triu: Callable[..., Any]
 tril, triu = _triangle("tril"), _triangle("triu")
 
 
-def astype(x, dtype, /, *, copy=True, device=None):
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     return make(as_spec("astype", x).shape, dtype_name(dtype))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ...backends.standard import named
 from .array import Spec, as_operand, as_spec, make
@@ -65,14 +66,14 @@ for _rule, _table in (_unary, _UNARY), (_binary, _BINARY):
             __all__.append(_name)
 
 
-def clip(x, /, min=None, max=None):
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     bounds = [as_operand("clip", b) for b in (min, max) if b is not None]
     x = as_spec("clip", x)
     check_kind("clip", common_dtype("clip", (x, *bounds)), "iuf")
     return make(broadcast("clip", x.shape, *(b.shape for b in bounds if type(b) is Spec)), x.dtype)
 
 
-def where(condition, x1, x2, /):
+def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     condition, a, b = as_spec("where", condition), as_operand("where", x1), as_operand("where", x2)
     check_kind("where", condition.dtype, "b")
     shapes = [x.shape for x in (condition, a, b) if type(x) is Spec]

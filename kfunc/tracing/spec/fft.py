@@ -91,11 +91,11 @@ for _names, _maker in ("fft ifft rfft irfft hfft ihfft", _along_one_axis), ("fft
         __all__.append(_name)
 
 
-def fftfreq(n, /, *, d=1.0, dtype=None, device=None):
+def fftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) -> Any:
     return _frequencies("fftfreq", natural("fftfreq", "n", n, 1), dtype)
 
 
-def rfftfreq(n, /, *, d=1.0, dtype=None, device=None):
+def rfftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) -> Any:
     return _frequencies("rfftfreq", _half(natural("rfftfreq", "n", n, 1)), dtype)
 
 
@@ -115,4 +115,6 @@ def _shift(name: str) -> Callable:
     return named(name, fun)
 
 
+fftshift: Callable[..., Any]
+ifftshift: Callable[..., Any]
 fftshift, ifftshift = _shift("fftshift"), _shift("ifftshift")

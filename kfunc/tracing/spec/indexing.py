@@ -132,7 +132,7 @@ def _sliced(size: int | None, s: slice) -> int | None:
     return len(range(*s.indices(size)))
 
 
-def take(x, indices, /, *, axis=None):
+def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     x, indices = as_spec("take", x), as_spec("take", indices)
     check_kind("take", indices.dtype, "iu")
     need(axis is not None or x.ndim == 1, "take", x, expected="one axis, or axis=", fix="say which axis: axis=-1")
@@ -140,7 +140,7 @@ def take(x, indices, /, *, axis=None):
     return make(replace(x.shape, axis, *indices.shape), x.dtype)
 
 
-def take_along_axis(x, indices, /, *, axis=-1):
+def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     x, indices = as_spec("take_along_axis", x), as_spec("take_along_axis", indices)
     check_kind("take_along_axis", indices.dtype, "iu")
     need(x.ndim == indices.ndim, "take_along_axis", x, indices, expected="equal numbers of axes")
@@ -149,27 +149,27 @@ def take_along_axis(x, indices, /, *, axis=-1):
     return make(replace(rest, axis, indices.shape[axis]), x.dtype)
 
 
-def nonzero(x, /):
+def nonzero(x: Any, /) -> Any:
     x = as_spec("nonzero", x)
     need(x.ndim >= 1, "nonzero", x, expected="one axis or more")
     return (make((None,), "int64"),) * x.ndim
 
 
-def sort(x, /, *, axis=-1, descending=False, stable=True):
+def sort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool = True) -> Any:
     x = as_spec("sort", x)
     check_kind("sort", x.dtype, "iuf")
     normal_axis("sort", axis, x.ndim)
     return x
 
 
-def argsort(x, /, *, axis=-1, descending=False, stable=True):
+def argsort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool = True) -> Any:
     x = as_spec("argsort", x)
     check_kind("argsort", x.dtype, "iuf")
     normal_axis("argsort", axis, x.ndim)
     return make(x.shape, "int64")
 
 
-def searchsorted(x1, x2, /, *, side="left", sorter=None):
+def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     a, b = as_spec("searchsorted", x1), as_spec("searchsorted", x2)
     check_kind("searchsorted", common_dtype("searchsorted", (a, b)), "iuf")
     need(a.ndim == 1, "searchsorted", a, expected="one axis")
@@ -190,7 +190,7 @@ def _unique(name: str, cls: Any) -> Callable:
     return named(name, fun)
 
 
-unique_all = _unique("unique_all", results.UniqueAll)
-unique_counts = _unique("unique_counts", results.UniqueCounts)
-unique_inverse = _unique("unique_inverse", results.UniqueInverse)
-unique_values = _unique("unique_values", None)
+unique_all: Callable[..., Any] = _unique("unique_all", results.UniqueAll)
+unique_counts: Callable[..., Any] = _unique("unique_counts", results.UniqueCounts)
+unique_inverse: Callable[..., Any] = _unique("unique_inverse", results.UniqueInverse)
+unique_values: Callable[..., Any] = _unique("unique_values", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...backends import results
 from ...backends.standard import DTYPES, KINDS, STANDARD, promote
@@ -12,7 +13,7 @@ from .dtypes import FLOATS, REAL, SCALARS, check_kind, common_dtype, dtype_name
 __all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"]
 
 
-def result_type(*arrays_and_dtypes):
+def result_type(*arrays_and_dtypes: Any) -> Any:
     return common_dtype("result_type", [x if type(x) in SCALARS else _dtype_of(x) for x in arrays_and_dtypes])
 
 
@@ -22,12 +23,12 @@ def _dtype_of(x):
     return dtype_name(x.dtype if is_array else x)
 
 
-def can_cast(from_, to, /):
+def can_cast(from_: Any, to: Any, /) -> Any:
     source, target = _dtype_of(from_), dtype_name(to)
     return promote(source, target) == target
 
 
-def isdtype(dtype, kind):
+def isdtype(dtype: Any, kind: Any) -> Any:
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
     if isinstance(kind, str) and kind in KINDS:
@@ -35,7 +36,7 @@ def isdtype(dtype, kind):
     return dtype_name(dtype) == dtype_name(kind)
 
 
-def finfo(type, /):
+def finfo(type: Any, /) -> Any:
     dtype = _dtype_of(type)
     dtype = REAL.get(dtype, dtype)
     if dtype not in FLOATS:
@@ -51,7 +52,7 @@ def finfo(type, /):
     return results.Finfo(bits, 2.0**-mantissa, top, -top, 2.0 ** (1 - exponent), dtype)
 
 
-def iinfo(type, /):
+def iinfo(type: Any, /) -> Any:
     dtype = _dtype_of(type)
     check_kind("iinfo", dtype, "iu")
     kind, bits = DTYPES[dtype]
@@ -61,13 +62,13 @@ def iinfo(type, /):
 class __array_namespace_info__:
     """What the namespace can do, in the standard's terms."""
 
-    def capabilities(self):
+    def capabilities(self) -> Any:
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": None}
 
-    def default_device(self):
+    def default_device(self) -> Any:
         return None
 
-    def default_dtypes(self, *, device=None):
+    def default_dtypes(self, *, device: Any = None) -> Any:
         return {
             "real floating": "float32",
             "complex floating": "complex64",
@@ -75,8 +76,8 @@ class __array_namespace_info__:
             "indexing": "int64",
         }
 
-    def devices(self):
+    def devices(self) -> Any:
         return [None]
 
-    def dtypes(self, *, device=None, kind=None):
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> Any:
         return {name: name for name in STANDARD if kind is None or isdtype(name, kind)}

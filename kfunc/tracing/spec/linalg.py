@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...backends import results
 from .array import as_spec, make
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-def matmul(x1, x2, /):
+def matmul(x1: Any, x2: Any, /) -> Any:
     a, b = as_spec("matmul", x1), as_spec("matmul", x2)
     dtype = a.dtype if a.dtype == b.dtype else common_dtype("matmul", (a, b))
     check_kind("matmul", dtype, "iufc")
@@ -57,7 +58,7 @@ def matmul(x1, x2, /):
     return make((*batch, *rows, *columns), dtype)
 
 
-def tensordot(x1, x2, /, *, axes=2):
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     a, b = as_spec("tensordot", x1), as_spec("tensordot", x2)
     dtype = common_dtype("tensordot", (a, b))
     check_kind("tensordot", dtype, "iufc")
@@ -74,7 +75,7 @@ def tensordot(x1, x2, /, *, axes=2):
     return make(tuple(rest), dtype)
 
 
-def vecdot(x1, x2, /, *, axis=-1):
+def vecdot(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
     a, b = as_spec("vecdot", x1), as_spec("vecdot", x2)
     dtype = common_dtype("vecdot", (a, b))
     check_kind("vecdot", dtype, "iufc")
@@ -104,16 +105,16 @@ def _real(x, shape):
     return make(shape, REAL.get(x.dtype, x.dtype))
 
 
-def cholesky(x, /, *, upper=False):
+def cholesky(x: Any, /, *, upper: bool = False) -> Any:
     return _matrices("cholesky", x, square=True)[0]
 
 
-def det(x, /):
+def det(x: Any, /) -> Any:
     x, batch, _, _ = _matrices("det", x, square=True)
     return make(batch, x.dtype)
 
 
-def diagonal(x, /, *, offset=0):
+def diagonal(x: Any, /, *, offset: Any = 0) -> Any:
     x, batch, m, n = _matrices("diagonal", x, "biufc")
     return make((*batch, _diagonal(m, n, offset)), x.dtype)
 
@@ -124,69 +125,69 @@ def _diagonal(m: int | None, n: int | None, offset: int) -> int | None:
     return max(min(m + min(offset, 0), n - max(offset, 0)), 0)
 
 
-def eigh(x, /):
+def eigh(x: Any, /) -> Any:
     x, batch, _, n = _matrices("eigh", x, square=True)
     return results.Eigh(_real(x, (*batch, n)), x)
 
 
-def eigvalsh(x, /):
+def eigvalsh(x: Any, /) -> Any:
     x, batch, _, n = _matrices("eigvalsh", x, square=True)
     return _real(x, (*batch, n))
 
 
-def inv(x, /):
+def inv(x: Any, /) -> Any:
     return _matrices("inv", x, square=True)[0]
 
 
-def matrix_norm(x, /, *, keepdims=False, ord="fro"):
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: str = "fro") -> Any:
     one_of("matrix_norm", "ord", ord, ("fro", "nuc", 1, 2, math.inf, -1, -2, -math.inf))
     x, batch, _, _ = _matrices("matrix_norm", x)
     return _real(x, (*batch, 1, 1) if keepdims else batch)
 
 
-def matrix_power(x, n, /):
+def matrix_power(x: Any, n: Any, /) -> Any:
     return _matrices("matrix_power", x, square=True)[0]
 
 
-def matrix_rank(x, /, *, rtol=None):
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     return make(_matrices("matrix_rank", x)[1], "int64")
 
 
-def pinv(x, /, *, rtol=None):
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     x, batch, m, n = _matrices("pinv", x)
     return make((*batch, n, m), x.dtype)
 
 
-def qr(x, /, *, mode="reduced"):
+def qr(x: Any, /, *, mode: str = "reduced") -> Any:
     one_of("qr", "mode", mode, ("reduced", "complete"))
     x, batch, m, n = _matrices("qr", x)
     k = _least(m, n) if mode == "reduced" else m
     return results.QR(make((*batch, m, k), x.dtype), make((*batch, k, n), x.dtype))
 
 
-def slogdet(x, /):
+def slogdet(x: Any, /) -> Any:
     x, batch, _, _ = _matrices("slogdet", x, square=True)
     return results.Slogdet(make(batch, x.dtype), _real(x, batch))
 
 
-def svd(x, /, *, full_matrices=True):
+def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
     x, batch, m, n = _matrices("svd", x)
     k = _least(m, n)
     u, vh = (m, n) if full_matrices else (k, k)
     return results.SVD(make((*batch, m, u), x.dtype), _real(x, (*batch, k)), make((*batch, vh, n), x.dtype))
 
 
-def svdvals(x, /):
+def svdvals(x: Any, /) -> Any:
     x, batch, m, n = _matrices("svdvals", x)
     return _real(x, (*batch, _least(m, n)))
 
 
-def trace(x, /, *, offset=0, dtype=None):
+def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     x, batch, _, _ = _matrices("trace", x, "iufc")
     return make(batch, widened(x.dtype, dtype))
 
 
-def solve(x1, x2, /):
+def solve(x1: Any, x2: Any, /) -> Any:
     a, b = as_spec("solve", x1), as_spec("solve", x2)
     dtype = common_dtype("solve", (a, b))
     check_kind("solve", dtype, "fc")
@@ -199,13 +200,13 @@ def solve(x1, x2, /):
     return make((*broadcast("solve", a.shape[:-2], b.shape[:-2]), rows, b.shape[-1]), dtype)
 
 
-def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     x = as_spec("vector_norm", x)
     check_kind("vector_norm", x.dtype, "fc")
     return _real(x, reduced("vector_norm", x.shape, axis, keepdims))
 
 
-def outer(x1, x2, /):
+def outer(x1: Any, x2: Any, /) -> Any:
     a, b = as_spec("outer", x1), as_spec("outer", x2)
     dtype = common_dtype("outer", (a, b))
     check_kind("outer", dtype, "iufc")
@@ -213,7 +214,7 @@ def outer(x1, x2, /):
     return make((*a.shape, *b.shape), dtype)
 
 
-def cross(x1, x2, /, *, axis=-1):
+def cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
     a, b = as_spec("cross", x1), as_spec("cross", x2)
     dtype = common_dtype("cross", (a, b))
     check_kind("cross", dtype, "iufc")

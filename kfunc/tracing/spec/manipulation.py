@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ...errors import ArgumentError, ShapeError
 from .array import Spec, as_spec, make
@@ -29,13 +30,13 @@ __all__ = [
 ]
 
 
-def flip(x, /, *, axis=None):
+def flip(x: Any, /, *, axis: Any = None) -> Any:
     x = as_spec("flip", x)
     normal_axes("flip", axis, x.ndim)
     return x
 
 
-def roll(x, /, shift, *, axis=None):
+def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     x = as_spec("roll", x)
     axes = normal_axes("roll", axis, x.ndim)
     if isinstance(shift, (tuple, list)) and (axis is None or len(shift) != len(axes)):
@@ -49,19 +50,19 @@ def roll(x, /, shift, *, axis=None):
     return x
 
 
-def reshape(x, /, shape, *, copy=None):
+def reshape(x: Any, /, shape: Any, *, copy: Any = None) -> Any:
     x = as_spec("reshape", x)
     return make(reshaped(x.shape, shape), x.dtype)
 
 
-def permute_dims(x, /, axes):
+def permute_dims(x: Any, /, axes: Any) -> Any:
     x = as_spec("permute_dims", x)
     axes = normal_axes("permute_dims", axes, x.ndim)
     need(len(axes) == x.ndim, "permute_dims", x, expected=f"as many axes as in axes={axes}", fix="name every axis once")
     return make(tuple(x.shape[a] for a in axes), x.dtype)
 
 
-def moveaxis(x, source, destination, /):
+def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     x = as_spec("moveaxis", x)
     source, destination = normal_axes("moveaxis", source, x.ndim), normal_axes("moveaxis", destination, x.ndim)
     if len(source) != len(destination):
@@ -78,13 +79,13 @@ def moveaxis(x, source, destination, /):
     return make(tuple(x.shape[a] for a in order), x.dtype)
 
 
-def matrix_transpose(x, /):
+def matrix_transpose(x: Any, /) -> Any:
     x = as_spec("matrix_transpose", x)
     need(x.ndim >= 2, "matrix_transpose", x, expected="two axes or more")
     return make((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 
-def expand_dims(x, /, axis=0):
+def expand_dims(x: Any, /, axis: Any = 0) -> Any:
     x = as_spec("expand_dims", x)
     n = x.ndim + (len(axis) if isinstance(axis, tuple) else 1)
     axes = normal_axes("expand_dims", axis, n)
@@ -92,7 +93,7 @@ def expand_dims(x, /, axis=0):
     return make(tuple(1 if i in axes else next(sizes) for i in range(n)), x.dtype)
 
 
-def squeeze(x, /, axis):
+def squeeze(x: Any, /, axis: Any) -> Any:
     x = as_spec("squeeze", x)
     axes = normal_axes("squeeze", axis, x.ndim)
     need(
@@ -105,7 +106,7 @@ def squeeze(x, /, axis):
     return make(tuple(n for i, n in enumerate(x.shape) if i not in axes), x.dtype)
 
 
-def broadcast_to(x, /, shape):
+def broadcast_to(x: Any, /, shape: Any) -> Any:
     x, shape = as_spec("broadcast_to", x), as_shape("broadcast_to", shape)
     out = broadcast("broadcast_to", x.shape, shape)
     if len(out) != len(shape) or any(n is not None and m not in (n, None) for n, m in zip(shape, out, strict=True)):
@@ -113,7 +114,7 @@ def broadcast_to(x, /, shape):
     return make(out, x.dtype)
 
 
-def broadcast_arrays(*arrays):
+def broadcast_arrays(*arrays: Any) -> Any:
     if not arrays:
         return []
     arrays = [as_spec("broadcast_arrays", a) for a in arrays]
@@ -139,7 +140,7 @@ def _some(name: str, arrays) -> list[Spec]:
     return arrays
 
 
-def concat(arrays, /, *, axis=0):
+def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     arrays = _some("concat", arrays)
     dtype = common_dtype("concat", arrays)
     if axis is None:
@@ -152,7 +153,7 @@ def concat(arrays, /, *, axis=0):
     return make(replace(shape, axis, _total(a.shape[axis] for a in arrays)), dtype)
 
 
-def stack(arrays, /, *, axis=0):
+def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     arrays = _some("stack", arrays)
     dtype = common_dtype("stack", arrays)
     shape = unify("stack", *(a.shape for a in arrays))
@@ -160,7 +161,7 @@ def stack(arrays, /, *, axis=0):
     return make((*shape[:axis], len(arrays), *shape[axis:]), dtype)
 
 
-def unstack(x, /, *, axis=0):
+def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     x = as_spec("unstack", x)
     axis = normal_axis("unstack", axis, x.ndim)
     if x.shape[axis] is None:
@@ -168,7 +169,7 @@ def unstack(x, /, *, axis=0):
     return (make(replace(x.shape, axis), x.dtype),) * x.shape[axis]
 
 
-def tile(x, repetitions, /):
+def tile(x: Any, repetitions: Any, /) -> Any:
     x = as_spec("tile", x)
     repetitions = tuple(
         natural("tile", "repetitions", r)
@@ -180,7 +181,7 @@ def tile(x, repetitions, /):
     return make(tuple(None if m is None else m * r for m, r in zip(shape, repetitions, strict=True)), x.dtype)
 
 
-def repeat(x, repeats, /, *, axis=None):
+def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     x = as_spec("repeat", x)
     shape = (x.size,) if axis is None else x.shape
     axis = normal_axis("repeat", 0 if axis is None else axis, len(shape))
@@ -195,7 +196,7 @@ def repeat(x, repeats, /, *, axis=None):
     return make(replace(shape, axis, None), x.dtype)
 
 
-def diff(x, /, *, axis=-1, n=1, prepend=None, append=None):
+def diff(x: Any, /, *, axis: Any = -1, n: Any = 1, prepend: Any = None, append: Any = None) -> Any:
     x = as_spec("diff", x)
     check_kind("diff", x.dtype, "iufc")
     n = natural("diff", "n", n)

@@ -17,6 +17,11 @@ from .reductions import *  # noqa: F403
 
 __array_api_version__ = "2024.12"
 
+e: float
+pi: float
+inf: float
+nan: float
+newaxis: None
 e, pi, inf, nan, newaxis = math.e, math.pi, math.inf, math.nan, None
 
 # At the end, since `bool` is a dtype from here on.

@@ -72,8 +72,14 @@ def _cumulative(name: str) -> Callable:
     return named(name, fun)
 
 
+sum: Callable[..., Any]
+prod: Callable[..., Any]
 sum, prod = _sum("sum"), _sum("prod")
+std: Callable[..., Any]
+var: Callable[..., Any]
 std, var = _spread("std"), _spread("var")
+cumulative_sum: Callable[..., Any]
+cumulative_prod: Callable[..., Any]
 cumulative_sum, cumulative_prod = _cumulative("cumulative_sum"), _cumulative("cumulative_prod")
 
 # (names, kinds of dtype, dtype of the result; None for that of the array).

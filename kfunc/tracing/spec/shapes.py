@@ -84,7 +84,7 @@ def natural(name: str, argument: str, value: Any, least: int = 0) -> int:
     return number
 
 
-def one_of(name: str, argument: str, value: Any, allowed: tuple) -> None:
+def one_of(name: str, argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if value not in allowed:
         raise ArgumentError(
             f"{name}: `{argument}` must be one of {', '.join(map(repr, allowed))}, got {shown(value)}.",

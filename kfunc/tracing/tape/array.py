@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import UnsupportedError
 
@@ -25,23 +25,25 @@ class TapeArray:
 
     __slots__ = ("level", "node", "value")
     __array_ufunc__ = None
-    __array_priority__ = 1e6
-    __hash__ = None  # type: ignore[assignment]
+    __array_priority__: ClassVar[float] = 1e6
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
     backend: TapeBackend
 
-    def __init__(self, value: Any, level: int = 0, node: Node | None = None):
-        self.value, self.level, self.node = value, level, node
+    def __init__(self, value: Any, level: int = 0, node: Node | None = None) -> None:
+        self.value: Any = value
+        self.level: int = level
+        self.node: Node | None = node
 
     def __repr__(self) -> str:
         return f"TapeArray({self.value!r}, level={self.level})"
 
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    device = property(lambda self: self.backend.device(self))
+    shape: property = property(lambda self: self.value.shape)
+    dtype: property = property(lambda self: self.value.dtype)
+    ndim: property = property(lambda self: self.value.ndim)
+    size: property = property(lambda self: self.value.size)
+    device: property = property(lambda self: self.backend.device(self))
     T = property(lambda self: self.backend.xp.permute_dims(self, tuple(range(self.ndim))[::-1]))
-    mT = property(lambda self: self.backend.xp.matrix_transpose(self))
+    mT: property = property(lambda self: self.backend.xp.matrix_transpose(self))
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return self.backend.xp

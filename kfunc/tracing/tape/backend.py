@@ -30,7 +30,7 @@ def new_level() -> int:
 class TapeBackend(Backend):
     """Tape arrays over the arrays of the backend `inner`. To the user it has that backend's name."""
 
-    def __init__(self, inner: Backend):
+    def __init__(self, inner: Backend) -> None:
         super().__init__()
         self.inner = inner
         self.name = inner.name
@@ -50,35 +50,35 @@ class TapeBackend(Backend):
         cls.__setitem__ = lambda x, key, value: self.set_index(x, key, value)
 
     @functools.cached_property
-    def xp(self):
+    def xp(self) -> Any:
         return TapeNamespace(self, self.inner.xp)
 
     @property
-    def version(self):
+    def version(self) -> Any:
         return self.inner.version
 
-    def kind(self, cls):
+    def kind(self, cls: Any) -> Any:
         return Kind(self, rank=1) if cls is self.cls else None
 
-    def asarray(self, x, dtype=None, device=None):
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         if x.__class__ is not self.cls:
             return self.cls(self.inner.lift(self.inner.asarray(x, dtype, device)))
         return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype))
 
-    def lift(self, x):
+    def lift(self, x: Any) -> Any:
         """`x`, as a constant if it is an array of the inner backend."""
         return self.constant(x)
 
-    def to_numpy(self, x):
+    def to_numpy(self, x: Any) -> Any:
         return self.inner.to_numpy(base(x))
 
-    def device(self, x):
+    def device(self, x: Any) -> Any:
         return self.inner.device(base(x))
 
-    def is_traced(self, x):
+    def is_traced(self, x: Any) -> Any:
         return self.inner.is_traced(base(x))
 
-    def stop_gradient(self, x):
+    def stop_gradient(self, x: Any) -> Any:
         return self.cls(base(x)) if isinstance(x, TapeArray) else x
 
     def zeros_like(self, x: Any) -> Any:
@@ -111,7 +111,7 @@ class TapeBackend(Backend):
 
     # -- functions of tape arrays --------------------------------------------------------------------------------------
 
-    def differentiable(self, fun: Callable, rules: Any) -> Callable:
+    def differentiable(self, fun: Callable[..., Any], rules: Any) -> Callable[..., Any]:
         """`fun` of the backend's arrays as a function of tape arrays that are passed by position.
 
         Args:
@@ -152,7 +152,7 @@ class TapeBackend(Backend):
 
         return call
 
-    def several(self, fun: Callable, rule: Callable) -> Callable:
+    def several(self, fun: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
         """`fun` of one of the backend's arrays, with several results, as a function of a tape array.
 
         Args:
@@ -179,7 +179,7 @@ class TapeBackend(Backend):
 
         return call
 
-    def if_tracked(self, fun: Callable, otherwise: Callable) -> Callable:
+    def if_tracked(self, fun: Callable[..., Any], otherwise: Callable[..., Any]) -> Callable[..., Any]:
         """`fun` where a gradient flows through an array among the arguments, and `otherwise` elsewhere."""
 
         def tracked(x):
@@ -190,7 +190,7 @@ class TapeBackend(Backend):
 
         return call
 
-    def opaque(self, name: str, fun: Callable, known: bool) -> Callable:
+    def opaque(self, name: str, fun: Callable[..., Any], known: bool) -> Callable[..., Any]:
         """`fun` of the backend's arrays as a function of tape arrays through which no gradient flows."""
 
         def strip(x):
@@ -230,7 +230,7 @@ class TapeBackend(Backend):
         new = self.xp.setitem(x, value, key)
         x.value, x.level, x.node = new.value, new.level, new.node
 
-    def implement(self, op, native):
+    def implement(self, op: Any, native: Any) -> Any:
         reference = op.reference
         plain = _or_else(self.inner.implement(op, False), reference)
         pullback = self.inner.pullbacks.get(op.name)
@@ -327,7 +327,7 @@ def _pull_through(backend: TapeBackend, fun: Callable, args: Sequence, parents: 
     return [None if parent is None else a.node.grad for a, parent in zip(args, parents, strict=True)]
 
 
-def binder(reference: Callable) -> Callable[[tuple, dict], tuple]:
+def binder(reference: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[Any, Any]], tuple[Any, ...]]:
     """A function that returns the arguments of a call of `reference` by position, with the defaults filled in."""
     parameters = list(inspect.signature(reference).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
@@ -351,11 +351,11 @@ def binder(reference: Callable) -> Callable[[tuple, dict], tuple]:
 class TapeNamespace:
     """The Array API namespace of tape arrays: rules where there are some, and the backend's own functions."""
 
-    def __init__(self, backend: TapeBackend, xp: Any, root: TapeNamespace | None = None, prefix: str = ""):
+    def __init__(self, backend: TapeBackend, xp: Any, root: TapeNamespace | None = None, prefix: str = "") -> None:
         from . import rules
 
         self._backend, self._xp, self._rules, self._root, self._prefix = backend, xp, rules, root or self, prefix
-        self.__name__ = f"kfunc.tracing.tape over {xp.__name__}"
+        self.__name__: str = f"kfunc.tracing.tape over {xp.__name__}"
 
     def __repr__(self) -> str:
         return f"<kfunc tape over {self._xp!r}>"

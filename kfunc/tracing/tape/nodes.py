@@ -21,7 +21,7 @@ class Node:
 
     __slots__ = ("grad", "id", "owned", "parents")
 
-    def __init__(self, parents: Sequence[Node | None]):
+    def __init__(self, parents: Sequence[Node | None]) -> None:
         self.parents = parents
         self.id = next(_ids)
         self.grad: Any = None
@@ -56,7 +56,7 @@ class RuleNode(Node):
 
     __slots__ = ("args", "backend", "kwargs", "nested", "out", "rules")
 
-    def __init__(self, parents, rules, backend, nested, out, args, kwargs):
+    def __init__(self, parents: Any, rules: Any, backend: Any, nested: Any, out: Any, args: Any, kwargs: Any) -> None:
         self.parents = parents
         self.id = next(_ids)
         self.grad = None
@@ -64,7 +64,7 @@ class RuleNode(Node):
         self.rules, self.backend, self.nested = rules, backend, nested
         self.out, self.args, self.kwargs = out, args, kwargs
 
-    def push(self, g):
+    def push(self, g: Any) -> None:
         backend, out, args, kwargs, rules = self.backend, self.out, self.args, self.kwargs, self.rules
         if self.nested or g.__class__ is backend.cls:
             # All as tape arrays: some libraries do not leave operations of their arrays and tape arrays to these.
@@ -85,7 +85,7 @@ class RuleNode(Node):
                     share = recast(xp, share, x.dtype)
                 parent.add(share)
 
-    def release(self):
+    def release(self) -> None:
         self.parents = self.args = ()
         self.out = None
 
@@ -100,7 +100,9 @@ class GroupNode(Node):
 
     __slots__ = ("backend", "outs", "pull")
 
-    def __init__(self, parents: Sequence[Node | None], pull: Callable, outs: Sequence, backend: Any):
+    def __init__(
+        self, parents: Sequence[Node | None], pull: Callable[..., Any], outs: Sequence[Any], backend: Any
+    ) -> None:
         super().__init__(parents)
         self.pull, self.outs, self.backend = pull, outs, backend
         self.grad = [None] * len(outs)
@@ -109,17 +111,17 @@ class GroupNode(Node):
         """A node for each result."""
         return [PartNode(self, i) for i in range(len(self.outs))]
 
-    def clear(self):
+    def clear(self) -> None:
         self.grad = [None] * len(self.outs)
 
-    def push(self, g):
+    def push(self, g: Any) -> None:
         # The cotangent of a result that is not used is zero.
         g = [self.backend.zeros_like(out) if part is None else part for part, out in zip(g, self.outs, strict=True)]
         for parent, share in zip(self.parents, self.pull(g), strict=False):
             if parent is not None and share is not None:
                 parent.add(share() if callable(share) else share)
 
-    def release(self):
+    def release(self) -> None:
         self.parents, self.pull, self.outs = (), None, ()
 
 
@@ -128,11 +130,11 @@ class PartNode(Node):
 
     __slots__ = ("index",)
 
-    def __init__(self, parent: GroupNode, index: int):
+    def __init__(self, parent: GroupNode, index: int) -> None:
         super().__init__((parent,))
         self.index = index
 
-    def push(self, g):
+    def push(self, g: Any) -> None:
         self.parents[0].grad[self.index] = g
 
 
@@ -141,16 +143,16 @@ class PullNode(Node):
 
     __slots__ = ("pull",)
 
-    def __init__(self, parents: Sequence[Node | None], pull: Callable):
+    def __init__(self, parents: Sequence[Node | None], pull: Callable[..., Any]) -> None:
         super().__init__(parents)
         self.pull = pull
 
-    def push(self, g):
+    def push(self, g: Any) -> None:
         for parent, share in zip(self.parents, self.pull(g), strict=False):
             if parent is not None and share is not None:
                 parent.add(share() if callable(share) else share)
 
-    def release(self):
+    def release(self) -> None:
         self.parents, self.pull = (), None
 
 
@@ -159,11 +161,11 @@ class IndexNode(Node):
 
     __slots__ = ("backend", "key", "x")
 
-    def __init__(self, parent, backend, x, key):
+    def __init__(self, parent: Any, backend: Any, x: Any, key: Any) -> None:
         super().__init__((parent,))
         self.backend, self.x, self.key = backend, x, key
 
-    def push(self, g):
+    def push(self, g: Any) -> None:
         parent, x, backend = self.parents[0], self.x, self.backend
         if g.__class__ is backend.cls or parent.grad.__class__ is backend.cls:
             parent.add(backend.xp.unindex(g, x.shape, self.key))
@@ -175,7 +177,7 @@ class IndexNode(Node):
         parent.owned = True
         backend.inner.index_add(parent.grad, self.key, g)
 
-    def release(self):
+    def release(self) -> None:
         self.parents, self.x = (), None
 
 

@@ -20,7 +20,9 @@ from .nodes import GroupNode, Node, new_id, sweep
 __all__ = ["checkpoint", "custom_gradient", "jvp", "value_and_grad", "vjp"]
 
 
-def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def value_and_grad(
+    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns the value of `fun` and its gradient; see `kfunc.value_and_grad`.
 
     Raises:
@@ -74,7 +76,7 @@ def value_and_grad(fun: Callable, argnums: int | tuple[int, ...] = 0, has_aux: b
     return transformed
 
 
-def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """The result of `fun` and the function from its cotangent to those of `primals`; see `kfunc.vjp`.
 
     Raises:
@@ -102,7 +104,9 @@ def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return (shown, pull, tree.map(run.finish, aux)) if has_aux else (shown, pull)
 
 
-def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> tuple:
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
     """The result of `fun` and its tangent; see `kfunc.jvp`.
 
     The reverse derivative is linear in the cotangent; its derivative for the cotangent is the forward derivative.
@@ -114,7 +118,7 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     return out, tangent, *aux
 
 
-def checkpoint(fun: Callable) -> Callable:
+def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     """`fun`: the tape keeps only its arguments, and runs it again on the way back."""
 
     @functools.wraps(fun)
@@ -153,7 +157,7 @@ def _inputs(roots: list[Node], before: int) -> list[Node]:
     return found
 
 
-def custom_gradient(fun: Callable) -> Callable:
+def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     """A function with a gradient of its own; see `kfunc.custom_gradient`."""
 
     @functools.wraps(fun)
@@ -187,14 +191,14 @@ def custom_gradient(fun: Callable) -> Callable:
 class _Run:
     """One run of a function at a level of its own."""
 
-    def __init__(self, args: tuple, kwargs: dict):
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> None:
         self.backend: TapeBackend = tape_of(backend_of(args, kwargs))
         self.level = new_level()
         cls = self.backend.cls
         self.outer = any(x.__class__ is cls for x in tree.leaves((args, kwargs)))
         """Whether the run is itself part of a function that runs on tape arrays."""
 
-    def arguments(self, arg: Any, name: int | str) -> tuple[list, Any]:
+    def arguments(self, arg: Any, name: int | str) -> tuple[list[Any], Any]:
         """The leaves of an argument to differentiate for as arrays of this level, and its structure."""
         leaves, structure = tree.flatten(arg)
         return [self._argument(x, name) for x in leaves], structure

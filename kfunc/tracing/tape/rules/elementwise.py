@@ -10,33 +10,33 @@ from typing import Any
 __all__ = ["COMPOSITES", "RULES", "choose", "is_complex", "shared"]
 
 
-def zeros(xp, g, out, *args, **kwargs):
+def zeros(xp: Any, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
     return xp.zeros_like(g)
 
 
-def same(xp, g, out, *args, **kwargs):
+def same(xp: Any, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
     return g
 
 
-def minus(xp, g, out, *args, **kwargs):
+def minus(xp: Any, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
     return -g
 
 
-def shared(fun):
+def shared(fun: Any) -> Any:
     """A function of `backends.composed` as a composite, which gets the namespace as the first argument."""
     return lambda xp, *args, **kwargs: fun(*args, **kwargs)
 
 
-def choose(xp, g, mask):
+def choose(xp: Any, g: Any, mask: Any) -> Any:
     """`g` where `mask` holds, else 0."""
     return xp.where(mask, g, xp.zeros_like(g))
 
 
-def is_complex(xp, x):
+def is_complex(xp: Any, x: Any) -> Any:
     return xp.isdtype(x.dtype, "complex floating")
 
 
-def nonzero(xp, x):
+def nonzero(xp: Any, x: Any) -> Any:
     """`x`, with 1 in place of 0: to divide by where the quotient is not used."""
     return xp.where(x == 0, xp.ones_like(x), x)
 
@@ -148,11 +148,11 @@ RULES: dict[str, Any] = {
 }
 
 
-def clip(xp, x, /, min=None, max=None):
+def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
     return xp._clip(x, min, max)
 
 
-def astype(xp, x, dtype, /, **kwargs):
+def astype(xp: Any, x: Any, dtype: Any, /, **kwargs: Any) -> Any:
     if xp._backend.is_floating(dtype):
         return xp._astype(x, dtype, **kwargs)
     return xp._constant_astype(x, dtype, **kwargs)

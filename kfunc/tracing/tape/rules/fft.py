@@ -67,19 +67,19 @@ def _steps(x, s, axes):
     return list(zip(axes, [None] * len(axes) if s is None else s, strict=True))
 
 
-def fftn(xp, x, /, *, s=None, axes=None, norm="backward"):
+def fftn(xp: Any, x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
     for axis, n in _steps(x, s, axes):
         x = xp.fft.fft(x, n=n, axis=axis, norm=norm)
     return x
 
 
-def ifftn(xp, x, /, *, s=None, axes=None, norm="backward"):
+def ifftn(xp: Any, x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
     for axis, n in _steps(x, s, axes):
         x = xp.fft.ifft(x, n=n, axis=axis, norm=norm)
     return x
 
 
-def rfftn(xp, x, /, *, s=None, axes=None, norm="backward"):
+def rfftn(xp: Any, x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
     *others, (axis, n) = _steps(x, s, axes)
     x = xp.fft.rfft(x, n=n, axis=axis, norm=norm)
     for axis, n in others:
@@ -87,18 +87,18 @@ def rfftn(xp, x, /, *, s=None, axes=None, norm="backward"):
     return x
 
 
-def irfftn(xp, x, /, *, s=None, axes=None, norm="backward"):
+def irfftn(xp: Any, x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
     *others, (axis, n) = _steps(x, s, axes)
     for other, size in others:
         x = xp.fft.ifft(x, n=size, axis=other, norm=norm)
     return xp.fft.irfft(x, n=n, axis=axis, norm=norm)
 
 
-def hfft(xp, x, /, *, n=None, axis=-1, norm="backward"):
+def hfft(xp: Any, x: Any, /, *, n: Any = None, axis: Any = -1, norm: str = "backward") -> Any:
     return xp.fft.irfft(xp.conj(x), n=n, axis=axis, norm=_OTHER[norm])
 
 
-def ihfft(xp, x, /, *, n=None, axis=-1, norm="backward"):
+def ihfft(xp: Any, x: Any, /, *, n: Any = None, axis: Any = -1, norm: str = "backward") -> Any:
     return xp.conj(xp.fft.rfft(x, n=n, axis=axis, norm=_OTHER[norm]))
 
 

@@ -33,7 +33,7 @@ def _h(xp, x):
     return _conj(xp, xp.matrix_transpose(x))
 
 
-def hermitian(rule):
+def hermitian(rule: Any) -> Any:
     """A rule of conjugated cotangents as a rule of cotangents. For real arrays they are the same."""
 
     @functools.wraps(rule)
@@ -89,7 +89,7 @@ def _matmul_right(xp, g, out, x, y):
     return xp.matmul(_t(xp, x), g)
 
 
-def tensordot(xp, x, y, /, *, axes=2):
+def tensordot(xp: Any, x: Any, y: Any, /, *, axes: Any = 2) -> Any:
     if isinstance(axes, int):
         axes = (tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes)))
     over_x, over_y = (tuple(a % z.ndim for a in ax) for z, ax in zip((x, y), axes, strict=True))
@@ -107,7 +107,7 @@ def tensordot(xp, x, y, /, *, axes=2):
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
-def diagonal(xp, x, /, *, offset=0):
+def diagonal(xp: Any, x: Any, /, *, offset: Any = 0) -> Any:
     rows, columns = x.shape[-2:]
     count = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
     first = offset if offset >= 0 else -offset * columns
@@ -214,7 +214,7 @@ def _eigh(xp, g, outs, x):
     return _symmetric(xp, vectors @ inner @ _h(xp, vectors))
 
 
-def eigvalsh(xp, x, /):
+def eigvalsh(xp: Any, x: Any, /) -> Any:
     return xp.linalg.eigh(x)[0]
 
 
@@ -256,7 +256,7 @@ def _svd(xp, g, outs, x, *, full_matrices=True):
     return share + u @ _h(xp, (of_v - v @ right) / _row(xp, wide))
 
 
-def svdvals(xp, x, /):
+def svdvals(xp: Any, x: Any, /) -> Any:
     return xp.linalg.svd(x, full_matrices=False)[1]
 
 
@@ -272,7 +272,7 @@ def _norm(xp, g, out, x, *, axis=None, keepdims=False):
     return _conj(xp, x) * kept(xp, g / nonzero(xp, out), x, axis)
 
 
-def vector_norm(xp, x, /, *, axis=None, keepdims=False, ord=2):
+def vector_norm(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     if ord == 2:
         return xp.linalg._norm(x, axis=axis, keepdims=keepdims)
     return composed.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)

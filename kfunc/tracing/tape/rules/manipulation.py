@@ -78,7 +78,7 @@ def _untake_along_axis(xp, g, out, x, indices, *, axis=-1):
     return xp.reshape(flat, x.shape)
 
 
-def plain_unindex(g, shape, key):
+def plain_unindex(g: Any, shape: Any, key: Any) -> Any:
     """Zeros of `shape` with `g` added at `key`."""
     xp = namespace(g)
     backend = kind_of(type(g)).backend
@@ -95,7 +95,7 @@ def _spread(xp, g, x, key):
     return getattr(xp, "unindex", plain_unindex)(g, tuple(x.shape), key)
 
 
-def plain_setitem(x, value, key):
+def plain_setitem(x: Any, value: Any, key: Any) -> Any:
     """A copy of `x` with `value` at `key`."""
     out = namespace(x).asarray(x, copy=True)
     out[key] = value
@@ -130,22 +130,22 @@ RULES: dict[str, Any] = {
 }
 
 
-def concat(xp, arrays, /, *, axis=0):
+def concat(xp: Any, arrays: Any, /, *, axis: Any = 0) -> Any:
     if axis is None:
         arrays, axis = [xp.reshape(a, (-1,)) for a in arrays], 0
     return xp._concat(*arrays, axis=axis)
 
 
-def stack(xp, arrays, /, *, axis=0):
+def stack(xp: Any, arrays: Any, /, *, axis: Any = 0) -> Any:
     return xp._stack(*arrays, axis=axis)
 
 
-def unstack(xp, x, /, *, axis=0):
+def unstack(xp: Any, x: Any, /, *, axis: Any = 0) -> Any:
     before = (slice(None),) * (axis % x.ndim)
     return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
 
 
-def asarray(xp, x, /, *, dtype=None, device=None, copy=None):
+def asarray(xp: Any, x: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Any:
     if not isinstance(x, xp._backend.cls):
         return xp._constant_asarray(x, dtype=dtype, device=device, copy=copy)
     if copy:
@@ -153,20 +153,20 @@ def asarray(xp, x, /, *, dtype=None, device=None, copy=None):
     return x if dtype is None or dtype == x.dtype else xp.astype(x, dtype)
 
 
-def full_like(xp, x, /, fill_value, **kwargs):
+def full_like(xp: Any, x: Any, /, fill_value: Any, **kwargs: Any) -> Any:
     if isinstance(fill_value, xp._backend.cls):
         return xp.zeros_like(x, **kwargs) + fill_value
     return xp._constant_full_like(x, fill_value, **kwargs)
 
 
-def broadcast_arrays(xp, *arrays):
+def broadcast_arrays(xp: Any, *arrays: Any) -> Any:
     shape = xp._xp.broadcast_shapes(*(a.shape for a in arrays)) if hasattr(xp._xp, "broadcast_shapes") else None
     if shape is None:
         shape = xp.add(*arrays).shape if len(arrays) == 2 else sum(arrays[1:], arrays[0]).shape
     return [xp.broadcast_to(a, shape) for a in arrays]
 
 
-def sort(xp, x, /, *, axis=-1, **kwargs):
+def sort(xp: Any, x: Any, /, *, axis: Any = -1, **kwargs: Any) -> Any:
     return xp.take_along_axis(x, xp.argsort(x, axis=axis, **kwargs), axis=axis)
 
 

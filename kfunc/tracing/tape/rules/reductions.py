@@ -12,14 +12,14 @@ from .elementwise import choose, shared
 __all__ = ["COMPOSITES", "RULES", "all_axes", "kept"]
 
 
-def all_axes(x, axis):
+def all_axes(x: Any, axis: Any) -> Any:
     """The axes as a tuple of positions."""
     if axis is None:
         return tuple(range(x.ndim))
     return tuple(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
 
 
-def kept(xp, y, x, axis):
+def kept(xp: Any, y: Any, x: Any, axis: Any) -> Any:
     """`y`, reduced from `x` along `axis`, with these axes kept at size 1."""
     axes = all_axes(x, axis)
     return xp.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
@@ -71,7 +71,7 @@ RULES: dict[str, Any] = {
 }
 
 
-def prod(xp, x, /, *, axis=None, dtype=None, keepdims=False):
+def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     # Products of halves, whose derivative is right for zeros too; that of `out / x` is not.
     if dtype is not None:
         x = xp.astype(x, dtype)
@@ -86,7 +86,7 @@ def prod(xp, x, /, *, axis=None, dtype=None, keepdims=False):
     return kept(xp, y, x, axis) if keepdims else y
 
 
-def cumulative_prod(xp, x, /, *, axis=None, dtype=None, include_initial=False):
+def cumulative_prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
     # A scan that doubles its distance, whose derivative is right for zeros too.
     if dtype is not None:
         x = xp.astype(x, dtype)
