@@ -113,7 +113,7 @@ def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> No
     if wrong.any():
         position = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise LabelError(
-            f"{int(wrong.sum())} of {labels.size} labels are not integers in [0, {classes}): {labels[position]}.",
+            f"`y` has labels that are not integers in [0, {classes}): {int(wrong.sum())} of {labels.size}.",
             argument="y",
             expected=f"integers in [0, {classes})",
             got=f"{labels[position]} at position {position[0] if len(position) == 1 else position}",

@@ -40,6 +40,7 @@ from ..ops import (
     tanh_shrink,
     threshold,
 )
+from ..ops import exp as exponential
 from ..ops._promotion import beside
 from ..registry import register, resolve
 from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
@@ -125,7 +126,6 @@ def mish(x: Any) -> Any:
     return ops.multiply(x, ops.tanh(ops.softplus(x)))
 
 
-exponential = ops.exp
 swish = silu
 hard_swish = hard_silu
 
@@ -165,7 +165,7 @@ class Activation(Layer):
         activation: A function, or its name.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     supports_masking: ClassVar[bool] = True
 
@@ -185,7 +185,7 @@ class ReLU(Layer):
         threshold: A number that is not negative.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     supports_masking: ClassVar[bool] = True
 
@@ -211,7 +211,7 @@ class LeakyReLU(Layer):
         negative_slope: A number that is not negative.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     supports_masking: ClassVar[bool] = True
 
@@ -233,7 +233,7 @@ class ELU(Layer):
         alpha: The factor for negative numbers.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     supports_masking: ClassVar[bool] = True
 
@@ -294,7 +294,7 @@ class Softmax(Layer):
         axis: An integer, or several.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     supports_masking: ClassVar[bool] = True
 

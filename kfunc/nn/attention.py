@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def _between(query, source, start=0):
 class _Scored(Layer):
     """`softmax(scores) @ value`. Subclasses define the scores, (batch, target, source)."""
 
-    float_inputs = ("inputs",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("inputs",)
 
     use_scale: bool
     dropout: float
@@ -246,7 +246,7 @@ class _Fold:
 class _MultiHead(Layer):
     """Attention between projections of the inputs. Subclasses say how many heads there are, and how wide they are."""
 
-    float_inputs = ("query", "value", "key")
+    float_inputs: ClassVar[tuple[str, ...]] = ("query", "value", "key")
 
     dropout: float
     use_bias: bool
@@ -282,7 +282,7 @@ class _MultiHead(Layer):
     def _outputs(self) -> tuple[int, ...] | None:
         return None
 
-    def activity(self, out: Array):
+    def activity(self, out: Any) -> Array:
         # As in Keras, it does not include the scores or the cache.
         return out[0] if isinstance(out, tuple) else out
 

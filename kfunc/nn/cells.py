@@ -166,7 +166,9 @@ class Recurrent(Layer):
         raise NotImplementedError
 
 
-def parameters(layer: Any, s: Scope, kernel: tuple, recurrent: tuple, bias: tuple) -> tuple:
+def parameters(
+    layer: Any, s: Scope, kernel: tuple[int, ...], recurrent: tuple[int, ...], bias: tuple[int, ...]
+) -> tuple[Array, Array, Array | None]:
     """The kernel, the recurrent kernel, and the bias or None, of these shapes."""
     forgetting = getattr(layer, "unit_forget_bias", False)
     first_bias = ForgetGateOnes(layer.bias_initializer) if forgetting else layer.bias_initializer
@@ -299,7 +301,7 @@ class SimpleRNNArguments(Recurrent):
 
 
 class _Cell(Recurrent):
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     @property
     def state_size(self) -> int | tuple[int, ...]:
@@ -361,7 +363,7 @@ class StackedRNNCells(Layer):
         cells: The cells, at least one.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     cells: tuple[Any, ...]
 

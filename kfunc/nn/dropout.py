@@ -42,7 +42,7 @@ def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...
 class _Noise(Layer):
     """The base of layers that do nothing except in training."""
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     supports_masking: ClassVar[bool] = True
 

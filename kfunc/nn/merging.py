@@ -142,7 +142,7 @@ class Subtract(_Merge):
 class Average(_Merge):
     """The mean of a list of arrays that broadcast, to their common shape."""
 
-    float_inputs = ("inputs",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("inputs",)
 
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return ops.divide(functools.reduce(ops.add, xs), len(xs))
@@ -245,7 +245,7 @@ class Dot(_Merge):
         normalize: Whether the vectors along `axes` are first scaled to length 1, which gives the cosine of their angle.
     """
 
-    float_inputs = ("inputs",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("inputs",)
 
     count: ClassVar[int] = 2
     axes: int | tuple[int, int]

@@ -82,7 +82,7 @@ class BatchNormalization(Layer):
             on one device.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axis: int = -1
     momentum: float = 0.99
@@ -244,7 +244,7 @@ class LayerNormalization(Layer):
             It is here for old models; see `RMSNormalization`.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-3
@@ -290,7 +290,7 @@ class GroupNormalization(Layer):
         center, scale: Whether there is a `beta`, and a `gamma`, (features,).
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     groups: int = 32
     axis: int = -1
@@ -331,7 +331,7 @@ class RMSNormalization(Layer):
         epsilon: A number that is added to the mean square.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-6
@@ -354,7 +354,7 @@ class UnitNormalization(Layer):
         axis: An integer, or a tuple of integers.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axis: int | tuple[int, ...] = -1
 

@@ -62,7 +62,7 @@ class _Pooling(Layer):
         data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
@@ -146,7 +146,7 @@ class _AdaptivePooling(Layer):
         data_format: "channels_last" or "channels_first"; None is "channels_last".
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
@@ -223,7 +223,7 @@ class _GlobalPooling(Layer):
         keepdims: Whether the pooled axes stay, with size 1.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]

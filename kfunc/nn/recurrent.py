@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from .. import checks, ops, tree
 from ..arrays import namespace
@@ -41,7 +41,7 @@ class OverTime(Layer):
         zero_output_for_mask: With `return_sequences`, whether the outputs of masked steps are zero.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     return_sequences: bool = False
     return_state: bool = False

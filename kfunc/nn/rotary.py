@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import checks
 from ..arrays import device, dtype_name, kind_of_tree, namespace
@@ -35,7 +35,7 @@ class RotaryEmbedding(Layer):
         feature_axis: The axis of features. Their number must be even.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     max_wavelength: float = 10000
     scaling_factor: float = 1.0

@@ -182,7 +182,7 @@ def in_range(
 def needed(params: Any, who: str) -> None:
     if params is None:
         raise ArgumentError(
-            f"{who} needs the parameters, and `update` was called without them.",
+            f"`params` must be given to `update`: {who} needs the parameters.",
             argument="params",
             expected="the tree of parameters",
             got=None,
@@ -312,7 +312,7 @@ def chain(*transformations: Any) -> Parts:
     def update(updates, state, params=None, **extra):
         if len(state) != len(parts):
             raise ArgumentError(
-                f"The optimizer state has {len(state)} parts, and this chain has {len(parts)} transformations.",
+                f"`opt_state` has {len(state)} parts, and this chain has {len(parts)} transformations.",
                 argument="opt_state",
                 expected=f"a tuple of {len(parts)} states",
                 got=f"{len(state)} states",

@@ -248,7 +248,7 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
     def update(grads, state, params=None, **extra):
         if not isinstance(state, State):
             raise ArgumentError(
-                f"The optimizer state does not belong to this optimizer: it is a {type(state).__name__}.",
+                f"`opt_state` does not belong to this optimizer: it is of the type {type(state).__name__}.",
                 argument="opt_state",
                 expected="what this optimizer's init, or its last update, returned",
                 got=type(state).__name__,
@@ -256,7 +256,7 @@ def _descent(core: Core, learning_rate: Any, decay: float | None, excluded: Call
         lr = lr_at(state.learning_rate, state.count if every == 1 else state.count * every + (every - 1))
         t = successor(state.count)
         if core.reads or decays:
-            needed(params, "This optimizer")
+            needed(params, "this optimizer")
         off = None
         if decays:
             leaves, structure = tree.flatten(params)

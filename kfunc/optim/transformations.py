@@ -186,7 +186,7 @@ def with_learning_rate(opt_state: Any, value: Any) -> Any:
     out = _with_rates(opt_state, changed)
     if not found:
         raise ArgumentError(
-            "The optimizer's state holds no learning rate, so that it cannot be changed.",
+            "`opt_state` holds no learning rate, so that it cannot be changed.",
             argument="opt_state",
             expected="the state of an optimizer that was made with a number, such as optim.adam(1e-3)",
             got="one whose learning rate is a schedule or an array, or that has none",

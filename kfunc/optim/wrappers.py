@@ -164,7 +164,7 @@ def scaled(inner: Parts, factor: float) -> Parts:
 def _no_scale_in(inner: Parts) -> None:
     if inner.loss_scale is not None:
         raise ArgumentError(
-            "An optimizer with a loss scale is inside another optimizer: only the outermost one may scale the loss.",
+            "`inner_optimizer` scales the loss, which only the outermost optimizer may do.",
             argument="inner_optimizer",
             expected="an optimizer without a loss scale",
             got="one with a loss scale",
