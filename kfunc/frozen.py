@@ -68,7 +68,7 @@ def replace(of: T, /, **changes: Any) -> T:
     return build(type(of), {**arguments(of), **changes})
 
 
-def fields(cls: Any) -> tuple[dataclasses.Field, ...]:
+def fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
     """The arguments of a class as fields: their names, types and defaults."""
     return tuple(cls.__fields__.values())
 

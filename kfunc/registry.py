@@ -146,7 +146,7 @@ def _bare(category: str, entry: Entry, argument: str | None) -> Any:
         ) from error
 
 
-def from_config(category: str, config: str | dict) -> Any:
+def from_config(category: str, config: str | dict[str, Any]) -> Any:
     """The object that `to_config` described; see `resolve`.
 
     A config may hold texts of up to 10,000 characters and integers of 64 bits. It may use an object again that it has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import checks, ops, random, tree
 from ..arrays import namespace
@@ -201,7 +201,7 @@ class Stack(Wrapper):
         length: How many times.
     """
 
-    float_inputs = ("x",)
+    float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
     length: int
 
