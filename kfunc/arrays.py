@@ -71,7 +71,7 @@ def backend_of(*trees: Any) -> Backend:
     return get("numpy") if kind is None else kind.backend
 
 
-def enter(fun: Callable, args: tuple, kwargs: dict[str, Any], alike: bool = False) -> Any:
+def enter(fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], alike: bool = False) -> Any:
     """`fun(*args, **kwargs)`, where `fun` computes with conforming arrays and the caller has native ones.
 
     The arguments' arrays are lifted and the results lowered. Nothing is done where the framework's own arrays conform

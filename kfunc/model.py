@@ -6,7 +6,7 @@ import copy
 import difflib
 import os
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import checks, losses, optim, random, tree
 from .arrays import asarray, backend_of, device, to_backend, to_numpy
@@ -125,19 +125,21 @@ class Model:
         """Those of `compile`."""
         return self._compiled["weighted_metrics"]
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _ATTRIBUTES or type(self) is not Model:
-            super().__setattr__(name, value)
-            return
-        known = sorted(n for n in _ATTRIBUTES if not n.startswith("_"))
-        close = difflib.get_close_matches(name, known, n=1)
-        raise UnknownAttributeError(
-            f"`{name}` of a Model cannot be set.",
-            argument=name,
-            expected=", ".join(known),
-            got=_brief(value),
-            fix=_INSTEAD.get(name) or (f"did you mean {close[0]!r}?" if close else None),
-        )
+    if not TYPE_CHECKING:  # type checkers would allow every attribute where there is a `__setattr__`
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in _ATTRIBUTES or type(self) is not Model:
+                super().__setattr__(name, value)
+                return
+            known = sorted(n for n in _ATTRIBUTES if not n.startswith("_"))
+            close = difflib.get_close_matches(name, known, n=1)
+            raise UnknownAttributeError(
+                f"`{name}` of a Model cannot be set.",
+                argument=name,
+                expected=", ".join(known),
+                got=_brief(value),
+                fix=_INSTEAD.get(name) or (f"did you mean {close[0]!r}?" if close else None),
+            )
 
     # -- putting it together -----------------------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ class Ahead(Reader):
                 break
         error = None if found else shelf.found[0][1]
         _ring(shelf.taken)
-        self.steps = len(found)
+        self.steps: int = len(found)
         if isinstance(error, BaseException):
             try:
                 raise error
