@@ -16,7 +16,7 @@ from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, names
 from ..backends import Backend, get
 from ..errors import ArgumentError, KfuncError, LayerError, shown
 from ..frozen import arguments, dataclass, is_open
-from ..ops._promotion import floating
+from ..ops._promotion import floating, kind
 from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
 from ..typing import Array, RegularizerLike, Tree
@@ -248,7 +248,8 @@ class Layer:
             if floats:
                 named = [_floats(x) if n in floats else x for n, x in zip(self._inputs, args, strict=False)]
                 args = (*named, *args[len(named) :])
-                kwargs = {n: _floats(x) if n in floats else x for n, x in kwargs.items()}
+                if kwargs:
+                    kwargs = {n: _floats(x) if n in floats else x for n, x in kwargs.items()}
             if s.policy is not None:
                 args, kwargs = tree.map(s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
@@ -308,8 +309,8 @@ class Layer:
             KfuncError: Shapes do not fit. The message has the path of the layer.
         """
         call = self.trace(*inputs, **options)
-        kind = kind_of_tree([x for x in tree.leaves((inputs, options)) if not isinstance(x, Spec)])
-        target = get(backend) if backend is not None else backend_of(key) if kind is None else kind.backend
+        given = kind_of_tree([x for x in tree.leaves((inputs, options)) if not isinstance(x, Spec)])
+        target = get(backend) if backend is not None else backend_of(key) if given is None else given.backend
         if isinstance(key, int):
             key = random.key(key)
         moves = backend_of(key) is not target or device is not None
@@ -441,8 +442,10 @@ def _is_foreign(value: Any, kind: type) -> bool:
 
 
 def _floats(x: Tree) -> Tree:
-    """Arrays of integers and booleans as float32."""
-    return floating(x) if hasattr(x, "dtype") else tree.map(floating, x)
+    """`x` with arrays of integers and booleans as float32."""
+    if not hasattr(x, "dtype"):
+        return tree.map(floating, x)
+    return x if kind(x) in "fc" else floating(x)
 
 
 def batch_size(x: Any) -> Any:
@@ -455,10 +458,10 @@ def batch_size(x: Any) -> Any:
 
 
 def _spec(x: Any) -> Any:
-    kind = kind_of_tree(x)
-    if kind is None or isinstance(x, Spec):
+    found = kind_of_tree(x)
+    if found is None or isinstance(x, Spec):
         return x
-    x = kind.backend.lift(x)
+    x = found.backend.lift(x)
     return Spec(x.shape, x.dtype)
 
 

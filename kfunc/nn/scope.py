@@ -15,7 +15,7 @@ from ..arrays import dtype_name, namespace
 from ..errors import LayerError, MissingKeyError, ParamError
 from ..registry import resolve
 from ..tracing.spec import Spec
-from ..typing import Array
+from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike, Tree
 
 if TYPE_CHECKING:
     from .dtype_policies import DTypePolicy
@@ -286,7 +286,7 @@ class Scope:
 
     # -- masks -------------------------------------------------------------------------------------------------------
 
-    def hand_on(self, mask: Any) -> None:
+    def hand_on(self, mask: Tree) -> None:
         """Say which mask the layer's output has: booleans, True where it counts; or None.
 
         `Sequential` and `Graph` pass the mask to the next layer, and `Model` passes it to the loss. A layer that does
@@ -294,7 +294,7 @@ class Scope:
         """
         self.mask = mask
 
-    def masked(self, mask: Any) -> Any:
+    def masked(self, mask: Tree) -> Tree:
         """The mask that the layer hands on, where its first input had `mask`."""
         if self.mask is not _NOT_SAID:
             return self.mask
@@ -310,7 +310,7 @@ class Scope:
 
     # -- losses ------------------------------------------------------------------------------------------------------
 
-    def add_loss(self, value: Any, name: str = "activity") -> None:
+    def add_loss(self, value: Array, name: str = "activity") -> None:
         """Add a scalar to what training minimises. Losses of one name and path are summed in `apply(aux=True)`."""
         losses = self._call.losses
         if losses is not None:
@@ -328,12 +328,12 @@ class Scope:
     # -- samples and indices -----------------------------------------------------------------------------------------
 
     @property
-    def samples(self) -> Any:
+    def samples(self) -> Array | None:
         """Which samples of the batch count, booleans (batch,); statistics over the batch skip the others. None: all."""
         return self._call.samples
 
     @contextlib.contextmanager
-    def of_samples(self, samples: Any) -> Iterator[None]:
+    def of_samples(self, samples: Array | None) -> Iterator[None]:
         """Inside, children see `samples` as those of their batch: for a layer that makes another batch of its own."""
         before, self._call.samples = self._call.samples, samples
         try:
@@ -341,7 +341,7 @@ class Scope:
         finally:
             self._call.samples = before
 
-    def within(self, indices: Any, size: int) -> Any:
+    def within(self, indices: Array, size: int) -> Array:
         """The integer array `indices`, for looking up rows of a table that has `size` rows.
 
         If `apply` was told to report indices outside their tables, they are reported, and replaced by the nearest row.
@@ -380,12 +380,12 @@ class Scope:
         self,
         name: str,
         shape: tuple[int, ...],
-        initializer: Any,
+        initializer: InitializerLike,
         dtype: str | None = None,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: RegularizerLike = None,
+        constraint: ConstraintLike = None,
         cast: bool = True,
-    ) -> Any:
+    ) -> Array:
         """The parameter `name` of this layer, in the policy's compute dtype if there is a policy.
 
         Below a layer that is not trainable, it is a part of the state, so that no optimizer sees it.
@@ -417,8 +417,8 @@ class Scope:
         return self.policy.cast(value) if cast and self.policy is not None else value
 
     def weight(
-        self, name: str, shape: tuple[int, ...], theme: str = "", initializer: Any = None, cast: bool = True
-    ) -> Any:
+        self, name: str, shape: tuple[int, ...], theme: str = "", initializer: InitializerLike = None, cast: bool = True
+    ) -> Array:
         """The parameter `name`, with the layer's fields `{theme}_initializer`, `_regularizer` and `_constraint`.
 
         Args:
@@ -433,7 +433,7 @@ class Scope:
         limits = getattr(of, f"{theme}_regularizer"), getattr(of, f"{theme}_constraint")
         return self.param(name, shape, first, None, *limits, cast)
 
-    def state(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str | None = None) -> Any:
+    def state(self, name: str, shape: tuple[int, ...], initializer: InitializerLike, dtype: str | None = None) -> Array:
         """The current value of the state variable `name`, in the dtype that it is kept in.
 
         Arguments and errors are those of `param`.
@@ -446,7 +446,7 @@ class Scope:
             return self._call.new_state[path]
         return self._look_up("state", self._state, name, shape)
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: Array) -> None:
         """Give the state variable `name` a new value, which `apply` returns in its new state.
 
         The value has the shape of the old one, and is cast to its dtype. In `init`, this does nothing.
@@ -516,7 +516,7 @@ class Scope:
 
     # -- randomness --------------------------------------------------------------------------------------------------
 
-    def maybe_key(self) -> Any:
+    def maybe_key(self) -> Array | None:
         """A new random key, or None if the call has no key: for a child of which it is not known whether it draws."""
         return None if self._call.key is None else self.key()
 
