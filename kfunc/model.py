@@ -313,7 +313,7 @@ class Model:
         return ts
 
     def _known(self) -> Traced:
-        """What is known of the network.
+        """All that is known of the network.
 
         Raises:
             ArgumentError: The model has never been built.
@@ -335,7 +335,7 @@ class Model:
             self._traced = Traced(self.net, inputs)
 
     def _setup(self, backend: str | Backend | None, objective: Objective) -> Setup:
-        """What a loop works with; it moves the train state to `backend`."""
+        """The `Setup` of a loop; it moves the train state to `backend`."""
         if backend is not None:
             self.to(backend)
         key = self._built().key
@@ -668,7 +668,7 @@ _ATTRIBUTES = frozenset(
     + ("run_eagerly", "jit_compile", "steps_per_execution")
     + ("_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_fitting", "_stored_opt_state")
 )
-"""What can be set on a model."""
+"""The attributes that can be set on a model."""
 
 _INSTEAD = {
     "trainable": "make the layers with trainable=False; the parameters of a network cannot be frozen afterwards",
@@ -677,7 +677,7 @@ _INSTEAD = {
     **dict.fromkeys(("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"), "call model.compile with it"),
     **dict.fromkeys(("params", "state", "weights"), "set model.train_state = model.train_state._replace(params=...)"),
 }
-"""What to do in place of setting other attributes."""
+"""The way to do what the setting of other attributes would mean."""
 
 
 def _brief(x: Any) -> str:

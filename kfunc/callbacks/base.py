@@ -91,7 +91,7 @@ class Callback:
         """`(batch, logs=None, train_state=None)`: a batch was predicted; `logs` has its "outputs"."""
 
     def get_state(self) -> Any:
-        """What the callback remembers, for checkpoints: a tree of arrays, numbers and strings, or None."""
+        """The memory of the callback, for checkpoints: a tree of arrays, numbers and strings, or None."""
 
     def set_state(self, state: Any) -> None:
         """Remember what `get_state` returned, now with NumPy's arrays; called after `on_train_begin`."""
@@ -190,7 +190,7 @@ class CallbackList:
         return any(self._hooks[name] for name in names)
 
     def backup(self, resume: Any) -> Any:
-        """What `fit` resumes from: `resume`, or the `backup` of a callback.
+        """The place that `fit` resumes from: `resume`, or the `backup` of a callback.
 
         Raises:
             ArgumentError: There are several.
@@ -226,7 +226,7 @@ class CallbackList:
             self.restore()
 
     def get_state(self) -> dict[str, Any]:
-        """What each of them remembers, by number and class."""
+        """The memory of each callback, by number and class."""
         states = {
             f"{i}_{type(c).__name__}": c.get_state() for i, c in enumerate(self.callbacks) if hasattr(c, "get_state")
         }

@@ -16,7 +16,7 @@ __all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]
 
 
 class History(history.History, Callback):
-    """What `fit` returns, as a callback: `kf.History`, which is filled as training goes on, and is `model.history`."""
+    """The `kf.History` that `fit` returns, as a callback: it is filled as training goes on, and is `model.history`."""
 
     epoch: list[int]
     history: dict[str, list[Any]]

@@ -104,7 +104,7 @@ class TrainCarry(Carry):
 
     @contextmanager
     def unless_it_fails(self) -> Iterator[None]:
-        """Where an error puts the train state back to what it was: callbacks may have put another one in place."""
+        """A block; if it raises, the train state is again what it was, even if callbacks have put another in place."""
         before = self._now, self._tree
         try:
             yield

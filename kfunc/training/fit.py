@@ -70,7 +70,7 @@ class Run:
         first: `train_state.step` when the epoch began, from which its order follows.
         initial: The number of the epoch with which the training began, before any resume.
         done: The number of steps done in all, of which `train_state.step` may have been set back.
-        skipped: How many steps the optimizer had passed over when the epoch began; None if it never does.
+        skipped: How many steps the optimizer had skipped when the epoch began; None if it never skips any.
     """
 
     source: Source
@@ -103,7 +103,7 @@ def sources(
     validation_batch_size: int | None,
     validation_steps: int | None,
 ) -> tuple[Source, Source | None]:
-    """What to train on, and what to validate on, if anything; arguments as for `Model.fit`."""
+    """The data to train on, and those to validate on, if any; arguments as for `Model.fit`."""
     validation_batch_size = checks.count("validation_batch_size", validation_batch_size, none=True)
     validation_steps = checks.count("validation_steps", validation_steps, none=True)
     data = source(x, y, sample_weight, batch_size=batch_size, steps=steps)
@@ -287,7 +287,7 @@ def _state(carry: TrainCarry) -> TrainState:
 
 
 def _skipped(setup: Setup, carry: TrainCarry) -> int | None:
-    """How many steps the optimizer has passed over, as gradients overflowed; None if it never does."""
+    """The number of steps that the optimizer has skipped because gradients overflowed; None if it never does."""
     if not hasattr(setup.optimizer, "skipped"):
         return None
     return int(to_numpy(setup.optimizer.skipped(_state(carry).opt_state)))

@@ -1,4 +1,4 @@
-"""What `fit` returns."""
+"""`History`, which `fit` returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["History"]
 
 
 class History:
-    """What `fit` saw.
+    """The numbers of each epoch of a `fit`.
 
     Attributes:
         epoch: The numbers of the epochs, from 0.

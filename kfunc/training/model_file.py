@@ -66,7 +66,7 @@ def read_weights(path: str | os.PathLike[str], traced: Traced) -> tuple[dict[str
 
 
 def config_of(model: Model, traced: Traced) -> dict[str, Any]:
-    """What `model` is made of, in JSON's types. Objects that are none of kfunc's are left out."""
+    """The parts of `model` in JSON's types. Objects that are not kfunc's are left out."""
     return {
         "net": traced.config,
         "inputs": _encoded(traced.inputs),

@@ -49,7 +49,7 @@ class Outputs:
 
     @property
     def value(self) -> Any:
-        """What a program is given for a carry: the key."""
+        """The key, which a program is given in place of a carry."""
         return self._key(self._samples)
 
     def put(self, leaves: list[Any], structure: Any, steps: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What `fit` shows while it runs: a bar in a terminal or a notebook, lines where there is none."""
+"""The progress that `fit` shows while it runs: a bar in a terminal or a notebook, lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `fit(resume=...)` does: saves where training stands as it goes, and finds the way back there."""
+"""The work of `fit(resume=...)`: it saves where training stands as it goes, and goes on from there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Setup`: what a loop works with, chosen before it begins and the same until it ends."""
+"""`Setup`: the tools of a loop, chosen before it begins and the same until it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Setup"]
 
 
 class Setup(NamedTuple):
-    """What one call of `fit`, `evaluate` or `predict` works with.
+    """The tools of one call of `fit`, `evaluate` or `predict`.
 
     Attributes:
         net, optimizer, step, eval_step: As the model has them.

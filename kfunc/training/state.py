@@ -30,7 +30,7 @@ class TrainState(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What the steps of an epoch add up on the device. The host reads it now and then, since reading waits.
+    """The sums that the steps of an epoch keep on the device. The host reads it now and then, since reading waits.
 
     Attributes:
         loss: The sum of the losses of all samples, and the number of samples, float32 () each.

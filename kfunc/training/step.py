@@ -175,7 +175,7 @@ def make_update(optimizer: Any) -> Callable[..., Any]:
 
 
 class _Seen(NamedTuple):
-    """What a training step found out before it changes anything.
+    """The findings of a training step before it changes anything.
 
     Attributes:
         sound: Whether the step may be taken, bool ().

@@ -17,7 +17,7 @@ __all__ = ["Traced"]
 
 
 class Traced:
-    """What tracing a network for inputs of one form has found. Nothing in it ever changes.
+    """All that was found by tracing a network for inputs of one form. Nothing in it ever changes.
 
     Args:
         net: The network.
