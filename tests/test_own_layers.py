@@ -262,6 +262,27 @@ def test_copies_of_optimizers(name, optimizer):
     assert to_config("optimizer", again) == to_config("optimizer", optimizer)
 
 
+def test_layers_in_lists_of_lists_are_children():
+    @nn.layer
+    class Nested(nn.Layer):
+        def __init__(self):
+            self.blocks = [[nn.Dense(2), nn.Dense(3)], {"a": [nn.Dense(4)]}]
+
+        def forward(self, s, x):
+            for layer in (*self.blocks[0], *self.blocks[1]["a"]):
+                x = layer(s, x)
+            return x
+
+    assert [name for name, _ in Nested().children()] == ["blocks_0_0", "blocks_0_1", "blocks_1_a_0"]
+    same(Nested(), copy.deepcopy(Nested()), X)
+
+
+@pytest.mark.parametrize("name", ["a/b", "", 5, ["a"]])
+def test_names_that_are_no_parts_of_paths(name):
+    with pytest.raises(kf.errors.ArgumentError, match="`name` must consist of letters"):
+        nn.Dense(3, name=name)
+
+
 # -- random draws outside training -----------------------------------------------------------------------------------
 
 

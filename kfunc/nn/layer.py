@@ -56,9 +56,9 @@ def base_layer(cls: L) -> L:
 def layer(cls: L) -> L:
     """Class decorator that makes a layer: a frozen dataclass, which model files call by the name of the class.
 
-    Fields are hyperparameters and children. A layer in a field is a child with the name of the field; layers in a list,
-    tuple or dict are children named `field_0`, `field_key`. A layer that is the default of a field is copied for each
-    object.
+    Fields are hyperparameters and children. A layer in a field is a child with the name of the field; layers in lists,
+    tuples and dicts are children named `field_0`, `field_key`. A layer that is the default of a field is copied for
+    each object.
 
     In place of fields, a class may have its own `__init__`, which assigns attributes as usual; the layer is frozen when
     it returns. Then layers in attributes are the children, and files hold the arguments of `__init__`.
@@ -122,7 +122,7 @@ class Layer:
         checks.standard(self)
         if self.activity_regularizer is not None:
             object.__setattr__(self, "activity_regularizer", resolve("regularizer", self.activity_regularizer))
-        if self.name is not None and not re.fullmatch(r"[\w-]+", self.name):
+        if self.name is not None and not (isinstance(self.name, str) and re.fullmatch(r"[\w-]+", self.name)):
             raise ArgumentError(
                 f"`name` must consist of letters, digits, '_' and '-', got {shown(self.name)}.",
                 argument="name",
@@ -418,14 +418,14 @@ class Layer:
 
 
 def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
-    """The layers that are attributes, or in tuples or dicts that are attributes, with their names."""
+    """The layers that are attributes, or lie in lists, tuples and dicts that are, with their names."""
     for name, value in attributes:
         if isinstance(value, Layer):
             yield name, value
-        elif isinstance(value, tuple):
-            yield from ((f"{name}_{i}", v) for i, v in enumerate(value) if isinstance(v, Layer))
+        elif isinstance(value, list | tuple):
+            yield from _layers_in((f"{name}_{i}", v) for i, v in enumerate(value))
         elif isinstance(value, dict):
-            yield from ((f"{name}_{k}", v) for k, v in value.items() if isinstance(v, Layer))
+            yield from _layers_in((f"{name}_{k}", v) for k, v in value.items())
 
 
 def _plain(value: Any) -> Any:
