@@ -6,18 +6,20 @@ the reader what is meant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, SupportsFloat, TypeAlias
 
 __all__ = [
     "ActivationLike",
     "Array",
+    "Axes",
     "ConstraintLike",
     "DType",
     "InitializerLike",
     "LearningRateLike",
     "RegularizerLike",
     "Shape",
+    "Sizes",
     "Tree",
 ]
 
@@ -49,3 +51,9 @@ RegularizerLike: TypeAlias = str | Callable[[Array], Array] | Mapping[str, Any] 
 
 ConstraintLike: TypeAlias = str | Callable[[Array], Array] | Mapping[str, Any] | None
 """A name, a function from an array to an array, an object of `nn.constraints`, or a config of one; None is none."""
+
+Sizes: TypeAlias = int | Sequence[int]
+"""One number for all axes, or one for each: the sizes of a window, its steps, or how often elements are repeated."""
+
+Axes: TypeAlias = int | Sequence[int]
+"""One axis, or several."""

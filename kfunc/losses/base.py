@@ -173,7 +173,7 @@ class Loss:
 
     reduction: str | None = dataclasses.field(default="sum_over_batch_size", kw_only=True)
     name: str | None = dataclasses.field(default=None, kw_only=True)
-    dtype: Any = dataclasses.field(default=None, kw_only=True)
+    dtype: dtype_policies.PolicyLike = dataclasses.field(default=None, kw_only=True)
 
     function: ClassVar[Callable[..., Array] | None] = None
     """The function that `call` runs, with the fields of the subclass as keyword arguments."""
@@ -224,7 +224,8 @@ class Loss:
             sample_weight: A number, or an array (batch,) or (batch, ...) with at most as many axes as the values.
             mask: Booleans of such a shape that say which values count. Layers hand them on.
         """
-        policy = None if self.dtype is None else self.dtype.at(self.name)
+        dtype: Any = self.dtype
+        policy = None if dtype is None else dtype.at(self.name)
         if policy is not None:
             y_true, y_pred = policy.cast(y_true), policy.cast(y_pred)
         values = self.call(y_true, y_pred)
@@ -326,7 +327,7 @@ class FunctionLoss(Loss):
         name: The name of the function by default.
     """
 
-    fn: Callable
+    fn: Callable[[Array, Array], Array]
     per_sample: ClassVar[bool] = False  # nobody knows whether they are
 
     def __post_init__(self) -> None:

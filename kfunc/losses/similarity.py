@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .. import ops
 from ..arrays import namespace, native
@@ -19,8 +19,8 @@ NEVER = -1e30
 def circle(
     y_true: Array,
     y_pred: Array,
-    ref_labels: Any = None,
-    ref_embeddings: Any = None,
+    ref_labels: Array | None = None,
+    ref_embeddings: Array | None = None,
     remove_diagonal: bool = True,
     gamma: float = 80,
     margin: float = 0.4,

@@ -148,7 +148,7 @@ class _AtThresholds(Metric):  # not a dataclass, since subclasses choose which o
 
 
 class _AtSome(_AtThresholds):
-    thresholds: Any = None
+    thresholds: float | Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

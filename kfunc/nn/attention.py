@@ -13,7 +13,7 @@ from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError, shown
-from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import Array, Axes, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from .layer import Layer, batch_size, layer
 from .rotary import steps
 from .scope import Scope
@@ -518,8 +518,8 @@ class MultiHeadAttention(_MultiHead):
     value_dim: int | None = None
     dropout: float = 0.0
     use_bias: bool = True
-    output_shape: int | tuple[int, ...] | None = None
-    attention_axes: int | tuple[int, ...] | None = None
+    output_shape: Sizes | None = None
+    attention_axes: Axes | None = None
     sliding_window: int | None = None
     flash_attention: bool | None = None
     kernel_initializer: InitializerLike = "glorot_uniform"

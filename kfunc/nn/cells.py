@@ -24,7 +24,7 @@ __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 class ForgetGateOnes:
     """An initializer for the bias (4 * units,) of an LSTM: `bias`, but 1 for the forget gate (Jozefowicz, 2015)."""
 
-    bias: Any = "zeros"
+    bias: InitializerLike = "zeros"
 
     def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
         units = shape[0] // 4
@@ -365,7 +365,7 @@ class StackedRNNCells(Layer):
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
 
-    cells: tuple[Any, ...]
+    cells: Sequence[Layer]
 
     def __post_init__(self) -> None:
         if not isinstance(self.cells, tuple | list) or not self.cells:
@@ -381,7 +381,8 @@ class StackedRNNCells(Layer):
 
     @property
     def state_size(self) -> tuple[int, ...]:
-        return tuple(cell.state_size for cell in self.cells)
+        cells: Sequence[Any] = self.cells
+        return tuple(cell.state_size for cell in cells)
 
     @property
     def output_size(self) -> int:

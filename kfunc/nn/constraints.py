@@ -15,7 +15,7 @@ from ..arrays import namespace, native
 from ..frozen import dataclass
 from ..ops.crossentropy import EPSILON
 from ..registry import register, resolve
-from ..typing import Array, ConstraintLike, Tree
+from ..typing import Array, Axes, ConstraintLike, Tree
 
 __all__ = [
     "MaxNorm",
@@ -50,7 +50,7 @@ def _axes(self: Any) -> None:
     object.__setattr__(self, "axis", tuple(axis) if isinstance(axis, list) else axis)
 
 
-def _norm(x: Any, axis: int | tuple[int, ...]) -> Any:
+def _norm(x: Any, axis: Axes) -> Any:
     xp = namespace(x)
     return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
 
@@ -66,7 +66,7 @@ class MaxNorm:
     """
 
     max_value: float = 2
-    axis: int | tuple[int, ...] = 0
+    axis: Axes = 0
 
     def __post_init__(self) -> None:
         checks.number("max_value", self.max_value, least=0)
@@ -94,7 +94,7 @@ class UnitNorm:
         axis: As for `MaxNorm`.
     """
 
-    axis: int | tuple[int, ...] = 0
+    axis: Axes = 0
 
     def __post_init__(self) -> None:
         _axes(self)
@@ -116,7 +116,7 @@ class MinMaxNorm:
     min_value: float = 0.0
     max_value: float = 1.0
     rate: float = 1.0
-    axis: int | tuple[int, ...] = 0
+    axis: Axes = 0
 
     def __post_init__(self) -> None:
         checks.number("max_value", self.max_value, least=checks.number("min_value", self.min_value, least=0))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..errors import ArgumentError, ShapeError
-from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from . import activations
 from .layer import Layer, base_layer, layer
 from .scope import Scope
@@ -31,8 +31,6 @@ __all__ = [
     "SeparableConvolution1D",
     "SeparableConvolution2D",
 ]
-
-_Sizes = int | tuple[int, ...]
 
 
 def check_windows(of: Any, rank: int) -> None:
@@ -109,11 +107,11 @@ class _Conv(_Convolving):
     """
 
     filters: int
-    kernel_size: _Sizes
-    strides: _Sizes = 1
+    kernel_size: Sizes
+    strides: Sizes = 1
     padding: str = "valid"
     data_format: str | None = None
-    dilation_rate: _Sizes = 1
+    dilation_rate: Sizes = 1
     groups: int = 1
     activation: ActivationLike = None
     use_bias: bool = True
@@ -173,8 +171,8 @@ class Conv2D(_Conv):
     """
 
     rank: ClassVar[int] = 2
-    strides: _Sizes = (1, 1)
-    dilation_rate: _Sizes = (1, 1)
+    strides: Sizes = (1, 1)
+    dilation_rate: Sizes = (1, 1)
 
 
 @layer
@@ -185,8 +183,8 @@ class Conv3D(_Conv):
     """
 
     rank: ClassVar[int] = 3
-    strides: _Sizes = (1, 1, 1)
-    dilation_rate: _Sizes = (1, 1, 1)
+    strides: Sizes = (1, 1, 1)
+    dilation_rate: Sizes = (1, 1, 1)
 
 
 # -- transposed --------------------------------------------------------------------------------------------------------
@@ -203,12 +201,12 @@ class _ConvTranspose(_Convolving):
     """
 
     filters: int
-    kernel_size: _Sizes
-    strides: _Sizes = 1
+    kernel_size: Sizes
+    strides: Sizes = 1
     padding: str = "valid"
-    output_padding: _Sizes | None = None
+    output_padding: Sizes | None = None
     data_format: str | None = None
-    dilation_rate: _Sizes = 1
+    dilation_rate: Sizes = 1
     activation: ActivationLike = None
     use_bias: bool = True
     kernel_initializer: InitializerLike = "glorot_uniform"
@@ -261,8 +259,8 @@ class Conv2DTranspose(_ConvTranspose):
     """
 
     rank: ClassVar[int] = 2
-    strides: _Sizes = (1, 1)
-    dilation_rate: _Sizes = (1, 1)
+    strides: Sizes = (1, 1)
+    dilation_rate: Sizes = (1, 1)
 
 
 @base_layer
@@ -270,8 +268,8 @@ class _FormatFirst(Layer):
     """The first arguments of `Conv3DTranspose` in Keras's order, in which `output_padding` comes last."""
 
     filters: int
-    kernel_size: _Sizes
-    strides: _Sizes = 1
+    kernel_size: Sizes
+    strides: Sizes = 1
     padding: str = "valid"
     data_format: str | None = None
 
@@ -284,8 +282,8 @@ class Conv3DTranspose(_ConvTranspose, _FormatFirst):
     """
 
     rank: ClassVar[int] = 3
-    strides: _Sizes = (1, 1, 1)
-    dilation_rate: _Sizes = (1, 1, 1)
+    strides: Sizes = (1, 1, 1)
+    dilation_rate: Sizes = (1, 1, 1)
 
 
 # -- depthwise, and separable ------------------------------------------------------------------------------------------
@@ -299,12 +297,12 @@ class _DepthwiseConv(_Convolving):
         depth_multiplier: The number of output channels for each input channel.
     """
 
-    kernel_size: _Sizes
-    strides: _Sizes = 1
+    kernel_size: Sizes
+    strides: Sizes = 1
     padding: str = "valid"
     depth_multiplier: int = 1
     data_format: str | None = None
-    dilation_rate: _Sizes = 1
+    dilation_rate: Sizes = 1
     activation: ActivationLike = None
     use_bias: bool = True
     depthwise_initializer: InitializerLike = "glorot_uniform"
@@ -338,8 +336,8 @@ class DepthwiseConv2D(_DepthwiseConv):
     """
 
     rank: ClassVar[int] = 2
-    strides: _Sizes = (1, 1)
-    dilation_rate: _Sizes = (1, 1)
+    strides: Sizes = (1, 1)
+    dilation_rate: Sizes = (1, 1)
 
 
 @base_layer
@@ -347,11 +345,11 @@ class _SeparableConv(_Convolving):
     """Arguments of a depthwise convolution and a convolution of size 1 after it: see `_Conv` and `_DepthwiseConv`."""
 
     filters: int
-    kernel_size: _Sizes
-    strides: _Sizes = 1
+    kernel_size: Sizes
+    strides: Sizes = 1
     padding: str = "valid"
     data_format: str | None = None
-    dilation_rate: _Sizes = 1
+    dilation_rate: Sizes = 1
     depth_multiplier: int = 1
     activation: ActivationLike = None
     use_bias: bool = True
@@ -393,8 +391,8 @@ class SeparableConv2D(_SeparableConv):
     """
 
     rank: ClassVar[int] = 2
-    strides: _Sizes = (1, 1)
-    dilation_rate: _Sizes = (1, 1)
+    strides: Sizes = (1, 1)
+    dilation_rate: Sizes = (1, 1)
 
 
 Convolution1D = Conv1D

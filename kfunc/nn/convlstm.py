@@ -7,7 +7,7 @@ from typing import ClassVar
 from .. import checks, ops
 from ..arrays import namespace
 from ..ops.recurrent import lstm_gates, per_gate, recurrence
-from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
+from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from . import activations, cells
 from .conv import check_windows
 from .layer import Layer, base_layer, layer
@@ -15,8 +15,6 @@ from .recurrent import OverTime, Prepared
 from .scope import Scope
 
 __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
-
-_Sizes = int | tuple[int, ...]
 
 
 @base_layer
@@ -38,11 +36,11 @@ class _Arguments(Layer):
     """
 
     filters: int
-    kernel_size: _Sizes
-    strides: _Sizes = 1
+    kernel_size: Sizes
+    strides: Sizes = 1
     padding: str = "valid"
     data_format: str | None = None
-    dilation_rate: _Sizes = 1
+    dilation_rate: Sizes = 1
     activation: ActivationLike = "tanh"
     recurrent_activation: ActivationLike = "sigmoid"
     use_bias: bool = True

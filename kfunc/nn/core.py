@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from .. import checks, ops, registry
 from ..arrays import asarray, device, namespace
 from ..errors import ArgumentError, ShapeError, shown
-from ..typing import Array
+from ..typing import Array, Shape
 from .layer import Layer, layer
 from .regularizers import L1L2
 from .scope import Scope
@@ -70,9 +70,9 @@ class Lambda(Layer):
 
     per_sample: ClassVar[bool] = False
 
-    function: Callable
-    output_shape: Any = None
-    mask: Any = None
+    function: str | Callable[..., Any]
+    output_shape: Sequence[int | None] | Callable[[Shape], Shape] | None = None
+    mask: Array | Callable[[Array, Array], Array] | None = None
     arguments: dict[str, Any] | None = None
     _takes: frozenset[str] = dataclasses.field(init=False, repr=False)
 
@@ -95,7 +95,8 @@ class Lambda(Layer):
 
     def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         given = {"mask": mask, "training": s.train}
-        out = self.function(x, **(self.arguments or {}), **{name: given[name] for name in sorted(self._takes)})
+        function: Any = self.function
+        out = function(x, **(self.arguments or {}), **{name: given[name] for name in sorted(self._takes)})
         if self.output_shape is not None and s.initializing:
             self._check_shape(x, out)
         if callable(self.mask):
@@ -106,8 +107,8 @@ class Lambda(Layer):
         return out
 
     def _check_shape(self, x: Any, out: Any) -> None:
-        made = callable(self.output_shape)
-        wanted = self.output_shape(tuple(x.shape)) if made else (None, *self.output_shape)
+        given: Any = self.output_shape
+        wanted = given(tuple(x.shape)) if callable(given) else (None, *given)
         if len(wanted) != out.ndim or any(n not in (None, m) for n, m in zip(wanted, out.shape, strict=True)):
             raise ShapeError(
                 f"`output_shape` says {tuple(wanted)}, and the function returned {tuple(out.shape)}.",

@@ -21,7 +21,7 @@ __all__ = ["Embedding", "ReversibleEmbedding"]
 class _Values:
     """An initializer that returns these values."""
 
-    values: Any
+    values: Array
 
     def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
         return asarray(self.values, dtype, backend=backend_of(key), device=device(key))
@@ -67,7 +67,7 @@ class Embedding(Layer):
     embeddings_regularizer: RegularizerLike = None
     embeddings_constraint: ConstraintLike = None
     mask_zero: bool = False
-    weights: Any = None
+    weights: Array | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

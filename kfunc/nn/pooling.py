@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops
-from ..typing import Array
+from ..typing import Array, Sizes
 from .layer import Layer, base_layer, layer
 from .scope import Scope
 
@@ -67,8 +67,8 @@ class _Pooling(Layer):
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
 
-    pool_size: int | tuple[int, ...]
-    strides: int | tuple[int, ...] | None = None
+    pool_size: Sizes
+    strides: Sizes | None = None
     padding: str = "valid"
     data_format: str | None = None
 
@@ -89,7 +89,7 @@ class MaxPooling1D(_Pooling):
 
     axes: ClassVar[int] = 1
     op: ClassVar[Callable[..., Array]] = ops.max_pool
-    pool_size: int | tuple[int, ...] = 2
+    pool_size: Sizes = 2
 
 
 @layer
@@ -98,7 +98,7 @@ class MaxPooling2D(_Pooling):
 
     axes: ClassVar[int] = 2
     op: ClassVar[Callable[..., Array]] = ops.max_pool
-    pool_size: int | tuple[int, ...] = (2, 2)
+    pool_size: Sizes = (2, 2)
 
 
 @layer
@@ -107,7 +107,7 @@ class MaxPooling3D(_Pooling):
 
     axes: ClassVar[int] = 3
     op: ClassVar[Callable[..., Array]] = ops.max_pool
-    pool_size: int | tuple[int, ...] = (2, 2, 2)
+    pool_size: Sizes = (2, 2, 2)
 
 
 @layer
@@ -151,7 +151,7 @@ class _AdaptivePooling(Layer):
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
 
-    output_size: int | tuple[int, ...]
+    output_size: Sizes
     data_format: str | None = None
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from .. import checks, ops, tree
@@ -112,7 +112,7 @@ class OverTime(Layer):
 
 @base_layer
 class _OfCell(Layer):
-    cell: Any
+    cell: Layer | Sequence[Layer]
 
 
 @layer
@@ -160,13 +160,14 @@ class RNN(OverTime, _OfCell):
 
     def _step(self, s: Scope, start: Any, states: Any) -> tuple[Callable, dict, dict]:
         """The cell as `(x, states, kept) -> (output, states, kept)`; its own state, `kept`; and its losses."""
+        cell: Any = self.cell
         if s.initializing:
-            return lambda x, states, kept: (*self.cell(s, x, states), kept), {}, {}
+            return lambda x, states, kept: (*cell(s, x, states), kept), {}, {}
         # Inside a loop, the scope can neither be read nor written. All steps have one key, and so the same random
         # numbers.
-        fun, params, state = s.pure(self.cell, report=False)
+        fun, params, state = s.pure(cell, report=False)
         key = s.maybe_key()
-        depth = len(s.child(self.cell)._parts)
+        depth = len(s.child(cell)._parts)
 
         def once(x, states, kept):
             result = fun(params, kept, key, x, states)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias
 
 from .. import checks, ops
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError, shown
-from ..typing import Array
+from ..typing import Array, Sizes
 from .layer import Layer, base_layer, layer
 from .scope import Scope
 
@@ -27,6 +28,9 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
 ]
+
+Sides: TypeAlias = int | Sequence[int | Sequence[int]]
+"""Numbers of elements at both ends of each axis: one for all, one for each axis, or a pair for each."""
 
 
 # -- order and shape -------------------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ class _Cropping(Layer):
 
     axes: ClassVar[int]
 
-    cropping: Any
+    cropping: Sides
     data_format: str | None = None
 
     def __post_init__(self) -> None:
@@ -210,7 +214,7 @@ class Cropping1D(_Cropping):
     """(batch, steps, channels) to (batch, steps - before - after, channels)."""
 
     axes = 1
-    cropping: int | tuple[Any, ...] = (1, 1)
+    cropping: Sides = (1, 1)
 
 
 @layer
@@ -218,7 +222,7 @@ class Cropping2D(_Cropping):
     """(batch, height, width, channels) to the same with smaller height and width."""
 
     axes = 2
-    cropping: int | tuple[Any, ...] = ((0, 0), (0, 0))
+    cropping: Sides = ((0, 0), (0, 0))
 
 
 @layer
@@ -226,7 +230,7 @@ class Cropping3D(_Cropping):
     """(batch, depth, height, width, channels) to the same with smaller depth, height and width."""
 
     axes = 3
-    cropping: int | tuple[Any, ...] = ((1, 1), (1, 1), (1, 1))
+    cropping: Sides = ((1, 1), (1, 1), (1, 1))
 
 
 @base_layer
@@ -241,7 +245,7 @@ class _ZeroPadding(Layer):
 
     axes: ClassVar[int]
 
-    padding: Any
+    padding: Sides
     data_format: str | None = None
 
     def __post_init__(self) -> None:
@@ -259,7 +263,7 @@ class ZeroPadding1D(_ZeroPadding):
     """(batch, steps, channels) to (batch, before + steps + after, channels)."""
 
     axes = 1
-    padding: int | tuple[Any, ...] = 1
+    padding: Sides = 1
 
 
 @layer
@@ -267,7 +271,7 @@ class ZeroPadding2D(_ZeroPadding):
     """(batch, height, width, channels) to the same with larger height and width."""
 
     axes = 2
-    padding: int | tuple[Any, ...] = (1, 1)
+    padding: Sides = (1, 1)
 
 
 @layer
@@ -275,7 +279,7 @@ class ZeroPadding3D(_ZeroPadding):
     """(batch, depth, height, width, channels) to the same with larger depth, height and width."""
 
     axes = 3
-    padding: int | tuple[Any, ...] = ((1, 1), (1, 1), (1, 1))
+    padding: Sides = ((1, 1), (1, 1), (1, 1))
 
 
 @base_layer
@@ -289,7 +293,7 @@ class _UpSampling(Layer):
 
     axes: ClassVar[int]
 
-    size: Any = 2
+    size: Sizes = 2
     data_format: str | None = None
 
     def __post_init__(self) -> None:
@@ -307,7 +311,7 @@ class UpSampling1D(_UpSampling):
     """(batch, steps, channels) to (batch, size * steps, channels)."""
 
     axes = 1
-    size: int | tuple[int, ...] = 2
+    size: Sizes = 2
 
 
 @layer
@@ -320,7 +324,7 @@ class UpSampling2D(_UpSampling):
     """
 
     axes = 2
-    size: int | tuple[int, ...] = (2, 2)
+    size: Sizes = (2, 2)
     interpolation: str = "nearest"
 
     def __post_init__(self) -> None:
@@ -347,4 +351,4 @@ class UpSampling3D(_UpSampling):
     """(batch, depth, height, width, channels) to the same with depth, height and width times `size`."""
 
     axes = 3
-    size: int | tuple[int, ...] = (2, 2, 2)
+    size: Sizes = (2, 2, 2)
