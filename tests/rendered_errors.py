@@ -119,7 +119,7 @@ def render() -> str:
                 raise
 
     pytest.raises = recording
-    seen = set()
+    seen: set[str] = set()
     for name in MODULES:
         try:
             module = importlib.import_module(f"test_{name}")
@@ -130,7 +130,7 @@ def render() -> str:
         for test in [t for n, t in vars(module).items() if n.startswith("test_") and n not in ARBITRARY]:
             if test.__module__ != module.__name__ or "raises" not in inspect.getsource(test):
                 continue
-            texts = []
+            texts: dict[str, str] = {}
             for given in _rows(test):
                 caught.clear()
                 _call(test, module, given)
@@ -141,10 +141,11 @@ def render() -> str:
                     if isinstance(error, errors.FileError):
                         key = re.sub("'.*?'", "", key)
                     if key not in seen:
-                        seen.add(key)
-                        texts.append(f"{type(error).__name__}: {text}")
-            if texts:
-                sections.append("\n".join([f"-- {module.__name__}.{test.__name__} --", *texts]))
+                        text = f"{type(error).__name__}: {text}"
+                        texts[key] = min(text, texts.get(key, text))
+            seen |= texts.keys()
+            if texts:  # in an order of their own: some tests go through sets
+                sections.append("\n".join([f"-- {module.__name__}.{test.__name__} --", *sorted(texts.values())]))
     pytest.raises = raises
     return "\n\n".join(sections) + "\n"
 
@@ -160,6 +161,9 @@ _RIDDLES = re.compile(
 _BEGINS = re.compile(rf"[A-Z`{{/\d]|[\w.]+: |({'|'.join(NAMES)})\b")
 
 
+_NAMES_OTHERS = re.compile(r"'.+'|[A-Z][a-z]*[A-Z]\w|^[\w.]+: ")
+
+
 class Line(NamedTuple):
     """The first line of an error."""
 
@@ -167,20 +171,21 @@ class Line(NamedTuple):
     error: str  # its class
     problem: str
     argument: str | None = None
-    got: str | None = None  # what came, where the error says so and it is not in the first line anyhow
+    got: str | None = None  # what came
 
 
 def broken(line: Line) -> str | None:
     """The rule that the first line of an error breaks, or None."""
     problem = line.problem
-    if "\n" in problem or not problem.endswith((".", "…")):
+    if "\n" in problem or not problem.endswith((".", "…", ": {}")):
         return "is one line, with a full stop"
     if not _BEGINS.match(problem):
         return "begins with a capital letter, an argument in backquotes, or a function's name and a colon"
     if found := _RIDDLES.search(problem):
         return f"says what is wrong in plain words, and not {found[0]!r}"
-    if line.error != "ArgumentError" or line.got is None or line.got.strip("'") in problem:
-        return None  # errors about shapes may name a subject, such as "the mask", in place of an argument
+    # A line may also name the value, a class such as LSTMCell, or the function; and errors about shapes any subject.
+    if line.error != "ArgumentError" or line.got is None or line.got in problem or _NAMES_OTHERS.search(problem):
+        return None
     names = re.findall(r"\w+", line.argument or "")
     if names and not any(name.removesuffix("s") in problem for name in names):
         return f"names the argument `{line.argument}`, or the value"

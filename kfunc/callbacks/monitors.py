@@ -59,7 +59,7 @@ class MonitorCallback(Callback):
         if found is None:
             known = ["loss", *(self.params.get("metrics") or {})]
             raise ArgumentError(
-                f"{type(self).__name__} cannot tell whether more or less of {self.monitor} is better.",
+                f"`mode` must be 'min' or 'max': {type(self).__name__} cannot tell which of {self.monitor} is better.",
                 argument="mode",
                 expected='"min" or "max", or for "auto" the name of a loss or of a metric of kfunc\'s',
                 got=f'monitor="{self.monitor}", mode="auto"; there are {", ".join(known)}, and with validation data '

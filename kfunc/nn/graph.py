@@ -184,7 +184,7 @@ class Graph(Layer):
         )
         if len(leaves) != expected.num_leaves or not same:
             raise ArgumentError(
-                "The arrays do not have the structure of the graph's inputs.",
+                "`x` does not have the structure of the graph's inputs.",
                 argument="x",
                 expected=tree.map(lambda node: node.spec, self.inputs),
                 got=tree.map(lambda x: tuple(x.shape), given),

@@ -21,7 +21,7 @@ def scan_length(xs: Any, length: int | None) -> int:
     sizes = {leaf.shape[0] for leaf in tree.leaves(xs)} | ({length} if length is not None else set())
     if len(sizes) != 1 or None in sizes:
         raise ShapeError(
-            f"scan needs one known length, got {', '.join(sorted(map(str, sizes))) or 'no array and no length'}.",
+            f"`scan` needs one known length, got {', '.join(sorted(map(str, sizes))) or 'no array and no length'}.",
             argument="xs",
             expected="leaves whose first axes have one size, equal to length if that is given",
             got=sorted(map(str, sizes)) or "no leaves and no length",
@@ -69,7 +69,7 @@ def associative_scan(backend: Any, fun: Callable[..., Any], elems: Any, reverse:
     sizes = {x.shape[axis] for x in flat}
     if len(sizes) != 1 or None in sizes:
         raise ShapeError(
-            f"associative_scan needs one known length, got {', '.join(sorted(map(str, sizes))) or 'no array'}.",
+            f"`associative_scan` needs one known length, got {', '.join(sorted(map(str, sizes))) or 'no array'}.",
             argument="elems",
             expected="leaves of one size along axis",
             got=sorted(map(str, sizes)) or "no leaves",

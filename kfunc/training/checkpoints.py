@@ -178,7 +178,7 @@ class Checkpoints:
                 return state
             case {"step": int(found)}:
                 raise FileError(f"{path} has another step than its name.", expected=step, got=found)
-        raise FileError(f"{path} is no checkpoint.", expected="a file that Checkpoints.save wrote")
+        raise FileError(f"{path} is not a checkpoint.", expected="a file that Checkpoints.save wrote")
 
     def _metrics(self, step: int) -> dict[str, float] | None:
         """The metrics of a step; None if its file does not verify."""
@@ -199,7 +199,7 @@ class Checkpoints:
             found = direction(metrics.resolve(name, output_shape=(1, 1), label_shape=(1, 1)))
         if found is None:
             raise ArgumentError(
-                f"Checkpoints cannot tell whether more or less of {self.monitor!r} is better.",
+                f"`mode` must be 'min' or 'max': Checkpoints cannot tell which of {self.monitor!r} is better.",
                 argument="mode",
                 expected='"min" or "max", or for "auto" the name of a loss or of a metric of kfunc\'s',
                 got='"auto"',

@@ -167,7 +167,7 @@ def _scalar(argument: str, name: str, value: Any, step: Any) -> Any:
         return xp.full((), float(value), dtype=xp.float32, device=device(step))
     if getattr(value, "shape", None) != ():
         raise ArgumentError(
-            f"`{argument}` must log scalars, and {name!r} is none.",
+            f"`{argument}` must log scalars, and {name!r} is not one.",
             argument=argument,
             expected=f"{name!r} a number, or an array of shape ()",
             got=f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__,

@@ -90,7 +90,9 @@ class History:
         names = list(dict.fromkeys(name.removeprefix("val_") for name in names))
         if not names or (unknown := [name for name in names if name not in known]):
             raise ArgumentError(
-                "There is nothing to plot." if not names else f"There is no quantity {', '.join(unknown)} to plot.",
+                "There is nothing to plot: `metrics` is empty."
+                if not names
+                else f"There is no quantity {', '.join(unknown)} to plot.",
                 argument="metrics",
                 expected=", ".join(known) or "a fit of an epoch at least",
                 got=", ".join(unknown) if names else "none",

@@ -154,7 +154,7 @@ class Array:
     def T(self) -> Array:
         if self.ndim != 2:
             raise ShapeError(
-                f"x.T needs two axes, got {self.ndim}.",
+                f"`x.T` needs two axes, got {self.ndim}.",
                 expected="2 axes",
                 got=self.shape,
                 fix="use permute_dims, or mT",

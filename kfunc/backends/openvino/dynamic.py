@@ -30,7 +30,7 @@ def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
     size = x.shape[axis]
     if size is None:
         raise ShapeError(
-            "repeat needs a known size.",
+            "`repeat` needs a known size.",
             argument="axis",
             expected="an axis whose size is known",
             got=x.shape,

@@ -63,7 +63,9 @@ pinv, qr, slogdet, svd, svdvals = map(missing, (spec.pinv, spec.qr, spec.slogdet
 def matmul(x1: Array, x2: Array, /) -> Array:
     a, b = promote(x1, x2)
     if not a.ndim or not b.ndim:
-        raise ShapeError("matmul takes no scalars.", expected="one axis or more", got=(a.shape, b.shape))
+        raise ShapeError(
+            "matmul: a scalar has no axis to multiply along.", expected="one axis or more", got=(a.shape, b.shape)
+        )
     return build(opset.matmul, a.dtype, a, b, transpose_a=False, transpose_b=False)
 
 
@@ -101,7 +103,7 @@ def inv(x: Array, /) -> Array:
     check_kind("inv", str(x.dtype), "f")
     m, n = _sizes("inv", x)
     if m != n:
-        raise ShapeError("inv takes square matrices.", argument="x", expected="(..., n, n)", got=x.shape)
+        raise ShapeError("inv: the matrices are not square.", argument="x", expected="(..., n, n)", got=x.shape)
     return build(opset.inverse, x.dtype, x, adjoint=False)
 
 

@@ -82,7 +82,7 @@ def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Array:
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if sum(n in (None, -1) for n in shape) > 1:
         raise ShapeError(
-            "reshape can find one unknown size, not more.",
+            "reshape: more than one of the new sizes is unknown.",
             argument="shape",
             expected="at most one -1 or None",
             got=shape,

@@ -165,7 +165,7 @@ def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init:
             for x, was in zip(out, carry, strict=True)
         ):
             raise ShapeError(
-                "while_loop's carry changes its structure, shapes or dtypes.",
+                "The carry of while_loop changes its structure, shapes or dtypes.",
                 argument="body_fun",
                 expected=f"{structure}: {[(x.dtype.name, tuple(x.shape)) for x in carry]}",
                 got=f"{out_structure}: {[(x.dtype.name, tuple(x.shape)) for x in out]}",

@@ -148,7 +148,7 @@ class TensorflowBackend(Backend):
                 program = programs.get(key)
             except TypeError:
                 raise ArgumentError(
-                    "jit was given an argument that is neither an array nor hashable.",
+                    "An argument of a function under kf.jit is neither an array nor hashable.",
                     argument="args",
                     expected="arrays, numbers and hashable Python values",
                     got=sorted({type(x).__name__ for x in leaves} | {type(x).__name__ for x in static.values()}),

@@ -101,7 +101,7 @@ class SpecBackend(Backend):
         sizes = {x.shape[0] for x in leaves} | ({length} if length is not None else set())
         if not sizes:
             raise ShapeError(
-                "scan was given neither an array to go over nor a length.",
+                "`scan` was given neither an array to go over nor a length.",
                 argument="xs",
                 expected="leaves with a first axis, or length=",
                 got="no leaves and no length",
