@@ -7,8 +7,8 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, ParamSpec, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
@@ -91,6 +91,12 @@ class GradientTransformation:
             object.__setattr__(self, name, value)
 
 
+OptimizerLike: TypeAlias = (
+    GradientTransformation | tuple[Callable[..., Any], Callable[..., Any]] | str | Mapping[str, Any] | type
+)
+"""An optimizer: one of ours, a pair of functions as optax has it, a name, a config, or a class."""
+
+
 @dataclass(eq=False)
 class _Made(GradientTransformation):
     """What a function that is decorated with `transformation` returns."""
@@ -138,7 +144,7 @@ def anywhere(path: str) -> None:
     """The `elementwise` of a transformation that treats all parameters alike, whatever their paths are."""
 
 
-def parts_of(value: Any, argument: str = "transformations") -> Parts:
+def parts_of(value: OptimizerLike, argument: str = "transformations") -> Parts:
     """The functions of `value`: a transformation of ours or of optax, or a registered name.
 
     Raises:
@@ -302,7 +308,7 @@ def global_norm(tree_: Any) -> Any:
 
 
 @transformation("chain")
-def chain(*transformations: Any) -> Parts:
+def chain(*transformations: OptimizerLike) -> Parts:
     """Apply the `transformations` one after another.
 
     The state is the tuple of their states. Transformations of optax may be among them.

@@ -11,7 +11,9 @@ from ..arrays import namespace
 from ..errors import ArgumentError
 from ..frozen import dataclass
 from ..registry import register, resolve
+from ..typing import Tree
 from .base import (
+    OptimizerLike,
     Parts,
     apply_updates,
     copies,
@@ -62,7 +64,7 @@ class Accumulated(NamedTuple):
 
 
 @transformation("accumulate")
-def accumulate(inner: Any, steps: int):
+def accumulate(inner: OptimizerLike, steps: int) -> Parts:
     """`inner`, given the mean of every `steps` gradients. The updates in between are 0.
 
     Args:
@@ -108,7 +110,7 @@ class Averaged(NamedTuple):
 
 
 @transformation("ema")
-def ema(inner: Any, momentum: float = 0.99, overwrite_frequency: int | None = None):
+def ema(inner: OptimizerLike, momentum: float = 0.99, overwrite_frequency: int | None = None) -> Parts:
     """`inner`, which also keeps the exponential moving average of the parameters. `finalize` returns the average.
 
     Args:
@@ -182,8 +184,11 @@ class Scaled(NamedTuple):
 
 @transformation("loss_scale", "LossScaleOptimizer")
 def loss_scale(
-    inner_optimizer: Any, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000, name: str | None = None
-):
+    inner_optimizer: OptimizerLike,
+    initial_scale: float = 2.0**15,
+    dynamic_growth_steps: int = 2000,
+    name: str | None = None,
+) -> Parts:
     """`inner_optimizer` for a loss that is multiplied by a factor, so that gradients in float16 do not become 0.
 
     If a gradient is not finite, the parameters and the inner state stay as they are, and the factor is halved. After
@@ -244,10 +249,10 @@ class OptimizerMap:
             parameter, such as "dense/kernel".
     """
 
-    default_optimizer: Any
-    optimizer_map: Mapping[str, Any] | None = None
+    default_optimizer: OptimizerLike
+    optimizer_map: Mapping[str, OptimizerLike] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         found = {p: resolve("optimizer", value, "optimizer_map") for p, value in (self.optimizer_map or {}).items()}
         object.__setattr__(self, "optimizer_map", found)
         object.__setattr__(self, "default_optimizer", resolve("optimizer", self.default_optimizer, "default_optimizer"))
@@ -264,7 +269,7 @@ class OptimizerMap:
             parts_of(value, "optimizer_map")
         parts_of(self.default_optimizer, "default_optimizer")
 
-    def __call__(self, path: str) -> Any:
+    def __call__(self, path: str) -> OptimizerLike:
         """The optimizer of the parameter with this path."""
         found = self.optimizer_map or {}
         if path in found:
@@ -282,8 +287,8 @@ class OptimizerMap:
 
 @transformation("multi_optimizer", "MultiOptimizer")
 def multi_optimizer(
-    optimizer_map: Callable[[str], Any], loss_scale_factor: float | None = None, name: str | None = None
-):
+    optimizer_map: Callable[[str], OptimizerLike], loss_scale_factor: float | None = None, name: str | None = None
+) -> Parts:
     """One optimizer for each parameter, chosen by its path.
 
     For example, `OptimizerMap(adam(1e-3), {"encoder/.*": adam(1e-4), "embedding/.*": set_to_zero()})` gives the layers
@@ -315,7 +320,7 @@ MultiOptimizer = multi_optimizer
 
 
 @transformation("multi_transform")
-def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
+def multi_transform(transforms: Mapping[str, OptimizerLike], param_labels: Tree | Callable[[Tree], Tree]) -> Parts:
     """One transformation for each label of parameters, as in optax.
 
     Args:
@@ -349,7 +354,7 @@ def multi_transform(transforms: Mapping[str, Any], param_labels: Any):
 
 
 @transformation("by_part")
-def by_part(transforms: Mapping[str, Any]):
+def by_part(transforms: Mapping[str, OptimizerLike]) -> Parts:
     """One transformation for each part of the parameters, that is, for each key of their dict: `{"encoder": sgd()}`.
 
     The state is a dict of the states, so that your own training step can update one part alone: `adam.update(grads,
