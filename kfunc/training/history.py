@@ -103,7 +103,7 @@ class History:
         else:
             axes = list(ax.flat) if hasattr(ax, "flat") else list(ax) if isinstance(ax, Sequence) else [ax]
         if len(axes) != len(names):
-            raise ArgumentError("Each quantity has axes of its own.", argument="ax", expected=len(names), got=len(axes))
+            raise ArgumentError.must_be("ax", f"{len(names)} axes, one for each quantity", axes)
         for name, on in zip(names, axes, strict=True):
             for full in (name, f"val_{name}"):
                 for column in self._columns(full) if full in self.history else ():

@@ -106,7 +106,7 @@ def _as_key(k: Any) -> Any:
     index = asarray(k)
     if index.dtype.kind not in "biu":
         raise ArgumentError(
-            "indexing: an array is not indexed by this.",
+            "indexing: an array cannot be indexed by this value.",
             argument="index",
             expected="integers, slices, ..., None, and arrays of integers or booleans",
             got=f"an array of {index.dtype}",

@@ -125,7 +125,7 @@ class SpecBackend(Backend):
 
     def cond(self, pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
         a, b = true_fun(*operands), false_fun(*operands)
-        _same_tree("cond", "what the first branch returns", a, "what the second one does", b)
+        _same_tree("cond", "the result of the first branch", a, "that of the second one", b)
         return a
 
 

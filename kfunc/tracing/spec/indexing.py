@@ -46,7 +46,7 @@ def _indexed(shape: Shape, index: Any) -> Shape:
                 index[n] = operator.index(i) if not isinstance(i, bool) else 1 / 0
             except (TypeError, ZeroDivisionError):
                 raise ArgumentError(
-                    "indexing: an array is not indexed by this.",
+                    "indexing: an array cannot be indexed by this value.",
                     argument="index",
                     expected="integers, slices, ..., None, and arrays of integers or booleans",
                     got=repr(i),

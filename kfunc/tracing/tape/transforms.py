@@ -210,7 +210,7 @@ class _Run:
         if self.backend.constant(x).__class__ is not cls or not self.backend.is_floating(x.dtype):
             name = name if isinstance(name, str) else f"argument {name}"
             raise ArgumentError(
-                f"A gradient was asked for {name}, which is no tree of floating-point arrays.",
+                f"A gradient was asked for {name}, which is not a tree of floating-point arrays.",
                 argument=name,
                 expected="a tree of floating-point arrays",
                 got=getattr(x, "dtype", type(x).__name__),
