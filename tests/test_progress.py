@@ -244,7 +244,7 @@ def test_plots():
     assert second.lines == {"f1_0": ([1, 2, 3], [0.25, 0.5, 1.0], None), "f1_1": ([1, 2, 3], [0.5, 0.75, 1.0], None)}
     with pytest.raises(kf.errors.ArgumentError, match=r"(?s)expected: loss, f1\n  got: acc"):
         history().plot(["loss", "acc"])
-    with pytest.raises(kf.errors.ArgumentError, match="axes of its own"):
+    with pytest.raises(kf.errors.ArgumentError, match="one for each quantity"):
         history().plot(ax=axes)
     with pytest.raises(kf.errors.ArgumentError, match="nothing to plot"):
         History().plot()
