@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import tree
-from ..arrays import to_numpy
+from ..arrays import namespace, to_numpy
 from ..data.batches import Batch
 
 __all__ = ["Outputs"]
@@ -26,26 +26,18 @@ class Outputs:
     Args:
         check: Called with the indices that layers have looked up, which the results come with then.
         key: Called with the number of samples so far; gives the random key of the next batch, or None.
-
-    Attributes:
-        last: The result of the newest dispatch.
     """
 
     structure: Any = None
     leaves: ClassVar[list[Any]] = []
 
     def __init__(self, check: Callable[[Any], None] | None, key: Callable[[int], Any]):
-        self.last: Any = None
         self._check, self._key = check, key
-        self._batch, self._share = Batch(None), 1
         self._samples = self._lag = 0
+        self._made: list[tuple[list[Any], Any]] = []
         self._waiting: collections.deque[tuple[Any, int]] = collections.deque()
-        self._parts: list[list] = []
+        self._parts: list[list[Any]] = []
         self._form: Any = None
-
-    def expect(self, batch: Batch, share: int = 1) -> None:
-        """Say what the next results are of, and how many times as much a dispatch may be of."""
-        self._batch, self._share = batch, share
 
     @property
     def value(self) -> Any:
@@ -53,20 +45,39 @@ class Outputs:
         return self._key(self._samples)
 
     def put(self, leaves: list[Any], structure: Any, steps: int = 1) -> None:
-        """`replace` by a flat tree."""
-        self.replace(tree.unflatten(structure, leaves), steps)
+        """Take the result of a step, or of several behind each other; its first axis may be longer than the batch."""
+        self._made.append((leaves, structure))
 
     def replace(self, out: Any, steps: int = 1) -> None:
-        """Take the result of a dispatch, whose first axis may be longer than there are samples."""
-        n = self._batch.size
+        """`put` of a tree that is not flat."""
+        self.put(*tree.flatten(out))
+
+    def dispatched(self, batch: Batch, share: int = 1) -> Any:
+        """Gather the results of a dispatch.
+
+        Args:
+            batch: What they are of.
+            share: How many times as many samples a dispatch may be of.
+
+        Returns:
+            The results, arrays of the backend.
+        """
+        made, self._made = self._made, []
+        leaves, structure = made[0]
+        if len(made) > 1:
+            leaves = [_joined(each) for each in zip(*(leaves for leaves, _ in made), strict=True)]
+        out, n = tree.unflatten(structure, leaves), batch.size
         if not self._lag:
-            given, made = (sum(math.prod(x.shape) for x in tree.leaves(t)) for t in (self._batch.x, out))
-            self._lag = max(2, min(_LAG, _UNDER_WAY // max(1, given * self._share + made)))
-        self.last, self._samples = out, self._samples + n
+            held = share * sum(math.prod(x.shape) for x in tree.leaves(batch.x)) + sum(
+                math.prod(x.shape) for x in leaves
+            )
+            self._lag = max(2, min(_LAG, _UNDER_WAY // max(1, held)))
+        self._samples += n
         self._waiting.append((out, n))
         if len(self._waiting) > self._lag:
             while len(self._waiting) > self._lag // 2:  # fetched in groups: once the first is there, so are the others
                 self._fetch()
+        return out
 
     def all(self) -> Any:
         """The results of all samples, a tree of arrays (samples, ...)."""
@@ -83,3 +94,9 @@ class Outputs:
             self._check(indices)
         leaves, self._form = tree.flatten(out)
         self._parts.append([to_numpy(x)[:n] for x in leaves])
+
+
+def _joined(arrays: tuple[Any, ...]) -> Any:
+    """The results of several steps behind each other; of scalars, one axis of them."""
+    xp = namespace(*arrays)
+    return xp.concat(arrays) if arrays[0].ndim else xp.stack(arrays)

@@ -56,12 +56,12 @@ def predict(
             while (batch := read(reader, program.pace, number, "the prediction")) is not None:
                 if each:
                     hooks("on_predict_batch_begin", number, {})
-                outputs.expect(batch, program.at_once // reader.steps)
                 with setup.backend.inferring():
                     program.advance(outputs, Batch(batch.x), reader.steps)
+                    out = outputs.dispatched(batch, program.at_once // reader.steps)
                 number += reader.steps
                 if each:
-                    hooks("on_predict_batch_end", number - 1, {"outputs": outputs.last})
+                    hooks("on_predict_batch_end", number - 1, {"outputs": out})
                 if bar.advance(reader.steps):
                     bar.show({})
             made = outputs.all()
