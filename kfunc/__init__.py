@@ -5,9 +5,9 @@ Layers are pure `init` and `apply` functions over trees of arrays. The backend i
 
 from . import backends, callbacks, data, errors, losses, metrics, nn, ops, optim, random, tree
 from .arrays import asarray, backend_of, namespace, to_backend, to_numpy
+from .dataclasses import dataclass, replace
 from .errors import KfuncError
 from .files import load, save
-from .frozen import dataclass, replace
 from .model import Model
 from .registry import register
 from .tracing.spec import Spec

@@ -13,8 +13,8 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from .dataclasses import arguments, fields
 from .errors import ArgumentError, ShapeError
-from .frozen import arguments, fields
 from .registry import resolve
 
 __all__ = [

@@ -21,7 +21,7 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "torch", "tensorflow", "openvino", "array
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 RANKS = (
-    ("docstrings", "errors", "frozen", "tree", "typing"),
+    ("dataclasses", "docstrings", "errors", "tree", "typing"),
     ("backends", "tracing"),
     ("arrays",),
     ("checks", "ops", "random", "registry", "transforms"),

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar
 
 from .. import checks
 from ..arrays import namespace, native
+from ..dataclasses import dataclass
 from ..errors import ArgumentError, LabelError, ShapeError
-from ..frozen import dataclass
 from ..nn import dtype_policies
 from ..registry import register, snake_case
 from ..typing import Array

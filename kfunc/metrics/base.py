@@ -13,7 +13,7 @@ from .. import checks
 from ..arrays import backend_of, device, namespace, native
 from ..backends import Backend
 from ..backends import get as get_backend
-from ..frozen import dataclass
+from ..dataclasses import dataclass
 from ..losses.base import real, weights
 from ..registry import register, snake_case
 from ..tree import leaves

@@ -7,8 +7,8 @@ from typing import Any
 
 from .. import losses
 from ..arrays import namespace, native
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..losses.base import real, weights
 from ..registry import register
 from ..typing import Array

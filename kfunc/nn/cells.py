@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from .. import checks, ops, tree
 from ..arrays import namespace
+from ..dataclasses import dataclass
 from ..errors import ArgumentError, ShapeError
-from ..frozen import dataclass
 from ..ops.recurrent import gru_step, lstm_step, simple_step
 from ..registry import register, resolve
 from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike, Tree

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .. import checks, tree
 from ..arrays import namespace, native
-from ..frozen import dataclass
+from ..dataclasses import dataclass
 from ..ops.crossentropy import EPSILON
 from ..registry import register, resolve
 from ..typing import Array, Axes, ConstraintLike, Tree

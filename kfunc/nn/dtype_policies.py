@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from ..arrays import backend_of, kind_of_tree, namespace
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..registry import register, resolve
 
 __all__ = ["DTypePolicy", "DTypePolicyMap", "get"]

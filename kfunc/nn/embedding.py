@@ -6,8 +6,8 @@ from typing import Any
 
 from .. import checks, ops
 from ..arrays import asarray, backend_of, device, namespace
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..ops._promotion import beside
 from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .dtype_policies import DTypePolicy

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, TypeVar
 
 from .. import checks, random
 from ..arrays import device, namespace, native
+from ..dataclasses import dataclass
 from ..errors import ArgumentError, ShapeError
-from ..frozen import dataclass
 from ..registry import register, resolve
 from ..typing import Array, InitializerLike
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace
 from ..backends import Backend, get
+from ..dataclasses import arguments, dataclass, is_open
 from ..errors import ArgumentError, KfuncError, LayerError, shown
-from ..frozen import arguments, dataclass, is_open
 from ..ops._promotion import floating, kind
 from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
@@ -139,7 +139,7 @@ class Layer:
             if plain is not value:
                 object.__setattr__(self, attribute, plain)
         # The keys are ids, since Dynamo takes layers with equal fields for equal keys. The ids of a copy's children are
-        # others: so a copy is made anew from its arguments (`kfunc.frozen`), and finds its children here.
+        # others: so a copy is made anew from its arguments (`kfunc.dataclasses`), and finds its children here.
         children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
             children.setdefault(id(child), (name, name_id(name)))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .. import checks, ops
 from ..arrays import namespace, native
-from ..frozen import dataclass
+from ..dataclasses import dataclass
 from ..ops._promotion import floating
 from ..registry import register, resolve
 from ..typing import Array, RegularizerLike

@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import checks, ops
 from ..arrays import namespace
+from ..dataclasses import replace
 from ..errors import ArgumentError, ShapeError
-from ..frozen import replace
 from ..typing import Tree
 from .combinators import Wrapper
 from .layer import Layer, layer

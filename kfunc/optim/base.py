@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..registry import register, resolve
 from ..typing import Array, Tree
 

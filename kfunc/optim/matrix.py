@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import checks, tree
 from ..arrays import namespace
-from ..frozen import dataclass
+from ..dataclasses import dataclass
 from ..typing import LearningRateLike
 from .base import cast, in_range, patterns, zeros_like, zeros_of
 from .optimizer import Core, Optimizer, leafwise, optimizer

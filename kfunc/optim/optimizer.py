@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .. import checks, tree
 from ..arrays import namespace
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..registry import register
 from ..typing import Array, LearningRateLike, Tree
 from .base import (

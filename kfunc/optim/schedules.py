@@ -12,8 +12,8 @@ from typing import Any
 
 from .. import checks
 from ..arrays import asarray, kind_of_tree, namespace, native
+from ..dataclasses import dataclass
 from ..errors import ArgumentError, shown
-from ..frozen import dataclass
 from ..registry import register
 from ..typing import Array
 from .base import in_range

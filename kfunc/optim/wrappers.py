@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from .. import checks, ops, transforms, tree
 from ..arrays import namespace
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..registry import register, resolve
 from ..typing import Tree
 from .base import (

@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import losses, metrics, tree
 from ..arrays import device, dtype_name, namespace, native, to_numpy
+from ..dataclasses import dataclass
 from ..errors import ArgumentError
-from ..frozen import dataclass
 from ..tracing.spec import Spec
 
 __all__ = [
