@@ -15,6 +15,7 @@ from . import results
 
 __all__ = [
     "cross",
+    "cumulative_prod",
     "diff",
     "matrix_norm",
     "matrix_power",
@@ -117,6 +118,21 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     xp = namespace(x)
     return xp.sqrt(xp.var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Running products, by a scan that doubles its distance, so that derivatives are right where `x` is 0, too."""
+    xp = namespace(x)
+    x = x if dtype is None else xp.astype(x, dtype)
+    axis = 0 if axis is None else axis
+    y = xp.moveaxis(x, axis, 0)
+    if include_initial:
+        y = xp.concat([xp.ones((1, *y.shape[1:]), dtype=x.dtype, device=device(x)), y], axis=0)
+    distance = 1
+    while distance < y.shape[0]:
+        y = xp.concat([y[:distance, ...], y[distance:, ...] * y[:-distance, ...]], axis=0)
+        distance *= 2
+    return xp.moveaxis(y, 0, axis)
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:

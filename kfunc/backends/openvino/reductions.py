@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
+from .. import composed
 from ..composed import diff, std
 from ..standard import named
 from .array import Array, build, ints, opset
@@ -129,17 +130,12 @@ def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None, i
 
 
 def cumulative_prod(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
-    """By doubling: after step k, each element is the product of the 2**k up to it."""
     (axis,) = _running_axis("cumulative_prod", x, axis)
     x = astype(x, dtype or _sum_dtype(x.dtype))
     if x.shape[axis] is None:
         raise cannot("cumulative_prod along an unknown size")
-    before, width = (slice(None),) * axis, 1
-    while width < x.shape[axis]:
-        ones = ones_like(x[(*before, slice(0, width))])
-        x = x * concat([ones, x[(*before, slice(None, -width))]], axis=axis)
-        width *= 2
-    return _with_initial(x, axis, ones_like) if include_initial else x
+    out = composed.cumulative_prod(x, axis=axis)
+    return _with_initial(out, axis, ones_like) if include_initial else out
 
 
 def _running_axis(name: str, x: Array, axis: int | None) -> tuple[int, ...]:

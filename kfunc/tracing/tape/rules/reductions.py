@@ -86,19 +86,4 @@ def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: b
     return kept(xp, y, x, axis) if keepdims else y
 
 
-def cumulative_prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
-    # A scan that doubles its distance, whose derivative is right for zeros too.
-    if dtype is not None:
-        x = xp.astype(x, dtype)
-    axis = 0 if axis is None else axis
-    y = xp.moveaxis(x, axis, 0)
-    if include_initial:
-        y = xp.concat([xp.ones((1, *y.shape[1:]), dtype=x.dtype, device=device(x)), y], axis=0)
-    distance = 1
-    while distance < y.shape[0]:
-        y = xp.concat([y[:distance, ...], y[distance:, ...] * y[:-distance, ...]], axis=0)
-        distance *= 2
-    return xp.moveaxis(y, 0, axis)
-
-
-COMPOSITES = {"cumulative_prod": cumulative_prod, "diff": shared(composed.diff), "prod": prod}
+COMPOSITES = {"cumulative_prod": shared(composed.cumulative_prod), "diff": shared(composed.diff), "prod": prod}
