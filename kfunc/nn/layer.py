@@ -22,7 +22,7 @@ from ..tracing.spec import Spec
 from ..typing import Array, RegularizerLike, Tree
 from . import dtype_policies
 from .dtype_policies import PolicyLike
-from .scope import Call, Scope, name_id, updated
+from .scope import Call, Declaration, Scope, name_id, updated
 
 __all__ = ["Aux", "Layer", "layer", "unique_names"]
 
@@ -314,13 +314,14 @@ class Layer:
         if isinstance(key, int):
             key = random.key(key)
         moves = backend_of(key) is not target or device is not None
-        trees: dict[str, dict] = {"params": {}, "state": {}}
-        for path, declaration in (call.declared or {}).items():
+
+        def first(path: tuple[str, ...], declaration: Declaration) -> Any:
             value, dtype = declaration.draw(key, path), dtype_name(declaration.spec.dtype)
             if moves or dtype_name(value.dtype) != dtype:
                 value = asarray(value, dtype, backend=target, device=device)
-            _put(trees[declaration.kind], path, value)
-        return trees["params"], trees["state"]
+            return value
+
+        return call.trees(first)
 
     @overload
     def apply(
@@ -463,12 +464,6 @@ def _spec(x: Any) -> Any:
         return x
     x = found.backend.lift(x)
     return Spec(x.shape, x.dtype)
-
-
-def _put(branch: dict, path: tuple[str, ...], value: Any) -> None:
-    for part in path[:-1]:
-        branch = branch.setdefault(part, {})
-    branch[path[-1]] = value
 
 
 def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:

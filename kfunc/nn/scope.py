@@ -60,6 +60,16 @@ class Call:
         """Whether a layer has drawn random numbers. Of `Layer.trace`: whether the network draws outside training."""
         return bool(self.counts)
 
+    def trees(self, leaf: Callable[[tuple[str, ...], Declaration], Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of `Layer.trace`: the parameters and the state, with `leaf(path, declaration)` for each."""
+        trees: dict[str, dict[str, Any]] = {"params": {}, "state": {}}
+        for path, declaration in (self.declared or {}).items():
+            branch = trees[declaration.kind]
+            for part in path[:-1]:
+                branch = branch.setdefault(part, {})
+            branch[path[-1]] = leaf(path, declaration)
+        return trees["params"], trees["state"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:

@@ -12,7 +12,7 @@ from ..data.protocol import Source
 from ..errors import ArgumentError
 from ..metrics import Mean
 from ..transforms import choose, stop_gradient
-from .objective import ordered
+from .objective import Objective, ordered
 from .state import Progress, TrainState, start
 from .step import fault_of, may_go_on
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "custom_evaluations",
     "custom_steps",
-    "logged",
     "make_custom_evaluation",
     "make_custom_step",
+    "with_logs",
 ]
 
 
@@ -39,12 +39,15 @@ def custom_evaluations(step: Callable[..., Any]) -> Callable[..., Any]:
     return make_custom_evaluation(step)
 
 
-def logged(setup: Setup, data: Source, ts: TrainState, evaluates: bool = False) -> dict[str, Mean]:
-    """A mean for each number that the user's own step logs; running the step on shapes tells their names.
+def with_logs(setup: Setup, data: Source, ts: TrainState, evaluates: bool = False) -> Setup:
+    """`setup` with a mean for each number that the user's own step logs, if there is such a step.
 
-    On a backend that cannot run it on shapes the result is empty, and the first step tells the names.
+    Running the step on shapes tells their names. On a backend that cannot do that there are no means, and the first
+    step tells the names.
     """
     step: Any = setup.eval_step if evaluates else setup.step
+    if step is None:
+        return setup
     make = custom_evaluations if evaluates else custom_steps
     key, names = f"{make.__name__} {step!r}", setup.functions.logs
     if key not in names:
@@ -54,9 +57,9 @@ def logged(setup: Setup, data: Source, ts: TrainState, evaluates: bool = False) 
         )
         carry = setup.backend.shapes(make(step), ts, first if evaluates else (ts, first), batch)
         if carry is None:
-            return {}
+            return setup._replace(objective=Objective())
         names[key] = list((carry if evaluates else carry[1]).metrics)
-    return {name: Mean() for name in ordered(names[key])}
+    return setup._replace(objective=Objective(metrics={name: Mean() for name in ordered(names[key])}))
 
 
 def make_custom_step(step: Callable[..., Any]) -> Callable[..., Any]:

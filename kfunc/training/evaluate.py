@@ -13,9 +13,8 @@ from ..callbacks.logs import ProgbarLogger
 from ..data.protocol import Source
 from . import faults
 from .carry import Carry, TrainCarry
-from .custom_steps import logged
+from .custom_steps import with_logs
 from .feed import read
-from .objective import Objective
 from .program import for_evaluation
 from .progress_bar import Bar
 from .setup import Setup
@@ -59,8 +58,7 @@ def evaluate(
         hooks("on_test_begin", {})
         ts = state.train_state
         assert ts is not None
-        if setup.eval_step is not None:
-            setup = setup._replace(objective=Objective(None, logged(setup, data, ts, evaluates=True)))
+        setup = with_logs(setup, data, ts, evaluates=True)
         each = hooks.has("on_test_batch_begin", "on_test_batch_end")
         carry = Carry(start(setup.objective.metrics, setup.backend, setup.where))
         program = for_evaluation(setup, data, ts, drawing_key(setup, ts), carry, alone=each)

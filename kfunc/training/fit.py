@@ -17,7 +17,7 @@ from ..data.sources import ArraySource, is_arrays, source, split
 from ..errors import ArgumentError, NonFiniteError
 from . import faults
 from .carry import TrainCarry
-from .custom_steps import logged
+from .custom_steps import with_logs
 from .evaluate import evaluate, hooks_of
 from .feed import read
 from .history import History
@@ -157,8 +157,7 @@ def fit(
     hooks = hooks_of(
         callbacks, model, epochs=epochs, steps=data.steps, verbose=verbose, metrics=setup.objective.metrics
     )
-    if setup.step is not None:
-        setup = setup._replace(objective=Objective(None, logged(setup, data, ts)))
+    setup = with_logs(setup, data, ts)
     fresh = start(setup.objective.metrics, setup.backend, setup.where)
     run = Run(data, schedule, History(), hooks, carry, schedule.initial, initial=schedule.initial)
     run.done = int(to_numpy(ts.step))
@@ -254,8 +253,7 @@ def _validate(
 def one_step(setup: Setup, carry: TrainCarry, data: Source) -> dict[str, Any]:
     """One step on all of `data`, as one batch; the numbers of it."""
     ts = _state(carry)
-    if setup.step is not None:
-        setup = setup._replace(objective=Objective(None, logged(setup, data, ts)))
+    setup = with_logs(setup, data, ts)
     fresh = start(setup.objective.metrics, setup.backend, setup.where)
     with Deferral() as signals:
         program = for_training(setup, data, carry, fresh, signals)

@@ -87,12 +87,12 @@ def named(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def trees(traced: Traced, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters and the state of a network, from arrays by name."""
-    return traced.trees(lambda kind, path, spec: arrays[".".join((kind, *path))])
+    return traced.call.trees(lambda path, declaration: arrays[".".join((declaration.kind, *path))])
 
 
 def expected(traced: Traced) -> dict[str, files.Form]:
     """The arrays beside the optimizer's that the file of a network has."""
-    params, state = traced.trees(lambda kind, path, spec: spec)
+    params, state = traced.call.trees(lambda path, declaration: declaration.spec)
     rest = {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
     return {name: _form(x) for name, x in (named({"params": params, "state": state}) | rest).items()}
 
@@ -150,7 +150,7 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
         traced = Traced(model.net, inputs)
         opt_state: dict[str, Any] = {}
         if model.optimizer is not None:
-            params, _ = traced.trees(lambda kind, path, spec: spec)
+            params, _ = traced.call.trees(lambda path, declaration: declaration.spec)
             opt_state = named({"opt_state": model.optimizer.init(params)})
     except Exception as error:  # arguments from a file may make layers, losses and optimizers fail in any way
         raise FileError(

@@ -68,7 +68,7 @@ class Traced:
     @functools.cached_property
     def adds_losses(self) -> bool:
         """Whether the network has losses of its own."""
-        params, state = self.trees(lambda kind, path, spec: spec)
+        params, state = self.call.trees(lambda path, declaration: declaration.spec)
         key = Spec((2,), "uint32")
         options: Any = {"state": state, "key": key, "train": True, "aux": True}
         return bool(self._net.apply(params, *self.inputs, **options)[2].losses)
@@ -77,16 +77,6 @@ class Traced:
     def draws(self) -> bool:
         """Whether the network draws random numbers outside training, too."""
         return bool(self.call.draws)
-
-    def trees(self, leaf: Callable[[str, tuple[str, ...], Spec], Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The parameters and the state, with `leaf(kind, path, spec)` for each: kind is "params" or "state"."""
-        trees: dict[str, dict[str, Any]] = {"params": {}, "state": {}}
-        for path, declared in (self.call.declared or {}).items():
-            branch = trees[declared.kind]
-            for part in path[:-1]:
-                branch = branch.setdefault(part, {})
-            branch[path[-1]] = leaf(declared.kind, path, declared.spec)
-        return trees["params"], trees["state"]
 
 
 def _of_any_size(x: Any) -> Spec:
