@@ -228,7 +228,9 @@ def _repr(self: Any) -> str:
 
 
 def _reduce(self: Any) -> tuple:
-    return build, (type(self), arguments(self))
+    made = build, (type(self), arguments(self))
+    names = getattr(self, "_renamed", None)  # of the layers in a layer, which do not follow from its arguments
+    return made if names is None else (*made, names)
 
 
 _SHARED: dict[str, Any] = {

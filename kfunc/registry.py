@@ -197,6 +197,8 @@ class _Decoder:
                 got=", ".join(arguments) or "no arguments",
                 fix="check the names of the arguments; a file may come from another version",
             ) from error
+        if "names" in config:  # of the layers in a layer: those of the original, which copies would not get
+            value.__setstate__(self.decode(config["names"]))
         self.seen.append((value, self.objects - before))
         return value
 
@@ -273,9 +275,12 @@ def _encode(value: Any, seen: dict[int, tuple[int, Any]], category: str | None =
         return {"category": "dict", "config": {k: _encode(v, seen) for k, v in value.items()}}
     else:
         return _undescribable(value, category)
-    encoded = {k: _encode(v, seen) for k, v in arguments.items()}
+    encoded: dict[str, Any] = {"config": {k: _encode(v, seen) for k, v in arguments.items()}}
+    names = getattr(value, "_renamed", None)
+    if names is not None:
+        encoded["names"] = list(names)
     seen[id(value)] = (len(seen), value)  # with the value, since its id may be given anew once it is gone
-    return {"category": kind, "class": name, "config": encoded}
+    return {"category": kind, "class": name, **encoded}
 
 
 def _undescribable(value: Any, category: str | None) -> Any:

@@ -31,7 +31,9 @@ class Sequential(Layer):
     The output has the shape that the last layer gives it.
 
     Args:
-        layers: The layers. Each is called by its `name`, or by its class's (`conv2d`, `dense`, `dense_1`).
+        layers: The layers. Each is called by its `name`, or by its class's (`conv2d`, `dense`, `dense_1`). A layer of a
+            network that was made before has the same name here: `Sequential(net.layers[2:])` takes the parameters of
+            `net`.
     """
 
     layers: Sequence[Layer] = ()
@@ -41,7 +43,7 @@ class Sequential(Layer):
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        return [*unique_names(self.layers), *self._assigned_children()]
+        return [*unique_names(self, self.layers), *self._assigned_children()]
 
     def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None) -> Tree:
         for child in self.layers:
@@ -89,7 +91,7 @@ class _Side(Layer):
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        named = self.layers.items() if isinstance(self.layers, Mapping) else unique_names(self.layers)
+        named = self.layers.items() if isinstance(self.layers, Mapping) else unique_names(self, self.layers)
         return [*named, *self._assigned_children()]
 
     def _run_each(self, s: Scope, inputs: list[Any], masks: list[Any]) -> list[Any] | dict[str, Any]:

@@ -97,6 +97,11 @@ class Graph(Layer):
 
     Inputs have the shapes of the `Input`s, and outputs those of the layers that they come from.
 
+    Each layer is called by its `name`; or as in the network that it is a part of already; or by its class, in the order
+    in which the outputs need them (`dense`, `dense_1`). So make the whole graph first: a graph of a part of it, such as
+    features, a decoder or one of two towers, finds its parameters in those of the whole. Where two graphs were made
+    apart, a graph of both may need other names; then they refuse its parameters, and graphs made after it take them.
+
     Args:
         inputs: An `Input`, or a list, tuple or dict of them. `apply` takes arrays in the same structure; for a list or
             tuple, they may also be separate arguments.
@@ -136,7 +141,7 @@ class Graph(Layer):
         return ()  # lists stay lists, since the outputs come in the structure of the nodes
 
     def children(self) -> Iterable[tuple[str, Layer]]:
-        named = unique_names(node.layer for node in self._order if node.layer is not None)
+        named = unique_names(self, (node.layer for node in self._order if node.layer is not None))
         return [*named, *self._assigned_children()]
 
     def output_names(self) -> list[str] | None:
@@ -254,7 +259,8 @@ class Graph(Layer):
 
         inputs = tree.map(lambda node: node.spec, self.inputs)
         nodes = [[*node, x.spec] for node, x in zip(self._numbered(encode), self._order, strict=True)]
-        return _assembled, (type(self), inputs, nodes, encode(self.outputs), self._common())
+        made = _assembled, (type(self), inputs, nodes, encode(self.outputs), self._common())
+        return made if self._renamed is None else (*made, self._renamed)
 
 
 @dataclasses.dataclass(frozen=True)

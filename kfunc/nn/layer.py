@@ -28,6 +28,8 @@ __all__ = ["Aux", "Layer", "layer", "unique_names"]
 
 L = TypeVar("L", bound=type)
 
+_NAME = r"[\w-]+"
+
 
 class Aux(NamedTuple):
     """What `apply(aux=True)` returns beside the output and the state.
@@ -89,6 +91,10 @@ class Layer:
     trainable: bool = dataclasses.field(default=True, kw_only=True)
     activity_regularizer: RegularizerLike = dataclasses.field(default=None, kw_only=True)
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
+    _called: tuple[str, ...] = dataclasses.field(default=(), init=False, repr=False)
+    """The names that networks have given the layer, the newest last; see `unique_names`."""
+    _renamed: tuple[str, ...] | None = dataclasses.field(default=None, init=False, repr=False)
+    """The names of the layers in a list of this one, if they are others than copies of them would get."""
 
     __decorator__: ClassVar[str] = "@nn.layer"
     """The decorator that an error names if a subclass has none."""
@@ -122,7 +128,7 @@ class Layer:
         checks.standard(self)
         if self.activity_regularizer is not None:
             object.__setattr__(self, "activity_regularizer", resolve("regularizer", self.activity_regularizer))
-        if self.name is not None and not (isinstance(self.name, str) and re.fullmatch(r"[\w-]+", self.name)):
+        if self.name is not None and not (isinstance(self.name, str) and re.fullmatch(_NAME, self.name)):
             raise ArgumentError(
                 f"`name` must consist of letters, digits, '_' and '-', got {shown(self.name)}.",
                 argument="name",
@@ -153,6 +159,20 @@ class Layer:
                 got=", ".join(names),
             )
         object.__setattr__(self, "_children", children)
+
+    def __setstate__(self, names: tuple[str, ...]) -> None:
+        """Give the layers in a list of this one, which is a copy or comes from a file, the names of the original."""
+        children = dict(self._children)
+        if not isinstance(names, tuple) or len(names) > len(children) or len({*names}) < len(names):
+            raise ArgumentError.must_be("names", "a different name for each layer", names)
+        for name, (of, child) in zip(names, {id(c): c for _, c in self.children()}.items(), strict=False):
+            if not (isinstance(name, str) and re.fullmatch(_NAME, name)):
+                raise ArgumentError.must_be("names", "a different name for each layer", names)
+            children[of] = name, name_id(name)
+            if child.name is None:
+                object.__setattr__(child, "_called", (*child._called[:-1], name))
+        object.__setattr__(self, "_children", children)
+        object.__setattr__(self, "_renamed", names)
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         """The name and the object of each child. A child that comes twice shares its weights."""
@@ -466,17 +486,54 @@ def _spec(x: Any) -> Any:
     return Spec(x.shape, x.dtype)
 
 
-def unique_names(layers: Iterable[Layer]) -> Iterable[tuple[str, Layer]]:
-    """A name for each distinct layer: its `name`, or that of its class, with a number if it is taken (`dense_1`)."""
+def unique_names(parent: Layer, layers: Iterable[Layer]) -> list[tuple[str, Layer]]:
+    """A name for each distinct layer of a list in `parent`, by which its parameters are found.
+
+    It is the layer's `name`; or the name that it has in a network made before, so that a part of a network finds its
+    parameters in those of the whole; or that of its class, with a number if it is taken (`dense_1`).
+
+    Two layers may have got one name in two networks. Here both get new ones, which neither has had: the parameters of
+    this network are then refused by the other two, and never taken for those of another layer.
+
+    Raises:
+        LayerError: A layer is named as another was called before.
+    """
     layers = list(dict.fromkeys(layers))
-    taken = {child.name for child in layers if child.name is not None}
-    numbers: dict[str, int] = {}
+    known = vars(parent).get("_children")
+    if known is not None:
+        return [(known[id(child)][0], child) for child in layers]
+    names = first = _names(layers, {child: () for child in layers})
+    if any(child._called for child in layers):
+        names = _names(layers, {child: child._called for child in layers})
+        object.__setattr__(parent, "_renamed", None if names == first else names)
+    for name, child in zip(names, layers, strict=True):
+        if child.name is None and child._called[-1:] != (name,):
+            object.__setattr__(child, "_called", (*child._called, name))
+    return list(zip(names, layers, strict=True))
+
+
+def _names(layers: list[Layer], called: dict[Layer, tuple[str, ...]]) -> tuple[str, ...]:
+    """As `unique_names`, where `called` has the names of each layer in other networks, the newest last."""
+    owners: dict[str, list[Layer]] = {}
     for child in layers:
-        name = child.name
-        if name is None:
+        for name in called[child] if child.name is None else (child.name,):
+            owners.setdefault(name, []).append(child)
+    taken, names, numbers = set(owners), [], dict[str, int]()
+    for child in layers:
+        name = child.name or "".join(called[child][-1:])
+        if child.name is not None and any(other.name is None for other in owners[name]):
+            raise LayerError(
+                f"Two layers are called {name!r}: one by its `name`, the other in a network that was made before.",
+                argument="name",
+                expected="for each layer a name that no other layer has had",
+                got=repr(name),
+                fix="give the layer another name, or give the other one a name when it is made",
+            )
+        if not name or (child.name is None and len(owners[name]) > 1):
             base = name = snake_case(type(child).__name__.lstrip("_"))
             while name in taken:
                 numbers[base] = numbers.get(base, 0) + 1
                 name = f"{base}_{numbers[base]}"
             taken.add(name)
-        yield name, child
+        names.append(name)
+    return tuple(names)
