@@ -247,7 +247,7 @@ def class_weights(batch: Batch, weights: Mapping[int, float]) -> Batch:
             fix="give sample_weight, one for each output",
         )
     labels = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y[..., 0] if y.ndim > 1 else y
-    labels = labels.astype(np.int64)
+    labels = np.rint(labels).astype(np.int64)  # as Keras: 0.9999999 is class 1
     classes = np.unique(labels)
     if missing := [int(c) for c in classes if int(c) not in weights]:
         raise ArgumentError(

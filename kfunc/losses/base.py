@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import typing
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
@@ -32,6 +33,27 @@ def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     elif b.ndim == a.ndim + 1 and b.shape[-1] == 1:
         a, b = (namespace(a).expand_dims(a, axis=-1), b) if a.ndim == 1 else (a, namespace(b).squeeze(b, axis=-1))
     return a, b
+
+
+def of_user(cls: type, method: str) -> bool:
+    """Whether a user has written the `method` that `cls` has, and not kfunc."""
+    return getattr(cls, method).__module__.partition(".")[0] != __package__.partition(".")[0]
+
+
+def warn_of_ranks(of: Any, method: str, y_true: Any, y_pred: Any) -> None:
+    """Warn if the user's own `method` gets labels and predictions whose difference has more numbers than both.
+
+    As in Keras, methods get what was given, since they may expect labels (batch,) for predictions (batch, 1). Those
+    that do not would silently compare each label with each prediction.
+    """
+    if getattr(y_true, "ndim", None) != getattr(y_pred, "ndim", None) and of_user(type(of), method):
+        shapes = [tuple(getattr(x, "shape", ())) for x in (y_true, y_pred)]
+        if same_rank(y_true, y_pred)[0] is not y_true or same_rank(y_true, y_pred)[1] is not y_pred:
+            warnings.warn(
+                f"{type(of).__name__}.{method} gets labels of shape {shapes[0]} and predictions of shape {shapes[1]}, "
+                "whose difference has more numbers than both. Give labels of the shape of the predictions.",
+                stacklevel=2,
+            )
 
 
 def real(x: Any) -> Array:
@@ -126,7 +148,7 @@ def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> No
 
 def _aligned(values, x, argument):
     """`x` with as many axes as `values`: axes of size 1 are added at the end, or one is taken away there."""
-    xp = namespace(values, x)
+    xp, given = namespace(values, x), tuple(x.shape)
     if values.ndim == 0:  # One value for the whole batch: each weight multiplies it, as in Keras.
         return x
     if x.ndim == values.ndim + 1 and x.shape[-1] == 1:
@@ -140,6 +162,13 @@ def _aligned(values, x, argument):
         )
     for _ in range(values.ndim - x.ndim):
         x = xp.expand_dims(x, axis=-1)
+    if any(n not in (1, None) and m is not None and m != n for m, n in zip(values.shape, x.shape, strict=True)):
+        raise ShapeError(
+            f"`{argument}` has shape {given}, which does not fit values of shape {tuple(values.shape)}.",
+            argument=argument,
+            expected=f"the shape {tuple(values.shape)}, or its first axes",
+            got=given,
+        )
     return x
 
 
@@ -228,6 +257,7 @@ class Loss:
         policy = None if dtype is None else dtype.at(self.name)
         if policy is not None:
             y_true, y_pred = policy.cast(y_true), policy.cast(y_pred)
+        warn_of_ranks(self, "call", y_true, y_pred)
         values = self.call(y_true, y_pred)
         xp = namespace(values)
         masks = [m for m in (mask, self.mask(y_true, y_pred, values)) if m is not None]
@@ -322,6 +352,9 @@ def loss(function: Callable[..., Array], *names: str, **kinds: str) -> Callable[
 class FunctionLoss(Loss):
     """A loss made of a function.
 
+    As in Keras, the function gets labels and predictions with equal numbers of axes, if one of them lacks only a last
+    axis of size 1: labels (batch,) become (batch, 1) for predictions (batch, 1).
+
     Args:
         fn: `(y_true, y_pred) -> values`, (batch, ...).
         name: The name of the function by default.
@@ -336,4 +369,19 @@ class FunctionLoss(Loss):
         super().__post_init__()
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
-        return self.fn(y_true, y_pred)
+        if isinstance(y_true, list | tuple | dict) or isinstance(y_pred, list | tuple | dict):
+            return self.fn(y_true, y_pred)
+        labels, predictions = same_rank(y_true, y_pred)
+        values = self.fn(labels, predictions)
+        if labels is not y_true or predictions is not y_pred:
+            shape, wanted = tuple(values.shape), tuple(predictions.shape)
+            if any(n not in (1, None, *wanted[i : i + 1]) for i, n in enumerate(shape)):
+                raise ShapeError(
+                    f"{self.name} returns values of shape {shape} for labels and predictions of shape {wanted}.",
+                    argument="y_true",
+                    expected="values (batch, ...), each of one label and one prediction",
+                    got=f"labels {tuple(y_true.shape)} and predictions {tuple(y_pred.shape)}, which a function gets "
+                    f"as {tuple(labels.shape)} and {wanted}",
+                    fix="give labels of the shape of the predictions",
+                )
+        return values

@@ -14,7 +14,7 @@ from ..arrays import backend_of, device, namespace, native
 from ..backends import Backend
 from ..backends import get as get_backend
 from ..dataclasses import dataclass
-from ..losses.base import real, weights
+from ..losses.base import real, warn_of_ranks, weights
 from ..registry import register, snake_case
 from ..tree import leaves
 from ..typing import Array
@@ -111,6 +111,7 @@ class Metric:
             sample_weight: Weights, (batch,) or (batch, ...) with at most as many axes as the values of the metric.
             mask: Booleans of such a shape that say which predictions count.
         """
+        warn_of_ranks(self, "measure", y_true, y_pred)
         return added(acc, self.measure(y_true, y_pred, sample_weight, mask))
 
     @native
@@ -195,6 +196,7 @@ def mean_of(sums: Array) -> Array:
 
 def loss_sums(loss: Any, y_true: Array, y_pred: Array, sample_weight: Array, mask: Array) -> Array:
     """`mean_sums` of the values of a `Loss`, without the values that it ignores."""
+    warn_of_ranks(loss, "call", y_true, y_pred)
     values = real(loss.call(y_true, y_pred))
     counted, given = loss.mask(y_true, y_pred, values), weights(values, sample_weight, mask)
     return mean_sums(values, given if counted is None else weights(values, given, counted))
@@ -221,6 +223,7 @@ class MeanMetric(Metric):
         return (2,)
 
     def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
+        warn_of_ranks(self, "call", y_true, y_pred)
         values = real(self.call(y_true, y_pred))
         return mean_sums(values, weights(values, sample_weight, mask))
 
