@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from . import tree
-from .arrays import kind_of_tree
+from .arrays import dtype_name, kind_of_tree
 from .backends import Backend, Kind, get, kind_of
 from .backends.defaults import perform
 from .errors import ArgumentError, ShapeError
@@ -77,8 +77,13 @@ def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
     return _lift(backend, perform(backend, method, *_lower(backend, args), **kwargs))
 
 
-def _through(method: str, fun: Callable[..., Any], *options: Any, **named: Any) -> Callable[..., Any]:
-    """`fun` under the backend's transformation `method`, built once for each kind of array it is called with."""
+def _through(
+    method: str, fun: Callable[..., Any], *options: Any, checks: Callable[..., Any] | None = None, **named: Any
+) -> Callable[..., Any]:
+    """`fun` under the backend's transformation `method`, built once for each kind of array it is called with.
+
+    `checks(backend, out)` looks at what `fun` returns.
+    """
     built: dict[Kind | None, Callable] = {}
 
     @functools.wraps(fun)
@@ -87,7 +92,8 @@ def _through(method: str, fun: Callable[..., Any], *options: Any, **named: Any) 
         kind = kind_of_tree(args, tuple(kwargs.values()))
         conforms = _conforms(kind)
         if kind not in built:
-            inner = _lower(kind.backend, fun) if conforms else fun
+            inner = fun if checks is None else _checked(fun, _backend(kind), checks)
+            inner = _lower(kind.backend, inner) if conforms else inner
             built[kind] = perform(_backend(kind), method, inner, *options, **named)
         if not conforms:
             return built[kind](*args, **kwargs)
@@ -95,6 +101,16 @@ def _through(method: str, fun: Callable[..., Any], *options: Any, **named: Any) 
         return tree.map(kind.backend.lift, built[kind](*args, **kwargs))
 
     return transformed
+
+
+def _checked(fun: Callable[..., Any], backend: Backend, checks: Callable[[Backend, Any], None]) -> Callable[..., Any]:
+    @functools.wraps(fun)
+    def checked(*args, **kwargs):
+        out = fun(*args, **kwargs)
+        checks(backend, out)
+        return out
+
+    return checked
 
 
 def jit(
@@ -121,12 +137,74 @@ def value_and_grad(
         argnums: Which positional arguments, trees of floating-point arrays, to differentiate for.
         has_aux: Whether `fun` returns a second value, which is handed on: `((value, aux), gradient)`.
 
+    The gradient is zero where the value does not depend on an argument, or only through `kf.stop_gradient`.
+
     Raises:
-        UnsupportedError: The backend cannot differentiate (OpenVINO).
+        ShapeError: The value is not a real floating-point array of shape ().
+        UnsupportedError: The backend cannot differentiate (OpenVINO). Or the gradient would be zero only because all
+            that `fun` computes from the arguments was cut off: under `torch.inference_mode` or `torch.no_grad`, by
+            `detach`, or because `fun` read values into NumPy or Python.
     """
+    return _value_and_grad(fun, argnums, has_aux)
+
+
+def training_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """`value_and_grad(fun, has_aux=True)`, which refuses a value that depends on none of the parameters.
+
+    Raises:
+        ArgumentError: It depends on none.
+    """
+    return _value_and_grad(fun, 0, True, strict=True)
+
+
+def _value_and_grad(fun: Callable[..., Any], argnums: Any, has_aux: bool, strict: bool = False) -> Callable[..., Any]:
     if not (isinstance(argnums, int) or (isinstance(argnums, tuple) and all(isinstance(i, int) for i in argnums))):
         raise ArgumentError.must_be("argnums", "a position, or a tuple of positions", argnums)
-    return _through("value_and_grad", fun, argnums, has_aux)
+    return _through(
+        "value_and_grad", fun, argnums, has_aux, strict=strict, checks=_pair_of_scalar if has_aux else _scalar
+    )
+
+
+def _scalar(backend: Backend, value: Any) -> None:
+    if _floating(backend, value, "real floating") and value.shape == ():
+        return
+    said = f"{_said(backend, value)} of shape {tuple(value.shape)}" if hasattr(value, "dtype") else type(value).__name__
+    raise ShapeError(
+        f"The function to differentiate returns {said}, not a floating-point scalar array.",
+        argument="fun",
+        expected=f"an array of the backend {backend.name!r}, of shape ()",
+        got=said,
+        fix="reduce it, for example with xp.mean, or pass has_aux=True if it returns (value, aux)",
+    )
+
+
+def _said(backend: Backend, x: Any) -> str:
+    """The dtype of an array, with the name of its backend if that is another one; the type of anything else."""
+    kind = kind_of(type(x))
+    if kind is None:
+        return type(x).__name__
+    return dtype_name(x.dtype) + ("" if kind.backend.name == backend.name else f" of {kind.backend.name}")
+
+
+def _pair_of_scalar(backend: Backend, out: Any) -> None:
+    _pair(out)
+    _scalar(backend, out[0])
+
+
+def _pair(out: Any) -> None:
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise ArgumentError(
+            f"With has_aux the function must return a pair (value, aux), got {type(out).__name__}.",
+            argument="fun",
+            expected="(value, aux)",
+            got=type(out).__name__,
+        )
+
+
+def _floating(backend: Backend, x: Any, *kinds: str) -> bool:
+    """Whether `x` is an array of `backend`, of a dtype of these kinds."""
+    kind = kind_of(type(x))
+    return kind is not None and kind.backend.name == backend.name and kind.backend.xp.isdtype(x.dtype, kinds)
 
 
 @overload
@@ -177,6 +255,7 @@ def vjp(fun: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple
     """
     kind = kind_of_tree(primals)
     _check_floating(kind, primals, "primals")
+    fun = _checked(fun, _backend(kind), _pair_of_floats if has_aux else _floats)
     out, pull, *aux = _call("vjp", kind, fun, *primals, has_aux=has_aux)
 
     def checked(cotangent):
@@ -213,7 +292,25 @@ def jvp(
     kind = kind_of_tree(primals)
     _check_floating(kind, primals, "primals")
     _check_like(primals, tangents, "the primals", "tangents")
+    fun = _checked(fun, _backend(kind), _pair_of_floats if has_aux else _floats)
     return _call("jvp", kind, fun, primals, tangents, has_aux=has_aux)
+
+
+def _floats(backend: Backend, out: Any) -> None:
+    for x in tree.leaves(out) or [None]:
+        if not _floating(backend, x, "real floating", "complex floating"):
+            raise ArgumentError(
+                f"The function to differentiate returns {_said(backend, x)}, which has no derivative.",
+                argument="fun",
+                expected=f"a tree of floating-point arrays of the backend {backend.name!r}",
+                got=_said(backend, x),
+                fix="return it as aux, with has_aux=True",
+            )
+
+
+def _pair_of_floats(backend: Backend, out: Any) -> None:
+    _pair(out)
+    _floats(backend, out[0])
 
 
 def _check_floating(kind: Kind | None, values: Any, argument: str) -> None:

@@ -170,8 +170,13 @@ class Backend:
     # Where one returns NotImplemented, `defaults` does it: with the tape, and with Python loops.
 
     def value_and_grad(
-        self, fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+        self,
+        fun: Callable[..., Any],
+        argnums: int | tuple[int, ...] = 0,
+        has_aux: bool = False,
+        strict: bool = False,
     ) -> Callable[..., Any]:
+        """See `kfunc.value_and_grad`. With `strict`, a value that depends on no argument is an error."""
         return NotImplemented
 
     def vjp(self, fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:

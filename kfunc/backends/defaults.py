@@ -27,11 +27,11 @@ def perform(backend: Backend, transform: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def value_and_grad(
-    backend: Backend, fun: Callable[..., Any], argnums: Any = 0, has_aux: bool = False
+    backend: Backend, fun: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, strict: bool = False
 ) -> Callable[..., Any]:
     from ..tracing import tape
 
-    return tape.value_and_grad(fun, argnums, has_aux)
+    return tape.value_and_grad(fun, argnums, has_aux, strict)
 
 
 def vjp(backend: Backend, fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:

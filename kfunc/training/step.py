@@ -10,7 +10,7 @@ from ..arrays import namespace, native
 from ..data.batches import Batch
 from ..nn.constraints import constrain
 from ..optim import apply_updates
-from ..transforms import choose, fori_loop, value_and_grad
+from ..transforms import choose, fori_loop, training_gradient
 from .state import Progress, TrainState
 
 __all__ = [
@@ -215,7 +215,7 @@ def _look(
             return value if scale is None else value * scale, (value, y_pred, state, masks, aux.indices or {})
 
         if tree.leaves(ts.params):
-            (_, (value, y_pred, state, masks, indices)), grads = value_and_grad(objective, has_aux=True)(ts.params)
+            (_, (value, y_pred, state, masks, indices)), grads = training_gradient(objective)(ts.params)
         else:  # only the arrays of parameters would say to which backend the gradient belongs
             (_, (value, y_pred, state, masks, indices)), grads = objective(ts.params), ts.params
         finite = ops.all_finite(value, *tree.leaves(grads))

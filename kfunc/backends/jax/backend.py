@@ -13,6 +13,7 @@ import numpy as np
 
 from ...tracing import loops
 from ..base import Backend, Kind
+from ..gradients import independent
 
 __all__ = ["JaxBackend", "backend"]
 
@@ -60,8 +61,8 @@ class JaxBackend(Backend):
     def released(self, x: Any) -> Any:
         return x.copy().block_until_ready() if isinstance(x, jax.Array) else x
 
-    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
-        return jax.value_and_grad(fun, argnums, has_aux)
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
+        return jax.value_and_grad(_dependent(fun) if strict else fun, argnums, has_aux)
 
     def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:
         return jax.vjp(fun, *primals, has_aux=has_aux)
@@ -138,6 +139,19 @@ class JaxBackend(Backend):
         if jax.default_backend() == "cpu" and sum(x.nbytes for x in jax.tree.leaves(other)) > _LARGE:
             return jax.lax.cond(pred, true_fun, lambda: other)
         return jax.tree.map(lambda a, b: jnp.where(pred, a, b), true_fun(), other)
+
+
+def _dependent(fun):
+    """`fun(params)`, which returns `(value, aux)`, and an error if the value depends on none of the parameters."""
+
+    def run(params):
+        out = fun(params)
+        # What depends on an argument is a tracer of the same kind; `jax.grad` makes tracers of no other kind.
+        if not any(type(out[0]) is type(x) for x in jax.tree.leaves(params)):
+            raise independent()
+        return out
+
+    return run
 
 
 def _work(jaxpr, cpu) -> float:

@@ -65,7 +65,7 @@ class OpenvinoBackend(Backend):
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         return Compiled(self, fun, static_argnames, constant_argnums)
 
-    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
         raise self.unsupported("differentiation", _TRAIN)
 
     def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:

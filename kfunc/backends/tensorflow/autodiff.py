@@ -9,8 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from ... import tree
-from ...errors import ShapeError
+from ...errors import ShapeError, UnsupportedError
 from ...tracing import loops
+from ..gradients import cut_off
 from .array import Array
 
 __all__ = ["apart", "checkpoint", "custom_gradient", "jvp", "vjp", "while_loop"]
@@ -37,6 +38,32 @@ def _results(fun: Callable, args: Sequence, has_aux: bool) -> tuple[list[tf.Tens
     return *_tensors(out), [tree.map(_tensor, x) for x in aux]
 
 
+def refuse_cut(fun: Callable[..., Any], args: Sequence, kwargs: dict[str, Any]) -> None:
+    """Raise an error if `fun`, of which no result has a gradient, reads values of its arguments.
+
+    A tape does not see that. A graph has no values to read, so `fun` fails in one.
+    """
+    if not tf.executing_eagerly():
+        return
+    leaves, structure = tree.flatten((tuple(args), kwargs))
+    at = [i for i, x in enumerate(leaves) if isinstance(_tensor(x), tf.Tensor)]
+
+    def run(*tensors):
+        filled = list(leaves)
+        for i, x in zip(at, tensors, strict=True):
+            filled[i] = Array(x) if type(leaves[i]) is Array else x
+        args, kwargs = tree.unflatten(structure, filled)
+        fun(*args, **kwargs)
+
+    given = [_tensor(leaves[i]) for i in at]
+    try:
+        tf.function(run, autograph=False).get_concrete_function(*(tf.TensorSpec(x.shape, x.dtype) for x in given))
+    except tf.errors.OperatorNotAllowedInGraphError:
+        pass  # a choice by a value: the result may well be a constant
+    except (AttributeError, NotImplementedError, TypeError, UnsupportedError) as error:
+        raise cut_off("the values of an array that is being differentiated were read (numpy, float)") from error
+
+
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     flat, structure = _renewed(primals)
     with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
@@ -45,8 +72,10 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
 
     def pull(cotangent):
         given, _ = _tensors(cotangent)
-        grads = tape.gradient(outs, flat, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tree.unflatten(structure, [tf.convert_to_tensor(g) for g in grads])
+        return tree.unflatten(structure, _or_zeros(tape.gradient(outs, flat, output_gradients=given), flat, cut))
+
+    def cut():
+        refuse_cut(fun, primals, {})
 
     return tree.unflatten(out_structure, outs), pull, *aux
 
@@ -57,8 +86,15 @@ def jvp(
     flat, structure = _renewed(primals)
     with tf.autodiff.ForwardAccumulator(flat, _tensors(tangents)[0]) as accumulator:
         outs, out_structure, aux = _results(fun, tree.unflatten(structure, flat), has_aux)
-    tangent = accumulator.jvp(outs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    tangent = _or_zeros(accumulator.jvp(outs), outs, lambda: refuse_cut(fun, primals, {}))
     return tree.unflatten(out_structure, outs), tree.unflatten(out_structure, tangent), *aux
+
+
+def _or_zeros(derivatives: list, like: list[tf.Tensor], none: Callable[[], None]) -> list[tf.Tensor]:
+    """Zeros in place of derivatives that are None; `none` is called if all are."""
+    if derivatives and all(d is None for d in derivatives):
+        none()
+    return [tf.zeros_like(x) if d is None else tf.convert_to_tensor(d) for d, x in zip(derivatives, like, strict=True)]
 
 
 def _attach(outs: list[tf.Tensor], inputs: list[tf.Tensor], shares: Callable) -> list[tf.Tensor]:

@@ -14,6 +14,7 @@ from ...errors import ArgumentError, ShapeError
 from ...tracing import loops
 from .. import defaults
 from ..base import Backend, Kind
+from ..gradients import independent
 from ..registry import add_kind
 from . import autodiff, memory
 from .array import Array, cast
@@ -173,7 +174,7 @@ class TensorflowBackend(Backend):
         tf.function(run, autograph=False).get_concrete_function(*(tf.TensorSpec(t.shape, t.dtype) for t in leaves))
         return found[0]
 
-    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
         numbers = (argnums,) if isinstance(argnums, int) else argnums
 
         @functools.wraps(fun)
@@ -198,16 +199,15 @@ class TensorflowBackend(Backend):
                 out = fun(*args, **kwargs)
                 value, aux = out if has_aux else (out, None)
                 value = tf.convert_to_tensor(self.lower(value))
-                if value.shape.rank != 0:
-                    raise ShapeError(
-                        f"The function to differentiate returns an array of shape {tuple(value.shape)}, not a scalar.",
-                        argument="fun",
-                        expected="a function that returns an array of shape ()",
-                        got=f"shape {tuple(value.shape)}",
-                        fix="sum or average its result",
-                    )
-            grads = tape.gradient(value, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            grads = tree.unflatten(structure, [tf.convert_to_tensor(g) for g in grads])
+            grads = tape.gradient(value, flat)
+            if flat and all(g is None for g in grads):
+                if strict:
+                    raise independent()
+                autodiff.refuse_cut(fun, args, kwargs)
+            grads = [
+                tf.zeros_like(x) if g is None else tf.convert_to_tensor(g) for x, g in zip(flat, grads, strict=True)
+            ]
+            grads = tree.unflatten(structure, grads)
             grads = grads[0] if isinstance(argnums, int) else tuple(grads)
             return ((value, tree.map(self.lower, aux)), grads) if has_aux else (value, grads)
 

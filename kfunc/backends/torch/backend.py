@@ -12,10 +12,11 @@ import torch
 import torch.utils.checkpoint
 
 from ... import tree
-from ...errors import ShapeError
 from ...tracing import loops
 from ..base import Backend, Kind
+from ..gradients import independent
 from . import dynamo, namespace
+from .cuts import is_tracked, refuse_cut
 
 __all__ = ["TorchBackend", "backend"]
 
@@ -71,26 +72,37 @@ class TorchBackend(Backend):
     def released(self, x: Any) -> Any:
         return x.detach().clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x
 
-    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
-        compiled = torch.func.grad_and_value(fun, argnums, has_aux)
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
+        watched = _seen(fun, lambda out: out[:1] if has_aux else out, strict)
+        compiled = torch.func.grad_and_value(watched, argnums, has_aux)
 
         def value_and_gradient(*args, **kwargs):
+            self._must_keep_operations()
             # torch.func is needed in Dynamo, which does not trace torch.autograd.grad, and in torch.vmap, whose batches
             # that does not know. Otherwise torch.autograd.grad takes less than half the time.
             if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
                 gradient, value = compiled(*args, **kwargs)
                 return value, gradient
-            return _eager_value_and_grad(fun, argnums, has_aux, args, kwargs)
+            return _eager_value_and_grad(watched, argnums, has_aux, args, kwargs)
 
         return value_and_gradient
 
+    def _must_keep_operations(self) -> None:
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+            raise self.unsupported(
+                "gradients under torch.inference_mode", "leave torch.inference_mode where a gradient is needed"
+            )
+
     def vjp(self, fun: Any, *primals: Any, has_aux: bool = False) -> Any:
+        self._must_keep_operations()
         run, restore = _split_results(fun, has_aux)
-        out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
+        out, pull, aux = torch.func.vjp(_seen(run, lambda out: out[0]), *primals, has_aux=True)
         return (out, pull, restore(aux)) if has_aux else (out, pull)
 
     def jvp(self, fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
+        self._must_keep_operations()
         run, restore = _split_results(fun, has_aux)
+        run = _seen(run, lambda out: out[0])
         try:
             if torch.compiler.is_compiling():
                 raise NotImplementedError  # Dynamo does not trace forward mode
@@ -131,7 +143,7 @@ class TorchBackend(Backend):
         return run
 
     def stop_gradient(self, x: Any) -> Any:
-        return x.detach()
+        return torch.detach(x)  # and not `x.detach()`: see `cuts`
 
     def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
         return torch.vmap(fun, in_axes, out_axes)
@@ -173,12 +185,12 @@ class TorchBackend(Backend):
         """`x` as an input for which `gradients` can be taken."""
         if not torch.is_grad_enabled():
             raise RuntimeError("PyTorch keeps no operations for gradients here (torch.no_grad).")
-        return x.detach().requires_grad_()
+        return _input(x)
 
     def gradients(self, value: Any, inputs: Any) -> Any:
         """The gradients of `value`, of shape (), for the inputs. It frees the graph, so it can be called only once."""
         if not value.requires_grad:
-            return [torch.zeros_like(x) for x in inputs]
+            raise RuntimeError("The value has no gradient. Outside of a recording it is looked up why.")
         # The function that `torch.autograd.grad` calls: the checks before that take a twentieth of a small step.
         run = torch.autograd.Variable._execution_engine.run_backward
         options = {"allow_unreachable": True, "accumulate_grad": False}
@@ -192,6 +204,32 @@ def _load_forward_mode():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
+
+
+def _seen(fun, results, strict=False):
+    """`fun`, and an error where none of the `results` of what it returns has a gradient, though one is asked for.
+
+    It is one if something cut the gradient off, or, with `strict`, in any case.
+    """
+
+    @functools.wraps(fun)
+    def run(*args, **kwargs):
+        out = fun(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            if strict and not any([x.requires_grad for x in tree.leaves(results(out))]):
+                dynamo.refuse_independent()
+        elif not any(map(is_tracked, tree.leaves(results(out)))):
+            if strict:
+                raise independent()
+            refuse_cut(fun, args, kwargs)
+        return out
+
+    return run
+
+
+def _input(x):
+    """`x` as an input for which gradients can be taken; a tensor made in inference mode must be copied for that."""
+    return (x.clone() if x.is_inference() else x.detach()).requires_grad_()
 
 
 def _split_results(fun, has_aux):
@@ -259,7 +297,7 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
     positions = (argnums,) if isinstance(argnums, int) else argnums
     leaves, structure = tree.flatten(tuple(args[i] for i in positions))
     # A leaf that requires a gradient belongs to the graph of somebody who differentiates around us: it stays in it.
-    inputs = [x if x.requires_grad else x.detach().requires_grad_() for x in leaves]
+    inputs = [x if x.requires_grad else _input(x) for x in leaves]
     inner = list(args)
     for i, x in zip(positions, tree.unflatten(structure, inputs), strict=True):
         inner[i] = x
@@ -267,14 +305,6 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
     with torch.enable_grad():
         out = fun(*inner, **kwargs)
         value, aux = out if has_aux else (out, None)
-        if value.ndim != 0:
-            raise ShapeError(
-                f"The function to differentiate returns an array of shape {tuple(value.shape)}, not a scalar.",
-                argument="fun",
-                expected="a function that returns an array of shape ()",
-                got=tuple(value.shape),
-                fix="reduce the result, for example with a mean",
-            )
         nested = differentiable and _reaches_beyond(value, leaves, inputs)
         if value.requires_grad:
             gradients = torch.autograd.grad(value, inputs, create_graph=nested, materialize_grads=True)

@@ -100,3 +100,8 @@ def join(x: Any, kind: Any, like: Any, dtypes: Any) -> Any:
 )
 def refuse_custom_gradient() -> None:
     """Fails when Dynamo comes to it. Dynamo cannot raise our errors, which have more than a message."""
+
+
+@torch.compiler.disable(reason="the loss does not depend on the parameters, so training would change nothing")
+def refuse_independent() -> None:
+    """As `refuse_custom_gradient`."""

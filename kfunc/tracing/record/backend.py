@@ -93,7 +93,7 @@ class RecordBackend(Backend):
     def waits(self, x: Any) -> Any:
         return self.inner.waits(x.value)
 
-    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
         if type(self.inner).value_and_grad is Backend.value_and_grad:
             return NotImplemented
         positions = (argnums,) if isinstance(argnums, int) else argnums

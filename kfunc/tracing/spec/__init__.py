@@ -58,7 +58,7 @@ class SpecBackend(Backend):
     def implement(self, op: Any, native: Any) -> Any:
         return op.on_specs or op.reference
 
-    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
         """A gradient has the shapes of the arguments that it is taken for."""
 
         def both(*args, **kwargs):

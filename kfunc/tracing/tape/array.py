@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from .backend import TapeBackend
     from .nodes import Node
 
-__all__ = ["TapeArray", "base", "is_tracked"]
+__all__ = ["TapeArray", "base", "is_tracked", "read", "reads"]
+
+reads: set[int] = set()
+"""The levels of which somebody has read values. Each run of a function has a level of its own, and forgets it."""
 
 
 class TapeArray:
@@ -82,16 +85,25 @@ class TapeArray:
         return bool(self.value)
 
     def __int__(self) -> int:
-        return int(self.value)
+        return int(read(self))
 
     def __float__(self) -> float:
-        return float(self.value)
+        return float(read(self))
 
     def __complex__(self) -> complex:
-        return complex(self.value)
+        return complex(read(self))
 
     def __index__(self) -> int:
-        return operator.index(self.value)
+        return operator.index(read(self))
+
+
+def read(x: Any) -> Any:
+    """The plain array below `x`, whose values leave the tape."""
+    while isinstance(x, TapeArray):
+        if x.level > 0:
+            reads.add(x.level)
+        x = x.value
+    return x
 
 
 def base(x: Any) -> Any:

@@ -14,7 +14,7 @@ from ...backends.base import Backend, Kind
 from ...backends.constants import joined
 from ...backends.registry import add_kind, kind_of
 from ...errors import UnsupportedError
-from .array import TapeArray, base, is_tracked
+from .array import TapeArray, base, is_tracked, read
 from .nodes import GroupNode, IndexNode, Node, PullNode, RuleNode, sweep
 
 __all__ = ["TapeBackend", "tape_of"]
@@ -70,7 +70,7 @@ class TapeBackend(Backend):
         return self.constant(x)
 
     def to_numpy(self, x: Any) -> Any:
-        return self.inner.to_numpy(base(x))
+        return self.inner.to_numpy(read(x))
 
     def device(self, x: Any) -> Any:
         return self.inner.device(base(x))

@@ -10,10 +10,11 @@ import numpy as np
 
 from ... import tree
 from ...arrays import backend_of
+from ...backends.gradients import cut_off, independent
 from ...backends.registry import kind_of
-from ...errors import ArgumentError, ShapeError, shown
+from ...errors import ArgumentError, shown
 from .. import loops
-from .array import TapeArray
+from .array import TapeArray, reads
 from .backend import TapeBackend, new_level, tape_of
 from .nodes import GroupNode, Node, new_id, sweep
 
@@ -21,13 +22,14 @@ __all__ = ["checkpoint", "custom_gradient", "jvp", "value_and_grad", "vjp"]
 
 
 def value_and_grad(
-    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+    fun: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, strict: bool = False
 ) -> Callable[..., Any]:
-    """A function that returns the value of `fun` and its gradient; see `kfunc.value_and_grad`.
+    """A function that returns the value of `fun`, a scalar array, and its gradient; see `kfunc.value_and_grad`.
 
     Raises:
-        ArgumentError: An argument to differentiate for is missing, or has a leaf that is no floating-point array.
-        ShapeError: The result is no scalar array.
+        ArgumentError: An argument to differentiate for is missing, or has a leaf that is no floating-point array. Or
+            the value depends on none of them, with `strict`.
+        UnsupportedError: The value depends on none of them, because their values were read.
     """
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
@@ -47,22 +49,17 @@ def value_and_grad(
                 new_args.append(tree.map(backend.constant, arg))
         kwargs = tree.map(backend.constant, kwargs)
         # As in the sweep: numbers that are not finite are results, and no other backend warns of them.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), run:
             out = fun(*new_args, **kwargs)
-        value, aux = _pair(out) if has_aux else (out, None)
-        if value.__class__ is not backend.cls:
+            value, aux = out if has_aux else (out, None)
             value = backend.constant(value)
-        if value.__class__ is not backend.cls or value.shape != () or not backend.is_real(value.dtype):
-            raise ShapeError(
-                f"The function to differentiate returns {_said(value)}, not a floating-point scalar array.",
-                argument="fun",
-                expected="a result of shape ()",
-                got=_said(value),
-                fix="reduce it, for example with xp.mean, or pass has_aux=True if it returns (value, aux)",
-            )
-        if value.level == run.level and value.node is not None:
-            xp = backend.xp if value.value.__class__ is backend.cls else backend.inner.xp
-            sweep([(value.node, xp.ones_like(value.value))])
+            if run.tracks(value):
+                xp = backend.xp if value.value.__class__ is backend.cls else backend.inner.xp
+                sweep([(value.node, xp.ones_like(value.value))])
+            elif strict:
+                raise independent()
+            else:
+                run.refuse_cut()
         by_position = dict(zip(sorted(set(wanted)), zip(leaves, structures, strict=True), strict=True))
         seen: set[int] = set()
         grads = {
@@ -85,9 +82,12 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     run = _Run(primals, {})
     backend = run.backend
     flat, structure = run.arguments(primals, "primals")
-    out = fun(*tree.unflatten(structure, flat))
-    out, aux = _pair(out) if has_aux else (out, None)
-    outs, out_structure = tree.flatten(out)
+    with run:
+        out = fun(*tree.unflatten(structure, flat))
+        out, aux = out if has_aux else (out, None)
+        outs, out_structure = tree.flatten(out)
+        if not any(map(run.tracks, outs)):
+            run.refuse_cut()
     shown = tree.unflatten(out_structure, [run.finish(x) for x in outs])
 
     def pull(cotangent):
@@ -198,6 +198,17 @@ class _Run:
         self.outer = any(x.__class__ is cls for x in tree.leaves((args, kwargs)))
         """Whether the run is itself part of a function that runs on tape arrays."""
 
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        reads.discard(self.level)
+
+    def refuse_cut(self) -> None:
+        """Raise an error if values were read of what was computed from the arguments: no result depends on them."""
+        if self.level in reads:
+            raise cut_off("the values of an array that is being differentiated were read (float, int, kf.to_numpy)")
+
     def arguments(self, arg: Any, name: int | str) -> tuple[list[Any], Any]:
         """The leaves of an argument to differentiate for as arrays of this level, and its structure."""
         leaves, structure = tree.flatten(arg)
@@ -263,18 +274,3 @@ def _gradient(backend: TapeBackend, leaf: Any, seen: set[int]) -> Any:
         g = backend.inner.xp.asarray(g, copy=True)
     seen.add(id(g))
     return g
-
-
-def _said(value: Any) -> str:
-    return f"{value.dtype} of shape {value.shape}" if isinstance(value, TapeArray) else type(value).__name__
-
-
-def _pair(out: Any) -> Any:
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(
-            f"With has_aux the function must return a pair (value, aux), got {type(out).__name__}.",
-            argument="fun",
-            expected="(value, aux)",
-            got=type(out).__name__,
-        )
-    return out
