@@ -395,6 +395,9 @@ def scan(
 ) -> tuple[C, Tree]:
     """Run `carry, y = fun(carry, x)` over the first axis of `xs`; return the last carry and the stacked `y`.
 
+    If the length is 0, the carry is `init`, and the arrays of `y` have no entry; `fun` is called once all the same, to
+    tell their form.
+
     Args:
         fun: `(carry, x) -> (carry, y)`; the carry keeps structure, shapes and dtypes.
         init: The first carry.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import tree
-from ..arrays import namespace
+from ..arrays import backend_of, namespace
+from ..backends.registry import kind_of
 from ..errors import ArgumentError, ShapeError
 
 __all__ = ["associative_scan", "gradient_leaves", "mapped_axes", "scan", "scan_length", "vmap"]
@@ -34,13 +35,29 @@ def scan(
     fun: Callable[..., Any], init: Any, xs: Any, length: int | None = None, reverse: bool = False
 ) -> tuple[Any, Any]:
     n = scan_length(xs, length)
+    if n == 0:
+        return init, tree.map(_none_of, fun(init, tree.map(lambda leaf: _example(leaf, 0), xs))[1])
     carry, ys = init, []
     for i in reversed(range(n)) if reverse else range(n):
         carry, y = fun(carry, tree.map(lambda leaf, i=i: leaf[i, ...], xs))
         ys.append(y)
     if reverse:
         ys.reverse()
-    return carry, tree.map(_stack, *ys) if ys else None
+    return carry, tree.map(_stack, *ys)
+
+
+def _example(x: Any, axis: int) -> Any:
+    """An entry as `x`, which has none along `axis`, would have: `fun` of it tells the form of what it returns."""
+    shape = list(x.shape)
+    del shape[axis]
+    one = namespace(x).ones(tuple(shape), dtype=x.dtype, device=backend_of(x).device(x))
+    return backend_of(x).lower(one) if kind_of(type(x)).native else one
+
+
+def _none_of(y: Any, axis: int = 0) -> Any:
+    """No entries like `y`, in an array with one more axis; through the example that `y` is, no gradient flows."""
+    y = backend_of(y).stop_gradient(y)
+    return namespace(y).stack([y], axis=axis)[(slice(None),) * (axis % (y.ndim + 1)) + (slice(0, 0), ...)]
 
 
 def gradient_leaves(grad_fn: Callable[..., Any], upstream: Any, args: tuple[Any, ...]) -> list[Any]:
@@ -145,13 +162,20 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
                 got=sorted(sizes),
                 fix="map over axes of equal size, or pass None for arguments that are not mapped",
             )
-        outs = []
-        for i in range(sizes.pop()):
-            row = [
-                a if ax is None else tree.map(lambda leaf, i=i, ax=ax: _index(leaf, i, ax), a)
-                for a, ax in zip(args, axes, strict=True)
-            ]
-            outs.append(fun(*row))
+
+        def row(entry):
+            """`fun` of the entries `entry(leaf, axis)` of what it is mapped over."""
+            return fun(
+                *[
+                    a if ax is None else tree.map(lambda leaf, ax=ax: entry(leaf, ax), a)
+                    for a, ax in zip(args, axes, strict=True)
+                ]
+            )
+
+        n = sizes.pop()
+        if n == 0:
+            return tree.map(lambda y: _none_of(y, out_axes), row(_example))
+        outs = [row(lambda leaf, ax, i=i: _index(leaf, i, ax)) for i in range(n)]
         return tree.map(lambda *leaves: namespace(*leaves).stack(leaves, axis=out_axes), *outs)
 
     return mapped

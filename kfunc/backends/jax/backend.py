@@ -121,7 +121,11 @@ class JaxBackend(Backend):
         return jax.lax.scan(fun, init, xs, length, reverse)
 
     def associative_scan(self, fun: Any, elems: Any, reverse: bool = False, axis: Any = 0) -> Any:
-        return jax.lax.associative_scan(fun, elems, reverse, axis)
+        # JAX counts a negative axis from the end of the first array, and not at all where it goes backwards.
+        ranks = {x.ndim for x in jax.tree.leaves(elems)}
+        if axis < 0 and len(ranks) != 1:
+            return NotImplemented
+        return jax.lax.associative_scan(fun, elems, reverse, axis % ranks.pop() if axis < 0 else axis)
 
     def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         return jax.lax.while_loop(cond_fun, body_fun, init)
