@@ -245,10 +245,35 @@ def test_protocol():
 def test_dtypes_stay(optimizer, dtype):
     trajectory, state = run(OPTIMIZERS[optimizer][0](), "numpy", dtype)
     assert {x.dtype for x in kf.tree.leaves(trajectory)} == {np.dtype(dtype)}
-    # The learning rate is a number that all share: never in half precision.
-    rate = optim.learning_rate(state)
-    assert {x.dtype for x in kf.tree.leaves(state) if x is not rate} <= {np.dtype(dtype), np.dtype("int32")}
-    assert rate is None or rate.dtype == np.dtype("float32" if dtype == "float16" else dtype)
+    # Never in half precision: not the learning rate, which is a number that all share, and not the running means.
+    rate, kept = optim.learning_rate(state), np.dtype("float32" if dtype == "float16" else dtype)
+    assert {x.dtype for x in kf.tree.leaves(state) if x is not rate} <= {kept, np.dtype("int32")}
+    assert rate is None or rate.dtype == kept
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "scale_by_adam", "rmsprop", "adamax", "nadam", "lamb", "ema"])
+@pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] != "array_api_strict"])
+def test_half_precision_as_in_float32(name, optimizer):
+    """The updates are those of float32, rounded: of gradients whose squares are 0 in float16, or overflow."""
+    made = {
+        "scale_by_adam": lambda: optim.chain(optim.scale_by_adam(), optim.scale(-0.01)),
+        "ema": lambda: optim.adam(0.01, use_ema=True, ema_overwrite_frequency=2),
+    }
+    tx = made.get(optimizer, lambda: getattr(optim, optimizer)(0.01))()
+    values = np.float16([1.0, 2.0, -3.0, 0.5])
+    grads = [np.float16(g) for g in ([1e-3, 3e-5, 300, 2e-7], [2e-3, 1e-5, -500, 0], [1e-4, 0, 100, 1e-6])]
+
+    def updates(params, dtype):
+        state, out = tx.init({"w": kf.ops.cast(params, dtype)}), []
+        for g in grads:  # always at the same parameters, which rounding would move elsewhere
+            u, state = tx.update({"w": kf.ops.cast(kf.asarray(g, backend=name), dtype)}, state, {"w": params})
+            out.append(u["w"])
+        assert {kf.arrays.dtype_name(u.dtype) for u in out} == {dtype}
+        return [kf.to_numpy(u) for u in out]
+
+    params = kf.asarray(values, backend=name)
+    for a, b in zip(updates(params, "float16"), updates(kf.ops.cast(params, "float32"), "float32"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2.0**-10, atol=2.0**-24)
 
 
 @pytest.mark.parametrize("learning_rate", [np.float64(0.1), np.float32(0.1), np.asarray(0.1)], ids=repr)

@@ -133,6 +133,61 @@ def test_every_layer_computes_in_half_precision(i, policy):
         np.testing.assert_allclose(kf.to_numpy(x), want, rtol=0, atol=atol)
 
 
+FORMS = {
+    "far": lambda x: (1000 + x).astype(np.float32),
+    "large": lambda x: (x * (3e4 / max(np.abs(x).max(initial=0), 1e-9))).astype(np.float32),
+}
+"""Inputs whose differences half precision does not hold, and inputs whose sums and squares it does not hold."""
+
+INSIDE = {
+    "attention-Attention-masks": "scores of 1000 * 1000 differ by less than the rounding of the query",
+    "attention-MultiHeadAttention": "the same",
+    "attention-GroupQueryAttention": "the same",
+    "recurrent-LSTM-backwards": "activations without a bound, whose numbers inside exceed those of float16",
+    "recurrent-GRU-backwards": "the same",
+    "recurrent-LSTMCell-functions": "the same",
+    "recurrent-GRUCell-functions": "the same",
+    "recurrent-ConvLSTM2D": "the same",
+}
+"""Layers whose products inside are as long as their inputs, so that rounded inputs change everything."""
+
+
+def told(i, name, policy, form):
+    """The outputs of row `i` in float64, of inputs in this form, and a function that gives those under the policy."""
+    row = ROWS[i]
+    args = kf.tree.map(lambda x: FORMS[form](x) if getattr(x, "dtype", None) == np.float32 else x, row.args)
+    params, state = weights(row)
+
+    def outputs(dtype, given):
+        net = New(row.new.name, *row.new.args, **{**row.new.kwargs, "dtype": dtype}).build(OURS)
+        params, state, args, options = given
+        return kf.tree.leaves(net.apply(params, *args, state=state, train=row.train, **options)[0])
+
+    def wide(x):
+        return x.astype(np.float64) if getattr(x, "dtype", None) == np.float32 else x
+
+    given = (params, state, args, row.options)
+    return outputs("float64", kf.tree.map(wide, given)), lambda: outputs(policy, kf.to_backend(given, name))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] in ("numpy", "torch")])
+@pytest.mark.parametrize("i", [i for i, row in enumerate(ROWS) if row.kind == "layer"], ids=lambda i: IDS[i])
+def test_nothing_is_rounded_before_it_is_subtracted_or_summed(i, name, form):
+    """Rounded are the inputs, or the outputs of a layer that subtracts; and the factors of products."""
+    if any(IDS[i].startswith(name) for name in INSIDE):
+        return
+    half = "float16" if name == "numpy" or (i + len(form)) % 2 else "bfloat16"
+    want, outputs = told(i, name, f"mixed_{half}", form)
+    largest = [np.abs(y).max(initial=0) for y in want]
+    if max(largest) > float(np.finfo(np.float16).max) / 2:
+        return  # float16 does not hold them
+    for x, y, size in zip(outputs(), want, largest, strict=True):
+        # Each of n factors is rounded, and the result, which may be too small for float16.
+        atol = 2 * EPS[half] * np.sqrt(ROWS[i].n) * size + 2.0**-24
+        np.testing.assert_allclose(kf.to_numpy(x).astype(np.float64), y, rtol=0, atol=atol)
+
+
 def test_a_policy_for_each_path():
     inner = nn.Sequential([nn.Dense(4, name="a"), Watch("float16"), nn.Dense(4, name="b")], name="encoder")
     net = nn.Sequential(

@@ -196,8 +196,8 @@ class Loss:
             weighted values, divided by the number of values that the mask counts. "mean_with_sample_weight" is this sum
             divided by the sum of the weights. "sum" is the sum, and "none" keeps all values.
         name: The name of the loss in logs; by default the name of the class in snake case.
-        dtype: A policy or its name ("float64", "mixed_float16"). Labels and predictions are cast to it before, and the
-            loss after the computation. By default nothing is cast.
+        dtype: A policy or its name ("float64", "mixed_float16"). Labels and predictions are cast to it before the
+            computation, unless that would round them, and the loss after it. By default nothing is cast.
     """
 
     reduction: str | None = dataclasses.field(default="sum_over_batch_size", kw_only=True)
@@ -256,7 +256,7 @@ class Loss:
         dtype: Any = self.dtype
         policy = None if dtype is None else dtype.at(self.name)
         if policy is not None:
-            y_true, y_pred = policy.cast(y_true), policy.cast(y_pred)
+            y_true, y_pred = policy.widen(y_true), policy.widen(y_pred)
         warn_of_ranks(self, "call", y_true, y_pred)
         values = self.call(y_true, y_pred)
         xp = namespace(values)

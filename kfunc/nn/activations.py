@@ -295,6 +295,7 @@ class Softmax(Layer):
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
+    rounds_late: ClassVar[bool] = True
 
     supports_masking: ClassVar[bool] = True
 

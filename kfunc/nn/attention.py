@@ -13,6 +13,8 @@ from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError, shown
+from ..ops._promotion import cast, dtype_of
+from ..ops.normalization import wide
 from ..typing import Array, Axes, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from .layer import Layer, batch_size, layer
 from .rotary import steps
@@ -77,7 +79,8 @@ class _Scored(Layer):
         query, value, key = _three("inputs", inputs)
         query_mask, value_mask = (None, None) if mask is None else _three("mask", mask)[:2]
         xp = namespace(query)
-        scores = self._scores(s, query, value if key is None else key)
+        # Their exponentials are the weights, so that the error of a rounded score is relative in a weight.
+        scores = self._scores(s, wide(query)[0], wide(value if key is None else key)[0])
         seen = None if value_mask is None else xp.expand_dims(_booleans(value_mask), axis=-2)
         if use_causal_mask:
             target, source = _between(query, value)
@@ -85,7 +88,7 @@ class _Scored(Layer):
         if seen is not None:
             # The lowest finite number: a row without any source then gives the mean of the values, and not NaN.
             scores = xp.where(seen, scores, xp.full_like(scores, xp.finfo(scores.dtype).min))
-        weights = ops.softmax(scores, axis=-1)
+        weights = cast(ops.softmax(scores, axis=-1), dtype_of(value))
         if self.dropout and s.train:
             weights = ops.dropout(weights, s.key(), self.dropout)
         out = xp.matmul(weights, value)
@@ -137,13 +140,13 @@ class Attention(_Scored):
 
     def _scores(self, s: Scope, query, key):
         xp = namespace(query)
-        scale = s.param("scale", (), "ones") if self.use_scale else None
+        scale = s.param("scale", (), "ones", cast=False) if self.use_scale else None
         if self.score_mode == "dot":
             scores = xp.matmul(query, xp.matrix_transpose(key))
             return scores if scale is None else scores * scale
         pairs = xp.expand_dims(query, axis=2) + xp.expand_dims(key, axis=1)
         pairs = pairs if scale is None else pairs * scale
-        return xp.sum(xp.tanh(pairs), axis=-1) * s.param("concat_score_weight", (), "ones")
+        return xp.sum(xp.tanh(pairs), axis=-1) * s.param("concat_score_weight", (), "ones", cast=False)
 
 
 @layer
@@ -166,7 +169,7 @@ class AdditiveAttention(_Scored):
         xp = namespace(query)
         pairs = xp.tanh(xp.expand_dims(query, axis=2) + xp.expand_dims(key, axis=1))
         if self.use_scale:
-            pairs = pairs * s.param("scale", (query.shape[-1],), "glorot_uniform")
+            pairs = pairs * s.param("scale", (query.shape[-1],), "glorot_uniform", cast=False)
         return xp.sum(pairs, axis=-1)
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from .. import checks, tree
 from ..arrays import namespace, native
 from ..dataclasses import dataclass
+from ..ops._promotion import in_single
 from ..ops.crossentropy import EPSILON
 from ..registry import register, resolve
 from ..typing import Array, Axes, ConstraintLike, Tree
@@ -36,7 +37,7 @@ C = TypeVar("C", bound=type)
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def _constraint(*names: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
-        cls.__call__ = native(cls.__call__)  # type: ignore[method-assign]
+        cls.__call__ = native(in_single(cls.__call__))  # type: ignore[method-assign]
         return register("constraint", cls.__name__, *names)(dataclass(cls))
 
     return decorate

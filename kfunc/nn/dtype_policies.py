@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from ..arrays import backend_of, kind_of_tree, namespace
+from ..arrays import backend_of, dtype_name, kind_of_tree, namespace
+from ..backends.constants import common
 from ..dataclasses import dataclass
 from ..errors import ArgumentError
 from ..registry import register, resolve
@@ -63,6 +64,11 @@ class DTypePolicy:
             fix = "run it elsewhere, or in another precision: kfunc.replace(net, dtype='float32')"
             raise backend_of(x).unsupported(f"the policy {self.name!r}", fix)
         return x if x.dtype == wanted or not xp.isdtype(x.dtype, "real floating") else xp.astype(x, wanted)
+
+    def widen(self, x: Any) -> Any:
+        """As `cast`, but an array of a dtype that holds more stays as it is."""
+        own = None if kind_of_tree(x) is None or not hasattr(x, "dtype") else dtype_name(x.dtype)
+        return x if own in _FLOATING and common(own, self.compute_dtype) == own else self.cast(x)
 
 
 @register("dtype_policy")

@@ -111,6 +111,10 @@ class Layer:
     float_inputs: ClassVar[tuple[str, ...]] = ()
     """The arguments of `forward` that are numbers to compute with: arrays of integers and booleans become float32."""
 
+    rounds_late: ClassVar[bool] = False
+    """Whether the policy rounds the output and not the inputs. `forward` subtracts numbers that may be close to each
+    other, such as a mean from the input: half precision would have lost the difference before."""
+
     _inputs: ClassVar[tuple[str, ...]] = ("x",)
     """Names of the arguments of `forward` that may be given by position."""
 
@@ -272,8 +276,10 @@ class Layer:
                 if kwargs:
                     kwargs = {n: _floats(x) if n in floats else x for n, x in kwargs.items()}
             if s.policy is not None:
-                args, kwargs = tree.map(s.policy.cast, (args, kwargs))
+                args, kwargs = tree.map(s.policy.widen if self.rounds_late else s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
+            if s.policy is not None and self.rounds_late:
+                out = tree.map(s.policy.cast, out)
             regularizer: Any = self.activity_regularizer
             if regularizer is not None and s.wants_losses:
                 for i, x in enumerate(tree.leaves(_floats(self.activity(out)))):

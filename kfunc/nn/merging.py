@@ -133,6 +133,7 @@ class Subtract(_Merge):
     """The first of two arrays minus the second, of their common shape."""
 
     count: ClassVar[int] = 2
+    rounds_late: ClassVar[bool] = True
 
     def merge(self, xs: list[Array], masks: list[Array]) -> Array:
         return ops.subtract(*xs)

@@ -83,6 +83,7 @@ class BatchNormalization(Layer):
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
+    rounds_late: ClassVar[bool] = True
 
     axis: int = -1
     momentum: float = 0.99
@@ -245,6 +246,7 @@ class LayerNormalization(Layer):
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
+    rounds_late: ClassVar[bool] = True
 
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-3
@@ -291,6 +293,7 @@ class GroupNormalization(Layer):
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
+    rounds_late: ClassVar[bool] = True
 
     groups: int = 32
     axis: int = -1
@@ -332,6 +335,7 @@ class RMSNormalization(Layer):
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
+    rounds_late: ClassVar[bool] = True
 
     axis: int | tuple[int, ...] = -1
     epsilon: float = 1e-6
@@ -343,7 +347,7 @@ class RMSNormalization(Layer):
 
     def forward(self, s: Scope, x: Array) -> Array:
         axes = _sorted_axes(x, self.axis)
-        return ops.rms_normalization(x, s.param("scale", _sizes(x, axes), "ones"), axes, self.epsilon)
+        return ops.rms_normalization(x, s.param("scale", _sizes(x, axes), "ones", cast=False), axes, self.epsilon)
 
 
 @layer
@@ -355,6 +359,7 @@ class UnitNormalization(Layer):
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("x",)
+    rounds_late: ClassVar[bool] = True
 
     axis: int | tuple[int, ...] = -1
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .. import checks, ops
 from ..arrays import namespace, native
 from ..dataclasses import dataclass
-from ..ops._promotion import floating
+from ..ops.normalization import wide
 from ..registry import register, resolve
 from ..typing import Array, RegularizerLike
 
@@ -39,7 +39,7 @@ def _factor(self: Any, argument: str, default: float) -> None:
 
 @_regularizer("l1_l2")
 class L1L2:
-    """`l1 * sum(|x|) + l2 * sum(x**2)`: an array () in the dtype of `x`.
+    """`l1 * sum(|x|) + l2 * sum(x**2)`: an array () in the dtype of `x`, or in float32 for half precision.
 
     Args:
         l1, l2: The factors, not negative.
@@ -53,7 +53,7 @@ class L1L2:
         _factor(self, "l2", 0.0)
 
     def __call__(self, x: Any) -> Any:
-        x = floating(x)
+        x, _ = wide(x)
         xp = namespace(x)
         parts = []
         if self.l1 or not self.l2:
@@ -115,6 +115,7 @@ class OrthogonalRegularizer:
 
     def __call__(self, x: Any) -> Any:
         checks.rank("x", x, 2)
+        x, _ = wide(x)
         xp = namespace(x)
         x = x if self.mode == "rows" else xp.matrix_transpose(x)
         x = ops.normalize(x, axis=1)

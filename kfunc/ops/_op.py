@@ -12,7 +12,7 @@ from ..backends import Backend, Kind, common_backend, kind_of
 from ..backends.constants import is_constant, join
 from ..errors import ArgumentError, KfuncError, ShapeError
 from ..tracing.spec import Spec
-from ._promotion import dtype_of
+from ._promotion import dtype_of, in_single
 
 __all__ = ["OPS", "Op", "Prepared", "lowering", "op", "pullback"]
 
@@ -38,11 +38,13 @@ class Op(Generic[P, R]):
     on_specs: Callable[..., Any] | None
     on_tape: Callable[..., Any] | None
 
-    def __init__(self, reference: Callable[P, R], nested: bool = False):
+    def __init__(self, reference: Callable[P, R], nested: bool = False, single: bool = False):
         functools.update_wrapper(self, reference)
-        self.reference = reference
+        # The op runs again, since a backend that declines half precision may have a lowering for float32.
+        self.reference = in_single(reference, again=self) if single else reference
         self.name = reference.__name__
         self.nested = nested
+        self.single = single
         self.on_specs: Callable[..., Any] | None = None
         self.on_tape: Callable[..., Any] | None = None
         self._implementations: dict[Any, Callable[..., Any]] = {}
@@ -67,7 +69,7 @@ class Op(Generic[P, R]):
         `fun(xp, g, out, *args)` returns the cotangent of the first argument for the cotangent `g` of the result `out`.
         `args` are all arguments, by position; no gradient flows to the others.
         """
-        self.on_tape = fun
+        self.on_tape = in_single(fun) if self.single else fun
         self._implementations.clear()
         return fun
 
@@ -174,15 +176,17 @@ def _as_spec(x: Any) -> Any:
 @overload
 def op(reference: Callable[P, R]) -> Op[P, R]: ...
 @overload
-def op(*, nested: bool = False) -> Callable[[Callable[P, R]], Op[P, R]]: ...
-def op(reference: Callable[..., Any] | None = None, *, nested: bool = False) -> Any:
+def op(*, nested: bool = False, single: bool = False) -> Callable[[Callable[P, R]], Op[P, R]]: ...
+def op(reference: Callable[..., Any] | None = None, *, nested: bool = False, single: bool = False) -> Any:
     """Make an op of `reference`, a function written in the Array API standard, with its signature.
 
     Args:
         reference: The function.
         nested: Whether some arguments are lists, tuples or dicts of arrays.
+        single: Whether the reference computes half precision in float32, as a sum of many numbers must. A lowering
+            declines half precision, unless its kernel does so itself.
     """
-    return functools.partial(Op, nested=nested) if reference is None else Op(reference, nested)
+    return functools.partial(Op, nested=nested, single=single) if reference is None else Op(reference, nested, single)
 
 
 class Prepared:

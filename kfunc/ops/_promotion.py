@@ -210,17 +210,33 @@ def beside(x: Any, floats: Any) -> Any:
     return x if x.dtype == floats.dtype or kind(x) in "fc" else cast(x, dtype_of(floats))
 
 
-def in_single(fun: Callable[P, R]) -> Callable[P, R]:
-    """`fun(x, …)` of floats; those of 16 bits are computed in float32, since sums soon exceed what 16 bits hold."""
+def in_single(fun: Callable[P, R], again: Callable[..., Any] | None = None) -> Callable[P, R]:
+    """`fun`, with floats of 16 bits computed in float32, since sums soon exceed what 16 bits hold.
+
+    Args:
+        fun: A function of arrays, to one or several arrays. These come back in the dtype that the arguments have in
+            common.
+        again: What runs in place of `fun` on the arrays that became float32.
+    """
 
     @functools.wraps(fun)
-    def wide(x: Any, *args: Any, **kwargs: Any) -> Any:
-        x = floating(x)
-        own = dtype_of(x)
-        short = own in ("float16", "bfloat16")
-        return cast(fun(cast(x, FLOAT), *args, **kwargs), own) if short else fun(x, *args, **kwargs)
+    def wide(*args: Any, **kwargs: Any) -> Any:
+        given = [dtype_of(x) for x in (*args, *kwargs.values()) if kind_of(type(x)) is not None]
+        if "float16" not in given and "bfloat16" not in given:
+            return fun(*args, **kwargs)
+        out = (again or fun)(*[_single(x) for x in args], **{name: _single(x) for name, x in kwargs.items()})
+        own = common(*[dtype for dtype in given if DTYPES[dtype][0] in "fc"])
+        return tuple([_rounded(x, own) for x in out]) if isinstance(out, tuple) else _rounded(out, own)
 
-    return wide  # type: ignore[return-value]  # `x` is the first argument of P
+    return wide  # type: ignore[return-value]
+
+
+def _single(x: Any) -> Any:
+    return cast(x, FLOAT) if kind_of(type(x)) is not None and dtype_of(x) in ("float16", "bfloat16") else x
+
+
+def _rounded(x: Any, dtype: str) -> Any:
+    return cast(x, dtype) if dtype_of(x) == FLOAT else x
 
 
 def numeric(x: Any) -> Any:

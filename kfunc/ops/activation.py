@@ -252,7 +252,7 @@ def softsign(x: Array) -> Array:
     return x / (1 + namespace(x).abs(x))
 
 
-@op
+@op(single=True)
 def squareplus(x: Array, b: float = 4) -> Array:
     """`(x + sqrt(x**2 + b)) / 2`, without cancellation (Barron, arXiv:2112.11687)."""
     x = floating(x)
@@ -286,7 +286,7 @@ def _top(x, axis):
     return stop_gradient((xp.sum if 0 in x.shape else xp.max)(x, axis=axis, keepdims=True))
 
 
-@op
+@op(single=True)
 def logsumexp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default, without overflow.
 
@@ -316,7 +316,7 @@ def _below_top(x, axis):
     return x - _top(x, axis), axis
 
 
-@op
+@op(single=True)
 def softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`exp(x) / sum(exp(x))` along `axis`, an integer, several, or None for all."""
     x, axis = _below_top(x, axis)
@@ -331,7 +331,7 @@ def _softmax_share(xp, g, out, x, axis):
     return weighted - out * xp.sum(weighted, axis=axis, keepdims=True)
 
 
-@op
+@op(single=True)
 def log_softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`log(softmax(x))` along `axis`, an integer, several, or None for all; without overflow."""
     x, axis = _below_top(x, axis)
@@ -344,7 +344,7 @@ def _log_softmax_share(xp, g, out, x, axis):
     return g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True)
 
 
-@op
+@op(single=True)
 def sparsemax(x: Array, axis: int = -1) -> Array:
     """The probabilities nearest to `x` along `axis` (Martins and Astudillo, arXiv:1602.02068)."""
     x = floating(x)

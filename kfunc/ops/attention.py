@@ -10,7 +10,7 @@ from ..errors import ShapeError
 from ..tracing.spec import Spec
 from ..typing import Array
 from ._op import op
-from ._promotion import promote
+from ._promotion import FLOAT, cast, dtype_of, promote
 from .activation import softmax
 
 __all__ = ["attention_scores", "dot_product_attention"]
@@ -60,6 +60,10 @@ def attention_scores(
     """The softmax weights of attention, (batch, heads, target, source); arguments as for `dot_product_attention`."""
     query, key = promote(query, key, least="f")
     check_attention(query, key)
+    own = dtype_of(query)
+    if own in ("float16", "bfloat16"):
+        # The weights are exponentials of the logits, so that the error of a rounded logit is relative in a weight.
+        query, key = cast(query, FLOAT), cast(key, FLOAT)
     xp = namespace(query, key)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     key = _for_each_query(key, query)
@@ -75,7 +79,7 @@ def attention_scores(
     if mask is not None:
         # The lowest finite number, so that a row with no source at all gives a mean and not NaN.
         logits = xp.where(mask, logits, xp.full_like(logits, xp.finfo(logits.dtype).min))
-    return softmax(logits, axis=-1)
+    return cast(softmax(logits, axis=-1), own)
 
 
 @attention_scores.shape_rule

@@ -83,7 +83,7 @@ def _biased(out, bias, data_format):
     return out + bias
 
 
-@op
+@op(single=True)
 def conv(
     inputs: Array,
     kernel: Array,
@@ -191,7 +191,7 @@ def transposed_geometry(
     return steps, dilation, crops
 
 
-@op
+@op(single=True)
 def conv_transpose(
     inputs: Array,
     kernel: Array,

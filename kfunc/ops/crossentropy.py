@@ -39,7 +39,7 @@ def _inside(probabilities):
     return namespace(probabilities).clip(probabilities, EPSILON, 1 - EPSILON)
 
 
-@op
+@op(single=True)
 def binary_crossentropy(target: Array, output: Array, from_logits: bool = False) -> Array:
     """`-target * log(output) - (1 - target) * log(1 - output)` of each element.
 
@@ -62,7 +62,7 @@ def binary_crossentropy(target: Array, output: Array, from_logits: bool = False)
     return -(target * xp.log(output) + (1 - target) * xp.log(1 - output))
 
 
-@op
+@op(single=True)
 def categorical_crossentropy(target: Array, output: Array, from_logits: bool = False, axis: int = -1) -> Array:
     """`-sum(target * log(output))` along `axis`.
 
@@ -87,7 +87,7 @@ def categorical_crossentropy(target: Array, output: Array, from_logits: bool = F
     return -xp.sum(target * logs, axis=axis)
 
 
-@op
+@op(single=True)
 def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: bool = False, axis: int = -1) -> Array:
     """`-log(output)` at the classes `target` along `axis`; NaN where a class is out of range.
 
@@ -142,7 +142,7 @@ def pick_class(x: Array, labels: Array, axis: int = -1) -> tuple[Array, Array]:
     return xp.squeeze(xp.take_along_axis(x, index, axis=axis), axis=axis), valid
 
 
-@op
+@op(single=True)
 def label_crossentropy(logits: Array, labels: Array, axis: int = -1) -> Array:
     """`-log_softmax(logits)` at `labels`; NaN where a label is out of range.
 
@@ -159,7 +159,7 @@ def label_crossentropy(logits: Array, labels: Array, axis: int = -1) -> Array:
     return namespace(values).where(valid, values, namespace(values).full_like(values, float("nan")))
 
 
-@op
+@op(single=True)
 def psnr(x1: Array, x2: Array, max_val: float) -> Array:
     """Peak signal-to-noise ratio, `10 * log10(max_val**2 / mean((x1 - x2)**2))`, a scalar in decibel.
 

@@ -18,7 +18,7 @@ from ..typing import Array
 from ._axes import normal_axes, sizes_of
 from ._extensions import extension
 from ._op import op
-from ._promotion import floating, in_single, kind, together
+from ._promotion import floating, kind, together
 
 __all__ = [
     "cholesky",
@@ -73,34 +73,34 @@ def _matrices(x, square=False):
 # -- inverses and equations ------------------------------------------------------------------------------------------
 
 
-@op
+@op(single=True)
 def det(x: Array) -> Array:
     """The determinants (...) of square matrices (..., n, n)."""
     x = _matrices(x, square=True)
     return _linalg("det", x)(x)
 
 
-@op
+@op(single=True)
 def slogdet(x: Array) -> tuple[Array, Array]:
     """The sign, and the logarithm of the absolute value, of the determinants of (..., n, n)."""
     x = _matrices(x, square=True)
     return tuple(_linalg("slogdet", x)(x))
 
 
-@op
+@op(single=True)
 def logdet(x: Array) -> Array:
     """The logarithm of the determinants of positive definite matrices (..., n, n)."""
     return slogdet(x)[1]
 
 
-@op
+@op(single=True)
 def inv(x: Array) -> Array:
     """The inverses of square matrices (..., n, n)."""
     x = _matrices(x, square=True)
     return _linalg("inv", x)(x)
 
 
-@op
+@op(single=True)
 def pinv(x: Array, rcond: float | None = None) -> Array:
     """The Moore-Penrose inverses (..., m, n) of matrices (..., n, m).
 
@@ -134,7 +134,7 @@ def _solution(x, vectors):
     return namespace(x).squeeze(x, axis=-1) if vectors else x
 
 
-@op
+@op(single=True)
 def solve(a: Array, b: Array) -> Array:
     """The solutions of `a @ x = b`.
 
@@ -146,7 +146,7 @@ def solve(a: Array, b: Array) -> Array:
     return _solution(_linalg("solve", a, b)(_matrices(a, square=True), b), vectors)
 
 
-@op
+@op(single=True)
 def solve_triangular(a: Array, b: Array, lower: bool = False) -> Array:
     """The solutions of `a @ x = b` for triangular matrices. The other half of `a` is not read.
 
@@ -161,7 +161,7 @@ def solve_triangular(a: Array, b: Array, lower: bool = False) -> Array:
     return _solution(_linalg("solve", a, b)(_matrices(a, square=True), b), vectors)
 
 
-@op
+@op(single=True)
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> Array:
     """The x of least norm that minimises the norm of `a @ x - b`.
 
@@ -177,7 +177,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> Array:
 # -- factorisations --------------------------------------------------------------------------------------------------
 
 
-@op
+@op(single=True)
 def cholesky(x: Array, upper: bool = False) -> Array:
     """The Cholesky factors of positive definite matrices (..., n, n): `x = l @ l.T`, or `u.T @ u` with `upper`.
 
@@ -187,7 +187,7 @@ def cholesky(x: Array, upper: bool = False) -> Array:
     return _linalg("cholesky", x)(x, upper=upper)
 
 
-@op
+@op(single=True)
 def cholesky_inverse(x: Array, upper: bool = False) -> Array:
     """The inverses of the positive definite matrices that have the Cholesky factors `x`, (..., n, n)."""
     x = _matrices(x, square=True)
@@ -198,7 +198,7 @@ def cholesky_inverse(x: Array, upper: bool = False) -> Array:
     return xp.matmul(half, _adjoint(half)) if upper else xp.matmul(_adjoint(half), half)
 
 
-@op
+@op(single=True)
 def qr(x: Array, mode: str = "reduced") -> tuple[Array, Array]:
     """The factors of (..., n, m): orthonormal columns, and an upper triangle.
 
@@ -211,7 +211,7 @@ def qr(x: Array, mode: str = "reduced") -> tuple[Array, Array]:
     return tuple(_linalg("qr", x)(x, mode=mode))
 
 
-@op
+@op(single=True)
 def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The singular value decomposition of (..., n, m): `u`, `s` in descending order, and the adjoint of `v`.
 
@@ -225,14 +225,14 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return tuple(_linalg("svd", x)(x, full_matrices=full_matrices))
 
 
-@op
+@op(single=True)
 def eigh(x: Array) -> tuple[Array, Array]:
     """The eigenvalues (..., n), in ascending order, and eigenvectors (..., n, n) of Hermitian matrices."""
     x = _matrices(x, square=True)
     return tuple(_linalg("eigh", x)(x))
 
 
-@op
+@op(single=True)
 def eig(x: Array) -> tuple[Array, Array]:
     """The eigenvalues (..., n), in any order, and eigenvectors (..., n, n), both complex, of square matrices."""
     # The standard of 2024 does not have this function. Where a library has no lowering, NumPy computes it.
@@ -250,7 +250,7 @@ def _eig_shape(x):
     return Spec(x.shape[:-1], dtype), Spec(x.shape, dtype)
 
 
-@op
+@op(single=True)
 def lu_factor(x: Array) -> tuple[Array, Array]:
     """The LU factors of matrices, with the largest element of each column as its pivot.
 
@@ -284,7 +284,7 @@ def lu_factor(x: Array) -> tuple[Array, Array]:
 # -- numbers that describe a matrix ----------------------------------------------------------------------------------
 
 
-@op
+@op(single=True)
 def matrix_rank(x: Array, tol: Array | None = None) -> Array:
     """The number of singular values of (..., n, m) above `tol`: int32 (...).
 
@@ -301,8 +301,7 @@ def matrix_rank(x: Array, tol: Array | None = None) -> Array:
     return xp.astype(xp.count_nonzero(values > tol, axis=-1), xp.int32)
 
 
-@op
-@in_single
+@op(single=True)
 def norm(
     x: Array, ord: float | str | None = None, axis: int | Sequence[int] | None = None, keepdims: bool = False
 ) -> Array:
@@ -315,6 +314,7 @@ def norm(
             `ord` too, all its elements are one vector.
         keepdims: Whether these axes stay, with size 1.
     """
+    x = floating(x)
     if axis is None and ord is None:
         return _linalg("vector_norm", x)(x, keepdims=keepdims)
     axes = normal_axes(axis, x.ndim)

@@ -9,7 +9,7 @@ from ..arrays import namespace
 from ..typing import Array, DType
 from . import standard
 from ._op import op
-from ._promotion import cast, dtype_of, in_single, kind, lift
+from ._promotion import cast, dtype_of, floating, kind, lift
 
 __all__ = [
     "nanargmax",
@@ -114,29 +114,26 @@ def _mean(filled, number, axis, keepdims):
     return xp.sum(filled, axis=axis, keepdims=keepdims) / xp.maximum(count, xp.ones_like(count))
 
 
-@op
-@in_single
+@op(single=True)
 def nanmean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`mean` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    filled, number = without_nan(x, 0.0)
+    filled, number = without_nan(floating(x), 0.0)
     return nan_where_none(_mean(filled, number, axis, keepdims), number, axis, keepdims)
 
 
-@op
-@in_single
+@op(single=True)
 def nanvar(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`var` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    filled, number = without_nan(x, 0.0)
+    filled, number = without_nan(floating(x), 0.0)
     xp = namespace(filled)
     deviation = filled - _mean(filled, number, axis, True)
     square = xp.square(xp.where(number, deviation, xp.zeros_like(deviation)))
     return nan_where_none(_mean(square, number, axis, keepdims), number, axis, keepdims)
 
 
-@op
-@in_single
+@op(single=True)
 def nanstd(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`std` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     variance = nanvar(x, axis, keepdims)

@@ -9,7 +9,7 @@ from ..errors import ArgumentError, ShapeError
 from ..transforms import stop_gradient
 from ..typing import Array
 from ._op import op
-from ._promotion import cast, dtype_of, floating, in_single
+from ._promotion import cast, dtype_of, floating
 
 __all__ = [
     "batch_normalization",
@@ -84,10 +84,12 @@ def normalize_batch(
     Returns:
         (out, mean, variance): as `x`, (features,), (features,); the moments carry no gradient.
     """
+    x, own = wide(x)
     axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    offset, scale = (None if v is None else cast(v, dtype_of(x)) for v in (offset, scale))
     mean, variance = moments(x, axes)
     out = batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
-    return out, stop_gradient(mean), stop_gradient(variance)
+    return cast(out, own), cast(stop_gradient(mean), own), cast(stop_gradient(variance), own)
 
 
 def along(x: Array, axes: tuple[int, ...], v: Array | None) -> Array | None:
@@ -185,8 +187,7 @@ def rms_normalization(
     return cast(_scaled(x, axes, x * (1 / xp.sqrt(square + (EPSILON if epsilon is None else epsilon))), scale), own)
 
 
-@op
-@in_single
+@op(single=True)
 def normalize(x: Array, axis: int | Sequence[int] | None = -1, order: int = 2, epsilon: float | None = None) -> Array:
     """`x` divided by its norm of that order along `axis`, or by `epsilon` (1e-7 by default) where that is larger.
 
@@ -200,6 +201,7 @@ def normalize(x: Array, axis: int | Sequence[int] | None = -1, order: int = 2, e
     """
     if not isinstance(order, int) or order < 1:
         raise ArgumentError.must_be("order", "a positive integer", order)
+    x = floating(x)
     xp = namespace(x)
     epsilon = EPSILON if epsilon is None else epsilon
     axis = tuple(axis) if isinstance(axis, list) else axis

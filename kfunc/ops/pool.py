@@ -103,7 +103,7 @@ def max_pool(
     return _pool(inputs, pool_size, strides, padding, data_format, float("-inf"), _first_max)
 
 
-@op
+@op(single=True)
 def average_pool(
     inputs: Array,
     pool_size: int | Sequence[int],
@@ -156,7 +156,7 @@ def _adaptive(x, output_size, data_format, reduce):
     return x
 
 
-@op
+@op(single=True)
 def adaptive_average_pool(inputs: Array, output_size: int | Sequence[int], data_format: str | None = None) -> Array:
     """The means over a given number of windows of nearly equal size.
 

@@ -102,7 +102,7 @@ def kron(x1: Array, x2: Array) -> Array:
     return xp.reshape(blocks, tuple(n * m for n, m in zip(a, b, strict=True)))
 
 
-@op
+@op(single=True)
 def cdist(x: Array, y: Array) -> Array:
     """Euclidean distances, (..., n, features) and (..., m, features) to (..., n, m); the gradient at 0 is 0."""
     x, y = together(x, y, least="f")

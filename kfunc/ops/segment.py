@@ -127,7 +127,7 @@ def _by_segment(data, segment_ids, num_segments, sorted, combine, neutral):
     return xp.where(found, out, xp.full_like(out, fill))
 
 
-@op
+@op(single=True)
 def segment_sum(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
     """The sum of the rows of each segment.
 
@@ -152,7 +152,7 @@ def _segment_sum_share(xp, g, out, data, segment_ids, num_segments, sorted):
     return gather_segments(g, segment_ids)
 
 
-@op
+@op(single=True)
 def segment_prod(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
     """The product of the rows of each segment, 1 if it has none; see `segment_sum`."""
     return _by_segment(data, segment_ids, num_segments, sorted, "multiply", lambda x: 1)

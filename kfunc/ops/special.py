@@ -7,7 +7,7 @@ import math
 from ..arrays import dtype_name, namespace
 from ..typing import Array
 from ._op import op
-from ._promotion import in_single
+from ._promotion import floating
 
 __all__ = ["erf", "erfc", "erfinv", "i0"]
 
@@ -149,10 +149,10 @@ def _erf_and_erfc(x):
     return small * _ratio(small * small, _ERF_SMALL), erfc, magnitude > 0.46875
 
 
-@op
-@in_single
+@op(single=True)
 def erf(x: Array) -> Array:
     """The error function, elementwise, to about one rounding error (Cody, Math. Comp. 23, 1969)."""
+    x = floating(x)
     xp = namespace(x)
     inner, outer, beyond = _erf_and_erfc(x)
     out = xp.where(beyond, xp.where(x < 0, outer - 1, 1 - outer), inner)
@@ -164,10 +164,10 @@ def _erf_share(xp, g, out, x):
     return g * (xp.exp(-x * x) * (2 / math.sqrt(math.pi)))
 
 
-@op
-@in_single
+@op(single=True)
 def erfc(x: Array) -> Array:
     """`1 - erf(x)`, elementwise, to a few rounding errors where it is small too (Cody, Math. Comp. 23, 1969)."""
+    x = floating(x)
     xp = namespace(x)
     inner, outer, beyond = _erf_and_erfc(x)
     out = xp.where(beyond, xp.where(x < 0, 2 - outer, outer), 1 - inner)
@@ -179,13 +179,13 @@ def _erfc_share(xp, g, out, x):
     return g * (xp.exp(-x * x) * (-2 / math.sqrt(math.pi)))
 
 
-@op
-@in_single
+@op(single=True)
 def erfinv(x: Array) -> Array:
     """The inverse of the error function on (-1, 1), elementwise; infinite at -1 and 1, NaN outside.
 
     Float32 by the polynomial that XLA evaluates, float64 by its long form (Giles, GPU Computing Gems, 2011).
     """
+    x = floating(x)
     xp = namespace(x)
     table = _ERF_INV_DOUBLE if dtype_name(x.dtype) == "float64" else _ERF_INV_SINGLE
     magnitude = xp.abs(x)
@@ -215,10 +215,10 @@ def _chebyshev(x, coefficients):
     return x * value - last + coefficients[0]
 
 
-@op
-@in_single
+@op(single=True)
 def i0(x: Array) -> Array:
     """The modified Bessel function of the first kind of order 0, elementwise; integers are taken as float32."""
+    x = floating(x)
     xp = namespace(x)
     magnitude = xp.abs(x)
     bound = xp.full_like(x, 8.0)

@@ -14,7 +14,7 @@ from ..errors import ShapeError
 from ..typing import Array, DType
 from ._axes import normal_axes
 from ._op import op
-from ._promotion import cast, dtype_of, floating, in_single, kind, lift, numeric, promote, together
+from ._promotion import cast, dtype_of, floating, kind, lift, numeric, promote, together
 
 __all__ = [
     "abs",
@@ -627,6 +627,14 @@ def _total(x):
     )
 
 
+def _folded(x, name, **options):
+    """The standard's sum or product `name` in the dtype of `x`; one of half precision is computed in float32."""
+    xp = namespace(x)
+    own = dtype_of(x)
+    wide = xp.float32 if own in ("float16", "bfloat16") else x.dtype
+    return cast(getattr(xp, name)(x, dtype=wide, **options), own)
+
+
 def _several(axis):
     """`axis`, an integer, several or None, as the standard's functions take it."""
     return tuple(axis) if isinstance(axis, list) else axis
@@ -664,31 +672,30 @@ def any(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = Fals
     return namespace(x).any(x, axis=_several(axis), keepdims=keepdims)
 
 
-@op
-@in_single
+@op(single=True)
 def mean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The mean along `axis`, an integer, several, or all by default; integers are taken as float32."""
+    x = floating(x)
     return namespace(x).mean(x, axis=_several(axis), keepdims=keepdims)
 
 
-@op
-@in_single
+@op(single=True)
 def std(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The standard deviation along `axis`, an integer, several, or all by default: the root of `var`."""
+    x = floating(x)
     return namespace(x).std(x, axis=_several(axis), keepdims=keepdims)
 
 
 @op
 def sum(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The sum along `axis`, an integer, several, or all by default, in 32 bits at least."""
-    x = _total(x)
-    return namespace(x).sum(x, axis=_several(axis), keepdims=keepdims, dtype=x.dtype)
+    return _folded(_total(x), "sum", axis=_several(axis), keepdims=keepdims)
 
 
-@op
-@in_single
+@op(single=True)
 def var(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The mean square distance from the mean along `axis`, an integer, several, or all by default."""
+    x = floating(x)
     return namespace(x).var(x, axis=_several(axis), keepdims=keepdims)
 
 
@@ -698,7 +705,7 @@ def prod(
 ) -> Array:
     """The product along `axis`, an integer, several, or all by default, in `dtype`, or in 32 bits at least."""
     x = _total(x) if dtype is None else cast(lift(x), dtype)
-    return namespace(x).prod(x, axis=_several(axis), keepdims=keepdims, dtype=x.dtype)
+    return _folded(x, "prod", axis=_several(axis), keepdims=keepdims)
 
 
 def _extreme(x, axis, keepdims, initial, name, pick, any_or_all):
@@ -770,7 +777,7 @@ def _cumulative(x, axis, dtype, name):
     xp = namespace(x)
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
-    return getattr(xp, name)(x, axis=axis, dtype=x.dtype)
+    return _folded(x, name, axis=axis)
 
 
 @op

@@ -53,7 +53,7 @@ def _reduced_last(x, axis):
 def _quantile(x, q, axis, method, keepdims, skip_nan):
     if method not in METHODS:
         raise ArgumentError.must_be("method", f"one of {', '.join(METHODS)}", method)
-    x, q = lift(x, q)
+    x, q = lift(floating(x), q)
     xp = namespace(x, q)
     q = cast(q, dtype_of(x))
     if q.ndim > 1:
@@ -164,7 +164,7 @@ def nanmedian(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool 
 # -- sums ------------------------------------------------------------------------------------------------------------
 
 
-@op
+@op(single=True)
 def average(x: Array, axis: int | Sequence[int] | None = None, weights: Array | None = None) -> Array:
     """The mean along `axis`, an integer, several, or all by default, weighted by `weights` if given.
 
@@ -203,7 +203,7 @@ def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
     return namespace(a).diff(a, n=n, axis=axis)
 
 
-@op
+@op(single=True)
 def trapezoid(y: Array, x: Array | None = None, dx: float = 1.0, axis: int = -1) -> Array:
     """The integral of `y` along `axis` by the trapezoidal rule.
 
@@ -222,7 +222,7 @@ def trapezoid(y: Array, x: Array | None = None, dx: float = 1.0, axis: int = -1)
     return xp.sum((x[..., 1:] - x[..., :-1]) * (y[..., 1:] + y[..., :-1]), axis=-1) / 2
 
 
-@op
+@op(single=True)
 def corrcoef(x: Array) -> Array:
     """Pearson's correlation of each two rows: (variables, observations) to (variables, variables); 1 for a vector."""
     x = floating(x)
@@ -241,7 +241,7 @@ def _is_complex(x):
     return dtype_of(x).startswith("complex")
 
 
-@op
+@op(single=True)
 def correlate(x1: Array, x2: Array, mode: str = "valid") -> Array:
     """The sums `x1[i + n] * conj(x2[i])` over i, for each shift n: (n,) and (m,) to one number a shift.
 

@@ -14,6 +14,7 @@ from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
 from ..dataclasses import dataclass
 from ..errors import ArgumentError
+from ..ops._promotion import dtype_of
 from ..registry import register, resolve
 from ..typing import Array, Tree
 
@@ -282,6 +283,33 @@ def wide_dtype(xp: Any, leaves: Iterable[Any]) -> Any:
     """The dtype for numbers that are used with all leaves: the dtype of the widest leaf, but at least float32."""
     double = getattr(xp, "float64", None)
     return double if any(leaf.dtype == double for leaf in leaves) else xp.float32
+
+
+def in_single(parts: Parts) -> Parts:
+    """`parts`, with half precision computed, and its state kept, in float32; updates keep the dtypes of gradients.
+
+    The squares of small gradients are 0 in float16, and running means do not move in bfloat16.
+    """
+
+    def wide(tree_):
+        return tree.map(lambda x: cast(x, namespace(x).float32) if _is_half(x) else x, tree_)
+
+    def alike(new, old):
+        return tree.map(lambda x, like: cast(x, like.dtype), new, old)
+
+    def update(grads, state, params=None, **extra):
+        if not any([_is_half(g) for g in tree.leaves(grads)]):
+            return parts.update(grads, state, params, **extra)
+        updates, state = parts.update(wide(grads), state, None if params is None else wide(params), **extra)
+        return alike(updates, grads), state
+
+    last = parts.finalize
+    finalize = last and (lambda params, state: alike(last(wide(params), state), params))
+    return parts._replace(init=lambda params: parts.init(wide(params)), update=update, finalize=finalize)
+
+
+def _is_half(x: Any) -> bool:
+    return hasattr(x, "dtype") and dtype_of(x) in ("float16", "bfloat16")
 
 
 @native

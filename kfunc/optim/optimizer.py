@@ -19,6 +19,7 @@ from .base import (
     Update,
     cast,
     in_range,
+    in_single,
     needed,
     patterns,
     successor,
@@ -55,9 +56,9 @@ class Core(NamedTuple):
 class State(NamedTuple):
     """The state of an optimizer: the number of updates, int32 (); the learning rate; and the state of its `Core`.
 
-    The learning rate is a floating array () in the dtype of the widest parameter, but at least float32. It is None if
-    the optimizer was given a schedule or an array. `learning_rate` and `with_learning_rate` find it also in the states
-    of optimizers that contain this one.
+    The state of parameters in half precision is in float32. The learning rate is a floating array () in the dtype
+    of the widest parameter, but at least float32. It is None if the optimizer was given a schedule or an array.
+    `learning_rate` and `with_learning_rate` find it also in the states of optimizers that contain this one.
     """
 
     count: Any
@@ -201,7 +202,7 @@ class Optimizer(GradientTransformation):
             parts = averaged(parts, self.ema_momentum, self.ema_overwrite_frequency, every or 1)
         factor = self.loss_scale_factor
         in_range("loss_scale_factor", factor, ends="()", none=True)
-        return parts if factor is None else scaled(parts, factor)
+        return in_single(parts if factor is None else scaled(parts, factor))
 
 
 @typing.dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))

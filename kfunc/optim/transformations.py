@@ -15,6 +15,7 @@ from .base import (
     anywhere,
     global_norm,
     in_range,
+    in_single,
     needed,
     successor,
     times,
@@ -309,7 +310,7 @@ def scale_by_adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1
         updates, mu, nu = adam_step(count, 1.0, beta_1, beta_2, epsilon, *means, overwrite=overwrite)
         return updates, Moments(count, mu, nu)
 
-    return Parts(init, update, elementwise=anywhere)
+    return in_single(Parts(init, update, elementwise=anywhere))
 
 
 def adam_step(

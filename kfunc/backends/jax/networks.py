@@ -105,7 +105,7 @@ def _max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None
 
 @lowering(backend, ops.average_pool)
 def _average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
-    if not _fits(inputs, inputs):
+    if not _fits(inputs, inputs) or inputs.dtype.itemsize == 2:
         return NotImplemented
     window, strides = pool_geometry(inputs, pool_size, strides, padding, data_format)
     if min(strides) > 1 and math.prod(window) <= 64 and jax.default_backend() == "cpu":

@@ -17,6 +17,8 @@ def _lower(op, neutral, how):
     @lowering(backend, op)
     def segments(data, segment_ids, num_segments=None, sorted=False):
         data, ids, size = flat_rows(data, segment_ids, num_segments)
+        if how == "add" and data.dtype in (jnp.float16, jnp.bfloat16):
+            return NotImplemented
         out = jnp.full((size, *data.shape[1:]), neutral(data), data.dtype)
         # JAX would count negative numbers from the end.
         at = out.at[jnp.where(ids < 0, size, ids)]

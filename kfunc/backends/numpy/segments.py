@@ -19,6 +19,8 @@ def _lower(op, ufunc, neutral):
     @lowering(backend, op)
     def segments(data, segment_ids, num_segments=None, sorted=False):
         data, ids, size = flat_rows(data, segment_ids, num_segments)
+        if data.dtype == np.float16:
+            return NotImplemented
         if ids.size and (ids.min() < 0 or ids.max() >= size):
             inside = (ids >= 0) & (ids < size)
             data, ids = data[inside], ids[inside]

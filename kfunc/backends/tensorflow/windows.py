@@ -163,8 +163,10 @@ def _pooling(op, kernel, plane):
         window, strides = _pool_geometry(inputs.shape, pool_size, strides, padding, data_format)
         if len(window) > 3 or not inputs.dtype.is_floating:
             return NotImplemented
-        if len(window) == 3 and inputs.dtype not in (tf.float32, tf.bfloat16):
-            return NotImplemented  # the CPU has no kernels for the others
+        if inputs.dtype.size == 2 and (op is ops.average_pool or inputs.dtype == tf.float16):
+            return NotImplemented  # sums lose digits, and the CPU has no kernel for three axes of float16
+        if len(window) == 3 and inputs.dtype == tf.float64:
+            return NotImplemented  # the CPU has no kernel
         return run(inputs, window, strides, padding.upper(), data_format=data_format)
 
     @_channels_last

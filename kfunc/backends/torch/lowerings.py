@@ -45,6 +45,8 @@ def _embedding(indices, table):
 
 @lowering(backend, ops.logsumexp)
 def _logsumexp(x, axis=None, keepdims=False):
+    if x.dtype in _HALF and x.is_cpu:  # there the kernel adds up half precision as it is
+        return NotImplemented
     return torch.logsumexp(x, tuple(range(x.ndim)) if axis is None else axis, keepdims)
 
 
@@ -53,7 +55,7 @@ _NO_LABEL = -(2**63)
 
 @lowering(backend, ops.label_crossentropy)
 def _label_crossentropy(logits, labels, axis=-1):
-    if logits.ndim == 1:
+    if logits.ndim == 1 or (logits.dtype in _HALF and logits.is_cpu):  # see `_logsumexp`
         return NotImplemented
     classes = logits.shape[axis]
     logits = logits if logits.ndim == 2 and axis in (1, -1) else logits.movedim(axis, 1)
@@ -101,7 +103,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
 
 @lowering(backend, ops.normalize_batch)
 def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
-    if _in_functorch() or torch.compiler.is_compiling() or not x.numel():
+    if _in_functorch() or torch.compiler.is_compiling() or not x.numel() or x.dtype not in _WIDE:
         return NotImplemented
     # Torch's kernel wants four axes: the features are the second one, and lie last in memory.
     features = x.movedim(axis, -1)

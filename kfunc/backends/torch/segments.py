@@ -16,6 +16,8 @@ def _lower(op, neutral, fill):
     @lowering(backend, op)
     def segments(data, segment_ids, num_segments=None, sorted=False):
         data, ids, size = flat_rows(data, segment_ids, num_segments)
+        if fill is _sum and data.dtype in (torch.float16, torch.bfloat16):
+            return NotImplemented
         # Rows whose number is out of range go to one more segment, which is dropped.
         ids = torch.where((ids >= 0) & (ids < size), ids, size).long()
         return fill(data.new_full((size + 1, *data.shape[1:]), neutral(data)), ids, data)[:size]
