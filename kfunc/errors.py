@@ -19,6 +19,7 @@ __all__ = [
     "MixedBackendsError",
     "NonFiniteError",
     "ParamError",
+    "ResumeWarning",
     "ShapeError",
     "UnknownAttributeError",
     "UnknownBackendError",
@@ -156,6 +157,10 @@ class UnknownAttributeError(KfuncError, AttributeError):
 
 class UnsupportedError(BackendError, NotImplementedError):
     """The backend cannot do this at all."""
+
+
+class ResumeWarning(KfuncError, UserWarning):
+    """A training was resumed, but some of its data are not as they were: it is another training from there on."""
 
 
 class FileError(KfuncError, OSError):

@@ -392,8 +392,10 @@ class Model:
             backend: Where to train; by default where the parameters are, at first NumPy.
             resume: A directory, or `Checkpoints` of it. Training goes on from the newest good state in it, if there is
                 one, with the same bits as if it had never ended. It saves its states there: at the end of each epoch,
-                after every `Checkpoints.every` steps, and before SIGTERM ends the process. Give all other arguments as
-                before, and iterators from their beginning; `epochs` may be more.
+                after every `Checkpoints.every` steps, and before SIGTERM ends the process. Give all other arguments,
+                and `compile` its own, as before, and iterators from their beginning; `epochs` may be more. Functions
+                are told apart by their names. The state of an iterable cannot be saved: it is read again from the
+                beginning, without training, but for lists, and loaders that are told the epoch by a `set_epoch`.
 
         Returns:
             What it saw. Beside the loss and the metrics there is "skipped_steps" where the optimizer scales the loss:
@@ -404,7 +406,8 @@ class Model:
             IndexingError: An index lies outside the table of an `Embedding`; the same holds.
             LabelError: Labels lie outside the classes.
             DataError: The data ran out.
-            FileError: No checkpoint in `resume` verifies, or it is of another network; or one could not be written.
+            FileError: No checkpoint in `resume` verifies, or it is of another network, optimizer, loss or metric; or
+                one could not be written. A `ResumeWarning` tells where data that are read again are not the same.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
         if isinstance(validation_freq, str) or not isinstance(validation_freq, Container):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .errors import ArgumentError, shown
 
-__all__ = ["from_config", "names", "register", "resolve", "snake_case", "to_config"]
+__all__ = ["described", "from_config", "names", "register", "resolve", "snake_case", "to_config"]
 
 
 T = TypeVar("T")
@@ -250,7 +252,31 @@ def to_config(category: str, obj: Any) -> str | dict[str, Any]:
     return config.get("name", config)
 
 
-def _encode(value: Any, seen: dict[int, tuple[int, Any]], category: str | None = None) -> Any:
+def described(value: Any) -> Any:
+    """A description of anything in JSON's types, to tell whether two objects were made alike.
+
+    It is that of `to_config`, but whatever has no config, such as a function of the user's, is described by its name.
+    """
+    return _encode(value, {}, None, _named)
+
+
+def _named(value: Any, _category: str | None) -> Any:
+    """All that can be said of an object without a config: its name, or that of its class."""
+    if hasattr(value, "tobytes") and hasattr(value, "dtype"):
+        return f"array {value.dtype} {tuple(value.shape)} {zlib.crc32(value.tobytes()):08x}"
+    if isinstance(value, functools.partial):
+        return {"partial": _encode([value.func, value.args, value.keywords], {}, None, _named)}
+    owner = value if hasattr(value, "__qualname__") else type(value)
+    return f"{owner.__module__}.{owner.__qualname__}"
+
+
+def _encode(
+    value: Any,
+    seen: dict[int, tuple[int, Any]],
+    category: str | None = None,
+    other: Callable[[Any, str | None], Any] | None = None,
+) -> Any:
+    """See `to_config`; `other` describes what no config can describe."""
     if isinstance(value, str) and category is not None:
         return {"category": category, "name": _lookup(category, value).name}
     if value is None or isinstance(value, bool | int | float | str):
@@ -270,12 +296,12 @@ def _encode(value: Any, seen: dict[int, tuple[int, Any]], category: str | None =
     elif isinstance(config, dict) and {"category", "class", "config"} == config.keys():
         kind, name, arguments = config["category"], config["class"], config["config"]
     elif isinstance(value, list | tuple):
-        return [_encode(v, seen) for v in value]
+        return [_encode(v, seen, None, other) for v in value]
     elif isinstance(value, dict) and all(isinstance(k, str) for k in value):
-        return {"category": "dict", "config": {k: _encode(v, seen) for k, v in value.items()}}
+        return {"category": "dict", "config": {k: _encode(v, seen, None, other) for k, v in value.items()}}
     else:
-        return _undescribable(value, category)
-    encoded: dict[str, Any] = {"config": {k: _encode(v, seen) for k, v in arguments.items()}}
+        return (other or _undescribable)(value, category)
+    encoded: dict[str, Any] = {"config": {k: _encode(v, seen, None, other) for k, v in arguments.items()}}
     names = getattr(value, "_renamed", None)
     if names is not None:
         encoded["names"] = list(names)

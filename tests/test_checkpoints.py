@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 import threading
@@ -292,8 +293,9 @@ X = np.linspace(-1, 1, 66, dtype="float32").reshape(22, 3)
 Y = X.sum(-1, keepdims=True)
 
 
-def compiled(units=4, seed=0, **options):
-    m = kf.Model(nn.Sequential([nn.Dense(units), nn.BatchNormalization(), nn.Dense(1)]), seed=seed)
+def compiled(units=4, seed=0, activation=None, kernel_regularizer=None, kernel_initializer=None, **options):
+    more = {"kernel_regularizer": kernel_regularizer, "kernel_initializer": kernel_initializer or "glorot_uniform"}
+    m = kf.Model(nn.Sequential([nn.Dense(units, activation, **more), nn.BatchNormalization(), nn.Dense(1)]), seed=seed)
     m.compile(**{"optimizer": "adam", "loss": "mse", "metrics": ["mae"], **options})
     return m
 
@@ -310,7 +312,27 @@ OTHERS = {
     "another batch size": (compiled, {"batch_size": 5}, ArgumentError, "batch_size"),
     "other epochs": (compiled, {"steps_per_epoch": 3}, ArgumentError, "steps_per_epoch"),
     "no shuffle": (compiled, {"shuffle": False}, ArgumentError, "shuffle"),
+    "weights": (compiled, {"sample_weight": np.ones(len(X))}, ArgumentError, "x"),
+    "validation": (compiled, {"validation_split": 0.2, "x": [X], "y": Y}, ArgumentError, "x"),
+    "more to validate on": (compiled, {"validation_data": (X, Y)}, ArgumentError, "validation_data"),
+    "validation seldom": (compiled, {"validation_freq": 2}, ArgumentError, "validation_freq"),
+    "another activation": (lambda: compiled(activation="tanh"), {}, FileError, "net"),
+    "a function as activation": (lambda: compiled(activation=kf.ops.tanh), {}, FileError, "net"),
+    "a regularizer": (lambda: compiled(kernel_regularizer=nn.regularizers.L2(0.1)), {}, FileError, "net"),
+    "another initializer": (lambda: compiled(kernel_initializer="he_normal"), {}, FileError, "net"),
+    "another rate": (lambda: compiled(optimizer=kf.optim.Adam(0.1)), {}, FileError, "optimizer"),
+    "another beta": (lambda: compiled(optimizer=kf.optim.Adam(beta_2=0.9)), {}, FileError, "optimizer"),
+    "another loss": (lambda: compiled(loss="mae"), {}, FileError, "loss"),
+    "a loss's argument": (lambda: compiled(loss=kf.losses.Huber(2.0)), {}, FileError, "loss"),
+    "a function as loss": (lambda: compiled(loss=scaled_loss), {}, FileError, "loss"),
+    "a partial function": (lambda: compiled(loss=functools.partial(scaled_loss, by=2)), {}, FileError, "loss"),
+    "a weight of the loss": (lambda: compiled(loss_weights=[2.0]), {}, FileError, "loss_weights"),
+    "weights for a metric": (lambda: compiled(metrics=[], weighted_metrics=["mae"]), {}, FileError, "metrics"),
 }
+
+
+def scaled_loss(y, p, by=1.0):
+    return by * kf.ops.mean(kf.ops.square(y - p), -1)
 
 
 def deeper():
@@ -333,9 +355,35 @@ def test_a_checkpoint_of_something_else_is_refused(make, options, error, where, 
     before = m.train_state
     with pytest.raises(error) as caught:
         m.fit(**{**FIT, **options}, resume=trained)
-    found = caught.value.path if error is FileError else caught.value.argument
+    found = caught.value.path or caught.value.argument
     assert found.startswith(where) and "step-000000000012" in str(caught.value)
     assert m.train_state is before and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_every_difference_is_listed(tmp_path):
+    compiled().fit(**FIT, resume=tmp_path)
+    other = compiled(activation="relu", loss="mae", optimizer=kf.optim.Adam(0.5, beta_1=0.8))
+    with pytest.raises(FileError) as caught:
+        other.fit(**{**FIT, "shuffle": False}, resume=tmp_path)
+    for said in (
+        "net/layers/0/activation was None, and now is 'relu'",
+        "optimizer/learning_rate was 0.001, and now is 0.5",
+        "optimizer/beta_1 was 0.9, and now is 0.8",
+        "loss/class was 'MeanSquaredError', and now is 'MeanAbsoluteError'",
+        "shuffle was True, and now is False",
+    ):
+        assert said in caught.value.problem, said
+    # The way that the error tells to go on nevertheless.
+    other.build(kf.Spec((None, 3)))
+    params, state = kf.Checkpoints(tmp_path).restore()["train_state"][:2]
+    other.train_state = other.train_state._replace(params=params, state=state)
+    assert len(other.fit(**FIT).epoch) == 2
+
+
+def test_functions_are_told_apart_by_their_names(tmp_path):
+    losses = [lambda y, p: kf.ops.mean(kf.ops.square(y - p), -1) for _ in range(2)]
+    compiled(loss=losses[0]).fit(**FIT, resume=tmp_path)
+    assert compiled(loss=losses[1]).fit(**{**FIT, "epochs": 3}, resume=tmp_path).epoch == [0, 1, 2]
 
 
 def test_a_checkpoint_that_is_not_of_fit_is_refused(tmp_path):

@@ -9,10 +9,11 @@ from typing import Any
 
 from .. import checks
 from ..errors import ArgumentError, DataError
-from .batches import Batch
+from .batches import Batch, unpacked
 from .items import ItemSource, first_of, length
 from .prefetch import Ahead
 from .protocol import Reader, order_of, pieces
+from .trail import digest
 
 __all__ = ["Dataset", "DatasetSource"]
 
@@ -87,7 +88,7 @@ class DatasetSource(ItemSource):
     """
 
     def __init__(self, dataset: Any, steps: int | None = None):
-        self._dataset, self._begun, self._workers = dataset, [0], _workers(dataset)
+        self._dataset, self._workers = dataset, _workers(dataset)
         if self._count() is None and steps is None:
             raise ArgumentError(
                 "`steps_per_epoch` must be given: the data set has no length.",
@@ -111,10 +112,23 @@ class DatasetSource(ItemSource):
     def steps(self) -> Any:
         return self._count() if self._asked is None else self._asked
 
-    def view(self, steps: int | None) -> DatasetSource:
-        other = super().view(steps)
-        other._begun = [0]
-        return other
+    _rereads = False
+
+    def skip(self, before: int = 0) -> None:
+        self._hook("on_epoch_begin")
+        self._begin()
+        self._compare()
+        self._hook("on_epoch_end")
+
+    def _hook(self, name: str) -> None:
+        hook = getattr(self._dataset, name, None)
+        if hook is not None:
+            hook()
+
+    def _compare(self) -> None:
+        """Read the batch again that another process has read last, if that was in this epoch."""
+        if self._trail is not None and (number := self._trail.wanted) is not None:
+            self._trail.compare(digest(unpacked(self._item(number))))
 
     def epoch(
         self,
@@ -124,16 +138,20 @@ class DatasetSource(ItemSource):
         step: int = 0,
         move: Callable[[Batch], Batch] | None = None,
     ) -> Reader:
-        begin, end = (getattr(self._dataset, name, None) for name in ("on_epoch_begin", "on_epoch_end"))
-        for _ in range(before - self._begun[0]):  # epochs that another process has read
-            for hook in (begin, end):
-                if hook is not None:
-                    hook()
-        self._begun[0] = max(self._begun[0], before) + 1
-        if begin is not None:
-            begin()
-        items = self._items(self._numbers(key, start, before, step))
-        return Ahead(items, self._preparing(move), self.batch_size, end)
+        while self._epochs < before:
+            self.skip()
+        self._hook("on_epoch_begin")
+        self._begin(start)
+        if start:
+            self._compare()
+        items = self._items(self._noted(self._numbers(key, start, before, step)))
+        return Ahead(items, self._preparing(move), self.batch_size, lambda: self._hook("on_epoch_end"))
+
+    def _noted(self, numbers: Iterable[int]) -> Iterator[int]:
+        for number in numbers:
+            if self._trail is not None:
+                self._trail.numbers.append(number)
+            yield number
 
     def _numbers(self, key: Any, start: int, before: int, step: int) -> Iterator[int]:
         """The numbers of an epoch's batches."""

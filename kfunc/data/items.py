@@ -6,7 +6,7 @@ import collections
 import copy
 import itertools
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from .. import checks
@@ -14,6 +14,7 @@ from ..errors import DataError
 from .batches import Batch, check_like, unpacked
 from .prefetch import Ahead
 from .protocol import Reader, Source
+from .trail import Trail
 
 __all__ = ["ItemSource", "IterableSource", "first_of", "length"]
 
@@ -28,6 +29,9 @@ class ItemSource(Source):
         steps: Number of batches an epoch; None for all.
     """
 
+    _rereads: bool = True
+    """Whether a resumed training reads all batches again."""
+
     def __init__(self, item: Any, steps: int | None):
         self._asked = checks.count("steps_per_epoch", steps, none=True)
         self.first: Batch = first_of(lambda: unpacked(item))
@@ -35,6 +39,19 @@ class ItemSource(Source):
         self.batch_size: int = self.first.size
         self._changes: tuple[Callable[[Batch], Batch], ...] = ()
         self._checks: tuple[Callable[[Batch], None], ...] = ()
+        self._epochs = 0  # that were begun or skipped
+        self._trail: Trail | None = None
+
+    def follow(self, name: str, wanted: Sequence[int] = ()) -> None:
+        self._trail = Trail(name, self._own, wanted, self._rereads)
+
+    def mark(self, batch: int | None = None) -> list[int]:
+        return [] if self._trail is None else self._trail.mark(batch)
+
+    def _begin(self, start: int = 0) -> None:
+        self._epochs += 1
+        if self._trail is not None:
+            self._trail.begin(start)
 
     def check(self, check: Callable[[Batch], None]) -> None:
         self._checks += (check,)
@@ -48,12 +65,15 @@ class ItemSource(Source):
     def view(self: S, steps: int | None) -> S:
         other = copy.copy(self)
         other.first, other._changes, other._checks = self._own, (), ()
+        other._epochs, other._trail = 0, None
         other._asked = self._asked if steps is None else checks.count("steps_per_epoch", steps)
         return other
 
     def batch(self, item: Any) -> Batch:
         """An item as a batch, changed and checked; it must be like the first one."""
         batch = unpacked(item)
+        if self._trail is not None:
+            self._trail.note(batch)
         check_like(self._own, batch)
         for change in self._changes:
             batch = change(batch)
@@ -126,8 +146,23 @@ class IterableSource(ItemSource):
         step: int = 0,
         move: Callable[[Batch], Batch] | None = None,
     ) -> Reader:
-        items = self._stream.items(self._asked, start, before)
+        while self._epochs < before:
+            self.skip(self._epochs)
+        self._begin()
+        items = self._stream.items(self._asked, start, before, self._passed)
         return Ahead(items, self._preparing(move), self.batch_size, back=self._stream.give_back)
+
+    def skip(self, before: int = 0) -> None:
+        self._begin()
+        if self._stream.forgets or (self._trail is not None and self._trail.lost and not self._stream.once):
+            return  # the state would not be that of the other process anyway
+        for item in self._stream.items(self._asked, 0, before, self._passed):
+            self._passed(item)
+
+    def _passed(self, item: Any) -> None:
+        """An item that another process has used was read again."""
+        if self._trail is not None:
+            self._trail.note(unpacked(item))
 
 
 class _Stream:
@@ -135,11 +170,17 @@ class _Stream:
 
     Attributes:
         batches: The iterable.
+        once: Whether it can be iterated over only once.
+        forgets: Whether one iteration does not depend on those before it.
     """
 
     def __init__(self, batches: Iterable[Any]):
         self.batches = batches
-        self._once = isinstance(batches, Iterator)
+        self.once = isinstance(batches, Iterator)
+        # PyTorch's samplers with `set_epoch` draw the order from the number of the epoch, which a callback tells them.
+        sampler, batch_sampler = (getattr(batches, name, None) for name in ("sampler", "batch_sampler"))
+        owners = (batches, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
+        self.forgets = type(batches) in (list, tuple) or any(hasattr(owner, "set_epoch") for owner in owners)
         self._iterator, self._begun, self._taken = iter(batches), 1, 0
         self._ahead: collections.deque = collections.deque()
 
@@ -152,29 +193,33 @@ class _Stream:
 
     def give_back(self, items: list[Any]) -> None:
         """Take back the items that were handed out last, if they cannot be read again."""
-        if self._once:
+        if self.once:
             self._ahead.extendleft(reversed(items))
             self._taken -= len(items)
 
-    def items(self, steps: int | None, start: int, before: int) -> Generator[Any]:
+    def items(
+        self, steps: int | None, start: int, before: int, passed: Callable[[Any], None] = lambda item: None
+    ) -> Generator[Any]:
         """The items of an epoch from number `start` on, after `before` epochs of `steps`; see `Source.epoch`.
+
+        Args:
+            steps, start, before: As said.
+            passed: Called with each item before these that is read now.
 
         Raises:
             DataError: There are no items, or fewer than `steps`.
         """
-        again, at = steps is not None and not self._once, start + before * (steps or 0)
-        if steps is None and not self._once:
-            # Iterations that another process has read are begun here and left: many loaders count their epochs, or draw
-            # the order of each from a generator of their own, and would else be one behind.
-            while self._taken or self._begun <= before:
+        again, at = steps is not None and not self.once, start + before * (steps or 0)
+        if steps is None and not self.once:
+            if self._taken or self._begun <= before:  # a part was read; or the epochs before were skipped unread
                 self._begin()
-                if self._begun <= before:
-                    next(self._iterator, None)
+                self._begun = max(self._begun, before + 1)
         elif again and self._taken > at:
             self._begin()
         while self._taken < at:
-            if self._next(again) is _END:
+            if (item := self._next(again)) is _END:
                 raise _dry(steps, f"{self._taken} in all")
+            passed(item)
         for done in itertools.count(start) if steps is None else range(start, steps):
             item = self._next(again)
             if item is not _END:

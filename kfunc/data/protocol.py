@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .. import random
@@ -68,6 +68,26 @@ class Source:
             move: Moves batches of `batch_size` samples to the device, before they are needed.
         """
         raise NotImplementedError
+
+    def skip(self, before: int = 0) -> None:
+        """Bring the data to where an `epoch(before=before)` would leave them, which another process has read.
+
+        Data in memory stay as they are. A data set has its hooks called. An iterable is read, since its state cannot be
+        saved, unless it is a list, or the orders of its batches follow from a `set_epoch`.
+        """
+
+    def follow(self, name: str, wanted: Sequence[int] = ()) -> None:
+        """Note from now on what is read, for `mark`.
+
+        Args:
+            name: The argument of `fit` that holds the data.
+            wanted: What `mark` returned in another process: what is read is held against it, and a `ResumeWarning` says
+                where it differs.
+        """
+
+    def mark(self, batch: int | None = None) -> list[int]:
+        """Numbers that tell what was read before number `batch` of the epoch (None for all of it), for a checkpoint."""
+        return []
 
     def check(self, check: Callable[[Batch], None]) -> None:
         """Run `check`, which raises what it finds, on all data: now if they are in memory, else on each batch read."""

@@ -63,7 +63,7 @@ class Run:
     """One `fit` under way: all that a checkpoint has to hold beside the train state.
 
     Attributes:
-        source, schedule: The data, and when to do what.
+        source, validation, schedule: The data to train on, those to validate on, if any, and when to do what.
         history, callbacks: What was seen, and who is told.
         carry: That of the model.
         epoch, batch: The number of the epoch, and how many of its batches are done.
@@ -74,6 +74,7 @@ class Run:
     """
 
     source: Source
+    validation: Source | None
     schedule: Schedule
     history: History
     callbacks: CallbackList
@@ -159,7 +160,8 @@ def fit(
     )
     setup = with_logs(setup, data, ts)
     fresh = start(setup.objective.metrics, setup.backend, setup.where)
-    run = Run(data, schedule, History(), hooks, carry, schedule.initial, initial=schedule.initial)
+    held_out = None if validation is None else validation[0]
+    run = Run(data, held_out, schedule, History(), hooks, carry, schedule.initial, initial=schedule.initial)
     run.done = int(to_numpy(ts.step))
     model.stop_training, steps = False, data.steps
     with Deferral() as signals:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import tree
-from ..errors import ArgumentError, FileError
+from .. import files, tree
+from ..data.protocol import Source
+from ..errors import ArgumentError, FileError, shown
 from ..metrics import Mean
+from ..registry import described
 from .checkpoints import Checkpoints, by_path, matched, on_host
 from .signals import Deferral
 from .state import Progress
@@ -83,13 +86,8 @@ class _Saver(Saver):
         from concurrent.futures import Future, ThreadPoolExecutor
 
         self._model, self._run, self._checkpoints, self._check, self._signals = model, run, checkpoints, check, signals
-        source = run.source
-        self._data = {
-            "samples": getattr(source, "size", None),
-            "batch_size": source.batch_size,
-            "steps": source.steps,
-            "shuffle": run.schedule.shuffle,
-        }
+        self._text = json.dumps(_setting(model, run))
+        self._setting = json.loads(self._text)
         self._found: tuple[Any, bool, dict[str, Any], Any] | None = None
         self._thread = ThreadPoolExecutor(1, "kfunc-checkpoints")
         self._writing: Future | None = None
@@ -112,16 +110,19 @@ class _Saver(Saver):
             FileError: All are bad, or it is of something else.
             ArgumentError: It is of other data.
         """
-        newest = self._checkpoints.newest()
+        run, newest = self._run, self._checkpoints.newest()
         if newest is None:
+            run.source.follow("x")
+            if run.validation is not None:
+                run.validation.follow("validation_data")
             return
         path, found, ts = self._checkpoints.path(newest[0]), newest[1], self._model.train_state
         assert ts is not None
         try:
             state = by_path(dict(zip(ts._fields, found["train_state"], strict=True)))
             progress = dict(zip(found["progress"]["names"], found["progress"]["values"], strict=True))
-            run, stop, callbacks = found["run"], found["stop_training"], found["callbacks"]
-            data, places = run["data"], {name: run[name] for name in _PLACES}
+            places, stop, callbacks = found["run"], found["stop_training"], found["callbacks"]
+            setting, read = files.decoded(places.pop("setting")), places.pop("read")
             epochs, quantities = found["history"]
             history = {name: (_unpacked(numbers), _unpacked(values)) for name, numbers, values in quantities}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -131,25 +132,39 @@ class _Saver(Saver):
                 got="another tree",
                 fix="take another directory",
             ) from error
-        for name, now in self._data.items():
-            if data.get(name) != now:
-                raise ArgumentError(
-                    f"{path} was saved from a training on other data: {name} was {data.get(name)}, and now is {now}.",
-                    argument={"samples": "x", "steps": "steps_per_epoch"}.get(name, name),
-                    expected=f"{name}: {data.get(name)}",
-                    got=now,
-                    fix="give fit what it was given then, or take another directory",
-                )
         if self._model.step is not None and not fresh.metrics:  # only a step tells the names of its logs
             paths = [path.removeprefix("metrics/") for path in progress if path.startswith("metrics/")]
             names = {path.rpartition("/")[0] for path in paths}
             fresh = fresh._replace(metrics={name: Mean().init(fresh.loss[0]) for name in names})
-        places["progress"] = type(fresh)(**matched(progress, fresh._asdict(), path))
-        self._found = type(ts)(**matched(state, ts._asdict(), path)), stop, places, callbacks
-        self._run.history.epoch[:] = _unpacked(epochs)
+        others = list(_differences(setting, self._setting))
+        try:
+            places["progress"] = type(fresh)(**matched(progress, fresh._asdict(), path))
+            self._found = type(ts)(**matched(state, ts._asdict(), path)), stop, places, callbacks
+        except FileError as error:
+            error.fix = f"{error.fix}\n  differences: {_listed(others)}" if others else error.fix
+            raise
+        if others:
+            raise _another(path, others)
+        run.history.epoch[:] = _unpacked(epochs)
         for name, (numbers, values) in history.items():
-            self._run.history.epochs[name], self._run.history.history[name] = numbers, values
+            run.history.epochs[name], run.history.history[name] = numbers, values
         self._restore()
+        if run.epoch < run.schedule.epochs:  # otherwise nothing is left to be done
+            self._bring_data_to(read)
+
+    def _bring_data_to(self, read: list[list[int]]) -> None:
+        """Leave the data as the epochs did that came before.
+
+        They are read in the same order as then, since two of them may draw from one generator of random numbers.
+        """
+        run = self._run
+        run.source.follow("x", read[0])
+        if run.validation is not None:
+            run.validation.follow("validation_data", read[1])
+        for epoch in range(run.initial, run.epoch):
+            run.source.skip(epoch - run.initial)
+            if run.validation is not None and run.schedule.validates(epoch):
+                run.validation.skip()
 
     def _restore(self) -> None:
         assert self._found is not None
@@ -179,7 +194,7 @@ class _Saver(Saver):
             self.wait()
         every = self._checkpoints.every
         due = every is not None and self._run.done % every == 0
-        if self._run.batch == self._data["steps"]:
+        if self._run.batch == self._setting["steps_per_epoch"]:
             self._owed = due  # the end of the epoch is saved soon, unless there is a validation before
         elif due:
             self._save_now()
@@ -222,11 +237,14 @@ class _Saver(Saver):
         quantities = [
             [name, _packed(history.epochs[name]), _packed(values)] for name, values in history.history.items()
         ]
+        held_out = [] if run.validation is None else run.validation.mark()
+        read = [run.source.mark(run.batch or None), held_out]
+        places = {name: getattr(run, name) for name in _PLACES}
         return {
             "train_state": self._model.train_state,
             # Keys must not have dots, which names of the user's may have.
             "progress": {"names": tree.paths(progress), "values": tree.leaves(progress)},
-            "run": {**{name: getattr(run, name) for name in _PLACES}, "data": self._data},
+            "run": {**places, "setting": self._text, "read": read},
             "stop_training": self._model.stop_training,
             "history": [_packed(history.epoch), quantities],
             "callbacks": run.callbacks.get_state(),
@@ -247,6 +265,69 @@ class _Saver(Saver):
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+
+def _setting(model: Model, run: Run) -> dict[str, Any]:
+    """What a training is, beside its state, in JSON's types: a resumed one must be given the same."""
+    freq = run.schedule.validation_freq
+    return {
+        "net": described(model.net),
+        "optimizer": described(model.optimizer),
+        "loss": described(model.loss),
+        "loss_weights": described(model.loss_weights),
+        "metrics": described(model.metrics),
+        "weighted_metrics": described(model.weighted_metrics),
+        "step": described(model.step),
+        **_form(run.source),
+        "shuffle": run.schedule.shuffle,
+        "validation_data": None if run.validation is None else _form(run.validation),
+        "validation_freq": described(sorted(freq) if isinstance(freq, Collection) else freq),
+    }
+
+
+def _form(source: Source) -> dict[str, Any]:
+    """The form of data; not their values, of which some may have been mended on purpose."""
+    arrays = {name: f"{x.dtype} {x.shape[1:]}" for name, x in by_path(source.first._asdict()).items()}
+    sizes = {"batch_size": source.batch_size, "steps_per_epoch": source.steps}
+    return {"x": {"samples": getattr(source, "size", None), "arrays": arrays}, **sizes}
+
+
+def _differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The places where two descriptions differ, with both values there."""
+    if type(then) is type(now) and isinstance(then, dict | list):
+        for key in dict.fromkeys([*then, *now]) if isinstance(then, dict) else range(max(len(then), len(now))):
+            inside = isinstance(then, dict) and key == "config"  # a level that only descriptions have
+            below = path if inside else f"{path}/{key}".lstrip("/")
+            yield from _differences(_part(then, key), _part(now, key), below)
+    elif json.dumps(then) != json.dumps(now):  # NaN is like NaN
+        yield path, then, now
+
+
+def _part(x: Any, key: Any) -> Any:
+    return x.get(key) if isinstance(x, dict) else x[key] if key < len(x) else None
+
+
+def _listed(others: list[tuple[str, Any, Any]]) -> str:
+    each = [f"{path} was {shown(then)}, and now is {shown(now)}" for path, then, now in others]
+    return "; ".join(each[:20]) + (f"; and {len(each) - 20} more" if len(each) > 20 else "")
+
+
+_OF_DATA = ("x", "batch_size", "steps_per_epoch", "shuffle", "validation_data", "validation_freq")
+
+
+def _another(path: str, others: list[tuple[str, Any, Any]]) -> ArgumentError | FileError:
+    """The error for a checkpoint of a training that was given other arguments."""
+    names = list(dict.fromkeys(place.partition("/")[0] for place, _, _ in others))
+    error, whose = (ArgumentError, "on other data") if {*names} <= {*_OF_DATA} else (FileError, "of another kind")
+    return error(
+        f"{path} was saved from a training {whose}: {_listed(others)}.",
+        argument=names[0],
+        expected="; ".join(f"{place}: {shown(then)}" for place, then, _ in others[:20]),
+        got="; ".join(f"{place}: {shown(now)}" for place, _, now in others[:20]),
+        fix="give compile and fit what they were given then; to go on with other things on "
+        'purpose, take another directory, and put params, state = kf.Checkpoints(...).restore()["train_state"][:2] '
+        "into model.train_state",
+    )
 
 
 def _packed(values: list) -> Any:

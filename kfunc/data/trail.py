@@ -1,0 +1,94 @@
+"""`Trail`: by which a resumed training knows whether its data are the same as before."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from .. import tree
+from ..errors import ResumeWarning
+from .batches import Batch
+
+__all__ = ["Trail", "digest"]
+
+_SAMPLED = 4096  # numbers of an array that a digest reads: it takes microseconds, however large a batch is
+
+
+class Trail:
+    """Numbers that tell what a source has read. A checkpoint holds some of them, in place of the data's own state.
+
+    The state of a user's data (a generator of random numbers, a file that was read half) cannot be saved. So a resumed
+    training brings the data to where they were by reading them once more, and holds what it reads against the trail.
+    Where they differ, it says so by a `ResumeWarning`.
+
+    Args:
+        name: The argument of `fit` that holds the data.
+        first: The first batch.
+        wanted: What `mark` returned in the process that was interrupted; empty for a training that begins.
+        chained: Whether all batches are read again, and each digest covers those before it.
+    """
+
+    def __init__(self, name: str, first: Batch, wanted: Sequence[int] = (), chained: bool = True):
+        self.lost = False
+        self.epochs = 0
+        self.numbers = array("q")
+        self._name, self._first, self._wanted, self._chained = name, digest(first), tuple(wanted), chained
+        self._digests, self._start = array("Q"), 0
+        if wanted and wanted[0] != self._first:
+            self._lose("its first batch is another one")
+
+    def begin(self, start: int = 0) -> None:
+        """An epoch begins, of which the batches before number `start` are not read."""
+        self.epochs += 1
+        self._digests, self.numbers, self._start = array("Q"), array("q"), start
+
+    def note(self, batch: Batch) -> None:
+        """A batch of the epoch was read."""
+        before = self._digests[-1] if self._chained and self._digests else 0
+        self._digests.append(digest(batch, before))
+        if self._wanted[1:3] == (self.epochs, self._start + len(self._digests)):
+            self.compare(self._digests[-1])
+
+    def compare(self, found: int) -> None:
+        """Hold a digest against the one of the other process."""
+        if found != self._wanted[3] and not self.lost:
+            self._lose(f"the batches before number {self._wanted[2]} of its epoch number {self.epochs} are others")
+
+    @property
+    def wanted(self) -> int | None:
+        """The number of the batch that was read last by the other process, if that was in the epoch of now."""
+        return self._wanted[4] if self._wanted[1:2] == (self.epochs,) and not self.lost else None
+
+    def mark(self, batch: int | None = None) -> list[int]:
+        """Numbers that tell what was read before number `batch` of the epoch; None for all of it."""
+        count = self._start + len(self._digests) if batch is None else batch
+        i = count - self._start - 1
+        if not 0 <= i < len(self._digests):  # no batch was read since the training was resumed
+            return list(self._wanted)
+        return [self._first, self.epochs, count, self._digests[i], self.numbers[i] if self.numbers else -1]
+
+    def _lose(self, what: str) -> None:
+        self.lost = True
+        warnings.warn(
+            ResumeWarning(
+                f"`{self._name}` does not yield the same batches as before training was interrupted: {what}. Training "
+                "goes on, but not as it would have without the interruption.",
+                argument=self._name,
+                fix="give all that is random in the data a fixed seed, and give fit the data from their beginning",
+            ),
+            stacklevel=2,
+        )
+
+
+def digest(batch: Batch, before: int = 0) -> int:
+    """A number for the arrays of a batch: their forms, and some thousand of their numbers, evenly spread."""
+    import numpy as np
+
+    found = before
+    for path, x in zip(tree.paths(batch), tree.leaves(batch), strict=True):
+        some: Any = np.ascontiguousarray(x.reshape(-1)[:: max(1, x.size // _SAMPLED)])
+        found = zlib.crc32(some.view("uint8"), zlib.crc32(f"{path}{x.dtype}{x.shape}".encode(), found))
+    return found
