@@ -81,3 +81,24 @@ def test_what_needs_sizes_gives_shapes_without():
     layer = nn.UpSampling2D(2, interpolation="bilinear")
     spec = layer.trace(kf.Spec((None, None, 8, 3))).outputs[-1][2]
     assert spec.shape == (None, None, 16, 3)
+
+
+HUGE = {
+    "RotaryEmbedding": (nn.RotaryEmbedding(), (None, 4, 2**31 - 2)),
+    "Dense before RotaryEmbedding": (nn.Sequential([nn.Dense(2**31 - 2), nn.RotaryEmbedding()]), (None, 4, 3)),
+    "SpectralNormalization": (nn.SpectralNormalization(nn.Dense(3), 2**31 - 1), (None, 4)),
+    "Stack": (nn.Stack(nn.Dense(4), 2**31 - 1), (None, 4)),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_shapes_are_found_without_work_for_each_number(name):
+    """A short file may name any sizes: finding shapes must neither take their time nor their memory."""
+    layer, shape = HUGE[name]
+    assert layer.trace(kf.Spec(shape)).outputs[-1][2].ndim == len(shape)
+
+
+def test_thresholds_in_any_order_take_no_time_for_each_pair():
+    given = [i / 100_000 for i in range(100_000)][::-1]
+    metric = kf.metrics.TruePositives(given)
+    assert metric.shape() == (100_001, 2) and metric._order[:2] == (99_999, 99_998)

@@ -65,7 +65,8 @@ class _AtThresholds(Metric):  # not a dataclass, since subclasses choose which o
         cuts = tuple(float(thresholds[i]) for i in order)
         last = len(cuts) - 1
         object.__setattr__(self, "_cuts", cuts)
-        object.__setattr__(self, "_order", None if order == sorted(order) else tuple(map(order.index, range(last + 1))))
+        places = tuple(sorted(range(len(order)), key=order.__getitem__))
+        object.__setattr__(self, "_order", None if order == sorted(order) else places)
         # If the thresholds have equal distances, no search is needed (as in Keras).
         even = last >= 2 and all(abs(t - i / last) <= EPSILON + 1e-5 * i / last for i, t in enumerate(cuts))
         object.__setattr__(self, "_even", even)

@@ -407,7 +407,7 @@ class SpectralNormalization(Wrapper):
             u = s.state("vector_u", (1, outputs), TruncatedNormal(stddev=0.02))
             weights = stop_gradient(xp.reshape(kernel, (-1, outputs)))
             across = v = cast(u, dtype_of(weights))
-            for _ in range(self.power_iterations):
+            for _ in range(1 if s.initializing else self.power_iterations):  # shapes stay the same
                 v = ops.normalize(xp.matmul(across, xp.matrix_transpose(weights)), axis=None)
                 across = ops.normalize(xp.matmul(v, weights), axis=None)
             # Only this product depends on the weights for the gradient.

@@ -60,7 +60,7 @@ class RotaryEmbedding(Layer):
     def forward(self, s: Scope, x: Array, start_index: int | Array = 0, positions: Array | None = None) -> Array:
         time, features = self._axes(x)
         xp = namespace(x)
-        angles = self._angles(x, time, x.shape[features], start_index, positions)
+        angles = self._angles(s, x, time, x.shape[features], start_index, positions)
         if features < time:
             angles = xp.matrix_transpose(angles)
         for axis in range(0 if angles.ndim == 2 else 1, x.ndim):
@@ -85,7 +85,7 @@ class RotaryEmbedding(Layer):
             )
         return time, features
 
-    def _angles(self, x, time: int, features: int, start, positions):
+    def _angles(self, s, x, time: int, features: int, start, positions):
         """The angles, (time, features / 2) or (batch, time, features / 2)."""
         xp = namespace(x)
         wide = x.dtype if dtype_name(x.dtype) == "float64" else xp.float32
@@ -94,8 +94,11 @@ class RotaryEmbedding(Layer):
             if kind_of_tree(start) is not None and start.ndim == 1:
                 start = xp.expand_dims(start, axis=-1)
             positions = positions + start
-        powers = [self.max_wavelength ** (-2 * i / features) / self.scaling_factor for i in range(features // 2)]
-        rates = xp.asarray(powers, dtype=wide, device=device(x))
+        if s.initializing:  # shapes only, of which a file may name any: so nothing is done for each feature
+            rates = xp.zeros((features // 2,), dtype=wide)
+        else:
+            powers = [self.max_wavelength ** (-2 * i / features) / self.scaling_factor for i in range(features // 2)]
+            rates = xp.asarray(powers, dtype=wide, device=device(x))
         return xp.expand_dims(xp.astype(positions, wide), axis=-1) * rates
 
 
