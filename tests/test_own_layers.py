@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import inspect
 import json
 import pickle
+import types
 import typing
 
 import numpy as np
@@ -275,6 +277,45 @@ def test_layers_in_lists_of_lists_are_children():
 
     assert [name for name, _ in Nested().children()] == ["blocks_0_0", "blocks_0_1", "blocks_1_a_0"]
     same(Nested(), copy.deepcopy(Nested()), X)
+
+
+NESTED = {
+    "list of tuples": (lambda a, b: [(a, b)], ["blocks_0_0", "blocks_0_1"]),
+    "dict of tuples": (lambda a, b: {"x": (a,), "y": (b,)}, ["blocks_x_0", "blocks_y_0"]),
+    "named tuples": (lambda a, b: [collections.namedtuple("Block", "norm mlp")(a, b)], ["blocks_0_0", "blocks_0_1"]),
+    "deep": (lambda a, b: [[[{"x": [(a, {"y": b})]}]]], ["blocks_0_0_0_x_0_0", "blocks_0_0_0_x_0_1_y"]),
+    "integers": (lambda a, b: {1: a, 0: b}, ["blocks_1", "blocks_0"]),
+    "deque": (lambda a, b: collections.deque([a, b]), ["blocks_0", "blocks_1"]),
+    "user's list": (lambda a, b: collections.UserList([a, [b]]), ["blocks_0", "blocks_1_0"]),
+    "read only": (lambda a, b: types.MappingProxyType({"x": (a, b)}), ["blocks_x_0", "blocks_x_1"]),
+    "set": (lambda a, b: {a, b}, "`blocks` holds layers in a set"),
+    "frozen set": (lambda a, b: [frozenset([(a, b)])], "`blocks_0` holds layers in a frozenset"),
+    "values": (lambda a, b: {"x": a, "y": b}.values(), "`blocks` holds layers in a dict_values"),
+    "separated": (lambda a, b: {"x/y": a, "z": b}, "would have the name 'blocks_x/y'"),
+    "colliding": (lambda a, b: {"x": {"y_0": a}, "x_y": [b]}, "have the name 'blocks_x_y_0'"),
+}
+
+
+@pytest.mark.parametrize("form", NESTED)
+@pytest.mark.parametrize("way", ["field", "__init__"])
+def test_layers_in_nested_containers_are_children_or_refused(form, way):
+    make, wanted = NESTED[form]
+
+    @nn.layer
+    class Field(nn.Layer):
+        blocks: typing.Any
+
+    @nn.layer
+    class Init(nn.Layer):
+        def __init__(self, form):
+            self.blocks = NESTED[form][0](nn.LayerNormalization(), nn.Dense(3))
+
+    made = (lambda: Field(make(nn.LayerNormalization(), nn.Dense(3)))) if way == "field" else (lambda: Init(form))
+    if isinstance(wanted, str):
+        with pytest.raises(kf.errors.LayerError, match=wanted):
+            made()
+    else:
+        assert [name for name, _ in made().children()] == wanted
 
 
 @pytest.mark.parametrize("name", ["a/b", "", 5, ["a"]])

@@ -15,6 +15,7 @@ from ..arrays import namespace, native
 from ..dataclasses import dataclass
 from ..errors import ArgumentError, LabelError, ShapeError
 from ..nn import dtype_policies
+from ..nn.masks import hidden
 from ..registry import register, snake_case
 from ..typing import Array
 
@@ -258,11 +259,15 @@ class Loss:
         if policy is not None:
             y_true, y_pred = policy.widen(y_true), policy.widen(y_pred)
         warn_of_ranks(self, "call", y_true, y_pred)
+        # A number that does not count, such as NaN, must not reach the others through their gradients.
+        y_true, y_pred = hidden(y_true, mask, 1.0), hidden(y_pred, mask, 1.0)
         values = self.call(y_true, y_pred)
         xp = namespace(values)
         masks = [m for m in (mask, self.mask(y_true, y_pred, values)) if m is not None]
         masks = [_aligned(values, xp.astype(m, xp.bool), "mask") for m in masks]
         counted = functools.reduce(lambda a, b: a & b, masks) if masks else None
+        if counted is not None and values.ndim:
+            values = xp.where(counted, values, xp.zeros_like(values))
         by = weights(values, sample_weight, counted)
         loss = self._reduced(values if by is None else values * by, by, counted)
         return loss if policy is None else policy.cast(loss)

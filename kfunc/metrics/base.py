@@ -15,6 +15,7 @@ from ..backends import Backend
 from ..backends import get as get_backend
 from ..dataclasses import dataclass
 from ..losses.base import real, warn_of_ranks, weights
+from ..nn.masks import hidden
 from ..registry import register, snake_case
 from ..tree import leaves
 from ..typing import Array
@@ -112,6 +113,7 @@ class Metric:
             mask: Booleans of such a shape that say which predictions count.
         """
         warn_of_ranks(self, "measure", y_true, y_pred)
+        y_true, y_pred = hidden(y_true, mask, 1.0), hidden(y_pred, mask, 1.0)
         return added(acc, self.measure(y_true, y_pred, sample_weight, mask))
 
     @native

@@ -10,6 +10,7 @@ from ..arrays import namespace, native
 from ..dataclasses import dataclass
 from ..errors import ArgumentError
 from ..losses.base import real, weights
+from ..nn.masks import hidden
 from ..registry import register
 from ..typing import Array
 from .base import MeanMetric, Metric, added, loss_sums, mean_of, mean_sums, metric
@@ -25,7 +26,7 @@ class OfValues(Metric):
         self, acc: dict[str, Any], values: Array, sample_weight: Array = None, mask: Array = None
     ) -> dict[str, Any]:
         """The accumulator after more values, (batch, ...). Weights and mask are as in `Metric.update`."""
-        values = real(values)
+        values = hidden(real(values), mask)
         return added(acc, self.sums(values, weights(values, sample_weight, mask)))
 
     def sums(self, values: Array, weights: Array) -> Array:

@@ -17,6 +17,7 @@ from ..ops._promotion import cast, dtype_of
 from ..ops.normalization import wide
 from ..typing import Array, Axes, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from .layer import Layer, batch_size, layer
+from .masks import hidden
 from .rotary import steps
 from .scope import Scope
 
@@ -41,6 +42,15 @@ def _both(masks):
     """True where all `masks`, which broadcast, are True. Masks that are None are left out."""
     given = [mask for mask in masks if mask is not None]
     return functools.reduce(lambda a, b: namespace(a, b).logical_and(a, b), given) if given else None
+
+
+def _seen(attention_mask):
+    """Which sources any target sees, (batch, source), for a mask (..., target, source)."""
+    if attention_mask is None or attention_mask.ndim < 2:
+        return None
+    mask = _booleans(attention_mask)
+    mask = namespace(mask).any(mask, axis=tuple(range(1, mask.ndim - 2)) + (mask.ndim - 2,))
+    return mask if mask.ndim > 1 else namespace(mask).expand_dims(mask, axis=0)
 
 
 def _between(query, source, start=0):
@@ -79,6 +89,7 @@ class _Scored(Layer):
         query, value, key = _three("inputs", inputs)
         query_mask, value_mask = (None, None) if mask is None else _three("mask", mask)[:2]
         xp = namespace(query)
+        query, value, key = hidden(query, query_mask), hidden(value, value_mask), hidden(key, value_mask)
         # Their exponentials are the weights, so that the error of a rounded score is relative in a weight.
         scores = self._scores(s, wide(query)[0], wide(value if key is None else key)[0])
         seen = None if value_mask is None else xp.expand_dims(_booleans(value_mask), axis=-2)
@@ -339,6 +350,10 @@ class _MultiHead(Layer):
             query, value, key = fold.sequence(query), fold.sequence(value), fold.sequence(key)
             query_mask, value_mask, key_mask = (fold.sequence(m) for m in (query_mask, value_mask, key_mask))
             attention_mask = fold.pairs(attention_mask)
+        if cache is None:
+            query = hidden(query, query_mask)
+            for sources in (value_mask, key_mask, _seen(attention_mask)):
+                value, key = hidden(value, sources), hidden(key, sources)
         heads, groups, width, value_width = self._heads
         q = self._dense(s, "query", query, (heads, width))
         k = self._dense(s, "key", value if key is None else key, (groups, width))

@@ -12,6 +12,7 @@ from ..errors import ArgumentError, ShapeError
 from ..transforms import checkpoint, scan
 from ..typing import Tree
 from .layer import Layer, base_layer, layer, unique_names
+from .masks import hidden
 from .scope import Result, Scope, furthest
 
 __all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]
@@ -46,6 +47,7 @@ class Sequential(Layer):
         return [*unique_names(self, self.layers), *self._assigned_children()]
 
     def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None) -> Tree:
+        x = hidden(x, mask)
         for child in self.layers:
             x, mask = child.masked(s, x, *more, mask=mask)
             more = ()

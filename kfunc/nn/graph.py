@@ -13,6 +13,7 @@ from ..errors import ArgumentError, LayerError, shown
 from ..tracing.spec import Spec
 from ..typing import Tree
 from .layer import Layer, layer, unique_names
+from .masks import hidden
 from .scope import Scope
 
 __all__ = ["Graph", "Input", "Node"]
@@ -153,8 +154,10 @@ class Graph(Layer):
     def forward(self, s: Scope, *xs: Any, mask: Tree = None) -> Tree:
         given = xs[0] if len(xs) == 1 and not (isinstance(self.inputs, list | tuple) and len(self.inputs) == 1) else xs
         inputs = tree.leaves(self.inputs)
-        values: dict[Any, Any] = dict(zip(inputs, self._matched(given), strict=True))
         masks: dict[Any, Any] = dict(zip(inputs, _flat_masks(mask, len(inputs)), strict=True))
+        values: dict[Any, Any] = {
+            node: hidden(x, masks[node]) for node, x in zip(inputs, self._matched(given), strict=True)
+        }
 
         def value(x: Any) -> Any:
             if isinstance(x, Part):

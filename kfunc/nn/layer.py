@@ -8,7 +8,8 @@ import numbers
 import operator
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections import UserList, deque
+from collections.abc import Callable, Iterable, Mapping, Set, ValuesView
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from .. import checks, random, tree
@@ -60,8 +61,8 @@ def layer(cls: L) -> L:
     """Class decorator that makes a layer: a frozen dataclass, which model files call by the name of the class.
 
     Fields are hyperparameters and children. A layer in a field is a child with the name of the field; layers in lists,
-    tuples and dicts are children named `field_0`, `field_key`. A layer that is the default of a field is copied for
-    each object.
+    tuples and dicts, to any depth, are children named `field_0`, `field_key`, `field_0_key`. A layer that is the
+    default of a field is copied for each object.
 
     In place of fields, a class may have its own `__init__`, which assigns attributes as usual; the layer is frozen when
     it returns. Then layers in attributes are the children, and files hold the arguments of `__init__`.
@@ -155,6 +156,15 @@ class Layer:
         for name, child in self.children():
             children.setdefault(id(child), (name, name_id(name)))
         names = [name for name, _ in children.values()]
+        split = [name for name in names if "/" in name]
+        if split:
+            raise LayerError(
+                f"A layer in {type(self).__name__} would have the name {split[0]!r}.",
+                argument="name",
+                expected="a name without '/', which separates the names in a path",
+                got=repr(split[0]),
+                fix="give the dict that holds the layer another key",
+            )
         twice = sorted({repr(n) for n in names if names.count(n) > 1})
         if twice:
             raise LayerError(
@@ -455,10 +465,18 @@ def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Lay
     for name, value in attributes:
         if isinstance(value, Layer):
             yield name, value
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple | deque | UserList):
             yield from _layers_in((f"{name}_{i}", v) for i, v in enumerate(value))
-        elif isinstance(value, dict):
+        elif isinstance(value, Mapping):
             yield from _layers_in((f"{name}_{k}", v) for k, v in value.items())
+        elif isinstance(value, Set | ValuesView) and any(True for _ in _layers_in((name, v) for v in value)):
+            raise LayerError(
+                f"`{name}` holds layers in a {type(value).__name__}, where they have no names.",
+                argument=name,
+                expected="layers in lists, tuples or dicts, to any depth",
+                got=shown(value),
+                fix=f"give `{name}` a list, whose order says the names of the parameters",
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .combinators import Wrapper
 from .initializers import TruncatedNormal
 from .layer import Layer, layer
+from .masks import hidden
 from .scope import Scope
 
 __all__ = [
@@ -125,7 +126,7 @@ class BatchNormalization(Layer):
 
     def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         shape = _sizes(x, (self.axis,))
-        x, own = wide(x)
+        x, own = wide(hidden(x, mask))
         gamma, beta = _affine(s, shape, self.center, self.scale)
         moving_mean = s.state("moving_mean", shape, self.moving_mean_initializer)
         moving_variance = s.state("moving_variance", shape, self.moving_variance_initializer)

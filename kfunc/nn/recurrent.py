@@ -13,6 +13,7 @@ from ..ops.recurrent import recurrence
 from ..typing import Array, Tree
 from . import activations, cells
 from .layer import Layer, base_layer, layer
+from .masks import check_steps, hidden
 from .scope import Result, Scope, updated
 
 __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
@@ -54,6 +55,8 @@ class OverTime(Layer):
         self.check(x)
         if mask is not None:
             checks.rank("mask", mask, 2)
+            check_steps(mask, x)
+            x = hidden(x, mask)
         if self.unroll:
             checks.known("x", x, 1)
         run, zeros = self.prepare(s, x)

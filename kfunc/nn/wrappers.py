@@ -14,6 +14,7 @@ from ..errors import ArgumentError, ShapeError
 from ..typing import Tree
 from .combinators import Wrapper
 from .layer import Layer, layer
+from .masks import check_steps, hidden
 from .scope import Scope
 
 __all__ = ["Bidirectional", "TimeDistributed"]
@@ -139,14 +140,8 @@ class TimeDistributed(Wrapper):
         checks.rank("x", x, 3, least=True)
         options = {}
         if mask is not None:
-            sizes = zip(mask.shape[:2], x.shape[:2], strict=False)
-            if mask.ndim < 2 or any(m != n for m, n in sizes if None not in (m, n)):
-                raise ShapeError(
-                    f"`mask` must have the batch and the steps of x, {tuple(x.shape[:2])}, got {tuple(mask.shape)}.",
-                    argument="mask",
-                    expected=f"(batch, time, ...) of {tuple(x.shape[:2])}",
-                    got=tuple(mask.shape),
-                )
+            check_steps(mask, x)
+            x = hidden(x, mask)
             s.hand_on(mask)
             if "mask" in self.layer._options:
                 options["mask"] = _one_batch(mask)
