@@ -1,12 +1,14 @@
 """NumPy arrays beside those of another backend: constants that join them, and never make the result wider.
 
 Each row is a function of `x`, float32 (2, 3), and of constants; the oracle is the same function on NumPy, where all are
-NumPy's. What plain operators do with a constant is each framework's own business, where its own arrays reach layer
-code; it is ours, and tested, where array classes of ours do: Spec, TensorFlow's, OpenVINO's, the tape's and the
-recorder's.
+NumPy's. Plain operators take any NumPy array where array classes of ours reach layer code: Spec, TensorFlow's,
+OpenVINO's, the tape's and the recorder's. Where the framework's own arrays do, its own operators take what ops make.
 """
 
 from __future__ import annotations
+
+import functools
+import operator
 
 import numpy as np
 import pytest
@@ -52,6 +54,50 @@ OPERATORS = {
 MIXED = {"x * int64": lambda x: x * I64, "int32 + x": lambda x: I32 + x, "x + arange": lambda x: x + ops.arange(3)}
 """Integers beside floats, which array-api-strict refuses whatever they are."""
 
+BINARY = {
+    **{"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow},
+    **{"//": operator.floordiv, "%": operator.mod, "@": operator.matmul},
+    **{"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne},
+}
+FLAT = ("//", "<", "<=", ">", ">=", "==", "!=")
+"""Those without a gradient."""
+
+
+def beside(x, sign, make, left):
+    """`x sign c`, or with `left` `c sign x`, where `c` is what `make` makes."""
+    c = make()
+    if sign == "@":
+        return ops.ones((2, 2)) * c[0] @ x if left else x @ (ops.ones((3, 3)) * c)
+    return BINARY[sign](c, x) if left else BINARY[sign](x, c)
+
+
+def into(x, c):
+    x = x * 2
+    x += c
+    return x
+
+
+MAKERS = {"arange": lambda: ops.arange(1, 4), "linspace": lambda: ops.linspace(0.5, 1, 3)}
+MADE = {
+    f"{sign} {left:d} {make}": functools.partial(beside, sign=sign, make=MAKERS[make], left=left)
+    for sign in BINARY
+    for left in (False, True)
+    for make in (("linspace",) if sign == "@" else ("arange", "linspace"))
+} | {
+    "list": lambda x: x * ops.array([0.5, 1.5, 2.0]),
+    "bools": lambda x: x * ops.array([True, False, True]),
+    "float64": lambda x: ops.array(F64) - x,
+    "results": lambda x: x + (-ops.arange(3) * 0.5)[::-1] / 3,
+    "indices": lambda x: x[:, ops.arange(2)],
+    "in place": lambda x: into(x, ops.arange(3)),
+    "into it": lambda x: operator.iadd(ops.ones((2, 3)), x),
+    "outside": lambda x: x + OUTSIDE,
+}
+"""Functions of `x` and of arrays that ops make, which all operators take."""
+WIDE = ("float64", "results")
+"""Those whose arrays are float64. Dynamo makes tensors of them, which are not weak: the results are float64, too."""
+OUTSIDE = ops.linspace(0, 1, 3)
+
 OURS = ("tensorflow", "openvino")
 """Backends whose arrays are ours in layer code."""
 
@@ -69,8 +115,8 @@ def total(fun):
     return forward(loss)
 
 
-def check(fun, out):
-    wanted = fun(X)
+def check(fun, out, wanted=None):
+    wanted = fun(X) if wanted is None else wanted
     # NumPy itself makes float64 of float32 and float64: there no array is a constant.
     dtype = "float32" if wanted.dtype == np.float64 and kf.backend_of(out).name != "numpy" else wanted.dtype.name
     assert dtype_name(out.dtype) == dtype
@@ -95,6 +141,52 @@ def test_gradients_of_ops(name, row):
         out = gradient(x)
         assert dtype_name(out.dtype) == "float32" and kf.backend_of(out).name == name
         np.testing.assert_allclose(kf.to_numpy(out), wanted, rtol=2e-6)
+
+
+EXACT = np.array([[0.25, 0.5, 0.75], [1.25, 0.875, 1.5]], np.float32)
+"""No quotient of these numbers and of what MAKERS make is rounded to an integer, or from one."""
+
+
+def made(rows=MADE):
+    """Rows of MADE as one function, since compiling each by itself takes long."""
+    return native(lambda x: {row: MADE[row](x) for row in rows})
+
+
+SAMPLE = [row for i, row in enumerate(MADE) if i % 3 == 0 or " " not in row]
+"""Every third operator. All of them take long to compile."""
+
+
+def agree(got, wanted):
+    for row, out in got.items():
+        check(MADE[row], out, wanted[row])
+
+
+# array-api-strict's operators refuse NumPy's arrays, and integers beside floats.
+WITH_OPERATORS = [p for p in TRAINING if p.values[0] != "array_api_strict"]
+
+
+@pytest.mark.parametrize("name", [*WITH_OPERATORS, *(p for p in BACKENDS if p.values[0] == "openvino")])
+def test_operators_take_what_ops_make(name):
+    x, wanted = kf.asarray(EXACT, backend=name), made()(EXACT)
+    agree(made()(x), wanted)
+    agree(kf.jit(made(SAMPLE if name != "torch" else [row for row in SAMPLE if row not in WIDE]))(x), wanted)
+    if name != "openvino":
+        several = kf.vmap(made(SAMPLE))(kf.asarray(np.stack([X, EXACT]), backend=name))
+        agree(kf.tree.map(lambda y: y[1, ...], several), wanted)
+
+
+@pytest.mark.parametrize("name", WITH_OPERATORS)
+def test_gradients_beside_what_ops_make(name):
+    def gradient(rows):
+        rows = made([row for row in rows if row.split()[0] not in FLAT])
+        return kf.grad(native(lambda x: sum(kf.namespace(y).sum(y) for y in rows(x).values())))
+
+    x = kf.asarray(EXACT, backend=name)
+    for rows, run in ((MADE, gradient(MADE)), (SAMPLE, kf.jit(gradient(SAMPLE)))):
+        wanted, out = gradient(rows)(EXACT.astype(np.float64)), run(x)
+        assert dtype_name(out.dtype) == "float32"
+        # Sums of some 30 derivatives, of which none is negative or cancels more than half.
+        np.testing.assert_allclose(kf.to_numpy(out), wanted, rtol=30 * np.finfo(np.float32).eps)
 
 
 @pytest.mark.parametrize("row", OPS)
@@ -131,25 +223,32 @@ def test_gradients_of_operators(name, row):
 
 @nn.layer
 class Positions(nn.Layer):
-    operators: bool = False
+    how: str = "ops"
 
     def forward(self, s, x):
         at, by = ops.arange(x.shape[-1]), np.linspace(0.0, 1.0, x.shape[-1])
         w = s.param("scale", (x.shape[-1],), nn.initializers.ones)
-        if self.operators:
+        if self.how == "ops":
+            return ops.where(MASK, ops.multiply(ops.add(x, at), by), x) * w
+        if self.how == "operators":
             return (x + at) * by * w
-        return ops.where(MASK, ops.multiply(ops.add(x, at), by), x) * w
+        return ops.full(1, 0.5) * (x + at) * ops.array(by) * w  # `by` is float64
 
 
-# With their own arrays in layer code, PyTorch's and array-api-strict's operators refuse NumPy's.
-@pytest.mark.parametrize("operators", [False, True])
+def weighted(y_true, y_pred):
+    return ops.mean(abs(y_true - y_pred) * ops.ones(1) + ops.arange(1), axis=-1)
+
+
+# With their own arrays in layer code, PyTorch's and array-api-strict's operators refuse NumPy's; PyTorch's take those
+# that ops make.
+@pytest.mark.parametrize("how", ["ops", "operators", "made"])
 @pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] not in ("torch", "array_api_strict")])
-def test_in_fit(name, operators):
+def test_in_fit(name, how, **options):
     """Recorded, compiled or on a tape, the constants are the same ones, and so is what is learnt."""
     learnt = {}
     for backend in ("numpy", name):
-        model = kf.Model(nn.Sequential([Positions(operators), nn.Dense(1)]))
-        model.compile("sgd", "mse")
+        model = kf.Model(nn.Sequential([Positions(how), nn.Dense(1)]))
+        model.compile("sgd", weighted if how == "made" else "mse", **options)
         model.fit(X, X[:, :1], epochs=3, batch_size=2, shuffle=False, verbose=0, backend=backend)
         learnt[backend] = kf.to_backend(model.train_state.params, "numpy")
         assert {kf.arrays.dtype_name(p.dtype) for p in kf.tree.leaves(model.train_state.params)} == {"float32"}
@@ -159,7 +258,71 @@ def test_in_fit(name, operators):
 
 @pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] in ("torch", "array_api_strict")])
 def test_ops_in_fit(name):
-    test_in_fit(name, False)
+    test_in_fit(name, "ops")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=str)
+def test_what_ops_make_in_fit(options):
+    if missing("torch"):
+        pytest.skip(missing("torch"))
+    test_in_fit("torch", "made", **options)
+
+
+@pytest.mark.torch
+def test_pytorch_takes_what_ops_make():
+    import torch
+
+    given, c, b = torch.asarray(X), ops.linspace(0, 1, 3), ops.arange(3)
+    for x in (given, given.bfloat16(), given.double(), given.clone().requires_grad_()):
+        t = torch.asarray(np.asarray(c)).to(x.dtype)
+        for out, wanted in (
+            (torch.where(x > c, x, c), torch.where(x > t, x, t)),
+            (torch.stack([x[0], c]), torch.stack([x[0], t])),
+            (torch.maximum(c, other=x), torch.maximum(t, x)),
+            (x.mul(c).clamp(max=c), x.mul(t).clamp(max=t)),
+            (x.index_select(1, b), x),
+        ):
+            assert out.dtype == x.dtype and out.requires_grad == x.requires_grad
+            torch.testing.assert_close(out, wanted, rtol=0, atol=0)
+    assert type(torch.as_tensor(c)) is type(torch.tensor(c)) is torch.Tensor
+    with pytest.raises(TypeError, match="must be Tensor, not numpy"):
+        torch.sin(c)
+
+    class Network(torch.nn.Module):
+        def forward(self, x):
+            return x * ops.linspace(0, 1, 3) + ops.arange(3)
+
+    for strict in (False, True):
+        program = torch.export.export(Network(), (torch.asarray(X),), strict=strict)
+        torch.testing.assert_close(
+            program.module()(torch.asarray(X)), torch.asarray(X * c + np.arange(3, dtype="float32"))
+        )
+
+
+def test_only_constants_make_constants():
+    c, x = ops.arange(1, 4), np.ones((2, 3))
+    own = type(c)
+    assert isinstance(c, np.ndarray) and own is not np.ndarray
+    for out in (-c, c * 0.5, 2 - c, np.sqrt(c), c[:2], c < 2, c[None] + c[:, None], c.astype("float32"), ops.ones(2)):
+        assert type(out) is own
+    for out in (
+        c + x,
+        x + c,
+        x @ c,
+        np.where(c > 1, c, x),
+        np.concatenate([x[0], c]),
+        np.asarray(c),
+        kf.asarray(x * c),
+    ):
+        assert type(out) is np.ndarray
+    for out in (c.sum(), c.mean(), c.max(), c @ c, c[0], np.sum(c < 2), c.all()):
+        assert isinstance(out, np.generic)
+    x += c
+    c += 1
+    assert type(x) is np.ndarray and type(c) is own and list(range(*c[:2])) == [2]
+    for made in (ops.ones(3, backend="numpy"), ops.array([1], like=x), ops.ones_like(x), ops.arange(3, like=x)):
+        assert type(made) is np.ndarray
 
 
 @pytest.mark.parametrize("row", OPERATORS | MIXED)

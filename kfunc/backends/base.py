@@ -112,6 +112,10 @@ class Backend:
         """The NumPy array `x` as a native array beside `like`, in `dtype` if given; see `constants`."""
         return self.asarray(x, dtype, self.device(like))
 
+    def constant(self, x: Any) -> Any:
+        """The native array `x`, which an op has made without being told on which backend; see `constants`."""
+        return x
+
     def is_traced(self, x: Any) -> bool:
         """Whether the value of `x` is not known yet, since a function is being compiled."""
         return False

@@ -7,6 +7,9 @@ floats, would turn float32 arrays into float64 and bfloat16 ones into float32, o
 constant of floats takes the width of the widest floats among the arrays, if that is less than its own. Booleans and
 integers keep their dtype.
 
+Where the framework's own arrays reach layer code, its own operators meet the constants. JAX's take NumPy's arrays;
+PyTorch's do not, so the ops that make arrays return a subclass that they take (`numpy/constant.py`).
+
 On NumPy itself no array is a constant: there its own rules hold, and float64 wins.
 """
 

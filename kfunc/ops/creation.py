@@ -1,8 +1,8 @@
 """New arrays: constants, ranges, and values converted.
 
 These functions have no array that could choose the backend. The backend is the one named by `backend=`, or that of
-the array `like=`, on its device; else NumPy. In an op, NumPy's arrays join those of another backend as constants, so
-that layers may write `ops.add(x, ops.arange(n))`; see `kfunc.backends.constants`.
+the array `like=`, on its device; else NumPy. NumPy's arrays join those of another backend as constants, so that layers
+may write `x + ops.arange(n)`; see `kfunc.backends.constants`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
         xp = namespace(like)
         return make(xp, dtype=_object(xp, name), device=device(like))
     target = get("numpy" if backend is None else backend)
-    return target.lower(make(target.xp, dtype=_object(target.xp, name), device=None))
+    out = target.lower(make(target.xp, dtype=_object(target.xp, name), device=None))
+    return target.constant(out) if backend is None else out
 
 
 def _check_one_choice(backend: Any, like: Any) -> None:
@@ -403,7 +404,8 @@ def convert_to_tensor(
         x = _placed(x, like)
     elif backend is not None and get(backend) is not backend_of(x):
         x = asarray(x, backend=backend)
-    return x if dtype is None else cast(x, dtype)
+    x = x if dtype is None else cast(x, dtype)
+    return x if backend is not None or like is not None else backend_of(x).constant(x)
 
 
 def array(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Backend, Kind
+from .constant import constant
 
 __all__ = ["NumpyBackend", "backend"]
 
@@ -44,6 +45,9 @@ class NumpyBackend(Backend):
 
     def device(self, x: Any) -> Any:
         return "cpu"
+
+    def constant(self, x: Any) -> Any:
+        return constant(x)
 
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         from ...tracing.record import RecordedFunction

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._dynamo.variables.builder import VariableBuilder
 
 from ... import tree
 from ...ops import _promotion
 from .. import constants
+from ..numpy.constant import Constant, constant
 from ..registry import get, kind_of
 from ..standard import DTYPES
 
@@ -69,8 +71,9 @@ _NAMES = {x: str(x).rpartition(".")[2] for x in vars(torch).values() if isinstan
 
 @torch.compiler.substitute_in_graph(_promotion.dtype_of, skip_signature_check=True)
 def dtype_of(x: Any) -> Any:
-    # Ours keeps a table of the dtypes that it has seen; whenever the table grows, Dynamo would compile anew.
-    return _NAMES[x.dtype]
+    # Ours keeps a table of the dtypes that it has seen; whenever the table grows, Dynamo would compile anew. And Dynamo
+    # does not say what dtype a NumPy array has.
+    return _NAMES[x.dtype if isinstance(x, torch.Tensor) else torch.as_tensor(x).dtype]
 
 
 _COMMON = {(a, b): constants.common(a, b) for a in DTYPES for b in DTYPES}
@@ -85,6 +88,12 @@ def common(*dtypes: Any) -> Any:
     return out
 
 
+@torch.compiler.substitute_in_graph(_promotion._alone, skip_signature_check=True)
+def _alone(x: Any) -> Any:
+    # Ours asks a NumPy array for its dtype.
+    return np.asarray(x, dtype=_promotion.lowest(_promotion.kind_of_numbers(x), x))
+
+
 @torch.compiler.substitute_in_graph(constants.join, skip_signature_check=True)
 def join(x: Any, kind: Any, like: Any, dtypes: Any) -> Any:
     # Dynamo does not say what dtype a NumPy array has, nor whether it is a scalar.
@@ -93,6 +102,16 @@ def join(x: Any, kind: Any, like: Any, dtypes: Any) -> Any:
     dtype = constants.weak_dtype(_NAMES[x.dtype], dtypes)
     dtype = number if x.ndim == 0 and common(dtype, number) == number else dtype
     return x.to(device=like.device, dtype=getattr(torch, dtype))
+
+
+# Dynamo makes tensors of NumPy's arrays, and these meet other tensors. It knows them by their class.
+_WRAPS = VariableBuilder._type_dispatch()
+_WRAPS[Constant] = _WRAPS[np.ndarray]
+
+
+@torch.compiler.substitute_in_graph(constant, skip_signature_check=True)
+def _constant(x: Any) -> Any:
+    return x
 
 
 @torch.compiler.disable(
