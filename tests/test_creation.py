@@ -10,6 +10,7 @@ from backends import BACKENDS, COMPILING, EAGER
 
 import kfunc as kf
 from kfunc import ops
+from kfunc.backends.numpy.constant import Constant
 from kfunc.errors import ArgumentError, ShapeError
 
 CREATE = {
@@ -77,7 +78,9 @@ def test_compiled_functions_create(name):
 
 
 def test_numpy_is_the_default():
-    assert all(type(make()) is np.ndarray for make in CREATE.values())
+    # A subclass, which PyTorch's operators take; see test_constants.
+    assert all(type(make()) is Constant and isinstance(make(), np.ndarray) for make in CREATE.values())
+    assert all(type(make(backend="numpy")) is np.ndarray for make in CREATE.values())
 
 
 @pytest.mark.parametrize("name", EAGER)
