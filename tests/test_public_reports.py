@@ -20,6 +20,8 @@ import kfunc as kf
 from kfunc import callbacks, losses, metrics, nn, ops, optim
 from kfunc.errors import ArgumentError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 EPS = float(np.finfo(np.float32).eps)
 NAN, INF = float("nan"), float("inf")
 
@@ -149,7 +151,7 @@ def _(name):
 def _(name):
     p = [[0.5, 0.5], [0.25, 0.75], [0.125, 0.875]]
     wanted = (-math.log(0.75) - math.log(0.875)) / 2
-    near(losses.SparseCategoricalCrossentropy(ignore_class=0)(np.int32([0, 1, 1]), on(name, p)), wanted)
+    near(losses.SparseCategoricalCrossentropy(ignore_class=0)(on(name, [0, 1, 1], dtype="int32"), on(name, p)), wanted)
 
 
 @VALUES("pytorch/pytorch", 2221, "the binary crossentropy of a logit of -100 was infinite")
@@ -289,6 +291,8 @@ def dtype(x):
 
 @VALUES("pytorch/pytorch", 58736, "an array without axes did not take part in the promotion of dtypes")
 def _(name):
+    if name == "openvino":  # which has one width of floats
+        return
     if name in ("numpy", "array_api_strict"):  # which have no bfloat16
         a, b, wanted = on(name, [1.0]), on(name, 2.0, dtype="float64"), "float64"
     else:
@@ -348,8 +352,9 @@ def _(name):
 def _(name):
     layer, x = nn.Dropout(0.5, seed=7), on(name, np.ones((4, 16)))
     runs = [layer.apply({}, x, key=1, train=True)[0] for _ in range(2)]
+    key = kf.random.key(1, backend=name)
     for _ in range(2):
-        runs.append(kf.jit(lambda x: layer.apply({}, x, key=kf.random.key(1, backend=name), train=True)[0])(x))
+        runs.append(kf.jit(lambda x, key: layer.apply({}, x, key=key, train=True)[0])(x, key))
     for other in runs[1:]:
         np.testing.assert_array_equal(kf.to_numpy(runs[0]), kf.to_numpy(other))
 
@@ -386,12 +391,6 @@ def _(name):
     near(gradient(lambda p: loss(on(name, [[0.0]]), p), name, [[0.0]]), [[0.5]])
 
 
-@GRADIENTS("pytorch/pytorch", 2421, "the gradient of the norm of zeros was NaN")
-def _(name):
-    near(gradient(lambda x: ops.norm(x), name, [0.0, 0.0]), [0.0, 0.0])
-    near(gradient(lambda x: ops.norm(x, axis=-1), name, [[0.0, 0.0], [3.0, 4.0]]), [[0.0, 0.0], [0.6, 0.8]])
-
-
 @GRADIENTS("keras-team/keras", 23075, "the gradient of a vector of zeros divided by its norm was NaN with PyTorch")
 def _(name):
     assert np.isfinite(gradient(lambda x: ops.normalize(x, order=2), name, [[0.0, 0.0], [3.0, 4.0]])).all()
@@ -402,12 +401,6 @@ def _(name):
     # x0 / (|x0| + |x1|) at (0, 2), plus the same of x1, which is 1 whatever |x1| is.
     near(gradient(lambda x: ops.normalize(x, order=1), name, [[0.0, 2.0]])[0, 1], 0.0)
     assert np.isfinite(gradient(lambda x: ops.normalize(x, order=1), name, [[0.0, 0.0, 0.0, 0.25]])).all()
-
-
-@GRADIENTS("tensorflow/tensorflow", 3862, "the gradient of cumulative products was NaN, or 0, where a factor is 0")
-def _(name):
-    near(gradient(lambda x: ops.cumprod(x), name, [0.0, 3.0, 2.0]), [1 + 3 + 6, 0.0, 0.0])
-    near(gradient(lambda x: ops.cumprod(x), name, [2.0, 0.0, 3.0]), [1.0, 2 + 6, 0.0])
 
 
 @GRADIENTS("pytorch/pytorch", 773, "the gradient of a product was NaN where a factor is 0")
