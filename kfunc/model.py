@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import os
+import types
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +89,6 @@ class Model:
         self._functions = Functions()
         self._traced: Traced | None = None
         self._carry = TrainCarry()
-        self._fitting = False
         self._stored_opt_state: dict[str, Any] | None = None
 
     @property
@@ -179,11 +180,6 @@ class Model:
         Raises:
             ArgumentError: A name is unknown, something is no optimizer, or no number of steps; or `fit` is under way.
         """
-        if self._fitting:
-            raise ArgumentError(
-                "The model is being trained: a fit goes on with the optimizer that it began with.",
-                fix="set model.stop_training = True, and compile after fit",
-            )
         if steps_per_execution != "auto":
             checks.positive("steps_per_execution", steps_per_execution)
         optimizer = resolve("optimizer", optimizer)
@@ -205,16 +201,19 @@ class Model:
             () if m is None else (m,) if isinstance(m, str) or not isinstance(m, Sequence | dict) else m
             for m in (metrics, weighted_metrics)
         )
-        self._functions = Functions(checks.boolean("run_eagerly", run_eagerly), steps_per_execution, jit_compile)
-        self._compiled = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        if (ts := self._carry.train_state) is not None:
-            self.train_state = self._with_opt_state(ts)
+        functions = Functions(checks.boolean("run_eagerly", run_eagerly), steps_per_execution, jit_compile)
+        with self._carry.lock:
+            self._check_no_fit("a fit goes on with the optimizer that it began with", "compile")
+            self._functions = functions
+            self._compiled = {
+                "optimizer": optimizer,
+                "loss": loss,
+                "loss_weights": loss_weights,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+            }
+            if (ts := self._carry.train_state) is not None:
+                self.train_state = self._with_opt_state(ts)
 
     @property
     def run_eagerly(self) -> bool:
@@ -247,19 +246,27 @@ class Model:
 
     @property
     def train_state(self) -> TrainState | None:
-        """The `TrainState`; None before the first data. It stays as it is, whatever is trained afterwards."""
-        self._carry.seen = True
-        return self._carry.train_state
+        """The `TrainState`; None before the first data. It stays as it is, whatever is trained afterwards.
+
+        Setting it while another thread trains the model raises an `ArgumentError`.
+        """
+        return self._carry.show()
 
     @train_state.setter
     def train_state(self, ts: TrainState | None) -> None:
-        self._carry.train_state = ts
+        self._carry.assign(ts)
 
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
 
         A size of the batch that a `Spec` names is kept: stateful layers need one.
         """
+        with self._carry.lock:
+            self._carry.check_mine()
+            self._build(inputs, backend)
+        return self
+
+    def _build(self, inputs: tuple[Any, ...], backend: str | Backend | None) -> None:
         traced = Traced(self.net, inputs)
         target = get("numpy" if backend is None else backend)
         params, state = self.net.init(self.seed, *traced.inputs, backend=target)
@@ -268,9 +275,8 @@ class Model:
         own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
         if own:  # an initializer may have returned an array of the user's; the optimizer's state is always new
             ts = tree.map(target.released, ts)
-        self.train_state, self._traced = self._with_opt_state(ts), traced
-        self._carry.seen = not own
-        return self
+        self._carry.begin_with(self._with_opt_state(ts), seen=not own)
+        self._traced = traced
 
     def _with_opt_state(self, ts: TrainState) -> TrainState:
         if self.optimizer is None:
@@ -292,11 +298,24 @@ class Model:
         return None if ts is None else backend_of(ts.key).name
 
     def to(self, backend: str | Backend, device: Any = None) -> Model:
-        """Move the whole `train_state` to `backend`, and to `device` in its words; return the model."""
-        ts = self._built()
-        if device is not None or backend_of(ts.key) is not get(backend):
-            self.train_state = to_backend(ts, backend, device)
+        """Move the whole `train_state` to `backend`, and to `device` in its words; return the model.
+
+        Raises:
+            ArgumentError: The model has no parameters yet, or `fit` is under way.
+        """
+        with self._carry.lock:
+            ts = self._built()
+            if device is not None or backend_of(ts.key) is not get(backend):
+                self._check_no_fit("a fit goes on with the backend that it began with", "move it")
+                self.train_state = to_backend(ts, backend, device)
         return self
+
+    def _check_no_fit(self, goes_on: str, what: str) -> None:
+        if self._carry.fits:
+            raise ArgumentError(
+                f"The model is being trained: {goes_on}.",
+                fix=f"set model.stop_training = True, and {what} after fit; or {what} in a copy: copy.copy(model)",
+            )
 
     def _built(self) -> TrainState:
         """The train state, for the model's own use.
@@ -329,21 +348,31 @@ class Model:
     def _make_ready(self, x: Any, backend: str | Backend | None, trace: bool = True) -> None:
         """Make the first parameters for inputs like `x`, if there are none; and trace the network, if it was not."""
         inputs = x if isinstance(x, list | tuple) else (x,)
-        if self._carry.train_state is None:
-            self.build(*inputs, backend=backend)
-        elif self._traced is None and trace:
-            self._traced = Traced(self.net, inputs)
+        with self._carry.lock:  # the first thread builds, and others wait
+            if self._carry.train_state is None:
+                self._build(tuple(inputs), backend)
+            elif self._traced is None and trace:
+                self._traced = Traced(self.net, inputs)
 
-    def _setup(self, backend: str | Backend | None, objective: Objective) -> Setup:
-        """The `Setup` of a loop; it moves the train state to `backend`."""
-        if backend is not None:
-            self.to(backend)
-        key = self._built().key
-        target = backend_of(key)
-        return Setup(
-            self.net, self.optimizer, self.step, self.eval_step, self._traced, self._functions,
-            target, device(target.lift(key)), on_host(key), objective,
-        )  # fmt: skip
+    def _setup(self, backend: str | Backend | None, objective: Objective, trains: bool = False) -> Setup:
+        """The `Setup` of a loop; it moves the train state to `backend`.
+
+        While the model is trained, its state stays where it is, and other loops work with a copy: see `setup.placed`.
+        """
+        with self._carry.lock:
+            ts = self._built()
+            if backend is not None and backend_of(ts.key) is not get(backend):
+                if self._carry.fits == 1 if trains else not self._carry.owned:
+                    self._carry.begin_with(to_backend(ts, backend))
+                elif trains:
+                    self._check_no_fit("a fit goes on with the backend that it began with", "move it")
+            with self._carry.lent() as ts:
+                key = ts.key if backend is None else to_backend(ts.key, backend)
+                target = backend_of(key)
+                return Setup(
+                    self.net, self.optimizer, self.step, self.eval_step, self._traced, self._functions,
+                    target, device(target.lift(key)), on_host(key), objective,
+                )  # fmt: skip
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -418,17 +447,19 @@ class Model:
             checks.boolean("shuffle", shuffle),
             validation_freq,
         )
-        data, held_out = sources(
-            x, y, sample_weight, batch_size, steps_per_epoch, class_weight,
-            validation_split, validation_data, validation_batch_size, validation_steps,
-        )  # fmt: skip
-        data, setup = self._trainable(data, backend)
-        validation = None if held_out is None else self._evaluable(held_out)
-        fitting, self._fitting = self._fitting, True
-        try:
-            return fit(self, setup, self._carry, data, validation, schedule, callbacks, verbose, resume)
-        finally:
-            self._fitting = fitting
+        with self._carry.training():  # before any data are read: a fit that is refused takes no batch of a generator
+            data, held_out = sources(
+                x, y, sample_weight, batch_size, steps_per_epoch, class_weight,
+                validation_split, validation_data, validation_batch_size, validation_steps,
+            )  # fmt: skip
+            data, setup = self._trainable(data, backend)
+            validation = None if held_out is None else self._evaluable(held_out)
+            stops = self.stop_training
+            try:
+                return fit(self, setup, self._carry, data, validation, schedule, callbacks, verbose, resume)
+            finally:
+                if self._carry.fits > 1:  # a callback has called it, and not this call is what it may stop
+                    self.stop_training = stops
 
     def train_on_batch(
         self,
@@ -444,8 +475,9 @@ class Model:
         batch = prepared(x, y, sample_weight)
         if class_weight is not None:
             batch = class_weights(batch, class_weight)
-        data, setup = self._trainable(ArraySource(batch, sizes(batch)), backend)
-        return _as_keras(one_step(setup, self._carry, data), return_dict)
+        with self._carry.training():
+            data, setup = self._trainable(ArraySource(batch, sizes(batch)), backend)
+            return _as_keras(one_step(setup, self._carry, data), return_dict)
 
     def test_on_batch(
         self,
@@ -484,7 +516,7 @@ class Model:
             )
         self._make_ready(data.first.x, backend, trace=self.step is None)
         data, objective = (data, Objective()) if self.step is not None else self._fitted(data)
-        return data, self._setup(backend, objective)
+        return data, self._setup(backend, objective, trains=True)
 
     def _evaluable(self, data: Source) -> tuple[Source, Objective]:
         """The data with targets in the order of the outputs, and the loss and the metrics to evaluate by."""
@@ -581,7 +613,11 @@ class Model:
             ArgumentError: A layer is not registered, or the network is larger than `load` takes.
             FileError: It could not be written; what was at `path` is as it was.
         """
-        model_file.write(path, self, self._known(), self._built())
+        with contextlib.ExitStack() as stack:
+            with self._carry.lock:  # or the optimizer may be another than that of the state
+                traced, ts = self._known(), stack.enter_context(self._carry.lent())
+                described: Any = types.SimpleNamespace(seed=self.seed, step=self.step, **self._compiled)
+            model_file.write(path, described, traced, ts)
 
     @classmethod
     def load(
@@ -617,7 +653,9 @@ class Model:
         Raises:
             FileError: It could not be written; what was at `path` is as it was.
         """
-        model_file.write_weights(path, self._built())
+        self._built()
+        with self._carry.lent() as ts:
+            model_file.write_weights(path, ts)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
@@ -626,41 +664,46 @@ class Model:
             FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
                 as it was.
         """
-        ts = self._built()
-        params, state = to_backend(model_file.read_weights(path, self._known()), backend_of(ts.key))
-        self.train_state = ts._replace(params=params, state=state)
+        read = model_file.read_weights(path, self._known())
+        with self._carry.lock:
+            ts = self._built()
+            params, state = to_backend(read, backend_of(ts.key))
+            self.train_state = ts._replace(params=params, state=state)
 
     def __copy__(self) -> Model:
         """A model with the same arrays; training the one does not change the other."""
-        return self._copied(self.train_state, lambda x: x)
+        return self._copied(lambda x: x)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
-        return self._copied(copy.deepcopy(self.train_state, memo), lambda x: copy.deepcopy(x, memo))
+        return self._copied(lambda x: copy.deepcopy(x, memo))
 
-    def _copied(self, ts: TrainState | None, copied: Callable[[Any], Any]) -> Model:
+    def _copied(self, copied: Callable[[Any], Any]) -> Model:
         other = type(self).__new__(type(self))
-        other.__setstate__({name: copied(value) for name, value in self._parts().items()} | {"_carry": ts})
+        other.__setstate__({name: copied(value) for name, value in self._parts().items()})
         return other
 
     def _parts(self) -> dict[str, Any]:
-        """All but the arrays, without what is compiled and what tracing has found: these are made anew."""
-        functions = self._functions
-        return vars(self) | {
-            "_functions": (functions.run_eagerly, functions.steps_per_execution, functions.jit_compile),
-            "_traced": None if self._traced is None else self._traced.inputs,
-            "_fitting": False,
-            "_carry": None,
-        }
+        """All parts, without what is compiled and what tracing has found: these are made anew."""
+        with self._carry.lock:
+            functions = self._functions
+            return vars(self) | {
+                "_functions": (functions.run_eagerly, functions.steps_per_execution, functions.jit_compile),
+                "_traced": None if self._traced is None else self._traced.inputs,
+                "_carry": self.train_state,
+            }
 
     def __getstate__(self) -> dict[str, Any]:
         """For `pickle`: arrays are NumPy's, since PyTorch cannot read its own uint32 back; with the backend's name."""
-        return self._parts() | {"_carry": (self.backend, tree.map(to_numpy, self.train_state))}
+        parts = self._parts()
+        ts: TrainState | None = parts["_carry"]
+        name = None if ts is None else backend_of(ts.key).name
+        return parts | {"_carry": (name, tree.map(to_numpy, ts))}
 
     def __setstate__(self, found: dict[str, Any]) -> None:
         inputs, carry, ts = found["_traced"], TrainCarry(), found["_carry"]
         if type(ts) is tuple:
             ts = None if ts[0] is None else to_backend(ts[1], ts[0])
-        carry.train_state = ts
+        carry.assign(ts)
         traced = None if inputs is None else Traced(found["_net"], inputs)
         made = {"_functions": Functions(*found["_functions"]), "_traced": traced, "_carry": carry}
         vars(self).update(found | made)
@@ -669,7 +712,7 @@ class Model:
 _ATTRIBUTES = frozenset(
     ("step", "eval_step", "stop_training", "history", "metrics_names", "train_state")
     + ("run_eagerly", "jit_compile", "steps_per_execution")
-    + ("_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_fitting", "_stored_opt_state")
+    + ("_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_stored_opt_state")
 )
 """The attributes that can be set on a model."""
 

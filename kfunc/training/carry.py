@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from .. import tree
+from ..errors import ArgumentError
 from ..typing import Tree
 from .state import Progress, TrainState
 
@@ -64,24 +67,36 @@ _NO_TREE = (None, None)
 class TrainCarry(Carry):
     """The carry of a model: its train state, and the progress of the epoch under way, if there is one.
 
+    Other threads may read the train state at any time, while one thread trains. A step that makes new arrays needs
+    nothing for that: it replaces the state by one assignment. A step that takes the memory of the old arrays does so
+    within `taking`, and there `own` copies the arrays that anybody reads. So a thread that reads waits for the end of
+    the step that takes memory just now, and training never waits for the reader.
+
     Attributes:
-        seen: Whether somebody may hold arrays of the train state. A step that takes the memory of its carry then has to
-            be given copies: see `own`.
+        seen: Whether somebody may hold arrays of the train state for ever. See `own`.
+        lock: Held while the parts of the model that belong together are read or replaced, for moments only.
+        taking: A context for the moments in which a step takes the memory of its carry.
+        fits: How many calls of `fit` and `train_on_batch` are under way. All of them are of one thread.
     """
 
     def __init__(self) -> None:
         super().__init__((None, None))
         self.seen: bool = True
+        self.lock: AbstractContextManager[Any] = threading.RLock()
+        self.taking: _Taking = _Taking()
+        self.fits: int = 0
+        self._gate = threading.Lock()
+        self._owner: int | None = None  # the thread that may replace the train state, if no other may
+        self._depth = 0
+        self._readers: set[object] = set()
+        self._undo: dict[int, _Undo] = {}  # by thread
+
+    # -- the state, for the thread that trains -----------------------------------------------------------------------
 
     @property
     def train_state(self) -> TrainState | None:
         """The train state, for the package's own use: who hands it out sets `seen`."""
         return self.value[0]
-
-    @train_state.setter
-    def train_state(self, ts: TrainState | None) -> None:
-        self.seen = True
-        self.replace((ts, self.progress), 0)
 
     @property
     def progress(self) -> Progress | None:
@@ -92,22 +107,181 @@ class TrainCarry(Carry):
         self.replace((self.train_state, progress), 0)
 
     def own(self, copy: Callable[[Any], Any]) -> None:
-        """Have no array that anybody else has, by `copy(x)` of each if somebody may.
+        """Have no array that anybody else has, by `copy(x)` of each if somebody may. Call it within `taking`.
 
         One leaf is copied after the other, so that an array that nobody keeps is gone before the next copy is made.
         """
-        if self.seen:
+        if self.seen or self._readers:
             leaves, self._tree = self.leaves, _NO_TREE
             for i in range(len(leaves)):
                 leaves[i] = copy(leaves[i])
             self.seen = False
+            self._readers.clear()  # what they read is theirs alone now
+
+    # -- for all threads ---------------------------------------------------------------------------------------------
+
+    def show(self) -> TrainState | None:
+        """The train state, for somebody who may keep its arrays for ever."""
+        with self.taking.not_now():
+            self.seen = True
+            return self.train_state
+
+    @contextmanager
+    def lent(self) -> Iterator[TrainState]:
+        """The train state as it is now: no step takes its memory before the end of the block."""
+        reader = object()
+        try:
+            with self.taking.not_now():
+                self._readers.add(reader)
+                ts = self.train_state
+            assert ts is not None
+            yield ts
+        finally:
+            self._readers.discard(reader)
+
+    def assign(self, ts: TrainState | None, seen: bool = True) -> None:
+        """Replace the train state.
+
+        Raises:
+            ArgumentError: Another thread trains the model.
+        """
+        with self.lock:
+            self.check_mine()
+            if (undo := self._undo.get(threading.get_ident())) is not None:
+                undo.note()
+            self.begin_with(ts, seen)
+
+    def begin_with(self, ts: TrainState | None, seen: bool = True) -> None:
+        """The same where nobody can have begun to train, as the caller has `lock`, and there was no fit before."""
+        with self.taking.not_now():
+            self.seen = seen
+            self.replace((ts, self.progress), 0)
+
+    # -- who may replace the state -----------------------------------------------------------------------------------
+
+    @property
+    def owned(self) -> bool:
+        """Whether a thread, maybe this one, trains the model or evaluates it with a state that it will take back."""
+        return self._owner is not None
+
+    def check_mine(self) -> None:
+        """Raise ArgumentError if another thread trains the model."""
+        if self._owner not in (None, threading.get_ident()):
+            raise ArgumentError(
+                "The model is being trained by another thread."
+                if self.fits
+                else "Another thread evaluates the model with a train state that a callback has put in place.",
+                expected="one thread at a time that trains a model, or changes its train state",
+                fix="wait for the end of that call, or train a copy: copy.copy(model); predict, evaluate and save may "
+                "run at any time",
+            )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block in which no other thread may replace the train state. Blocks of one thread may be nested.
+
+        Raises:
+            ArgumentError: Another thread is in such a block.
+        """
+        entered = False
+        try:
+            with self._gate:
+                self.check_mine()
+                me = threading.get_ident()
+                # No call stands between these, so that no Ctrl-C comes between them.
+                self._owner, self._depth, entered = me, self._depth + 1, True
+            yield
+        finally:
+            if entered:
+                with self._gate:
+                    self._depth -= 1
+                    if not self._depth:
+                        self._owner = None
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """A block that trains. Inside a `fit` whose callback it is, the epoch of that `fit` goes on after it.
+
+        Raises:
+            ArgumentError: Another thread trains the model.
+        """
+        with self.alone():
+            progress, self.fits = self.progress, self.fits + 1
+            try:
+                yield
+            finally:
+                self.fits -= 1
+                if self.fits:
+                    self.progress = progress
 
     @contextmanager
     def unless_it_fails(self) -> Iterator[None]:
-        """A block; if it raises, the train state is again what it was, even if callbacks have put another in place."""
-        before = self._now, self._tree
-        try:
+        """A block; if it raises, a train state that this thread has assigned in the block is taken back.
+
+        From the first such assignment to the end of the block, no other thread may train: it would go on from a state
+        that is about to be taken back, and its work would be lost.
+        """
+        me = threading.get_ident()
+        outer = self._undo.get(me)
+        with contextlib.ExitStack() as stack:
+            undo = self._undo[me] = _Undo(self, stack, outer)
+            try:
+                yield
+            except BaseException:
+                undo.take_back()
+                raise
+            finally:
+                if outer is None:
+                    del self._undo[me]
+                else:
+                    self._undo[me] = outer
+
+
+class _Undo:
+    """What `TrainCarry.unless_it_fails` has to take back."""
+
+    def __init__(self, carry: TrainCarry, stack: contextlib.ExitStack, outer: _Undo | None):
+        self._carry, self._stack, self._outer = carry, stack, outer
+        self._before: TrainState | None = None
+
+    def note(self) -> None:
+        """The train state is about to be replaced."""
+        if self._outer is not None:
+            self._outer.note()
+        if self._before is None and self._carry.train_state is not None:
+            self._stack.enter_context(self._carry.alone())
+            self._before = self._stack.enter_context(self._carry.lent())
+
+    def take_back(self) -> None:
+        if self._before is not None:
+            self._carry.assign(self._before)
+
+
+class _Taking(AbstractContextManager[None]):
+    """`with` it, a step takes the memory of its carry: it waits for those who read, and they wait for its end.
+
+    A thread that is about to read holds `_turn`. Without that, a thread that takes one step right after the other
+    would get the lock again each time, before those who wait for it have woken up.
+    """
+
+    def __init__(self) -> None:
+        self._turn, self._lock = threading.Lock(), threading.Lock()
+        self._thread: int | None = None
+
+    def __enter__(self) -> None:
+        with self._turn:
+            self._lock.acquire()
+        self._thread = threading.get_ident()
+
+    def __exit__(self, *_: Any) -> None:
+        self._thread = None
+        self._lock.release()
+
+    @contextmanager
+    def not_now(self) -> Iterator[None]:
+        """A block, for moments, in which no step of another thread takes memory."""
+        if self._thread == threading.get_ident():  # Python that runs within the step, as it is compiled
             yield
-        except BaseException:
-            self._now, self._tree = before
-            raise
+        else:
+            with self._turn, self._lock:
+                yield

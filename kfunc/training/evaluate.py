@@ -17,7 +17,7 @@ from .custom_steps import with_logs
 from .feed import read
 from .program import for_evaluation
 from .progress_bar import Bar
-from .setup import Setup
+from .setup import Setup, placed
 from .state import TrainState, start
 
 if TYPE_CHECKING:
@@ -56,33 +56,40 @@ def evaluate(
     """
     with state.unless_it_fails():
         hooks("on_test_begin", {})
-        ts = state.train_state
-        assert ts is not None
-        setup = with_logs(setup, data, ts, evaluates=True)
-        each = hooks.has("on_test_batch_begin", "on_test_batch_end")
-        carry = Carry(start(setup.objective.metrics, setup.backend, setup.where))
-        program = for_evaluation(setup, data, ts, drawing_key(setup, ts), carry, alone=each)
-        ahead = program.feed.ahead if program.at_once == 1 and not setup.host else None
-        number = 0
-        with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=ahead) as reader:
-            while True:
-                with resting:
-                    batch = read(reader, program.pace, number, "the evaluation")
-                if batch is None:
-                    break
-                if each:
-                    hooks("on_test_batch_begin", number, {})
-                with setup.backend.inferring():
-                    program.advance(carry, batch, reader.steps)
-                number += reader.steps
-                if each:
-                    hooks("on_test_batch_end", number - 1, Logs(lambda: _numbers(setup, carry)))
-                if bar.advance(reader.steps):
-                    bar.show(_numbers(setup, carry))
-            logs = _numbers(setup, carry)
-            bar.show(logs)
+        with state.lent() as ts:
+            logs = _evaluated(setup, placed(setup, ts), data, hooks, verbose, resting)
         model.metrics_names = list(logs)
         hooks("on_test_end", logs)
+    return logs
+
+
+def _evaluated(
+    setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, verbose: int | str, resting: Any
+) -> dict[str, Any]:
+    """The numbers of one train state."""
+    setup = with_logs(setup, data, ts, evaluates=True)
+    each = hooks.has("on_test_batch_begin", "on_test_batch_end")
+    carry = Carry(start(setup.objective.metrics, setup.backend, setup.where))
+    program = for_evaluation(setup, data, ts, drawing_key(setup, ts), carry, alone=each)
+    ahead = program.feed.ahead if program.at_once == 1 and not setup.host else None
+    number = 0
+    with Bar(data.steps, "Evaluate", verbose) as bar, data.epoch(move=ahead) as reader:
+        while True:
+            with resting:
+                batch = read(reader, program.pace, number, "the evaluation")
+            if batch is None:
+                break
+            if each:
+                hooks("on_test_batch_begin", number, {})
+            with setup.backend.inferring():
+                program.advance(carry, batch, reader.steps)
+            number += reader.steps
+            if each:
+                hooks("on_test_batch_end", number - 1, Logs(lambda: _numbers(setup, carry)))
+            if bar.advance(reader.steps):
+                bar.show(_numbers(setup, carry))
+        logs = _numbers(setup, carry)
+        bar.show(logs)
     return logs
 
 

@@ -191,7 +191,7 @@ def fit(
                 saver.epoch_done(logs)
             ts = _state(carry)
             if hasattr(setup.optimizer, "finalize"):
-                carry.train_state = ts._replace(params=setup.optimizer.finalize(ts.params, ts.opt_state))
+                carry.assign(ts._replace(params=setup.optimizer.finalize(ts.params, ts.opt_state)))
             # After that, as in Keras: a callback may restore the best parameters.
             hooks("on_train_end", {name: values[-1] for name, values in run.history.history.items()})
     hooks.finished()
@@ -222,8 +222,6 @@ def _epoch(
             if each:
                 hooks("on_train_batch_begin", run.batch, {})
             done = carry.done
-            if program.takes:
-                carry.own(setup.backend.released)
             try:
                 program.advance(carry, batch, reader.steps)
             finally:
@@ -261,8 +259,6 @@ def one_step(setup: Setup, carry: TrainCarry, data: Source) -> dict[str, Any]:
         program = for_training(setup, data, carry, fresh, signals)
         del ts
         carry.progress = fresh
-        if program.takes:
-            carry.own(setup.backend.released)
         program.advance(carry, data.first)
     return numbers(setup, carry)
 

@@ -16,7 +16,7 @@ from .step import make_update
 if TYPE_CHECKING:
     from ..backends import Backend
     from ..data.batches import Batch
-    from .carry import Carry
+    from .carry import TrainCarry
 
 __all__ = ["InPlace", "Slots"]
 
@@ -26,8 +26,8 @@ _LINE = 64  # elements: pieces begin at multiples of it, so that vector instruct
 class InPlace:
     """A training step that overwrites large arrays of parameters and of the optimizer's state, piece by piece.
 
-    First it computes everything that can fail. Nobody else may have the large arrays, and none may stand at two places
-    of the state. Small arrays are replaced, a few at a time.
+    First it computes everything that can fail. Large arrays that somebody else has are copied before; none may stand at
+    two places of the state. Small arrays are replaced, a few at a time.
 
     Args:
         backend: The backend of the arrays.
@@ -44,20 +44,22 @@ class InPlace:
         if backend.compiles:
             self._update = ready(make_update(optimizer), any_size=True)
 
-    def __call__(self, carry: Carry, batch: Batch, closed: AbstractContextManager[Any]) -> None:
+    def __call__(self, carry: TrainCarry, batch: Batch, closed: AbstractContextManager[Any]) -> None:
         """A step: the next value of the carry, a train state and the progress.
 
-        The update, in which half of the state is new, is done within `closed`, where signals wait.
+        The update, in which half of the state is new, is done within `closed`, where signals wait, and where threads
+        that read the state wait, too.
         """
-        ts, progress = carry.value
-        sound, *out = self._gradients(ts, progress, batch)
-        form = tree.structure((ts.params, ts.opt_state))
-        slots = self._slots.get(form) or self._slots.setdefault(form, Slots(ts, self._optimizer.elementwise))
-        nodes, rest = slots.parts(ts.opt_state)
-        columns = [tree.leaves(x) for x in (ts.params, *nodes)]
-        grads, (state, number), progress = self._apart(out, columns)
-        del out
-        with closed:
+        sound, *out = self._gradients(*carry.value, batch)
+        with closed, carry.taking:
+            carry.own(self._backend.released)
+            ts = carry.value[0]
+            form = tree.structure((ts.params, ts.opt_state))
+            slots = self._slots.get(form) or self._slots.setdefault(form, Slots(ts, self._optimizer.elementwise))
+            nodes, rest = slots.parts(ts.opt_state)
+            columns = [tree.leaves(x) for x in (ts.params, *nodes)]
+            grads, (state, number), progress = self._apart(out, columns)
+            del out
             params, opt_state = ts.params, ts.opt_state
             if sound:
                 params, opt_state = self._updated(slots, columns, rest, tree.leaves(grads))

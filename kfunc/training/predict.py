@@ -17,7 +17,8 @@ from .feed import read
 from .outputs import Outputs
 from .program import for_prediction
 from .progress_bar import Bar
-from .setup import Setup
+from .setup import Setup, placed
+from .state import TrainState
 
 __all__ = ["predict"]
 
@@ -37,36 +38,40 @@ def predict(
     Raises:
         IndexingError: An index lies outside the table of an `Embedding`. The train state is what it was.
     """
-    assert setup.traced is not None
-    tables = setup.traced.tables
     with state.unless_it_fails():
         hooks("on_predict_begin", {})
-        ts = state.train_state
-        assert ts is not None
-        root = drawing_key(setup, ts, key)
-        each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
-        outputs = Outputs(
-            check=(lambda indices: _check(indices, tables, setup.net)) if tables else None,
-            key=lambda samples: None if root is None else random.fold_in(root, samples),
-        )
-        # Each batch of a network that draws has a key of its own, and so a call of its own.
-        program = for_prediction(setup, data, ts, outputs, alone=each or root is not None)
-        number = 0
-        with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
-            while (batch := read(reader, program.pace, number, "the prediction")) is not None:
-                if each:
-                    hooks("on_predict_batch_begin", number, {})
-                with setup.backend.inferring():
-                    program.advance(outputs, Batch(batch.x), reader.steps)
-                    out = outputs.dispatched(batch, program.at_once // reader.steps)
-                number += reader.steps
-                if each:
-                    hooks("on_predict_batch_end", number - 1, {"outputs": out})
-                if bar.advance(reader.steps):
-                    bar.show({})
-            made = outputs.all()
-            bar.show({})
+        with state.lent() as ts:
+            made = _predicted(setup, placed(setup, ts), data, hooks, verbose, key)
         hooks("on_predict_end", {})
+    return made
+
+
+def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, verbose: int | str, key: Any) -> Any:
+    """The outputs of one train state."""
+    assert setup.traced is not None
+    tables, root = setup.traced.tables, drawing_key(setup, ts, key)
+    each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
+    outputs = Outputs(
+        check=(lambda indices: _check(indices, tables, setup.net)) if tables else None,
+        key=lambda samples: None if root is None else random.fold_in(root, samples),
+    )
+    # Each batch of a network that draws has a key of its own, and so a call of its own.
+    program = for_prediction(setup, data, ts, outputs, alone=each or root is not None)
+    number = 0
+    with Bar(data.steps, "Predict", verbose) as bar, data.epoch() as reader:
+        while (batch := read(reader, program.pace, number, "the prediction")) is not None:
+            if each:
+                hooks("on_predict_batch_begin", number, {})
+            with setup.backend.inferring():
+                program.advance(outputs, Batch(batch.x), reader.steps)
+                out = outputs.dispatched(batch, program.at_once // reader.steps)
+            number += reader.steps
+            if each:
+                hooks("on_predict_batch_end", number - 1, {"outputs": out})
+            if bar.advance(reader.steps):
+                bar.show({})
+        made = outputs.all()
+        bar.show({})
     return made
 
 

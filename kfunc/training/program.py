@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from .. import tree
 from ..data.batches import Batch, rows
 from ..data.protocol import Source
-from .carry import Carry
+from .carry import Carry, TrainCarry
 from .custom_steps import custom_evaluations, custom_steps
 from .feed import Feed
 from .functions import flat, halves, mapped, repeated_steps
@@ -48,13 +48,11 @@ class Program(Protocol):
 
     Attributes:
         feed: What brings the batches to the device.
-        takes: Whether a step may take the memory of the carry that it is given.
         at_once: How many steps one dispatch can take.
         pace: How many the next one should take: fewer where they take long. That changes no bit.
     """
 
     feed: Feed
-    takes: bool
     at_once: int
     pace: int
 
@@ -71,16 +69,14 @@ class EachStep:
     Args:
         run: `(carry, steps, *batch)`, which replaces the carry.
         feed: See `Program`.
-        takes: See `Program`.
     """
 
     at_once: int = 1
     pace: int = 1
 
-    def __init__(self, run: Callable[..., None], feed: Feed, takes: bool = False):
+    def __init__(self, run: Callable[..., None], feed: Feed):
         self.run: Callable[..., None] = run
         self.feed: Feed = feed
-        self.takes: bool = takes
 
     def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
         self.run(carry, 1, self.feed.one(batch))
@@ -89,7 +85,6 @@ class EachStep:
 class InPlaceSteps:
     """Puts the new state where the old one lies, for states so large that two would be too many."""
 
-    takes: bool = True
     at_once: int = 1
     pace: int = 1
 
@@ -110,8 +105,6 @@ class _Paced:
         paces: What `pace` came to by the form of the batches, for the loops that come after this one.
         like: That form.
     """
-
-    takes: bool = False
 
     def __init__(self, feed: Feed, at_once: int, paces: dict[Any, int], like: Any):
         self.feed: Feed = feed
@@ -136,10 +129,9 @@ class ManySteps(_Paced):
         one, many: `(carry, steps, *batch)`, which replace the carry, of one step and of several.
     """
 
-    def __init__(self, one: Callable[..., None], many: Callable[..., None], takes: bool, *paced: Any):
+    def __init__(self, one: Callable[..., None], many: Callable[..., None], *paced: Any):
         super().__init__(*paced)
         self._one, self._many = one, many
-        self.takes: bool = takes
 
     def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
         feed, size = self.feed, self.feed.size
@@ -260,8 +252,10 @@ def _program(
     if takes:
         options = {"donate_argnums": (1,), "static_argnames": ("structure",)}
     step = functions.get(backend, *((flat, make) if takes else (make,)), *parts, **options)
-    run = functools.partial(_taking if takes else _pure, fixed=fixed, signals=signals)
-    one = EachStep(functools.partial(run, step), feed, takes)
+    run = functools.partial(_pure, fixed=fixed)
+    if signals is not None and takes:
+        run = functools.partial(_taking, fixed=fixed, closed=signals.closed, copy=backend.released)
+    one = EachStep(functools.partial(run, step), feed)
 
     first = rows(data.first, slice(None, data.batch_size))
     first = Batch(first.x) if predicts else first
@@ -280,7 +274,7 @@ def _program(
         return one
     several = (mapped if predicts else repeated_steps, make, *parts)
     many = functions.get(backend, *((flat, *several) if takes else several), **(options if takes else {}))
-    return ManySteps(one.run, functools.partial(run, many), takes, *paced)
+    return ManySteps(one.run, functools.partial(run, many), *paced)
 
 
 def _feed(setup: Setup, data: Source, fills: bool, still: bool = False) -> Feed:
@@ -289,15 +283,21 @@ def _feed(setup: Setup, data: Source, fills: bool, still: bool = False) -> Feed:
     return Feed(setup.backend, setup.where, data.batch_size, fills, compiled, still)
 
 
-def _pure(function: Callable[..., Any], carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
+def _pure(function: Callable[..., Any], carry: Any, steps: int, *batch: Any, fixed: Any) -> None:
     """Replace the carry by `function(fixed, carry, *batch)`."""
     carry.replace(function(fixed, carry.value, *batch), steps)
 
 
-def _taking(function: Callable[..., Any], carry: Any, steps: int, *batch: Any, fixed: Any, signals: Any) -> None:
-    """The same by a function of leaves, which takes their memory: signals wait until the carry has the new ones."""
+def _taking(
+    function: Callable[..., Any], carry: TrainCarry, steps: int, *batch: Any, fixed: Any, closed: Any, copy: Any
+) -> None:
+    """The same by a function of leaves, which takes their memory.
+
+    Signals and threads that read wait until the carry has the new leaves.
+    """
     structure = carry.structure
-    with signals.closed:
+    with closed, carry.taking:
+        carry.own(copy)
         carry.put(function(fixed, carry.leaves, *batch, structure=structure), structure, steps)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..arrays import backend_of, device, to_backend
 from ..backends import Backend
 from ..nn.layer import Layer
 from .functions import Functions
 from .objective import Objective
+from .state import TrainState
 from .traced import Traced
 
-__all__ = ["Setup"]
+__all__ = ["Setup", "placed"]
 
 
 class Setup(NamedTuple):
@@ -36,3 +38,10 @@ class Setup(NamedTuple):
     where: Any
     host: bool
     objective: Objective
+
+
+def placed(setup: Setup, ts: TrainState) -> TrainState:
+    """The train state where the loop computes. A `fit` may keep the model elsewhere, or another thread has moved it."""
+    if backend_of(ts.key) is setup.backend and device(setup.backend.lift(ts.key)) == setup.where:
+        return ts
+    return to_backend(ts, setup.backend, setup.where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import OrderedDict
 from collections.abc import Callable
@@ -77,13 +78,12 @@ class Compiled:
 
     def _programs(self, constants: list) -> dict:
         key = tuple(map(id, constants))
-        try:
+        found = self._sets.get(key) or self._sets.setdefault(key, (constants, {}))
+        with contextlib.suppress(KeyError):  # another thread may have dropped the set meanwhile
             self._sets.move_to_end(key)
-        except KeyError:
-            self._sets[key] = (constants, {})
             if len(self._sets) > CONSTANT_SETS:
                 self._sets.popitem(last=False)
-        return self._sets[key][1]
+        return found[1]
 
     def _build(self, leaves: list, structure: Any, constant: list, static: dict, dynamic: bool) -> Any:
         traced = [

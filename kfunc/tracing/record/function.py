@@ -158,9 +158,9 @@ class Loop:
         function, fixed, done = self._function, self._fixed_leaves, 0
         leaves, args = tree.flatten(((self._fixed, carry.value, tree.unflatten(structure, batches[0])), {}))
         known = function.known(leaves, args)
-        if known is None or not known.paths:
+        path = next(iter(known.paths), None) if known is not None else None  # another thread may clear them
+        if known is None or path is None:
             return 0
-        path = known.paths[0]
         if carry.leaves and (path.structure, path.form) != (carry.structure, function.backend.form(carry.leaves)):
             return 0
         try:

@@ -168,9 +168,9 @@ class Recording:
             body.append(line.source)
         given = [name if name in used else f"_{i}" for i, name in enumerate(arguments)]
         source = [f"def program({', '.join(given)}):", *reversed(body), f"return [{', '.join(outs)}]"]
-        scope = self._constants
-        exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), scope)
-        return scope.pop("program")
+        made: dict[str, Any] = {}  # its own, as another thread may write a part of the same recording
+        exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), self._constants, made)
+        return made["program"]
 
 
 def written(
