@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import tree
 from ..errors import ArgumentError
@@ -14,6 +14,8 @@ from ..typing import Tree
 from .state import Progress, TrainState
 
 __all__ = ["Carry", "TrainCarry"]
+
+T = TypeVar("T")
 
 
 class Carry:
@@ -88,7 +90,7 @@ class TrainCarry(Carry):
         self._gate = threading.Lock()
         self._owner: int | None = None  # the thread that may replace the train state, if no other may
         self._depth = 0
-        self._readers: set[object] = set()
+        self._readers: set[_Lent] = set()
         self._undo: dict[int, _Undo] = {}  # by thread
 
     # -- the state, for the thread that trains -----------------------------------------------------------------------
@@ -122,22 +124,16 @@ class TrainCarry(Carry):
 
     def show(self) -> TrainState | None:
         """The train state, for somebody who may keep its arrays for ever."""
-        with self.taking.not_now():
+
+        def read() -> TrainState | None:
             self.seen = True
             return self.train_state
 
-    @contextmanager
-    def lent(self) -> Iterator[TrainState]:
-        """The train state as it is now: no step takes its memory before the end of the block."""
-        reader = object()
-        try:
-            with self.taking.not_now():
-                self._readers.add(reader)
-                ts = self.train_state
-            assert ts is not None
-            yield ts
-        finally:
-            self._readers.discard(reader)
+        return self.taking.wait_and(read)
+
+    def lent(self) -> AbstractContextManager[TrainState]:
+        """A block with the train state as it is now: no step takes its memory before the end of the block."""
+        return _Lent(self)
 
     def assign(self, ts: TrainState | None, seen: bool = True) -> None:
         """Replace the train state.
@@ -153,9 +149,12 @@ class TrainCarry(Carry):
 
     def begin_with(self, ts: TrainState | None, seen: bool = True) -> None:
         """The same where nobody can have begun to train, as the caller has `lock`, and there was no fit before."""
-        with self.taking.not_now():
+
+        def replace() -> None:
             self.seen = seen
             self.replace((ts, self.progress), 0)
+
+        self.taking.wait_and(replace)
 
     # -- who may replace the state -----------------------------------------------------------------------------------
 
@@ -214,47 +213,64 @@ class TrainCarry(Carry):
                 if self.fits:
                     self.progress = progress
 
-    @contextmanager
-    def unless_it_fails(self) -> Iterator[None]:
+    def unless_it_fails(self) -> AbstractContextManager[None]:
         """A block; if it raises, a train state that this thread has assigned in the block is taken back.
 
         From the first such assignment to the end of the block, no other thread may train: it would go on from a state
         that is about to be taken back, and its work would be lost.
         """
-        me = threading.get_ident()
-        outer = self._undo.get(me)
-        with contextlib.ExitStack() as stack:
-            undo = self._undo[me] = _Undo(self, stack, outer)
-            try:
-                yield
-            except BaseException:
-                undo.take_back()
-                raise
-            finally:
-                if outer is None:
-                    del self._undo[me]
-                else:
-                    self._undo[me] = outer
+        return _Undo(self)
 
 
-class _Undo:
-    """What `TrainCarry.unless_it_fails` has to take back."""
+class _Lent(AbstractContextManager[TrainState]):
+    """See `TrainCarry.lent`."""
 
-    def __init__(self, carry: TrainCarry, stack: contextlib.ExitStack, outer: _Undo | None):
-        self._carry, self._stack, self._outer = carry, stack, outer
+    def __init__(self, carry: TrainCarry):
+        self._carry = carry
+
+    def __enter__(self) -> TrainState:
+        return self._carry.taking.wait_and(self._read)
+
+    def _read(self) -> Any:
+        self._carry._readers.add(self)
+        return self._carry.train_state
+
+    def __exit__(self, *_: Any) -> None:
+        self._carry._readers.discard(self)
+
+
+class _Undo(AbstractContextManager[None]):
+    """See `TrainCarry.unless_it_fails`."""
+
+    def __init__(self, carry: TrainCarry):
+        self._carry = carry
+        self._outer: _Undo | None = None
+        self._held: contextlib.ExitStack | None = None  # from the first assignment on
         self._before: TrainState | None = None
+
+    def __enter__(self) -> None:
+        undo, me = self._carry._undo, threading.get_ident()
+        self._outer = undo.get(me)
+        undo[me] = self
 
     def note(self) -> None:
         """The train state is about to be replaced."""
         if self._outer is not None:
             self._outer.note()
-        if self._before is None and self._carry.train_state is not None:
-            self._stack.enter_context(self._carry.alone())
-            self._before = self._stack.enter_context(self._carry.lent())
+        if self._held is None and self._carry.train_state is not None:
+            self._held = contextlib.ExitStack()
+            self._held.enter_context(self._carry.alone())
+            self._before = self._held.enter_context(self._carry.lent())
 
-    def take_back(self) -> None:
-        if self._before is not None:
-            self._carry.assign(self._before)
+    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
+        undo, me = self._carry._undo, threading.get_ident()
+        with self._held or contextlib.nullcontext():
+            if error is not None and self._before is not None:
+                self._carry.assign(self._before)
+            if self._outer is None:
+                del undo[me]
+            else:
+                undo[me] = self._outer
 
 
 class _Taking(AbstractContextManager[None]):
@@ -277,11 +293,9 @@ class _Taking(AbstractContextManager[None]):
         self._thread = None
         self._lock.release()
 
-    @contextmanager
-    def not_now(self) -> Iterator[None]:
-        """A block, for moments, in which no step of another thread takes memory."""
+    def wait_and(self, read: Callable[[], T]) -> T:
+        """`read()`, which takes a moment, while no step of another thread takes memory."""
         if self._thread == threading.get_ident():  # Python that runs within the step, as it is compiled
-            yield
-        else:
-            with self._turn, self._lock:
-                yield
+            return read()
+        with self._turn, self._lock:
+            return read()
