@@ -7,6 +7,7 @@ import copy
 import difflib
 import os
 import types
+import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from .data.prefetch import on_host
 from .data.sources import ArraySource, Source, source
 from .errors import ArgumentError, UnknownAttributeError
 from .nn.layer import Layer
-from .registry import resolve
+from .registry import resolve, to_config
 from .training import model_file
 from .training.carry import TrainCarry
 from .training.checkpoints import Checkpoints
@@ -158,6 +159,11 @@ class Model:
     ) -> None:
         """Choose how to train.
 
+        Called again, also after `load`, it keeps the optimizer's state if the optimizer is the same: the same object,
+        or one of the same class with the same arguments. Another optimizer starts afresh, with a warning if there
+        were steps before. To start afresh with the same one, set `train_state` to
+        `ts._replace(opt_state=model.optimizer.init(ts.params))`, where `ts` is `model.train_state`.
+
         Args:
             optimizer: A name, one of `kf.optim`'s, or any `(init, update)` in optax's protocol; or a dict of them by
                 the parts of the parameters, `{"generator": ..., "discriminator": ...}`: `opt_state` is a dict, then.
@@ -204,7 +210,7 @@ class Model:
         functions = Functions(checks.boolean("run_eagerly", run_eagerly), steps_per_execution, jit_compile)
         with self._carry.lock:
             self._check_no_fit("a fit goes on with the optimizer that it began with", "compile")
-            self._functions = functions
+            before, self._functions, self.metrics_names = self.optimizer, functions, []
             self._compiled = {
                 "optimizer": optimizer,
                 "loss": loss,
@@ -212,7 +218,8 @@ class Model:
                 "metrics": metrics,
                 "weighted_metrics": weighted_metrics,
             }
-            if (ts := self._carry.train_state) is not None:
+            ts = self._carry.train_state
+            if ts is not None and (ts.opt_state is None or not _same(optimizer, before)):
                 self.train_state = self._with_opt_state(ts)
 
     @property
@@ -279,16 +286,22 @@ class Model:
         self._traced = traced
 
     def _with_opt_state(self, ts: TrainState) -> TrainState:
+        """The train state with the optimizer's first state, or with that of the file if it is of this optimizer."""
         if self.optimizer is None:
             return ts
         opt_state = self.optimizer.init(ts.params)
-        if self._stored_opt_state is not None:
-            # If the optimizer is another one than the stored one, it starts afresh.
-            stored, names = self._stored_opt_state, list(model_file.named({"opt_state": opt_state}))
-            if set(names) == set(stored):
-                leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
-                opt_state = tree.unflatten(tree.structure(opt_state), leaves)
-            self._stored_opt_state = None
+        stored, self._stored_opt_state = self._stored_opt_state, None
+        names = model_file.named({"opt_state": opt_state})
+        if stored and {n: x.shape for n, x in stored.items()} == {n: tuple(x.shape) for n, x in names.items()}:
+            leaves = to_backend([stored[n] for n in names], backend_of(ts.params))
+            opt_state = tree.unflatten(tree.structure(opt_state), leaves)
+        elif (stored or tree.leaves(ts.opt_state)) and int(to_numpy(ts.step)):
+            warnings.warn(
+                f"The state of the optimizer after {int(to_numpy(ts.step))} steps is gone, since "
+                f"{_brief(self.optimizer)} is another optimizer: it starts afresh. To keep it, give `compile` an "
+                "optimizer of the same class with the same arguments.",
+                stacklevel=3,
+            )
         return ts._replace(opt_state=opt_state)
 
     @property
@@ -736,6 +749,16 @@ def _in_float16(layer: Layer) -> bool:
     return any(p is not None and p.name == "mixed_float16" for p in policies) or any(
         _in_float16(child) for _, child in layer.children()
     )
+
+
+def _same(optimizer: Any, other: Any) -> bool:
+    """Whether a state of the one optimizer is one of the other: they are one object, or have the same description."""
+    if optimizer is other:
+        return True
+    try:
+        return to_config("optimizer", optimizer) == to_config("optimizer", other)
+    except ArgumentError:  # one that is not kfunc's
+        return False
 
 
 def _as_keras(logs: dict[str, float], return_dict: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 
@@ -125,3 +126,69 @@ def test_draws_outside_training(backend):
     loss, mae = model.evaluate(zeros, zeros, 4, verbose=0)
     np.testing.assert_allclose([loss, mae], [np.mean(first**2), np.mean(np.abs(first))], rtol=1e-5)
     model.fit(zeros, zeros, 4, verbose=0, validation_data=(zeros, zeros))
+
+
+# -- compile, once more ------------------------------------------------------------------------------------------------
+
+DECAY = optim.schedules.ExponentialDecay
+OWN = optim.GradientTransformation(
+    lambda params: kf.tree.map(lambda p: p * 0, params),
+    lambda grads, state, params: (
+        kf.tree.map(lambda g: -0.1 * g, grads),
+        kf.tree.map(lambda s, g: s + g, state, grads),
+    ),
+)
+COMPILED_AGAIN = {  # the optimizer before, the one after, and whether that is the same
+    "the same name": ("adam", "adam", True),
+    "a name and an object": ("adam", optim.adam(), True),
+    "equal arguments": (optim.adam(0.1, beta_1=0.8), optim.adam(0.1, beta_1=0.8), True),
+    "equal schedules": (optim.sgd(DECAY(0.1, 5, 0.9), momentum=0.9), optim.sgd(DECAY(0.1, 5, 0.9), momentum=0.9), True),
+    "equal wrappers": (optim.ema(optim.adam()), optim.ema(optim.adam()), True),
+    "equal parts": ({"dense": optim.adam()}, {"dense": optim.adam()}, True),
+    "one of the user's own": (OWN, OWN, True),
+    "another argument": (optim.adam(0.1), optim.adam(0.2), False),
+    "another schedule": (optim.sgd(DECAY(0.1, 5, 0.9)), optim.sgd(DECAY(0.1, 6, 0.9)), False),
+    "another class of the same state": (optim.adam(), optim.adamw(), False),
+    "another class": ("adam", "sgd", False),
+    "the user's own, and another": (OWN, "adam", False),
+}
+
+
+@pytest.mark.parametrize("saved", [False, True], ids=["in a session", "from a file"])
+@pytest.mark.parametrize("row", COMPILED_AGAIN)
+def test_compiled_again(row, saved, tmp_path):
+    """The same optimizer goes on with its state under another loss, and another one starts afresh and says so."""
+    before, after, same = COMPILED_AGAIN[row]
+    x = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    models = [kf.Model(nn.Sequential([nn.Dense(3)])) for _ in range(2)]
+    for model in models:
+        model.compile(before, "mse")
+        model.fit(x, x[:, :3], 4, 2, verbose=0)
+    model, want = models
+    if saved:
+        model.save(tmp_path / "model.safetensors")
+        model = kf.Model.load(tmp_path / "model.safetensors")
+    own = lambda y, z: kf.ops.mean(kf.ops.abs(y - z), axis=-1)  # noqa: E731
+    warned = contextlib.nullcontext() if same else pytest.warns(UserWarning, match="is another optimizer")
+    with warned:
+        model.compile(after, own, metrics=["mae"])
+    # The oracle: the state is put back by hand, or it is the first one of the new optimizer.
+    kept, ts = want.train_state.opt_state, want.train_state
+    want.train_state = ts._replace(step=ts.step * 0, opt_state=None)  # so that nothing is warned of
+    want.compile(after, own, metrics=["mae"])
+    want.train_state = ts._replace(opt_state=kept if same else want.train_state.opt_state)
+    for each in (model, want):
+        each.fit(x, x[:, :3], 4, 2, verbose=0)
+    for a, b in zip(kf.tree.leaves(model.train_state), kf.tree.leaves(want.train_state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_scaled_loss_compiled_again():
+    x = np.ones((8, 4), np.float32)
+    model = kf.Model(nn.Sequential([nn.Dense(3)], dtype="mixed_float16"))
+    model.compile("adam", "mse")
+    model.fit(x, x[:, :3], 4, verbose=0)
+    before = model.train_state
+    model.compile("adam", "mae")
+    assert all(a is b for a, b in zip(kf.tree.leaves(model.train_state), kf.tree.leaves(before), strict=True))
+    assert model.metrics_names == []  # those of the loss before are no longer its own
