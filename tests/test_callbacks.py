@@ -640,6 +640,26 @@ def test_lists_for_loops_of_ones_own(capsys):
     assert out.count("\n") == 1 and "Epoch 1/1" in out and "2/2" in out and "loss: 0.5" in out
 
 
+SCHEDULES = {
+    "plain": lambda schedule: optim.adam(schedule),
+    "a function": lambda schedule: optim.sgd(lambda step: 0.1 * 0.5 ** (step / 10.0)),
+    "scaled and averaged": lambda schedule: optim.loss_scale(optim.sgd(schedule, use_ema=True)),
+    "wrapped": lambda schedule: optim.ema(optim.adam(schedule, clipnorm=1.0)),
+    "accumulated": lambda schedule: optim.adam(schedule, gradient_accumulation_steps=3),
+}
+
+
+@pytest.mark.parametrize("optimizer", SCHEDULES)
+def test_tensorboard_sees_schedules(optimizer, tmp_path, monkeypatch):
+    found = []
+    board = callbacks.TensorBoard(tmp_path)
+    monkeypatch.setattr(board, "_write", lambda where, step, values, *_: found.append(values))
+    fit(model(SCHEDULES[optimizer](optim.ExponentialDecay(0.1, 10, 0.5))), board, validation_data=None)
+    steps = 3 * np.arange(1, 4)
+    got = [values["epoch_learning_rate"] for values in found]
+    np.testing.assert_allclose(got, 0.1 * 0.5 ** (steps / 10), rtol=4 * EPS)
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 SCHEDULED = {"optimizer": optim.adam(optim.ExponentialDecay(0.1, 10, 0.5))}
@@ -694,6 +714,73 @@ def test_errors(case, tmp_path, monkeypatch):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+class Given(C.Callback):
+    """Puts values into the logs, one an epoch; None for an epoch that is not validated."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs):
+        logs["val_loss"] = self.values[epoch]
+        if self.values[epoch] is None:
+            del logs["val_loss"], logs["val_accuracy"]
+
+
+NAN = float("nan")
+BEST = {  # the values, the epochs that are saved (from 1), and more arguments
+    "not validated": ([3.0, None, 4.0, None, 2.0, None], [1, 5], {}),
+    "validated later": ([None, None, 3.0, 2.0, None, 4.0], [3, 4], {}),
+    "not a number": ([NAN, 3.0, NAN, 4.0, 2.0, NAN], [2, 5], {}),
+    "never a number": ([NAN] * 6, [], {}),
+    "more is better": ([1.0, None, 0.5, NAN, 2.0, None], [1, 5], {"mode": "max"}),
+    "a threshold": ([3.0, None, 2.0, NAN, 1.0, None], [5], {"initial_value_threshold": 2.0}),
+    "infinite": ([float("inf"), None, 3.0, None, float("-inf"), 1.0], [1, 3, 5], {}),
+}
+
+
+@pytest.mark.parametrize("row", BEST)
+@pytest.mark.parametrize("make", [C.ModelCheckpoint, C.OrbaxCheckpoint])
+def test_the_best_stays(row, make, tmp_path, capsys):
+    """Epochs without a better value save nothing, also when the fit is killed in between, and resumed."""
+    values, wanted, options = BEST[row]
+
+    def run(folder, epochs):
+        saved = []
+
+        class Saver(make):
+            def write(self, epoch, batch, logs):
+                saved.append(epoch + 1)
+                return super().write(epoch, batch, logs)
+
+        path = tmp_path / folder / "best.safetensors" if make is C.ModelCheckpoint else tmp_path / folder
+        each = Given(values), Saver(path, save_best_only=True, verbose=1, **options)
+        fit(model(), *each, epochs=epochs, resume=tmp_path / f"{folder} states")
+        return saved
+
+    assert run("whole", 6) == wanted
+    for stopped in (2, 4):
+        assert run(f"stopped {stopped}", stopped) + run(f"stopped {stopped}", 6) == wanted
+    if make is C.ModelCheckpoint and wanted:
+        best = kf.Model.load(tmp_path / "whole" / "best.safetensors")
+        assert int(best.train_state.step) == 3 * wanted[-1]
+    assert "Epoch 6: val_loss is not " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [C.EarlyStopping, C.ReduceLROnPlateau, C.ModelCheckpoint, C.OrbaxCheckpoint])
+def test_validated_now_and_then(make, tmp_path):
+    """What comes in some epochs is not warned of in the others; what never comes is."""
+    more = {"save_best_only": True} if make in (C.ModelCheckpoint, C.OrbaxCheckpoint) else {}
+    path = [tmp_path / "best.safetensors"] if more else []
+    fit(model(), make(*path, **more), validation_freq=2)
+    with pytest.warns(UserWarning, match="'val_loss', which is not among the logs: loss, accuracy"):
+        fit(model(), make(*path, **more), validation_freq=9)
+    with pytest.warns(UserWarning, match="'val_other', which is not among the logs: loss, accuracy, val_loss"):
+        fit(model(), make(*path, "val_other", mode="min", **more), validation_freq=2)
+    if more:
+        with pytest.warns(UserWarning, match="'val_loss', which is not among the logs: loss, accuracy"):
+            fit(model(), make(*path, save_freq=1, **more), validation_freq=2)
 
 
 WATCHING = [C.EarlyStopping, C.ReduceLROnPlateau, lambda: C.ModelCheckpoint("m.safetensors", save_best_only=True)]

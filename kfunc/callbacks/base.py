@@ -30,7 +30,8 @@ class Callback:
 
     Attributes:
         model: The model; `model.stop_training = True` ends training, after a batch or an epoch.
-        params: "epochs", "steps" (batches an epoch, or None), "verbose", and "metrics" (by their names in `logs`).
+        params: "epochs", "steps" (batches an epoch, or None), "verbose", "metrics" (by their names in `logs`), and
+            "validates": whether `fit` validates after some of the epochs.
     """
 
     model: Model

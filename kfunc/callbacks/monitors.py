@@ -78,12 +78,16 @@ class MonitorCallback(Callback):
             return True
         return value + self.min_delta < than if self._less else value - self.min_delta > than
 
-    def value(self, logs: Mapping[str, Any]) -> float | None:
-        """The quantity; None, with one warning, if it is not there or is not a single number."""
+    def value(self, logs: Mapping[str, Any], within: bool = False) -> float | None:
+        """The quantity; None, with one warning, if it is not there or is not a single number.
+
+        At the end of an epoch that is not validated, there is no warning if others are; `within` an epoch there is.
+        """
         found = logs.get(self.monitor)
         if found is not None and not isinstance(found, list | tuple) and getattr(found, "ndim", 0) == 0:
             return float(found)
-        if not self._warned:
+        later = self.monitor.startswith("val_") and self.params.get("validates") and not within
+        if not self._warned and not (later and not any(name.startswith("val_") for name in logs)):
             self._warned = True
             problem = "is not among the logs" if found is None else "is not a single number"
             warnings.warn(

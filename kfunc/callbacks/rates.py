@@ -7,9 +7,10 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-from .. import optim
+from .. import optim, tree
 from ..arrays import kind_of_tree, to_numpy
 from ..errors import ArgumentError
+from ..optim.optimizer import State
 from ..optim.transformations import learning_rates
 from .base import Callback, takes
 
@@ -35,6 +36,26 @@ def rates(train_state: Any, who: str | None = None) -> dict[str, float]:
     if len(found) == 1:
         return {"learning_rate": found[0]}
     return {f"learning_rate_{i}": value for i, value in enumerate(found)}
+
+
+def current_rates(optimizer: Any, train_state: Any) -> dict[str, float]:
+    """The learning rates of the next step, by their names in logs; also that of a schedule, if there is only one."""
+    optimizer = _innermost(optimizer)
+    schedule = getattr(optimizer, "learning_rate", None)
+    if train_state is None or not callable(schedule):
+        return rates(train_state)
+    parts = tree.flatten(train_state.opt_state, until=lambda x: isinstance(x, State))[0]
+    counts = [part.count for part in parts if isinstance(part, State)]
+    # The count is that of updates; a schedule counts all calls.
+    every = getattr(optimizer, "gradient_accumulation_steps", None) or 1
+    return {"learning_rate": float(to_numpy(schedule(counts[0] * every)))} if counts else {}
+
+
+def _innermost(optimizer: Any) -> Any:
+    """The optimizer that a wrapper, such as a loss scale, was given."""
+    given = getattr(optimizer, "config", {}).get("config", {})
+    inner = given.get("inner_optimizer", given.get("inner"))
+    return optimizer if inner is None else _innermost(inner)
 
 
 def with_rates(train_state: Any, change: Callable[[float], float]) -> Any:

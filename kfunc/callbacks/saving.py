@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from .. import checks, files, tree
 from ..arrays import to_numpy
@@ -21,9 +21,6 @@ __all__ = ["BackupAndRestore", "ModelCheckpoint", "OrbaxCheckpoint"]
 
 class _Saver(MonitorCallback):
     """Base: saves at the ends of epochs or after so many steps, always or only if a quantity is better than before."""
-
-    saves_unseen: ClassVar[bool]
-    """Whether it saves if the quantity is not in the logs; Keras's two callbacks differ in that."""
 
     def __init__(
         self,
@@ -64,17 +61,17 @@ class _Saver(MonitorCallback):
             self._save(epoch, None, logs or {})
 
     def _save(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> None:
-        value = self.value(logs) if self.save_best_only else None
-        if value is None and self.save_best_only and not self.saves_unseen:
-            return
-        if value is None or self.better(value, self.best):
-            path = self.write(epoch, batch, logs)
-            if value is not None:
-                self.best = value
+        value = self.value(logs, batch is not None) if self.save_best_only else None
+        if self.save_best_only and (value is None or not self.better(value, self.best)):
             if self.verbose:
-                print(f"Epoch {epoch + 1}: saved {path}")
-        elif self.verbose:
-            print(f"Epoch {epoch + 1}: {self.monitor} is not better than {self.best:.5f}")
+                best = "" if self.best is None else f" than {self.best:.5f}"
+                print(f"Epoch {epoch + 1}: {self.monitor} is not {'there' if value is None else 'better' + best}")
+            return
+        path = self.write(epoch, batch, logs)
+        if value is not None:
+            self.best = value
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: saved {path}")
 
     def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
         """Save; return where."""
@@ -97,7 +94,9 @@ class ModelCheckpoint(_Saver):
             made.
         monitor, mode: As for `MonitorCallback`, with `save_best_only`.
         verbose: 1 to print what it does.
-        save_best_only: Whether only values that are better than all before are saved.
+        save_best_only: Whether only values that are better than all before are saved. In epochs without a value, as
+            those that are not validated, and where the value is NaN, nothing is saved, so that the best file stays.
+            (Keras's callback overwrites it there.)
         save_weights_only: Whether to write what `Model.load_weights` reads, instead of what `Model.load` does.
         save_freq: "epoch", or after how many steps.
         initial_value_threshold: What the first value must be better than.
@@ -106,8 +105,6 @@ class ModelCheckpoint(_Saver):
         ArgumentError: `filepath` has another suffix, or a name in braces that is not in the logs.
         FileError: It could not be written; an older file is as it was.
     """
-
-    saves_unseen = True
 
     def __init__(
         self,
@@ -161,8 +158,6 @@ class OrbaxCheckpoint(_Saver):
     Raises:
         FileError: A file could not be written.
     """
-
-    saves_unseen = False
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from .. import checks, tree
 from ..arrays import to_numpy
 from ..errors import UnsupportedError
 from .base import Callback, frequency
-from .rates import rates
+from .rates import current_rates
 
 __all__ = ["TensorBoard"]
 
@@ -107,7 +107,7 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None, train_state: Any = None) -> Any:
         own = {name: value for name, value in (logs or {}).items() if not name.startswith("val_")}
-        own |= rates(train_state)
+        own |= current_rates(getattr(self.model, "optimizer", None), train_state)
         if self.write_steps_per_second:
             own["steps_per_second"] = (_step(train_state) - self._first) / (time.perf_counter() - self._begun)
         histograms: dict[str, Any] = {}

@@ -155,9 +155,11 @@ def fit(
     """
     keep_pages()
     ts, epochs = _state(carry), schedule.epochs
+    validates = validation is not None and any(map(schedule.validates, range(schedule.initial, epochs)))
     hooks = hooks_of(
-        callbacks, model, epochs=epochs, steps=data.steps, verbose=verbose, metrics=setup.objective.metrics
-    )
+        callbacks, model, epochs=epochs, steps=data.steps, verbose=verbose, metrics=setup.objective.metrics,
+        validates=validates,
+    )  # fmt: skip
     setup = with_logs(setup, data, ts)
     fresh = start(setup.objective.metrics, setup.backend, setup.where)
     held_out = None if validation is None else validation[0]
