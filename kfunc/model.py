@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from . import checks, losses, optim, random, tree
 from .arrays import asarray, backend_of, device, to_backend, to_numpy
 from .backends import Backend, get
-from .data.batches import class_weights, prepared, sizes
+from .data.batches import class_weights, prepared
 from .data.prefetch import on_host
-from .data.sources import ArraySource, Source, source
+from .data.sources import Source, one_batch, source
 from .errors import ArgumentError, UnknownAttributeError
 from .nn.layer import Layer
 from .registry import resolve, to_config
@@ -489,7 +489,7 @@ class Model:
         if class_weight is not None:
             batch = class_weights(batch, class_weight)
         with self._carry.training():
-            data, setup = self._trainable(ArraySource(batch, sizes(batch)), backend)
+            data, setup = self._trainable(one_batch(batch), backend)
             return _as_keras(one_step(setup, self._carry, data), return_dict)
 
     def test_on_batch(
@@ -503,13 +503,12 @@ class Model:
     ) -> Any:
         """`evaluate` on all samples as one batch."""
         batch = prepared(x, y, sample_weight)
-        data = ArraySource(batch, sizes(batch))
-        return self.evaluate(data, verbose=0, return_dict=return_dict, backend=backend)
+        return self.evaluate(one_batch(batch), verbose=0, return_dict=return_dict, backend=backend)
 
     def predict_on_batch(self, x: Any, *, backend: str | Backend | None = None) -> Any:
         """`predict` on all samples as one batch."""
         batch = prepared(x)
-        return self.predict(ArraySource(batch, sizes(batch)), backend=backend)
+        return self.predict(one_batch(batch), backend=backend)
 
     def _trainable(self, data: Source, backend: Any) -> tuple[Source, Setup]:
         """Check that the model can train on `data`, before anything changes.

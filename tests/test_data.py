@@ -221,11 +221,40 @@ def test_batches_from_anywhere_train_as_arrays(row, name):
     model = fresh(name)
     assert model.fit(make(), epochs=2, verbose=0, shuffle=False, **options).history == history
     same(model.train_state, states[-1])
-    if name == "numpy":  # which compiles nothing
-        once = {"steps": STEPS} if options else {}
-        assert model.evaluate(make(), verbose=0, **once) == model.evaluate(X, Y, SIZE, 0, W)
-        np.testing.assert_array_equal(model.predict(make(), **once), model.predict(X, SIZE))
+    once = {"steps": STEPS} if options else {}
+    assert model.evaluate(make(), verbose=0, **once) == model.evaluate(X, Y, SIZE, 0, W)
+    np.testing.assert_array_equal(model.predict(make(), **once), model.predict(X, SIZE))
     assert not threads()
+
+
+WHOLE = {"list": Again, "generator": iter, "Dataset": Looked, "Dataset with workers": lambda b: Looked(b, workers=2)}
+
+
+@functools.cache
+def normalizing(name):
+    net = nn.Sequential([nn.Dense(8), nn.BatchNormalization(), nn.Activation("relu"), nn.Dense(CLASSES)])
+    return compiled(net).build(kf.Spec((None, 5)), backend=name)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("n", [32, 31, 21, 9])
+def test_all_batches_full_or_not_give_the_same_bits(n, name):
+    """Arrays say beforehand whether the last batch is full, iterables do not; the programs are the same."""
+    x, y = X[:n], Y[:n]
+    model, found = normalizing(name), []
+    first = kf.to_backend(model.train_state, "numpy")
+    size = 8
+    for make in (None, *WHOLE.values()):
+        given = (lambda: (x, y, size)) if make is None else lambda make=make: (make(batches(x, y, size=size)),)
+        steps = {} if make is not iter else {"steps_per_epoch": -(-n // size)}
+        model.train_state = kf.to_backend(first, name)
+        history = model.fit(*given(), epochs=1, verbose=0, shuffle=False, **steps).history
+        predicted = model.predict(x, size) if make is None else model.predict(make(batches(x, size=size)))
+        found.append((history, model.evaluate(*given(), verbose=0), predicted, model.train_state))
+    model.train_state = kf.to_backend(first, name)
+    for other in found[1:]:
+        assert other[:2] == found[0][:2]
+        same(other[2:], found[0][2:])
 
 
 def pandas_frames():

@@ -9,8 +9,10 @@ from catalogue import losses, metrics
 
 import kfunc as kf
 from kfunc import nn, optim
-from kfunc.data.batches import Batch
+from kfunc.data.batches import Batch, room
 from kfunc.data.sources import source
+from kfunc.training.feed import Feed
+from kfunc.training.functions import mapped
 from kfunc.training.objective import OutputMetric, all_per_sample, per_sample
 from kfunc.training.state import TrainState, start
 from kfunc.training.step import _masked, make_eval_step, make_train_step
@@ -304,20 +306,81 @@ def test_fit(name, backend):
 
 @pytest.mark.parametrize("backend", params(("jax", "tensorflow")))
 def test_compiled_once(backend):
-    """More, or less, data needs no other program."""
+    """More, or less, data needs no other program, if filling up takes at most a quarter more than it must."""
     model = kf.Model(nn.Sequential([nn.Flatten(), Counting(), nn.Dense(2)]))
     model.compile("sgd", "mse", metrics=["mae"])
     model.build(NUMBERS, backend=backend)
     model.fit(NUMBERS, Y, 5, 2, verbose=0, validation_data=(NUMBERS, Y), validation_batch_size=5)
     model.predict(NUMBERS, 5)
     TRACES.clear()
-    for n in (12, 9, 11):
+    for n in (12, 9, 13):
         x, y = NUMBERS[:n], Y[:n]
         model.fit(x, y, 5, 2, verbose=0)
         model.evaluate(x, y, 5, verbose=0)
         model.predict(x, 5)
         model.fit(iter([(x[:5], y[:5]), (x[5:10], y[5:10])]), steps_per_epoch=2, verbose=0)
     assert not [shape for shape in TRACES if shape[0] is not None]  # but shapes are looked at, on Specs
+
+
+def in_batches(n, size=32):
+    return [min(size, n - i) for i in range(0, n, size)]
+
+
+@pytest.mark.parametrize("size", [32, 37, 1, 5])
+def test_room(size):
+    """All steps together take at most a quarter more samples than they must, in few programs."""
+    feed = Feed(kf.backends.get("numpy"), None, size, True, True)
+    seen = set()
+    for n in range(1, 101):
+        sizes = [feed.program_size(k, i) for i, k in enumerate(in_batches(n, size))]
+        assert n <= sum(sizes) <= 1.25 * n
+        seen |= set(sizes)
+    assert len(seen) <= 7 + 4 * 3
+    whole = [room(n) for n in range(1, 101)]
+    assert all(n <= k <= 1.25 * n for n, k in enumerate(whole, 1))
+    assert len(set(whole)) == 23
+
+
+CALLS = {
+    "predict": lambda model, x, y: model.predict(x),
+    "predict_on_batch": lambda model, x, y: model.predict_on_batch(x),
+    "evaluate": lambda model, x, y: model.evaluate(x, y, verbose=0),
+    "test_on_batch": lambda model, x, y: model.test_on_batch(x, y),
+    "train_on_batch": lambda model, x, y: model.train_on_batch(x, y),
+    "fit": lambda model, x, y: model.fit(x, y, verbose=0),
+    "a generator": None,
+}
+
+
+@pytest.mark.parametrize("backend", params(("jax", "tensorflow")))
+@pytest.mark.parametrize("name", CALLS)
+def test_few_samples_are_few(name, backend):
+    """No call computes more than a quarter more samples than it was given, and it compiles few programs."""
+    model = kf.Model(nn.Sequential([nn.Flatten(), Counting(), nn.Dense(2)]))
+    model.compile("sgd", "mse")
+    x, y = np.concatenate([NUMBERS] * 4), np.concatenate([Y] * 4)
+    model.build(x, backend=backend)
+    for sizes in ((3,), (17, 18, 20)):
+        TRACES.clear()
+        if name == "a generator":  # of batches of several sizes
+            model.fit(iter([(x[:n], y[:n]) for n in sizes]), steps_per_epoch=len(sizes), verbose=0)
+            model.predict(iter([x[:n] for n in sizes]))
+        else:
+            for n in sizes:
+                CALLS[name](model, x[:n], y[:n])
+        run = {shape[0] for shape in TRACES} - {None}
+        assert run and len(run) <= 2 and min(run) >= sizes[0] and max(run) <= 1.25 * sizes[0], run
+
+
+@pytest.mark.jax
+def test_steps_without_samples_do_not_run():
+    """A program of many predictions takes fewer in the time of fewer: the results of the others are zeros."""
+    backend = kf.backends.get("jax")
+    program = backend.jit(mapped(backend, lambda: lambda fixed, key, batch: (fixed * batch.x, batch.x[0, 0])))
+    x = np.arange(1, 13, dtype=np.float32).reshape(4, 3, 1)
+    out, first = program(np.float32(2), None, Batch(x), np.int32(2))
+    np.testing.assert_array_equal(out, np.concatenate([2 * x[:2].reshape(6, 1), np.zeros((6, 1))]))
+    np.testing.assert_array_equal(first, [1, 4, 0, 0])
 
 
 @pytest.mark.parametrize("backend", params(("jax", "tensorflow")))

@@ -13,7 +13,7 @@ from ..errors import ArgumentError, DataError, KfuncError, ShapeError
 from ..typing import Array, Tree
 from . import frames
 
-__all__ = ["Batch", "check_like", "class_weights", "filled", "joined", "prepared", "rows", "sizes", "unpacked"]
+__all__ = ["Batch", "check_like", "class_weights", "filled", "joined", "prepared", "room", "rows", "sizes", "unpacked"]
 
 
 class Batch(NamedTuple):
@@ -207,6 +207,15 @@ def sizes(batch: Batch) -> int:
 def rows(batch: Batch, indices: Any) -> Batch:
     """The samples at `indices`, an integer array or a slice."""
     return tree.map(lambda a: a[indices], batch)
+
+
+def room(size: int) -> int:
+    """The size to which `size` samples are filled up, at most a quarter more: 1, 2, ... 8, 10, 12, 14, 16, 20, 24 ...
+
+    Where a compiled program is for one size, few programs then serve all sizes, four for each power of two.
+    """
+    step = 1 << max(0, (size - 1).bit_length() - 3)
+    return -(-size // step) * step
 
 
 def filled(batch: Batch, size: int) -> Batch:

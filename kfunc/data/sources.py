@@ -9,13 +9,13 @@ from typing import Any
 
 from .. import checks, tree
 from ..errors import ArgumentError, shown
-from .batches import Batch, prepared, rows, sizes
+from .batches import Batch, prepared, room, rows, sizes
 from .dataset import DatasetSource
 from .items import IterableSource
 from .prefetch import Ahead
 from .protocol import Reader, Source, order_of, pieces
 
-__all__ = ["ArraySource", "Source", "is_arrays", "source", "split"]
+__all__ = ["ArraySource", "Source", "is_arrays", "one_batch", "source", "split"]
 
 
 class ArraySource(Source):
@@ -93,6 +93,11 @@ class _Arrays(Reader):
 def _each(reader: Reader) -> Generator[Batch]:
     while (batch := reader.read(1)) is not None:
         yield batch
+
+
+def one_batch(batch: Batch) -> ArraySource:
+    """All samples as one batch, which may be filled up."""
+    return ArraySource(batch, room(sizes(batch)))
 
 
 def split(batch: Batch, fraction: float) -> tuple[Batch, Batch]:

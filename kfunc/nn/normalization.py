@@ -139,17 +139,15 @@ class BatchNormalization(Layer):
             moments = moving_mean, moving_variance
             return cast(ops.batch_normalization(x, *moments, self.axis, beta, gamma, self.epsilon), own)
         counted = mask is not None or s.samples is not None
-        if not counted and past is None:
-            out, mean, variance = ops.normalize_batch(x, beta, gamma, self.axis, self.epsilon)
+        offset, scale = (beta, gamma) if past is None else (None, None)
+        if not counted:
+            out, mean, variance = ops.normalize_batch(x, offset, scale, self.axis, self.epsilon)
         else:
-            if not counted:
-                out, mean, variance = ops.normalize_batch(x, None, None, self.axis, self.epsilon)
-            else:
-                mean, variance = self._counted_moments(x, mask, s.samples)
-                out = ops.batch_normalization(x, mean, variance, self.axis, None, None, self.epsilon)
-                mean, variance = stop_gradient(mean), stop_gradient(variance)
-            if past is not None:
-                out = self._corrected(out, mean, variance, past)
+            mean, variance = self._counted_moments(x, mask, s.samples)
+            out = ops.batch_normalization(x, mean, variance, self.axis, offset, scale, self.epsilon)
+            mean, variance = stop_gradient(mean), stop_gradient(variance)
+        if past is not None:
+            out = self._corrected(out, mean, variance, past)
             out = out if gamma is None else out * along(x, (self.axis,), gamma)
             out = out if beta is None else out + along(x, (self.axis,), beta)
         s.set("moving_mean", _moved(moving_mean, mean, self.momentum))

@@ -82,7 +82,7 @@ def _evaluated(
             if each:
                 hooks("on_test_batch_begin", number, {})
             with setup.backend.inferring():
-                program.advance(carry, batch, reader.steps)
+                program.advance(carry, batch, reader.steps, number)
             number += reader.steps
             if each:
                 hooks("on_test_batch_end", number - 1, Logs(lambda: _numbers(setup, carry)))

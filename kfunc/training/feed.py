@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import tree
 from ..backends import Backend
-from ..data.batches import Batch, filled
+from ..data.batches import Batch, filled, room
 from ..data.protocol import Reader
 
 __all__ = ["Feed", "read"]
@@ -28,7 +28,9 @@ class Feed:
     Args:
         backend, where: Where they go, and to which device there.
         size: Samples a step.
-        fills: Whether a smaller batch is filled up to `size`, so that the same compiled program takes it.
+        fills: Whether batches are filled up, so that few compiled programs take batches of all sizes. Each program is
+            then told how many samples count, also if all do: the same batches run in the same programs, and give the
+            same bits, whether or not it is known beforehand that all are full.
         compiled: Whether the program is compiled.
         still: Whether nobody writes to the memory of the batches until the results are there.
     """
@@ -42,18 +44,38 @@ class Feed:
         self._put = None if as_it_is else functools.partial(put, device=where)
         self._copies = (as_it_is or backend.stages_in_place) and not still
 
-    def one(self, batch: Batch) -> Batch:
-        """All of `batch`, for one step."""
+    def program_size(self, n: int, before: int) -> int:
+        """How many samples the program takes in which a batch of `n` samples runs, after `before` full batches.
+
+        It is the program of full batches, if all steps so far then take at most a quarter more than they must: a
+        program of its own would take longer to compile than it saves. In shorter epochs it is a smaller one. This
+        depends on nothing but the sizes, since the bits may depend on the program.
+        """
+        if not self.fills:
+            return n
+        full = n <= self.size and 4 * (before + 1) * self.size <= 5 * (before * self.size + n)
+        return self.size if full else room(n)
+
+    def one(self, batch: Batch, before: int = 0) -> Batch:
+        """All of `batch`, for one step after `before` others."""
         size = batch.size
-        return self._counted(self._own(filled(batch, self.size) if self.fills else batch), size)
+        return self._counted(self._own(filled(batch, self.program_size(size, before))), size)
 
     def several(self, batch: Batch, most: int) -> Batch:
-        """`batch` for a program of several steps, filled up for `most` of them: leaves (most, size, ...)."""
+        """`batch` for a program of several steps, with memory for `most` of them: leaves (most, size, ...).
+
+        The last step is filled up. The values in those that do not run are arbitrary.
+        """
         import numpy as np
 
+        def spread(a: Any) -> Any:
+            if total < most * self.size:
+                a, given = np.empty((most * self.size, *a.shape[1:]), a.dtype), a
+                a[:total], a[total : -(-total // self.size) * self.size] = given, given[:1]
+            return a.reshape(most, self.size, *a.shape[1:])
+
         total = batch.size
-        batch = self._own(filled(batch, most * self.size))
-        batch = tree.map(lambda a: a.reshape(most, self.size, *a.shape[1:]), batch)
+        batch = tree.map(spread, self._own(batch) if total == most * self.size else batch)
         return self._counted(batch, np.clip(total - np.arange(most) * self.size, 0, self.size))
 
     def whole(self, batch: Batch) -> Batch:

@@ -225,7 +225,7 @@ def _epoch(
                 hooks("on_train_batch_begin", run.batch, {})
             done = carry.done
             try:
-                program.advance(carry, batch, reader.steps)
+                program.advance(carry, batch, reader.steps, run.batch)
             finally:
                 run.count(carry.done - done)
             if each:

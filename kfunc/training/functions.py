@@ -68,16 +68,37 @@ def halves(net: Any, optimizer: Any, *parts: Any) -> tuple[Any, ...]:
     return make_gradients(net, optimizer, *parts), optimizer
 
 
-def mapped(make: Callable[..., Any], *parts: Any) -> Callable[..., Any]:
-    """The function `make(*parts)`, which has results and no carry, for several batches: (samples of all, ...)."""
+def mapped(backend: Backend, make: Callable[..., Any], *parts: Any) -> Callable[..., Any]:
+    """The function `make(*parts)`, which has results and no carry, for several batches: (samples of all, ...).
+
+    It runs the first `n` batches alone: the results of the others are zeros.
+    """
     fun = make(*parts)
 
     @native
     def joined(x: Any) -> Any:
         return x if x.ndim < 2 else namespace(x).reshape(x, (-1, *x.shape[2:]))
 
-    def run(fixed: Any, carry: Any, batches: Any, _: Any) -> Any:
-        return tree.map(joined, transforms.map(lambda batch: fun(fixed, carry, batch), batches))
+    @native
+    def numbers(n: Any, batches: Any) -> Any:
+        return namespace(n).arange(batches.shape[0], dtype=n.dtype)
+
+    @native
+    def zeros(n: Any, like: Any) -> Any:
+        return namespace(n).zeros(like.shape, dtype=like.dtype)
+
+    def run(fixed: Any, carry: Any, batches: Any, n: Any) -> Any:
+        def results(batch: Any) -> Any:
+            return fun(fixed, carry, batch)
+
+        forms = backend.shapes(results, tree.map(lambda a: a[0], batches))
+
+        def one(numbered: Any) -> Any:
+            i, batch = numbered
+            return transforms.cond(i < n, results, lambda _: tree.map(lambda x: zeros(n, x), forms), batch)
+
+        places = numbers(n, tree.leaves(batches)[0])
+        return tree.map(joined, transforms.map(one, (places, batches)))
 
     return run
 

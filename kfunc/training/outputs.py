@@ -23,6 +23,10 @@ class Outputs:
     It takes the place of a program's carry. Results are fetched from the device some dispatches later, so that the
     device never waits for the host.
 
+    Attributes:
+        step: Samples of a step, where the results of several steps come together, with room for more steps behind.
+            None where the results of each step come by themselves.
+
     Args:
         check: Called with the indices that layers have looked up, which the results come with then.
         key: Called with the number of samples so far; gives the random key of the next batch, or None.
@@ -31,10 +35,12 @@ class Outputs:
     structure: Any = None
     leaves: ClassVar[list[Any]] = []
 
+    step: int | None = None
+
     def __init__(self, check: Callable[[Any], None] | None, key: Callable[[int], Any]):
         self._check, self._key = check, key
         self._samples = self._lag = 0
-        self._made: list[tuple[list[Any], Any]] = []
+        self._made: list[tuple[list[Any], Any, int]] = []
         self._waiting: collections.deque[tuple[Any, int]] = collections.deque()
         self._parts: list[list[Any]] = []
         self._form: Any = None
@@ -46,7 +52,7 @@ class Outputs:
 
     def put(self, leaves: list[Any], structure: Any, steps: int = 1) -> None:
         """Take the result of a step, or of several behind each other; its first axis may be longer than the batch."""
-        self._made.append((leaves, structure))
+        self._made.append((leaves, structure, steps))
 
     def replace(self, out: Any, steps: int = 1) -> None:
         """`put` of a tree that is not flat."""
@@ -62,11 +68,19 @@ class Outputs:
         Returns:
             The results, arrays of the backend.
         """
+        n = batch.size
+        if self.step is not None and len(self._made) > 1:  # full batches, and a last one in a program of its own
+            first = self._made[0][2] * self.step
+            self._gathered([self._made.pop(0)], first, share, batch)
+            n -= first
         made, self._made = self._made, []
-        leaves, structure = made[0]
+        return self._gathered(made, n, share, batch)
+
+    def _gathered(self, made: list[tuple[list[Any], Any, int]], n: int, share: int, batch: Batch) -> Any:
+        leaves, structure, _ = made[0]
         if len(made) > 1:
-            leaves = [_joined(each) for each in zip(*(leaves for leaves, _ in made), strict=True)]
-        out, n = tree.unflatten(structure, leaves), batch.size
+            leaves = [_joined(each) for each in zip(*(leaves for leaves, *_ in made), strict=True)]
+        out = tree.unflatten(structure, leaves)
         if not self._lag:
             held = share * sum(math.prod(x.shape) for x in tree.leaves(batch.x)) + sum(
                 math.prod(x.shape) for x in leaves

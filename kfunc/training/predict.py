@@ -63,7 +63,7 @@ def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, 
             if each:
                 hooks("on_predict_batch_begin", number, {})
             with setup.backend.inferring():
-                program.advance(outputs, Batch(batch.x), reader.steps)
+                program.advance(outputs, Batch(batch.x), reader.steps, number)
                 out = outputs.dispatched(batch, program.at_once // reader.steps)
             number += reader.steps
             if each:

@@ -56,10 +56,11 @@ class Program(Protocol):
     at_once: int
     pace: int
 
-    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+    def advance(self, carry: Any, batch: Batch, steps: int = 1, before: int = 0) -> None:
         """Take `steps` steps: all but the last have as many samples as the feed says, and the last has no more.
 
-        If `steps` is 1, the batch may have any number of samples.
+        If `steps` is 1, the batch may have any number of samples. `before` is the number of steps that the epoch has
+        taken before; see `Feed.program_size`.
         """
 
 
@@ -78,8 +79,8 @@ class EachStep:
         self.run: Callable[..., None] = run
         self.feed: Feed = feed
 
-    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
-        self.run(carry, 1, self.feed.one(batch))
+    def advance(self, carry: Any, batch: Batch, steps: int = 1, before: int = 0) -> None:
+        self.run(carry, 1, self.feed.one(batch, before))
 
 
 class InPlaceSteps:
@@ -92,8 +93,8 @@ class InPlaceSteps:
         self.feed: Feed = feed
         self._step, self._signals = step, signals
 
-    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
-        self._step(carry, self.feed.one(batch), self._signals.closed)
+    def advance(self, carry: Any, batch: Batch, steps: int = 1, before: int = 0) -> None:
+        self._step(carry, self.feed.one(batch, before), self._signals.closed)
 
 
 class _Paced:
@@ -133,14 +134,15 @@ class ManySteps(_Paced):
         super().__init__(*paced)
         self._one, self._many = one, many
 
-    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+    def advance(self, carry: Any, batch: Batch, steps: int = 1, before: int = 0) -> None:
         feed, size = self.feed, self.feed.size
         whole, rest = divmod(batch.size, size)
-        if (steps == 1 and batch.size > size) or (rest and not whole and not feed.fills):
-            self._one(carry, 1, feed.one(batch))
-        elif rest and not feed.fills:  # the last batch is smaller, and needs a program of its own
-            self.advance(carry, rows(batch, slice(None, whole * size)), whole)
-            self.advance(carry, rows(batch, slice(whole * size, None)))
+        alone = bool(rest) and feed.program_size(rest, before + whole) != size  # in a program of its own
+        if (steps == 1 and batch.size > size) or (alone and not whole):
+            self._one(carry, 1, feed.one(batch, before))
+        elif alone:
+            self.advance(carry, rows(batch, slice(None, whole * size)), whole, before)
+            self.advance(carry, rows(batch, slice(whole * size, None)), 1, before + whole)
         else:
             steps = whole + (rest > 0)
             self._timed(steps, self._many, carry, steps, feed.several(batch, self.at_once), feed.number(steps))
@@ -157,7 +159,7 @@ class RecordedLoop(_Paced):
         super().__init__(*paced)
         self._loop = loop
 
-    def advance(self, carry: Any, batch: Batch, steps: int = 1) -> None:
+    def advance(self, carry: Any, batch: Batch, steps: int = 1, before: int = 0) -> None:
         size = batch.size if steps == 1 else self.feed.size
         self._timed(steps, self._loop.run, carry, self.feed.whole(batch), size)
 
@@ -208,11 +210,13 @@ def for_evaluation(setup: Setup, data: Source, ts: TrainState, key: Any, carry: 
 def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs, alone: bool) -> Program:
     """The program of a prediction, whose results go to `outputs`; `alone` as for `for_evaluation`."""
     assert setup.traced is not None
-    return _program(
+    program = _program(
         setup, predictions, setup.net, setup.traced.tables, data=data, carry=outputs, fixed=(ts.params, ts.state),
         fills=setup.traced.separates, alone=alone,
         constant_argnums=(0,),  # not for other programs: training changes the parameters at each step
     )  # fmt: skip
+    outputs.step = data.batch_size if isinstance(program, ManySteps) else None
+    return program
 
 
 def _program(
@@ -234,7 +238,7 @@ def _program(
     - Compiled functions run as `ManySteps`, for the same reason, where the backend says that a loop in one program is
       no slower than as many calls: on the CPU, XLA runs convolutions in loops ten times slower.
     - All others run as `EachStep`: where there is one step, or somebody looks at each; where the batches of two steps
-      are too large to wait on the device; and where a last, smaller batch could not be told from the others.
+      are too large to wait on the device; and predictions of networks that may mix the samples of a batch.
 
     Args:
         data: Where the batches come from.
@@ -265,21 +269,21 @@ def _program(
     most = min(_AT_ONCE if wanted == "auto" else int(wanted), 2 ** max(0, fits.bit_length() - 1))
     if alone or most < 2 or data.steps == 1 or data.first.size < data.batch_size:
         return one
-    if predicts and not (feed.fills or recorded or data.full):
+    if predicts and not (feed.fills or recorded):
         return one
     paced = feed, most, functions.paces, (step, *((a.shape, a.dtype) for a in tree.leaves(first)))
     if recorded:
         return RecordedLoop(step.loop(fixed), *paced)
     if not (compiled and _repeats(backend, step, fixed, carry, feed.one(first), takes)):
         return one
-    several = (mapped if predicts else repeated_steps, make, *parts)
+    several = (mapped, backend, make, *parts) if predicts else (repeated_steps, make, *parts)
     many = functions.get(backend, *((flat, *several) if takes else several), **(options if takes else {}))
     return ManySteps(one.run, functools.partial(run, many), *paced)
 
 
 def _feed(setup: Setup, data: Source, fills: bool, still: bool = False) -> Feed:
     compiled = setup.functions.compiles(setup.backend)
-    fills = fills and compiled and setup.backend.one_size and not data.full
+    fills = fills and compiled and setup.backend.one_size
     return Feed(setup.backend, setup.where, data.batch_size, fills, compiled, still)
 
 
