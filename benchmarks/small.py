@@ -2,9 +2,9 @@
 
     python benchmarks/small.py [--backend jax ...] [--case "one sample" ...] [--rounds 9]
 
-Both sides have the same networks and get the same calls, in turns. A turn repeats a call for some 0.2 s, and the ratio is
-the median over the rounds. "first" is what the first call took, compilation included. The cases "first ..." run in fresh
-processes, and the clock starts when the model has been compiled and the framework imported.
+Both sides have the same networks and get the same calls, in turns. A turn repeats a call for some 0.2 s, and the ratio
+is the median over the rounds. "first" is what the first call took, compilation included. The cases "first ..." run in
+fresh processes, and the clock starts when the framework is imported and the model compiled.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from fit import KERAS_BACKENDS, Elsewhere  # sets the number of threads, so it comes first
 
+# isort: split
 import numpy as np
 
 SIZE, CLASSES, WIDTH = 32, 10, 20
