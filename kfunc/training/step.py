@@ -38,7 +38,10 @@ def forward(net: Any, params: Any, x: Any, **options: Any) -> Any:
 def _samples(batch: Batch) -> Any:
     """Which samples count, None if all do, and how many."""
     samples = batch.samples()
-    return samples, batch.size if samples is None else namespace(samples).astype(batch.count, "float32")
+    if samples is None:
+        return None, batch.size
+    xp = namespace(samples)
+    return samples, xp.astype(batch.count, xp.float32)
 
 
 @native
