@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ...errors import ShapeError
 from ...tracing.spec import linalg as spec
 from ...tracing.spec.dtypes import check_kind
 from ...tracing.spec.shapes import natural
 from .. import composed
-from ..composed import cross, matrix_power, outer, trace, vecdot
+from ..composed import cross, diagonal, matrix_power, outer, trace, vecdot
 from .array import Array, build, opset
-from .casting import make, promote
+from .casting import promote
 from .gaps import cannot, missing
 from .manipulation import expand_dims, matrix_transpose, normal_axes
 
@@ -86,11 +84,6 @@ def tensordot(x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
     a, b = promote(x1, x2)
     subscripts = f"{''.join(left)},{''.join(right)}->{''.join(kept)}"
     return build(_einsum, a.dtype, a, b, subscripts=subscripts)
-
-
-def diagonal(x: Array, /, *, offset: int = 0) -> Array:
-    rows, columns = np.nonzero(np.eye(*_sizes("diagonal", x), k=offset))
-    return x[(..., make(rows), make(columns))]
 
 
 def _sizes(name: str, x: Array) -> tuple[int, int]:

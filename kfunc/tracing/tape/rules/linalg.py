@@ -104,18 +104,6 @@ def tensordot(xp: Any, x: Any, y: Any, /, *, axes: Any = 2) -> Any:
     return xp.reshape(xp.matmul(a, b), shape)
 
 
-# -- parts -----------------------------------------------------------------------------------------------------------
-
-
-def diagonal(xp: Any, x: Any, /, *, offset: Any = 0) -> Any:
-    rows, columns = x.shape[-2:]
-    count = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    first = offset if offset >= 0 else -offset * columns
-    flat = xp.reshape(x, (*x.shape[:-2], rows * columns))
-    every = slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)
-    return flat[..., every]
-
-
 # -- inverses --------------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +238,7 @@ def _svd(xp, g, outs, x, *, full_matrices=True):
     inner = inner + _diag(xp, xp.astype(of_s, x.dtype))
     if is_complex(xp, x):
         # The phases of the vectors are not determined; this is the part of the cotangents that turns both alike.
-        inner = inner + _diag(xp, xp.astype(xp.imag(diagonal(xp, left)), x.dtype) * 1j / wide)
+        inner = inner + _diag(xp, xp.astype(xp.imag(composed.diagonal(left)), x.dtype) * 1j / wide)
     share = u @ inner @ vh
     share = share + ((of_u - u @ left) / _row(xp, wide)) @ vh
     return share + u @ _h(xp, (of_v - v @ right) / _row(xp, wide))
@@ -294,12 +282,10 @@ SEVERAL: dict[str, Any] = {
     "linalg.slogdet": _slogdet,
     "linalg.svd": _svd,
 }
+_SHARED = ("cross", "diagonal", "matrix_norm", "matrix_power", "outer", "trace")
 COMPOSITES = {
     "tensordot": tensordot,
     "vecdot": shared(composed.vecdot),
-    **{f"linalg.{f.__name__}": f for f in (diagonal, eigvalsh, svdvals, vector_norm)},
-    **{
-        f"linalg.{f.__name__}": shared(f)
-        for f in (composed.cross, composed.matrix_norm, composed.matrix_power, composed.outer, composed.trace)
-    },
+    **{f"linalg.{f.__name__}": f for f in (eigvalsh, svdvals, vector_norm)},
+    **{f"linalg.{name}": shared(getattr(composed, name)) for name in _SHARED},
 }
