@@ -33,6 +33,14 @@ def test_native_arrays_go_in_and_come_out(name):
         assert type(fun(x)) is type(x)
 
 
+@pytest.mark.parametrize("name", EAGER)
+def test_numbers_above_a_half_are_a_mask(name):
+    x, mask = (kf.asarray(np.float32(x), backend=name) for x in ([[1, 2, 3, 4]], [[0.49, 0.5, 0.51, 1]]))
+    out = kf.to_numpy(kf.nn.Softmax().apply({}, x, mask=mask)[0])
+    second = 1 / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(out, [[0, 0, 1 - second, second]], rtol=8 * np.finfo(np.float32).eps)
+
+
 def test_get():
     assert activations.get(None) is activations.linear
     assert activations.get(kf.ops.tanh) is activations.tanh

@@ -438,3 +438,13 @@ def test_bad_shapes(metric, shapes, argument):
     with pytest.raises(ShapeError) as info:
         metric.update(metric.init("numpy"), *(np.ones(shape, np.float32) for shape in shapes))
     assert info.value.argument == argument
+
+
+@pytest.mark.parametrize("thresholds", [[0.0, 0.5, 1.0], [0.0, 0.4, 1.0]], ids=["even", "uneven"])
+def test_scores_outside_0_and_1(thresholds):
+    """Between even thresholds no search is needed: there a score above 1 counts as 1, and one below 0 as 0."""
+    m = metrics.TruePositives(thresholds=thresholds)
+    scores = np.float32([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, np.nan])
+    acc = m.update(m.init("numpy"), np.ones(8, np.float32), scores)
+    above_1 = 0 if thresholds[1] == 0.5 else 1
+    np.testing.assert_array_equal(m.result(acc), [5, 3 + above_1, above_1])

@@ -434,6 +434,20 @@ def test_averages(name):
     kf.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=16 * EPS32, atol=16 * EPS32), got, wanted)
 
 
+@pytest.mark.parametrize("every", [1, 3, 4])
+def test_when_averages_take_the_place_of_parameters(every):
+    tx = optim.SGD(0.5, use_ema=True, ema_momentum=0.75, ema_overwrite_frequency=every)
+    p = average = 8.0
+    params, state = np.float64([8]), tx.init(np.float64([8]))
+    for step in range(1, 10):
+        updates, state = tx.update(np.float64([step]), state, params)
+        params = optim.apply_updates(params, updates)
+        p -= 0.5 * step
+        average = p if step == 1 else 0.75 * average + 0.25 * p  # Keras begins with the parameters after a step
+        p = average if step % every == 0 else p
+        assert params == [p]
+
+
 def test_schedule_free_evaluates_at_the_mean_of_where_it_was():
     tx = optim.schedule_free_adamw(0.1, beta_1=0.6)
     params, zs = PARAMS, []
