@@ -1,10 +1,10 @@
 """Trees of arrays in one safetensors file: `save` and `load`, and the layer below them, `write` and `read`.
 
 A file is data: tensors by name, and texts. Nothing in it is executed, imported or opened. Hugging Face's library
-(https://huggingface.co/docs/safetensors) encodes, decodes and checks the format. This module adds what that library
-lacks: trees, a digest, an error where a name is there twice, bfloat16 as bfloat16, files that are replaced completely
-or not at all, and a check of the header before anything else is read. Without that check, a small hostile file could
-take all memory; with it, memory and time are in proportion to the file.
+(https://huggingface.co/docs/safetensors) decodes and checks the format. This module adds what that library lacks:
+trees, a digest, an error where a name is there twice, bfloat16 as bfloat16, the same bytes for the same contents, files
+that are replaced completely or not at all, and a check of the header before anything else is read. Without that check,
+a small hostile file could take all memory; with it, memory and time are in proportion to the file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -290,15 +291,14 @@ def write(
     """Write NumPy arrays by name, and texts, to one safetensors file, completely or not at all.
 
     The bytes are written to a temporary file in the same directory; when they are on the disk, it gets the name `path`
-    in one step. A link is followed. A file that is replaced keeps its permissions.
+    in one step. Such files of writers that were killed are removed. A link is followed. A file that is replaced keeps
+    its permissions. The same contents give the same bytes.
 
     Raises:
         ArgumentError: The format has no code for a dtype, a name or text is not a string, or `path` ends as files of
             another format do.
         FileError: The file could not be written. What was at `path` before is still there.
     """
-    import safetensors.numpy
-
     with blaming(path, "written"):
         safetensors_path("path", path)
     texts = {**(metadata or {}), _FORMAT: "1"}
@@ -311,13 +311,21 @@ def write(
             )
     arrays = {name: _storable(name, array) for name, array in arrays.items()}
     texts[_DIGEST] = _digest(arrays, texts)
+    # Larger numbers come first, so that all begin where their size allows them to be read in place.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    ends = list(itertools.accumulate((arrays[name].nbytes for name in order), initial=0))
+    codes = {dtype: code for code, dtype in _DTYPES.items()}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(texts.items()))}
+    for name, begin, end in zip(order, ends, ends[1:], strict=False):
+        array = arrays[name]
+        header[name] = {"dtype": codes[array.dtype.name], "shape": array.shape, "data_offsets": (begin, end)}
     try:
-        data = safetensors.numpy.save(arrays, texts)
+        data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
-    length = int.from_bytes(data[:8], "little")
+    data += b" " * (-len(data) % 8)
     try:  # a file that nobody could read must not be written
-        _header(data[8 : 8 + length], len(data) - 8 - length)
+        _header(data, ends[-1])
     except FileError as error:
         raise ArgumentError(
             "The names and texts are too long, or too many, to be read again.",
@@ -327,7 +335,12 @@ def write(
         ) from None
     path = os.path.realpath(path)
     with blaming(path, "written"):
-        _replace(path, data)
+        _replace(path, [len(data).to_bytes(8, "little"), data, *(_bytes(arrays[name]) for name in order)])
+
+
+def _bytes(array: np.ndarray) -> Any:
+    """The memory of an array in C order, with little-endian numbers."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view("uint8").data
 
 
 def read(
@@ -407,6 +420,8 @@ def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
             got=f"{len(data)} bytes",
             fix="store the tensors in several files",
         )
+    if data[:1].isspace():  # JSON allows blanks there, but the format wants a brace
+        raise _corrupt("blanks stand before it", data[:20])
     header = decoded(data)
     if not isinstance(header, dict):
         raise _corrupt("it is not a JSON object", header)
@@ -542,7 +557,7 @@ def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
         for start in range(0, len(text), 2**16):
             sha.update(text[start : start + 2**16].encode())
     for _, array in tensors:
-        sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view("uint8").data)
+        sha.update(_bytes(array))
     return sha.hexdigest()
 
 
@@ -556,7 +571,10 @@ def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> No
         return
     digest, version = texts.pop(_DIGEST, ""), texts.get(_FORMAT, "")
     if version not in ("", "1"):
-        raise FileError("The file was written by a newer kfunc.", expected="format 1", got=version, fix="update kfunc")
+        newer = version.isascii() and version.isdecimal() and len(version) < 9 and int(version) > 1
+        problem = "was written by a newer kfunc" if newer else "is corrupt: kfunc has never had a format of that name"
+        fix = "update kfunc" if newer else "take another copy"
+        raise FileError(f"The file {problem}.", expected="format 1", got=shown(version), fix=fix)
     if _digest(arrays, texts) != digest or not version:
         raise FileError(
             "The file is corrupt: its contents are not those that were written.",
@@ -584,17 +602,19 @@ def _regular(status: os.stat_result) -> None:
         raise FileError("The path leads to a directory, a device or a pipe, and not to a regular file.")
 
 
-def _replace(path: str, data: bytes) -> None:
-    """Make `data` the content of `path`, in one step."""
+def _replace(path: str, parts: list[Any]) -> None:
+    """Make these bytes the content of `path`, in one step."""
     directory, name = os.path.split(path)
     mode = None
     if os.path.lexists(path):
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise FileError("A directory, a device or a pipe stands there, and not a regular file.")
+    with contextlib.suppress(OSError):  # a directory may allow to write in it, but not to look
+        sweep(directory, re.escape(_short(name)))
     with _temporary(directory, name) as (temporary, handle):
         with open(handle, "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
@@ -613,7 +633,7 @@ def _temporary(directory: str, name: str) -> Iterator[tuple[str, int]]:
     # Not the module tempfile: its files can be read by the owner alone, and the umask should decide.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        path = os.path.join(directory, f".{name[:99]}.{os.urandom(8).hex()}.tmp")
+        path = os.path.join(directory, f".{_short(name)}.{os.urandom(8).hex()}.kfunc-tmp")
         with contextlib.ExitStack() as held:
             try:
                 handle = os.open(path, flags, 0o666)
@@ -632,10 +652,22 @@ def _temporary(directory: str, name: str) -> Iterator[tuple[str, int]]:
             return
 
 
-def sweep(directory: str) -> None:
-    """Remove the temporary files in `directory` that no process has locked: their writers were killed."""
+def _short(name: str) -> str:
+    """The name of a file, short enough for some more characters: file systems allow 255 bytes."""
+    known = os.fsencode(name)
+    return name if len(known) <= 200 else f"{name[:40]}.{hashlib.sha256(known).hexdigest()[:16]}"
+
+
+def sweep(directory: str, names: str = ".+") -> None:
+    """Remove the temporary files of files in `directory` that no process has locked: their writers were killed.
+
+    Args:
+        directory: Where they lie.
+        names: A regular expression for the names of the files that were to be written.
+    """
+    pattern = re.compile(rf"\.({names})\.[0-9a-f]{{16}}\.kfunc-tmp")
     for name in os.listdir(directory):
-        if not re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", name):
+        if not pattern.fullmatch(name):
             continue
         path = os.path.join(directory, name)
         with contextlib.suppress(OSError):  # another process has locked or removed it
@@ -657,6 +689,21 @@ def _lock(handle: int, wait: bool = True) -> None:
         import fcntl
 
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def make_directory(directory: str) -> None:
+    """Make a directory, and those above it that are missing, and wait until the disk has them."""
+    missing, at = [], os.path.abspath(directory)
+    while not os.path.isdir(at):
+        missing.append(at)
+        at = os.path.dirname(at)
+    for path in reversed(missing):
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not os.path.isdir(path):  # otherwise another process has made it just now
+                raise
+        sync_directory(os.path.dirname(os.path.realpath(path)))
 
 
 def sync_directory(directory: str) -> None:

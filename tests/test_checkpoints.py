@@ -250,6 +250,50 @@ def test_writers_that_live_are_left_alone_and_dead_ones_swept(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["step-000000000002.safetensors", "step-000000000003.safetensors"]
 
 
+FOREIGN = (
+    "step-0000000000000009.safetensors",  # not as many digits as kfunc writes
+    "step-00000000000\u0669.safetensors",  # a digit of Arabic script
+    "step-\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff19.safetensors",
+    "step-000000000009.safetensors.tmp",
+    ".notes.0123456789abcdef.tmp",
+    ".step-000000000009.safetensors.0123456789abcdef.tmp",
+    ".m.safetensors.0123456789abcdef.kfunc-tmp",  # of another file in that directory
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_others_are_neither_read_nor_removed(name, tmp_path):
+    (tmp_path / name).write_bytes(b"x")
+    found = saved(tmp_path, [2, 3, 4, 5])
+    assert found.steps() == [3, 4, 5] and found.latest == 5 and found.restore() == {"at": 5}
+    compiled().fit(**FIT, resume=kf.Checkpoints(tmp_path / "fit"))
+    found.clear()
+    assert (tmp_path / name).read_bytes() == b"x"
+
+
+def test_the_last_step_that_can_be_found(tmp_path):
+    found = saved(tmp_path, [10**18 - 1])
+    assert found.latest == 10**18 - 1 and found.restore() == {"at": 10**18 - 1}
+    with pytest.raises(ArgumentError, match="`step` must be"):
+        found.save(10**18, {"at": np.asarray(1)})
+
+
+def test_each_directory_on_the_way_is_synced_in_its_parent(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "sync_directory", lambda path: synced.append(os.fspath(path)))
+    kf.Checkpoints(tmp_path / "a" / "b" / "c").prepare()
+    assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+
+
+def test_all_arrays_that_differ_are_named(trained):
+    m = compiled(5)
+    m.build(kf.Spec((None, 3)))
+    with pytest.raises(FileError) as caught:
+        m.fit(**FIT, resume=trained)
+    leaves = [path for path in kf.tree.paths(m.train_state._asdict()) if "/dense/" in path or "/batch" in path]
+    assert len(leaves) > 8 and all(f"{path}: " in caught.value.expected for path in leaves)
+
+
 def test_a_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
     lock, swept = files._lock, []
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import collections
+import copy
 import errno
 import json
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ import safetensors.numpy
 from backends import BACKENDS, params
 
 import kfunc as kf
-from kfunc import files
+from kfunc import files, nn
 from kfunc.errors import ArgumentError, FileError
 
 Moments = collections.namedtuple("Moments", "mu nu count")
@@ -598,3 +602,116 @@ def test_a_safetensors_file_with_another_suffix_is_read(path):
     """What is in a file decides; the suffix only explains a failure."""
     files.save(TREE, path)
     assert same(TREE, files.load(path.rename(path.with_suffix(".bin"))))
+
+
+# -- what writers leave behind ---------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+import kfunc as kf
+kf.files.os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)  # all is written, and nothing renamed
+kf.save({"a": np.zeros(3)}, sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_what_killed_writers_left_is_swept_beside_those_that_live(tmp_path):
+    names = ["m.safetensors", "other.safetensors", "\u540d" * 70 + ".safetensors"]
+    for name in (*names, names[0]):
+        assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], check=False).returncode < 0
+    assert len(os.listdir(tmp_path)) == 3  # the second write of "m" has swept what the first one left
+    with files._temporary(str(tmp_path), names[0]) as (alive, handle):
+        os.close(handle)  # the lock holds on, as in another process
+        kf.save({"a": np.ones(3)}, tmp_path / names[0])
+        assert os.path.exists(alive) and len(os.listdir(tmp_path)) == 4  # the new file, it, and two others' files
+    os.unlink(alive)
+    for name in names:
+        kf.save({"a": np.ones(3)}, tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+def test_the_same_contents_give_the_same_bytes(path, tmp_path):
+    tree = {"b": np.arange(3.0), "a": np.zeros((2, 0), "int8"), "c": {"d": np.float32(2)}, "e": True}
+    words = {str(i): "x" * i for i in range(20)}
+    code = f"import kfunc as kf; kf.save(kf.load({str(path)!r}), {str(tmp_path / 'other')!r}, {words!r})"
+    kf.save(tree, path, words)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # with other hashes of texts
+    assert path.read_bytes() == (tmp_path / "other").read_bytes()
+    kf.save(dict(reversed(tree.items())), path, dict(reversed(words.items())))
+    assert path.read_bytes() == (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\n", b"\t "])
+def test_blanks_before_the_header_are_refused_and_behind_it_taken(blank, path):
+    for header, taken in ((blank + b"{}", False), (b"{}" + b" " * 6, True)):
+        path.write_bytes(struct.pack("<Q", len(header)) + header)
+        if taken:
+            assert files.read(path) == ({}, {})
+        else:
+            with pytest.raises(FileError, match="blanks stand before"):
+                files.read(path)
+
+
+@pytest.mark.parametrize(
+    "version, newer", [("2", True), ("17", True), ("0", False), ("-3", False), ("x", False), ("\u0662", False)]
+)
+def test_only_a_newer_format_is_called_newer(version, newer, path):
+    words = {"kfunc.format": version}
+    header = json.dumps({"__metadata__": words | {"kfunc.sha256": files._digest({}, words)}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(FileError, match="newer" if newer else "is corrupt"):
+        files.read(path)
+
+
+def test_a_text_that_no_header_can_hold(path):
+    with pytest.raises(ArgumentError, match="too long"):
+        kf.save({"a": np.zeros(1), "text": "x" * 100_000_001}, path)
+    assert not path.exists()
+
+
+def test_a_load_names_all_arrays_that_do_not_fit(path):
+    m, other = (
+        kf.Model(nn.Sequential([nn.Dense(n, name="a"), nn.Dense(2, name=name)])) for n, name in ((3, "b"), (4, "c"))
+    )
+    m.build(kf.Spec((None, 2)))
+    other.build(kf.Spec((None, 2)))
+    m.save_weights(path)
+    with pytest.raises(FileError, match="; 5 more are not") as caught:
+        other.load_weights(path)
+    for name in ("a.kernel", "a.bias", "b.kernel", "b.bias", "c.kernel", "c.bias"):
+        assert f"params.{name}: " in caught.value.expected
+
+
+def calls(make: Callable[[], object]) -> int:
+    count = 0
+
+    def profile(frame, event, arg):
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        make()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_is_in_proportion_to_the_layers(path):
+    """By calls of Python's functions, of which a machine that is busy makes no more."""
+
+    def counts(n):
+        m = kf.Model(nn.Sequential([layer for _ in range(n) for layer in (nn.Dense(2), nn.BatchNormalization())]))
+        m.compile("adam", "mse")
+        return [
+            calls(lambda: m.build(kf.Spec((None, 2)))),
+            calls(lambda: m.save(path)),
+            calls(lambda: kf.Model.load(path)),
+            calls(lambda: copy.deepcopy(m)),
+            calls(lambda: m.summary(print_fn=lambda line: None)),
+        ]
+
+    counts(2)  # what is done once
+    for few, many in zip(counts(20), counts(60), strict=True):
+        assert many < 3.3 * few

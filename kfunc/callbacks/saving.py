@@ -123,7 +123,7 @@ class ModelCheckpoint(_Saver):
     def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
         path = self._path(epoch, batch, logs)
         if directory := os.path.dirname(path):
-            os.makedirs(directory, exist_ok=True)
+            files.make_directory(directory)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         return path
 

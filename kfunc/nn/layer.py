@@ -8,7 +8,7 @@ import numbers
 import operator
 import re
 import typing
-from collections import UserList, deque
+from collections import Counter, UserList, deque
 from collections.abc import Callable, Iterable, Mapping, Set, ValuesView
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
@@ -165,7 +165,7 @@ class Layer:
                 got=repr(split[0]),
                 fix="give the dict that holds the layer another key",
             )
-        twice = sorted({repr(n) for n in names if names.count(n) > 1})
+        twice = sorted(repr(n) for n, times in Counter(names).items() if times > 1)
         if twice:
             raise LayerError(
                 f"Several layers in {type(self).__name__} have the name {', '.join(twice)}.",

@@ -18,7 +18,9 @@ from ..metrics.directions import direction
 
 __all__ = ["Checkpoints", "by_path", "matched", "on_host"]
 
-_NAME = re.compile(r"step-(\d{12,18})\.safetensors")
+_NAME = r"step-([0-9]{12,18})\.safetensors"
+_NAMED = 1000  # arrays that an error tells of
+_LAST = 10**18 - 1  # the largest step whose name has so many digits
 
 
 class Checkpoints:
@@ -76,7 +78,7 @@ class Checkpoints:
             ArgumentError: The tree holds something that cannot be stored.
             FileError: It could not be written, for example as no space is left. All other files are as they were.
         """
-        path = self.path(checks.natural("step", step))
+        path = self.path(checks.integer("step", step, 0, _LAST))
         numbers = {n: float(v) for n, v in tree.map(on_host, dict(metrics or {})).items() if _is_number(v)}
         self.prepare()
         files.save({"step": step, "metrics": [list(pair) for pair in numbers.items()], "tree": state}, path)
@@ -109,7 +111,8 @@ class Checkpoints:
         """The steps that have a file, good or bad, in ascending order."""
         with files.blaming(self.directory):
             names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
-        return sorted(int(found[1]) for found in map(_NAME.fullmatch, names) if found)
+        steps = {name: int(found[1]) for name in names if (found := re.fullmatch(_NAME, name))}
+        return sorted(step for name, step in steps.items() if name == os.path.basename(self.path(step)))
 
     @property
     def latest(self) -> int | None:
@@ -126,7 +129,7 @@ class Checkpoints:
         with files.blaming(self.directory, "cleared"):
             if not os.path.isdir(self.directory):
                 return
-            files.sweep(self.directory)
+            files.sweep(self.directory, _NAME)
             for step in self.steps():
                 self._remove(step)
             with contextlib.suppress(OSError):  # it is not empty
@@ -136,19 +139,21 @@ class Checkpoints:
         """Make the directory, and remove half-written files that killed processes have left in it."""
         with files.blaming(self.directory, "made"):
             if not os.path.isdir(self.directory):
-                os.makedirs(self.directory, exist_ok=True)
-                files.sync_directory(os.path.dirname(os.path.realpath(self.directory)))
-            files.sweep(self.directory)
+                files.make_directory(self.directory)
+            files.sweep(self.directory, _NAME)
 
     def newest(self) -> tuple[int, Any] | None:
         """The newest step that verifies and its tree; as `restore`."""
         bad: list[str] = []
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        while steps:
+            step = steps.pop()
             try:
                 found = step, self._load(step)
             except FileError as error:
                 if not os.path.lexists(self.path(step)):  # another process has removed it just now, for a newer one
-                    return self.newest()
+                    bad, steps = [], self.steps()
+                    continue
                 bad.append(str(error).replace("\n", " "))
                 continue
             if bad:
@@ -259,11 +264,12 @@ def matched(theirs: dict[str, Any], like: Any, path: str) -> Any:
     if wrong:
         name = min(wrong, key=lambda name: name.count("/"))  # the other differences may follow from that one
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        each = [f"{n}: {_form(ours.get(n))}, got {_form(theirs.get(n))}" for n in wrong[:_NAMED]]
         raise FileError(
             f"{path} was saved from another training: {name} differs{more}.",
             path=name,
-            expected=_form(ours.get(name)),
-            got=_form(theirs.get(name)),
+            expected="\n    ".join(["", *each]) if more else _form(ours.get(name)),
+            got=f"{len(wrong)} others" if more else _form(theirs.get(name)),
             fix="build and compile as it was when the file was written, or take another directory",
         )
     leaves = [_moved(theirs[name], x) for name, x in ours.items()]

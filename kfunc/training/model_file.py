@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["named", "read", "read_weights", "write", "write_weights"]
 
 MODEL = "kfunc.model"
+_NAMED = 1000  # arrays that an error tells of
 
 
 def write(path: str | os.PathLike[str], model: Model, traced: Traced, ts: TrainState) -> None:
@@ -107,14 +108,18 @@ def check(wanted: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> 
     Raises:
         FileError: They are not those that are expected.
     """
-    for name in sorted(wanted.keys() | forms.keys()):
-        if not _alike(wanted.get(name), forms.get(name)):
-            raise FileError(
-                f"The array {name!r} in the file is not the one that the network needs.",
-                argument=name,
-                expected=_said(wanted.get(name)),
-                got=_said(forms.get(name)),
-            )
+    wrong = [n for n in sorted(wanted.keys() | forms.keys()) if not _alike(wanted.get(n), forms.get(n))]
+    if not wrong:
+        return
+    name, more = wrong[0], len(wrong) - 1
+    others = f"; {more} more {'is not' if more == 1 else 'are not'}" if more else ""
+    each = [f"{n}: {_said(wanted.get(n))}, got {_said(forms.get(n))}" for n in wrong[:_NAMED]]
+    raise FileError(
+        f"The array {name!r} in the file is not the one that the network needs{others}.",
+        argument=name,
+        expected=_said(wanted.get(name)) if not more else "\n    ".join(["", *each]),
+        got=_said(forms.get(name)) if not more else f"{len(wrong)} others",
+    )
 
 
 def _alike(a: files.Form | None, b: files.Form | None) -> bool:
@@ -160,9 +165,11 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
             fix="kf.load reads bare trees of arrays; define the classes of your own layers before loading",
         ) from error
     weights, stored = split(forms)
-    check(expected(traced), weights)
+    wanted = expected(traced)
     if stored.keys() == opt_state.keys():  # otherwise they belong to another optimizer, or to a step of the user's own
-        check({name: _form(x) for name, x in opt_state.items()}, stored)
+        wanted |= {name: _form(x) for name, x in opt_state.items()}
+        weights |= stored
+    check(wanted, weights)
     return model, traced
 
 
