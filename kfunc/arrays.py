@@ -111,6 +111,8 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
     target = get(backend) if backend is not None else get("numpy") if kind is None else kind.backend
     if kind is not None and kind.backend is target and dtype is None and device is None:
         return target.lower(x)
+    if dtype is not None and not hasattr(target.xp, dtype):
+        raise target.unsupported(f"the dtype {dtype!r}", "use another dtype, or another backend")
     if kind is not None and kind.backend is not target:
         x = kind.backend.to_numpy(x)
     elif kind is None:

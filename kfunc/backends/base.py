@@ -120,6 +120,14 @@ class Backend:
         """Whether the value of `x` is not known yet, since a function is being compiled."""
         return False
 
+    def is_symbol(self, size: Any) -> bool:
+        """Whether `size` stands for any size of an axis: a program is exported for all of them."""
+        return False
+
+    def key_words(self, key: Any) -> Any:
+        """The words, uint32 (2,), of a random key of the library's own type; None if `key` is none."""
+        return None
+
     def waits(self, x: Any) -> bool:
         """Whether reading the value of `x` breaks a graph, or waits for a device."""
         return False

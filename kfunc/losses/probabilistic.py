@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .. import ops
@@ -229,7 +230,7 @@ def categorical_generalized_cross_entropy(y_true: Array, y_pred: Array, q: float
     xp = namespace(y_pred)
     picked, valid = pick_class(y_pred, class_labels(xp, y_true, y_pred))
     values = (1 - picked**q) / q
-    return xp.where(valid, values, xp.full_like(values, float("nan")))
+    return xp.where(valid, values, math.nan)
 
 
 @loss(kl_divergence, "kld", "KLD", "kullback_leibler_divergence")

@@ -8,6 +8,7 @@ made of ops, and so they take arrays of any backend.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any, ClassVar
 
 from .. import checks, ops
@@ -272,7 +273,8 @@ class PReLU(Layer):
 
     def _shared(self) -> tuple[int, ...]:
         axes = () if self.shared_axes is None else self.shared_axes
-        return tuple(axes) if isinstance(axes, tuple | list) else (axes,)  # type: ignore[return-value]
+        # `index`: under torch.compile(dynamic=True) the numbers of a layer are symbols, and `in` does not find them.
+        return tuple([index(a) for a in axes]) if isinstance(axes, tuple | list) else (index(axes),)  # type: ignore[arg-type]
 
     def forward(self, s: Scope, x: Array) -> Array:
         shared = self._shared()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from operator import index
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -377,7 +378,7 @@ class _MultiHead(Layer):
         if new is not None:
             # Past its end the cache no longer holds all keys and values.
             xp = namespace(out)
-            out = xp.where(new.index <= k.shape[1], out, xp.full_like(out, math.nan))
+            out = xp.where(new.index <= k.shape[1], out, math.nan)
         out = out if gate is None else out * gate
         out = self._dense(s, "attention_output", out, self._outputs or (query.shape[-1],), joined=True)
         if fold is not None:
@@ -571,7 +572,8 @@ class MultiHeadAttention(_MultiHead):
     def _fold(self, query, value, key, cache):
         _check_inputs(query, value, key, 3, least=True)
         given = _tuple("attention_axes", self.attention_axes) or range(1, query.ndim - 1)
-        axes = tuple(n + query.ndim if n < 0 else n for n in given)
+        # `index`: under torch.compile(dynamic=True) the numbers of a layer are symbols, and `in` does not find them.
+        axes = tuple([index(n) + query.ndim if n < 0 else index(n) for n in given])
         if len(set(axes)) < len(axes) or not all(0 < n < query.ndim - 1 for n in axes):
             raise ShapeError(
                 f"`attention_axes` must be axes between the first and the last of {tuple(query.shape)}, each once.",

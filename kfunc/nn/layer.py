@@ -352,7 +352,7 @@ class Layer:
         if isinstance(key, int):
             key = random.key(key)
         elif (source := backend_of(key)).compiles and not source.is_traced(key):
-            check_key(key)
+            key = check_key(key)
             device = source.device(key) if device is None and source is target else device
             key = to_numpy(key)  # JAX takes 6 s to compile the draws of 12 layers, NumPy 0.03 s to draw them
         moves = backend_of(key) is not target or device is not None

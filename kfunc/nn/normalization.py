@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from .. import checks, ops, tree
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError, shown
+from ..ops._axes import normal_axes
 from ..ops._promotion import cast, dtype_of
 from ..ops.normalization import EPSILON, along, wide
 from ..registry import resolve
@@ -43,7 +44,7 @@ def _sorted_axes(x, axis: int | tuple[int, ...]) -> tuple[int, ...]:
     """The axes in the order of the input, which is also the order of the sizes of parameters."""
     axes = (axis,) if isinstance(axis, int) else axis
     _sizes(x, axes)
-    return tuple(sorted(a % x.ndim for a in axes))
+    return tuple(sorted(normal_axes(axes, x.ndim)))
 
 
 def _check_axes(axis: Any) -> None:

@@ -149,15 +149,16 @@ def shifted_views(
 
 
 def spread(x: Any, axis: int, stride: int) -> Any:
-    """`x` with `stride - 1` zeros between neighbours along `axis`, which is not the first and has a known size."""
+    """`x` with `stride - 1` zeros between neighbours along `axis`, which is not the first."""
     if stride == 1:
         return x
     xp = namespace(x)
     size = x.shape[axis]
     apart = xp.expand_dims(x, axis=axis + 1)
     wide = xp.concat([apart, *[xp.zeros_like(apart)] * (stride - 1)], axis=axis + 1)
-    wide = xp.reshape(wide, (-1, *x.shape[1:axis], size * stride, *x.shape[axis + 1 :]))
-    return wide[(slice(None),) * axis + (slice(0, (size - 1) * stride + 1), ...)]
+    first = -1 if size is not None else x.shape[0]  # an unknown size takes the place of the first as the one to find
+    wide = xp.reshape(wide, (first, *x.shape[1:axis], -1 if size is None else size * stride, *x.shape[axis + 1 :]))
+    return wide[(slice(None),) * axis + (slice(0, 1 - stride), ...)]
 
 
 def images(x: Any, sizes: Iterable[int | None], channels: int | None, data_format: str | None) -> Spec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..arrays import device, namespace
 from ..errors import ShapeError
@@ -36,9 +35,18 @@ def check_attention(query: Array, key: Array, value: Array | None = None) -> Non
         )
 
 
-def causal_mask(xp: Any, target: int, source: int, where: Any) -> Array:
+def causal_mask(query: Array, key: Array) -> Array:
     """(target, source): True where the source is not after the target."""
-    return xp.expand_dims(xp.arange(target, device=where), axis=1) >= xp.arange(source, device=where)
+    return namespace(query).expand_dims(_places(query), axis=1) >= _places(key)
+
+
+def _places(x: Array) -> Array:
+    """0, 1, ... for the second axis of `x`, whose size may be unknown."""
+    xp, n = namespace(x), x.shape[1]
+    if n is not None:
+        return xp.arange(n, dtype=xp.int32, device=device(x))
+    ones = xp.all(xp.ones_like(x, dtype=xp.bool), axis=tuple(i for i in range(x.ndim) if i != 1))
+    return xp.cumulative_sum(xp.astype(ones, xp.int32), dtype=xp.int32) - 1
 
 
 def _for_each_query(x, query):
@@ -74,7 +82,7 @@ def attention_scores(
     if bias is not None:
         logits = logits + xp.astype(bias, logits.dtype)
     if is_causal:
-        causal = causal_mask(xp, query.shape[1], key.shape[1], device(query))
+        causal = causal_mask(query, key)
         mask = causal if mask is None else xp.logical_and(causal, mask)
     if mask is not None:
         # The lowest finite number, so that a row with no source at all gives a mean and not NaN.

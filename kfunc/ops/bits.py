@@ -12,7 +12,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-from ..arrays import device, dtype_name, namespace
+from ..arrays import backend_of, device, dtype_name, namespace
 from ..errors import ShapeError
 from ..tracing.spec import Spec
 from ..typing import Array
@@ -35,7 +35,7 @@ def sizes(shape: Any, key: Array = None) -> tuple[int, ...]:
     given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     unknown = isinstance(key, Spec)
     try:
-        known: Any = tuple([None if n is None and unknown else operator.index(n) for n in given])
+        known: Any = tuple([_size(n, key, unknown) for n in given])
     except TypeError:
         known = (-1,)
     if any(n is not None and n < 0 for n in known):
@@ -47,6 +47,13 @@ def sizes(shape: Any, key: Array = None) -> tuple[int, ...]:
             fix="draw with sizes that are known when the network is built, and broadcast",
         )
     return known
+
+
+def _size(n: Any, key: Array, unknown: bool) -> Any:
+    # `index` of a symbol, such as of torch.export, would be the size that it has just now. Dynamo takes it for an int.
+    if type(n) is int or (n is None and unknown) or (key is not None and backend_of(key).is_symbol(n)):
+        return n
+    return operator.index(n)
 
 
 def _word(xp, value, like):
@@ -210,10 +217,12 @@ def random_mask(key: Array, shape: tuple[int, ...], probability: float) -> Array
     """
     xp = namespace(key)
     size, parts = math.prod(shape), []
-    for start in range(0, max(size, 1), PART):
+    # A symbol stands for any size, and cannot be compared; a program for more than one part has to be told the size.
+    several = not backend_of(key).is_symbol(size) and size > PART
+    for start in range(0, size, PART) if several else (0,):
         part = xp.full((1,), start // PART, dtype=xp.int32, device=device(key))
         words = fold_bits(key, part, "int32")
-        x = xp.arange(min(size - start, PART), dtype=xp.int32, device=device(key)) + words[:, 0]
+        x = xp.arange(min(size - start, PART) if several else size, dtype=xp.int32, device=device(key)) + words[:, 0]
         for i, (shift, factor) in enumerate(HASH):
             # The shift copies the sign bit, which the mask takes away again.
             x = (x ^ (xp.bitwise_right_shift(x, shift) & (2 ** (32 - shift) - 1))) * signed(factor)

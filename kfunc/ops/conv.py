@@ -258,8 +258,7 @@ def _conv_transpose_shape(
 
 def _resized(x, axis, before, after):
     """`x` with zeros added along `axis`, or with elements taken away where the numbers are negative."""
-    end = x.shape[axis] + min(after, 0)
-    x = x[(slice(None),) * axis + (slice(max(-before, 0), end), ...)]
+    x = x[(slice(None),) * axis + (slice(max(-before, 0), min(after, 0) or None), ...)]
     return pad(x, tuple((max(before, 0), max(after, 0)) if i == axis else (0, 0) for i in range(x.ndim)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..typing import Array
@@ -123,7 +125,7 @@ def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: b
         return label_crossentropy(output, target, axis)
     picked, valid = pick_class(output, target, axis)
     values = -xp.log(_inside(picked / xp.sum(output, axis=axis)))
-    return xp.where(valid, values, xp.full_like(values, float("nan")))
+    return xp.where(valid, values, math.nan)
 
 
 def pick_class(x: Array, labels: Array, axis: int = -1) -> tuple[Array, Array]:
@@ -156,7 +158,7 @@ def label_crossentropy(logits: Array, labels: Array, axis: int = -1) -> Array:
     """
     picked, valid = pick_class(logits, labels, axis)
     values = logsumexp(logits, axis=axis) - picked
-    return namespace(values).where(valid, values, namespace(values).full_like(values, float("nan")))
+    return namespace(values).where(valid, values, math.nan)
 
 
 @op(single=True)

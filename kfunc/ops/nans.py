@@ -38,7 +38,7 @@ def without_nan(x: Array, value: float) -> tuple[Array, Array | None]:
 def nan_where_none(out: Array, number: Array, axis: int | Sequence[int] | None, keepdims: bool) -> Array:
     """`out`, and NaN where a slice had no number."""
     xp = namespace(out)
-    return xp.where(xp.any(number, axis=axis, keepdims=keepdims), out, xp.full_like(out, math.nan))
+    return xp.where(xp.any(number, axis=axis, keepdims=keepdims), out, math.nan)
 
 
 def _reduced(x, axis, keepdims, base, identity, all_nan):

@@ -90,7 +90,7 @@ def _quantile(x, q, axis, method, keepdims, skip_nan):
         exact = low == position
         out = below + xp.where(exact, xp.zeros_like(part), share) * xp.where(exact, xp.zeros_like(part), above - below)
     full = xp.any(number, axis=-1, keepdims=True) if skip_nan else xp.all(number, axis=-1, keepdims=True)
-    out = xp.where(full & possible, out, xp.full_like(out, math.nan))
+    out = xp.where(full & possible, out, math.nan)
     if q.ndim == 0:
         return xp.reshape(out, kept) if keepdims else out[..., 0]
     out = xp.moveaxis(out, -1, 0)

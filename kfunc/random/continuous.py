@@ -107,7 +107,7 @@ def uniform(
         dtype: "float32", "float64", "float16" or "bfloat16".
         minval, maxval: Numbers, or arrays that broadcast to `shape`.
     """
-    check_key(key)
+    key = check_key(key)
     name = float_name(dtype, key)
     return _scaled(unit(key, sizes(shape, key), name), minval, maxval, name)
 
@@ -124,7 +124,7 @@ def normal(
         dtype: "float32", "float64", "float16" or "bfloat16".
         mean, stddev: Numbers, or arrays that broadcast to `shape`.
     """
-    check_key(key)
+    key = check_key(key)
     name = float_name(dtype, key)
     # Uniform in (-1, 1); the sum is exact, and -1 itself does not come out of it.
     u = unit(key, sizes(shape, key), name) * 2.0 + (_EPS[name] / 2 - 1.0)
@@ -162,7 +162,7 @@ def truncated_normal(
         dtype: "float32", "float64", "float16" or "bfloat16"; the short ones are rounded from float32, to a bound too.
         mean, stddev: Numbers, or arrays that broadcast to `shape`.
     """
-    check_key(key)
+    key = check_key(key)
     name = float_name(dtype, key)
     if not lower < upper:
         raise ArgumentError(
@@ -193,7 +193,7 @@ def exponential(key: Array, shape: int | Sequence[int] = (), dtype: DType = "flo
         shape: Shape of the result.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
-    check_key(key)
+    key = check_key(key)
     return -namespace(key).log1p(-unit(key, sizes(shape, key), float_name(dtype, key)))
 
 
@@ -206,7 +206,7 @@ def gumbel(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32"
         shape: Shape of the result.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
-    check_key(key)
+    key = check_key(key)
     xp, name = namespace(key), float_name(dtype, key)
     # The least normal number stands for 0; larger numbers are the same with it added.
     return -xp.log(-xp.log(unit(key, sizes(shape, key), name) * (1.0 - _TINY[name]) + _TINY[name]))
@@ -221,7 +221,7 @@ def laplace(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32
         shape: Shape of the result.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
-    check_key(key)
+    key = check_key(key)
     xp, name = namespace(key), float_name(dtype, key)
     u = _scaled(unit(key, sizes(shape, key), name), -1.0 + _EPS[name] / 2, 1.0, name)
     return xp.sign(u) * xp.log1p(-xp.abs(u))
@@ -278,7 +278,7 @@ def gamma(key: Array, alpha: Array, shape: int | Sequence[int] | None = None, dt
         shape: Shape of the result, which `alpha` broadcasts to; that of `alpha` by default.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
-    check_key(key)
+    key = check_key(key)
     name = float_name(dtype, key)
     common, alpha = parameters(key, shape, working(name), alpha)
     value, log_factor = _gamma(key, alpha, common, working(name))
@@ -298,7 +298,7 @@ def beta(
         shape: Shape of the result, which both broadcast to; their common one by default.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
-    check_key(key)
+    key = check_key(key)
     name = float_name(dtype, key)
     common, *both = parameters(key, shape, working(name), alpha, beta)
     keys = split(key)

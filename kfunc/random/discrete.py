@@ -39,7 +39,7 @@ def bernoulli(key: Array, p: Array = 0.5, shape: int | Sequence[int] | None = No
         p: A number, or an array that broadcasts to `shape`.
         shape: Shape of the result; that of `p` by default.
     """
-    check_key(key)
+    key = check_key(key)
     if hasattr(p, "shape"):
         return p > unit(key, sizes(p.shape if shape is None else shape, key), dtype_name(p.dtype))
     import numpy as np
@@ -59,7 +59,7 @@ def randint(key: Array, shape: int | Sequence[int], minval: int, maxval: int, dt
         minval, maxval: Integers with -2**31 <= minval < maxval <= 2**31.
         dtype: An integer dtype, which holds them.
     """
-    check_key(key)
+    key = check_key(key)
     low, high = operator.index(minval), operator.index(maxval)
     xp, name = namespace(key), dtype_name(dtype)
     if "int" not in name or not hasattr(xp, name):
@@ -91,7 +91,7 @@ def binomial(
         shape: Shape of the result, which both broadcast to; their common one by default.
         dtype: "float32", "float64", "float16" or "bfloat16".
     """
-    check_key(key)
+    key = check_key(key)
     name = float_name(dtype, key)
     at = working(name)
     common, n, p = parameters(key, shape, at, counts, probabilities)
@@ -122,7 +122,7 @@ def categorical(
         num_samples: In place of `shape`, how many to draw for each row: the result is (..., num_samples), Keras's way.
         dtype: An integer dtype.
     """
-    check_key(key)
+    key = check_key(key)
     xp = namespace(key, logits)
     axis = _axis(axis, logits) - logits.ndim
     batch = (*logits.shape[:axis], *(logits.shape[axis + 1 :] if axis < -1 else ()))
@@ -188,7 +188,7 @@ def permutation(key: Array, x: Array, axis: int = 0, independent: bool = False) 
         axis: The axis whose order is random.
         independent: Whether every row along the axis gets an order of its own.
     """
-    check_key(key)
+    key = check_key(key)
     xp = namespace(key, x)
     if not hasattr(x, "shape"):
         return _order(key, (operator.index(x),), 0)
@@ -232,7 +232,7 @@ def choice(
     Raises:
         ShapeError: More are to be drawn, without replacement, than there are; or `p` is not (n,).
     """
-    check_key(key)
+    key = check_key(key)
     xp, shape, is_array = namespace(key, a, p), sizes(shape, key), hasattr(a, "shape")
     axis = _axis(axis, a) if is_array else 0
     if None in shape:  # of a Spec alone
@@ -287,7 +287,7 @@ def dropout(key: Array, x: Array, rate: float, noise_shape: tuple[int | None, ..
         rate: In [0, 1); rounded to a multiple of 2**-32.
         noise_shape: Shape of the mask, which broadcasts to that of `x`; None in it stands for the size of `x`.
     """
-    check_key(key)
+    key = check_key(key)
     if not 0 <= rate < 1:
         raise ArgumentError.must_be("rate", "a number in [0, 1)", rate)
     if noise_shape is None:

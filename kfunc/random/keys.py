@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import asarray, device, dtype_name, namespace, native
+from ..arrays import asarray, backend_of, device, dtype_name, namespace, native
 from ..backends import Backend
 from ..errors import ArgumentError
 from ..ops.bits import WORD, fold_bits, random_bits, sizes
@@ -16,12 +16,14 @@ from ..typing import Array, DType
 __all__ = ["bits", "check_key", "fold_in", "key", "split"]
 
 
-def check_key(key: Array) -> None:
-    """Raise an ArgumentError unless `key` is a random key."""
+def check_key(key: Array) -> Array:
+    """The two words of `key`, which may be a typed key of JAX; an ArgumentError if it is no random key."""
     if not hasattr(key, "shape"):  # an integer, or the shape in its place
         got = repr(key)
     elif tuple(key.shape) == (2,) and dtype_name(key.dtype) == "uint32":
-        return
+        return key
+    elif (words := backend_of(key).key_words(key)) is not None:
+        return words
     else:
         got = f"{dtype_name(key.dtype)} of shape {tuple(key.shape)}"
     raise ArgumentError(
@@ -29,7 +31,7 @@ def check_key(key: Array) -> None:
         argument="key",
         expected="a uint32 array of shape (2,)",
         got=got,
-        fix="make keys by kf.random.key(seed) and split; of a typed JAX key, pass jax.random.key_data(key)",
+        fix="make keys by kf.random.key(seed) and split; typed keys of JAX must be of threefry2x32, and one at a time",
     )
 
 
@@ -70,7 +72,7 @@ def split(key: Array, num: int | Sequence[int] = 2) -> Array:
     Returns:
         uint32 (num, 2), or (*num, 2).
     """
-    check_key(key)
+    key = check_key(key)
     shape = sizes(num)
     xp = namespace(key)
     out = fold_bits(key, xp.arange(math.prod(shape), dtype=xp.int32, device=device(key)))
@@ -88,7 +90,7 @@ def fold_in(key: Array, data: Array) -> Array:
     Returns:
         uint32 (2,), or (..., 2).
     """
-    check_key(key)
+    key = check_key(key)
     if not hasattr(data, "shape"):
         try:
             value = operator.index(data) % WORD
@@ -110,7 +112,7 @@ def bits(key: Array, shape: int | Sequence[int] = (), dtype: DType = "uint32") -
         shape: Shape of the result.
         dtype: "uint32", "uint16" or "uint8".
     """
-    check_key(key)
+    key = check_key(key)
     name = dtype_name(dtype)
     if name == "uint32":
         return random_bits(key, sizes(shape, key))

@@ -55,6 +55,15 @@ class JaxBackend(Backend):
     def is_traced(self, x: Any) -> Any:
         return isinstance(x, jax.core.Tracer)
 
+    def is_symbol(self, size: Any) -> Any:
+        return jax.export.is_symbolic_dim(size)
+
+    def key_words(self, key: Any) -> Any:
+        if key.shape != () or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return None
+        words = jax.random.key_data(key)
+        return words if words.shape == (2,) else None  # four words: of another generator
+
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
         return jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums)
 

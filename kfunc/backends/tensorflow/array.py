@@ -287,6 +287,11 @@ def inner(x: tf.Tensor, y: tf.Tensor) -> Any:
     return dims(x)[-1] if b is None else b
 
 
+def dense(x: tf.Tensor) -> tf.Tensor:
+    """`x`, for `tf.gather`, whose gradient for it would be `tf.IndexedSlices`: that of a reshape is an array."""
+    return reshape(x, dims(x)) if x.dtype.is_floating or x.dtype.is_complex else x
+
+
 def dims(x: tf.Tensor) -> tuple[Any, ...]:
     """The sizes of `x`: integers where known, scalar tensors elsewhere."""
     static = tuple(x.shape)
@@ -438,12 +443,12 @@ def _gathered(x: tf.Tensor, keys: list) -> tf.Tensor:
         indices.append(tf.where(k < 0, k + tf.cast(sizes[axis], k.dtype), k))
     together = axes == list(range(axes[0], axes[-1] + 1))
     if len(axes) == 1:
-        return tf.gather(x, indices[0], axis=axes[0])
+        return tf.gather(dense(x), indices[0], axis=axes[0])
     dtype = tf.int64 if any(k.dtype is tf.int64 for k in indices) else tf.int32
     shape = functools.reduce(tf.broadcast_dynamic_shape, map(tf.shape, indices))
     where = tf.stack([tf.broadcast_to(tf.cast(k, dtype), shape) for k in indices], axis=-1)
     rest = [i for i in range(len(keys)) if i not in axes]
-    out = tf.gather_nd(tf.transpose(x, axes + rest), where)
+    out = tf.gather_nd(dense(tf.transpose(x, axes + rest)), where)
     if not together or not axes[0]:
         return out
     n, before = where.shape.rank - 1, axes[0]

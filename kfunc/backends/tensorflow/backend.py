@@ -263,7 +263,8 @@ class TensorflowBackend(Backend):
         if tf.executing_eagerly():
             return tree.map(self.lower, loops.scan(fun, init, xs, length, reverse))
         sizes = {x.shape[0] for x in tree.leaves(xs)} | ({length} if length is not None else set())
-        n = tf.shape(tree.leaves(xs)[0])[0] if sizes == {None} else loops.scan_length(xs, length)
+        known = sizes - {None}  # that of a mask, where the sequence says nothing
+        n = next(iter(known)) if len(known) == 1 else loops.scan_length(xs, length) if known else _length(xs)
         return _while_scan(self, fun, init, xs, n, reverse)
 
     def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
@@ -383,6 +384,10 @@ def _from_front(x: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 # -- scan --------------------------------------------------------------------------------------------------------------
+
+
+def _length(xs: Any) -> tf.Tensor:
+    return tf.shape(tree.leaves(xs)[0])[0]
 
 
 def _while_scan(self, fun: Callable, init: Any, xs: Any, n: Any, reverse: bool) -> tuple[Any, Any]:

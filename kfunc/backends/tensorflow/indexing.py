@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .array import Array, dims, operands, raw
+from .array import Array, dense, dims, operands, raw
 from .array import reshape as reshape_tensor
 from .axes import from_last, normal_axes, normal_axis, to_last
 from .creation import asarray
@@ -38,7 +38,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Array:
             raise ValueError("take needs axis= unless the array has one axis.")
         axis = 0
     axis = normal_axis(axis, x.shape.rank)
-    return Array(tf.gather(x, _inside(raw(asarray(indices)), dims(x)[axis]), axis=axis))
+    return Array(tf.gather(dense(x), _inside(raw(asarray(indices)), dims(x)[axis]), axis=axis))
 
 
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Array:
@@ -56,7 +56,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Array:
     indices = indices if theirs == list(indices.shape) else tf.broadcast_to(indices, theirs)
     last = x.shape.rank - 1
     x, indices = to_last(x, axis), to_last(indices, axis)
-    return Array(from_last(tf.gather(x, indices, batch_dims=last, axis=last), axis))
+    return Array(from_last(tf.gather(dense(x), indices, batch_dims=last, axis=last), axis))
 
 
 def _arg(kernel: Callable) -> Callable:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ... import ops
 from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
-from .array import matmul
+from .array import dense, dims, matmul, reshape
 from .backend import backend
 
 
@@ -39,9 +39,19 @@ def split_first(x: Any, like: Any) -> Any:
     return tf.ensure_shape(out, [*like.shape[:2], *x.shape[1:]])
 
 
+@_lower(ops.split_last)
+def split_last(x: Any, sizes: Any) -> Any:
+    return reshape(x, (*dims(x)[:-1], *sizes))
+
+
+@_lower(ops.join_last)
+def join_last(x: Any) -> Any:
+    return reshape(x, (*dims(x)[:-2], x.shape[-2] * x.shape[-1]))
+
+
 @_lower(ops.embedding)
 def embedding(indices: Any, table: Any) -> Any:
-    return tf.gather(table, indices) if indices.dtype in (tf.int32, tf.int64) else NotImplemented
+    return tf.gather(dense(table), indices) if indices.dtype in (tf.int32, tf.int64) else NotImplemented
 
 
 # -- activations -------------------------------------------------------------------------------------------------------

@@ -38,14 +38,32 @@ def _common(arrays: Sequence[Any]) -> list[tf.Tensor]:
 
 
 def reshape(x: Any, /, shape: int | tuple[Any, ...], *, copy: bool | None = None) -> Array:
-    """`x` in another shape, of which one size may be -1. Sizes may be scalar integer arrays; None keeps that of `x`."""
+    """`x` in another shape, of which one size may be -1. Sizes may be scalar integer arrays.
+
+    None keeps an unknown size of `x`: that of the same axis from the front, or from the end, where all sizes before it,
+    or after it, are those of `x`.
+    """
     tensor, sizes = raw(x), [n.tensor if type(n) is Array else n for n in shape_tuple(shape)]
     if any(n is None for n in sizes):
-        if any(n is None for n in sizes[tensor.shape.rank :]):
-            raise ValueError(f"reshape: shape {shape} holds an unknown size; let -1 stand for it.")
-        own = tf.shape(tensor)
-        return Array(tf.reshape(tensor, [own[i] if n is None else n for i, n in enumerate(sizes)]))
+        return Array(tf.reshape(tensor, _filled(sizes, tensor, shape)))
     return Array(reshape_tensor(tensor, tuple(sizes)))
+
+
+def _filled(sizes: list, tensor: tf.Tensor, shape: Any) -> list:
+    """`sizes` with those of `tensor` in place of None; see `reshape`."""
+    own, static, out = tf.shape(tensor), list(tensor.shape), list(sizes)
+    plain = [n if n is None or isinstance(n, int) else "?" for n in sizes]
+    for i, n in enumerate(plain):
+        at = i + len(static) - len(plain)
+        if n is None and plain[: i + 1] == static[: i + 1]:
+            out[i] = own[i]
+        elif n is None and at >= 0 and plain[i:] == static[at:]:
+            out[i] = own[at]
+        elif n is None and plain.count(None) == 1 and -1 not in plain:
+            out[i] = -1
+        elif n is None:
+            raise ValueError(f"reshape: shape {shape} holds an unknown size; let -1 stand for it.")
+    return out
 
 
 def broadcast_to(x: Any, /, shape: tuple[Any, ...]) -> Array:

@@ -38,6 +38,8 @@ class TorchBackend(Backend):
         dtype = None if dtype is None else getattr(torch, dtype)
         if isinstance(x, torch.Tensor):
             return x.to(device=device, dtype=dtype)
+        if torch.compiler.is_compiling():
+            return torch.as_tensor(x).to(device=device, dtype=dtype)
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
         x = np.array(x, order="C")
         bits = x.dtype.name == "bfloat16"  # bfloat16, which torch does not take from NumPy, nor give to it
@@ -163,6 +165,9 @@ class TorchBackend(Backend):
             tuple([x.clone() for x in tree.leaves(init)]),
         )
         return refill(out)
+
+    def is_symbol(self, size: Any) -> Any:
+        return isinstance(size, torch.SymInt)
 
     def waits(self, x: Any) -> Any:
         return torch.compiler.is_compiling() or x.device.type != "cpu"

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ... import ops
+from ...ops._axes import normal_axes
 from ...ops._op import lowering
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON, along
@@ -20,6 +21,7 @@ from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def _in_functorch():
@@ -27,11 +29,14 @@ def _in_functorch():
 
 
 def on_host(*tensors: Any) -> Any:
-    """Whether these are plain CPU tensors in eager code: their values can be read without waiting."""
+    """Whether these are plain CPU tensors in eager code: their values can be read without waiting.
+
+    Subclasses have no values of that kind: those of a DTensor lie on several machines, a FakeTensor has none.
+    """
     return (
         not torch.compiler.is_compiling()
         and torch._C._functorch.peek_interpreter_stack() is None
-        and all(x.is_cpu for x in tensors)
+        and all([x.is_cpu and type(x) in _PLAIN for x in tensors])
     )
 
 
@@ -189,7 +194,7 @@ def _last_sizes(x, axis):
     """The sizes of `x` along `axis`, an integer or several, if these are its last axes; else None."""
     if axis == -1:
         return x.shape[-1:]
-    axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    axes = sorted(normal_axes(axis, x.ndim))
     return x.shape[axes[0] :] if axes == list(range(x.ndim - len(axes), x.ndim)) else None
 
 
