@@ -132,7 +132,7 @@ class DataError(KfuncError, ValueError):
 
 
 class NonFiniteError(KfuncError, ArithmeticError):
-    """Training met a NaN or an infinity. The parameters kept are those before the step."""
+    """Training met a NaN or an infinity, and the parameters kept are those before the step. Or a parameter is NaN."""
 
 
 class BackendError(KfuncError):

@@ -24,6 +24,7 @@ from .training import model_file
 from .training.carry import TrainCarry
 from .training.checkpoints import Checkpoints
 from .training.evaluate import evaluate, hooks_of
+from .training.faults import check_arrays
 from .training.fit import Schedule, fit, one_step, sources
 from .training.functions import Functions
 from .training.history import History
@@ -570,6 +571,9 @@ class Model:
         Returns:
             The loss if there are no metrics, else a list of the loss and each metric, in the order of `metrics_names`;
             a dict with `return_dict`.
+
+        Raises:
+            NonFiniteError: A number is NaN, and so is a parameter or a part of the network's state.
         """
         data = source(x, y, sample_weight, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         self._make_ready(data.first.x, backend, trace=self.eval_step is None)
@@ -601,6 +605,9 @@ class Model:
 
         Returns:
             NumPy arrays (samples, ...), in the tree that the network returns.
+
+        Raises:
+            NonFiniteError: An output is NaN, and so is a parameter or a part of the network's state.
         """
         data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         self._make_ready(data.first.x, backend)
@@ -650,10 +657,12 @@ class Model:
 
         Raises:
             FileError: The file is truncated or corrupt, holds no model, or one of more objects than a config may.
+            NonFiniteError: A parameter in it is NaN.
             BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
         target = get(backend)
         model, traced, ts, stored = model_file.read(cls, path)
+        _check_read(path, ts.params)
         model._traced, model._stored_opt_state = traced, stored
         model.step, model.eval_step = step or model.step, eval_step
         model.train_state = to_backend(model._with_opt_state(ts), target)
@@ -675,8 +684,10 @@ class Model:
         Raises:
             FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
                 as it was.
+            NonFiniteError: A parameter in it is NaN; the same holds.
         """
         read = model_file.read_weights(path, self._known())
+        _check_read(path, read[0])
         with self._carry.lock:
             ts = self._built()
             params, state = to_backend(read, backend_of(ts.key))
@@ -748,6 +759,12 @@ def _in_float16(layer: Layer) -> bool:
     return any(p is not None and p.name == "mixed_float16" for p in policies) or any(
         _in_float16(child) for _, child in layer.children()
     )
+
+
+def _check_read(path: str | os.PathLike[str], params: Any) -> None:
+    """Raise NonFiniteError if a parameter in the file at `path` is NaN."""
+    when = f"{os.fspath(path)} cannot be used: "
+    check_arrays(when, "take another file; kf.load reads the arrays as they are", parameter=params)
 
 
 def _same(optimizer: Any, other: Any) -> bool:

@@ -12,7 +12,7 @@ import weakref
 
 import numpy as np
 import pytest
-from backends import IN_PLACE, in_place, params
+from backends import IN_PLACE, NAMES, in_place, params
 
 import kfunc as kf
 from kfunc import nn, optim
@@ -239,6 +239,67 @@ def test_a_fit_keeps_its_optimizer(case):
     case.steps()
     assert case.goes_on()
     case.model.compile(case.model.optimizer, case.model.loss)
+
+
+# -- NaN that was there before -----------------------------------------------------------------------------------------
+
+
+def with_nan(ts, part, path, value=np.nan):
+    """The train state with one number of an array replaced."""
+    changed = [np.array(kf.to_numpy(x)) for x in kf.tree.leaves(getattr(ts, part))]
+    changed[kf.tree.paths(getattr(ts, part)).index(path)].flat[-1] = value
+    found = kf.to_backend(changed, kf.arrays.backend_of(ts.key))
+    return ts._replace(**{part: kf.tree.unflatten(kf.tree.structure(getattr(ts, part)), found)})
+
+
+BEFORE = {
+    "a weight": ("params", "dense/kernel", "parameter"),
+    "a bias": ("params", "dense_1/bias", "parameter"),
+    "a moving mean": ("state", "batch_normalization/moving_mean", "state"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # NumPy's own
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        *(pytest.param("numpy", where) for where in BEFORE),
+        *(pytest.param(*p.values, "a weight", marks=p.marks) for p in params(n for n in NAMES if n != "numpy")),
+    ],
+)
+def test_nan_in_the_parameters(name, where, tmp_path):
+    """It is named, whoever meets it, where NaN in the data alone is an answer like any other."""
+    part, path, kind = BEFORE[where]
+    net = nn.Sequential([nn.Dense(4), nn.BatchNormalization(), nn.Dense(2)])
+    model = kf.Model(net)
+    model.compile("adam", "mse", metrics=["mae"])
+    good = model.build(kf.Spec((None, 3)), backend=name).train_state
+    x, y = X[:8], Y[:8, :2]
+    unknown = np.where(np.arange(8)[:, None] == 5, np.float32(np.nan), x)
+    assert np.isnan(model.predict(unknown)).any() and np.isnan(model.evaluate(unknown, y, verbose=0)).all()
+    model.save(tmp_path / "sound.safetensors")
+    model.train_state = bad = with_nan(good, part, path)
+    said = rf"^the {kind} {path} is not finite"
+    calls = [lambda: model.predict(x), lambda: model.evaluate(x, y, 4, verbose=0)]
+    if kf.backends.get(name).trains and part == "params":
+        calls += [lambda: model.fit(x, y, verbose=0)]
+    for call in calls:
+        with pytest.raises(kf.errors.NonFiniteError, match=said.replace("^", "")) as caught:
+            call()
+        assert "of its" in str(caught.value)
+    model.save(tmp_path / "model.safetensors")
+    model.save_weights(tmp_path / "weights.safetensors")
+    if part == "params":
+        with pytest.raises(kf.errors.NonFiniteError, match=f"model.safetensors cannot be used: {said[1:]}"):
+            kf.Model.load(tmp_path / "model.safetensors", name)
+        model = kf.Model.load(tmp_path / "sound.safetensors", name)
+        before = model.train_state
+        with pytest.raises(kf.errors.NonFiniteError, match=f"weights.safetensors cannot be used: {said[1:]}"):
+            model.load_weights(tmp_path / "weights.safetensors")
+        assert model.train_state is before
+    model.train_state = with_nan(bad, part, path, np.inf)  # which some layers want
+    model.save(tmp_path / "model.safetensors")
+    kf.Model.load(tmp_path / "model.safetensors", name).predict(x)
 
 
 # -- labels and indices outside their range ----------------------------------------------------------------------------

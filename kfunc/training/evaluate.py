@@ -53,6 +53,7 @@ def evaluate(
 
     Raises:
         IndexingError: An index lies outside the table of an `Embedding`. The train state is what it was.
+        NonFiniteError: A number is NaN, and so is a parameter or a part of the network's state.
     """
     with state.unless_it_fails():
         hooks("on_test_begin", {})
@@ -90,6 +91,8 @@ def _evaluated(
                 bar.show(_numbers(setup, carry))
         logs = _numbers(setup, carry)
         bar.show(logs)
+    if any(value != value for value in logs.values()):
+        faults.check_state(ts)
     return logs
 
 

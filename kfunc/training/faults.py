@@ -1,25 +1,61 @@
-"""The errors about steps that were refused, made from `Progress.fault`."""
+"""The errors about numbers: of steps that were refused, made from `Progress.fault`, and about NaN in parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from .. import tree
+from ..arrays import to_numpy
 from ..errors import IndexingError, NonFiniteError
-from .state import Progress
+from ..typing import Tree
+from .state import Progress, TrainState
 
-__all__ = ["outside", "stopped"]
+__all__ = ["check_arrays", "check_state", "has_nan", "outside", "stopped"]
 
 
-def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int] | None, net: Any) -> Exception:
+def has_nan(x: Any) -> bool:
+    """Whether a NumPy array holds NaN. It looks once at each number."""
+    x = x.astype("float32") if x.dtype.kind == "V" else x  # such as bfloat16, which is not NumPy's
+    return x.dtype.kind in "fc" and x.size > 0 and bool((most := x.max()) != most)
+
+
+def check_arrays(when: str, fix: str, **parts: Tree) -> None:
+    """Raise NonFiniteError if one of these arrays holds NaN.
+
+    Args:
+        when: The beginning of the error.
+        fix: What to do.
+        parts: "parameter" and "state", and their trees.
+    """
+    for kind, part in parts.items():
+        for path, x in zip(tree.paths(part), tree.leaves(part), strict=True):
+            if has_nan(x := to_numpy(x)):
+                count = f"{int((x != x).sum())} of its {x.size} numbers are NaN"
+                raise NonFiniteError(
+                    f"{when}the {kind} {path} is not finite.", path=path, expected="finite numbers", got=count, fix=fix
+                )
+
+
+def check_state(ts: TrainState, when: str = "") -> None:
+    """Raise NonFiniteError if NaN among results came from the parameters or the state, and not from the data.
+
+    Only results that are NaN are a reason to look: reading all parameters takes longer than a small prediction.
+    """
+    fix = "take other parameters: these were NaN before, as training in kfunc keeps none that are"
+    check_arrays(when, fix, parameter=ts.params, state=ts.state)
+
+
+def stopped(progress: Progress, ts: TrainState, tables: Mapping[str, int] | None, net: Any) -> Exception:
     """The error about a training step that was refused.
 
     Args:
         progress: A `Progress` of NumPy arrays.
-        paths: The paths of the parameters.
+        ts: The train state, which is that before the step.
         tables: The sizes of the tables in which layers look up rows, by path; None for a step of the user's own.
         net: The network.
     """
+    paths = tree.paths(ts.params)
     step, what, value = progress.fault.tolist()
     when = f"Training stopped at step {step}: "
     if tables is None:
@@ -29,6 +65,7 @@ def stopped(progress: Progress, paths: list[str], tables: Mapping[str, int] | No
     elif what > len(paths):
         return outside(tables, what - len(paths) - 1, value, net, when)
     else:
+        check_state(ts, when)
         path = paths[what - 1] if what else None
         cause = f"the gradient of {path}" if path else "the loss"
     return NonFiniteError(

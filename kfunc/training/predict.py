@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import random
+from .. import random, tree
 from ..arrays import to_numpy
 from ..callbacks.base import CallbackList
 from ..data.batches import Batch
@@ -37,6 +37,7 @@ def predict(
 
     Raises:
         IndexingError: An index lies outside the table of an `Embedding`. The train state is what it was.
+        NonFiniteError: An output is NaN, and so is a parameter or a part of the network's state.
     """
     with state.unless_it_fails():
         hooks("on_predict_begin", {})
@@ -72,6 +73,8 @@ def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, 
                 bar.show({})
         made = outputs.all()
         bar.show({})
+    if any(map(faults.has_nan, tree.leaves(made))):
+        faults.check_state(ts)
     return made
 
 
