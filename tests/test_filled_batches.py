@@ -166,21 +166,31 @@ class Attend(nn.Layer):
         return self.body(s, x, x)
 
 
-def one_step(net, batch, y, loss):
+def one_step(net, batch, y, loss, backend="numpy"):
     """The state and the numbers after a training step and an evaluation step, NumPy's."""
-    params, state = net.init(0, batch.x)
+    params, state = net.init(0, batch.x, backend=backend)
     optimizer = optim.sgd(0.1)
-    ts = TrainState(params, state, optimizer.init(params), kf.random.key(0), np.int32(3))
+    number = kf.asarray(np.int32(3), backend=backend)
+    ts = TrainState(params, state, optimizer.init(params), kf.random.key(0, backend=backend), number)
+    batch = kf.to_backend(batch, backend)
     found = {"mae": OutputMetric(kf.metrics.MeanAbsoluteError())}
     tables = net.trace(batch.x).tables
     step = make_train_step(net, optimizer, loss, found, net.constraints(batch.x), tables)
-    ts, progress = step(ts, start(found, kf.backends.get("numpy")), batch)
-    seen = make_eval_step(net, loss, found, tables)(ts.params, ts.state, start(found, kf.backends.get("numpy")), batch)
-    return ts, progress, seen
+    ts, progress = step(ts, start(found, kf.backends.get(backend)), batch)
+    seen = make_eval_step(net, loss, found, tables)(ts.params, ts.state, start(found, kf.backends.get(backend)), batch)
+    return map(kf.to_numpy, (ts, progress, seen))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network(name):
+ELSEWHERE = [
+    pytest.param(name, *p.values, marks=p.marks)
+    for name in ("dense", "batch norm, masked", "mask", "dropout")
+    for p in params(("torch", "array_api_strict"))
+]
+"""Backends that fill up only when they are told to compile, which takes long; here they do not compile."""
+
+
+@pytest.mark.parametrize(("name", "backend"), [*((name, "numpy") for name in NETWORKS), *ELSEWHERE])
+def test_network(name, backend):
     net = nn.Sequential(NETWORKS[name]())
     assert net.separates_samples()
     x = TOKENS if "Embedding" in repr(net) else NUMBERS[..., None] if "ConvLSTM" in repr(net) else NUMBERS
@@ -188,9 +198,9 @@ def test_network(name):
     y += np.arange(len(x), dtype=np.float32).reshape(-1, *[1] * (y.ndim - 1))
     weight = np.linspace(0.5, 2, len(x), dtype=np.float32)
     loss, plain = kf.losses.MeanSquaredError(), Batch(x, y, weight)
-    expected = one_step(net, plain, y, loss)
+    expected = one_step(net, plain, y, loss, backend)
     filled = [map(lambda a: behind(a, fill), plain)._replace(count=np.int32(len(x))) for fill in range(2)]
-    found = [one_step(net, batch, y, loss) for batch in filled]
+    found = [one_step(net, batch, y, loss, backend) for batch in filled]
     if x is TOKENS:  # NumPy adds a table's gradients in an order that depends on all rows
         close(*found, 72)
     else:
