@@ -21,6 +21,7 @@ class Functions:
     Attributes:
         paces: How many steps a dispatch of each should take; see `program`.
         logs: The names that steps of the user's own log, by step.
+        fills: Whether batches can be filled up, by the network as traced and the form of the targets.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Functions:
         self.jit_compile: bool | str = jit_compile
         self.paces: dict[Any, int] = {}
         self.logs: dict[str, list[str]] = {}
+        self.fills: dict[Any, bool] = {}
         self._made: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[Any]:

@@ -182,7 +182,7 @@ def for_training(setup: Setup, data: Source, carry: Carry, progress: Progress, s
     objective, traced = setup.objective, setup.traced
     assert traced is not None
     parts = setup.net, setup.optimizer, objective.loss, objective.metrics
-    fills, tables = objective.fills(data.first.y, traced), traced.tables
+    fills, tables = functools.partial(_fillable, setup, data), traced.tables
     if _in_place(setup, traced, ts):
         feed = _feed(setup, data, fills)
         return InPlaceSteps(setup.functions.get(setup.backend, halves, *parts, tables), feed, signals)
@@ -203,16 +203,17 @@ def for_evaluation(setup: Setup, data: Source, ts: TrainState, key: Any, carry: 
     objective, fixed = setup.objective, (ts.params, ts.state) if key is None else (ts.params, ts.state, key)
     assert setup.traced is not None
     parts = setup.net, objective.loss, objective.metrics, setup.traced.tables
-    fills = objective.fills(data.first.y, setup.traced)
+    fills = functools.partial(_fillable, setup, data)
     return _program(setup, evaluations, *parts, fixed=fixed, fills=fills, **given)
 
 
 def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs, alone: bool) -> Program:
     """The program of a prediction, whose results go to `outputs`; `alone` as for `for_evaluation`."""
-    assert setup.traced is not None
+    traced = setup.traced
+    assert traced is not None
     program = _program(
-        setup, predictions, setup.net, setup.traced.tables, data=data, carry=outputs, fixed=(ts.params, ts.state),
-        fills=setup.traced.separates, alone=alone,
+        setup, predictions, setup.net, traced.tables, data=data, carry=outputs, fixed=(ts.params, ts.state),
+        fills=lambda: traced.separates, alone=alone,
         constant_argnums=(0,),  # not for other programs: training changes the parameters at each step
     )  # fmt: skip
     outputs.step = data.batch_size if isinstance(program, ManySteps) else None
@@ -226,7 +227,7 @@ def _program(
     data: Source,
     carry: Any,
     fixed: Any = (),
-    fills: bool = False,
+    fills: Callable[[], bool] = lambda: False,
     signals: Deferral | None = None,
     alone: bool = False,
     **options: Any,
@@ -243,7 +244,7 @@ def _program(
     Args:
         data: Where the batches come from.
         carry, fixed: What the function is given.
-        fills: Whether samples that do not count may fill up a batch.
+        fills: Says whether samples that do not count may fill up a batch. Only asked where that matters.
         signals: If it trains: they wait while a step has the memory of its carry.
         alone: Whether each step has to run by itself.
         options: For `Backend.jit`.
@@ -281,10 +282,21 @@ def _program(
     return ManySteps(one.run, functools.partial(run, many), *paced)
 
 
-def _feed(setup: Setup, data: Source, fills: bool, still: bool = False) -> Feed:
+def _feed(setup: Setup, data: Source, fills: Callable[[], bool], still: bool = False) -> Feed:
     compiled = setup.functions.compiles(setup.backend)
-    fills = fills and compiled and setup.backend.one_size
-    return Feed(setup.backend, setup.where, data.batch_size, fills, compiled, still)
+    filled = compiled and setup.backend.one_size and fills()
+    return Feed(setup.backend, setup.where, data.batch_size, filled, compiled, still)
+
+
+def _fillable(setup: Setup, data: Source) -> bool:
+    """`Objective.fills`, once for each form of the targets: it runs the loss on shapes, as slow as a small step."""
+    assert setup.traced is not None
+    leaves, structure = tree.flatten(data.first.y)
+    like = setup.traced, structure, *((a.shape[1:], a.dtype) for a in leaves)
+    known = setup.functions.fills
+    if like not in known:
+        known[like] = setup.objective.fills(data.first.y, setup.traced)
+    return known[like]
 
 
 def _pure(function: Callable[..., Any], carry: Any, steps: int, *batch: Any, fixed: Any) -> None:

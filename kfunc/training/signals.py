@@ -18,6 +18,7 @@ CLOSED, OPEN, RESTING = range(3)
 
 
 @functools.cache
+@functools.cache
 def _signals() -> list[int]:
     return sorted(map(int, signal.valid_signals()))
 
