@@ -448,6 +448,23 @@ def test_when_averages_take_the_place_of_parameters(every):
         assert params == [p]
 
 
+def test_adafactor_where_nothing_is_clipped():
+    """With the usual threshold nearly every step is clipped, which hides the size of the step."""
+    rng = np.random.default_rng(0)
+    tx = optim.Adafactor(0.5, beta_2_decay=-0.8, epsilon_1=1e-30, clip_threshold=1e6, relative_step=False)
+    p = rng.normal(size=(2, 3))
+    params, state, mean = p, tx.init(p), np.zeros((2, 3))
+    for t in range(1, 4):
+        g = rng.normal(size=(2, 3)) * 10**t
+        updates, state = tx.update(g, state, params)
+        params = optim.apply_updates(params, updates)
+        keep = 1 - t**-0.8
+        mean = keep * mean + (1 - keep) * g**2
+        factored = np.outer(mean.sum(1), mean.sum(0)) / mean.sum()
+        p = p - 0.5 * np.sqrt(np.mean(p**2)) * g / np.sqrt(factored)
+        np.testing.assert_allclose(params, p, rtol=1e-12)
+
+
 def test_schedule_free_evaluates_at_the_mean_of_where_it_was():
     tx = optim.schedule_free_adamw(0.1, beta_1=0.6)
     params, zs = PARAMS, []
