@@ -230,7 +230,7 @@ class Model:
 
     @run_eagerly.setter
     def run_eagerly(self, value: bool) -> None:
-        self._functions.run_eagerly = checks.boolean("run_eagerly", value)
+        self._functions = self._functions.replace("run_eagerly", checks.boolean("run_eagerly", value))
 
     @property
     def jit_compile(self) -> bool | str:
@@ -239,7 +239,7 @@ class Model:
 
     @jit_compile.setter
     def jit_compile(self, value: bool | str) -> None:
-        self._functions.jit_compile = value
+        self._functions = self._functions.replace("jit_compile", value)
 
     @property
     def steps_per_execution(self) -> int | str:
@@ -248,9 +248,8 @@ class Model:
 
     @steps_per_execution.setter
     def steps_per_execution(self, value: int | str) -> None:
-        self._functions.steps_per_execution = (
-            value if value == "auto" else checks.positive("steps_per_execution", value)
-        )
+        value = value if value == "auto" else checks.positive("steps_per_execution", value)
+        self._functions = self._functions.replace("steps_per_execution", value)
 
     @property
     def train_state(self) -> TrainState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,6 +36,12 @@ class Functions:
         self.fills: dict[Any, bool] = {}
         self._made: dict[str, Any] = {}
 
+    def replace(self, name: str, value: Any) -> Functions:
+        """The same with another value of an argument, for calls that begin now: those under way keep theirs."""
+        other = copy.copy(self)
+        setattr(other, name, value)
+        return other
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self._made.values())
 
@@ -61,7 +68,8 @@ class Functions:
                 return fun if self.run_eagerly else recorded(backend, fun)
 
             made = make(*parts)
-            self._made[key] = InPlace(backend, ready, *made) if make is halves else ready(made)
+            made = InPlace(backend, ready, *made) if make is halves else ready(made)
+            return self._made.setdefault(key, made)  # another thread may have made it meanwhile
         return self._made[key]
 
 
