@@ -17,7 +17,9 @@ __all__ = [
     "cross",
     "cumulative_prod",
     "diagonal",
+    "det",
     "diff",
+    "hypot",
     "matrix_norm",
     "matrix_power",
     "meshgrid",
@@ -83,6 +85,20 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     first = offset if offset >= 0 else -offset * columns
     flat = namespace(x).reshape(x, (*[-1 if n is None else n for n in x.shape[:-2]], rows * columns))
     return flat[..., slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)]
+def det(x: Any, fixed: Any, singular: Any) -> Any:
+    """The determinants of real matrices where `singular` holds, by their singular values, and 1 elsewhere.
+
+    `fixed` is `x`, without a gradient. The derivatives are cofactors, which singular matrices have, too; the usual
+    formula has the inverse in it.
+    """
+    xp = namespace(x)
+    n = x.shape[-1]
+    apart = xp.astype(xp.eye(n, device=device(x)), x.dtype) * (1 + xp.arange(n, dtype=x.dtype, device=device(x)))
+    # Elsewhere, a matrix whose singular values differ.
+    x, fixed = (xp.where(singular[..., None, None], a, apart) for a in (x, fixed))
+    u, _, vh = xp.linalg.svd(fixed)
+    turned = xp.linalg.det(u) * xp.linalg.det(vh)
+    return xp.where(singular, turned * xp.prod(xp.linalg.svdvals(x), axis=-1), xp.ones_like(turned))
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
@@ -91,6 +107,22 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 
 
 # -- norms -----------------------------------------------------------------------------------------------------------
+
+
+def root(x: Any) -> Any:
+    """The square root; its derivative at 0 is taken to be 0."""
+    xp = namespace(x)
+    nothing = x == 0
+    return xp.where(nothing, x, xp.sqrt(xp.where(nothing, xp.ones_like(x), x)))
+
+
+def hypot(x1: Any, x2: Any, kernel: Any) -> Any:
+    """`kernel(x1, x2)`, the root of the sum of squares, with derivatives at 0, taken to be 0, and at infinity."""
+    xp = namespace(x1, x2)
+    infinite = xp.isinf(x1)
+    apart = infinite | xp.isinf(x2) | ((x1 == 0) & (x2 == 0))
+    plain = kernel(*(xp.where(apart, xp.ones_like(x), x) for x in (x1, x2)))
+    return xp.where(apart, xp.where(infinite, xp.abs(x1), xp.abs(x2)), plain)
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
@@ -106,8 +138,13 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
     if ord == 1:
         return xp.sum(size, **options)
     if ord == 2:
-        return xp.sqrt(xp.sum(size * size, **options))
-    return xp.sum(size**ord, **options) ** (1 / ord)
+        return root(xp.sum(size * size, **options))
+    total = xp.sum(size**ord, **options)
+    # The derivative of this root is infinite at 0; that of the norm is taken to be 0.
+    nothing = total == 0
+    return xp.where(
+        nothing, total if ord > 0 else total ** (1 / ord), xp.where(nothing, xp.ones_like(total), total) ** (1 / ord)
+    )
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
@@ -128,7 +165,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     xp = namespace(x)
-    return xp.sqrt(xp.var(x, axis=axis, correction=correction, keepdims=keepdims))
+    return root(xp.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:

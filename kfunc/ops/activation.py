@@ -122,7 +122,8 @@ def hard_shrink(x: Array, threshold: float = 0.5) -> Array:
 def soft_shrink(x: Array, threshold: float = 0.5) -> Array:
     """`x` moved towards 0 by `threshold`, and 0 where that would cross it."""
     x = floating(x)
-    return x - _between(x, -threshold, threshold)
+    xp = namespace(x)
+    return xp.where(xp.abs(x) <= threshold, xp.zeros_like(x), xp.where(x > 0, x - threshold, x + threshold))
 
 
 @op

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..arrays import namespace
+from ..backends.composed import root
 from ..typing import Array, DType
 from . import standard
 from ._op import op
@@ -137,4 +138,4 @@ def nanvar(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = F
 def nanstd(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`std` of the numbers that are not NaN, along `axis`; NaN where all are NaN."""
     variance = nanvar(x, axis, keepdims)
-    return namespace(variance).sqrt(variance)
+    return root(variance)

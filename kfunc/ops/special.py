@@ -196,9 +196,10 @@ def erfinv(x: Array) -> Array:
         # The derivative of the root is infinite at 0, where another formula is taken.
         p = _polynomial((xp.sqrt(xp.where(w < lowest, lowest + 0 * w, w)) if root else w) - shift, coefficients)
         value, lowest = p if value is None else xp.where(w < lowest, value, p), limit
-    infinite = xp.where(x > 0, xp.full_like(x, float("inf")), xp.full_like(x, float("-inf")))
-    edge = xp.where(magnitude == 1, infinite, xp.full_like(x, float("nan")))
-    return xp.where(magnitude < 1, value * inside, edge)
+    # A product with x, as the slope is infinite at the ends, too. Inside, it must not see x: 0 * inf is NaN.
+    beyond = xp.where(magnitude < 1, xp.ones_like(x), x)
+    factor = xp.where(magnitude == 1, xp.full_like(x, float("inf")), xp.full_like(x, float("nan")))
+    return xp.where(magnitude < 1, value * inside, beyond * factor)
 
 
 @erfinv.tape_rule

@@ -238,6 +238,8 @@ def _divide(x, y):
 
 
 def _pow(x, y):
+    if x.dtype.is_floating and y.shape.rank:
+        x = tf.where((x == 0) & (y == 0), tf.ones((), x.dtype), x)  # TensorFlow's slope of 0 ** 0 is NaN, and not 0
     if not x.dtype.is_unsigned:
         return tf.pow(x, y)
     # Powers of integers wrap, and wrapped bits are the same for signed and for unsigned ones.

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .. import _complex
+from .. import _complex, composed
 from ..standard import named
 from .array import BINARY, UNARY, Array, cast, operands, raw, signbit
 from .creation import asarray
@@ -65,20 +65,35 @@ def _log_by(base: float) -> Callable:
     return lambda x: tf.math.log(x) / tf.constant(math.log(base), x.dtype)
 
 
+def _shared(kernel):
+    """`kernel`, a maximum or minimum, where equal numbers share the cotangent: TensorFlow gives it to the first one."""
+
+    def extremum(x, y):
+        return 0.5 * kernel(x, y) + 0.5 * kernel(y, x) if x.dtype.is_floating else kernel(x, y)
+
+    return extremum
+
+
+_maximum, _minimum = _shared(tf.maximum), _shared(tf.minimum)
+
+
 def _hypot(x, y):
+    return composed.hypot(Array(x), Array(y), lambda a, b: Array(_finite_hypot(a.tensor, b.tensor))).tensor
+
+
+def _finite_hypot(x, y):
     x, y = tf.abs(x), tf.abs(y)
-    big, small = tf.maximum(x, y), tf.minimum(x, y)
+    big, small = _maximum(x, y), _minimum(x, y)
     plain = (big > 0) & tf.math.is_finite(big)
     ratio = tf.where(plain, small / tf.where(plain, big, tf.ones_like(big)), tf.zeros_like(big))
-    out = big * tf.sqrt(1 + ratio * ratio)
-    infinite = tf.math.is_inf(x) | tf.math.is_inf(y)
-    return tf.where(infinite, tf.constant(math.inf, x.dtype), out)
+    return big * tf.sqrt(1 + ratio * ratio)
 
 
 def _logaddexp(x, y):
-    top, gap = tf.maximum(x, y), -tf.abs(x - y)
     # The difference of equal infinities is NaN, so equal numbers are treated apart.
-    return top + tf.math.log1p(tf.exp(tf.where(x == y, tf.zeros_like(gap), gap)))
+    same = x == y
+    gap = tf.abs(tf.where(same, tf.zeros_like(x), x) - tf.where(same, tf.zeros_like(y), y))
+    return _maximum(x, y) + tf.math.log1p(tf.exp(-gap))
 
 
 def _copysign(x, y):
@@ -136,8 +151,8 @@ _UNARY = {
 
 _BINARY = {
     **BINARY,
-    "maximum": tf.maximum,
-    "minimum": tf.minimum,
+    "maximum": _maximum,
+    "minimum": _minimum,
     "atan2": tf.atan2,
     "hypot": _hypot,
     "logaddexp": _logaddexp,

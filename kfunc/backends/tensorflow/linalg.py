@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .. import results
+from .. import composed, results
 from ..composed import cross, matrix_norm, matrix_power, outer, trace, vecdot, vector_norm
 from . import elementwise
 from .array import Array, cast, dims, operands, raw
@@ -117,7 +117,19 @@ def diagonal(x: Any, /, *, offset: Any = 0) -> Any:
 
 
 def det(x: Any, /) -> Any:
-    return Array(tf.linalg.det(raw(x)))
+    x = raw(x)
+    out = tf.linalg.det(x)
+    if not x.dtype.is_floating or x.shape[-1] == 0:
+        return Array(out)
+    # The gradient of the kernel needs the inverse, and fails where there is none.
+    singular = out == 0
+    regular = tf.where(singular[..., None, None], tf.eye(x.shape[-1], dtype=x.dtype), x)
+
+    def by_values():
+        of_singular = composed.det(Array(x), Array(tf.stop_gradient(x)), Array(singular)).tensor
+        return tf.where(singular, of_singular, tf.linalg.det(regular))
+
+    return Array(tf.cond(tf.reduce_any(singular), by_values, lambda: out))
 
 
 def inv(x: Any, /) -> Any:

@@ -65,7 +65,6 @@ def _activation(op, kernel):
 
 _activation(ops.relu, tf.nn.relu)
 _activation(ops.relu6, tf.nn.relu6)
-_activation(ops.selu, tf.nn.selu)
 _activation(ops.sigmoid, tf.sigmoid)
 _activation(ops.softplus, tf.math.softplus)
 _activation(ops.softsign, tf.nn.softsign)

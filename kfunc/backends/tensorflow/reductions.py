@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from .. import composed
 from ..composed import diff, std
 from .array import Array, cast, dims, raw
 from .axes import normal_axes, normal_axis
@@ -84,6 +85,8 @@ def _cumulative(kernel: Callable, start: int) -> Callable:
             axis = 0
         axis = normal_axis(axis, x.shape.rank)
         x = cast(x, dtype or _sum_type(x.dtype))
+        if kernel is tf.math.cumprod and x.dtype.is_floating:  # the gradient of the kernel divides by `x`
+            return composed.cumulative_prod(Array(x), axis=axis, include_initial=include_initial)
         out = kernel(x, axis)
         if include_initial:
             sizes = [1 if i == axis else n for i, n in enumerate(dims(x))]

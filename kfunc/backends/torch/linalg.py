@@ -7,6 +7,7 @@ from typing import Any
 import array_api_compat.torch.linalg as _compat
 import torch as _torch
 
+from .. import composed as _composed
 from .dtypes import WIDE_UNSIGNED as _WIDE_UNSIGNED
 from .dtypes import result_type as _result_type
 from .reductions import sum as _sum
@@ -41,6 +42,21 @@ def vecdot(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
 
 def cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
     return _product(_compat.cross, x1, x2, axis=axis)
+
+
+def det(x: Any, /) -> Any:
+    out = _compat.det(x)
+    plain = x.is_complex() or not (x.requires_grad and _torch.is_grad_enabled()) or _torch.compiler.is_compiling()
+    if plain or _torch._C._functorch.peek_interpreter_stack() is not None:
+        return out
+    # Torch moves a singular matrix a little before it inverts it, and then finds no gradient.
+    singular = out.detach() == 0
+    if not singular.any():
+        return out
+    regular = _compat.det(
+        _torch.where(singular[..., None, None], _torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
+    )
+    return _torch.where(singular, _composed.det(x, x.detach(), singular), regular)
 
 
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:

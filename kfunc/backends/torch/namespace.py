@@ -13,6 +13,7 @@ import array_api_compat.torch as _compat
 import torch as _torch
 
 from .. import _complex, results
+from .. import composed as _composed
 
 # From here on `int`, `any`, `sum` and the like are PyTorch's.
 globals().update({name: getattr(_compat, name) for name in dir(_compat) if not name.startswith("__")})
@@ -63,8 +64,25 @@ def _with_scalars(fun):
 maximum: Callable[..., Any] = _with_scalars(_torch.maximum)
 minimum: Callable[..., Any] = _with_scalars(_torch.minimum)
 atan2: Callable[..., Any] = _with_scalars(_torch.atan2)
-hypot: Callable[..., Any] = _with_scalars(_torch.hypot)
-logaddexp: Callable[..., Any] = _with_scalars(_torch.logaddexp)
+
+
+@_with_scalars
+def hypot(x1: Any, x2: Any) -> Any:
+    # Torch's gradient is NaN at 0, and where an argument is infinite.
+    if x1.requires_grad or x2.requires_grad:
+        return _composed.hypot(x1, x2, _torch.hypot)
+    return _torch.hypot(x1, x2)
+
+
+@_with_scalars
+def logaddexp(x1: Any, x2: Any) -> Any:
+    if not (x1.requires_grad or x2.requires_grad):
+        return _torch.logaddexp(x1, x2)
+    # Torch's gradient is NaN for equal infinities.
+    same = (x1 == x2) & _torch.isinf(x1)
+    return _torch.where(same, (x1 + x2) / 2, _torch.logaddexp(_torch.where(same, 0, x1), _torch.where(same, 0, x2)))
+
+
 nextafter: Callable[..., Any] = _with_scalars(_torch.nextafter)
 matmul: Callable[..., Any] = _with_scalars(_torch.matmul)
 

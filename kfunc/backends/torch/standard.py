@@ -61,10 +61,12 @@ for _guard, _names in (
     (_unary, "abs absolute arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh exp expm1 floor isfinite isinf"),
     (_unary, "isnan log log10 log1p log2 negative reciprocal rsqrt signbit sin sinh sqrt square tan tanh trunc"),
     (_binary_of_floats, "divide true_divide"),
-    (_binary_of_tensors, "arctan2 hypot logaddexp matmul nextafter"),
+    (_binary_of_tensors, "arctan2 matmul nextafter"),
 ):
     for _name in _names.split():
         lowering(backend, getattr(ops, _name))(_guard(getattr(torch, _name)))
+lowering(backend, ops.hypot)(_binary_of_tensors(namespace.hypot))
+lowering(backend, ops.logaddexp)(_binary_of_tensors(namespace.logaddexp))
 
 for _op, _kernel, _swapped in (
     (ops.add, torch.add, torch.add),

@@ -7,7 +7,7 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["COMPOSITES", "RULES", "choose", "is_complex", "shared"]
+__all__ = ["COMPOSITES", "RULES", "choose", "is_complex", "nonzero", "shared"]
 
 
 def zeros(xp: Any, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
@@ -78,6 +78,18 @@ def _extremum(less):
     return rule, lambda xp, g, out, a, b: rule(xp, g, out, b, a)
 
 
+def _leg(xp, x, out):
+    """`x / out` for the hypotenuse `out`, 0 where that is 0; the quotient of infinities would be NaN."""
+    apart = xp.isinf(x)
+    return xp.where(apart, xp.sign(x), xp.where(apart, xp.zeros_like(x), x) / nonzero(xp, out))
+
+
+def _share(xp, x, y, out):
+    """`exp(x - out)` for `out = logaddexp(x, y)`; the difference of equal infinities would be NaN."""
+    gap = xp.where(x == out, xp.zeros_like(out), x) - xp.where(x == out, xp.zeros_like(out), out)
+    return xp.where(x == y, xp.full_like(out, 0.5), xp.exp(gap))
+
+
 RULES: dict[str, Any] = {
     "abs": (_abs,),
     "acos": (lambda xp, g, out, x: -g / xp.sqrt((1 - x) * (1 + x)),),
@@ -102,8 +114,8 @@ RULES: dict[str, Any] = {
     "floor": (zeros,),
     "floor_divide": (zeros, zeros),
     "hypot": (
-        lambda xp, g, out, x, y: g * x / nonzero(xp, out),
-        lambda xp, g, out, x, y: g * y / nonzero(xp, out),
+        lambda xp, g, out, x, y: g * _leg(xp, x, out),
+        lambda xp, g, out, x, y: g * _leg(xp, y, out),
     ),
     "imag": (lambda xp, g, out, x: xp.astype(g, x.dtype) * -1j,),
     "log": (lambda xp, g, out, x: g / x,),
@@ -111,8 +123,8 @@ RULES: dict[str, Any] = {
     "log1p": (lambda xp, g, out, x: g / (x + 1),),
     "log2": (lambda xp, g, out, x: g / (x * math.log(2)),),
     "logaddexp": (
-        lambda xp, g, out, x, y: g * xp.exp(x - out),
-        lambda xp, g, out, x, y: g * xp.exp(y - out),
+        lambda xp, g, out, x, y: g * _share(xp, x, y, out),
+        lambda xp, g, out, x, y: g * _share(xp, y, x, out),
     ),
     "maximum": _extremum(operator.lt),
     "minimum": _extremum(operator.gt),

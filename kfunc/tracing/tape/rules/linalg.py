@@ -183,10 +183,11 @@ def _cholesky(xp, g, out, x, *, upper=False):
 
 
 def _inverse_differences(xp, x):
-    """1 / (x_j - x_i), and 0 on the diagonal."""
+    """1 / (x_j - x_i), and 0 on the diagonal and where two are equal: what does not depend on the choice of the vectors
+    in their plane has a derivative there, too."""
     gaps = _row(xp, x) - _column(xp, x)
-    eye = _eye(xp, x, x.shape[-1])
-    return (1 - eye) / (gaps + eye)
+    same = gaps == 0
+    return xp.where(same, xp.zeros_like(gaps), 1 / xp.where(same, xp.ones_like(gaps), gaps))
 
 
 def _diag(xp, x):
@@ -232,7 +233,7 @@ def _svd(xp, g, outs, x, *, full_matrices=True):
     of_v, v = _h(xp, of_vh), _h(xp, vh)
     wide = xp.astype(s, x.dtype)
     # 1 / (s_j^2 - s_i^2), as a product: squares would lose half of the digits.
-    gaps = xp.astype(_inverse_differences(xp, s) / (_row(xp, s) + _column(xp, s)), x.dtype)
+    gaps = xp.astype(_inverse_differences(xp, s) / nonzero(xp, _row(xp, s) + _column(xp, s)), x.dtype)
     left, right = _h(xp, u) @ of_u, _h(xp, v) @ of_v
     inner = gaps * (left - _h(xp, left)) * _row(xp, wide) + _column(xp, wide) * (gaps * (right - _h(xp, right)))
     inner = inner + _diag(xp, xp.astype(of_s, x.dtype))
@@ -240,8 +241,9 @@ def _svd(xp, g, outs, x, *, full_matrices=True):
         # The phases of the vectors are not determined; this is the part of the cotangents that turns both alike.
         inner = inner + _diag(xp, xp.astype(xp.imag(composed.diagonal(left)), x.dtype) * 1j / wide)
     share = u @ inner @ vh
-    share = share + ((of_u - u @ left) / _row(xp, wide)) @ vh
-    return share + u @ _h(xp, (of_v - v @ right) / _row(xp, wide))
+    below = nonzero(xp, _row(xp, wide))
+    share = share + ((of_u - u @ left) / below) @ vh
+    return share + u @ _h(xp, (of_v - v @ right) / below)
 
 
 def svdvals(xp: Any, x: Any, /) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....arrays import device
 from ....backends import composed
-from .elementwise import choose, shared
+from .elementwise import choose, nonzero, shared
 
 __all__ = ["COMPOSITES", "RULES", "all_axes", "kept"]
 
@@ -46,11 +46,12 @@ def _max(xp, g, out, x, *, axis=None, keepdims=False):
 
 def _var(xp, g, out, x, *, axis=None, correction=0.0, keepdims=False):
     centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return kept(xp, g * (2 / (_count(x, axis) - correction)), x, axis) * centred
+    return kept(xp, g * (2 / (_count(x, axis) - correction or math.nan)), x, axis) * centred
 
 
 def _std(xp, g, out, x, *, axis=None, correction=0.0, keepdims=False):
-    return _var(xp, g / (out * 2), out, x, axis=axis, correction=correction)
+    # At 0, where the root has no slope, the gradient is taken to be 0.
+    return _var(xp, g / (nonzero(xp, out) * 2), out, x, axis=axis, correction=correction)
 
 
 def _cumulative_sum(xp, g, out, x, *, axis=None, dtype=None, include_initial=False):

@@ -1,0 +1,72 @@
+"""JAX's namespace, `jax.numpy`, with other derivatives where a function has a kink or an argument is infinite.
+
+They are those of the other backends: `jax.numpy.abs` has the slope 1 at 0, so that an L1 penalty moves weights of 0;
+norms and standard deviations of 0 have NaN; at a bound, `clip` hands on half of a cotangent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax as _jax
+import jax.numpy as _jnp
+
+from .. import composed as _composed
+
+globals().update({name: getattr(_jnp, name) for name in dir(_jnp) if not name.startswith("__")})
+
+from . import linalg  # noqa: E402, F401  (the standard's extension, in place of JAX's)
+
+__array_api_version__ = _jnp.__array_api_version__
+__array_namespace_info__ = _jnp.__array_namespace_info__
+
+std = _composed.std
+
+
+def abs(x: Any, /) -> Any:
+    return _jnp.abs(x) if _jnp.iscomplexobj(x) or not _jnp.issubdtype(_jnp.result_type(x), _jnp.floating) else _size(x)
+
+
+absolute = abs
+
+
+@_jax.custom_jvp
+def _size(x):
+    return _jnp.abs(x)
+
+
+_size.defjvps(lambda dx, out, x: dx * _jnp.sign(x))
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """`x` within the bounds; at a bound, `x` gets the cotangent."""
+    out = _jnp.clip(_jax.lax.stop_gradient(x), min, max)
+    return _jnp.where(x == out, x, out).astype(out.dtype)
+
+
+def hypot(x1: Any, x2: Any, /) -> Any:
+    return _composed.hypot(x1, x2, _jnp.hypot)
+
+
+def logaddexp(x1: Any, x2: Any, /) -> Any:
+    dtype = _jnp.result_type(x1, x2)
+    return _logaddexp(*_jnp.broadcast_arrays(_jnp.asarray(x1, dtype), _jnp.asarray(x2, dtype)))
+
+
+@_jax.custom_jvp
+def _logaddexp(x1, x2):
+    return _jnp.logaddexp(x1, x2)
+
+
+@_logaddexp.defjvp
+def _(primals, tangents):
+    (a, b), (da, db) = primals, tangents
+    share = _jax.nn.sigmoid(_jnp.where(a == b, 0, a - b))  # the difference of equal infinities is NaN
+    return _logaddexp(a, b), da * share + db * (1 - share)
+
+
+def pow(x1: Any, x2: Any, /) -> Any:
+    """`x1 ** x2`, whose slope in `x1` is 0 where `x2` is 0; JAX has NaN for `0 ** 0`."""
+    if isinstance(x2, int | float) or not _jnp.issubdtype(_jnp.result_type(x1, x2), _jnp.floating):
+        return _jnp.pow(x1, x2)
+    return _jnp.pow(_jnp.where((x1 == 0) & (x2 == 0), 1, x1).astype(_jnp.result_type(x1)), x2)

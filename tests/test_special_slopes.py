@@ -1,0 +1,142 @@
+"""Derivatives at zeros, ties, equal and infinite arguments, repeated eigenvalues, singular matrices, empty axes.
+
+Each has one value on all backends: the limit in float64 where there is one. At a kink it is agreed: equal arguments and
+equal extremes share the cotangent; norms, roots of variances and absolute values have 0 at 0; at a bound, the argument
+gets the cotangent; the slope of `x ** 0` is 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from backends import TRAINING
+
+import kfunc as kf
+from kfunc import losses, ops
+
+EPS = float(np.finfo(np.float32).eps)
+inf, half = math.inf, 0.5
+EYE, ZERO, ONES = np.eye(3), np.zeros((3, 3)), np.ones((3, 3))
+RANK_2 = np.array([[1.0, 2, 3], [2, 4, 6], [1, 0, 1]])
+NONE = np.zeros((0, 3)), np.zeros((2, 0))
+
+
+def beside(x, values):
+    return kf.asarray(np.float32(values), backend=kf.backend_of(x).name)
+
+
+# The function of arrays, the arrays, and the gradients of the sum of its results.
+SLOPES = {
+    # one argument
+    "abs": (ops.abs, [[0.0, -0.0, 2, -2]], [[0, 0, 1, -1]]),
+    "clip": (lambda x: ops.clip(x, -1, 2), [[-2.0, -1, 0, 2, 3]], [[0, 1, 1, 1, 0]]),
+    "elu": (ops.elu, [[0.0, inf, -inf]], [[1, 1, 0]]),
+    "erfinv": (ops.erfinv, [[-1.0, 0, 1]], [[inf, math.sqrt(math.pi) / 2, inf]]),
+    "exp": (ops.exp, [[-inf, 0, inf]], [[0, 1, inf]]),
+    "hard_sigmoid": (ops.hard_sigmoid, [[-3.0, 0, 3]], [[0, 1 / 6, 0]]),
+    "hard_tanh": (ops.hard_tanh, [[-1.0, 0, 1]], [[0, 1, 0]]),
+    "leaky_relu": (ops.leaky_relu, [[-1.0, 0, 1]], [[0.2, 0.2, 1]]),
+    "log1p": (ops.log1p, [[-1.0, 0, inf]], [[inf, 1, 0]]),
+    "log_sigmoid": (ops.log_sigmoid, [[-inf, 0, inf]], [[1, half, 0]]),
+    "relu": (ops.relu, [[-1.0, 0, -0.0, 1, inf]], [[0, 0, 0, 1, 1]]),
+    "relu6": (ops.relu6, [[0.0, 3, 6]], [[0, 1, 0]]),
+    "selu": (ops.selu, [[0.0, 1]], [[1.0507009873554805 * 1.6732632423543772, 1.0507009873554805]]),
+    "sigmoid": (ops.sigmoid, [[-inf, 0, inf]], [[0, 0.25, 0]]),
+    "sign": (ops.sign, [[-1.0, 0, 1]], [[0, 0, 0]]),
+    "sinc": (ops.sinc, [[0.0, 1]], [[0, -1]]),
+    "soft_shrink": (ops.soft_shrink, [[-1.0, -0.5, 0, 0.5, 1]], [[1, 0, 0, 0, 1]]),
+    "softplus": (ops.softplus, [[-inf, 0, inf]], [[0, half, 1]]),
+    "softsign": (ops.softsign, [[0.0, 1]], [[1, 0.25]]),
+    "sqrt": (ops.sqrt, [[0.0, 4, inf]], [[inf, 0.25, 0]]),
+    "square": (ops.square, [[0.0, -3]], [[0, -6]]),
+    "tanh": (ops.tanh, [[-inf, 0, inf]], [[0, 1, 0]]),
+    # two arguments
+    "divide": (ops.divide, [[0.0, 1], [2.0, inf]], [[half, 0], [0, 0]]),
+    "divide_no_nan": (ops.divide_no_nan, [[3.0, 0], [0.0, 0]], [[0, 0], [0, 0]]),
+    "hypot": (
+        ops.hypot,
+        [[0.0, 3, 1, -2, inf, 1, 0], [0.0, 4, 1, 2, 1, -inf, 5]],
+        [[0, 0.6, half**half, -(half**half), 1, 0, 0], [0, 0.8, half**half, half**half, 0, -1, 1]],
+    ),
+    "logaddexp": (
+        ops.logaddexp,
+        [[0.0, 7, 1, inf, 2, -inf, -inf, inf], [0.0, 7, inf, 2, -inf, 3, -inf, inf]],
+        [[half, half, 0, 1, 1, 0, half, half], [half, half, 1, 0, 0, 1, half, half]],
+    ),
+    "maximum": (ops.maximum, [[0.0, 1, inf, 2], [0.0, 2, inf, -inf]], [[half, 0, half, 1], [half, 1, half, 0]]),
+    "minimum": (ops.minimum, [[0.0, 1, inf, 2], [0.0, 2, inf, -inf]], [[half, 1, half, 0], [half, 0, half, 1]]),
+    "fmax": (ops.fmax, [[1.0, 2], [1.0, math.nan]], [[half, 1], [half, 0]]),
+    "power": (ops.power, [[0.0, 0, 0, 3], [0.0, 1, 2, 0]], [[0, 1, 0, 0], [0, 0, 0, math.log(3)]]),
+    # reductions
+    "max": (lambda x: ops.max(x, axis=1), [[[1.0, 3, 3], [2, 2, 2]]], [[[0, half, half], [1 / 3] * 3]]),
+    "prod": (lambda x: ops.prod(x, axis=1), [[[0.0, 2, 3], [0, 0, 4]]], [[[6, 0, 0], [0, 0, 0]]]),
+    "cumprod": (
+        lambda x: ops.cumprod(x, axis=1),
+        [[[0.0, 2, 3], [0, 0, 4], [2, 0, 5]]],
+        [[[9, 0, 0], [1, 0, 0], [1, 12, 0]]],
+    ),
+    "std": (lambda x: ops.std(x, axis=1), [[[2.0, 2], [1, 3]]], [[[0, 0], [-half, half]]]),
+    "nanstd": (lambda x: ops.nanstd(x, axis=1), [[[2.0, 2], [1, 3]]], [[[0, 0], [-half, half]]]),
+    "var": (lambda x: ops.var(x, axis=1), [[[2.0, 2], [1, 3]]], [[[0, 0], [-1, 1]]]),
+    "norm": (lambda x: ops.norm(x, axis=1), [[[0.0, 0], [3, 4]]], [[[0, 0], [0.6, 0.8]]]),
+    "norm of all": (ops.norm, [[[0.0, 0]]], [[[0, 0]]]),
+    "norm of order 1": (lambda x: ops.norm(x, ord=1, axis=1), [[[0.0, 0], [3, -4]]], [[[0, 0], [1, -1]]]),
+    "norm of order 3": (lambda x: ops.norm(x, ord=3, axis=1), [[[0.0, 0], [0, -4]]], [[[0, 0], [0, -1]]]),
+    "norm of order inf": (lambda x: ops.norm(x, ord=inf, axis=1), [[[0.0, 0], [4, -4]]], [[[0, 0], [half, -half]]]),
+    "logsumexp": (lambda x: ops.logsumexp(x, axis=1), [[[-inf, 0.0], [1, 1]]], [[[0, 1], [half, half]]]),
+    "softmax": (lambda x: ops.softmax(x)[..., 0], [[[-inf, 0.0], [1, 1]]], [[[0, 0], [0.25, -0.25]]]),
+    "cdist": (lambda x: ops.cdist(x, x), [[[1.0, 2], [1, 2]]], [[[0, 0], [0, 0]]]),
+    "sum of nothing": (lambda x: ops.sum(x, axis=1), [NONE[1]], [NONE[1]]),
+    **{
+        f"{name} of nothing": (lambda x, name=name: getattr(ops, name)(x, axis=1), [NONE[1]], [NONE[1]])
+        for name in ("mean", "var", "std", "prod", "cumprod", "logsumexp", "norm")
+    },
+    **{
+        f"{name} of no rows": (lambda x, name=name: getattr(ops, name)(x, axis=1), [NONE[0]], [NONE[0]])
+        for name in ("max", "mean", "var", "std", "prod", "cumsum", "sort", "median", "softmax", "normalize")
+    },
+    # losses
+    "mean_absolute_error": (lambda x: losses.mean_absolute_error(beside(x, [[0, 1]]), x), [[[0.0, 3]]], [[[0, half]]]),
+    "kl_divergence": (lambda x: losses.kl_divergence(beside(x, [[1, half]]), x), [[[1.0, half]]], [[[-1, -1]]]),
+    # matrices
+    "det": (ops.det, [EYE], [EYE]),
+    "det of rank n - 1": (ops.det, [RANK_2], [[[4, 4, -4], [-2, -2, 2], [0, 0, 0]]]),
+    "det of rank 1": (ops.det, [ONES], [ZERO]),
+    "det of zeros": (ops.det, [ZERO], [ZERO]),
+    "dets": (ops.det, [np.stack([RANK_2, EYE])], [np.stack([[[4, 4, -4], [-2, -2, 2], [0, 0, 0]], EYE])]),
+    "det of nothing": (ops.det, [np.zeros((0, 0))], [np.zeros((0, 0))]),
+    "singular values": (lambda x: ops.svd(x, compute_uv=False), [EYE], [EYE]),
+    "singular values of svd": (lambda x: ops.svd(x)[1], [np.diag([2.0, 2, 1])], [EYE]),
+    "eigenvalues": (lambda x: ops.eigh(x)[0], [EYE], [EYE]),
+    "nuclear norm": (lambda x: ops.norm(x, ord="nuc", axis=(0, 1)), [EYE], [EYE]),
+    "spectral norm": (lambda x: ops.norm(x, ord=2, axis=(0, 1)), [EYE], [EYE / 3]),
+    "frobenius norm": (lambda x: ops.norm(x, ord="fro", axis=(0, 1)), [ZERO], [ZERO]),
+    "inv": (ops.inv, [EYE], [-ONES]),
+}
+
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
+
+@kf.arrays.native
+def total(y):
+    return kf.namespace(y).sum(y)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")  # of infinities, and of no elements
+@pytest.mark.parametrize("case", SLOPES)
+@pytest.mark.parametrize("name", TRAINING)
+def test_slopes(name, case):
+    fun, args, wanted = SLOPES[case]
+    xs = [kf.asarray(np.asarray(a, np.float32), backend=name) for a in args]
+    gradient = kf.grad(lambda xs: total(fun(*xs)))
+    # Alone, JAX compiles each function that it meets.
+    gradients = (kf.jit(gradient) if name == "jax" else gradient)(xs)
+    for g, want in zip(gradients, wanted, strict=True):
+        g = kf.to_numpy(g)
+        assert g.shape == np.shape(want)
+        # Products of two numbers of this size, through decompositions of three rows at most.
+        size = max(np.abs(a[np.isfinite(a)]).max(initial=1) for a in map(np.asarray, args))
+        np.testing.assert_allclose(g, want, rtol=0, atol=16 * EPS * size * size)
