@@ -6,6 +6,7 @@ norms and standard deviations of 0 have NaN; at a bound, `clip` hands on half of
 
 from __future__ import annotations
 
+import functools as _functools
 from typing import Any
 
 import jax as _jax
@@ -30,14 +31,13 @@ def abs(x: Any, /) -> Any:
 absolute = abs
 
 
-@_jax.custom_jvp
+# Compiled, so that a call outside of `jit` is one dispatch.
+@_functools.partial(_jax.jit, inline=True)
 def _size(x):
-    return _jnp.abs(x)
+    return x * _jnp.sign(_jax.lax.stop_gradient(x))
 
 
-_size.defjvps(lambda dx, out, x: dx * _jnp.sign(x))
-
-
+@_functools.partial(_jax.jit, inline=True)
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """`x` within the bounds; at a bound, `x` gets the cotangent."""
     out = _jnp.clip(_jax.lax.stop_gradient(x), min, max)
