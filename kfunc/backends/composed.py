@@ -85,6 +85,8 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     first = offset if offset >= 0 else -offset * columns
     flat = namespace(x).reshape(x, (*[-1 if n is None else n for n in x.shape[:-2]], rows * columns))
     return flat[..., slice(first, first + (count - 1) * (columns + 1) + 1, columns + 1) if count else slice(0, 0)]
+
+
 def det(x: Any, fixed: Any, singular: Any) -> Any:
     """The determinants of real matrices where `singular` holds, by their singular values, and 1 elsewhere.
 

@@ -136,7 +136,7 @@ class BatchNormalization(Layer):
             gamma, beta, moving_mean, moving_variance, past = tree.map(
                 lambda v: cast(v, dtype_of(x)), (gamma, beta, moving_mean, moving_variance, past)
             )
-        if not s.train:
+        if not s.train or 0 in x.shape:  # no samples have no moments
             moments = moving_mean, moving_variance
             return cast(ops.batch_normalization(x, *moments, self.axis, beta, gamma, self.epsilon), own)
         counted = mask is not None or s.samples is not None

@@ -319,7 +319,10 @@ def _below_top(x, axis):
 
 @op(single=True)
 def softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
-    """`exp(x) / sum(exp(x))` along `axis`, an integer, several, or None for all."""
+    """`exp(x) / sum(exp(x))` along `axis`, an integer, several, or None for all.
+
+    A NaN makes all elements NaN; on TensorFlow, whose kernel skips it, it makes only its own element NaN.
+    """
     x, axis = _below_top(x, axis)
     xp = namespace(x)
     e = xp.exp(x)

@@ -26,7 +26,7 @@ def check_attention(query: Array, key: Array, value: Array | None = None) -> Non
                 got=tuple(x.shape),
             )
     heads, groups = query.shape[2], key.shape[2]
-    if heads % groups or (value is not None and value.shape[2] != groups):
+    if not groups or heads % groups or (value is not None and value.shape[2] != groups):
         raise ShapeError(
             f"The number of heads of the key, {groups}, does not fit that of the query or of the value.",
             argument="key",
@@ -73,7 +73,7 @@ def attention_scores(
         # The weights are exponentials of the logits, so that the error of a rounded logit is relative in a weight.
         query, key = cast(query, FLOAT), cast(key, FLOAT)
     xp = namespace(query, key)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scale = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else scale
     key = _for_each_query(key, query)
     q, k = xp.permute_dims(query, (0, 2, 1, 3)), xp.permute_dims(key, (0, 2, 3, 1))
     logits = xp.matmul(q * scale, k)

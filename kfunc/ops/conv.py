@@ -46,7 +46,7 @@ def conv_geometry(
     steps, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate, PADDINGS)
     channels = _channels(inputs, data_format)
     width, filters = kernel.shape[-2:]
-    if channels is None or channels % width or filters % (channels // width):
+    if not channels or not width or channels % width or filters % (channels // width):
         raise ShapeError(
             f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",
@@ -168,13 +168,20 @@ def transposed_geometry(
     """
     steps, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate)
     channels = _channels(inputs, data_format)
-    if channels != kernel.shape[-1]:
+    if not channels or channels != kernel.shape[-1]:
         raise ShapeError(
             f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",
             expected=f"{kernel.shape[-1]} channels, the last axis of the kernel",
             got=f"{channels} channels",
             fix="a transposed kernel is (*window, filters, channels)",
+        )
+    if 0 in spatial_sizes(inputs, data_format):
+        raise ShapeError(
+            f"The input has no elements along a spatial axis, got shape {tuple(inputs.shape)}.",
+            argument="inputs",
+            expected="spatial sizes of 1 and more",
+            got=tuple(inputs.shape),
         )
     more: Any = (None,) * len(steps) if output_padding is None else output_padding
     more = (more,) * len(steps) if isinstance(more, int) else tuple(more)

@@ -85,8 +85,9 @@ def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
     _check_one_choice(backend, like)
     name = _name(dtype)
     if like is not None:
-        xp = namespace(like)
-        return make(xp, dtype=_object(xp, name), device=device(like))
+        xp, kind = namespace(like), kind_of(type(like))
+        out = make(xp, dtype=_object(xp, name), device=device(like))
+        return kind.backend.lower(out) if kind is not None and kind.native else out
     target = get("numpy" if backend is None else backend)
     out = target.lower(make(target.xp, dtype=_object(target.xp, name), device=None))
     return target.constant(out) if backend is None else out

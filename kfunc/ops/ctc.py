@@ -45,7 +45,7 @@ def _pick(xp, x, index, axis):
     return xp.take_along_axis(x, index + xp.astype(like, index.dtype), axis=axis)
 
 
-@op
+@op(single=True)
 def ctc_loss(target: Array, output: Array, target_length: Array, output_length: Array, mask_index: int = 0) -> Array:
     """The negative logarithm of the probability of all paths that give `target` (Graves et al., 2006).
 

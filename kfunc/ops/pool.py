@@ -95,7 +95,8 @@ def max_pool(
         padding: "valid", or "same" (what is outside does not count).
 
     Returns:
-        (batch, *output, channels), or (batch, channels, *output).
+        (batch, *output, channels), or (batch, channels, *output). A NaN in a window is its maximum,
+        but not on TensorFlow and OpenVINO, whose kernels take any number for larger.
 
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.

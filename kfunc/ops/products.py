@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..typing import Array
+from ._axes import sizes_of
 from ._op import op
 from ._promotion import kind, together
 
@@ -97,7 +98,7 @@ def kron(x1: Array, x2: Array) -> Array:
     x1, x2 = together(x1, x2, least="i")
     xp = namespace(x1, x2)
     rank = max(x1.ndim, x2.ndim)
-    a, b = ((1,) * (rank - x.ndim) + tuple(x.shape) for x in (x1, x2))
+    a, b = ((1,) * (rank - x.ndim) + sizes_of(x, *range(x.ndim)) for x in (x1, x2))
     blocks = xp.reshape(x1, tuple(m for n in a for m in (n, 1))) * xp.reshape(x2, tuple(m for n in b for m in (1, n)))
     return xp.reshape(blocks, tuple(n * m for n, m in zip(a, b, strict=True)))
 

@@ -111,9 +111,13 @@ def extract_sequences(x: Array, sequence_length: int, sequence_stride: int) -> A
 
     Raises:
         ShapeError: The signal is shorter than a piece, or its length is not known.
+        ArgumentError: `sequence_length` or `sequence_stride` is not positive.
     """
     x = lift(x)
     xp = namespace(x)
+    for argument, value in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride)):
+        if value < 1:
+            raise ArgumentError.must_be(argument, "a positive integer", value)
     n = x.shape[-1]
     if n is None or n < sequence_length:
         raise ShapeError(
@@ -147,7 +151,7 @@ def _window(window, length, size, like):
         if window not in _COSINES:
             raise ArgumentError.must_be("window", " or ".join(map(repr, _COSINES)), window)
         a, b = _COSINES[window]
-        values = [a - b * math.cos(2 * math.pi * i / length) for i in range(length)]
+        values = [a - b * math.cos(2 * math.pi * i / length) for i in range(length)] if length > 1 else [1.0]
         values = xp.asarray(values, dtype=like.dtype, device=device(like))
     else:
         values = floating(lift(like, window)[1])
@@ -217,7 +221,8 @@ def istft(
     Args:
         x: A pair of arrays (..., pieces, fft_length // 2 + 1).
         length: Length of the result; by default all that the pieces cover.
-        sequence_length, sequence_stride, fft_length, window, center: As for `stft`.
+        sequence_length, sequence_stride, fft_length, window, center: As for `stft`. Without a window, the result is
+            `fft_length / sequence_stride` times the signal, as in Keras: as many pieces overlap.
     """
     _check_lengths(sequence_length, fft_length)
     pieces = irfft(x, fft_length)
@@ -227,6 +232,7 @@ def istft(
     signal = _overlap_add(pieces * weight, sequence_stride)
     norm = _overlap_add(xp.broadcast_to(weight * weight, (count, fft_length)), sequence_stride)
     signal = signal / xp.where(norm > 1e-10, norm, xp.ones_like(norm))
+    signal = signal * (fft_length / sequence_stride) if window is None else signal
     start = fft_length // 2 if center else 0
     total = fft_length + sequence_stride * (count - 1)
     stop = start + length if length is not None else total - start

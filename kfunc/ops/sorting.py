@@ -65,7 +65,8 @@ def top_k(x: Array, k: int, sorted: bool = True) -> tuple[Array, Array]:
         sorted: False leaves their order to the backend.
 
     Returns:
-        (values, indices): both (..., k). Which one of equal elements comes first is the backend's choice.
+        (values, indices): both (..., k). Which one of equal elements comes first is the backend's choice. NaN
+        counts as the largest, but on TensorFlow its place may be wrong.
     """
     x = numeric(x)
     xp = namespace(x)

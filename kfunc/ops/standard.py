@@ -118,16 +118,15 @@ def _logical(x):
 
 @op
 def abs(x: Array) -> Array:
-    """The absolute value of each element of `x`; booleans are taken as int32."""
-    x = numeric(x)
-    return namespace(x).abs(x)
+    """The absolute value of each element of `x`; booleans stay as they are."""
+    x = lift(x)
+    return x if kind(x) == "b" else namespace(x).abs(x)
 
 
 @op
 def absolute(x: Array) -> Array:
-    """The absolute value of each element of `x`; booleans are taken as int32; `abs` under NumPy's name."""
-    x = numeric(x)
-    return namespace(x).abs(x)
+    """The absolute value of each element of `x`; booleans stay as they are; `abs` under NumPy's name."""
+    return abs(x)
 
 
 @op
@@ -409,6 +408,8 @@ def imag(x: Array) -> Array:
 def add(x1: Array, x2: Array) -> Array:
     """`x1 + x2`, elementwise; of booleans, `or`."""
     x1, x2 = promote(x1, x2)
+    if kind(x1) == kind(x2) == "b":
+        return logical_or(x1, x2)
     return namespace(x1, x2).add(x1, x2)
 
 

@@ -19,7 +19,9 @@ def _alike(*xs) -> bool:
 
 @lowering(backend, ops.einsum)
 def _einsum(subscripts, *operands):
-    return tf.einsum(subscripts, *operands) if _alike(*operands) else NotImplemented
+    if not _alike(*operands) or ("..." in subscripts and "->" not in subscripts):
+        return NotImplemented  # TensorFlow leaves axes that broadcast out of a result that is not written down
+    return tf.einsum(subscripts, *operands)
 
 
 @lowering(backend, ops.solve_triangular)

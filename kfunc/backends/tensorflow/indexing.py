@@ -59,7 +59,14 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Array:
     return Array(from_last(tf.gather(dense(x), indices, batch_dims=last, axis=last), axis))
 
 
-def _arg(kernel: Callable) -> Callable:
+def _arg(plain: Callable) -> Callable:
+    def kernel(x, axis, output_type):
+        out = plain(x, axis, output_type=output_type)
+        if not x.dtype.is_floating:
+            return out
+        nan = tf.math.is_nan(x)  # the first one of which is the extreme; TensorFlow passes over them
+        return tf.where(tf.reduce_any(nan, axis), tf.argmax(tf.cast(nan, tf.int8), axis, output_type=output_type), out)
+
     def function(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
         x = raw(x)
         n = x.shape.rank

@@ -157,7 +157,7 @@ def one_hot(x: Any, num_classes: Any, axis: Any = -1, dtype: Any = None) -> Any:
 
 @_lower(ops.normalize_batch)
 def normalize_batch(x: Any, offset: Any = None, scale: Any = None, axis: Any = -1, epsilon: Any = 1e-3) -> Any:
-    if x.dtype != tf.float32 or axis % x.shape.rank != x.shape.rank - 1:
+    if x.dtype != tf.float32 or axis % x.shape.rank != x.shape.rank - 1 or 0 in x.shape:
         return NotImplemented
     features = x.shape[-1]
     rows = tf.reshape(x, (-1, 1, 1, features))

@@ -46,6 +46,9 @@ def reshape(x: Any, /, shape: int | tuple[Any, ...], *, copy: bool | None = None
     tensor, sizes = raw(x), [n.tensor if type(n) is Array else n for n in shape_tuple(shape)]
     if any(n is None for n in sizes):
         return Array(tf.reshape(tensor, _filled(sizes, tensor, shape)))
+    known = [n for n in sizes if isinstance(n, int)]
+    if -1 in known and 0 in known:  # TensorFlow takes any number for -1
+        raise ValueError(f"reshape: the size -1 of the shape {shape} cannot be known, since another one is 0.")
     return Array(reshape_tensor(tensor, tuple(sizes)))
 
 

@@ -66,7 +66,7 @@ def conv(
     if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
-    if len(strides) > 3 or (groups > 1 and inputs.shape[0] == 0):  # the depthwise kernel fails without images
+    if len(strides) > 3 or 0 in inputs.shape:  # without images, kernels fail or give a wrong shape
         return NotImplemented
     return _convolve(inputs, kernel, groups, strides, padding, dilation, data_format=data_format)
 
@@ -139,7 +139,7 @@ def conv_transpose(
     strides, dilation, crops = transposed_geometry(
         Array(inputs), Array(kernel), strides, padding, None, data_format, dilation_rate
     )
-    if len(strides) > 3 or max(dilation) > 1 or None in kernel.shape:
+    if len(strides) > 3 or max(dilation) > 1 or None in kernel.shape or 0 in inputs.shape:
         return NotImplemented
     return _transposed(inputs, kernel, strides, padding.upper(), crops, data_format=data_format)
 

@@ -11,6 +11,7 @@ from ... import random
 from ...arrays import device, namespace
 from ...errors import ArgumentError, MissingKeyError, ShapeError
 from ...typing import Array
+from .._axes import sizes_of
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
 from ._layout import check_among, known_sizes, last, rounded
@@ -118,7 +119,7 @@ def map_coordinates(
     xp = namespace(inputs, coordinates)
     flat = xp.reshape(floating(inputs), (1, -1, 1))
     points = [xp.reshape(coordinates[i, ...], (1, -1)) for i in range(inputs.ndim)]
-    out = _sample(flat, inputs.shape, points, order, fill_mode, fill_value)
+    out = _sample(flat, sizes_of(inputs, *range(inputs.ndim)), points, order, fill_mode, fill_value)
     return rounded(xp.reshape(out, tuple(coordinates.shape[1:])), inputs)
 
 
