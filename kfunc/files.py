@@ -322,7 +322,9 @@ def write(
     try:
         data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ArgumentError("A name or text is not valid Unicode.", got=ascii(error.object)[:99]) from None
+        raise ArgumentError(
+            "A name or text is not valid Unicode.", got=ascii(error.object[error.start : error.end])[:99]
+        ) from None
     data += b" " * (-len(data) % 8)
     try:  # a file that nobody could read must not be written
         _header(data, ends[-1])

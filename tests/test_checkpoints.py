@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -521,6 +522,78 @@ def test_keep_best_by_the_numbers_of_epochs(tmp_path):
     best = kf.Checkpoints(tmp_path, every=2, keep_last=1, keep_best=1, monitor="loss", mode="max")
     compiled().fit(**FIT, resume=best)
     assert best.steps() == [6, 12] and best.best == 6  # none in the middle of an epoch
+
+
+# -- forged checkpoints: the digest is right, and something inside is not ----------------------------------------------
+
+WRONG = (
+    None,
+    True,
+    -1,
+    10**18,
+    1.5,
+    "x",
+    [],
+    {},
+    [1],
+    ["x"],
+    {"x": 1},
+    np.zeros(3),
+    np.asarray(2.5),
+    np.zeros((2, 2), bool),
+)
+
+
+def nodes(x, path=()):
+    """The paths of all that a tree holds, and of its containers."""
+    yield path
+    children = x.items() if isinstance(x, dict) else enumerate(x) if isinstance(x, list | tuple) else ()
+    for key, child in children:
+        yield from nodes(child, (*path, key))
+
+
+def put(x, path, value):
+    if not path:
+        return value
+    if isinstance(x, dict):
+        return {**x, path[0]: put(x[path[0]], path[1:], value)}
+    return type(x)(put(child, path[1:], value) if i == path[0] else child for i, child in enumerate(x))
+
+
+def test_a_forged_checkpoint_gives_a_file_error(tmp_path):
+    callbacks = [
+        kf.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
+        kf.callbacks.ReduceLROnPlateau("loss", patience=1),
+        kf.callbacks.ModelCheckpoint(tmp_path / "best.safetensors", "loss", save_best_only=True),
+        kf.callbacks.CSVLogger(tmp_path / "log.csv"),
+        kf.callbacks.History(),
+    ]
+
+    def fit(m, directory, **options):
+        return m.fit(**{**FIT, "callbacks": callbacks, "validation_data": (X, Y), **options}, resume=directory)
+
+    sound = kf.Checkpoints(tmp_path / "sound", every=4, keep_last=None)
+    fit(compiled(), sound)
+    whole = files.load(sound.path(8))
+    forged = kf.Checkpoints(tmp_path / "forged")
+    forged.prepare()
+    places = [("metrics",), ("step",), *(("tree", *path) for path in nodes(whole["tree"]))]
+    ends = {"refused": 0, "taken": 0}
+    for path in places:
+        for number, value in enumerate(WRONG):
+            if zlib.crc32(f"{path} {number}".encode()) % 16:
+                continue  # a sixteenth of all, the same ones each time
+            files.save(put(whole, path, value), forged.path(8))
+            try:
+                fit(compiled(), tmp_path / "forged")
+                ends["taken"] += 1
+            except FileError:
+                ends["refused"] += 1
+            except Exception as error:
+                raise AssertionError(f"{'/'.join(map(str, path))} as {value!r}") from error
+            for step in forged.steps():
+                os.remove(forged.path(step))
+    assert ends["refused"] > 5 * ends["taken"] > 0, ends
 
 
 # -- SIGTERM -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .. import checks
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FileError, shown
 from ..training.state import TrainState
 
 if TYPE_CHECKING:
@@ -243,7 +243,16 @@ class CallbackList:
         for i, callback in enumerate(self.callbacks):
             name = f"{i}_{type(callback).__name__}"
             if name in states:
-                callback.set_state(states[name])
+                try:
+                    callback.set_state(states[name])
+                except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                    raise FileError(
+                        f"The checkpoint does not hold what {type(callback).__name__} remembers: "
+                        f"{type(error).__name__} {shown(str(error))}.",
+                        argument="callbacks",
+                        expected="what its get_state returned",
+                        fix="take another directory",
+                    ) from error
 
 
 def listed(callbacks: Any) -> list[Any]:
@@ -262,6 +271,34 @@ def _own(callback: Any, name: str) -> Any:
     hook = getattr(callback, name, None)
     same = getattr(hook, "__func__", None) is getattr(Callback, name, hook)
     return None if same or getattr(hook, "_is_default", False) else hook
+
+
+def whole(value: Any, none: bool = False) -> Any:
+    """A number of things, as `set_state` takes it from a checkpoint.
+
+    Raises:
+        TypeError: It is none; `restore` says which callback it belongs to.
+    """
+    if value is None and none:
+        return None
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise TypeError(f"{shown(value)} is not a number of things")
+    return value
+
+
+def single(value: Any) -> Any:
+    """A number or None, as `whole`."""
+    real = type(value) in (int, float) or (getattr(value, "ndim", 1) == 0 and value.dtype.kind in "iuf")
+    if value is not None and not real:
+        raise TypeError(f"{shown(value)} is not a number")
+    return value
+
+
+def texts(values: Any) -> list[str]:
+    """A list of texts, as `whole`."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{shown(values)} is not a list of texts")
+    return list(values)
 
 
 def takes(hook: Callable[..., Any], n: int) -> bool:

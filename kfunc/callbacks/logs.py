@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..training import history
 from ..training.progress_bar import Bar
-from .base import HOOKS, Callback
+from .base import HOOKS, Callback, texts, whole
 
 __all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]
 
@@ -34,8 +34,9 @@ class History(history.History, Callback):
         return {"epoch": self.epoch, "each": [[name, self.epochs[name], v] for name, v in self.history.items()]}
 
     def set_state(self, state: Any) -> None:
-        self.epoch = list(state["epoch"])
-        self.epochs = {name: list(epochs) for name, epochs, _ in state["each"]}
+        texts([name for name, _, _ in state["each"]])
+        self.epoch = [whole(epoch) for epoch in state["epoch"]]
+        self.epochs = {name: [whole(epoch) for epoch in epochs] for name, epochs, _ in state["each"]}
         self.history = {name: list(values) for name, _, values in state["each"]}
 
 
@@ -125,7 +126,7 @@ class CSVLogger(Callback):
         return None if self.keys is None else {"keys": list(self.keys), "size": self._size}
 
     def set_state(self, state: Any) -> None:
-        self.keys, self._size = list(state["keys"]), int(state["size"])
+        self.keys, self._size = texts(state["keys"]), whole(state["size"])
 
 
 def _cell(value: Any) -> Any:

@@ -11,7 +11,8 @@ from .. import checks
 from ..arrays import backend_of, to_backend
 from ..errors import ArgumentError
 from ..metrics.directions import direction
-from .base import Callback
+from ..training.checkpoints import by_path, matched
+from .base import Callback, single, whole
 from .rates import rates, with_rates
 
 __all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]
@@ -175,7 +176,21 @@ class EarlyStopping(MonitorCallback):
         return {name: getattr(self, name) for name in names}
 
     def set_state(self, state: Any) -> None:
-        self.__dict__.update(state)
+        self.wait, self.stopped_epoch = whole(state["wait"]), whole(state["stopped_epoch"])
+        self.best, self.best_epoch = single(state["best"]), whole(state["best_epoch"])
+        weights = state["best_weights"]
+        self.best_weights = None if weights is None else like_those_of(self.model, weights, ("params", "state"))
+
+
+def like_those_of(model: Any, arrays: Any, parts: tuple[str, ...]) -> dict[str, Any]:
+    """Arrays from a checkpoint, checked to be like these parts of the model's train state.
+
+    Raises:
+        FileError: They are others.
+    """
+    ts = model.train_state
+    wanted = {name: getattr(ts, name) for name in parts}
+    return matched(by_path(arrays), wanted, "The memory of a callback in the checkpoint")
 
 
 def moved(arrays: Any, train_state: Any) -> Any:
@@ -279,4 +294,5 @@ class ReduceLROnPlateau(MonitorCallback):
         return {name: getattr(self, name) for name in ("best", "wait", "cooldown_counter")}
 
     def set_state(self, state: Any) -> None:
-        self.__dict__.update(state)
+        self.best, self.wait = single(state["best"]), whole(state["wait"])
+        self.cooldown_counter = whole(state["cooldown_counter"])

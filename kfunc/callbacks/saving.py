@@ -10,7 +10,7 @@ from .. import checks, files, tree
 from ..arrays import to_numpy
 from ..errors import ArgumentError
 from ..training.checkpoints import Checkpoints
-from .base import Callback, frequency
+from .base import Callback, frequency, single, whole
 from .monitors import MonitorCallback
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class _Saver(MonitorCallback):
         return {"best": self.best, "epoch": self._epoch, "steps": self._steps}
 
     def set_state(self, state: Any) -> None:
-        self.best, self._epoch, self._steps = state["best"], state["epoch"], state["steps"]
+        self.best, self._epoch, self._steps = single(state["best"]), whole(state["epoch"]), whole(state["steps"])
 
 
 class ModelCheckpoint(_Saver):

@@ -14,7 +14,7 @@ from typing import Any
 from .. import checks, tree
 from ..arrays import to_numpy
 from ..errors import UnsupportedError
-from .base import Callback, frequency
+from .base import Callback, frequency, whole
 from .rates import current_rates
 
 __all__ = ["TensorBoard"]
@@ -131,7 +131,7 @@ class TensorBoard(Callback):
         return {"steps": self._steps}
 
     def set_state(self, state: Any) -> None:
-        self._steps = int(state["steps"])
+        self._steps = whole(state["steps"])
 
 
 def _step(train_state: Any) -> int:

@@ -8,7 +8,7 @@ from .. import checks, tree
 from ..arrays import to_numpy
 from ..errors import ArgumentError, NonFiniteError
 from .base import Callback
-from .monitors import moved
+from .monitors import like_those_of, moved
 
 __all__ = ["SwapEMAWeights", "TerminateOnNaN"]
 
@@ -122,4 +122,4 @@ class SwapEMAWeights(Callback):
         return None if self._own is None else {"params": self._own}
 
     def set_state(self, state: Any) -> None:
-        self._own, self._put = state["params"], None
+        self._own, self._put = like_those_of(self.model, {"params": state["params"]}, ("params",))["params"], None

@@ -178,10 +178,10 @@ class Checkpoints:
         identity = _identity(path)
         self._seen[step] = identity, None
         match files.load(path):
-            case {"step": int(found), "metrics": [*pairs], "tree": state} if found == step:
+            case {"step": int(found), "metrics": [*pairs], "tree": state} if found == step and _are_metrics(pairs):
                 self._seen[step] = identity, dict(pairs)
                 return state
-            case {"step": int(found)}:
+            case {"step": int(found)} if found != step:
                 raise FileError(f"{path} has another step than its name.", expected=step, got=found)
         raise FileError(f"{path} is not a checkpoint.", expected="a file that Checkpoints.save wrote")
 
@@ -242,6 +242,10 @@ def on_host(x: Any) -> Any:
 
 def _is_number(x: Any) -> bool:
     return isinstance(x, int | float) or getattr(x, "ndim", 1) == 0
+
+
+def _are_metrics(pairs: list[Any]) -> bool:
+    return all(isinstance(p, list) and [type(part) for part in p] == [str, float] for p in pairs)
 
 
 def _identity(path: str) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import files, tree
+from ..arrays import to_numpy
 from ..data.protocol import Source
 from ..errors import ArgumentError, FileError, shown
 from ..metrics import Mean
@@ -118,24 +119,13 @@ class _Saver(Saver):
             return
         path, found, ts = self._checkpoints.path(newest[0]), newest[1], self._model.train_state
         assert ts is not None
-        try:
-            state = by_path(dict(zip(ts._fields, found["train_state"], strict=True)))
-            progress = dict(zip(found["progress"]["names"], found["progress"]["values"], strict=True))
-            places, stop, callbacks = found["run"], found["stop_training"], found["callbacks"]
-            setting, read = files.decoded(places.pop("setting")), places.pop("read")
-            epochs, quantities = found["history"]
-            history = {name: (_unpacked(numbers), _unpacked(values)) for name, numbers, values in quantities}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FileError(
-                f"{path} is not a checkpoint of `fit`.",
-                expected="what fit(resume=...) saved",
-                got="another tree",
-                fix="take another directory",
-            ) from error
+        state, progress, places, stop, callbacks, setting, read, epochs, history = _content(found, ts, path)
         if self._model.step is not None and not fresh.metrics:  # only a step tells the names of its logs
             paths = [path.removeprefix("metrics/") for path in progress if path.startswith("metrics/")]
             names = {path.rpartition("/")[0] for path in paths}
             fresh = fresh._replace(metrics={name: Mean().init(fresh.loss[0]) for name in names})
+        if (steps := self._setting["steps_per_epoch"]) is not None and places["batch"] > steps:
+            raise _no_checkpoint(path, f"batch {places['batch']} of {steps}")
         others = list(_differences(setting, self._setting))
         try:
             places["progress"] = type(fresh)(**matched(progress, fresh._asdict(), path))
@@ -145,7 +135,9 @@ class _Saver(Saver):
             raise
         if others:
             raise _another(path, others)
-        run.history.epoch[:] = _unpacked(epochs)
+        if any(fault >= 0 for fault in to_numpy(places["progress"].fault)):
+            raise _no_checkpoint(path, "a step that was refused")
+        run.history.epoch[:] = epochs
         for name, (numbers, values) in history.items():
             run.history.epochs[name], run.history.history[name] = numbers, values
         self._restore()
@@ -328,6 +320,73 @@ def _another(path: str, others: list[tuple[str, Any, Any]]) -> ArgumentError | F
         'purpose, take another directory, and put params, state = kf.Checkpoints(...).restore()["train_state"][:2] '
         "into model.train_state",
     )
+
+
+_Content = tuple[dict, dict, dict, bool, dict, dict, list, list, dict]
+
+
+def _content(found: Any, ts: Any, path: str) -> _Content:
+    """What `_Saver._content` put together, with each part checked to be of its kind; the arrays are checked later.
+
+    Raises:
+        FileError: It is something else.
+    """
+    try:
+        match found:
+            case {
+                "train_state": tuple(parts),
+                "progress": {"names": [*names], "values": [*values]},
+                "run": dict(run),
+                "stop_training": bool(stop),
+                "history": [epochs, [*quantities]],
+                "callbacks": dict(callbacks),
+            }:
+                places: dict[str, int | None] = {name: _count(run[name]) for name in _PLACES if name != "skipped"}
+                places["skipped"] = None if run["skipped"] is None else _count(run["skipped"])
+                history = {_text(name): (_counts(numbers), _unpacked(of)) for name, numbers, of in quantities}
+                if any(len(numbers) != len(of) for numbers, of in history.values()):
+                    raise ValueError("numbers of other epochs")
+                setting, read = files.decoded(_text(run["setting"])), [_marks(marks) for marks in run["read"]]
+                if not isinstance(setting, dict) or len(read) != 2 or any(len(marks) not in (0, 5) for marks in read):
+                    raise ValueError("a setting or data of another form")
+                progress = dict(zip(map(_text, names), values, strict=True))
+                state = by_path(dict(zip(ts._fields, parts, strict=True)))
+                return state, progress, places, stop, callbacks, setting, read, _counts(epochs), history
+        raise ValueError("another tree")
+    except (KeyError, TypeError, ValueError, AttributeError, FileError) as error:
+        raise _no_checkpoint(path, str(error)) from error
+
+
+def _no_checkpoint(path: str, got: str) -> FileError:
+    return FileError(
+        f"{path} is not a checkpoint of `fit`.",
+        expected="what fit(resume=...) saved",
+        got=got,
+        fix="take another directory",
+    )
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise TypeError(f"{shown(value)} is not a number of things")
+    return value
+
+
+def _counts(values: Any) -> list[int]:
+    return [_count(value) for value in _unpacked(values)]
+
+
+def _marks(values: Any) -> list[int]:
+    found = _unpacked(values)
+    if not all(type(value) is int and -1 <= value < 2**32 for value in found):
+        raise TypeError(f"{shown(found)} are not the marks of data")
+    return found
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)} is not a text")
+    return value
 
 
 def _packed(values: list) -> Any:
