@@ -24,7 +24,7 @@ __all__ = ["arguments", "build", "dataclass", "fields", "is_open", "replace"]
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
 
-_PLAIN = (int, float, str, type(None))
+_PLAIN = (int, float, str, bool, type(None))
 
 
 def arguments(of: Any) -> dict[str, Any]:
@@ -111,9 +111,19 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
             value = factory()
         else:
             raise TypeError(f"{cls.__name__} is missing the required argument {name!r}")
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, value if type(value) in _PLAIN else _number(value))
     if hasattr(self, "__post_init__"):
         self.__post_init__()
+
+
+def _number(value: Any) -> Any:
+    """`value` with NumPy's numbers, also those in lists and tuples, as Python's: files hold no others."""
+    cls = type(value)
+    if cls in (list, tuple):
+        parts = [v if type(v) in _PLAIN else _number(v) for v in value]
+        return value if all([a is b for a, b in zip(parts, value, strict=True)]) else cls(parts)
+    # By its name, since NumPy may not be imported; an array without axes is a number, too.
+    return value.item() if cls.__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
 def _opening(init: Callable) -> Callable:
@@ -155,7 +165,7 @@ def _snapshot(value: Any) -> Any:
     """`value` with lists as tuples and copies of dicts, so that it stays the same when the caller changes them."""
     if type(value) in (list, tuple):
         return tuple([_snapshot(v) for v in value])
-    return {k: _snapshot(v) for k, v in value.items()} if type(value) is dict else value
+    return {k: _snapshot(v) for k, v in value.items()} if type(value) is dict else _number(value)
 
 
 def _is_kept_by_identity(value: Any) -> bool:

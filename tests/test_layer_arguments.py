@@ -7,11 +7,15 @@ a ShapeError or ArgumentError comes where the layer is given arrays of these sha
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from backends import EAGER, TRAINING
 
 import kfunc as kf
 from kfunc import nn
+from kfunc.registry import to_config
 
 RATED = (nn.Dropout, nn.AlphaDropout, nn.GaussianDropout, nn.SpatialDropout1D, nn.SpatialDropout2D, nn.SpatialDropout3D)
 CONVOLUTIONS = (
@@ -28,7 +32,10 @@ GLOBAL = tuple(getattr(nn, f"Global{name}Pooling{n}D") for name in ("Max", "Aver
 RECURRENT = (nn.LSTM, nn.GRU, nn.SimpleRNN, nn.LSTMCell, nn.GRUCell, nn.SimpleRNNCell)
 
 ARGUMENTS = [
-    *((lambda v=v: nn.Dense(v), "units", "positive integer") for v in (0, -1, "3", 2.5, True, None, np.int64(3))),
+    *(
+        (lambda v=v: nn.Dense(v), "units", "positive integer")
+        for v in (0, -1, "3", 2.5, True, None, np.int64(-3), np.float32(3))
+    ),
     (lambda: nn.Dense(3, "rleu"), "activation", "did you mean 'relu'"),
     (lambda: nn.Dense(3, 7), "activation", "a name, a function or None"),
     (lambda: nn.Dense(3, use_bias="no"), "use_bias", "a bool"),
@@ -72,7 +79,8 @@ ARGUMENTS = [
     *((lambda v=v: nn.PReLU(shared_axes=v), "shared_axes", "positive integer") for v in (0, (1, -1), "1", (1.0,))),
     (lambda: nn.PReLU("ons"), "alpha_initializer", "did you mean"),
     *((lambda v=v: nn.Softmax(v), "axis", "integer") for v in ("1", None, 1.0, (0, "1"), ())),
-    *((lambda c=c, v=v: c(v), "rate", "0 <= rate < 1") for c in RATED for v in (-0.1, 1, "0.5", None, True)),
+    *((lambda c=c, v=v: c(v), "rate", "0 <= rate <") for c in RATED for v in (-0.1, 1.1, "0.5", None, True)),
+    *((lambda c=c: c(1), "rate", "0 <= rate < 1") for c in (nn.AlphaDropout, nn.GaussianDropout)),
     (lambda: nn.Dropout(0.5, seed="1"), "seed", "an integer"),
     *((lambda v=v: nn.Dropout(0.5, v), "noise_shape", "None") for v in (3, "12", (0, 1), (1.0,))),
     (lambda: nn.AlphaDropout(0.5, "12"), "noise_shape", "None"),
@@ -85,7 +93,7 @@ ARGUMENTS = [
     *((lambda v=v: nn.Conv2D(4, v), "kernel_size", "at least 1") for v in (0, "3", 2.5, True, (3,), (3, 0), (3, "3"))),
     *((lambda v=v: nn.Conv1D(4, 3, v), "strides", "at least 1") for v in (0, "3", 2.5, True, (1, 1))),
     *((lambda v=v: nn.Conv3D(4, 3, dilation_rate=v), "dilation_rate", "at least 1") for v in (0, (1, 1), [1, 1, -1])),
-    *((lambda c=c: c(4, 3, 2, dilation_rate=2), "dilation_rate", "strides=1 or") for c in CONVOLUTIONS),
+    *((lambda c=c: c(4, 3, 2, dilation_rate=2), "dilation_rate", "strides=1 or") for c in CONVOLUTIONS[:6]),
     *((lambda c=c: c(4, 3, padding="full"), "padding", "'same'") for c in CONVOLUTIONS),
     *((lambda c=c: c(4, 3, padding="causal"), "padding", "'same'") for c in CONVOLUTIONS if c is not nn.Conv1D),
     *((lambda c=c: c(4, 3, data_format="NHWC"), "data_format", "'channels_first'") for c in CONVOLUTIONS),
@@ -148,14 +156,17 @@ ARGUMENTS = [
     *((lambda c=c: c(2, data_format="NHWC"), "data_format", "'channels_first'") for c in (*POOLINGS, *ADAPTIVE)),
     *((lambda c=c, v=v: c(v), "output_size", "at least 1") for c in ADAPTIVE for v in (0, "2", True, None, (1,) * 4)),
     *((lambda c=c: c(keepdims=1), "keepdims", "a bool") for c in GLOBAL),
-    *((lambda v=v: nn.Attention(dropout=v), "dropout", "0 <= dropout < 1") for v in (-0.1, 1, "0.5", None, True)),
+    *((lambda v=v: nn.Attention(dropout=v), "dropout", "0 <= dropout <= 1") for v in (-0.1, 1.1, "0.5", None, True)),
     (lambda: nn.Attention(use_scale=1), "use_scale", "a bool"),
     (lambda: nn.Attention(score_mode="add"), "score_mode", "'concat'"),
     (lambda: nn.AdditiveAttention(seed="1"), "seed", "an integer"),
     *((lambda v=v: nn.MultiHeadAttention(v, 3), "num_heads", "positive integer") for v in (0, "2", 2.5, True, None)),
     *((lambda v=v: nn.MultiHeadAttention(2, v), "key_dim", "positive integer") for v in (0, "2", 2.5, True, None)),
     *((lambda v=v: nn.MultiHeadAttention(2, 3, v), "value_dim", "positive integer") for v in (0, "2", 2.5, True)),
-    *((lambda v=v: nn.MultiHeadAttention(2, 3, dropout=v), "dropout", "0 <= dropout < 1") for v in (1, -1, "0", None)),
+    *(
+        (lambda v=v: nn.MultiHeadAttention(2, 3, dropout=v), "dropout", "0 <= dropout <= 1")
+        for v in (1.1, -1, "0", None)
+    ),
     *((lambda v=v: nn.MultiHeadAttention(2, 3, output_shape=v), "output_shape", "") for v in (0, "3", 2.5, (2, 0), ())),
     *(
         (lambda v=v: nn.MultiHeadAttention(2, 3, attention_axes=v), "attention_axes", "")
@@ -176,8 +187,8 @@ ARGUMENTS = [
     *((lambda c=c: c("first"), "data_format", "'channels_first'") for c in GLOBAL),
     *((lambda c=c, v=v: c(v), "units", "positive integer") for c in RECURRENT for v in (0, -1, "3", 2.5, True)),
     *((lambda c=c: c(3, "tahn"), "activation", "did you mean 'tanh'") for c in RECURRENT),
-    *((lambda c=c, v=v: c(3, dropout=v), "dropout", "0 <= dropout < 1") for c in RECURRENT for v in (1.0, -0.1, "no")),
-    *((lambda c=c: c(3, recurrent_dropout=1), "recurrent_dropout", "< 1") for c in RECURRENT),
+    *((lambda c=c, v=v: c(3, dropout=v), "dropout", "0 <= dropout <= 1") for c in RECURRENT for v in (1.1, -0.1, "no")),
+    *((lambda c=c: c(3, recurrent_dropout=2), "recurrent_dropout", "<= 1") for c in RECURRENT),
     *((lambda c=c: c(3, use_bias=1), "use_bias", "a bool") for c in RECURRENT),
     *((lambda c=c: c(3, seed=0.5), "seed", "an integer") for c in RECURRENT),
     *((lambda c=c: c(3, recurrent_constraint=1.0), "recurrent_constraint", "a name") for c in RECURRENT),
@@ -199,8 +210,7 @@ ARGUMENTS = [
     *((lambda v=v: nn.ConvLSTM2D(2, v), "kernel_size", "integer") for v in (0, "3", 2.5, (3, 3, 3))),
     (lambda: nn.ConvLSTM1D(2, 3, padding="causal"), "padding", "'same'"),
     (lambda: nn.ConvLSTM1D(2, 3, data_format="last"), "data_format", "channels_first"),
-    (lambda: nn.ConvLSTM3D(2, 3, 2, dilation_rate=2), "dilation_rate", "strides=1"),
-    (lambda: nn.ConvLSTM3D(2, 3, dropout=1), "dropout", "< 1"),
+    (lambda: nn.ConvLSTM3D(2, 3, dropout=2), "dropout", "<= 1"),
     (lambda: nn.Bidirectional(nn.Dense(3)), "layer", "an LSTM"),
     (lambda: nn.Bidirectional(nn.LSTM(3), "max"), "merge_mode", "'concat'"),
     (lambda: nn.Bidirectional(nn.LSTM(3), backward_layer=3), "backward_layer", "an LSTM"),
@@ -321,3 +331,70 @@ def test_indices_of_half_precision_are_refused():
     np.testing.assert_array_equal(layer.apply(params, np.asarray([1.0, 2.0], np.float32))[0], want)
     with pytest.raises(kf.errors.ArgumentError, match="integers"):
         layer.apply(params, np.ones(2, np.float16))
+
+
+# -- what they accept beside Python's numbers ------------------------------------------------------------------------
+
+ACCEPTED = [
+    (lambda: nn.Dense(np.int64(3)), "Dense(units=3)"),
+    (
+        lambda: nn.Conv2D(np.int32(3), (np.int64(2), 1), strides=np.uint8(2)),
+        "Conv2D(filters=3, kernel_size=(2, 1), strides=2)",
+    ),
+    (lambda: nn.Embedding(np.array(3), np.int64(4)), "Embedding(input_dim=3, output_dim=4)"),
+    (lambda: nn.LSTM(np.int64(3), seed=np.int64(1), dropout=np.float32(0.5)), "LSTM(units=3, dropout=0.5, seed=1)"),
+    (lambda: nn.BatchNormalization(axis=np.int64(1)), "BatchNormalization(axis=1)"),
+    (lambda: nn.Dot(np.int64(1)), "Dot(axes=1)"),
+    (lambda: nn.Dense(2, use_bias=np.bool_(False)), "Dense(units=2, use_bias=False)"),
+    (lambda: nn.ZeroPadding2D([np.int64(1), np.int64(2)]), "ZeroPadding2D(padding=(1, 2))"),
+    (lambda: kf.metrics.TopKCategoricalAccuracy(np.int64(2)), "TopKCategoricalAccuracy(k=2)"),
+    (lambda: kf.metrics.Precision(np.float64(0.25)), "Precision(thresholds=0.25, name='precision')"),
+    (lambda: kf.losses.Huber(np.float32(0.5)), "Huber(delta=0.5)"),
+    (lambda: nn.initializers.GlorotUniform(np.int64(3)), "GlorotUniform(seed=3)"),
+    (lambda: kf.optim.adam(np.float32(0.5)), "Adam(learning_rate=0.5)"),
+    (lambda: nn.regularizers.get("l1l2"), "L1L2()"),
+    (lambda: nn.Dropout(1), "Dropout(rate=1)"),
+    (lambda: kf.metrics.AUC(num_thresholds=None, thresholds=[0.5]).num_thresholds, "3"),
+    (lambda: nn.Input(batch_shape=(2, None, 3)).shape, "(2, None, 3)"),
+    (lambda: nn.Input((np.int64(3),), batch_size=np.int64(2)).shape, "(2, 3)"),
+]
+
+
+@pytest.mark.parametrize(("make", "text"), ACCEPTED, ids=[text for _, text in ACCEPTED])
+def test_constructors_accept(make, text):
+    """NumPy's numbers become Python's, so that files can hold them."""
+    made = make()
+    assert repr(made) == text
+    category = {"nn": "layer", "losses": "loss", "metrics": "metric", "optim": "optimizer"}
+    theme = type(made).__module__.split(".")[1:2]
+    if theme and theme[0] in category and hasattr(made, "get_config"):
+        json.dumps(to_config(category[theme[0]], made))
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"shape": (3,), "batch_shape": (2, 3)}, {"batch_shape": (2, 3), "batch_size": 2}]
+)
+def test_inputs_have_one_shape(given):
+    with pytest.raises(kf.errors.ArgumentError, match="either `shape`, or `batch_shape` alone"):
+        nn.Input(**given)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_rate_of_1_drops_everything(name):
+    x = kf.asarray(np.ones((2, 3, 4), np.float32), backend=name)
+    for layer in (nn.Dropout(1.0), nn.Dropout(1, (None, 1, None)), nn.SpatialDropout1D(1.0)):
+        out, slope = kf.value_and_grad(lambda x: kf.ops.sum(layer.apply({}, x, train=True, key=0)[0]))(x)  # noqa: B023
+        assert float(kf.to_numpy(out)) == 0 and not np.any(kf.to_numpy(slope))
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_one_hot_labels_may_be_booleans(name):
+    labels = np.eye(3, dtype=bool)[[0, 2, 1, 1]]
+    scores = np.random.default_rng(0).random((4, 3)).astype(np.float32)
+    for metric in (
+        *(kf.metrics.CategoricalAccuracy(), kf.metrics.TopKCategoricalAccuracy(2), kf.metrics.F1Score()),
+        *(kf.metrics.OneHotIoU(3, [0, 1]), kf.metrics.OneHotMeanIoU(3)),
+    ):
+        wanted = metric.result(metric.update(metric.init(), labels.astype(np.float32), scores))
+        t, p = kf.to_backend((labels, scores), name)
+        np.testing.assert_allclose(kf.to_numpy(metric.result(metric.update(metric.init(p), t, p))), wanted, rtol=1e-6)

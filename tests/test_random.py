@@ -444,7 +444,7 @@ ERRORS = {
     "odds": (lambda: random.choice(random.key(0), 3, (4,), p=ODDS), kf.errors.ShapeError, "one probability"),
     "parameters": (lambda: random.gamma(random.key(0), ODDS, (4,)), kf.errors.ShapeError, "broadcast"),
     "two parameters": (lambda: random.beta(random.key(0), ODDS, ODDS[:2]), kf.errors.ShapeError, "broadcast"),
-    "rate": (lambda: random.dropout(random.key(0), CUBE, 1.0), kf.errors.ArgumentError, "rate"),
+    "rate": (lambda: random.dropout(random.key(0), CUBE, 1.1), kf.errors.ArgumentError, "rate"),
     "unknown mask": (lambda: ops.dropout(CUBE, random.key(0), 0.5, (None, 4, 5)), kf.errors.ShapeError, "known"),
     "samples": (
         lambda: random.categorical(random.key(0), ODDS, shape=(3,), num_samples=3),

@@ -23,6 +23,11 @@ __all__ = [
 ]
 
 
+def _largest(x, xp):
+    """The position of the largest number along the last axis; booleans count as 0 and 1."""
+    return xp.argmax(xp.astype(x, xp.uint8) if x.dtype == xp.bool else x, axis=-1)
+
+
 def _ones(right):
     xp = namespace(right)
     return xp.astype(right, xp.float32)
@@ -53,7 +58,7 @@ def categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
     """
     check_shape(y_true.shape, y_pred.shape)
     xp = namespace(y_true, y_pred)
-    return _ones(xp.argmax(y_true, axis=-1) == xp.argmax(y_pred, axis=-1))
+    return _ones(_largest(y_true, xp) == _largest(y_pred, xp))
 
 
 @native
@@ -83,7 +88,7 @@ def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5) -> Arra
     """
     check_shape(y_true.shape, y_pred.shape)
     xp = namespace(y_true, y_pred)
-    return _ones(ops.in_top_k(xp.argmax(y_true, axis=-1), y_pred, k))
+    return _ones(ops.in_top_k(_largest(y_true, xp), y_pred, k))
 
 
 @native

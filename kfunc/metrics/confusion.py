@@ -402,7 +402,7 @@ class AUC(_AtThresholds):
         from_logits: Whether scores are logits.
     """
 
-    num_thresholds: int = 200
+    num_thresholds: int | None = 200
     curve: str = "ROC"
     summation_method: str = "interpolation"
     thresholds: Sequence[float] | None = None
@@ -412,6 +412,8 @@ class AUC(_AtThresholds):
     from_logits: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.thresholds, list | tuple):
+            object.__setattr__(self, "num_thresholds", len(self.thresholds) + 2)
         super().__post_init__()
         checks.one_of("curve", self.curve, ("ROC", "PR", "PRGAIN", "roc", "pr", "prgain"))
         methods = ("interpolation", "minoring", "majoring")
@@ -430,7 +432,7 @@ class AUC(_AtThresholds):
             inner = sorted(_probabilities("thresholds", tuple(self.thresholds)))
             object.__setattr__(self, "thresholds", tuple(inner))
         else:
-            last = self.num_thresholds - 1
+            last = checks.positive("num_thresholds", self.num_thresholds) - 1
             inner = [i / last for i in range(1, last)]
         self.set_thresholds([-EPSILON, *inner, 1 + EPSILON])
 
@@ -507,8 +509,10 @@ def _interpolated(xp, counts):
     true, found = between[..., 1], xp.sum(between, axis=-1)
     all_found = counts.tp + counts.fp
     before, after = all_found[:-1, ...], all_found[1:, ...]
-    slope = ops.divide_no_nan(true, found)
+    # As in Keras, negative weights, which make no areas, give 0.
+    slope = ops.divide_no_nan(true, xp.clip(found, 0, None))
     start = counts.tp[1:, ...] - slope * after
     both = (before > 0) & (after > 0)
     ratio = xp.where(both, ops.divide_no_nan(before, after), xp.ones_like(after))
-    return ops.divide_no_nan(slope * (true + start * xp.log(ratio)), (counts.tp + counts.fn)[1:, ...])
+    positives = xp.clip(counts.tp + counts.fn, 0, None)[1:, ...]
+    return ops.divide_no_nan(slope * (true + start * xp.log(ratio)), positives)

@@ -40,7 +40,9 @@ class _ConfusionMatrix(Metric):  # not a dataclass, since subclasses choose whic
     def classes(self, x: Any, sparse: bool) -> Array:
         """The numbers of the classes, int32, from these numbers (`sparse`) or from scores."""
         xp = namespace(x)
-        return xp.astype(x if sparse else xp.argmax(x, axis=self.axis), xp.int32)
+        return xp.astype(
+            x if sparse else xp.argmax(xp.astype(x, xp.uint8) if x.dtype == xp.bool else x, axis=self.axis), xp.int32
+        )
 
     def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         n = self.num_classes

@@ -54,10 +54,10 @@ def _seen(attention_mask):
     return mask if mask.ndim > 1 else namespace(mask).expand_dims(mask, axis=0)
 
 
-def _between(query, source, start=0):
+def _between(query, source, start=0, axis=1):
     """The positions of targets (target, 1), from `start` on, and of sources (1, source)."""
     xp = namespace(query)
-    return xp.expand_dims(steps(query, 1) + start, axis=1), xp.expand_dims(steps(source, 1), axis=0)
+    return xp.expand_dims(steps(query, axis) + start, axis=1), xp.expand_dims(steps(source, axis), axis=0)
 
 
 # -- attention without weights of its own ------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class _Scored(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.probability("dropout", self.dropout)
+        checks.probability("dropout", self.dropout, one=True)
 
     def _scores(self, s: Scope, query, key):
         """How well queries and keys fit together: (batch, target, source); subclasses define it."""
@@ -88,14 +88,15 @@ class _Scored(Layer):
         use_causal_mask: bool = False,
     ) -> Array:
         query, value, key = _three("inputs", inputs)
-        query_mask, value_mask = (None, None) if mask is None else _three("mask", mask)[:2]
+        given = (None, None) if mask is None else _three("mask", mask)[:2]
+        query_mask, value_mask = (_at_each(m, query) for m in given)
         xp = namespace(query)
         query, value, key = hidden(query, query_mask), hidden(value, value_mask), hidden(key, value_mask)
         # Their exponentials are the weights, so that the error of a rounded score is relative in a weight.
         scores = self._scores(s, wide(query)[0], wide(value if key is None else key)[0])
         seen = None if value_mask is None else xp.expand_dims(_booleans(value_mask), axis=-2)
         if use_causal_mask:
-            target, source = _between(query, value)
+            target, source = _between(query, value, axis=-2)
             seen = _both([seen, target >= source])
         if seen is not None:
             # The lowest finite number: a row without any source then gives the mean of the values, and not NaN.
@@ -106,8 +107,15 @@ class _Scored(Layer):
         out = xp.matmul(weights, value)
         if query_mask is not None:
             out = xp.where(xp.expand_dims(_booleans(query_mask), axis=-1), out, xp.zeros_like(out))
-        s.hand_on(query_mask)
+        s.hand_on(given[0])
         return (out, weights) if return_attention_scores else out
+
+
+def _at_each(mask, x):
+    """A mask (batch, time) of `x`, (batch, ..., time, features), as (batch, 1, ..., time)."""
+    for _ in range(0 if mask is None else x.ndim - 1 - mask.ndim):
+        mask = namespace(mask).expand_dims(mask, axis=1)
+    return mask
 
 
 def _three(argument, given):
@@ -121,7 +129,7 @@ def _three(argument, given):
         )
     if argument == "inputs":
         for name, x in zip(("query", "value", "key"), given, strict=False):
-            checks.rank(name, x, 3)
+            checks.rank(name, x, 3 if name == "query" else given[0].ndim, least=name == "query")
     return [*given, None][:3]
 
 
@@ -131,9 +139,11 @@ class Attention(_Scored):
 
     `layer(s, [query, value, key], mask=None, return_attention_scores=False, use_causal_mask=False)`: query (batch,
     target, features), value (batch, source, values) and key (batch, source, features) to (batch, target, values). If
-    there is no key, it is the value. The mask is a list of two masks, each of which may be None: one of the query
-    (batch, target), which sets outputs to zero where it is False, and one of the value (batch, source), which hides
-    sources where it is False. Scores are (batch, target, source).
+    there is no key, it is the value. More axes may stand between batch and time, equally many in each.
+
+    The mask is a list of two masks, each of which may be None: one of the query (batch, target), which sets outputs to
+    zero where it is False, and one of the value (batch, source), which hides sources where it is False. Scores are
+    (batch, target, source).
 
     Args:
         use_scale: Whether the scores are multiplied by a learned number.
@@ -156,7 +166,7 @@ class Attention(_Scored):
         if self.score_mode == "dot":
             scores = xp.matmul(query, xp.matrix_transpose(key))
             return scores if scale is None else scores * scale
-        pairs = xp.expand_dims(query, axis=2) + xp.expand_dims(key, axis=1)
+        pairs = xp.expand_dims(query, axis=-2) + xp.expand_dims(key, axis=-3)
         pairs = pairs if scale is None else pairs * scale
         return xp.sum(xp.tanh(pairs), axis=-1) * s.param("concat_score_weight", (), "ones", cast=False)
 
@@ -179,7 +189,7 @@ class AdditiveAttention(_Scored):
 
     def _scores(self, s: Scope, query, key):
         xp = namespace(query)
-        pairs = xp.tanh(xp.expand_dims(query, axis=2) + xp.expand_dims(key, axis=1))
+        pairs = xp.tanh(xp.expand_dims(query, axis=-2) + xp.expand_dims(key, axis=-3))
         if self.use_scale:
             pairs = pairs * s.param("scale", (query.shape[-1],), "glorot_uniform", cast=False)
         return xp.sum(pairs, axis=-1)
@@ -278,7 +288,7 @@ class _MultiHead(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.probability("dropout", self.dropout)
+        checks.probability("dropout", self.dropout, one=True)
         checks.positive("sliding_window", self.sliding_window, none=True)
         if self.rotary is not None and not isinstance(self.rotary, Layer):
             raise ArgumentError(

@@ -133,8 +133,8 @@ class Recurrent(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("units", self.units)
-        checks.probability("dropout", self.dropout)
-        checks.probability("recurrent_dropout", self.recurrent_dropout)
+        checks.probability("dropout", self.dropout, one=True)
+        checks.probability("recurrent_dropout", self.recurrent_dropout, one=True)
 
     def weights(self, s: Scope, inputs: int) -> tuple[Any, Any, Any]:
         """The kernel, the recurrent kernel, and the bias or None, for inputs of so many features."""

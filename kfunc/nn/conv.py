@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 
-def check_windows(of: Any, rank: int) -> None:
-    """Check `kernel_size`, `strides` and `dilation_rate` of a layer."""
+def check_windows(of: Any, rank: int, both: bool = True) -> None:
+    """Check `kernel_size`, `strides` and `dilation_rate` of a layer; the last two may be above 1 only with `both`."""
     sizes = {a: checks.per_axis(a, getattr(of, a), rank) for a in ("kernel_size", "strides", "dilation_rate")}
-    if max(sizes["strides"]) > 1 and max(sizes["dilation_rate"]) > 1:
+    if not both and max(sizes["strides"]) > 1 and max(sizes["dilation_rate"]) > 1:
         raise ArgumentError(
             f"`strides` and `dilation_rate` cannot both be larger than 1, got {of.strides} and {of.dilation_rate}.",
             argument="dilation_rate",
@@ -52,13 +52,16 @@ class _Convolving(Layer):
     rank: ClassVar[int]
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
+    both: ClassVar[bool] = True
+    """Whether strides and dilation may both be above 1, as in Keras."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         of = dict(self._arguments())
         for argument in ("filters", "groups", "depth_multiplier"):
             if argument in of:
                 checks.positive(argument, of[argument])
-        check_windows(self, self.rank)
+        check_windows(self, self.rank, self.both)
         # In lower case, as the documentation of Keras says.
         padding = of["padding"].lower() if isinstance(of["padding"], str) else of["padding"]
         object.__setattr__(self, "padding", checks.one_of("padding", padding, self.paddings))
@@ -105,6 +108,8 @@ class _Conv(_Convolving):
         groups: The number of groups of channels. Each group is convolved by itself. It must divide the number of input
             channels and `filters`.
     """
+
+    both: ClassVar[bool] = False
 
     filters: int
     kernel_size: Sizes
@@ -199,6 +204,8 @@ class _ConvTranspose(_Convolving):
             size of the input; it must be less than `strides`. None: the output has the size of the input times
             `strides` ("same"), or covers all windows ("valid").
     """
+
+    both: ClassVar[bool] = False
 
     filters: int
     kernel_size: Sizes

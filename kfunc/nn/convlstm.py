@@ -68,8 +68,8 @@ class _ConvLSTM(OverTime, _Arguments):
         checks.positive("filters", self.filters)
         check_windows(self, self.rank)
         checks.one_of("padding", self.padding, ("valid", "same"))
-        checks.probability("dropout", self.dropout)
-        checks.probability("recurrent_dropout", self.recurrent_dropout)
+        checks.probability("dropout", self.dropout, one=True)
+        checks.probability("recurrent_dropout", self.recurrent_dropout, one=True)
 
     def check(self, x: Array) -> None:
         checks.rank("x", x, self.rank + 3)

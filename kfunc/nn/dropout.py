@@ -46,10 +46,13 @@ class _Noise(Layer):
 
     supports_masking: ClassVar[bool] = True
 
+    all_may_drop: ClassVar[bool] = True
+    """Whether `rate` may be 1; not where the noise would be infinite then."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if hasattr(self, "rate"):
-            checks.probability("rate", self.rate)
+            checks.probability("rate", self.rate, one=self.all_may_drop)
         noise_shape = getattr(self, "noise_shape", None)
         if noise_shape is not None:
             checks.sizes("noise_shape", noise_shape)
@@ -62,7 +65,7 @@ class Dropout(_Noise):
     Any shape to the same shape (Srivastava et al., JMLR 15, 2014).
 
     Args:
-        rate: A probability in [0, 1).
+        rate: A probability in [0, 1]. With 1, all elements become 0.
         noise_shape: The shape of the mask, which broadcasts to the input. None in it stands for the size of the input.
             By default it is the shape of the input.
     """
@@ -82,7 +85,7 @@ class _SpatialDropout(_Noise):
     """In training, set whole channels to 0 with probability `rate`, and scale the others (Tompson et al., 2014).
 
     Args:
-        rate: A probability in [0, 1).
+        rate: A probability in [0, 1]. With 1, all elements become 0.
     """
 
     rank: ClassVar[int]
@@ -148,6 +151,8 @@ class AlphaDropout(_Noise):
         noise_shape: As for `Dropout`.
     """
 
+    all_may_drop: ClassVar[bool] = False
+
     rate: float
     noise_shape: tuple[int | None, ...] | None = None
     seed: int | None = None
@@ -171,6 +176,8 @@ class GaussianDropout(_Noise):
     Args:
         rate: A probability in [0, 1).
     """
+
+    all_may_drop: ClassVar[bool] = False
 
     rate: float
     seed: int | None = None

@@ -79,7 +79,12 @@ def called(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
 
 
 def Input(
-    shape: tuple[int | None, ...], batch_size: int | None = None, dtype: str = "float32", name: str | None = None
+    shape: tuple[int | None, ...] | None = None,
+    batch_size: int | None = None,
+    dtype: str = "float32",
+    name: str | None = None,
+    *,
+    batch_shape: tuple[int | None, ...] | None = None,
 ) -> Node:
     """An input of a graph.
 
@@ -88,8 +93,20 @@ def Input(
         batch_size: The size of the batch, if it is fixed.
         dtype: Name of the dtype.
         name: Has no effect: inputs are named by the dict or numbered by the list that they are in.
+        batch_shape: Sizes with the batch, in place of `shape` and `batch_size`.
+
+    Raises:
+        ArgumentError: Not just one of `shape` and `batch_shape` is given.
     """
-    return Node(None, spec=Spec((batch_size, *shape), dtype))
+    if (shape is None) == (batch_shape is None) or (batch_shape is not None and batch_size is not None):
+        raise ArgumentError(
+            "Input needs either `shape`, or `batch_shape` alone.",
+            argument="shape",
+            expected="the sizes without the batch in shape, or with it in batch_shape",
+            got=f"shape={shape}, batch_size={batch_size}, batch_shape={batch_shape}",
+        )
+    sizes = (batch_size, *shape) if shape is not None else tuple(batch_shape or ())
+    return Node(None, spec=Spec(sizes, dtype))
 
 
 @layer

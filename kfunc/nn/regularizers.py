@@ -37,7 +37,7 @@ def _factor(self: Any, argument: str, default: float) -> None:
     object.__setattr__(self, argument, default if value is None else checks.number(argument, value, least=0))
 
 
-@_regularizer("l1_l2")
+@_regularizer("l1_l2", "l1l2")
 class L1L2:
     """`l1 * sum(|x|) + l2 * sum(x**2)`: an array () in the dtype of `x`, or in float32 for half precision.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
+from ..errors import ShapeError
 from ..typing import Array
 from ._op import op
 from ._promotion import promote
@@ -65,16 +65,7 @@ def _channels(inputs, data_format):
 def _steps(inputs, kernel, strides, padding, data_format, dilation_rate, paddings=PADDINGS[:2]):
     """Strides and dilation, each a tuple with an integer for each spatial axis, checked."""
     rank = spatial_rank(inputs, data_format, padding, kernel.ndim - 2, paddings)
-    strides = per_axis(strides, rank, "strides")
-    dilation = per_axis(dilation_rate, rank, "dilation_rate")
-    if max(strides) > 1 and max(dilation) > 1:
-        raise ArgumentError(
-            f"`strides` and `dilation_rate` are both above 1, got {strides} and {dilation}.",
-            argument="dilation_rate",
-            expected="strides=1 or dilation_rate=1",
-            got=f"strides={strides}, dilation_rate={dilation}",
-        )
-    return strides, dilation
+    return per_axis(strides, rank, "strides"), per_axis(dilation_rate, rank, "dilation_rate")
 
 
 def _biased(out, bias, data_format):
@@ -98,7 +89,7 @@ def conv(
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         kernel: (*window, channels / groups, filters); the number of groups follows from the two channel counts.
-        strides, dilation_rate: One integer, or one for each spatial axis; not both above 1.
+        strides, dilation_rate: One integer, or one for each spatial axis.
         padding: "valid"; "same" (output size is input size / strides, rounded up; zeros outside); or "causal" (the same
             size, and no output depends on inputs after it).
         bias: (filters,) or None.
@@ -214,7 +205,7 @@ def conv_transpose(
     Args:
         inputs: (batch, *spatial, channels), or (batch, channels, *spatial) with `data_format="channels_first"`.
         kernel: (*window, filters, channels).
-        strides, dilation_rate: One integer, or one for each spatial axis; not both above 1.
+        strides, dilation_rate: One integer, or one for each spatial axis.
         padding: "valid" (output size is (input size - 1) * strides + the window's extent, or strides if larger), or
             "same" (input size * strides).
         output_padding: How much larger the output is than the smallest array that such a convolution would map to the

@@ -21,10 +21,12 @@ def dropout(x: Array, key: Array, rate: float, noise_shape: Sequence[int] | None
     Args:
         x: An array of any shape, float.
         key: A random key, uint32 (2,).
-        rate: In [0, 1); rounded to a multiple of 2**-32.
+        rate: In [0, 1]; rounded to a multiple of 2**-32.
         noise_shape: Shape of the mask, which broadcasts to that of `x`; that of `x` by default.
     """
     if rate == 0:
         return x
+    if rate == 1:
+        return namespace(x).zeros_like(x)
     keep = random_mask(key, sizes(x.shape if noise_shape is None else noise_shape, key), 1 - rate)
     return namespace(x).where(keep, x * (1 / (1 - rate)), namespace(x).zeros_like(x))

@@ -10,6 +10,7 @@ from ..transforms import stop_gradient
 from ..typing import Array
 from ._op import op
 from ._promotion import cast, dtype_of, floating
+from .manipulation import join_last, split_last
 
 __all__ = [
     "batch_normalization",
@@ -150,23 +151,28 @@ def group_normalization(
         epsilon: Added to the variance; 1e-7 by default.
 
     Raises:
-        ShapeError: The groups do not divide the features, or a size but the batch's is not known.
+        ShapeError: The groups do not divide the features, or the number of features is not known.
     """
     x, own = wide(x)
     axis = axis % x.ndim
     features = x.shape[axis]
-    if axis == 0 or None in x.shape[1:] or groups < 1 or features % groups:
+    if axis == 0 or features is None or groups < 1 or features % groups:
         raise ShapeError(
             f"The features along axis {axis} of shape {tuple(x.shape)} cannot be divided into `groups={groups}`.",
             argument="groups",
-            expected=f"an input of known sizes, with a multiple of {groups} features along an axis after the first",
+            expected=f"a known number of features along an axis after the first, a multiple of {groups}",
             got=f"{tuple(x.shape)}, axis {axis}",
         )
     xp = namespace(x)
-    parts = xp.reshape(x, (-1, *x.shape[1:axis], groups, features // groups, *x.shape[axis + 1 :]))
-    mean, variance = moments(parts, tuple(i for i in range(1, parts.ndim) if i != axis), keepdims=True)
+    known = None not in x.shape[1:]
+    if known:
+        place, parts = axis, xp.reshape(x, (-1, *x.shape[1:axis], groups, features // groups, *x.shape[axis + 1 :]))
+    else:  # a reshape takes one unknown size only
+        place, parts = x.ndim - 1, split_last(xp.moveaxis(x, axis, -1), (groups, features // groups))
+    mean, variance = moments(parts, tuple(i for i in range(1, parts.ndim) if i != place), keepdims=True)
     out = (parts - mean) * (1 / xp.sqrt(variance + (EPSILON if epsilon is None else epsilon)))
-    return cast(_scaled(x, (axis,), xp.reshape(out, (-1, *x.shape[1:])), gamma, beta), own)
+    out = xp.reshape(out, (-1, *x.shape[1:])) if known else xp.moveaxis(join_last(out), -1, axis)
+    return cast(_scaled(x, (axis,), out, gamma, beta), own)
 
 
 @op

@@ -284,12 +284,12 @@ def dropout(key: Array, x: Array, rate: float, noise_shape: tuple[int | None, ..
     Args:
         key: uint32 (2,).
         x: An array (...), float.
-        rate: In [0, 1); rounded to a multiple of 2**-32.
+        rate: In [0, 1]; rounded to a multiple of 2**-32.
         noise_shape: Shape of the mask, which broadcasts to that of `x`; None in it stands for the size of `x`.
     """
     key = check_key(key)
-    if not 0 <= rate < 1:
-        raise ArgumentError.must_be("rate", "a number in [0, 1)", rate)
+    if not 0 <= rate <= 1:
+        raise ArgumentError.must_be("rate", "a number in [0, 1]", rate)
     if noise_shape is None:
         return dropout_op(x, key, rate)
     return dropout_op(x, key, rate, tuple([n if m is None else m for m, n in zip(noise_shape, x.shape, strict=True)]))

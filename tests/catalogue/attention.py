@@ -53,6 +53,9 @@ ROWS = [
         n=60,
         note="masks",
     ),
+    # More axes before time: each index of them is a sequence of its own.
+    layer(New("Attention", True), [normal(2, 3, 4, 6), normal(2, 3, 5, 6)], options=CAUSAL, n=30, note="images"),
+    layer(New("AdditiveAttention"), [normal(2, 3, 4, 6), normal(2, 3, 5, 6)], n=60, note="images"),
     layer(New("MultiHeadAttention", 2, 3), Q, V, n=60),
     layer(New("MultiHeadAttention", 2, 3, sliding_window=2), V, V, options=CAUSAL, n=60, note="window"),
     layer(

@@ -59,6 +59,7 @@ ROWS = [
         n=14,
         note="first",
     ),
+    layer(New("DepthwiseConv2D", 2, 2, dilation_rate=2), normal(2, 7, 6, 4), n=60, note="both"),
     layer(New("DepthwiseConv2D", 3, 2, "same", **DEPTHWISE, **BIAS), IMAGE, n=60),
     layer(
         New("DepthwiseConv2D", (3, 2), depth_multiplier=2, dilation_rate=2, use_bias=False), IMAGE, n=60, note="deep"
@@ -69,6 +70,7 @@ ROWS = [
         New("SeparableConv1D", 3, 3, 2, "same", depth_multiplier=2, **DEPTHWISE, **POINTWISE, **BIAS), SEQUENCE, n=64
     ),
     layer(New("SeparableConv1D", 3, 3, dilation_rate=2, use_bias=False, **FIRST), normal(2, 4, 7), n=42, note="first"),
+    layer(New("SeparableConv2D", 3, 2, 2, "same", dilation_rate=2), normal(2, 7, 6, 4), n=60, note="both"),
     layer(New("SeparableConv2D", 3, 3, 2, "same", **DEPTHWISE, **POINTWISE, **BIAS), IMAGE, n=72),
     layer(
         New("SeparableConv2D", 3, 2, dilation_rate=2, depth_multiplier=2, activation="relu"), IMAGE, n=96, note="deep"

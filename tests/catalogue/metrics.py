@@ -78,6 +78,8 @@ AREAS = [
         ("majoring", (20, "PR", "majoring"), {}, LABELS),
         ("pr", (20, "PR"), {"label_weights": [1.0, 0.5, 2.0]}, LABELS),
         ("gain", (20, "PRGAIN"), {}, LABELS),
+        ("negative", (20, "PR"), {}, batches(classes(2), of(unit), lambda n: -positive(n))[:1]),
+        ("none", (None,), {"thresholds": [0.5]}, LABELS),
         ("logits", (20,), {"from_logits": True}, batches(classes(2, 3), of(normal, 3))),
         ("thresholds", (), {"thresholds": [0.7, 0.2, 0.3]}, LABELS),
         ("labels", (20,), {"multi_label": True, "num_labels": 3}, LABELS),

@@ -36,7 +36,7 @@ def _kept(x, keep, scale, parts):
 
 @pullback(backend, dropout)
 def dropout_pullback(x: Any, key: Any, rate: Any, noise_shape: Any = None) -> Any:
-    if not uniform(x) or x.dtype.itemsize > 8 or rate == 0:
+    if not uniform(x) or x.dtype.itemsize > 8 or rate in (0, 1):
         return NotImplemented
     shape, scale = sizes(x.shape if noise_shape is None else noise_shape), x.dtype.type(1 / (1 - rate))
     if shape != x.shape:

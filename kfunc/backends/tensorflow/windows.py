@@ -68,6 +68,8 @@ def conv(
     strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
     if len(strides) > 3 or 0 in inputs.shape:  # without images, kernels fail or give a wrong shape
         return NotImplemented
+    if max(strides) > 1 and max(dilation) > 1:  # TensorFlow refuses both, and its depthwise kernel has wrong sizes
+        return NotImplemented
     return _convolve(inputs, kernel, groups, strides, padding, dilation, data_format=data_format)
 
 
