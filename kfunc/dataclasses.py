@@ -13,6 +13,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import numbers
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -122,8 +123,7 @@ def _number(value: Any) -> Any:
     if cls in (list, tuple):
         parts = [v if type(v) in _PLAIN else _number(v) for v in value]
         return value if all([a is b for a, b in zip(parts, value, strict=True)]) else cls(parts)
-    # By its name, since NumPy may not be imported; an array without axes is a number, too.
-    return value.item() if cls.__module__ == "numpy" and getattr(value, "shape", None) == () else value
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
 def _opening(init: Callable) -> Callable:
