@@ -149,7 +149,7 @@ def test_shared_layers_need_inputs_of_one_width():
         (lambda: nn.Conv2D(4, (3, 3, 3)), "kernel_size"),
         (lambda: nn.Conv2D(4, 3, groups=3), "groups"),
         (lambda: nn.MaxPooling2D(-1), "pool_size"),
-        (lambda: nn.Dropout(1.0), "rate"),
+        (lambda: nn.Dropout(1.5), "rate"),
         (lambda: nn.Embedding(0, 3), "input_dim"),
         (lambda: nn.MultiHeadAttention(0, 3), "num_heads"),
         (lambda: nn.MultiHeadAttention(2, 3, dropout=2), "dropout"),

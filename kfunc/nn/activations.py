@@ -268,7 +268,8 @@ class PReLU(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for axis in self._shared():
+        axes = self.shared_axes
+        for axis in axes if isinstance(axes, tuple | list) else () if axes is None else (axes,):
             checks.positive("shared_axes", axis)
 
     def _shared(self) -> tuple[int, ...]:
