@@ -403,6 +403,18 @@ def _(name):
     assert np.isfinite(gradient(lambda x: ops.normalize(x, order=1), name, [[0.0, 0.0, 0.0, 0.25]])).all()
 
 
+@GRADIENTS("pytorch/pytorch", 2421, "the gradient of the norm of zeros was NaN")
+def _(name):
+    near(gradient(lambda x: ops.norm(x), name, [0.0, 0.0]), [0.0, 0.0])
+    near(gradient(lambda x: ops.norm(x, axis=-1), name, [[0.0, 0.0], [3.0, 4.0]]), [[0.0, 0.0], [0.6, 0.8]])
+
+
+@GRADIENTS("tensorflow/tensorflow", 3862, "the gradient of cumulative products was NaN, or 0, where a factor is 0")
+def _(name):
+    near(gradient(lambda x: ops.cumprod(x), name, [0.0, 3.0, 2.0]), [1 + 3 + 6, 0.0, 0.0])
+    near(gradient(lambda x: ops.cumprod(x), name, [2.0, 0.0, 3.0]), [1.0, 2 + 6, 0.0])
+
+
 @GRADIENTS("pytorch/pytorch", 773, "the gradient of a product was NaN where a factor is 0")
 def _(name):
     near(gradient(lambda x: ops.prod(x), name, [0.0, 3.0, 2.0]), [6.0, 0.0, 0.0])
