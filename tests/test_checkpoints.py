@@ -405,6 +405,21 @@ def test_a_checkpoint_of_something_else_is_refused(make, options, error, where, 
     assert m.train_state is before and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("batches", [False, True])
+def test_other_class_weights_are_refused(batches, tmp_path):
+    labels = (X[:, 0] > 0).astype("int32")
+
+    def fit(weights):
+        data = {"x": [(X[:4], labels[:4]), (X[4:8], labels[4:8])], "y": None} if batches else {"y": labels}
+        compiled().fit(**{**FIT, **data, "class_weight": weights}, resume=tmp_path)
+
+    fit({0: 1.0, 1: 2.0})
+    with pytest.raises(ArgumentError, match=r"class_weight/1 was 2.0, and now is 3.0") as caught:
+        fit({0: 1.0, 1: 3.0})
+    assert caught.value.argument == "class_weight"
+    fit({1: 2, 0: 1.0})
+
+
 def test_every_difference_is_listed(tmp_path):
     compiled().fit(**FIT, resume=tmp_path)
     other = compiled(activation="relu", loss="mae", optimizer=kf.optim.Adam(0.5, beta_1=0.8))

@@ -42,12 +42,14 @@ class Source:
         batch_size: Samples in a batch; the last one may have fewer.
         full: Whether it is certain that every batch has `batch_size` samples.
         first: Arrays like those of each batch, with a sample or more. Shapes and dtypes are taken from it.
+        class_weight: That of `fit`, which the batches have in their weights already.
     """
 
     steps: Any
     batch_size: int
     full: bool = False
     first: Batch
+    class_weight: Any = None
 
     def epoch(
         self,

@@ -59,7 +59,9 @@ class ArraySource(Source):
         check(self.batch)
 
     def map(self, change: Callable[[Batch], Batch]) -> Source:
-        return ArraySource(change(self.batch), self.batch_size, self._asked)
+        other = ArraySource(change(self.batch), self.batch_size, self._asked)
+        other.class_weight = self.class_weight
+        return other
 
     def view(self, steps: int | None) -> Source:
         return self if steps is None else ArraySource(self.batch, self.batch_size, steps)

@@ -128,6 +128,7 @@ def sources(
         held_out = ArraySource(rest, validation_batch_size or size, validation_steps)
     if class_weight is not None:
         data = data.map(functools.partial(class_weights, weights=class_weight))
+        data.class_weight = class_weight
     return data, held_out
 
 

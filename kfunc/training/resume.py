@@ -280,7 +280,9 @@ def _setting(model: Model, run: Run) -> dict[str, Any]:
 def _form(source: Source) -> dict[str, Any]:
     """The form of data; not their values, of which some may have been mended on purpose."""
     arrays = {name: f"{x.dtype} {x.shape[1:]}" for name, x in by_path(source.first._asdict()).items()}
-    sizes = {"batch_size": source.batch_size, "steps_per_epoch": source.steps}
+    sizes: dict[str, Any] = {"batch_size": source.batch_size, "steps_per_epoch": source.steps}
+    if source.class_weight is not None:
+        sizes["class_weight"] = {str(name): float(weight) for name, weight in source.class_weight.items()}
     return {"x": {"samples": getattr(source, "size", None), "arrays": arrays}, **sizes}
 
 
@@ -304,7 +306,7 @@ def _listed(others: list[tuple[str, Any, Any]]) -> str:
     return "; ".join(each[:20]) + (f"; and {len(each) - 20} more" if len(each) > 20 else "")
 
 
-_OF_DATA = ("x", "batch_size", "steps_per_epoch", "shuffle", "validation_data", "validation_freq")
+_OF_DATA = ("x", "class_weight", "batch_size", "steps_per_epoch", "shuffle", "validation_data", "validation_freq")
 
 
 def _another(path: str, others: list[tuple[str, Any, Any]]) -> ArgumentError | FileError:
