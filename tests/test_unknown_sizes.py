@@ -1,15 +1,16 @@
-"""Layers where neither the batch nor the sizes of space and time are known: shapes, and programs of TensorFlow."""
+"""Layers and ops where neither the batch nor the sizes of space and time are known: shapes, TensorFlow's programs."""
 
 from __future__ import annotations
 
 import importlib
 
+import keras_oracle
 import numpy as np
 import pytest
 from keras_rows import normal
 
 import kfunc as kf
-from kfunc import nn
+from kfunc import nn, ops
 
 SEQUENCE, IMAGE, VOLUME = (2, 5, 4), (2, 5, 4, 4), (2, 4, 5, 3, 2)
 LAYERS = [
@@ -106,3 +107,69 @@ def test_thresholds_in_any_order_take_no_time_for_each_pair():
     given = [i / 100_000 for i in range(100_000)][::-1]
     metric = kf.metrics.TruePositives(given)
     assert metric.shape() == (100_001, 2) and metric._order[:2] == (99_999, 99_998)
+
+
+# -- ops -------------------------------------------------------------------------------------------------------------
+
+
+def shapes_of(row, sizes):
+    """The shapes of the row's results, where an array of shape `s` stands for one of `sizes(s)`."""
+
+    def spec(x):
+        return kf.Spec(sizes(x.shape), x.dtype.name) if isinstance(x, np.ndarray) and x.dtype.kind in "fc" else x
+
+    out = keras_oracle.call(ops, row._replace(only=None), *kf.tree.map(spec, (row.args, row.kwargs)))
+    return [x.shape for x in kf.tree.leaves(out) if isinstance(x, kf.Spec)]
+
+
+OPS = sorted({row.name for row in keras_oracle.ROWS})
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_ops(name):
+    """A size that is not known gives a shape that is right where it is known, or an error of ours, and no other."""
+    for row in keras_oracle.ROWS:
+        if row.name != name or row.call is not None:
+            continue
+        try:
+            want = shapes_of(row, lambda s: s)
+        except kf.KfuncError:
+            continue  # it asks for values
+        for sizes in (lambda s: (None, *s[1:])[: len(s)], lambda s: (None,) * len(s)):
+            try:
+                got = shapes_of(row, sizes)
+            except kf.KfuncError:
+                continue
+            assert len(got) == len(want)
+            for a, b in zip(got, want, strict=True):
+                if len(a) != len(b) and row.name == "squeeze":
+                    continue  # an axis of unknown size stays
+                assert len(a) == len(b)
+                assert all(m is None or m == n for m, n in zip(a, b, strict=True)), f"{row}: {a} for {b}"
+
+
+@pytest.mark.parametrize(
+    ("call", "shape"),
+    [
+        (lambda: ops.kron(kf.Spec((None, 3)), kf.Spec((2, 2))), (None, 6)),
+        (lambda: ops.unique(kf.Spec((None, 3))), (None,)),
+        (lambda: ops.unique(kf.Spec((4, None)), axis=0, size=2), (2, None)),
+        (lambda: ops.segment_sum(kf.Spec((None, 3)), kf.Spec((None,), "int32")), (None, 3)),
+        (lambda: ops.segment_max(kf.Spec((5, 3)), kf.Spec((5,), "int32"), 4), (4, 3)),
+        (lambda: ops.diagonal(kf.Spec((None, 3, 3))), (3, None)),
+        (lambda: ops.diagonal(kf.Spec((None, 3, 4)), axis1=1, axis2=2), (None, 3)),
+        (lambda: ops.trace(kf.Spec((None, 5, None, 3))), (None, 3)),
+        (lambda: ops.diag(kf.Spec((None,))), (None, None)),
+        (lambda: ops.vander(kf.Spec((None,)), 4), (None, 4)),
+        (lambda: ops.array_split(kf.Spec((None, 4)), 2)[1], (None, 4)),
+        (lambda: ops.image.resize(kf.Spec((None, None, None, 3)), (4, 5)), (None, 4, 5, 3)),
+        (lambda: ops.image.crop_images(kf.Spec((None, None, 3)), 1, 2, target_height=4, target_width=5), (4, 5, 3)),
+        (lambda: ops.image.crop_images(kf.Spec((None, 9, 3)), 1, 2, 3, 4), (None, 3, 3)),
+        (lambda: ops.image.pad_images(kf.Spec((2, None, 9, 3)), 1, 2, 3, 4), (2, None, 15, 3)),
+        (lambda: ops.image.map_coordinates(kf.Spec((None, 4)), kf.Spec((2, None, 7)), 1), (None, 7)),
+        (lambda: ops.conv(kf.Spec((None, 9, None)), kf.Spec((3, 4, 5)), 2, dilation_rate=2), (None, 3, 5)),
+        (lambda: ops.depthwise_conv(kf.Spec((2, 9, None)), kf.Spec((3, 4, 1))), (2, 7, 4)),
+    ],
+)
+def test_shapes_of_ops(call, shape):
+    assert call().shape == shape

@@ -157,7 +157,17 @@ def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) ->
 
     It is the same on every backend. It names the outermost op, which is the one that the caller wrote.
     """
-    if not any(type(x) is Spec for x in tree.leaves((args, tuple(kwargs.values())))):
+    specs = [x for x in tree.leaves((args, tuple(kwargs.values()))) if type(x) is Spec]
+    if isinstance(error, TypeError) and "NoneType" in str(error) and any(None in x.shape for x in specs):
+        # The reference computed with a size, and the size is None.
+        shapes = ", ".join(str(x.shape) for x in specs)
+        error = ShapeError(
+            f"A size is not known that is needed here, got shapes {shapes}.",
+            expected="known sizes",
+            got=shapes,
+            fix="give the sizes in the input's Spec",
+        )
+    if not specs:
         try:
             op.reference(*tree.map(_as_spec, args), **tree.map(_as_spec, kwargs))
         except (ShapeError, ArgumentError) as better:

@@ -46,6 +46,8 @@ def conv_geometry(
     steps, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate, PADDINGS)
     channels = _channels(inputs, data_format)
     width, filters = kernel.shape[-2:]
+    if channels is None:
+        channels = width  # as many as the kernel takes, in one group
     if not channels or not width or channels % width or filters % (channels // width):
         raise ShapeError(
             f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
@@ -159,7 +161,7 @@ def transposed_geometry(
     """
     steps, dilation = _steps(inputs, kernel, strides, padding, data_format, dilation_rate)
     channels = _channels(inputs, data_format)
-    if not channels or channels != kernel.shape[-1]:
+    if channels == 0 or channels not in (kernel.shape[-1], None):
         raise ShapeError(
             f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",
@@ -286,7 +288,7 @@ def depthwise_conv(
     """
     inputs, kernel = promote(inputs, kernel, least="f")
     channels = _channels(inputs, data_format)
-    if kernel.shape[-2] != channels:
+    if channels not in (kernel.shape[-2], None):
         raise ShapeError(
             f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",
             argument="inputs",

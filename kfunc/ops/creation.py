@@ -377,6 +377,7 @@ def _finished(out: Any, dtype: Any, axis: int) -> Any:
     """`out` in `dtype`, rounded down for integers, with its first axis at the place `axis`."""
     xp = namespace(out)
     name = _name(dtype, dtype_of(out))
+    _object(xp, name)
     out = _promotion.cast(xp.floor(out) if DTYPES[name][0] in "iu" else out, name)
     return out if axis in (0, -out.ndim) else xp.moveaxis(out, 0, normal_axis(axis, out.ndim))
 

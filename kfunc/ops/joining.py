@@ -174,6 +174,13 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
     return split(x, at, axis)
 
 
+@array_split.shape_rule
+def _array_split_shape(x, indices_or_sections, axis=0):
+    if isinstance(indices_or_sections, int) and indices_or_sections < 1:
+        return NotImplemented
+    return _split_shape(x, indices_or_sections, axis)
+
+
 @op
 def vsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the first axis."""

@@ -246,6 +246,7 @@ def eig(x: Array) -> tuple[Array, Array]:
 
 @eig.shape_rule
 def _eig_shape(x):
+    x = _matrices(x, square=True)
     dtype = "complex128" if dtype_name(x.dtype) == "float64" else "complex64"
     return Spec(x.shape[:-1], dtype), Spec(x.shape, dtype)
 

@@ -78,6 +78,8 @@ def reshape(x: Array, newshape: int | Sequence[int | None]) -> Array:
     """The elements of `x`, in order, in `newshape`: an integer or several, of which one may be -1, or None."""
     x = lift(x)
     sizes = newshape if isinstance(newshape, list | tuple) else (newshape,)
+    if any(isinstance(n, int) and n < -1 for n in sizes):  # NumPy would take them for -1
+        raise ArgumentError.must_be("newshape", "natural numbers, of which one may be -1", newshape)
     return namespace(x).reshape(x, _known(sizes))
 
 
@@ -314,7 +316,7 @@ def repeat(x: Array, repeats: int | Sequence[int] | Array, axis: int | None = No
         return xp.repeat(x, repeats, axis=axis)
     if len(repeats) == 1:
         return xp.repeat(x, repeats[0], axis=axis)
-    if len(repeats) != x.shape[axis]:
+    if x.shape[axis] not in (len(repeats), None):
         raise ArgumentError(
             f"`repeats` has {len(repeats)} integers for the {x.shape[axis]} elements of axis {axis}.",
             argument="repeats",
@@ -352,11 +354,24 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     if (a, b) != (x.ndim - 2, x.ndim - 1):
         x = xp.permute_dims(x, (*(i for i in range(x.ndim) if i not in (a, b)), a, b))
     n, m = sizes_of(x, -2, -1)
+    count = _diagonal_size(n, m, offset)
     # The diagonal of a flat matrix is every (m + 1)-th element.
-    count = max(0, min(n + min(offset, 0), m - max(offset, 0)))
     start = offset if offset > 0 else -offset * m
     flat = xp.reshape(x, (*_known(x.shape[:-2]), n * m))
     return flat[..., start : start + (count - 1) * (m + 1) + 1 : m + 1] if count else flat[..., :0]
+
+
+def _diagonal_size(n, m, offset):
+    """The length of the diagonal number `offset` of a matrix (n, m)."""
+    return None if None in (n, m) else max(0, min(n + min(offset, 0), m - max(offset, 0)))
+
+
+@diagonal.shape_rule
+def _diagonal_shape(x, offset=0, axis1=0, axis2=1):
+    axes = normal_axes((axis1, axis2), x.ndim, "axis1, axis2")
+    a, b = axes
+    rest = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    return Spec((*rest, _diagonal_size(x.shape[a], x.shape[b], offset)), x.dtype)
 
 
 @op
@@ -388,6 +403,13 @@ def diag(x: Array, k: int = 0) -> Array:
     return pad(square, ((0, k), (k, 0)) if k > 0 else ((-k, 0), (0, -k)))
 
 
+@diag.shape_rule
+def _diag_shape(x, k=0):
+    if x.ndim != 1 or x.shape[0] is not None:
+        return NotImplemented
+    return Spec((None, None), x.dtype)
+
+
 @op
 def diagflat(x: Array, k: int = 0) -> Array:
     """The square matrix that has the elements of `x` on its diagonal number `k`, and zeros."""
@@ -411,6 +433,13 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     if not powers:
         return xp.zeros((x.shape[0], 0), dtype=x.dtype, device=device(x))
     return xp.stack(powers if increasing else powers[::-1], axis=1)
+
+
+@vander.shape_rule
+def _vander_shape(x, N=None, increasing=False):
+    if x.ndim != 1:
+        return NotImplemented
+    return Spec((x.shape[0], x.shape[0] if N is None else N), x.dtype)
 
 
 # -- padding ---------------------------------------------------------------------------------------------------------

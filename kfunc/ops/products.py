@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..arrays import namespace
 from ..errors import ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array
 from ._axes import sizes_of
 from ._op import op
@@ -101,6 +102,14 @@ def kron(x1: Array, x2: Array) -> Array:
     a, b = ((1,) * (rank - x.ndim) + sizes_of(x, *range(x.ndim)) for x in (x1, x2))
     blocks = xp.reshape(x1, tuple(m for n in a for m in (n, 1))) * xp.reshape(x2, tuple(m for n in b for m in (1, n)))
     return xp.reshape(blocks, tuple(n * m for n, m in zip(a, b, strict=True)))
+
+
+@kron.shape_rule
+def _kron_shape(x1, x2):
+    x1, x2 = together(x1, x2, least="i")
+    rank = max(x1.ndim, x2.ndim)
+    pairs = zip(*((1,) * (rank - x.ndim) + tuple(x.shape) for x in (x1, x2)), strict=True)
+    return Spec(tuple(None if None in (n, m) else n * m for n, m in pairs), x1.dtype)
 
 
 @op(single=True)

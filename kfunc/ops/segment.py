@@ -175,8 +175,8 @@ def segment_min(data: Array, segment_ids: Array, num_segments: int | None = None
 @segment_max.shape_rule
 @segment_min.shape_rule
 def _segments_shape(data, segment_ids, num_segments=None, sorted=False):
-    data, _, size = flat_rows(data, segment_ids, num_segments)
-    return Spec((size, *data.shape[1:]), data.dtype)
+    rows, _, size = flat_rows(data, segment_ids, 0 if num_segments is None else num_segments)
+    return Spec((None if num_segments is None else size, *rows.shape[1:]), rows.dtype)
 
 
 def gather_segments(x: Array, segment_ids: Array) -> Array:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec import Spec
 from ..typing import Array
+from ._axes import normal_axis
 from ._op import op
 from ._promotion import cast, dtype_of, kind, lift, numeric, together
 from .nans import without_nan
@@ -51,6 +54,8 @@ def argsort(x: Array, axis: int | None = -1) -> Array:
 @op
 def argpartition(x: Array, kth: int, axis: int | None = -1) -> Array:
     """Indices that put the element of rank `kth` in its place, smaller ones before it and larger ones behind it."""
+    if isinstance(kth, bool) or not isinstance(kth, numbers.Integral):
+        raise ArgumentError.must_be("kth", "an integer", kth)
     x, axis = _sortable(x, axis)
     return namespace(x).argsort(x, axis=axis)
 
@@ -223,4 +228,24 @@ def unique(
         end - start if return_counts else None,
     ]
     results = [r for r in results if r is not None]
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@unique.shape_rule
+def _unique_shape(
+    x,
+    sorted=True,
+    return_index=False,
+    return_inverse=False,
+    return_counts=False,
+    axis=None,
+    size=None,
+    fill_value=None,
+):
+    whole = namespace(x).arange(0).dtype
+    at = None if axis is None else normal_axis(axis, x.ndim)
+    out = (size,) if at is None else (*x.shape[:at], size, *x.shape[at + 1 :])
+    inverse = x.shape if at is None else x.shape[at : at + 1]
+    more = ((return_index, (size,)), (return_inverse, inverse), (return_counts, (size,)))
+    results = [Spec(out, x.dtype), *(Spec(shape, whole) for wanted, shape in more if wanted)]
     return results[0] if len(results) == 1 else tuple(results)

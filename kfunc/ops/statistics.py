@@ -297,7 +297,7 @@ def histogram(x: Array, bins: int = 10, range: tuple[float, float] | None = None
         raise ShapeError(
             f"`x` must be a vector, got shape {tuple(x.shape)}.", argument="x", expected="(n,)", got=x.shape
         )
-    if range is not None and not range[0] <= range[1]:
+    if range is not None and (len(range) != 2 or not range[0] <= range[1]):
         raise ArgumentError.must_be("range", "(least, largest)", range)
     if range is None and x.shape[0] != 0:
         low, high = xp.min(x), xp.max(x)

@@ -10,6 +10,7 @@ FIRST = {"data_format": "channels_first"}
 ROWS = [
     *(row("conv", LINE, normal(3, 4, 5), n=108, **k) for k in ({}, {"padding": "same"}, {"strides": 2})),
     row("conv", LINE, normal(3, 4, 5), n=108, dilation_rate=2, padding="same"),
+    row("conv", LINE, normal(3, 4, 5), n=108, strides=2, dilation_rate=2, padding="same"),
     *(
         row("conv", IMAGE, normal(3, 2, 4, 6), n=504, **k)
         for k in ({}, {"padding": "same"}, {"strides": (2, 1)}, {"strides": 2, "padding": "same"}, {"dilation_rate": 2})

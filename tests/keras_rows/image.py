@@ -92,6 +92,7 @@ ROWS = [
     ),
     row("elastic_transform", IMAGES, alpha=0.0, sigma=1.0, seed=3, n=4, grad="JAX has none for the draw"),
     *(row("gaussian_blur", IMAGES, (k, k), (s, s), "channels_last", n=k * k) for k, s in ((3, 1.0), (5, 0.7))),
+    row("gaussian_blur", IMAGES, (3, 5), (0.5, 1.2), "channels_last", n=15),
     row("gaussian_blur", FIRST, (3, 3), (0.8, 0.8), "channels_first", n=9),
     row("sobel_edges", IMAGES, "channels_last", n=9, condition=8),
     row("sobel_edges", FIRST, "channels_first", n=9, condition=8),

@@ -46,7 +46,8 @@ _lower(ops.segment_min, np.minimum, highest)
 
 @lowering(backend, ops.argpartition)
 def argpartition(x: Any, kth: Any, axis: Any = -1) -> Any:
-    return np.argpartition(x, kth, axis=axis) if isinstance(x, np.ndarray) and x.dtype.kind in "iuf" else NotImplemented
+    plain = isinstance(x, np.ndarray) and x.dtype.kind in "iuf" and isinstance(kth, int)
+    return np.argpartition(x, kth, axis=axis) if plain else NotImplemented
 
 
 @lowering(backend, ops.top_k)

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from ...arrays import device, namespace
-from ...errors import ShapeError
+from ...errors import ArgumentError, ShapeError
 from ...typing import Array
 from .._op import op
-from .._promotion import cast, dtype_of, floating
+from .._promotion import cast, dtype_of, floating, kind, lift
 from ._layout import last
 
 __all__ = ["hsv_to_rgb", "rgb_to_grayscale", "rgb_to_hsv"]
 
 LUMA = (0.2989, 0.5870, 0.1140)
 """Weights of red, green and blue in brightness (ITU-R BT.601)."""
+
+
+def _colours(images, data_format):
+    """`last(images, data_format)`. Integers up to 255 are refused: as colours in [0, 1] they would be nonsense.
+
+    Raises:
+        ArgumentError: `images` are no floats.
+    """
+    images = lift(images)
+    if kind(images) != "f":
+        raise ArgumentError(
+            f"`images` must hold floats in [0, 1], got an array of {dtype_of(images)}.",
+            argument="images",
+            expected="floats in [0, 1]",
+            got=dtype_of(images),
+            fix="divide them first: ops.cast(images, 'float32') / 255",
+        )
+    return last(images, data_format)
 
 
 def _planes(x):
@@ -48,8 +66,11 @@ def rgb_to_hsv(images: Array, data_format: str | None = None) -> Array:
 
     Args:
         images: (batch, height, width, 3), or as `data_format` says, floats; or one image without the batch.
+
+    Raises:
+        ArgumentError, ShapeError: The images do not hold floats, or do not have three channels.
     """
-    x, restore = last(floating(images), data_format)
+    x, restore = _colours(images, data_format)
     xp = namespace(x)
     zero, one = (xp.asarray(v, dtype=x.dtype, device=device(x)) for v in (0.0, 1.0))
     x = xp.where(xp.abs(x) < xp.finfo(x.dtype).eps, zero, x)
@@ -73,8 +94,11 @@ def hsv_to_rgb(images: Array, data_format: str | None = None) -> Array:
 
     Args:
         images: (batch, height, width, 3), or as `data_format` says, floats; or one image without the batch.
+
+    Raises:
+        ArgumentError, ShapeError: The images do not hold floats, or do not have three channels.
     """
-    x, restore = last(floating(images), data_format)
+    x, restore = _colours(images, data_format)
     xp = namespace(x)
     hue, saturation, value = _planes(x)
     turn = 6 * (hue - xp.floor(hue))

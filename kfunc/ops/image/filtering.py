@@ -10,6 +10,7 @@ from ...errors import ArgumentError, ShapeError
 from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
+from .._windows import per_axis
 from ..conv import depthwise_conv
 from ._layout import last
 
@@ -52,15 +53,16 @@ def gaussian_blur(
 
     Args:
         images: (batch, height, width, channels), or as `data_format` says; or one image without the batch.
-        kernel_size: The window, (height, width), integers.
-        sigma: The standard deviations, in pixels, along height and width, numbers.
+        kernel_size: The window along x and y, (width, height), integers: the order that Keras computes with.
+        sigma: The standard deviations, in pixels, along x and y, numbers.
 
     Raises:
         ArgumentError: A size or a deviation is not positive.
     """
     x, restore = last(images, data_format)
-    weights = [_gaussian(n, s) for n, s in zip(kernel_size, sigma, strict=True)]
-    return restore(cast(_filtered(floating(x), weights, "same"), dtype_of(x)))
+    sizes = per_axis(kernel_size, 2, "kernel_size")
+    across, down = (_gaussian(n, float(s)) for n, s in zip(sizes, sigma, strict=True))
+    return restore(cast(_filtered(floating(x), [down, across], "same"), dtype_of(x)))
 
 
 @op

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...arrays import namespace
 from ...errors import ArgumentError
+from ...tracing.spec import Spec
 from ...typing import Array
 from .._op import op
 from .._promotion import lift
@@ -17,7 +18,10 @@ __all__ = ["crop_images", "extract_patches", "extract_patches_3d", "pad_images"]
 
 
 def _two_of_three(names, before, after, target, total):
-    """The two amounts along an axis: both are given, or one and the target size, for which they sum to `total`."""
+    """The two amounts along an axis: both are given, or one and the target size, for which they sum to `total`.
+
+    `total` is None if the size of the axis is not known; then an amount that was not given stays None.
+    """
     values = (before, after, target)
     if sum(v is None for v in values) != 1:
         raise ArgumentError(
@@ -26,6 +30,11 @@ def _two_of_three(names, before, after, target, total):
             expected=f"two of {', '.join(names)}",
             got=dict(zip(names, values, strict=True)),
         )
+    for name, value in zip(names, values, strict=True):
+        if value is not None and value < 0:
+            raise ArgumentError.must_be(name, "an integer from 0", value)
+    if total is None:
+        return before, after
     before = total - after if before is None else before
     after = total - before if after is None else after
     if before < 0 or after < 0:
@@ -46,9 +55,18 @@ def _margins(sizes, word, sign, top, left, bottom, right, target_height, target_
         (("left", "right"), left, right, target_width, "target_width", sizes[1]),
     ):
         names = (*(f"{side}_{word}" for side in sides), axis)
-        total = None if target is None else sign * (size - target)
+        total = None if None in (target, size) else sign * (size - target)
         pairs.append(_two_of_three(names, before, after, target, total))
     return pairs
+
+
+def _framed(images, word, sign, *margins, data_format):
+    """The shape of `crop_images` (`sign` -1) or `pad_images` (`sign` 1), whose sizes may be unknown."""
+    x, restore = last(images, data_format)
+    pairs = _margins(x.shape[1:3], word, -sign, *margins)
+    sizes = zip(x.shape[1:3], pairs, margins[4:], strict=True)
+    out = [n + sign * sum(pair) if None not in (n, *pair) else target for n, pair, target in sizes]
+    return restore(Spec((x.shape[0], *out, x.shape[-1]), x.dtype))
 
 
 @op
@@ -77,6 +95,21 @@ def crop_images(
     return restore(x[:, top : height - bottom, left : width - right, :])
 
 
+@crop_images.shape_rule
+def _crop_images_shape(
+    images,
+    top_cropping=None,
+    left_cropping=None,
+    bottom_cropping=None,
+    right_cropping=None,
+    target_height=None,
+    target_width=None,
+    data_format=None,
+):
+    margins = top_cropping, left_cropping, bottom_cropping, right_cropping, target_height, target_width
+    return _framed(images, "cropping", -1, *margins, data_format=data_format)
+
+
 @op
 def pad_images(
     images: Array,
@@ -100,6 +133,21 @@ def pad_images(
     margins = top_padding, left_padding, bottom_padding, right_padding, target_height, target_width
     rows, columns = _margins(known_sizes(x), "padding", -1, *margins)
     return restore(pad(x, ((0, 0), rows, columns, (0, 0))))
+
+
+@pad_images.shape_rule
+def _pad_images_shape(
+    images,
+    top_padding=None,
+    left_padding=None,
+    bottom_padding=None,
+    right_padding=None,
+    target_height=None,
+    target_width=None,
+    data_format=None,
+):
+    margins = top_padding, left_padding, bottom_padding, right_padding, target_height, target_width
+    return _framed(images, "padding", 1, *margins, data_format=data_format)
 
 
 def _patches(images, size, strides, dilation_rate, padding, data_format, rank, argument):
@@ -135,7 +183,7 @@ def extract_patches(
     Returns:
         (batch, rows, columns, window * channels): the window's elements row by row, channels last.
     """
-    rank = 2 if isinstance(size, int) else len(size)
+    rank = len(size) if isinstance(size, Sequence) else 2
     return _patches(lift(images), size, strides, dilation_rate, padding, data_format, rank, "images")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...arrays import device, namespace
 from ...errors import ArgumentError, ShapeError
+from ...tracing.spec import Spec
 from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
@@ -131,6 +132,23 @@ def _nearest(x, axis, size):
     return xp.take(x, xp.asarray(rows, dtype=xp.int32, device=device(x)), axis=axis)
 
 
+def _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fill_mode):
+    """The size that `resize` makes, after a check of its arguments."""
+    check_among(interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"), "interpolation")
+    check_among(fill_mode, ("constant",), "fill_mode")
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ArgumentError(
+            "`crop_to_aspect_ratio` and `pad_to_aspect_ratio` are both set, and only one of them can be.",
+            argument="pad_to_aspect_ratio",
+            expected="one of crop_to_aspect_ratio and pad_to_aspect_ratio at most",
+            got="both",
+        )
+    size = tuple(size)
+    if len(size) != 2 or min(size) < 1:
+        raise ShapeError.must_be("size", "two positive integers, (height, width)", size)
+    return size
+
+
 @op
 def resize(
     images: Array,
@@ -159,18 +177,7 @@ def resize(
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    check_among(interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"), "interpolation")
-    check_among(fill_mode, ("constant",), "fill_mode")
-    if crop_to_aspect_ratio and pad_to_aspect_ratio:
-        raise ArgumentError(
-            "`crop_to_aspect_ratio` and `pad_to_aspect_ratio` are both set, and only one of them can be.",
-            argument="pad_to_aspect_ratio",
-            expected="one of crop_to_aspect_ratio and pad_to_aspect_ratio at most",
-            got="both",
-        )
-    size = tuple(size)
-    if len(size) != 2 or min(size) < 1:
-        raise ShapeError.must_be("size", "two positive integers, (height, width)", size)
+    size = _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fill_mode)
     images = lift(images)
     x, restore = last(images, data_format)
     height, width = known_sizes(x)
@@ -192,3 +199,20 @@ def resize(
             x = _along(x, axis, _weights(x, x.shape[axis], n, scale, 0.0, interpolation, antialias))
     own = dtype_of(images)
     return restore(x if dtype_of(x) == own else saturate_cast(namespace(x).round(x), own))
+
+
+@resize.shape_rule
+def _resize_shape(
+    images,
+    size,
+    interpolation="bilinear",
+    antialias=False,
+    crop_to_aspect_ratio=False,
+    pad_to_aspect_ratio=False,
+    fill_mode="constant",
+    fill_value=0.0,
+    data_format=None,
+):
+    size = _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fill_mode)
+    x, restore = last(images, data_format)
+    return restore(Spec((x.shape[0], *size, x.shape[-1]), x.dtype))

@@ -10,6 +10,7 @@ from typing import Any
 from ... import random
 from ...arrays import device, namespace
 from ...errors import ArgumentError, MissingKeyError, ShapeError
+from ...tracing.spec import Spec
 from ...typing import Array
 from .._axes import sizes_of
 from .._op import op
@@ -87,6 +88,22 @@ def _sample(x, sizes, coordinates, order, mode, fill):
     return out
 
 
+def _continued(inputs, coordinates, order, fill_mode):
+    """The arrays of `map_coordinates`, checked."""
+    check_among(order, (0, 1), "order")
+    check_among(fill_mode, CONTINUED, "fill_mode")
+    inputs = lift(inputs)
+    coordinates = floating(lift(coordinates))
+    if coordinates.ndim < 2 or coordinates.shape[0] != inputs.ndim:
+        raise ShapeError(
+            f"`coordinates` must be one for each of {inputs.ndim} axes, got shape {tuple(coordinates.shape)}.",
+            argument="coordinates",
+            expected=f"({inputs.ndim}, ...)",
+            got=tuple(coordinates.shape),
+        )
+    return inputs, coordinates
+
+
 @op
 def map_coordinates(
     inputs: Array, coordinates: Array | Sequence[Array], order: int, fill_mode: str = "constant", fill_value: float = 0
@@ -105,22 +122,18 @@ def map_coordinates(
     Raises:
         ArgumentError, ShapeError: The order or the mode is unknown, or the coordinates are not one for each axis.
     """
-    check_among(order, (0, 1), "order")
-    check_among(fill_mode, CONTINUED, "fill_mode")
-    inputs = lift(inputs)
-    coordinates = floating(lift(coordinates))
-    if coordinates.shape[0] != inputs.ndim or coordinates.ndim < 2:
-        raise ShapeError(
-            f"`coordinates` must be one for each of {inputs.ndim} axes, got shape {tuple(coordinates.shape)}.",
-            argument="coordinates",
-            expected=f"({inputs.ndim}, ...)",
-            got=tuple(coordinates.shape),
-        )
+    inputs, coordinates = _continued(inputs, coordinates, order, fill_mode)
     xp = namespace(inputs, coordinates)
     flat = xp.reshape(floating(inputs), (1, -1, 1))
     points = [xp.reshape(coordinates[i, ...], (1, -1)) for i in range(inputs.ndim)]
     out = _sample(flat, sizes_of(inputs, *range(inputs.ndim)), points, order, fill_mode, fill_value)
     return rounded(xp.reshape(out, tuple(coordinates.shape[1:])), inputs)
+
+
+@map_coordinates.shape_rule
+def _map_coordinates_shape(inputs, coordinates, order, fill_mode="constant", fill_value=0):
+    inputs, coordinates = _continued(inputs, coordinates, order, fill_mode)
+    return Spec(coordinates.shape[1:], inputs.dtype)
 
 
 # -- maps ------------------------------------------------------------------------------------------------------------
@@ -181,7 +194,7 @@ def affine_transform(
     """
     x, restore = last(images, data_format)
     transform = _beside(x, transform)
-    if transform.shape[-1] != 8 or transform.ndim not in (1, 2):
+    if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
         raise ShapeError(
             f"`transform` must be eight numbers, or a batch of them, got shape {tuple(transform.shape)}.",
             argument="transform",
@@ -230,7 +243,11 @@ def perspective_transform(
                 expected="(4, 2) or (batch, 4, 2)",
                 got=tuple(points.shape),
             )
-    return restore(_projected(x, _homography(start, end), interpolation, "constant", fill_value))
+    dtype = dtype_of(start)
+    if dtype in ("float16", "bfloat16"):  # linear algebra has no half precision
+        start, end = cast(start, "float32"), cast(end, "float32")
+    maps = cast(_homography(start, end), dtype)
+    return restore(_projected(x, maps, interpolation, "constant", fill_value))
 
 
 def _homography(start, end):
