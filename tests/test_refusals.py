@@ -46,7 +46,7 @@ OPS = [
     (lambda: ops.image.perspective_transform(IMAGE, f(3, 2), f(4, 2)), ShapeError, "start_points"),
     (lambda: ops.image.elastic_transform(IMAGE, sigma=0.0, seed=1), ArgumentError, "sigma"),
     (lambda: ops.image.elastic_transform(IMAGE), MissingKeyError, "seed"),
-    (lambda: ops.image.resize(UNKNOWN, (3, 3)), ShapeError, "images"),
+    (lambda: ops.image.affine_transform(UNKNOWN, np.ones(8, np.float32)), ShapeError, "images"),
     (lambda: ops.select([ROW > 0], [ROW, ROW]), ArgumentError, "choicelist"),
     (lambda: ops.take_along_axis(SQUARE, np.zeros(3, np.int32), axis=0), ShapeError, "indices"),
     (lambda: ops.slice(SQUARE, (0,), (2, 2)), ArgumentError, "start_indices"),

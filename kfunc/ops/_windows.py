@@ -34,7 +34,7 @@ def per_axis(value: int | Sequence[int], rank: int, argument: str) -> tuple[int,
     Raises:
         ArgumentError: It is neither a positive integer nor `rank` of them.
     """
-    values = (value,) * rank if isinstance(value, numbers.Integral) else tuple(value)
+    values = (value,) * rank if isinstance(value, int | numbers.Integral) else tuple(value)
     values = tuple([int(v) if isinstance(v, numbers.Integral) else v for v in values])
     if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
         raise ArgumentError.must_be(argument, f"a positive integer or {rank} of them, for {rank} spatial axes", value)
