@@ -202,6 +202,7 @@ def _run(cell, functions, arrays, biases, states, *, reverse, mask, keep, zero_o
     given = *arrays, *states, *(a for a in (*biases, keep) if a is not None)
     if unroll or not jnp.issubdtype(x.dtype, jnp.floating) or any(a.dtype != x.dtype for a in given):
         return NotImplemented
+    states = _varying(states, [a for a in (*given, mask) if a is not None])
     steps = None if mask is None else jnp.moveaxis(mask, 1, 0)
     args = cell, reverse, jnp.moveaxis(x, 1, 0), kernel, recurrent_kernel, *biases, states, steps
     if functions == (ops.tanh, ops.sigmoid) and keep is None:
@@ -210,6 +211,17 @@ def _run(cell, functions, arrays, biases, states, *, reverse, mask, keep, zero_o
         ys, last, _ = _forward(*args, functions, keep)
     ys = jnp.moveaxis(ys, 0, 1)
     return (ys if mask is None or not zero_output_for_mask else choose(mask, ys, jnp.zeros_like(ys))), *last
+
+
+def _varying(states, arrays):
+    """The states, marked to differ between the devices of a `jax.shard_map` where one of the arrays does.
+
+    A scan wants each carry to be marked as the next one is. Outside of traces there is nothing to mark.
+    """
+    if not any(isinstance(a, jax.core.Tracer) for a in arrays):
+        return states
+    zero = sum(jnp.zeros_like(a, dtype=arrays[0].dtype).sum() for a in arrays)
+    return tuple(state + zero for state in states)
 
 
 @lowering(backend, ops.lstm)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,7 +16,7 @@ from ...tracing import loops
 from ..gradients import cut_off
 from .array import Array
 
-__all__ = ["apart", "checkpoint", "custom_gradient", "jvp", "vjp", "while_loop"]
+__all__ = ["apart", "checkpoint", "custom_gradient", "jvp", "vectorizing", "vjp", "while_loop"]
 
 
 def _tensor(x: Any) -> Any:
@@ -83,10 +85,26 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
 def jvp(
     fun: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], has_aux: bool = False
 ) -> tuple[Any, ...]:
+    # Two reverse modes make a forward one: the result of the first is linear in the cotangent, and the second
+    # differentiates for that. TensorFlow gives wrong numbers in forward mode where tangents are differentiated, zeros
+    # behind custom gradients, and fails in loops of compiled functions.
     flat, structure = _renewed(primals)
-    with tf.autodiff.ForwardAccumulator(flat, _tensors(tangents)[0]) as accumulator:
-        outs, out_structure, aux = _results(fun, tree.unflatten(structure, flat), has_aux)
-    tangent = _or_zeros(accumulator.jvp(outs), outs, lambda: refuse_cut(fun, primals, {}))
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as outer:
+        with tf.GradientTape(watch_accessed_variables=False, persistent=True) as inner:
+            inner.watch(flat)
+            outs, out_structure, aux = _results(fun, tree.unflatten(structure, flat), has_aux)
+        cotangents = [tf.zeros_like(x) for x in outs]
+        outer.watch(cotangents)
+        pulled = inner.gradient(outs, flat, cotangents)
+        if all(g is None for g in pulled):
+            refuse_cut(fun, primals, {})
+        given = [
+            (tf.convert_to_tensor(g), t) for g, t in zip(pulled, _tensors(tangents)[0], strict=True) if g is not None
+        ]
+    tangent = [None] * len(outs)
+    if given:
+        tangent = outer.gradient([g for g, _ in given], cotangents, [t for _, t in given])
+    tangent = [tf.zeros_like(x) if d is None else tf.convert_to_tensor(d) for d, x in zip(tangent, outs, strict=True)]
     return tree.unflatten(out_structure, outs), tree.unflatten(out_structure, tangent), *aux
 
 
@@ -97,8 +115,30 @@ def _or_zeros(derivatives: list, like: list[tf.Tensor], none: Callable[[], None]
     return [tf.zeros_like(x) if d is None else tf.convert_to_tensor(d) for d, x in zip(derivatives, like, strict=True)]
 
 
+_vectorized = threading.local()
+
+
+@contextlib.contextmanager
+def vectorizing() -> Iterator[None]:
+    """Around `tf.vectorized_map`, which loses custom gradients, and fails in gradients of loops of unknown length."""
+    before = getattr(_vectorized, "on", False)
+    _vectorized.on = True
+    try:
+        yield
+    finally:
+        _vectorized.on = before
+
+
+def refuse_to_vectorize() -> None:
+    """Leave `vectorizing`: the rows are computed one after the other then."""
+    if getattr(_vectorized, "on", False):
+        raise NotImplementedError("TensorFlow cannot vectorize this.")
+
+
 def _attach(outs: list[tf.Tensor], inputs: list[tf.Tensor], shares: Callable) -> list[tf.Tensor]:
     """The values of `outs`. Their cotangents go on to `outs`, and as `shares(*upstream)` to `inputs`."""
+
+    refuse_to_vectorize()
 
     @tf.custom_gradient
     def values(*tensors):
@@ -192,6 +232,7 @@ def apart(fun: Callable[..., Any], operation: str) -> Callable[..., Any]:
 
 def while_loop(cond_fun: Callable[..., Any], body_fun: Callable[..., Any], init: Any) -> Any:
     """A loop inside a graph."""
+    refuse_to_vectorize()
     carry, structure = _tensors(init)
 
     def body(*flat):

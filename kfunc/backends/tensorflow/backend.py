@@ -249,7 +249,8 @@ class TensorflowBackend(Backend):
                 return [tf.convert_to_tensor(x) for x in out]
 
             try:
-                out = tf.vectorized_map(row, flat)
+                with autodiff.vectorizing():
+                    out = tf.vectorized_map(row, flat)
             except (TypeError, ValueError, NotImplementedError):
                 # TensorFlow cannot vectorize some graphs, such as gradients of loops: then one row after the other. An
                 # error of `fun` itself is raised again there.

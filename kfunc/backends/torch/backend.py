@@ -17,6 +17,7 @@ from ..base import Backend, Kind
 from ..gradients import independent
 from . import dynamo, namespace
 from .cuts import is_tracked, refuse_cut
+from .levels import differentiating, in_vmap, unwrapped
 
 __all__ = ["TorchBackend", "backend"]
 
@@ -148,11 +149,19 @@ class TorchBackend(Backend):
         return torch.detach(x)  # and not `x.detach()`: see `cuts`
 
     def vmap(self, fun: Any, in_axes: Any = 0, out_axes: Any = 0) -> Any:
-        return torch.vmap(fun, in_axes, out_axes)
+        mapped = torch.vmap(fun, in_axes, out_axes)
+
+        def run(*args):
+            axes = () if torch.compiler.is_compiling() else loops.mapped_axes(args, in_axes)
+            over = [x.shape[a] for arg, a in zip(args, axes, strict=False) if a is not None for x in tree.leaves(arg)]
+            # Where nothing is there to map over, some of torch's rules fail.
+            return loops.vmap(fun, in_axes, out_axes)(*args) if 0 in over else mapped(*args)
+
+        return run
 
     def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         if not torch.compiler.is_compiling():
-            return NotImplemented
+            return _while_in_vmap(cond_fun, body_fun, init) if in_vmap() else NotImplemented
 
         def refill(flat):
             flat = iter(flat)
@@ -170,7 +179,7 @@ class TorchBackend(Backend):
         return isinstance(size, torch.SymInt)
 
     def waits(self, x: Any) -> Any:
-        return torch.compiler.is_compiling() or x.device.type != "cpu"
+        return torch.compiler.is_compiling() or x.device.type != "cpu" or in_vmap()
 
     def form(self, leaves: Any) -> Any:
         if (
@@ -289,6 +298,13 @@ def _needed_guards(guards):
     return keep
 
 
+def _while_in_vmap(cond_fun, body_fun, carry):
+    """Goes on as long as one of the batch goes on; the others stay as they are."""
+    while unwrapped(go_on := cond_fun(carry)).any():
+        carry = tree.map(lambda new, old, go_on=go_on: torch.where(go_on, new, old), body_fun(carry), carry)
+    return carry
+
+
 def _own_code(fun):
     """`fun` with a code object of its own: Dynamo limits compilations for each code object, and closures share one."""
     if not isinstance(fun, types.FunctionType):
@@ -308,7 +324,8 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
         inner[i] = x
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
-        out = fun(*inner, **kwargs)
+        with differentiating():
+            out = fun(*inner, **kwargs)
         value, aux = out if has_aux else (out, None)
         nested = differentiable and _reaches_beyond(value, leaves, inputs)
         if value.requires_grad:

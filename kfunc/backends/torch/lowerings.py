@@ -17,6 +17,7 @@ from ...ops.normalization import EPSILON, along
 from ...ops.optimize import adam_factors, unbias
 from . import namespace
 from .backend import backend
+from .levels import differentiated_twice, in_vmap
 from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)
@@ -167,7 +168,8 @@ def _group_means(x, groups):
 @_in_single
 def _layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     shape = _last_sizes(x, axis)
-    if shape is None or not _alike(x, gamma, beta):
+    # The kernel's second derivatives are wrong where one of them is taken in forward mode (torch 2.13).
+    if shape is None or not _alike(x, gamma, beta) or differentiated_twice():
         return NotImplemented
     return F.layer_norm(x, shape, gamma, beta, EPSILON if epsilon is None else epsilon)
 
@@ -260,6 +262,9 @@ def _dot_product_attention(
     dtype = query.dtype
     if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
         return NotImplemented
+    # On a CPU, the kernel has no second derivative, and runs once for each row of a `vmap`.
+    if differentiated_twice() or (query.is_cpu and in_vmap()):
+        return NotImplemented
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     # With another number of axes this fails, and the reference says why.
     (_, heads, _, _), (_, groups, _, _), (_, others, _, _) = q.shape, k.shape, v.shape
@@ -336,7 +341,13 @@ def _lstm(
     unroll=False,
 ):
     compiling = torch.compiler.is_compiling()
-    if activation is not ops.tanh or recurrent_activation is not ops.sigmoid or keep is not None or compiling:
+    if (
+        activation is not ops.tanh
+        or recurrent_activation is not ops.sigmoid
+        or keep is not None
+        or compiling
+        or in_vmap()
+    ):
         # In torch.compile, the gradient of torch.lstm fails (torch 2.13).
         return NotImplemented
     state = _first(x, recurrent_kernel, h)
@@ -386,7 +397,7 @@ def _gru(
     unroll=False,
 ):
     usual = activation is ops.tanh and recurrent_activation is ops.sigmoid
-    if not reset_after or not usual or keep is not None:
+    if not reset_after or not usual or keep is not None or in_vmap():
         return NotImplemented
 
     weights = [kernel, recurrent_kernel]
@@ -414,7 +425,7 @@ def _simple_rnn(
     zero_output_for_mask=False,
     unroll=False,
 ):
-    if activation not in (ops.tanh, ops.relu) or keep is not None:
+    if activation not in (ops.tanh, ops.relu) or keep is not None or in_vmap():
         return NotImplemented
     kernel_of = torch.rnn_tanh if activation is ops.tanh else torch.rnn_relu
     weights = [kernel.T, recurrent_kernel.T]

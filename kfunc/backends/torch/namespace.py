@@ -132,6 +132,10 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
     return x.permute(axes)
 
 
+def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
+    return _torch.movedim(x, source, destination)  # torch.moveaxis has no rule in torch.vmap
+
+
 def reshape(x: Any, /, shape: Any, *, copy: Any = None) -> Any:
     return x.reshape(shape) if copy is None else _compat.reshape(x, shape, copy=copy)
 
