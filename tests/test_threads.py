@@ -313,6 +313,14 @@ def test_within_a_fit(case, tmp_path):
     assert fit(model, Does()).history == wanted and same(model.train_state, trained(case))
 
 
+def test_a_look_while_the_state_is_copied():
+    """As `model.backend` in another thread may have it: the step takes its copies, and nothing else."""
+    carry = kf.Model(NET).build(X)._carry
+    old = {id(x) for x in carry.leaves}
+    carry.own(lambda x: (carry.train_state, np.array(x))[1])
+    assert not old & {id(x) for x in kf.tree.leaves(carry.train_state)}
+
+
 # -- the first call ----------------------------------------------------------------------------------------------------
 
 

@@ -117,6 +117,8 @@ class TrainCarry(Carry):
             leaves, self._tree = self.leaves, _NO_TREE
             for i in range(len(leaves)):
                 leaves[i] = copy(leaves[i])
+            # A new list: while the old one changed, another thread may have made a tree of it, which nobody may use.
+            self._now = list(leaves), *self._now[1:]
             self.seen = False
             self._readers.clear()  # what they read is theirs alone now
 
