@@ -76,6 +76,7 @@ ARGUMENTS = [
     *((lambda v=v: nn.ReLU(threshold=v), "threshold", "at least 0") for v in (-1.0, None)),
     *((lambda v=v: nn.LeakyReLU(v), "negative_slope", "at least 0") for v in (-0.1, None, "1")),
     *((lambda v=v: nn.ELU(v), "alpha", "a finite number") for v in (None, "1", float("inf"))),
+    *((lambda v=v: nn.Lambda(abs, output_shape=v), "output_shape", "a tuple") for v in (3, 2.5)),
     *((lambda v=v: nn.PReLU(shared_axes=v), "shared_axes", "positive integer") for v in (0, (1, -1), "1", (1.0,))),
     (lambda: nn.PReLU("ons"), "alpha_initializer", "did you mean"),
     *((lambda v=v: nn.Softmax(v), "axis", "integer") for v in ("1", None, 1.0, (0, "1"), ())),

@@ -83,6 +83,10 @@ class Lambda(Layer):
                 object.__setattr__(self, argument, registry.resolve("activation", getattr(self, argument), argument))
         if not callable(self.function):
             raise ArgumentError.must_be("function", "a function or the name of a registered one", self.function)
+        if not (
+            self.output_shape is None or callable(self.output_shape) or isinstance(self.output_shape, list | tuple)
+        ):
+            raise ArgumentError.must_be("output_shape", "a tuple, a function or None", self.output_shape)
         if self.mask is not None and not callable(self.mask):
             object.__setattr__(self, "mask", asarray(self.mask).tolist())
         if self.arguments is not None and not isinstance(self.arguments, dict):
