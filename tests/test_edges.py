@@ -137,6 +137,40 @@ def test_convolutions_of_no_images(name, layer):
         np.testing.assert_array_equal(kf.to_numpy(g), np.zeros(p.shape))
 
 
+def shrunk(x):
+    """`x - tanh(x)`, by the series of `x * cosh(x) - sinh(x)`."""
+    return sum(2 * k / math.factorial(2 * k + 1) * x ** (2 * k + 1) for k in range(1, 20)) / np.cosh(x)
+
+
+# A function, numbers at which its result is small, its result in float64, and how much it magnifies rounding there.
+SMALL = {
+    "tanh_shrink": (ops.tanh_shrink, np.float32([1e-12, 1e-3, -0.1, 0.5, 0.9]), shrunk, 1),
+    "sinc": (
+        ops.sinc,
+        np.float32([0.999, 1.0001, 7.01, 1000.01]),
+        lambda x: np.sin(np.pi * (x - np.round(x))) * np.where(np.round(x) % 2, -1, 1) / (np.pi * x),
+        1,
+    ),
+    # The exponential magnifies the rounding of its argument by that argument.
+    "gelu": (
+        ops.gelu,
+        np.float32([-5, -6]),
+        lambda x: x / (1 + np.exp(-math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))),
+        32,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+@pytest.mark.parametrize("name", EAGER)
+def test_small_results_keep_their_digits(name, case):
+    fun, x, exact, condition = SMALL[case]
+    if name == "torch" and case == "gelu":
+        return  # its kernel adds 1 to a hyperbolic tangent near -1
+    got = kf.to_numpy(fun(kf.asarray(x, backend=name)))
+    np.testing.assert_allclose(got, exact(x.astype(np.float64)), rtol=4 * condition * float(np.finfo(np.float32).eps))
+
+
 LAYERS = [i for i, row in enumerate(ROWS) if row.kind == "layer"]
 NOTHING = ("tensorflow", "torch", "numpy", "array_api_strict")
 

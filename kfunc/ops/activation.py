@@ -227,7 +227,8 @@ def gelu(x: Array, approximate: bool = True) -> Array:
     """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`."""
     x = floating(x)
     if approximate:
-        return 0.5 * x * (1 + namespace(x).tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        # (1 + tanh(u)) / 2 is sigmoid(2 u), which keeps its digits where it is small.
+        return x * sigmoid(x * (math.sqrt(8 / math.pi) * (1 + 0.044715 * x * x)))
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
@@ -273,9 +274,16 @@ def sparse_plus(x: Array) -> Array:
 
 @op
 def tanh_shrink(x: Array) -> Array:
-    """`x - tanh(x)`."""
+    """`x - tanh(x)`, to a few rounding errors where it is small too."""
     x = floating(x)
-    return x - namespace(x).tanh(x)
+    xp = namespace(x)
+    near = xp.abs(x) < 1
+    small = xp.where(near, x, xp.zeros_like(x))
+    # Where both are close to each other: the series of `x * cosh(x) - sinh(x)`, in which nothing cancels.
+    square, total = small * small, 0.0
+    for k in range(9, 0, -1):
+        total = total * square + 2 * k / math.factorial(2 * k + 1)
+    return xp.where(near, small * square * total / xp.cosh(small), x - xp.tanh(x))
 
 
 # -- along an axis -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import math
 
 from ..arrays import backend_of, namespace
 from ..errors import ArgumentError, ShapeError
+from ..transforms import stop_gradient
 from ..typing import Array
 from . import standard
 from ._op import op
@@ -107,12 +108,16 @@ def rsqrt(x: Array) -> Array:
 
 @op
 def sinc(x: Array) -> Array:
-    """`sin(πx) / (πx)`, and 1 at 0; integers are taken as float32."""
+    """`sin(πx) / (πx)`, and 1 at 0; to a few rounding errors near its zeros too. Integers are taken as float32."""
     x = floating(x)
     xp = namespace(x)
     zero = x == 0
-    turn = math.pi * xp.where(zero, xp.ones_like(x), x)
-    return xp.where(zero, xp.ones_like(x), xp.sin(turn) / turn)
+    safe = xp.where(zero, xp.full_like(x, 0.25), x)
+    # The sine of the distance from the nearest integer: πx itself is rounded too much.
+    whole = stop_gradient(xp.round(safe))
+    turn = math.pi * (safe - whole)
+    sine = xp.sin(turn) * (1 - 2 * xp.remainder(whole, xp.full_like(x, 2)))
+    return xp.where(zero, xp.ones_like(x), sine / (turn + math.pi * whole))
 
 
 @op

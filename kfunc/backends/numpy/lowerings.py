@@ -139,17 +139,17 @@ pullback(backend, ops.tanh)(_by_output(lambda y: 1 - y * y, np.tanh))
 
 
 def _gelu(x):
-    """The result, and the hyperbolic tangent in it."""
-    inner = x * x
-    inner *= 0.044715
-    inner += 1
-    inner *= x
-    inner *= math.sqrt(2 / math.pi)
-    np.tanh(inner, out=inner)
-    out = inner + 1
-    out *= x
-    out *= 0.5
-    return out, inner
+    """The result, and the sigmoid in it: `(1 + tanh(u)) / 2`, which keeps its digits where it is small."""
+    share = x * x
+    share *= -0.044715
+    share -= 1
+    share *= x
+    share *= math.sqrt(8 / math.pi)
+    with np.errstate(over="ignore"):
+        np.exp(share, out=share)
+    share += 1
+    np.reciprocal(share, out=share)
+    return share * x, share
 
 
 # Numerator and denominator of a rational function that XLA evaluates, within 6 units in the last place of float32.
@@ -215,20 +215,18 @@ def gelu_pullback(x: Any, approximate: bool = True) -> Any:
             return share
         density = 1 / math.sqrt(2 * math.pi)
         return share * x, lambda g: (g * (share + x * np.exp(x * x * -0.5) * density),)
-    out, t = _gelu(x)
+    out, share = _gelu(x)
 
     def pull(g):
-        # (1 + t) / 2 + x (1 - t^2) sqrt(1 / (2 pi)) (1 + 3 * 0.044715 x^2)
+        # share + x share (1 - share) sqrt(8 / pi) (1 + 3 * 0.044715 x^2)
         slope = x * x
         slope *= 3 * 0.044715
         slope += 1
-        slope *= x
-        slope *= math.sqrt(0.5 / math.pi)
-        rest = t * t
-        slope *= np.subtract(1, rest, out=rest)
-        np.multiply(t, 0.5, out=rest)
-        rest += 0.5
-        slope += rest
+        slope *= math.sqrt(8 / math.pi)
+        slope *= out
+        rest = 1 - share
+        slope *= rest
+        slope += share
         slope *= g
         return (slope,)
 
