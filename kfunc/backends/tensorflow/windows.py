@@ -66,8 +66,6 @@ def conv(
     if bias is not None or inputs.dtype != kernel.dtype or not inputs.dtype.is_floating:
         return NotImplemented
     strides, dilation, groups = _conv_geometry(inputs.shape, kernel.shape, strides, padding, data_format, dilation_rate)
-    if max(strides) > 1 and max(dilation) > 1:  # no kernel of TensorFlow's does both
-        return NotImplemented
     if len(strides) > 3 or 0 in inputs.shape:  # without images, kernels fail or give a wrong shape
         return NotImplemented
     if max(strides) > 1 and max(dilation) > 1:  # TensorFlow refuses both, and its depthwise kernel has wrong sizes

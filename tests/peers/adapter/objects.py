@@ -532,7 +532,7 @@ def _box(area: str, name: str) -> Any:
         return SequentialBox
     if area == "optimizers" and (name.endswith("Decay") or name.endswith("Restarts")):
         base = SCHEDULES
-    has_layout = area == "layers" and "data_format" in inspect.signature(getattr(keras.layers, name)).parameters
+    has_layout = area == "layers" and "data_format" in inspect.signature(getattr(keras.layers, name, ours)).parameters
     return type(name, (base,), {"cls": ours, "has_layout": has_layout})
 
 
