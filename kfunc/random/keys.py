@@ -66,7 +66,7 @@ def split(key: Array, num: int | Sequence[int] = 2) -> Array:
     """New keys, independent of each other and of `key`.
 
     Args:
-        key: uint32 (2,).
+        key: uint32 (2,), or a typed key of JAX, such as all functions here take.
         num: How many, or a shape.
 
     Returns:
