@@ -279,22 +279,22 @@ def test_nan_in_the_parameters(name, where, tmp_path):
     assert np.isnan(model.predict(unknown)).any() and np.isnan(model.evaluate(unknown, y, verbose=0)).all()
     model.save(tmp_path / "sound.safetensors")
     model.train_state = bad = with_nan(good, part, path)
-    said = rf"^the {kind} {path} is not finite"
+    said = rf"[Tt]he {kind} {path} is not finite"
     calls = [lambda: model.predict(x), lambda: model.evaluate(x, y, 4, verbose=0)]
     if kf.backends.get(name).trains and part == "params":
         calls += [lambda: model.fit(x, y, verbose=0)]
     for call in calls:
-        with pytest.raises(kf.errors.NonFiniteError, match=said.replace("^", "")) as caught:
+        with pytest.raises(kf.errors.NonFiniteError, match=said) as caught:
             call()
         assert "of its" in str(caught.value)
     model.save(tmp_path / "model.safetensors")
     model.save_weights(tmp_path / "weights.safetensors")
     if part == "params":
-        with pytest.raises(kf.errors.NonFiniteError, match=f"model.safetensors cannot be used: {said[1:]}"):
+        with pytest.raises(kf.errors.NonFiniteError, match=f"model.safetensors cannot be used: {said}"):
             kf.Model.load(tmp_path / "model.safetensors", name)
         model = kf.Model.load(tmp_path / "sound.safetensors", name)
         before = model.train_state
-        with pytest.raises(kf.errors.NonFiniteError, match=f"weights.safetensors cannot be used: {said[1:]}"):
+        with pytest.raises(kf.errors.NonFiniteError, match=f"weights.safetensors cannot be used: {said}"):
             model.load_weights(tmp_path / "weights.safetensors")
         assert model.train_state is before
     model.train_state = with_nan(bad, part, path, np.inf)  # which some layers want

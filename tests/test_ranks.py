@@ -97,7 +97,9 @@ def measured(metric, t, p, w):
     return np.asarray(metric.result(metric.update(metric.init(), t, p, w)))
 
 
-@pytest.mark.parametrize("of", [*ERRORS, *(f"metrics.{name}" for name in MEASURES), absolute], ids=str)
+@pytest.mark.parametrize(
+    "of", [*ERRORS, *(f"metrics.{name}" for name in MEASURES), absolute], ids=lambda of: getattr(of, "__name__", of)
+)
 def test_losses_and_metrics(of):
     """Their numbers are those for labels and predictions of one shape."""
     name = of if isinstance(of, str) else ""

@@ -24,7 +24,7 @@ def check_arrays(when: str, fix: str, **parts: Tree) -> None:
     """Raise NonFiniteError if one of these arrays holds NaN.
 
     Args:
-        when: The beginning of the error.
+        when: The beginning of the error, if it needs one.
         fix: What to do.
         parts: "parameter" and "state", and their trees.
     """
@@ -32,8 +32,13 @@ def check_arrays(when: str, fix: str, **parts: Tree) -> None:
         for path, x in zip(tree.paths(part), tree.leaves(part), strict=True):
             if has_nan(x := to_numpy(x)):
                 count = f"{int((x != x).sum())} of its {x.size} numbers are NaN"
+                the = "the" if when else "The"
                 raise NonFiniteError(
-                    f"{when}the {kind} {path} is not finite.", path=path, expected="finite numbers", got=count, fix=fix
+                    f"{when}{the} {kind} {path} is not finite.",
+                    path=path,
+                    expected="finite numbers",
+                    got=count,
+                    fix=fix,
                 )
 
 
