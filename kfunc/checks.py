@@ -148,6 +148,13 @@ def boolean(argument: str, value: Any, none: bool = False) -> Any:
     return value
 
 
+def text(argument: str, value: Any) -> str:
+    """Check that `value` is a string."""
+    if not isinstance(value, str):
+        _refuse(argument, "a string", value)
+    return value
+
+
 def rank(argument: str, x: Any, axes: int, least: bool = False, fix: str | None = None) -> None:
     """Check that the array `x` has `axes` axes, or at least that many with `least`.
 

@@ -274,7 +274,7 @@ def _signature(cls: type) -> inspect.Signature:
             default = factory()
         return inspect.Parameter(name, kind, default=default, annotation=types[name])
 
-    return inspect.Signature([parameter(name, *each) for name, each in defaults.items()])
+    return inspect.Signature([parameter(name, *defaults[name]) for name in dict.fromkeys((*positional, *defaults))])
 
 
 # -- making classes ----------------------------------------------------------------------------------------------------
@@ -342,7 +342,10 @@ def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
         return f.default, f.default_factory
 
     first, then = ({f.name: made(f) for f in cls.__fields__.values() if f.kw_only is kw} for kw in (False, True))
-    return tuple(first), first | then
+    order = getattr(cls, "_positions", ())
+    rest = [name for name in then if name not in order]
+    order = [name for each in order for name in (rest if each is ... else (each,)) if name in then]
+    return (*first, *order), first | then
 
 
 @overload
@@ -366,6 +369,11 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
 
     The `repr` shows the arguments that differ from their defaults. Methods that the class or its bases define stay.
     `help` also shows what the bases say about the arguments.
+
+    A field that is keyword-only may be given by position, too, after all other arguments, if the attribute `_positions`
+    names it: a tuple in the order of the positions, in which `...` stands for all keyword-only fields that it does not
+    name. So a base can give fields to all its subclasses that come last by position, as in Keras. Type checkers do not
+    know this: they accept these arguments by keyword only.
 
     Raises:
         TypeError: The class has fields, but it inherits an `__init__` that does not know them.

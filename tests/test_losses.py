@@ -277,7 +277,7 @@ def absolute(y_true, y_pred):
         ("logcosh", losses.LogCosh()),
         ("kullback_leibler_divergence", losses.KLDivergence()),
         ("ctc", losses.CTC()),
-        ({"class": "Dice", "config": {"axis": [1, 2]}}, losses.Dice((1, 2))),
+        ({"class": "Dice", "config": {"axis": [1, 2]}}, losses.Dice(axis=(1, 2))),
         (losses.CategoricalFocalCrossentropy([0.5, 1]), losses.CategoricalFocalCrossentropy((0.5, 1))),
         (losses.Poisson(dtype="mixed_float16"), losses.Poisson(dtype="mixed_float16")),
         ("sparse_categorical_crossentropy", losses.SparseCategoricalCrossentropy()),

@@ -292,8 +292,8 @@ def test_models_are_measured(name):
         (losses.Huber(0.5), (), metrics.MeanMetricWrapper(losses.Huber(0.5))),
         (losses.huber, (), metrics.MeanMetricWrapper(losses.Huber())),
         (metrics.BinaryAccuracy, (), metrics.BinaryAccuracy()),
-        (metrics.BinaryAccuracy(0.3), (), metrics.BinaryAccuracy(0.3)),
-        ({"class": "BinaryAccuracy", "config": {"threshold": 0.3}}, (), metrics.BinaryAccuracy(0.3)),
+        (metrics.BinaryAccuracy(threshold=0.3), (), metrics.BinaryAccuracy(threshold=0.3)),
+        ({"class": "BinaryAccuracy", "config": {"threshold": 0.3}}, (), metrics.BinaryAccuracy(threshold=0.3)),
         ("R2Score", ((5, 3), (5, 3)), metrics.R2Score(num_outputs=3, name="R2Score")),
         ("f1_score", ((5, 3), (5, 3)), metrics.F1Score(num_outputs=3)),
         (metrics.AUC(multi_label=True), ((5, 3), (5, 3)), metrics.AUC(multi_label=True, num_labels=3)),
@@ -309,7 +309,7 @@ def test_resolve(value, shapes, wanted):
 
 def test_accuracy_of_logits_has_the_threshold_zero():
     metric = metrics.resolve("accuracy", losses.BinaryCrossentropy(from_logits=True), (5, 1), (5, 1))
-    assert metric == metrics.BinaryAccuracy(0.0, name="accuracy")
+    assert metric == metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
 
 
 def test_every_name_that_keras_knows():

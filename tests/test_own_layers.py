@@ -225,7 +225,7 @@ def test_a_deep_graph_is_copied():
 
 OTHERS = [
     *(losses.Huber(0.3), losses.MeanSquaredError(reduction="sum"), losses.FunctionLoss(losses.mean_squared_error)),
-    *(metrics.AUC(), metrics.MeanMetricWrapper(losses.Huber(0.3), name="h"), metrics.BinaryAccuracy(0.4)),
+    *(metrics.AUC(), metrics.MeanMetricWrapper(losses.Huber(0.3), name="h"), metrics.BinaryAccuracy(threshold=0.4)),
     *(nn.initializers.HeNormal(), nn.regularizers.L2(0.1), nn.constraints.MaxNorm(2.0)),
     *(nn.dtype_policies.DTypePolicy("mixed_bfloat16"), nn.dtype_policies.DTypePolicyMap({"a": "float16"}, "float32")),
     optim.schedules.CosineDecay(0.1, 10),

@@ -205,6 +205,8 @@ class Loss:
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: dtype_policies.PolicyLike = dataclasses.field(default=None, kw_only=True)
 
+    _positions: ClassVar[tuple[Any, ...]] = ("name", "reduction", "dtype")
+
     function: ClassVar[Callable[..., Array] | None] = None
     """The function that `call` runs, with the fields of the subclass as keyword arguments."""
 
@@ -222,6 +224,7 @@ class Loss:
             raise ArgumentError.must_be("reduction", f"one of {', '.join(map(repr, _REDUCTIONS))}", self.reduction)
         if self.name is None:
             object.__setattr__(self, "name", snake_case(type(self).__name__))
+        checks.text("name", self.name)
         object.__setattr__(self, "dtype", dtype_policies.get(self.dtype))
         for field, check in self._checks.items():
             object.__setattr__(self, field, check(field, getattr(self, field)))
@@ -344,6 +347,8 @@ def loss(function: Callable[..., Array], *names: str, **kinds: str) -> Callable[
         if "name" not in own:
             cls.__annotations__ = {**own, "name": "str | None"}
             cls.name = dataclasses.field(default=snake_case(cls.__name__), kw_only=True)
+        if "_positions" not in vars(cls):
+            cls._positions = ("reduction", "name", "dtype")
         OF_FUNCTION[function] = dataclass(cls)
         fields = [f.name for f in dataclasses.fields(cls) if f.name in own and f.name != "name"]
         cls._checks = {f: _CHECKS[kinds.get(f, f)] for f in fields}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from .. import ops
 from ..arrays import device, namespace, native
@@ -290,7 +292,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     ignore_class: int | None = None
+    _: dataclasses.KW_ONLY
     axis: int = -1
+    _positions: ClassVar[tuple[Any, ...]] = ("reduction", "axis", "name", "dtype")
 
     def mask(self, y_true: Array, y_pred: Array, values: Array | None = None) -> Array:
         if self.ignore_class is None:

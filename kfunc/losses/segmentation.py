@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any, ClassVar
+
 from ..arrays import namespace, native
 from ..ops.crossentropy import EPSILON
 from ..typing import Array
@@ -52,7 +55,9 @@ def tversky(y_true: Array, y_pred: Array, alpha: float = 0.5, beta: float = 0.5,
 class Dice(Loss):
     """`dice` as a loss."""
 
+    _: dataclasses.KW_ONLY
     axis: Axes = None
+    _positions: ClassVar[tuple[Any, ...]] = ("reduction", "name", "axis", "dtype")
 
 
 @loss(tversky, axis="axes")
@@ -61,4 +66,6 @@ class Tversky(Loss):
 
     alpha: float = 0.5
     beta: float = 0.5
+    _: dataclasses.KW_ONLY
     axis: Axes = None
+    _positions: ClassVar[tuple[Any, ...]] = ("reduction", "name", "axis", "dtype")

@@ -87,7 +87,7 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
         kind = losses.label_kind(output_shape, label_shape)
         if kind == "binary":
             # A probability of 0.5 is a logit of 0. (Keras compares logits with 0.5.)
-            return BinaryAccuracy(0.0 if getattr(loss, "from_logits", False) else 0.5, name=metric)
+            return BinaryAccuracy(threshold=0.0 if getattr(loss, "from_logits", False) else 0.5, name=metric)
         return (SparseCategoricalAccuracy if kind == "sparse_categorical" else CategoricalAccuracy)(name=metric)
     if metric in registry.names("metric"):
         return dataclasses.replace(registry.resolve("metric", metric, argument), name=metric)

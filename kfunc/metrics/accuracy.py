@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from .. import checks, ops
 from ..arrays import namespace, native
 from ..losses.base import check_shape, class_labels, fitting
@@ -127,6 +129,7 @@ class Accuracy(MeanMetric):
 class BinaryAccuracy(MeanMetric):
     """The mean of `binary_accuracy`."""
 
+    _: dataclasses.KW_ONLY
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
@@ -156,4 +159,5 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
     """The mean of `sparse_top_k_categorical_accuracy`."""
 
     k: int = 5
+    _: dataclasses.KW_ONLY
     from_sorted_ids: bool = False

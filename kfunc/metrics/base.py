@@ -56,12 +56,15 @@ class Metric:
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: str | None = dataclasses.field(default=None, kw_only=True)
 
+    _positions: ClassVar[tuple[Any, ...]] = ("dtype", "name")
+
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
     """The functions that check the fields of a subclass, by the names of the fields."""
 
     def __post_init__(self) -> None:
         if self.name is None:
             object.__setattr__(self, "name", snake_case(type(self).__name__))
+        checks.text("name", self.name)
         checks.one_of("dtype", self.dtype, (None, "float32", "float64"))
         checks.standard(self)
         for field, check in self._checks.items():
@@ -156,6 +159,7 @@ def metric(*names: str, name: str | None = "", function: Callable[..., Array] | 
         default = snake if name == "" else name
         cls.name = dataclasses.field(default=default, kw_only=True)
         cls.__annotations__ = {**inspect.get_annotations(cls), "name": "str | None"}
+        cls._positions = ("name", "dtype", ...)
         # Each name once, in this order.
         known = dict.fromkeys([cls.__name__, snake, *([default] if default else []), *names])
         made: Any = register("metric", *known)(dataclass(cls))

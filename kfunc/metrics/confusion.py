@@ -405,6 +405,7 @@ class AUC(_AtThresholds):
     num_thresholds: int | None = 200
     curve: str = "ROC"
     summation_method: str = "interpolation"
+    _: dataclasses.KW_ONLY
     thresholds: Sequence[float] | None = None
     multi_label: bool = False
     num_labels: int | None = None

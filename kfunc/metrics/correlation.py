@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from .. import ops
 from ..arrays import namespace, native
 from ..losses.base import pair
@@ -58,6 +60,7 @@ def concordance_correlation(y_true: Array, y_pred: Array, axis: int = -1) -> Arr
 class PearsonCorrelation(MeanMetric):
     """The mean of `pearson_correlation`."""
 
+    _: dataclasses.KW_ONLY
     axis: int = -1
 
 
@@ -65,4 +68,5 @@ class PearsonCorrelation(MeanMetric):
 class ConcordanceCorrelation(MeanMetric):
     """The mean of `concordance_correlation`."""
 
+    _: dataclasses.KW_ONLY
     axis: int = -1

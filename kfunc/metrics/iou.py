@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -90,6 +91,7 @@ class IoU(_ConfusionMatrix):
 
     num_classes: int
     target_class_ids: Sequence[int]
+    _: dataclasses.KW_ONLY
     ignore_class: int | None = None
     sparse_y_true: bool = True
     sparse_y_pred: bool = True
@@ -126,6 +128,7 @@ class MeanIoU(_ConfusionMatrix):
     """
 
     num_classes: int
+    _: dataclasses.KW_ONLY
     ignore_class: int | None = None
     sparse_y_true: bool = True
     sparse_y_pred: bool = True
@@ -142,6 +145,7 @@ class OneHotIoU(_ConfusionMatrix):
 
     num_classes: int
     target_class_ids: Sequence[int]
+    _: dataclasses.KW_ONLY
     ignore_class: int | None = None
     sparse_y_pred: bool = False
     axis: int = -1
@@ -157,6 +161,7 @@ class OneHotMeanIoU(_ConfusionMatrix):
     """
 
     num_classes: int
+    _: dataclasses.KW_ONLY
     ignore_class: int | None = None
     sparse_y_pred: bool = False
     axis: int = -1

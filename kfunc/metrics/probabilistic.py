@@ -34,6 +34,7 @@ class Poisson(MeanMetric):
 class BinaryCrossentropy(MeanMetric):
     """The mean of `losses.binary_crossentropy`."""
 
+    _: dataclasses.KW_ONLY
     from_logits: bool = False
     label_smoothing: float = 0
 
@@ -42,6 +43,7 @@ class BinaryCrossentropy(MeanMetric):
 class CategoricalCrossentropy(BinaryCrossentropy):
     """The mean of `losses.categorical_crossentropy`."""
 
+    _: dataclasses.KW_ONLY
     axis: int = -1
 
 
@@ -53,6 +55,7 @@ class SparseCategoricalCrossentropy(MeanMetric):
         from_logits, ignore_class, axis: As for `losses.sparse_categorical_crossentropy`.
     """
 
+    _: dataclasses.KW_ONLY
     from_logits: bool = False
     ignore_class: int | None = None
     axis: int = -1
@@ -60,7 +63,7 @@ class SparseCategoricalCrossentropy(MeanMetric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        loss = losses.SparseCategoricalCrossentropy(self.from_logits, self.ignore_class, self.axis)
+        loss = losses.SparseCategoricalCrossentropy(self.from_logits, self.ignore_class, axis=self.axis)
         object.__setattr__(self, "_loss", loss)
 
     def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:

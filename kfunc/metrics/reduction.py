@@ -70,7 +70,7 @@ class MeanMetricWrapper(MeanMetric):
 
     fn: Any
 
-    def __init__(self, fn: Any, *, name: str | None = None, dtype: str | None = None, **kwargs: Any):
+    def __init__(self, fn: Any, name: str | None = None, dtype: str | None = None, **kwargs: Any):
         if not isinstance(fn, str | dict | type | losses.Loss) and not callable(fn):
             raise ArgumentError.must_be("fn", "a loss or a function", fn)
         if kwargs and not isinstance(fn, str | dict | type | losses.Loss):

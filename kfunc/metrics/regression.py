@@ -75,6 +75,7 @@ class CosineSimilarity(MeanMetric):
         axis: The axis of the vectors.
     """
 
+    _: dataclasses.KW_ONLY
     axis: int = -1
 
 

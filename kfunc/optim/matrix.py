@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .. import checks, tree
 from ..arrays import namespace
@@ -150,6 +150,7 @@ class Muon(Optimizer, _MuonByPosition):
     ns_steps: int = dataclasses.field(default=5, kw_only=True)
     nesterov: bool = dataclasses.field(default=True, kw_only=True)
     rms_rate: float | None = dataclasses.field(default=0.2, kw_only=True)
+    _positions: ClassVar[tuple[Any, ...]] = (..., "exclude_from_weight_decay")
 
     def core(self) -> Core:
         in_range("adam_beta_1", self.adam_beta_1, 0, 1)

@@ -155,6 +155,8 @@ class Optimizer(GradientTransformation):
     name: str | None = dataclasses.field(default=None, kw_only=True)
     exclude_from_weight_decay: str | Sequence[str] | None = dataclasses.field(default=None, kw_only=True)
 
+    _positions: ClassVar[tuple[Any, ...]] = (...,)
+
     _name: ClassVar[str]
     """The name in the registry."""
 
