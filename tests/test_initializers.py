@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from backends import BACKENDS, params
 
 import kfunc as kf
 from kfunc import nn, registry
-from kfunc.errors import ArgumentError, ShapeError
+from kfunc.errors import ArgumentError, MissingPackageError, ShapeError
 from kfunc.nn import constraints, initializers, regularizers
 
 SHAPE = (5, 40, 60)  # a window of 5, 40 inputs and 60 outputs
@@ -149,6 +151,8 @@ def test_dtypes():
         ("initializer", initializers.glorot_uniform, initializers.GlorotUniform()),
         ("initializer", initializers.zeros, initializers.Zeros()),
         ("initializer", initializers.variance_scaling(2.0, seed=1), initializers.VarianceScaling(2.0, seed=1)),
+        ("initializer", initializers.Constant([[1, 2], [3, 4.5]]), initializers.Constant(((1, 2), (3, 4.5)))),
+        ("initializer", initializers.Constant(np.float32([1, 2])), initializers.Constant((1.0, 2.0))),
         ("initializer", initializers.STFT(window=[1, 2.0]), initializers.STFT(window=(1.0, 2.0))),
         ("initializer", initializers.HeNormal(input_axes=[0], output_axes=1), initializers.HeNormal(None, (0,), (1,))),
         ("regularizer", "l2", regularizers.L2()),
@@ -172,6 +176,10 @@ def test_get(theme, name, wanted):
     ("make", "argument"),
     [
         (lambda: initializers.Constant("1"), "value"),
+        (lambda: initializers.Constant([[1, 2], [3]]), "value"),
+        (lambda: initializers.Constant(np.array(["a"])), "value"),
+        (lambda: initializers.Constant(None)(kf.random.key(0), (2,)), "value"),
+        (lambda: initializers.STFT(window="kaiser"), "window"),  # it has a parameter
         (lambda: initializers.Identity(math.nan), "gain"),
         (lambda: initializers.Orthogonal(gain=None), "gain"),
         (lambda: initializers.Orthogonal(seed=1.5), "seed"),
@@ -236,3 +244,70 @@ def test_constrain_changes_what_has_a_constraint():
     np.testing.assert_array_equal(new["kernel"], np.zeros((3, 2)))
     assert new["bias"] is params["bias"]
     assert constraints.constrain(params, {}) is params
+
+
+@pytest.mark.parametrize("size", [(3, 4), (300, 4)], ids=["small", "large"])
+@pytest.mark.parametrize("given", ["numpy", "same", "lists"])
+def test_constant_of_an_array(backend, given, size):
+    """A pretrained table, of any backend, on any other; and the file of the model that has it."""
+    table = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    value = table.tolist() if given == "lists" else kf.asarray(table, backend=backend if given == "same" else given)
+    constant = initializers.Constant(value)
+    assert constant == constant and repr(constant).startswith("Constant(value=")
+    net = nn.Embedding(*size, embeddings_initializer=constant)
+    params, _ = net.init(0, kf.Spec((None, 2), "int32"), backend=backend)
+    np.testing.assert_array_equal(kf.to_numpy(params["embeddings"]), table)
+    config = json.dumps(registry.to_config("initializer", constant))
+    assert len(config) < 30 * initializers._IN_CONFIG
+    again = copy.deepcopy(constant)(kf.random.key(0), size)
+    np.testing.assert_array_equal(kf.to_numpy(again), table)
+
+
+def test_a_saved_model_with_a_large_constant(tmp_path):
+    table = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    net = nn.Sequential([nn.Embedding(300, 4, embeddings_initializer=initializers.Constant(table)), nn.Flatten()])
+    model = kf.Model(net)
+    x = np.int32([[1, 299]])
+    wanted = model.predict(x, verbose=0)
+    model.save(tmp_path / "model.kf")
+    loaded = kf.Model.load(tmp_path / "model.kf")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), wanted)
+    with pytest.raises(ArgumentError, match="The values of Constant are not known"):
+        loaded.net.init(0, x)
+
+
+@pytest.mark.parametrize(("value", "shape"), [([1.0, 2, 3], (2, 3)), ([[1.0], [2]], (2, 3))])
+def test_constant_broadcasts(value, shape):
+    made = initializers.Constant(value)(kf.random.key(0), shape)
+    np.testing.assert_array_equal(made, np.broadcast_to(np.float32(value), shape))
+
+
+@pytest.mark.parametrize("value", [[0.1, 1 / 3], np.float64([0.1, 1 / 3])], ids=["list", "array"])
+def test_constant_keeps_float64(value):
+    """Also through a config, where the numbers are lists of Python's floats."""
+    constant = initializers.Constant(value)
+    again = registry.from_config("initializer", json.loads(json.dumps(registry.to_config("initializer", constant))))
+    assert again == constant
+    np.testing.assert_array_equal(again(kf.random.key(0), (2,), "float64"), np.float64(value))
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 3), (4,), (3, 2)])
+def test_constant_of_another_shape(shape):
+    with pytest.raises(ShapeError) as caught:
+        initializers.Constant([[1.0, 2, 3], [1, 2, 3]])(kf.random.key(0), shape)
+    assert caught.value.argument == "value"
+
+
+@pytest.mark.parametrize("name", ["tukey", "cosine", "parzen", "triang", "barthann", "bohman", "lanczos"])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_windows_of_scipy(name, periodic):
+    scipy = pytest.importorskip("scipy.signal")
+    kernel = initializers.STFT(window=name, scaling=None, periodic=periodic)(kf.random.key(0), (8, 1, 5))
+    np.testing.assert_allclose(kernel[:, 0, 0], scipy.get_window(name, 8, periodic), rtol=1e-6)
+
+
+def test_a_window_that_needs_scipy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.signal", None)
+    with pytest.raises(MissingPackageError, match=r"kfunc\[scipy\]"):
+        initializers.STFT(window="tukey")
+    initializers.STFT(window="hann")

@@ -312,6 +312,19 @@ def test_accuracy_of_logits_has_the_threshold_zero():
     assert metric == metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
 
 
+@pytest.mark.parametrize("backend", EAGER)
+@pytest.mark.parametrize(("name", "wanted"), [("Precision", 1 / 3), ("Recall", 1 / 2)])
+def test_top_k_of_one_sample_without_an_axis_of_samples(backend, name, wanted):
+    """Counted by hand: the best three of the scores are the classes 0, 2 and 4, and only the label of 2 is set."""
+    lift = functools.partial(kf.asarray, backend=backend)
+    metric = getattr(metrics, name)(top_k=3)
+    scores, labels = lift(np.float32([0.2, 0.1, 0.5, 0, 0.2])), lift(np.float32([0, 1, 1, 0, 0]))
+    one = metric.update(metric.init(like=scores), labels, scores)
+    assert float(metric.result(one)) == pytest.approx(wanted)
+    rows = metric.update(metric.init(like=scores), labels[None, ...], scores[None, ...])
+    np.testing.assert_array_equal(kf.to_numpy(one["sums"]), kf.to_numpy(rows["sums"]))
+
+
 def test_every_name_that_keras_knows():
     known = pytest.importorskip("keras.src.metrics").ALL_OBJECTS_DICT
     assert len(known) > 80
@@ -425,7 +438,8 @@ def test_bad_combinations(make, argument):
         (metrics.SparseCategoricalAccuracy(), ((2,), (3, 2)), "y_true"),
         (metrics.TruePositives(), ((3, 1), (3, 2)), "y_true"),
         (metrics.Precision(class_id=2), ((3, 2), (3, 2)), "y_pred"),
-        (metrics.Precision(top_k=1), ((3,), (3,)), "y_pred"),
+        (metrics.Precision(top_k=1), ((), ()), "y_pred"),
+        (metrics.Recall(class_id=1, top_k=1), ((3,), (3,)), "y_pred"),
         (metrics.AUC(multi_label=True), ((3, 2, 2), (3, 2, 2)), "y_pred"),
         (metrics.FBetaScore(), ((3,), (3,)), "y_pred"),
         (metrics.R2Score(), ((3,), (3,)), "y_pred"),

@@ -79,11 +79,11 @@ class _AtThresholds(Metric):  # not a dataclass, since subclasses choose which o
         """Labels and scores in one shape: of the class `class_id` only, with the scores outside the top k replaced."""
         y_true, y_pred = pair(y_true, y_pred)
         xp = namespace(y_pred)
-        if y_pred.ndim < 2 and (self.top_k, self.class_id) != (None, None):
+        if y_pred.ndim < (1 if self.class_id is None else 2) and (self.top_k, self.class_id) != (None, None):
             raise ShapeError(
                 f"`y_pred` must be (batch, ..., classes) for top_k and class_id, got shape {tuple(y_pred.shape)}.",
                 argument="y_pred",
-                expected="(batch, ..., classes)",
+                expected="(batch, ..., classes); for top_k alone also (classes,), which is one sample",
                 got=tuple(y_pred.shape),
             )
         if self.top_k is not None:
@@ -256,7 +256,8 @@ class Precision(_AtSome):
 
     Args:
         thresholds: A number in [0, 1], or several for a result (thresholds,). None is 0.5; no threshold with `top_k`.
-        top_k: Only the classes with the `top_k` largest scores count as above the threshold.
+        top_k: Only the classes with the `top_k` largest scores count as above the threshold. Scores with one axis are
+            then those of one sample: (classes,).
         class_id: The class to count; all classes if None.
     """
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from .. import checks, random
-from ..arrays import device, namespace, native
+from ..arrays import asarray, backend_of, device, namespace, native, to_numpy
 from ..dataclasses import dataclass
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, MissingPackageError, ShapeError
 from ..registry import register, resolve
 from ..typing import Array, InitializerLike
 
@@ -84,22 +84,85 @@ def _initializer(*names: str) -> Callable[[C], C]:
 # -- that draw nothing ------------------------------------------------------------------------------------------------
 
 
+_IN_CONFIG = 1000
+"""The most numbers of an array that the config of a `Constant` holds."""
+
+
+@dataclass(eq=False)
+class _Values:
+    """An array as the field of an initializer: equal to itself only, since arrays compare element by element."""
+
+    array: Array
+
+    def __repr__(self) -> str:
+        return f"<array {tuple(self.array.shape)}>"
+
+
 @_initializer("constant")
 class Constant:
-    """Every element is `value`.
+    """Every element is `value`; or the values are those of an array.
 
     Args:
-        value: A number.
+        value: A number; or an array of any backend, or nested lists of numbers, that broadcasts to the shape of the
+            parameter, such as a pretrained table. A config, and so a file, holds at most 1,000 numbers of it. Of a
+            larger array it holds None: a model that is loaded has its parameters, but drawing new ones is an error.
     """
 
-    value: float = 0.0
+    value: float | Sequence[Any] | Array | None = 0.0
 
     def __post_init__(self) -> None:
-        checks.number("value", self.value)
+        value = self.value
+        if value is None or isinstance(value, _Values):
+            return
+        if not isinstance(value, list | tuple) and not hasattr(value, "shape"):
+            checks.number("value", value)
+            return
+        try:
+            array = to_numpy(value)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError.must_be("value", "a number or an array of numbers", value) from error
+        if array.dtype.kind in "OSUMmc":
+            raise ArgumentError.must_be("value", "a number or an array of numbers", value)
+        if array.size > _IN_CONFIG:
+            held: Any = _Values(array if isinstance(value, list | tuple) else value)
+        else:  # Python's floats stay as they are: as arrays they would be rounded to float32
+            held = _nested(value if isinstance(value, list | tuple) else array.tolist())
+        object.__setattr__(self, "value", held)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": None if isinstance(self.value, _Values) else self.value}
 
     def __call__(self, key: Any, shape: Shape, dtype: str = "float32") -> Any:
-        xp = namespace(key)
-        return xp.full(shape, self.value, dtype=getattr(xp, dtype), device=device(key))
+        xp, value = namespace(key), self.value
+        if value is None:
+            raise ArgumentError(
+                f"The values of Constant are not known: a config holds no array of more than {_IN_CONFIG:,} numbers.",
+                argument="value",
+                expected="a number or an array",
+                got=None,
+                fix="take the parameters from the file, or give the layer a new Constant(array)",
+            )
+        if not isinstance(value, _Values | tuple):
+            return xp.full(shape, value, dtype=getattr(xp, dtype), device=device(key))
+        if isinstance(value, tuple):
+            array = xp.asarray(value, dtype=getattr(xp, dtype), device=device(key))
+        else:
+            backend = backend_of(key)
+            array = backend.lift(asarray(value.array, dtype, backend=backend, device=device(key)))
+        if len(array.shape) > len(shape) or any(
+            n not in (1, m) for n, m in zip(array.shape[::-1], shape[::-1], strict=False)
+        ):
+            raise ShapeError(
+                f"`value` has shape {tuple(array.shape)}, and the parameter has shape {tuple(shape)}.",
+                argument="value",
+                expected=f"an array that broadcasts to {tuple(shape)}",
+                got=tuple(array.shape),
+            )
+        return xp.broadcast_to(array, shape) if tuple(array.shape) != tuple(shape) else array
+
+
+def _nested(value: Any) -> Any:
+    return tuple(map(_nested, value)) if isinstance(value, list | tuple) else value
 
 
 @_initializer("zeros", "zero")
@@ -156,7 +219,28 @@ _COSINES = {
 
 
 def _window(name: str, length: int, periodic: bool) -> list[float]:
-    """The window of this name. A periodic window is one number longer, without its last number."""
+    """The window of this name. A periodic window is one number longer, without its last number.
+
+    Raises:
+        ArgumentError: There is no window of this name, or it has a parameter.
+        MissingPackageError: The window is none of kfunc's own, and SciPy is missing.
+    """
+    if name != "bartlett" and name not in _COSINES:
+        try:
+            from scipy.signal import get_window  # type: ignore[import-untyped, unused-ignore]
+        except ModuleNotFoundError as error:
+            raise MissingPackageError(
+                f"`window` is {name!r}, which needs SciPy.",
+                argument="window",
+                expected=f"one of {', '.join([*_COSINES, 'bartlett'])}; or SciPy",
+                fix='pip install "kfunc[scipy]"',
+            ) from error
+        try:
+            return [float(w) for w in get_window(name, length, fftbins=periodic)]
+        except ValueError as error:
+            raise ArgumentError.must_be(
+                "window", "None, numbers, or the name of a window without parameters in scipy.signal.windows", name
+            ) from error
     steps = max(length - (not periodic), 1)
     if name == "bartlett":
         return [1 - abs(2 * i / steps - 1) if length > 1 else 1.0 for i in range(length)]
@@ -172,7 +256,9 @@ class STFT:
 
     Args:
         side: The part of the transform, "real" or "imag".
-        window: The name of a window; or its numbers, one for each sample of a frame; or None for no window.
+        window: The name of a window; or its numbers, one for each sample of a frame; or None for no window. The names
+            are those of `scipy.signal.get_window`; the windows that are no sums of cosines, but for "bartlett", need
+            SciPy (`pip install "kfunc[scipy]"`).
         scaling: If there is a window, the kernel is divided by the root of the sum of its squares ("density"), by its
             sum ("spectrum"), or not at all (None).
         periodic: Whether a window given by its name is periodic, and not symmetric.
@@ -188,7 +274,7 @@ class STFT:
         checks.one_of("scaling", self.scaling, ("density", "spectrum", None))
         checks.boolean("periodic", self.periodic)
         if isinstance(self.window, str):
-            checks.one_of("window", self.window, (*_COSINES, "bartlett"))
+            _window(self.window, 1, self.periodic)  # raises an error if there is no such window
         elif self.window is not None:
             object.__setattr__(self, "window", tuple(checks.number("window", float(w)) for w in self.window))
 
