@@ -105,8 +105,10 @@ def join(x: Any, kind: Any, like: Any, dtypes: Any) -> Any:
 
 
 # Dynamo makes tensors of NumPy's arrays, and these meet other tensors. It knows them by their class.
-_WRAPS = VariableBuilder._type_dispatch()
-_WRAPS[Constant] = _WRAPS[np.ndarray]
+# (The table is private to PyTorch; where a version has none, compiled functions take such constants as arguments only.)
+_WRAPS = getattr(VariableBuilder, "_type_dispatch", dict)()
+if np.ndarray in _WRAPS:
+    _WRAPS[Constant] = _WRAPS[np.ndarray]
 
 
 @torch.compiler.substitute_in_graph(constant, skip_signature_check=True)
