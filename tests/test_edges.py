@@ -198,8 +198,6 @@ def test_every_layer_takes_a_batch_of_nothing(i, name):
     [
         (lambda x: ops.stft(x, 4, 0, 4), "sequence_stride"),
         (lambda x: ops.extract_sequences(x, 0, 1), "sequence_length"),
-        (lambda x: ops.kron(kf.Spec((None, 3)), kf.Spec((2, 2))), "sizes"),
-        (lambda x: ops.image.map_coordinates(kf.Spec((None, 5)), kf.Spec((2, 3)), 1), "sizes"),
         (lambda x: ops.conv(x[None, :, None][..., :0], np.ones((2, 0, 3), np.float32)), "channels"),
         (lambda x: ops.conv_transpose(x[None, :0, None], np.ones((2, 3, 1), np.float32)), "spatial"),
         (lambda x: ops.dot_product_attention(*[x[None, :, None, None][:, :, :0]] * 3), "heads"),

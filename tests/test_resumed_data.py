@@ -160,6 +160,7 @@ def cases():
                 yield pytest.param(name, when, marks=getattr(pytest.mark, backend), id=f"{name}, {when}")
 
 
+@pytest.mark.filterwarnings(r"ignore:os.fork\(\) was called:RuntimeWarning")  # PyTorch forks; JAX may be there
 @pytest.mark.parametrize("name, when", list(cases()))
 def test_data_go_on_as_if_training_had_not_been_interrupted(name, when, tmp_path, monkeypatch):
     expected = resume_run.result(*run(ROWS[name](), tmp_path / "whole"))

@@ -99,7 +99,7 @@ def det(x: Any, fixed: Any, singular: Any) -> Any:
     # Elsewhere, a matrix whose singular values differ.
     x, fixed = (xp.where(singular[..., None, None], a, apart) for a in (x, fixed))
     u, _, vh = xp.linalg.svd(fixed)
-    turned = xp.linalg.det(u) * xp.linalg.det(vh)
+    turned = xp.linalg.slogdet(u).sign * xp.linalg.slogdet(vh).sign  # not `det`, which may be what calls this
     return xp.where(singular, turned * xp.prod(xp.linalg.svdvals(x), axis=-1), xp.ones_like(turned))
 
 

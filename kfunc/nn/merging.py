@@ -95,7 +95,8 @@ def _broadcasting(xs: list, masks: list) -> tuple[list, list]:
     most = max(x.ndim for x in xs)
     wide = [_widened(x, most - x.ndim) for x in xs]
     for axis in range(most):
-        known = [n for x in wide if isinstance(n := x.shape[axis], int)]  # others are symbols, which have no hash
+        # Others are symbols, which have no hash. (Dynamo cannot read `:=` here.)
+        known = [x.shape[axis] for x in wide if isinstance(x.shape[axis], int)]
         if len({n for n in known if n != 1 or axis == 0}) > 1:
             raise _misfit("do not broadcast", "one batch size, and other sizes equal or 1", xs)
     masks = [m if m is None else _widened(m, most - x.ndim) for x, m in zip(xs, masks, strict=True)]
