@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import checks, losses, optim, random, tree
 from .arrays import asarray, backend_of, device, to_backend, to_numpy
 from .backends import Backend, get
-from .data.batches import class_weights, prepared
+from .data.batches import Batch, class_weights, prepared
 from .data.prefetch import on_host
 from .data.sources import Source, one_batch, source
 from .errors import ArgumentError, UnknownAttributeError
@@ -26,6 +26,7 @@ from .training.checkpoints import Checkpoints
 from .training.evaluate import evaluate, hooks_of
 from .training.faults import check_arrays
 from .training.fit import Schedule, fit, one_step, sources
+from .training.forms import Forms
 from .training.functions import Functions
 from .training.history import History
 from .training.objective import Objective, fitted
@@ -547,6 +548,7 @@ class Model:
         data, objective = fitted(
             data, self.loss, self.loss_weights, self.metrics, self.weighted_metrics, traced.output, traced.output_names
         )
+        data.check(Forms(traced, data.first, objective))
         self.metrics_names = ["loss", *objective.metrics]
         return data, objective
 
@@ -610,6 +612,8 @@ class Model:
         """
         data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         self._make_ready(data.first.x, backend)
+        data = data.map(lambda batch: Batch(batch.x))
+        data.check(Forms(self._known(), data.first))
         setup = self._setup(backend, Objective())
         hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose)
         return predict(setup, self._carry, data, hooks, verbose, key)

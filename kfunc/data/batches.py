@@ -13,7 +13,20 @@ from ..errors import ArgumentError, DataError, KfuncError, ShapeError
 from ..typing import Array, Tree
 from . import frames
 
-__all__ = ["Batch", "check_like", "class_weights", "filled", "joined", "prepared", "room", "rows", "sizes", "unpacked"]
+__all__ = [
+    "Batch",
+    "alike",
+    "check_like",
+    "class_weights",
+    "filled",
+    "joined",
+    "paths",
+    "prepared",
+    "room",
+    "rows",
+    "sizes",
+    "unpacked",
+]
 
 
 class Batch(NamedTuple):
@@ -63,7 +76,7 @@ def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
         for i, leaf in enumerate(leaves):
             done.append(_prepared(leaf, i >= weighted))
     except KfuncError as error:
-        path = _paths(batch)[len(done)]
+        path = paths(batch)[len(done)]
         error.argument = path if error.argument is None else f"{path}, column {error.argument!r}"
         error.problem = f"`{path}`: {error.problem}"
         error.args = (error.problem,)
@@ -71,7 +84,7 @@ def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     return tree.unflatten(structure, done)
 
 
-def _paths(batch: Batch) -> list[str]:
+def paths(batch: Batch) -> list[str]:
     """The path of each array: `"x/image"`."""
     return [
         f"{part}/{path}".rstrip("/") for part, x in zip(Batch._fields, batch, strict=True) for path in tree.paths(x)
@@ -148,13 +161,16 @@ def unpacked(item: Any) -> Batch:
 
 
 def check_like(first: Batch, batch: Batch) -> None:
-    """Check that a batch is like the first one: its structure, and the shapes of its arrays without the first axis.
+    """Check that a batch has the structure of the first one, and that its arrays have as many axes.
+
+    Its sizes may differ: a sequence of another length is a batch as good as the first. Whether a model takes them is
+    checked by `training.forms.Forms`.
 
     Raises:
         ShapeError: It is different.
     """
     if tree.structure(first) != tree.structure(batch):
-        wanted, got = _paths(first), _paths(batch)
+        wanted, got = paths(first), paths(batch)
         raise ShapeError(
             "A batch has other arrays than the first one.",
             argument=", ".join(sorted(set(wanted) ^ set(got))) or None,
@@ -162,11 +178,11 @@ def check_like(first: Batch, batch: Batch) -> None:
             got=", ".join(got),
         )
     for i, (a, b) in enumerate(zip(tree.leaves(first), tree.leaves(batch), strict=True)):
-        if a.shape[1:] != b.shape[1:]:
+        if a.ndim != b.ndim:
             raise ShapeError(
-                f"An array of a batch has shape {b.shape}, which does not fit that of the first batch, {a.shape}.",
-                argument=_paths(first)[i],
-                expected=f"shape {(b.shape[0], *a.shape[1:])}",
+                f"An array of a batch has shape {b.shape}, and other axes than in the first batch, {a.shape}.",
+                argument=paths(first)[i],
+                expected=f"{a.ndim} axes",
                 got=f"shape {b.shape}",
             )
 
@@ -181,7 +197,7 @@ def sizes(batch: Batch) -> int:
     leaves = tree.leaves(batch)
     size = leaves[0].shape[:1] if leaves else ()
     if not size or any(a.shape[:1] != size for a in leaves):
-        found = {name: a.shape[0] if a.ndim else "no axis" for name, a in zip(_paths(batch), leaves, strict=True)}
+        found = {name: a.shape[0] if a.ndim else "no axis" for name, a in zip(paths(batch), leaves, strict=True)}
         if len(found) > 8:  # lists of numbers, above all
             found = dict([*itertools.islice(found.items(), 8), ("...", "...")])
         each = ", ".join(f"{name} has {n}" for name, n in found.items())
@@ -233,6 +249,11 @@ def joined(batches: list[Batch]) -> Batch:
     import numpy as np
 
     return batches[0] if len(batches) == 1 else tree.map(lambda *each: np.concatenate(each), *batches)
+
+
+def alike(a: Batch, b: Batch) -> bool:
+    """Whether two batches of one structure have the same inner sizes, so that they can be joined."""
+    return all(x.shape[1:] == y.shape[1:] for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True))
 
 
 def class_weights(batch: Batch, weights: Mapping[int, float]) -> Batch:

@@ -70,7 +70,7 @@ class ItemSource(Source):
         return other
 
     def batch(self, item: Any) -> Batch:
-        """An item as a batch, changed and checked; it must be like the first one."""
+        """An item as a batch, changed and checked; it must have the structure of the first one."""
         batch = unpacked(item)
         if self._trail is not None:
             self._trail.note(batch)

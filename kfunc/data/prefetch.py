@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .batches import Batch, joined
+from .. import tree
+from .batches import Batch, alike, joined
 from .protocol import Reader
 
-__all__ = ["Ahead", "on_host"]
+__all__ = ["STAGED", "Ahead", "on_host"]
+
+STAGED = 2**22
+"""Bytes of the batches that one dispatch takes, if they are more than one."""
 
 _PATIENCE = 5.0  # seconds that a reader waits, when it is left, for the item being read
 _NAP = 0.5  # seconds; a signal just before a wait does not end it
@@ -42,7 +46,9 @@ class _Shelf:
         try:
             for item in items:
                 batch = prepare(item)
-                while len(self.found) >= self.depth and not self.left:
+                # The program asked for so many batches of the size of the first one; this one may be larger.
+                most = max(2, 2 * STAGED // _bytes(batch)) if self.depth > 2 else 2
+                while len(self.found) >= min(self.depth, most) and not self.left:
                     self.taken.get()
                 self._put(item, batch)
                 if self.left:
@@ -75,6 +81,10 @@ def _ring(bell: queue.SimpleQueue) -> None:
     """Wake whoever waits there; if nobody does, the next one to wait goes on at once."""
     if bell.empty():
         bell.put(None)
+
+
+def _bytes(batch: Batch) -> int:
+    return max(1, sum(a.nbytes for a in tree.leaves(batch)))
 
 
 class Ahead(Reader):
@@ -115,8 +125,11 @@ class Ahead(Reader):
         while not shelf.found:
             shelf.nap(_NAP)
         while shelf.found and len(found) < n and isinstance(shelf.found[0][1], Batch):
-            if found and shelf.found[0][1].size > self._size:
+            batch = shelf.found[0][1]
+            if found and (batch.size > self._size or not alike(found[0], batch)):
                 break
+            if not found and n > 1:
+                n = max(1, min(n, STAGED // _bytes(batch)))
             found.append(shelf.found.popleft()[1])
             if found[-1].size != self._size:
                 break

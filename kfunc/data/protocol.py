@@ -15,8 +15,9 @@ class Reader:
     """The batches of one epoch, in the host's memory. A context manager; its end stops what runs in the background.
 
     `read(n)` returns the samples of up to `n` of the next batches, joined into one `Batch` of NumPy arrays; None at the
-    end. It joins batches only if all but the last of them have the source's `batch_size`, and the last one no more. An
-    exception in the user's code is raised as it is, after the batches before it have been read.
+    end. It joins batches only if they have the same inner sizes, and if all but the last of them have the source's
+    `batch_size`, and the last one no more. An exception in the user's code is raised as it is, after the batches before
+    it have been read.
 
     Attributes:
         steps: How many batches the last `read` returned.
@@ -41,7 +42,8 @@ class Source:
         steps: Number of batches an epoch; None if that is not known.
         batch_size: Samples in a batch; the last one may have fewer.
         full: Whether it is certain that every batch has `batch_size` samples.
-        first: Arrays like those of each batch, with a sample or more. Shapes and dtypes are taken from it.
+        first: Arrays like those of each batch, with a sample or more. Dtypes and numbers of axes are taken from it. The
+            inner sizes of a batch may differ from it, if batches are read one by one.
         class_weight: That of `fit`, which the batches have in their weights already.
     """
 

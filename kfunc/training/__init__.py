@@ -2,6 +2,7 @@
 
     fit.py, evaluate.py, predict.py     the three loops, each from its first batch to its last
     setup.py, traced.py, objective.py   what a loop works with: the network as traced, the loss and the metrics
+    forms.py                            whether a batch of other inner sizes than the first one fits the model
     program.py                          how steps run: alone, several in a dispatch, as a recorded loop, or in place
     functions.py, feed.py               the compiled functions, and how batches get to them
     step.py, custom_steps.py            the pure functions of one step: kfunc's own, and around steps of the user's own

@@ -227,6 +227,9 @@ def _epoch(
             done = carry.done
             try:
                 program.advance(carry, batch, reader.steps, run.batch)
+            except Exception as error:
+                error.add_note(f"in batch {run.batch + carry.done - done} of epoch {run.epoch + 1}")
+                raise
             finally:
                 run.count(carry.done - done)
             if each:

@@ -93,7 +93,7 @@ def trees(traced: Traced, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
 def expected(traced: Traced) -> dict[str, files.Form]:
     """The arrays beside the optimizer's that the file of a network has."""
-    params, state = traced.call.trees(lambda path, declaration: declaration.spec)
+    params, state = traced.variables
     rest = {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
     return {name: _form(x) for name, x in (named({"params": params, "state": state}) | rest).items()}
 

@@ -22,6 +22,7 @@ __all__ = [
     "by_output",
     "fitted",
     "joint_loss",
+    "leaf_of",
     "monitors",
     "ordered",
     "per_sample",
@@ -110,7 +111,7 @@ class JointLoss:
         """The total, a scalar; arguments are trees with a leaf for each output, weights and masks maybe one for all."""
         total = None
         for _, i, loss, weight in self.parts:
-            given = (_leaf(x, i) for x in (y_true, y_pred, sample_weight, mask))
+            given = (leaf_of(x, i) for x in (y_true, y_pred, sample_weight, mask))
             value = loss(*given) * weight
             total = value if total is None else total + value
         if total is None:
@@ -120,12 +121,12 @@ class JointLoss:
 
     def per_sample(self, y_true: Any, output: Any) -> bool:
         """Whether each loss has values for each sample."""
-        return all(per_sample(loss, _leaf(y_true, i), tree.leaves(output)[i]) for _, i, loss, _ in self.parts)
+        return all(per_sample(loss, leaf_of(y_true, i), tree.leaves(output)[i]) for _, i, loss, _ in self.parts)
 
     def check_labels(self, y_true: Any, output: Any) -> None:
         """Raise LabelError if labels lie outside the classes of their output."""
         for _, i, loss, _ in self.parts:
-            loss.check_labels(_leaf(y_true, i), tree.leaves(output)[i].shape[-1])
+            loss.check_labels(leaf_of(y_true, i), tree.leaves(output)[i].shape[-1])
 
 
 @dataclass
@@ -150,8 +151,8 @@ class OutputMetric:
         self, acc: Any, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None, samples: Any = None
     ) -> Any:
         """The accumulator with one more batch; `samples`, booleans (batch,), and `mask` say which samples count."""
-        weight = _leaf(sample_weight, self.index) if self.weighted else None
-        y_true, y_pred, mask = (_leaf(x, self.index) for x in (y_true, y_pred, mask))
+        weight = leaf_of(sample_weight, self.index) if self.weighted else None
+        y_true, y_pred, mask = (leaf_of(x, self.index) for x in (y_true, y_pred, mask))
         counted = {"samples": samples} if isinstance(self.metric, LossValue) else {}
         return self.metric.update(acc, y_true, y_pred, weight, mask, **counted)
 
@@ -204,7 +205,7 @@ def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> 
         fun = getattr(m.metric, "fn", None)
         if not own or fun is None:
             return own
-        return per_sample(fun, _leaf(y_true, m.index), tree.leaves(output)[m.index or 0])
+        return per_sample(fun, leaf_of(y_true, m.index), tree.leaves(output)[m.index or 0])
 
     return all(good(m) for m in found.values())
 
@@ -213,7 +214,7 @@ def _is_ours(x: Any) -> bool:
     return type(x).__module__.partition(".")[0] == __package__.partition(".")[0]
 
 
-def _leaf(x: Any, i: int | None) -> Any:
+def leaf_of(x: Any, i: int | None) -> Any:
     """Leaf `i` of a tree; one array, or None, is the same for all outputs."""
     if i is None or not isinstance(x, list | tuple | dict):
         return x
@@ -324,12 +325,12 @@ def joint_loss(loss: Any, weights: Any, output: Any, labels: Any, names: list[st
         return JointLoss(())
     if isinstance(output, Spec):
         found = losses.get(_ordered("loss", loss, output, names or []), output.shape, tree.leaves(labels)[0].shape)
-        return found if weights is None else JointLoss((("", 0, found, float(_leaf(weights, 0))),))
+        return found if weights is None else JointLoss((("", 0, found, float(leaf_of(weights, 0))),))
     outs, names = tree.leaves(output), names or _names(output)
     given = _for_each(loss, names)
     factors = [1.0] * len(outs) if weights is None else _matched("loss_weights", weights, names)
     parts = [
-        (name, i, losses.get(one, out.shape, _leaf(labels, i).shape), 1.0 if w is None else float(w))
+        (name, i, losses.get(one, out.shape, leaf_of(labels, i).shape), 1.0 if w is None else float(w))
         for i, (name, out, one, w) in enumerate(zip(names, outs, given, factors, strict=True))
         if one is not None
     ]
@@ -361,7 +362,7 @@ def monitors(
         each = _matched("metrics", group, names) if several and group else [group]
         for i, wanted in enumerate(each):
             for metric in _flat(wanted):
-                if (target := _leaf(labels, i)) is None:
+                if (target := leaf_of(labels, i)) is None:
                     raise ArgumentError(
                         f"`y` has no targets for the metric {metric}.", argument="y", expected=f"those of {metric}"
                     )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from .. import tree
 from ..arrays import namespace, to_numpy
 from ..data.batches import Batch
+from ..errors import ShapeError
 
 __all__ = ["Outputs"]
 
@@ -107,7 +108,16 @@ class Outputs:
             out, indices = out
             self._check(indices)
         leaves, self._form = tree.flatten(out)
-        self._parts.append([to_numpy(x)[:n] for x in leaves])
+        part = [to_numpy(x)[:n] for x in leaves]
+        for first, x in zip(self._parts[0] if self._parts else part, part, strict=True):
+            if first.shape[1:] != x.shape[1:]:
+                raise ShapeError(
+                    f"The outputs of two batches cannot be put together: their shapes are {first.shape} and {x.shape}.",
+                    expected="outputs of one shape, but for the first axis",
+                    got=f"{first.shape} and {x.shape}",
+                    fix="predict batch by batch: [model.predict_on_batch(x) for x in batches]",
+                )
+        self._parts.append(part)
 
 
 def _joined(arrays: tuple[Any, ...]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from .. import tree
 from ..data.batches import Batch, rows
+from ..data.prefetch import STAGED
 from ..data.protocol import Source
 from .carry import Carry, TrainCarry
 from .custom_steps import custom_evaluations, custom_steps
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 _AT_ONCE = 32
-_STAGED = 2**22  # bytes of the batches of one dispatch
 _PATIENCE = 0.1  # seconds that one dispatch may keep callers, Ctrl-C and the progress bar waiting
 
 
@@ -265,7 +265,7 @@ def _program(
     first = rows(data.first, slice(None, data.batch_size))
     first = Batch(first.x) if predicts else first
     recorded = setup.host and hasattr(step, "loop")
-    fits = _STAGED // max(1, sum(a.nbytes for a in tree.leaves(first)))
+    fits = STAGED // max(1, sum(a.nbytes for a in tree.leaves(first)))
     wanted = functions.steps_per_execution
     most = min(_AT_ONCE if wanted == "auto" else int(wanted), 2 ** max(0, fits.bit_length() - 1))
     if alone or most < 2 or data.steps == 1 or data.first.size < data.batch_size:

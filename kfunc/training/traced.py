@@ -25,6 +25,7 @@ class Traced:
             names is kept, since stateful layers need one.
 
     Attributes:
+        net: The network.
         inputs: `Spec`s.
         call: What `net.trace(*inputs)` returned: declarations of parameters and state, and each layer's output.
         output: Shape and dtype of the network's output, a `Spec`, or the tree of them.
@@ -32,7 +33,7 @@ class Traced:
     """
 
     def __init__(self, net: Layer, inputs: Any):
-        self._net = net
+        self.net: Layer = net
         self.inputs: tuple[Any, ...] = tree.map(_of_any_size, inputs)
         self.call: Call = net.trace(*self.inputs)
         self.output: Any = self.call.outputs[-1][2]
@@ -41,7 +42,7 @@ class Traced:
     @functools.cached_property
     def output_names(self) -> list[str] | None:
         """A name for each of several outputs; None where the output is a dict, whose keys name them, or one array."""
-        return None if isinstance(self.output, dict) else self._net.output_names()
+        return None if isinstance(self.output, dict) else self.net.output_names()
 
     @functools.cached_property
     def constraints(self) -> dict[str, Callable[..., Any]]:
@@ -56,22 +57,27 @@ class Traced:
         Raises:
             ArgumentError: A layer is not registered, or the network is larger than `from_config` takes.
         """
-        config: Any = to_config("layer", self._net)
+        config: Any = to_config("layer", self.net)
         from_config("layer", json.loads(json.dumps(config)))  # which is what loading a file will do
         return config
 
     @functools.cached_property
     def separates(self) -> bool:
         """Whether the network's outputs for a sample depend on that sample alone."""
-        return self._net.separates_samples()
+        return self.net.separates_samples()
+
+    @functools.cached_property
+    def variables(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The `Spec`s of the parameters and of the state."""
+        return self.call.trees(lambda path, declaration: declaration.spec)
 
     @functools.cached_property
     def adds_losses(self) -> bool:
         """Whether the network has losses of its own."""
-        params, state = self.call.trees(lambda path, declaration: declaration.spec)
+        params, state = self.variables
         key = Spec((2,), "uint32")
         options: Any = {"state": state, "key": key, "train": True, "aux": True}
-        return bool(self._net.apply(params, *self.inputs, **options)[2].losses)
+        return bool(self.net.apply(params, *self.inputs, **options)[2].losses)
 
     @functools.cached_property
     def draws(self) -> bool:
