@@ -169,7 +169,8 @@ def check_like(first: Batch, batch: Batch) -> None:
     Raises:
         ShapeError: It is different.
     """
-    if tree.structure(first) != tree.structure(batch):
+    (leaves, wanted_structure), (found, structure) = tree.flatten(first), tree.flatten(batch)
+    if structure != wanted_structure:
         wanted, got = paths(first), paths(batch)
         raise ShapeError(
             "A batch has other arrays than the first one.",
@@ -177,7 +178,7 @@ def check_like(first: Batch, batch: Batch) -> None:
             expected=", ".join(wanted),
             got=", ".join(got),
         )
-    for i, (a, b) in enumerate(zip(tree.leaves(first), tree.leaves(batch), strict=True)):
+    for i, (a, b) in enumerate(zip(leaves, found, strict=True)):
         if a.ndim != b.ndim:
             raise ShapeError(
                 f"An array of a batch has shape {b.shape}, and other axes than in the first batch, {a.shape}.",

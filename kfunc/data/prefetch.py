@@ -30,37 +30,40 @@ class _Shelf:
     Queues wake the one or the other. Conditions of `threading` would stay locked if Ctrl-C came at the wrong moment.
 
     Attributes:
-        found: Pairs of an item and its batch. The last pair is None, and an exception or None.
-        depth: How many pairs may be in `found`.
+        found: An item, its batch, and the shapes of the arrays in it, for each. The last item is None, its batch is an
+            exception or None, and its shapes are empty.
+        depth: How many of them may be in `found`.
         left: Whether the reader wants no more batches.
     """
 
     def __init__(self) -> None:
-        self.found: collections.deque[tuple[Any, Any]] = collections.deque()
+        self.found: collections.deque[tuple[Any, Any, list[Any]]] = collections.deque()
         self.depth, self.left = 2, False
         self.filled: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.taken: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def fill(self, items: Generator[Any], prepare: Callable[[Any], Batch]) -> None:
         """The work of the thread: read items, make batches of them, and put both into `found`."""
+        shapes, most = list[Any](), 2
         try:
             for item in items:
                 batch = prepare(item)
-                # The program asked for so many batches of the size of the first one; this one may be larger.
-                most = max(2, 2 * STAGED // _bytes(batch)) if self.depth > 2 else 2
+                if (now := [a.shape for a in tree.leaves(batch)]) != shapes:
+                    # The program asked for so many batches of the size of the first one; this one may be larger.
+                    shapes, most = now, max(2, 2 * _most(batch))
                 while len(self.found) >= min(self.depth, most) and not self.left:
                     self.taken.get()
-                self._put(item, batch)
+                self._put(item, batch, shapes)
                 if self.left:
                     break
             items.close()
         except BaseException as error:
-            self._put(None, error)
+            self._put(None, error, [])
         else:
-            self._put(None, None)
+            self._put(None, None, [])
 
-    def _put(self, item: Any, batch: Any) -> None:
-        self.found.append((item, batch))
+    def _put(self, item: Any, batch: Any, shapes: list[Any]) -> None:
+        self.found.append((item, batch, shapes))
         _ring(self.filled)
 
     def nap(self, seconds: float) -> None:
@@ -83,8 +86,10 @@ def _ring(bell: queue.SimpleQueue) -> None:
         bell.put(None)
 
 
-def _bytes(batch: Batch) -> int:
-    return max(1, sum(a.nbytes for a in tree.leaves(batch)))
+def _most(batch: Batch) -> int:
+    """How many batches like this one a dispatch may take."""
+    held = sum(getattr(a, "nbytes", 0) for a in tree.leaves(batch))  # an array that was moved may not have it
+    return max(1, STAGED // max(1, held))
 
 
 class Ahead(Reader):
@@ -111,7 +116,7 @@ class Ahead(Reader):
         self._thread: threading.Thread | None = None
 
     def read(self, n: int) -> Batch | None:
-        shelf, found = self._shelf, list[Batch]()
+        shelf, found, shapes = self._shelf, list[Batch](), list[Any]()
         if 2 * n > shelf.depth:
             shelf.depth = 2 * n
             _ring(shelf.taken)
@@ -125,11 +130,11 @@ class Ahead(Reader):
         while not shelf.found:
             shelf.nap(_NAP)
         while shelf.found and len(found) < n and isinstance(shelf.found[0][1], Batch):
-            batch = shelf.found[0][1]
-            if found and (batch.size > self._size or not alike(found[0], batch)):
+            _, batch, now = shelf.found[0]
+            if not found:
+                shapes, n = now, min(n, _most(batch)) if n > 1 else 1
+            elif now != shapes and (batch.size > self._size or not alike(found[0], batch)):
                 break
-            if not found and n > 1:
-                n = max(1, min(n, STAGED // _bytes(batch)))
             found.append(shelf.found.popleft()[1])
             if found[-1].size != self._size:
                 break
@@ -157,7 +162,7 @@ class Ahead(Reader):
         if shelf.ended():
             self._thread.join(_PATIENCE)
             if self._back is not None:
-                self._back([item for item, batch in shelf.found if isinstance(batch, Batch)])
+                self._back([item for item, batch, _ in shelf.found if isinstance(batch, Batch)])
             shelf.found.clear()
 
     def __del__(self) -> None:
