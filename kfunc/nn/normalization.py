@@ -370,7 +370,10 @@ class UnitNormalization(Layer):
         _check_axes(self.axis)
 
     def forward(self, s: Scope, x: Array) -> Array:
-        return ops.normalize(x, axis=tuple(sorted(normal_axes(self.axis, x.ndim))), epsilon=1e-12)
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        if any(not -x.ndim <= axis < x.ndim for axis in axes):
+            _sizes(x, axes)
+        return ops.normalize(x, axis=tuple(sorted(normal_axes(axes, x.ndim))), epsilon=1e-12)
 
 
 # -- of weights --------------------------------------------------------------------------------------------------------
