@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ... import ops
 from ...ops._op import lowering
 from .backend import backend
-from .lowerings import on_host
+from .lowerings import PLAIN, on_host
 
 _LARGE = 1 << 21
 """From so many multiplications on, oneDNN is faster, although the call of it takes longer."""
@@ -23,7 +23,7 @@ _LARGE = 1 << 21
 def _linear(x, kernel, bias=None):
     if x.dtype is not kernel.dtype or (bias is not None and x.dtype is not bias.dtype):
         return NotImplemented  # arrays of two dtypes, such as float16 data: the kernel does not promote
-    if x.dtype is not torch.float32 or not _is_plain(x, kernel, bias) or not _is_large(x, kernel) or not _prefers():
+    if x.dtype is not torch.float32 or not _is_large(x, kernel) or not _is_plain(x, kernel, bias) or not _prefers():
         return F.linear(x, kernel.T, bias)
     if torch.is_grad_enabled() and any([a is not None and a.requires_grad for a in (x, kernel, bias)]):
         return _Linear.apply(x, kernel, bias)
@@ -31,7 +31,9 @@ def _linear(x, kernel, bias=None):
 
 
 def _is_large(x, kernel):
-    # For plain tensors only: where the batch is a symbol, torch.export would keep the answer as a bound on the batch.
+    # Where the batch is a symbol, torch.export would keep the answer as a bound on the batch.
+    if torch.compiler.is_compiling() or type(x) not in PLAIN:
+        return False
     return x.numel() * kernel.shape[-1] >= _LARGE
 
 

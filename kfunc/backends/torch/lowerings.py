@@ -22,7 +22,7 @@ from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def _in_functorch():
@@ -37,7 +37,7 @@ def on_host(*tensors: Any) -> Any:
     return (
         not torch.compiler.is_compiling()
         and torch._C._functorch.peek_interpreter_stack() is None
-        and all([x.is_cpu and type(x) in _PLAIN for x in tensors])
+        and all([x.is_cpu and type(x) in PLAIN for x in tensors])
     )
 
 
