@@ -1,4 +1,4 @@
-"""What `Model` costs where the data are few: beside Keras on the same framework, each side in a process of its own.
+"""Calls of `Model` with few data, beside Keras on the same framework; each side runs in a process of its own.
 
     python benchmarks/small.py [--backend jax ...] [--case "one sample" ...] [--rounds 9]
 

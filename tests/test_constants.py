@@ -264,8 +264,6 @@ def test_ops_in_fit(name):
 @pytest.mark.torch
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=str)
 def test_what_ops_make_in_fit(options):
-    if missing("torch"):
-        pytest.skip(missing("torch"))
     test_in_fit("torch", "made", **options)
 
 

@@ -160,7 +160,7 @@ def _dependent(fun):
 
     def run(params):
         out = fun(params)
-        # What depends on an argument is a tracer of the same kind; `jax.grad` makes tracers of no other kind.
+        # Under `jax.grad`, a value that depends on the parameters is a tracer of the same class as they are.
         if not any(type(out[0]) is type(x) for x in jax.tree.leaves(params)):
             raise independent()
         return out

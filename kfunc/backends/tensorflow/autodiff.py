@@ -41,9 +41,9 @@ def _results(fun: Callable, args: Sequence, has_aux: bool) -> tuple[list[tf.Tens
 
 
 def refuse_cut(fun: Callable[..., Any], args: Sequence, kwargs: dict[str, Any]) -> None:
-    """Raise an error if `fun`, of which no result has a gradient, reads values of its arguments.
+    """Raise an error if `fun` reads values of its arguments. Call it where no result of `fun` has a gradient.
 
-    A tape does not see that. A graph has no values to read, so `fun` fails in one.
+    A tape does not see such reads. A graph has no values to read, so `fun` fails in one.
     """
     if not tf.executing_eagerly():
         return
@@ -130,7 +130,7 @@ def vectorizing() -> Iterator[None]:
 
 
 def refuse_to_vectorize() -> None:
-    """Leave `vectorizing`: the rows are computed one after the other then."""
+    """Leave `vectorizing`. `vmap` catches this error, and computes the rows one after the other."""
     if getattr(_vectorized, "on", False):
         raise NotImplementedError("TensorFlow cannot vectorize this.")
 

@@ -64,7 +64,8 @@ def _arg(plain: Callable) -> Callable:
         out = plain(x, axis, output_type=output_type)
         if not x.dtype.is_floating:
             return out
-        nan = tf.math.is_nan(x)  # the first one of which is the extreme; TensorFlow passes over them
+        # The first NaN is the extreme, as on other backends; TensorFlow's kernel passes over NaN.
+        nan = tf.math.is_nan(x)
         return tf.where(tf.reduce_any(nan, axis), tf.argmax(tf.cast(nan, tf.int8), axis, output_type=output_type), out)
 
     def function(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Array:

@@ -38,10 +38,10 @@ def _common(arrays: Sequence[Any]) -> list[tf.Tensor]:
 
 
 def reshape(x: Any, /, shape: int | tuple[Any, ...], *, copy: bool | None = None) -> Array:
-    """`x` in another shape, of which one size may be -1. Sizes may be scalar integer arrays.
+    """`x` in another shape. One of the sizes may be -1, and sizes may be scalar integer arrays.
 
-    None keeps an unknown size of `x`: that of the same axis from the front, or from the end, where all sizes before it,
-    or after it, are those of `x`.
+    None stands for an unknown size of `x`. Counted from the front, it is that of the same axis, if the sizes before are
+    those of `x`; otherwise the same is tried from the end.
     """
     tensor, sizes = raw(x), [n.tensor if type(n) is Array else n for n in shape_tuple(shape)]
     if any(n is None for n in sizes):

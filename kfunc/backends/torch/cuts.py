@@ -1,4 +1,4 @@
-"""What cut off the gradient of a function whose result depends on nothing, as far as PyTorch knows."""
+"""Why a result has no gradient: a function is run once more, and the call that cuts its gradient off is noted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def is_tracked(x: Any) -> bool:
 
 
 def refuse_cut(fun: Callable[..., Any], args: Any, kwargs: Any) -> None:
-    """Raise an error if `fun`, of which no result has a gradient, cuts it off: it is run once more to see that.
+    """Run `fun` once more, and raise an error if it cuts gradients off. Call it where no result of `fun` has one.
 
     `kf.stop_gradient` calls `torch.detach`, and not the tensor's method, so that it can be told from it.
     """

@@ -1,4 +1,4 @@
-"""Which transforms of PyTorch run around the code that asks."""
+"""Which transforms of PyTorch are under way: some kernels have no rule for `vmap`, or no second derivative."""
 
 from __future__ import annotations
 
