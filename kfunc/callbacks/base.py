@@ -273,34 +273,6 @@ def _own(callback: Any, name: str) -> Any:
     return None if same or getattr(hook, "_is_default", False) else hook
 
 
-def whole(value: Any, none: bool = False) -> Any:
-    """A number of things, as `set_state` takes it from a checkpoint.
-
-    Raises:
-        TypeError: It is none; `restore` says which callback it belongs to.
-    """
-    if value is None and none:
-        return None
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise TypeError(f"{shown(value)} is not a number of things")
-    return value
-
-
-def single(value: Any) -> Any:
-    """A number or None, as `whole`."""
-    real = type(value) in (int, float) or (getattr(value, "ndim", 1) == 0 and value.dtype.kind in "iuf")
-    if value is not None and not real:
-        raise TypeError(f"{shown(value)} is not a number")
-    return value
-
-
-def texts(values: Any) -> list[str]:
-    """A list of texts, as `whole`."""
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{shown(values)} is not a list of texts")
-    return list(values)
-
-
 def takes(hook: Callable[..., Any], n: int) -> bool:
     """Whether a function takes `n` positional arguments."""
     try:

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..training import history
+from ..training.checkpoints import text, texts, whole
 from ..training.progress_bar import Bar
-from .base import HOOKS, Callback, texts, whole
+from .base import HOOKS, Callback
 
 __all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]
 
@@ -34,9 +35,8 @@ class History(history.History, Callback):
         return {"epoch": self.epoch, "each": [[name, self.epochs[name], v] for name, v in self.history.items()]}
 
     def set_state(self, state: Any) -> None:
-        texts([name for name, _, _ in state["each"]])
         self.epoch = [whole(epoch) for epoch in state["epoch"]]
-        self.epochs = {name: [whole(epoch) for epoch in epochs] for name, epochs, _ in state["each"]}
+        self.epochs = {text(name): [whole(epoch) for epoch in epochs] for name, epochs, _ in state["each"]}
         self.history = {name: list(values) for name, _, values in state["each"]}
 
 

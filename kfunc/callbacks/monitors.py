@@ -11,8 +11,8 @@ from .. import checks
 from ..arrays import backend_of, to_backend
 from ..errors import ArgumentError
 from ..metrics.directions import direction
-from ..training.checkpoints import by_path, matched
-from .base import Callback, single, whole
+from ..training.checkpoints import by_path, matched, single, whole
+from .base import Callback
 from .rates import rates, with_rates
 
 __all__ = ["EarlyStopping", "MonitorCallback", "ReduceLROnPlateau"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .. import checks, files, tree
 from ..arrays import to_numpy
 from ..errors import ArgumentError
-from ..training.checkpoints import Checkpoints
-from .base import Callback, frequency, single, whole
+from ..training.checkpoints import Checkpoints, single, whole
+from .base import Callback, frequency
 from .monitors import MonitorCallback
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import Any
 from .. import checks, tree
 from ..arrays import to_numpy
 from ..errors import UnsupportedError
-from .base import Callback, frequency, whole
+from ..training.checkpoints import whole
+from .base import Callback, frequency
 from .rates import current_rates
 
 __all__ = ["TensorBoard"]

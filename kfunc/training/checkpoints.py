@@ -13,10 +13,10 @@ from typing import Any
 from .. import checks, files, metrics, tree
 from ..arrays import asarray, backend_of, device, dtype_name, to_numpy
 from ..backends import kind_of
-from ..errors import ArgumentError, FileError
+from ..errors import ArgumentError, FileError, shown
 from ..metrics.directions import direction
 
-__all__ = ["Checkpoints", "by_path", "matched", "on_host"]
+__all__ = ["Checkpoints", "by_path", "matched", "on_host", "single", "text", "texts", "whole"]
 
 _NAME = r"step-([0-9]{12,18})\.safetensors"
 _NAMED = 1000  # arrays that an error tells of
@@ -296,3 +296,38 @@ def _moved(x: Any, like: Any) -> Any:
         return x
     backend = backend_of(like)
     return asarray(x, backend=backend, device=device(backend.lift(like)))
+
+
+def whole(value: Any, none: bool = False, below: int = 2**63) -> Any:
+    """A number of things that a checkpoint holds; or None, with `none`.
+
+    Raises:
+        TypeError: It is something else. The caller says of what it is a part.
+    """
+    if value is None and none:
+        return None
+    if type(value) is not int or not 0 <= value < below:
+        raise TypeError(f"{shown(value)} is not a number of things")
+    return value
+
+
+def single(value: Any) -> Any:
+    """A number or None, as `whole`."""
+    real = type(value) in (int, float) or (getattr(value, "ndim", 1) == 0 and value.dtype.kind in "iuf")
+    if value is not None and not real:
+        raise TypeError(f"{shown(value)} is not a number")
+    return value
+
+
+def text(value: Any) -> str:
+    """A text, as `whole`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)} is not a text")
+    return value
+
+
+def texts(values: Any) -> list[str]:
+    """A list of texts, as `whole`."""
+    if not isinstance(values, list):
+        raise TypeError(f"{shown(values)} is not a list of texts")
+    return [text(value) for value in values]

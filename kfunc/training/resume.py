@@ -15,7 +15,7 @@ from ..data.protocol import Source
 from ..errors import ArgumentError, FileError, shown
 from ..metrics import Mean
 from ..registry import described
-from .checkpoints import Checkpoints, by_path, matched, on_host
+from .checkpoints import Checkpoints, by_path, matched, on_host, text, whole
 from .signals import Deferral
 from .state import Progress
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Saver", "saving"]
 
+_MANY = 2**31  # more epochs and steps than any training has
 _PLACES = ("epoch", "batch", "first", "initial", "done", "skipped")  # of a `Run`
 
 
@@ -343,15 +344,14 @@ def _content(found: Any, ts: Any, path: str) -> _Content:
                 "history": [epochs, [*quantities]],
                 "callbacks": dict(callbacks),
             }:
-                places: dict[str, int | None] = {name: _count(run[name]) for name in _PLACES if name != "skipped"}
-                places["skipped"] = None if run["skipped"] is None else _count(run["skipped"])
-                history = {_text(name): (_counts(numbers), _unpacked(of)) for name, numbers, of in quantities}
+                places: dict[str, Any] = {name: whole(run[name], name == "skipped", _MANY) for name in _PLACES}
+                history = {text(name): (_counts(numbers), _unpacked(of)) for name, numbers, of in quantities}
                 if any(len(numbers) != len(of) for numbers, of in history.values()):
                     raise ValueError("numbers of other epochs")
-                setting, read = files.decoded(_text(run["setting"])), [_marks(marks) for marks in run["read"]]
+                setting, read = files.decoded(text(run["setting"])), [_marks(marks) for marks in run["read"]]
                 if not isinstance(setting, dict) or len(read) != 2 or any(len(marks) not in (0, 5) for marks in read):
                     raise ValueError("a setting or data of another form")
-                progress = dict(zip(map(_text, names), values, strict=True))
+                progress = dict(zip(map(text, names), values, strict=True))
                 state = by_path(dict(zip(ts._fields, parts, strict=True)))
                 return state, progress, places, stop, callbacks, setting, read, _counts(epochs), history
         raise ValueError("another tree")
@@ -368,14 +368,8 @@ def _no_checkpoint(path: str, got: str) -> FileError:
     )
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**31:
-        raise TypeError(f"{shown(value)} is not a number of things")
-    return value
-
-
 def _counts(values: Any) -> list[int]:
-    return [_count(value) for value in _unpacked(values)]
+    return [whole(value, below=_MANY) for value in _unpacked(values)]
 
 
 def _marks(values: Any) -> list[int]:
@@ -383,12 +377,6 @@ def _marks(values: Any) -> list[int]:
     if not all(type(value) is int and -1 <= value < 2**32 for value in found):
         raise TypeError(f"{shown(found)} are not the marks of data")
     return found
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{shown(value)} is not a text")
-    return value
 
 
 def _packed(values: list) -> Any:
