@@ -69,14 +69,18 @@ def run_suite(name: str, checkout: Path, arguments: list[str], shrink: bool) -> 
         options += [f"--xfails-file={os.devnull}", f"--skips-file={os.devnull}"]
         command = [sys.executable, "-m", "pytest", *options, *arguments, "array_api_tests/"]
         code = subprocess.run(command, cwd=checkout, env=environment).returncode
-        lines = results.read_text().splitlines() if results.exists() else []
+        return read_outcomes(results), code
+
+
+def read_outcomes(results: Path) -> dict[str, dict]:
+    """What came of each test, by its id, from a file with a JSON object in each line."""
     outcomes: dict[str, dict] = {}
-    for line in lines:
+    for line in results.read_text().splitlines() if results.exists() else []:
         record = json.loads(line)
         before = outcomes.get(record["test"])
         if before is None or before["outcome"] != "failed":  # an error after the test counts as well
             outcomes[record["test"]] = record
-    return outcomes, code
+    return outcomes
 
 
 def compare(outcomes: dict[str, dict], known: dict[str, str], whole: bool) -> tuple[list[str], bool]:
@@ -121,11 +125,16 @@ def main() -> int:
     known = read_list(arguments.backend)
     outcomes, code = run_suite(arguments.backend, arguments.checkout, rest, arguments.shrink)
     lines, good = compare(outcomes, known, whole=not rest)
+    return report(lines, good and bool(outcomes), code, start)
+
+
+def report(lines: list[str], good: bool, code: int, start: float) -> int:
+    """Print the lines; return the exit code of a run that began at `start`, where pytest's own one was `code`."""
     print("\n".join(["", *lines]), f"({time.monotonic() - start:.0f} s)")
     if code not in (0, 1):
         print(f"pytest ended with exit code {code}; not every test may have run.")
         return code if 0 < code < 128 else 1
-    return 0 if good and outcomes else 1
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

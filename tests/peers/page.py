@@ -5,7 +5,10 @@ python tests/peers/page.py
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # see `run`
 
 from peers import run
 

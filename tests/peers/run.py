@@ -10,7 +10,6 @@ other test fails, and also if a listed one passes: the list only shrinks.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -22,6 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # where this file is run by itself, Python knows its own folder alone
+
+from conformance.run import read_outcomes, report  # noqa: E402
+
 LIST = HERE / "keras.toml"
 AREAS = (
     "ops losses metrics optimizers layers callbacks initializers regularizers constraints activations random".split()
@@ -104,17 +107,6 @@ def run_suite(checkout: Path, backend: str, files: list[str], arguments: list[st
     return subprocess.run(command, cwd=checkout, env=environment).returncode
 
 
-def read_outcomes(results: Path) -> dict[str, dict]:
-    """What came of each test, by its id."""
-    outcomes: dict[str, dict] = {}
-    for line in results.read_text().splitlines() if results.exists() else []:
-        record = json.loads(line)
-        before = outcomes.get(record["test"])
-        if before is None or before["outcome"] != "failed":  # an error after the test counts as well
-            outcomes[record["test"]] = record
-    return outcomes
-
-
 def compare(outcomes: dict[str, dict], entries: list[Entry], backend: str, whole: bool) -> tuple[list[str], bool]:
     """The lines of the report, and whether all is as listed.
 
@@ -181,11 +173,7 @@ def main() -> int:
         outcomes = read_outcomes(results)
     whole = not rest and arguments.only == list(AREAS)
     lines, good = compare(outcomes, read_list(), arguments.backend, whole)
-    print("\n".join(["", *lines]), f"({time.monotonic() - start:.0f} s)")
-    if code not in (0, 1):
-        print(f"pytest ended with exit code {code}; not every test may have run.")
-        return code if 0 < code < 128 else 1
-    return 0 if good and outcomes else 1
+    return report(lines, good and bool(outcomes), code, start)
 
 
 if __name__ == "__main__":
