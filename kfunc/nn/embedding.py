@@ -5,26 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from .. import checks, ops
-from ..arrays import asarray, backend_of, device, namespace
-from ..dataclasses import dataclass
+from ..arrays import asarray, namespace
 from ..errors import ArgumentError
 from ..ops._promotion import beside
 from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .dtype_policies import DTypePolicy
+from .initializers import Constant
 from .layer import Layer, layer
 from .scope import Scope
 
 __all__ = ["Embedding", "ReversibleEmbedding"]
-
-
-@dataclass
-class _Values:
-    """An initializer that returns these values."""
-
-    values: Array
-
-    def __call__(self, key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-        return asarray(self.values, dtype, backend=backend_of(key), device=device(key))
 
 
 def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
@@ -85,7 +75,7 @@ class Embedding(Layer):
                 expected=f"an array of shape {(self.input_dim, self.output_dim)}",
                 got=f"shape {shape}",
             )
-        object.__setattr__(self, "weights", _Values(weights))
+        object.__setattr__(self, "weights", Constant(weights))
 
     def forward(self, s: Scope, x: Array) -> Array:
         table = s.weight("embeddings", (self.input_dim, self.output_dim), initializer=self.weights)
