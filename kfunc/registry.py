@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .errors import ArgumentError, shown
 
-__all__ = ["described", "from_config", "names", "register", "resolve", "snake_case", "to_config"]
+__all__ = ["described", "from_config", "is_ours", "names", "register", "resolve", "snake_case", "to_config"]
 
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def register(category: str, *names: str, factory: bool | None = None) -> Callabl
     table = _table(category)
 
     def decorate(value: Any) -> Any:
-        own = value.__module__.partition(".")[0] == __package__
+        own = is_ours(value)
         full = [n if own or n.startswith(_CUSTOM) else _CUSTOM + n for n in names or (value.__name__,)]
         entry = Entry(full[0], value, isinstance(value, type) if factory is None else factory)
         for name in full:
@@ -232,6 +232,11 @@ class _Decoder:
             raise ArgumentError(
                 "The config describes something too large to be safe.", argument="config", expected=expected, got=got
             )
+
+
+def is_ours(value: Any) -> bool:
+    """Whether a class or a function is kfunc's, and not one that a user has written."""
+    return value.__module__.partition(".")[0] == __package__
 
 
 def to_config(category: str, obj: Any) -> str | dict[str, Any]:

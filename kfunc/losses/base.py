@@ -16,7 +16,7 @@ from ..dataclasses import dataclass
 from ..errors import ArgumentError, LabelError, ShapeError
 from ..nn import dtype_policies
 from ..nn.masks import hidden
-from ..registry import register, snake_case
+from ..registry import is_ours, register, snake_case
 from ..typing import Array
 
 __all__ = ["FunctionLoss", "Loss"]
@@ -36,20 +36,16 @@ def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def of_user(cls: type, method: str) -> bool:
-    """Whether a user has written the `method` that `cls` has, and not kfunc."""
-    return getattr(cls, method).__module__.partition(".")[0] != __package__.partition(".")[0]
-
-
 def warn_of_ranks(of: Any, method: str, y_true: Any, y_pred: Any) -> None:
     """Warn if the user's own `method` gets labels and predictions whose difference has more numbers than both.
 
     As in Keras, methods get what was given, since they may expect labels (batch,) for predictions (batch, 1). Those
     that do not would silently compare each label with each prediction.
     """
-    if getattr(y_true, "ndim", None) != getattr(y_pred, "ndim", None) and of_user(type(of), method):
+    if getattr(y_true, "ndim", None) != getattr(y_pred, "ndim", None) and not is_ours(getattr(type(of), method)):
         shapes = [tuple(getattr(x, "shape", ())) for x in (y_true, y_pred)]
-        if same_rank(y_true, y_pred)[0] is not y_true or same_rank(y_true, y_pred)[1] is not y_pred:
+        labels, predictions = same_rank(y_true, y_pred)
+        if labels is not y_true or predictions is not y_pred:
             warnings.warn(
                 f"{type(of).__name__}.{method} gets labels of shape {shapes[0]} and predictions of shape {shapes[1]}, "
                 "whose difference has more numbers than both. Give labels of the shape of the predictions.",

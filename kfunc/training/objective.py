@@ -12,6 +12,7 @@ from .. import losses, metrics, tree
 from ..arrays import device, dtype_name, namespace, native, to_numpy
 from ..dataclasses import dataclass
 from ..errors import ArgumentError
+from ..registry import is_ours
 from ..tracing.spec import Spec
 
 __all__ = [
@@ -188,7 +189,7 @@ def per_sample(loss: Any, y_true: Any, output: Any) -> bool:
     if isinstance(loss, JointLoss):
         return loss.per_sample(y_true, output)
     own = getattr(loss, "per_sample", False)
-    if not (_is_ours(loss) if own is None else own):
+    if not (is_ours(type(loss)) if own is None else own):
         return False
     try:
         values = loss.values(Spec((None, *y_true.shape[1:]), dtype_name(y_true.dtype)), output)
@@ -201,17 +202,13 @@ def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> 
     """Whether a mask can leave samples out of each of these metrics, as of kfunc's own with values by sample."""
 
     def good(m: OutputMetric) -> bool:
-        own = _is_ours(m.metric)
+        own = is_ours(type(m.metric))
         fun = getattr(m.metric, "fn", None)
         if not own or fun is None:
             return own
         return per_sample(fun, leaf_of(y_true, m.index), tree.leaves(output)[m.index or 0])
 
     return all(good(m) for m in found.values())
-
-
-def _is_ours(x: Any) -> bool:
-    return type(x).__module__.partition(".")[0] == __package__.partition(".")[0]
 
 
 def leaf_of(x: Any, i: int | None) -> Any:
