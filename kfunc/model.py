@@ -376,7 +376,8 @@ class Model:
         with self._carry.lock:
             ts = self._built()
             if backend is not None and backend_of(ts.key) is not get(backend):
-                if self._carry.fits == 1 if trains else not self._carry.owned:
+                only = self._carry.fits == 1 if trains else not self._carry.owned  # no other call needs it where it is
+                if only:
                     self._carry.begin_with(to_backend(ts, backend))
                 elif trains:
                     self._check_no_fit("a fit goes on with the backend that it began with", "move it")
