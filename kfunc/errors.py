@@ -10,6 +10,7 @@ __all__ = [
     "BackendNotInstalledError",
     "DataError",
     "FileError",
+    "GraphError",
     "IndexingError",
     "KfuncError",
     "LabelError",
@@ -109,6 +110,10 @@ class IndexingError(ShapeError, IndexError):
 
 class LayerError(KfuncError, ValueError):
     """A network is put together wrongly: one layer stands under two parents, or two layers have one name."""
+
+
+class GraphError(KfuncError, TypeError):
+    """A node of a graph was used where only an array will do."""
 
 
 class ParamError(KfuncError, ValueError):

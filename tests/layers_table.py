@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from kfunc import nn
+from kfunc import nn, ops
 
 RNG = np.random.default_rng(7)
 
@@ -186,6 +186,27 @@ def _two_inputs():
     return nn.Graph([a, b], Bilinear(nn.Dense(5), nn.Dense(5))(a, b))
 
 
+SCALE = normal(6)
+
+
+def _computed():
+    """A graph whose nodes compute, by operators and by `kf.ops`, with numbers and arrays in between."""
+    a, b = nn.Input((3,)), nn.Input((4,))
+    h = nn.Dense(6)(a)
+    gate = 1 / (1 + ops.exp(-h * SCALE.astype(float)))
+    left, right = ops.split(ops.concatenate([gate, h - 0.5], axis=-1), 2, axis=-1)
+    row = ops.stack([left[:, :3], right[..., 3:]], axis=1) @ np.eye(3)
+    picked = ops.where(b[:, None, :1] > 0, row, 2 * row)
+    return nn.Graph([a, b], [picked, b + ops.tanh(ops.sum(picked, axis=(1, 2)))[:, None]])
+
+
+def computed(p, s, a, b):
+    h = dense(p["dense"], s, a)
+    row = np.stack([sigmoid(h * SCALE)[:, :3], h[:, 3:] - 0.5], axis=1)
+    picked = row * (2 - (b[:, None, :1] > 0))
+    return [picked, b + np.tanh(picked.sum((1, 2)))[:, None]]
+
+
 def cnn(p, s, x):
     x = pool(p, s, conv(p["conv2d"], s, x), np.nanmax, (2, 2), (2, 2), "valid")
     x = batch_norm(p["batch_normalization"], s["batch_normalization"], x)
@@ -236,6 +257,7 @@ ROWS = [
     Row(
         "Graph", _two_inputs(), (normal(4, 3), normal(4, 4)), lambda p, s, a, b: bilinear(p["bilinear"], s, a, b), n=12
     ),
+    Row("Graph/ops", _computed(), (normal(4, 3), normal(4, 4)), computed, n=12),
     Row(
         "CNN",
         nn.Sequential(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from backends import COMPILING, EAGER, TRAINING
 from keras_oracle import IDS, ROWS, call, compute, flat, floats, function, is_array, moving, oracle, stale, weights
 
 import kfunc as kf
-from kfunc import ops
+from kfunc import nn, ops
+from kfunc.registry import from_config, to_config
 
 keras = pytest.importorskip("keras")
 
@@ -157,6 +160,56 @@ def test_gradients(name, i):
     gradients, out = gradient(xs, on(name, [w.astype(np.float32) for w in weights(oracle(i)[0])]))
     check_values(out, name, i)
     close(flat(gradients), oracle(i)[1], row)
+
+
+# -- on the nodes of a graph -----------------------------------------------------------------------------------------
+
+NOT_NODES = {
+    **dict.fromkeys(
+        ("associative_scan", "cond", "custom_gradient", "fori_loop", "jvp", "map", "scan"), "takes functions"
+    ),
+    **dict.fromkeys(("vectorize", "vectorized_map", "while_loop"), "takes functions"),
+    **dict.fromkeys(("convert_to_numpy", "is_tensor", "bincount"), "needs the values"),
+    **dict.fromkeys(("dtype", "empty_like", "ndim", "shape", "size"), "is known when the graph is made"),
+}
+"""What makes no node of nodes."""
+
+ON_NODES = {
+    row.name: i
+    for i, row in reversed(list(enumerate(ROWS)))
+    if any(map(is_array, kf.tree.leaves((row.args, row.kwargs)))) and row.name not in NOT_NODES
+}
+
+
+@pytest.mark.parametrize("op", ON_NODES)
+def test_nodes(op):
+    """As on arrays, bit for bit, also by a graph from a file; every other op has constants beside the first node."""
+    row = ROWS[ON_NODES[op]]
+    given = (row.args, row.kwargs)
+    arrays = [np.asarray(x) for x in kf.tree.leaves(given) if is_array(x)]
+    if zlib.crc32(op.encode()) % 2 and not any(x.dtype.kind == "c" for x in arrays):
+        arrays, fixed = arrays[:1], arrays[1:]
+    else:
+        fixed = []
+    nodes = [nn.Input(batch_shape=x.shape, dtype=x.dtype.name) for x in arrays]
+    net = nn.Graph(nodes, call(ops, row, *filled(given, iter([*nodes, *fixed]))))
+    params, state = net.init(0, *arrays)
+    again = from_config("layer", json.loads(json.dumps(to_config("layer", net))))
+    want = flat(call(ops, row, *filled(given, iter([*arrays, *fixed]))))
+    for graph in (net, again):
+        got = flat(graph.apply(params, *arrays, state=state)[0])
+        assert [x.dtype for x in got] == [x.dtype for x in want]
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("op", [op for op, why in NOT_NODES.items() if why == "takes functions"])
+def test_functions_of_functions_refuse_nodes(op):
+    row = next(row for row in ROWS if row.name == op)
+    given = (row.args, row.kwargs)
+    nodes = [nn.Input(batch_shape=np.shape(x)) for x in kf.tree.leaves(given) if is_array(x)]
+    with pytest.raises(kf.errors.GraphError, match="node of a graph has no value"):
+        call(ops, row, *filled(given, iter(nodes)))
 
 
 # -- compiled --------------------------------------------------------------------------------------------------------

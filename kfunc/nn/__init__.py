@@ -27,6 +27,7 @@ from .layer import Layer as Layer
 from .layer import layer as layer
 from .merging import *
 from .normalization import *
+from .operations import *
 from .pooling import *
 from .recurrent import *
 from .reshaping import *

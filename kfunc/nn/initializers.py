@@ -84,7 +84,7 @@ def _initializer(*names: str) -> Callable[[C], C]:
 # -- that draw nothing ------------------------------------------------------------------------------------------------
 
 
-_IN_CONFIG = 1000
+IN_CONFIG = 1000
 """The most numbers of an array that the config of a `Constant` holds."""
 
 
@@ -123,7 +123,7 @@ class Constant:
             raise ArgumentError.must_be("value", "a number or an array of numbers", value) from error
         if array.dtype.kind in "OSUMmc":
             raise ArgumentError.must_be("value", "a number or an array of numbers", value)
-        if array.size > _IN_CONFIG:
+        if array.size > IN_CONFIG:
             held: Any = _Values(array if isinstance(value, list | tuple) else value)
         else:  # Python's floats stay as they are: as arrays they would be rounded to float32
             held = _nested(value if isinstance(value, list | tuple) else array.tolist())
@@ -136,7 +136,7 @@ class Constant:
         xp, value = namespace(key), self.value
         if value is None:
             raise ArgumentError(
-                f"The values of Constant are not known: a config holds no array of more than {_IN_CONFIG:,} numbers.",
+                f"The values of Constant are not known: a config holds no array of more than {IN_CONFIG:,} numbers.",
                 argument="value",
                 expected="a number or an array",
                 got=None,

@@ -227,6 +227,10 @@ class Layer:
         own = type(self).__module__.startswith(f"{__package__}.") if self.per_sample is None else self.per_sample
         return own and self.activity_regularizer is None and all(c.separates_samples() for _, c in self.children())
 
+    def _base_name(self) -> str:
+        """What a network calls the layer if it has no name, before a number."""
+        return snake_case(type(self).__name__.lstrip("_"))
+
     def output_names(self) -> list[str] | None:
         """A name for each of several outputs that are not in a dict; None if they only have numbers."""
         return None
@@ -560,7 +564,7 @@ def _names(layers: list[Layer], called: dict[Layer, tuple[str, ...]]) -> tuple[s
                 fix="give the layer another name, or give the other one a name when it is made",
             )
         if not name or (child.name is None and len(owners[name]) > 1):
-            base = name = snake_case(type(child).__name__.lstrip("_"))
+            base = name = child._base_name()
             while name in taken:
                 numbers[base] = numbers.get(base, 0) + 1
                 name = f"{base}_{numbers[base]}"
