@@ -137,7 +137,7 @@ def one_of(argument: str, value: Any, allowed: Iterable[Any]) -> Any:
     if not any(type(value) is type(a) and value == a for a in allowed):
         *first, last = names = [repr(a) for a in allowed]
         what = f"{', '.join(first)} or {last}" if first else last
-        raise ArgumentError.must_be(argument, what, value, said=f"one of {', '.join(names)}")
+        raise ArgumentError.must_be(argument, what, value, said=f"one of {', '.join(names)}" if first else None)
     return value
 
 

@@ -344,8 +344,14 @@ def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
     first, then = ({f.name: made(f) for f in cls.__fields__.values() if f.kw_only is kw} for kw in (False, True))
     order = getattr(cls, "_positions", ())
     rest = [name for name in then if name not in order]
-    order = [name for each in order for name in (rest if each is ... else (each,)) if name in then]
-    return (*first, *order), first | then
+    positional, held = list(first), []
+    for each in order:
+        if each in first:
+            at = positional.index(each)
+            positional[at:at], held = held, []
+        else:
+            held += [name for name in (rest if each is ... else (each,)) if name in then]
+    return (*positional, *held), first | then
 
 
 @overload
@@ -372,7 +378,8 @@ def dataclass(cls: Any = None, *, eq: bool = True) -> Any:
 
     A field that is keyword-only may be given by position, too, after all other arguments, if the attribute `_positions`
     names it: a tuple in the order of the positions, in which `...` stands for all keyword-only fields that it does not
-    name. So a base can give fields to all its subclasses that come last by position, as in Keras. Type checkers do not
+    name. So a base can give fields to all its subclasses that come last by position, as in Keras. Fields that
+    `_positions` names before a field that is not keyword-only stand directly before that one. Type checkers do not
     know this: they accept these arguments by keyword only.
 
     Raises:

@@ -466,14 +466,17 @@ def test_restored_parameters_are_not_swapped():
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_nan_ends_training_quietly(name, capsys):
+def test_nan_ends_training_quietly(name, capsys, tmp_path):
     bad = X.copy()
     bad[40, 1] = np.nan
     made, ends = model(), []
     options = {"batch_size": 16, "shuffle": False, "verbose": 0, "backend": name}
     ended = callbacks.LambdaCallback(on_train_end=lambda logs: ends.append(logs))
-    seen = made.fit(bad, Y, epochs=3, callbacks=[callbacks.TerminateOnNaN(), ended], **options)
-    assert seen.epoch == [] and ends == [{}] and made.stop_training and int(kf.to_numpy(made.train_state.step)) == 2
+    table = callbacks.CSVLogger(tmp_path / "log.csv")
+    seen = made.fit(bad, Y, epochs=3, callbacks=[callbacks.TerminateOnNaN(), ended, table], **options)
+    assert seen.epoch == [0] and made.stop_training and int(kf.to_numpy(made.train_state.step)) == 2
+    assert repr((seen.history, ends)) == "({'loss': [nan]}, [{'loss': nan}])"
+    assert (tmp_path / "log.csv").read_text().split() == ["epoch,loss,val_loss", "0,nan,NA"]
     assert all(np.isfinite(x).all() for x in leaves(made.train_state))
     assert "Training stopped at step 2" in capsys.readouterr().out
     with pytest.raises(NonFiniteError):

@@ -214,6 +214,7 @@ ARGUMENTS = [
     (lambda: nn.ConvLSTM3D(2, 3, dropout=2), "dropout", "<= 1"),
     (lambda: nn.Bidirectional(nn.Dense(3)), "layer", "an LSTM"),
     (lambda: nn.Bidirectional(nn.LSTM(3), "max"), "merge_mode", "'concat'"),
+    (lambda: nn.Bidirectional(nn.LSTM(3), "sum", [1.0]), "weights", "None"),
     (lambda: nn.Bidirectional(nn.LSTM(3), backward_layer=3), "backward_layer", "an LSTM"),
     (lambda: nn.Bidirectional(nn.LSTM(3), backward_layer=nn.LSTM(3)), "backward_layer", "go_backwards=True"),
     (

@@ -233,10 +233,20 @@ def test_every_loss_metric_and_optimizer_has_an_order():
         (lambda: kf.metrics.Accuracy("acc"), lambda: kf.metrics.Accuracy(name="acc")),
         (lambda: kf.metrics.BinaryAccuracy("a", None, 0.3), lambda: kf.metrics.BinaryAccuracy(name="a", threshold=0.3)),
         (lambda: kf.metrics.IoU(3, [0], "iou", "float64"), lambda: kf.metrics.IoU(3, [0], name="iou", dtype="float64")),
+        (
+            lambda: kf.nn.Dense(3, None, True, "ones", "zeros", None, None, "l2", "non_neg"),
+            lambda: kf.nn.Dense(3, kernel_initializer="ones", activity_regularizer="l2", kernel_constraint="non_neg"),
+        ),
+        (
+            lambda: kf.nn.SpatialDropout1D(0.5, 3, "drop", "float16"),
+            lambda: kf.nn.SpatialDropout1D(0.5, seed=3, name="drop", dtype="float16"),
+        ),
     ],
 )
 def test_positional_arguments_are_those_by_name(made, same):
-    assert made() == same()
+    made, same = made(), same()
+    assert type(made) is type(same)
+    assert kf.dataclasses.arguments(made) == kf.dataclasses.arguments(same)
 
 
 @pytest.mark.parametrize(

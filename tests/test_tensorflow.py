@@ -455,6 +455,12 @@ UNKNOWN = {
     "conv first": (lambda x: ops.conv(x, xp.ones((2, 3, 3)), data_format="channels_first"), (N, 3, 4)),
     "max_pool": (lambda x: ops.max_pool(x, 2, padding="same"), (N, N, 4)),
     "average_pool": (lambda x: ops.average_pool(x, 2), (N, 3, 4)),
+    "split_last": (lambda x: ops.split_last(x, (-1, 2)), (N, N, N)),
+    "join_last": (lambda x: ops.join_last(x), (N, N, N)),
+    "istft": (
+        lambda x: xp.concat([ops.istft(ops.stft(x, 2, 1, 2), 2, 1, 2, *n) for n in ((), (3,))], axis=-1),
+        (N, N, N),
+    ),
     "pad": (lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0))), (N, N, 4)),
     "layer_normalization": (lambda x: ops.layer_normalization(x, xp.ones((4,)), xp.ones((4,))), (N, N, 4)),
     "batch_normalization": (lambda x: ops.batch_normalization(x, xp.ones((4,)), xp.ones((4,)), -1), (N, N, 4)),

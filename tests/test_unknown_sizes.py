@@ -168,6 +168,13 @@ def test_ops(name):
         (lambda: ops.image.pad_images(kf.Spec((2, None, 9, 3)), 1, 2, 3, 4), (2, None, 15, 3)),
         (lambda: ops.image.map_coordinates(kf.Spec((None, 4)), kf.Spec((2, None, 7)), 1), (None, 7)),
         (lambda: ops.conv(kf.Spec((None, 9, None)), kf.Spec((3, 4, 5)), 2, dilation_rate=2), (None, 3, 5)),
+        (lambda: ops.extract_sequences(kf.Spec((None, None)), 3, 2), (None, None, 3)),
+        (lambda: ops.extract_sequences(kf.Spec((None, 32)), 3, 2), (None, 15, 3)),
+        (lambda: ops.stft(kf.Spec((2, None)), 3, 2, 4)[0], (2, None, 3)),
+        (lambda: ops.istft((kf.Spec((None, None, 5)),) * 2, 4, 1, 8), (None, None)),
+        (lambda: ops.istft((kf.Spec((None, None, 5)),) * 2, 4, 1, 8, 3), (None, 3)),
+        (lambda: ops.istft((kf.Spec((None, 10, 5)),) * 2, 4, 1, 8), (None, 9)),
+        (lambda: nn.Reshape((3, 5)).trace(kf.Spec((2, None))).outputs[-1][2], (2, 3, 5)),
         (lambda: ops.depthwise_conv(kf.Spec((2, 9, None)), kf.Spec((3, 4, 1))), (2, 7, 4)),
     ],
 )

@@ -17,9 +17,9 @@ class TerminateOnNaN(Callback):
     """End training as if it were done when a loss or a gradient is not finite, instead of raising.
 
     kfunc refuses such a step in any case, so parameters stay as they were before it. Without this callback `fit` raises
-    a `NonFiniteError`; with it, `fit` prints the error, calls `on_train_end` and returns the history of the epochs
-    before. No step waits for the device, so the batches of up to a second may be read, and not applied, before training
-    ends.
+    a `NonFiniteError`; with it, `fit` prints the error, ends the epoch with a `loss` of NaN and no other number, which
+    callbacks and the history get, calls `on_train_end` and returns. No step waits for the device, so the batches of up
+    to a second may be read, and not applied, before training ends.
 
     Args:
         raise_error: Whether to raise nevertheless.

@@ -272,6 +272,7 @@ class _MultiHead(Layer):
     """Attention between projections of the inputs. Subclasses say how many heads there are, and how wide they are."""
 
     float_inputs: ClassVar[tuple[str, ...]] = ("query", "value", "key")
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     dropout: float
     use_bias: bool

@@ -110,6 +110,7 @@ class _Conv(_Convolving):
     """
 
     both: ClassVar[bool] = False
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     filters: int
     kernel_size: Sizes
@@ -206,6 +207,7 @@ class _ConvTranspose(_Convolving):
     """
 
     both: ClassVar[bool] = False
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     filters: int
     kernel_size: Sizes
@@ -304,6 +306,8 @@ class _DepthwiseConv(_Convolving):
         depth_multiplier: The number of output channels for each input channel.
     """
 
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "depthwise_constraint")
+
     kernel_size: Sizes
     strides: Sizes = 1
     padding: str = "valid"
@@ -350,6 +354,8 @@ class DepthwiseConv2D(_DepthwiseConv):
 @base_layer
 class _SeparableConv(_Convolving):
     """Arguments of a depthwise convolution and a convolution of size 1 after it: see `_Conv` and `_DepthwiseConv`."""
+
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "depthwise_constraint")
 
     filters: int
     kernel_size: Sizes

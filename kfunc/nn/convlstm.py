@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .. import checks, ops
 from ..arrays import namespace
@@ -24,8 +24,8 @@ class _Arguments(Layer):
     Args:
         filters: The number of channels of each state and of the output.
         kernel_size: The size of the window of both convolutions: an integer, or one for each spatial axis.
-        strides, dilation_rate: An integer, or one for each spatial axis, for the convolution of the input. The
-            convolution of the state keeps the sizes.
+        strides, dilation_rate: An integer, or one for each spatial axis, for the convolution of the input. Only one of
+            both may be larger than 1. The convolution of the state keeps the sizes.
         padding: "valid" or "same", for the convolution of the input.
         data_format: "channels_last" or "channels_first"; None is "channels_last".
         activation: The function for the candidate and the output, or its name; None for the identity.
@@ -34,6 +34,8 @@ class _Arguments(Layer):
         dropout: The probability that training drops an element of the input, at all steps of a sequence.
         recurrent_dropout: The probability that training drops an element of the state before it goes into a gate.
     """
+
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     filters: int
     kernel_size: Sizes
@@ -66,7 +68,7 @@ class _ConvLSTM(OverTime, _Arguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive("filters", self.filters)
-        check_windows(self, self.rank)
+        check_windows(self, self.rank, both=False)
         checks.one_of("padding", self.padding, ("valid", "same"))
         checks.probability("dropout", self.dropout, one=True)
         checks.probability("recurrent_dropout", self.recurrent_dropout, one=True)

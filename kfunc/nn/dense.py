@@ -27,6 +27,7 @@ class Dense(Layer):
     """
 
     supports_masking: ClassVar[bool] = True
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     units: int
     activation: ActivationLike = None

@@ -89,6 +89,7 @@ class _SpatialDropout(_Noise):
     """
 
     rank: ClassVar[int]
+    _positions: ClassVar[tuple[Any, ...]] = ("name", "dtype")
 
     rate: float
 

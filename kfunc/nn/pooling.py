@@ -66,6 +66,7 @@ class _Pooling(Layer):
 
     axes: ClassVar[int]
     op: ClassVar[Callable[..., Array]]
+    _positions: ClassVar[tuple[Any, ...]] = ("name",)
 
     pool_size: Sizes
     strides: Sizes | None = None

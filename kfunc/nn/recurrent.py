@@ -131,6 +131,8 @@ class RNN(OverTime, _OfCell):
         cell: A cell, or a list of cells, in which each takes the output of the one before.
     """
 
+    _positions: ClassVar[tuple[Any, ...]] = ("zero_output_for_mask",)
+
     def __post_init__(self) -> None:
         if isinstance(self.cell, list | tuple):
             object.__setattr__(self, "cell", cells.StackedRNNCells(tuple(self.cell)))
@@ -211,6 +213,8 @@ class _Fused(OverTime, cells.Recurrent):
     Args:
         use_cudnn: Has no effect: each backend uses its fastest kernel.
     """
+
+    _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     def __post_init__(self) -> None:
         super().__post_init__()

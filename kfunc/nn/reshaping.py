@@ -42,19 +42,22 @@ def _reshaped(x: Any, sizes: tuple[int, ...]) -> Any:
     Raises:
         ShapeError: The sizes do not have as many elements as the input.
     """
-    old, rest = tuple(x.shape[1:]), math.prod([n for n in sizes if n != -1])
-    if all(isinstance(n, int) for n in old):
+    batch, *old = x.shape
+    rest = math.prod([n for n in sizes if n != -1])
+    known = all(isinstance(n, int) for n in old)
+    if known:
         total = math.prod(old)
         if (total % rest if -1 in sizes and rest else total != rest) or (-1 in sizes and not rest):
             raise ShapeError(
-                f"`target_shape` must have {total} elements, as the input {old}, got {sizes}.",
+                f"`target_shape` must have {total} elements, as the input {tuple(old)}, got {sizes}.",
                 argument="target_shape",
-                expected=f"a shape of {total} elements, as the input's {old} has",
+                expected=f"a shape of {total} elements, as the input's {tuple(old)} has",
                 got=sizes,
             )
         sizes = tuple(total // rest if n == -1 else n for n in sizes)
-    # A reshape can find one size. It is that of the batch, which may be unknown, unless `sizes` has an unknown one.
-    return namespace(x).reshape(x, (x.shape[0] if -1 in sizes or 0 in sizes else -1, *sizes))
+    # A reshape can find one size. It is that of the batch, which may be unknown, unless another one is.
+    found = -1 in sizes or 0 in sizes or (not known and isinstance(batch, int))
+    return namespace(x).reshape(x, (batch if found else -1, *sizes))
 
 
 @layer

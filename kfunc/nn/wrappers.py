@@ -34,11 +34,14 @@ class Bidirectional(Layer):
         layer: A recurrent layer. It is copied for each direction, so that it may be used elsewhere, too.
         merge_mode: What becomes of the two outputs: "concat" joins their features, "sum" adds them, "ave" averages
             them, "mul" multiplies them, and None returns both.
+        weights: Must be None: Keras has this argument at this place, and does nothing with it. Give the weights as the
+            parameters of `apply`.
         backward_layer: The layer for the other direction. By default a copy of `layer`.
     """
 
     layer: Layer
     merge_mode: str | None = "concat"
+    weights: None = None
     backward_layer: Layer | None = None
     _directions: tuple[Layer, Layer] = dataclasses.field(init=False, repr=False)
 
@@ -55,6 +58,7 @@ class Bidirectional(Layer):
                     said="an LSTM, a GRU, an RNN, or a layer that has their arguments return_sequences, go_backwards …",
                 )
         checks.one_of("merge_mode", self.merge_mode, _MODES)
+        checks.one_of("weights", self.weights, (None,))
         one: Any = self.layer
         other: Any = self.backward_layer
         for attribute in _COMMON if other is not None else ():

@@ -13,8 +13,9 @@ from ..errors import ArgumentError, ShapeError
 from ..transforms import scan
 from ..typing import Array
 from ._op import op
-from ._promotion import cast, floating, lift
+from ._promotion import cast, lift
 from .activation import log_softmax
+from .normalization import wide
 
 __all__ = ["ctc_decode", "ctc_loss"]
 
@@ -23,7 +24,7 @@ NEVER = -1e30
 
 
 def _frames(output, lengths, name):
-    """Logits and lengths, checked: floats (batch, time, classes), int32 (batch,)."""
+    """Logits and lengths, checked: floats (batch, time, classes), float32 at least, and int32 (batch,)."""
     output, lengths = lift(output, lengths)
     if output.ndim != 3:
         raise ShapeError(
@@ -32,7 +33,7 @@ def _frames(output, lengths, name):
             expected="(batch, time, classes)",
             got=tuple(output.shape),
         )
-    return floating(output), cast(lengths, "int32")
+    return wide(output)[0], cast(lengths, "int32")
 
 
 def _counts(xp, x, n):
@@ -45,7 +46,7 @@ def _pick(xp, x, index, axis):
     return xp.take_along_axis(x, index + xp.astype(like, index.dtype), axis=axis)
 
 
-@op(single=True)
+@op
 def ctc_loss(target: Array, output: Array, target_length: Array, output_length: Array, mask_index: int = 0) -> Array:
     """The negative logarithm of the probability of all paths that give `target` (Graves et al., 2006).
 
@@ -56,7 +57,7 @@ def ctc_loss(target: Array, output: Array, target_length: Array, output_length: 
         mask_index: The blank class.
 
     Returns:
-        (batch,); infinite where the labels do not fit into the frames.
+        (batch,), float32 of half precision; infinite where the labels do not fit into the frames.
 
     Raises:
         ShapeError: The shapes do not fit together.
@@ -124,6 +125,7 @@ def ctc_decode(
     Returns:
         Labels, int32 (paths, batch, time), with -1 after the end; and for the greedy strategy the negative sum of the
         best logits, (batch, 1), for the beam search the logarithm of each sequence's probability, (batch, paths).
+        Both are float32 where `inputs` are in half precision.
 
     Raises:
         ArgumentError: The strategy is unknown, or `beam_width` is less than `top_paths`.

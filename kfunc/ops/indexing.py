@@ -23,6 +23,7 @@ __all__ = [
     "get_item",
     "multi_hot",
     "one_hot",
+    "positions",
     "select",
     "slice",
     "slice_update",
@@ -265,9 +266,9 @@ def slice_update(inputs: Array, start_indices: Sequence[int] | Array, updates: A
         return _replaced(xp, inputs, starts, updates, 0)
     inside, out = None, updates
     for axis, start in enumerate(starts):
-        place = _positions(inputs, axis) - (start if isinstance(start, int) else cast(start, "int32"))
+        place = positions(inputs, axis) - (start if isinstance(start, int) else cast(start, "int32"))
         size = updates.shape[axis]
-        size = _positions(updates, axis)[-1] + 1 if size is None else size
+        size = positions(updates, axis)[-1] + 1 if size is None else size
         here = (place >= 0) & (place < size)
         out = xp.take(out, xp.where(here, place, xp.zeros_like(place)), axis=axis)
         here = xp.reshape(here, tuple(-1 if n == axis else 1 for n in range(inputs.ndim)))
@@ -275,13 +276,14 @@ def slice_update(inputs: Array, start_indices: Sequence[int] | Array, updates: A
     return xp.where(inside, out, inputs)
 
 
-def _positions(x, axis):
-    """0, 1, … along `axis`, whose size may be unknown."""
+def positions(x: Array, axis: int) -> Array:
+    """0, 1, … along `axis`, whose size may be unknown: int32 (size,)."""
     xp = namespace(x)
     if x.shape[axis] is not None:
         return xp.arange(x.shape[axis], dtype=xp.int32, device=device(x))
-    line = x[tuple(builtins.slice(None) if n == axis else 0 for n in range(x.ndim))]
-    return xp.cumulative_sum(xp.ones_like(line, dtype=xp.int32)) - 1
+    others = tuple(n for n in range(x.ndim) if n != axis % x.ndim)
+    line = xp.sum(xp.zeros_like(x, dtype=xp.int32), axis=others, dtype=xp.int32)  # also where another size is 0
+    return xp.cumulative_sum(line + 1) - 1
 
 
 def _replaced(xp, x, starts, updates, axis):

@@ -39,11 +39,17 @@ def wide(x: Array) -> tuple[Array, str]:
 
 @op
 def moments(x: Array, axes: int | Sequence[int], keepdims: bool = False) -> tuple[Array, Array]:
-    """Mean and (biased) variance of `x` over `axes`, an integer or several; half precision is summed in float32."""
+    """Mean and (biased) variance of `x` over `axes`, an integer or several.
+
+    Half precision is summed in float32, and a finite result that it does not hold becomes its largest number.
+    """
     x, own = wide(x)
     xp, axes = namespace(x), _axes(axes)
     mean = xp.mean(x, axis=axes, keepdims=True)
     variance = xp.mean((x - mean) * (x - mean), axis=axes, keepdims=keepdims)
+    if dtype_of(x) != own:
+        most = float(xp.finfo(getattr(xp, own)).max)
+        variance = xp.where(xp.isfinite(variance), xp.minimum(variance, xp.full_like(variance, most)), variance)
     return cast(mean if keepdims else xp.squeeze(mean, axis=axes), own), cast(variance, own)
 
 

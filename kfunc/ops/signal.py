@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 
+from .. import checks
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..typing import Array
-from ._axes import sizes_of
 from ._extensions import extension
 from ._op import op
 from ._promotion import floating, lift, together
-from .manipulation import pad
+from .indexing import positions
+from .manipulation import join_last, pad, split_last
 
 __all__ = ["extract_sequences", "fft", "fft2", "ifft2", "irfft", "istft", "rfft", "stft"]
 
@@ -110,28 +111,27 @@ def extract_sequences(x: Array, sequence_length: int, sequence_stride: int) -> A
         (..., pieces, sequence_length), where pieces = 1 + (n - sequence_length) // sequence_stride.
 
     Raises:
-        ShapeError: The signal is shorter than a piece, or its length is not known.
+        ShapeError: The signal is shorter than a piece.
         ArgumentError: `sequence_length` or `sequence_stride` is not positive.
     """
     x = lift(x)
     xp = namespace(x)
-    for argument, value in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride)):
-        if value < 1:
-            raise ArgumentError.must_be(argument, "a positive integer", value)
+    checks.rank("x", x, 1, least=True)
+    length, stride = checks.count("sequence_length", sequence_length), checks.count("sequence_stride", sequence_stride)
     n = x.shape[-1]
-    if n is None or n < sequence_length:
+    if n is not None and n < length:
         raise ShapeError(
-            f"The signal has length {n}, and a piece has {sequence_length}.",
+            f"The signal has length {n}, and a piece has {length}.",
             argument="x",
-            expected=f"a known length of at least {sequence_length}",
+            expected=f"a length of at least {length}",
             got=n,
             fix="pad the signal, or take shorter pieces",
         )
-    count = 1 + (n - sequence_length) // sequence_stride
-    starts = xp.arange(count, dtype=xp.int32, device=device(x)) * sequence_stride
-    places = xp.expand_dims(starts, axis=1) + xp.arange(sequence_length, dtype=xp.int32, device=device(x))
+    firsts = x[..., : n if length == 1 else 1 - length : stride]  # a number of each piece: there may be any number
+    places = xp.expand_dims(positions(firsts, -1) * stride, axis=1)
+    places = places + xp.arange(length, dtype=xp.int32, device=device(x))
     pieces = xp.take(x, xp.reshape(places, (-1,)), axis=-1)
-    return xp.reshape(pieces, (*(-1 if m is None else m for m in x.shape[:-1]), count, sequence_length))
+    return split_last(pieces, (-1 if n is None else firsts.shape[-1], length))
 
 
 _COSINES = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46)}
@@ -167,8 +167,10 @@ def _window(window, length, size, like):
     return pad(values, ((before, size - length - before),))
 
 
-def _check_lengths(sequence_length, fft_length):
-    if fft_length < sequence_length:
+def _check_lengths(sequence_length, sequence_stride, fft_length):
+    checks.count("sequence_length", sequence_length)
+    checks.count("sequence_stride", sequence_stride)
+    if checks.count("fft_length", fft_length) < sequence_length:
         raise ArgumentError(
             f"`fft_length` must be at least sequence_length, {sequence_length}, got {fft_length}.",
             argument="fft_length",
@@ -195,8 +197,9 @@ def stft(
         window: "hann", "hamming", an array (sequence_length,), or None for ones of that length `fft_length`.
         center: Whether the signal is mirrored at its ends, so that piece i has its middle at `i * sequence_stride`.
     """
-    _check_lengths(sequence_length, fft_length)
+    _check_lengths(sequence_length, sequence_stride, fft_length)
     x = floating(x)
+    checks.rank("x", x, 1, least=True)
     if center:
         half = fft_length // 2
         x = pad(x, (*((0, 0),) * (x.ndim - 1), (half, half)), mode="reflect")
@@ -220,37 +223,42 @@ def istft(
 
     Args:
         x: A pair of arrays (..., pieces, fft_length // 2 + 1).
-        length: Length of the result; by default all that the pieces cover.
+        length: Length of the result, which is cut or filled up with zeros; by default all that the pieces cover.
         sequence_length, sequence_stride, fft_length, window, center: As for `stft`. Without a window, the result is
             `fft_length / sequence_stride` times the signal, as in Keras: as many pieces overlap.
     """
-    _check_lengths(sequence_length, fft_length)
+    _check_lengths(sequence_length, sequence_stride, fft_length)
+    checks.count("length", length, none=True)
     pieces = irfft(x, fft_length)
+    checks.rank("x", pieces, 2, least=True)
     xp = namespace(pieces)
-    (count,) = sizes_of(pieces, -2)
+    count = pieces.shape[-2]
     weight = _window(window, sequence_length, fft_length, pieces)
     signal = _overlap_add(pieces * weight, sequence_stride)
-    norm = _overlap_add(xp.broadcast_to(weight * weight, (count, fft_length)), sequence_stride)
+    squares = weight * weight
+    same = xp.ones_like(pieces) * squares if count is None else xp.broadcast_to(squares, (count, fft_length))
+    norm = _overlap_add(same, sequence_stride)
     signal = signal / xp.where(norm > 1e-10, norm, xp.ones_like(norm))
     signal = signal * (fft_length / sequence_stride) if window is None else signal
     start = fft_length // 2 if center else 0
-    total = fft_length + sequence_stride * (count - 1)
-    stop = start + length if length is not None else total - start
-    return signal[..., start : min(stop, total)]
+    if length is None:
+        return signal[..., start : -start or None]
+    total = signal.shape[-1]
+    missing = length if total is None else max(0, start + length - total)
+    signal = pad(signal, (*((0, 0),) * (signal.ndim - 1), (0, missing)))
+    return xp.take(signal, xp.arange(start, start + length, dtype=xp.int32, device=device(signal)), axis=-1)
 
 
 def _overlap_add(pieces, stride):
     """Pieces (..., count, length), each `stride` after the last one, added: (..., length + stride * (count - 1))."""
-    xp = namespace(pieces)
-    count, length = pieces.shape[-2:]
+    length = pieces.shape[-1]
     turns = -(-length // stride)
-    lead = tuple(-1 if n is None else n for n in pieces.shape[:-2])
-    none = ((0, 0),) * len(lead)
-    blocks = pad(pieces, (*none, (0, 0), (0, turns * stride - length)))
-    blocks = xp.reshape(blocks, (*lead, count, turns, stride))
+    rest = turns * stride - length
+    none = ((0, 0),) * (pieces.ndim - 2)
+    blocks = split_last(pad(pieces, (*none, (0, 0), (0, rest))), (turns, stride))
     # Block number i of piece number f lies at block f + i of the signal.
     total = None
     for i in range(turns):
         part = pad(blocks[..., i, :], (*none, (i, turns - 1 - i), (0, 0)))
         total = part if total is None else total + part
-    return xp.reshape(total, (*lead, (count + turns - 1) * stride))[..., : length + stride * (count - 1)]
+    return join_last(total)[..., : -rest or None]

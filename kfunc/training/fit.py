@@ -183,6 +183,9 @@ def fit(
                     except NonFiniteError as error:
                         if not hooks.absorbs(error):
                             raise
+                        logs = {"loss": math.nan}  # so ends the last epoch, as in Keras
+                        hooks("on_epoch_end", run.epoch, logs)
+                        run.history.add(run.epoch, logs)
                         break
                     if validation is not None and schedule.validates(run.epoch):
                         logs |= _validate(model, setup, run, validation, saver, signals)

@@ -152,7 +152,8 @@ def split_last(x: Any, sizes: Any) -> Any:
 
 @lowering(backend, ops.join_last)
 def join_last(x: Any) -> Any:
-    return _reshape(x, (0,) * (x.ndim - 2) + (x.shape[-2] * x.shape[-1],))
+    a, b = x.shape[-2:]
+    return _reshape(x, (0,) * (x.ndim - 2) + (-1 if None in (a, b) else a * b,))
 
 
 @lowering(backend, ops.split_first)

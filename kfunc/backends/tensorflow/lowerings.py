@@ -41,12 +41,15 @@ def split_first(x: Any, like: Any) -> Any:
 
 @_lower(ops.split_last)
 def split_last(x: Any, sizes: Any) -> Any:
-    return reshape(x, (*dims(x)[:-1], *sizes))
+    *lead, last = dims(x)
+    # Only one size may be -1, and a leading one may be unknown, too.
+    return reshape(x, (*lead, *(last // -math.prod(sizes) if n == -1 else n for n in sizes)))
 
 
 @_lower(ops.join_last)
 def join_last(x: Any) -> Any:
-    return reshape(x, (*dims(x)[:-2], x.shape[-2] * x.shape[-1]))
+    *lead, a, b = dims(x)
+    return reshape(x, (*lead, a * b))
 
 
 @_lower(ops.embedding)
