@@ -344,7 +344,8 @@ def _arguments(cls: Any) -> tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]:
     first, then = ({f.name: made(f) for f in cls.__fields__.values() if f.kw_only is kw} for kw in (False, True))
     order = getattr(cls, "_positions", ())
     rest = [name for name in then if name not in order]
-    positional, held = list(first), []
+    positional: list[str] = list(first)
+    held: list[str] = []
     for each in order:
         if each in first:
             at = positional.index(each)
