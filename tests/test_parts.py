@@ -170,6 +170,36 @@ def test_parts_that_were_made_apart_refuse_the_parameters_of_their_whole():
         np.testing.assert_array_equal(nn.Graph(inputs, outputs).apply(params, x)[0], want)  # made after the whole
 
 
+def built(*layers):
+    return list(nn.Sequential(list(layers)).init(0, A)[0])
+
+
+def test_no_name_means_another_layer_in_a_network_made_before():
+    first, second = [dense() for _ in range(3)], [dense() for _ in range(3)]
+    params, _ = (net := nn.Sequential(first)).init(0, A)
+    nn.Sequential(second)
+    mixtures = [(first[0], second[0]), (second[0], first[0]), (first[0], second[1]), (dense(), first[0], second[0])]
+    for layers in mixtures:
+        with pytest.raises(kf.errors.ParamError, match="for the layer dense"):
+            nn.Sequential(list(layers)).apply(params, A)
+    middle, _ = nn.Sequential(first[:2]).apply(params, A)  # still a part of the network that they were in together
+    np.testing.assert_array_equal(nn.Sequential(first[2:]).apply(params, middle)[0], net.apply(params, A)[0])
+
+
+def test_a_new_head_has_a_name_of_its_own():
+    backbone, old = dense(), dense()
+    x = nn.Input((3,))
+    for _ in range(3):  # however often it is done
+        assert built(backbone, old) == ["dense", "dense_1"]
+        assert built(backbone, dense()) == ["dense", "dense_2"]
+        assert built(backbone, old, dense()) == ["dense", "dense_1", "dense_2"]
+        assert built(dense(), backbone) == ["dense_2", "dense"]
+        assert list(nn.Graph(x, dense()(backbone(x))).init(0, A)[0]) == ["dense", "dense_2"]
+    for _ in range(100):
+        built(backbone, dense())
+    assert len(backbone._called) < 50
+
+
 def test_a_name_that_another_layer_had_is_refused():
     x = nn.Input((3,))
     h = dense()(x)

@@ -93,8 +93,8 @@ class Layer:
     trainable: bool = dataclasses.field(default=True, kw_only=True)
     activity_regularizer: RegularizerLike = dataclasses.field(default=None, kw_only=True)
     _children: dict[int, tuple[str, int]] = dataclasses.field(init=False, repr=False)
-    _called: tuple[str, ...] = dataclasses.field(default=(), init=False, repr=False)
-    """The names that networks have given the layer, the newest last; see `unique_names`."""
+    _called: tuple[tuple[str, tuple[str, ...]], ...] = dataclasses.field(default=(), init=False, repr=False)
+    """The name of the layer in each network that it was put into, and all names of that network; the newest last."""
     _renamed: tuple[str, ...] | None = dataclasses.field(default=None, init=False, repr=False)
     """The names of the layers in a list of this one, if they are others than copies of them would get."""
 
@@ -185,7 +185,7 @@ class Layer:
                 raise ArgumentError.must_be("names", "a different name for each layer", names)
             children[of] = name, name_id(name)
             if child.name is None:
-                object.__setattr__(child, "_called", (*child._called[:-1], name))
+                object.__setattr__(child, "_called", (*child._called[:-1], (name, names)))
         object.__setattr__(self, "_children", children)
         object.__setattr__(self, "_renamed", names)
 
@@ -526,9 +526,6 @@ def unique_names(parent: Layer, layers: Iterable[Layer]) -> list[tuple[str, Laye
     It is the layer's `name`; or the name that it has in a network made before, so that a part of a network finds its
     parameters in those of the whole; or that of its class, with a number if it is taken (`dense_1`).
 
-    Two layers may have got one name in two networks. Here both get new ones, which neither has had: the parameters of
-    this network are then refused by the other two, and never taken for those of another layer.
-
     Raises:
         LayerError: A layer is named as another was called before.
     """
@@ -536,34 +533,60 @@ def unique_names(parent: Layer, layers: Iterable[Layer]) -> list[tuple[str, Laye
     known = vars(parent).get("_children")
     if known is not None:
         return [(known[id(child)][0], child) for child in layers]
-    names = first = _names(layers, {child: () for child in layers})
+    names = first = _names(layers, {}, set())
     if any(child._called for child in layers):
-        names = _names(layers, {child: child._called for child in layers})
+        names = _names(layers, *_kept(layers))
         object.__setattr__(parent, "_renamed", None if names == first else names)
     for name, child in zip(names, layers, strict=True):
-        if child.name is None and child._called[-1:] != (name,):
-            object.__setattr__(child, "_called", (*child._called, name))
+        if child.name is None and not any(name == was and {*names} <= {*others} for was, others in child._called):
+            called = (*child._called[:1], *child._called[1:][-_REMEMBERED:], (name, names))
+            object.__setattr__(child, "_called", called)
     return list(zip(names, layers, strict=True))
 
 
-def _names(layers: list[Layer], called: dict[Layer, tuple[str, ...]]) -> tuple[str, ...]:
-    """As `unique_names`, where `called` has the names of each layer in other networks, the newest last."""
-    owners: dict[str, list[Layer]] = {}
+_REMEMBERED = 30  # networks that a layer was put into after the first one, so that no loop makes a layer large
+
+
+def _kept(layers: list[Layer]) -> tuple[dict[Layer, str], set[str]]:
+    """The names that layers keep from the networks which they were put into before, and names that no other may get.
+
+    Layers of one network are called as there. Layers of several networks keep names that mean one layer only in all
+    of these networks. Otherwise they get new names, which none of the networks has: the parameters of one network are
+    then refused by the other, and never taken for those of another layer.
+    """
+    old = [child for child in layers if child._called]
+    shared = set.intersection(*({id(names) for _, names in child._called} for child in old))
+    kept = {
+        child: next((name for name, names in reversed(child._called) if id(names) in shared), child._called[-1][0])
+        for child in old
+    }
+    taken = {name for child in old for name in child._called[0][1]}
+    if not shared:
+        networks = {id(names): names for child in old for _, names in child._called}
+        for child in old:
+            own = {id(names) for name, names in child._called if name == kept[child]}
+            if any(kept[child] in names for network, names in networks.items() if network not in own):
+                del kept[child]
+                taken.update(*networks.values())
+    return kept, taken
+
+
+def _names(layers: list[Layer], kept: dict[Layer, str], taken: set[str]) -> tuple[str, ...]:
+    """As `unique_names`; the arguments are those that `_kept` returns."""
+    given = {child.name for child in layers if child.name is not None}
     for child in layers:
-        for name in called[child] if child.name is None else (child.name,):
-            owners.setdefault(name, []).append(child)
-    taken, names, numbers = set(owners), [], dict[str, int]()
-    for child in layers:
-        name = child.name or "".join(called[child][-1:])
-        if child.name is not None and any(other.name is None for other in owners[name]):
+        if clash := given.intersection(name for name, _ in child._called):
             raise LayerError(
-                f"Two layers are called {name!r}: one by its `name`, the other in a network that was made before.",
+                f"Two layers are called {min(clash)!r}: one by its `name`, the other in a network that was made before.",
                 argument="name",
                 expected="for each layer a name that no other layer has had",
-                got=repr(name),
+                got=repr(min(clash)),
                 fix="give the layer another name, or give the other one a name when it is made",
             )
-        if not name or (child.name is None and len(owners[name]) > 1):
+    taken, names, numbers = taken | given | {*kept.values()}, [], dict[str, int]()
+    for child in layers:
+        name = child.name or kept.get(child)
+        if name is None:
             base = name = child._base_name()
             while name in taken:
                 numbers[base] = numbers.get(base, 0) + 1
