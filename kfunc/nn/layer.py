@@ -574,15 +574,14 @@ def _kept(layers: list[Layer]) -> tuple[dict[Layer, str], set[str]]:
 def _names(layers: list[Layer], kept: dict[Layer, str], taken: set[str]) -> tuple[str, ...]:
     """As `unique_names`; the arguments are those that `_kept` returns."""
     given = {child.name for child in layers if child.name is not None}
-    for child in layers:
-        if clash := given.intersection(name for name, _ in child._called):
-            raise LayerError(
-                f"Two layers are called {min(clash)!r}: one by its `name`, the other in a network that was made before.",
-                argument="name",
-                expected="for each layer a name that no other layer has had",
-                got=repr(min(clash)),
-                fix="give the layer another name, or give the other one a name when it is made",
-            )
+    if twice := sorted(given.intersection(name for child in layers for name, _ in child._called)):
+        raise LayerError(
+            f"Two layers are called {twice[0]!r}: one by its `name`, the other in a network that was made before.",
+            argument="name",
+            expected="for each layer a name that no other layer has had",
+            got=repr(twice[0]),
+            fix="give the layer another name, or give the other one a name when it is made",
+        )
     taken, names, numbers = taken | given | {*kept.values()}, [], dict[str, int]()
     for child in layers:
         name = child.name or kept.get(child)
