@@ -43,6 +43,9 @@ CALLS = [
     (lambda x: ops.logical_and(x, 2), (INTS,), INTS != 0),
     (lambda x: ops.logical_or(x, [True, False, False]), (INTS > 0,), (INTS > 0) | np.array([True, False, False])),
     (lambda x: ops.prod(x, axis=[0, 1]), (X,), 720),
+    (lambda x: ops.count_nonzero(x, axis=()), (INTS,), INTS != 0),
+    (lambda x: ops.logsumexp(x, axis=()), (X,), X),
+    (lambda x: ops.logsumexp(x, axis=(), keepdims=True), (X,), X),
     (lambda x: ops.count_nonzero(x, axis=[0]), (X,), [2, 2, 2]),
     (lambda x: ops.roll(x, 1, axis=(0, 1)), (X,), np.roll(X, (1, 1), (0, 1))),
     (lambda x: ops.full_like(x, [1, 2, 3]), (X,), [[1, 2, 3]] * 2),
@@ -223,3 +226,51 @@ def test_what_is_refused(call, argument):
 def test_a_dense_layer_of_no_features():
     params, _ = nn.Dense(3).init(0, np.zeros((2, 0), np.float32))
     np.testing.assert_array_equal(nn.Dense(3).apply(params, np.zeros((2, 0), np.float32))[0], np.zeros((2, 3)))
+
+
+def wide(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape)
+
+
+def single(*shape):
+    return np.float32(wide(*shape))
+
+
+MIXED = {
+    "conv": (lambda x, k, b: ops.conv(x, k, bias=b), wide(2, 8, 3), single(2, 3, 4), single(4)),
+    "conv, bias": (lambda x, k, b: ops.conv(x, k, bias=b), wide(2, 8, 3), wide(2, 3, 4), single(4)),
+    "conv_transpose, bias": (lambda x, k, b: ops.conv_transpose(x, k, bias=b), wide(2, 8, 3), wide(2, 4, 3), single(4)),
+    "depthwise_conv": (lambda x, k, b: ops.depthwise_conv(x, k, bias=b), wide(2, 8, 3), single(3, 3, 1), single(3)),
+    "linear": (ops.linear, wide(2, 8, 3), single(3, 4), single(4)),
+    "linear, bias": (ops.linear, wide(2, 8, 3), wide(3, 4), single(4)),
+    "lstm": (lambda *xs: ops.lstm(*xs)[0], wide(2, 8, 3), single(3, 8), single(2, 8), single(8)),
+    "lstm, bias": (lambda *xs: ops.lstm(*xs)[0], wide(2, 8, 3), wide(3, 8), wide(2, 8), single(8)),
+    "gru": (lambda *xs: ops.gru(*xs)[0], wide(2, 8, 3), single(3, 6), single(2, 6), single(2, 6)),
+    "simple_rnn": (lambda *xs: ops.simple_rnn(*xs)[0], wide(2, 8, 3), single(3, 2), single(2, 2), single(2)),
+    "layer_normalization": (ops.layer_normalization, wide(2, 8, 3), single(3), single(3)),
+    "group_normalization": (lambda x, *w: ops.group_normalization(x, 3, *w), wide(2, 8, 3), single(3), single(3)),
+    "rms_normalization": (ops.rms_normalization, wide(2, 8, 3), single(3)),
+    "batch_normalization": (
+        lambda x, v, *w: ops.batch_normalization(x, v, v * v, -1, *w),
+        wide(2, 8, 3),
+        single(3),
+        single(3),
+        single(3),
+    ),
+    "normalize_batch": (lambda *xs: ops.normalize_batch(*xs)[0], wide(2, 8, 3), single(3), single(3)),
+    "attention": (ops.dot_product_attention, wide(2, 4, 2, 3), single(2, 4, 2, 3), single(2, 4, 2, 3)),
+    "attention, bias": (ops.dot_product_attention, *[wide(2, 4, 2, 3)] * 3, single(2, 2, 4, 4)),
+    "attention, flag": (lambda x: ops.dot_product_attention(x, x, x, is_causal=1), wide(2, 4, 2, 3)),
+    "matmul": (ops.matmul, wide(2, 3), single(3, 2)),
+    "einsum": (lambda a, b: ops.einsum("ab,bc->ac", a, b), wide(2, 3), single(3, 2)),
+}
+"""Arrays in float64 beside arrays in float32, such as NumPy's data beside parameters: no kernel may refuse them."""
+
+
+@pytest.mark.parametrize("name", EAGER)
+@pytest.mark.parametrize("case", MIXED)
+def test_two_precisions_meet(case, name):
+    fun, *args = MIXED[case]
+    want = fun(*[np.float64(x) for x in args])
+    got = kf.to_numpy(fun(*kf.to_backend(args, name)))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)

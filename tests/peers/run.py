@@ -95,6 +95,7 @@ def run_suite(checkout: Path, backend: str, files: list[str], arguments: list[st
         "KFUNC_PEERS_ALL": "1" if every else "",
         "KFUNC_PEERS_CHECKOUT": str(checkout),
         "KFUNC_PEERS_RESULTS": str(results),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # thousands of small programs, each of which runs once
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",

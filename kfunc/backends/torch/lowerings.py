@@ -41,6 +41,10 @@ def on_host(*tensors: Any) -> Any:
     )
 
 
+def _of_one_dtype(x, *others):
+    return all([y is None or y.dtype is x.dtype for y in others])
+
+
 lowering(backend, ops.erf)(torch.erf)
 
 
@@ -51,7 +55,8 @@ def _embedding(indices, table):
 
 @lowering(backend, ops.logsumexp)
 def _logsumexp(x, axis=None, keepdims=False):
-    if x.dtype in _HALF and x.is_cpu:  # there the kernel adds up half precision as it is
+    # The kernel takes () for all axes, and on a CPU it adds up half precision as it is.
+    if axis in ((), []) or (x.dtype in _HALF and x.is_cpu):
         return NotImplemented
     return torch.logsumexp(x, tuple(range(x.ndim)) if axis is None else axis, keepdims)
 
@@ -102,6 +107,8 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
         return NotImplemented  # the kernel has no gradient for the moments
     if not last and axis != 1:
         return NotImplemented
+    if x.dtype not in _HALF and not _of_one_dtype(x, mean, variance, offset, scale):
+        return NotImplemented
     x, fused = x.permute(*TO[rank]) if last else x, torch.backends.cudnn.enabled
     out = torch.batch_norm(x, scale, offset, mean, variance, False, 0.0, epsilon, fused)
     return out.permute(*FROM[rank]) if last else out
@@ -110,6 +117,8 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
 @lowering(backend, ops.normalize_batch)
 def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
     if _in_functorch() or torch.compiler.is_compiling() or not x.numel() or x.dtype not in _WIDE:
+        return NotImplemented
+    if not _of_one_dtype(x, offset, scale):
         return NotImplemented
     # Torch's kernel wants four axes: the features are the second one, and lie last in memory.
     features = x.movedim(axis, -1)
@@ -259,7 +268,7 @@ def _differentiated(tensors):
 def _dot_product_attention(
     query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
 ):
-    dtype = query.dtype
+    dtype, is_causal = query.dtype, bool(is_causal)
     if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
         return NotImplemented
     # On a CPU, the kernel has no second derivative, and runs once for each row of a `vmap`.
@@ -347,6 +356,7 @@ def _lstm(
         or keep is not None
         or compiling
         or in_vmap()
+        or not _of_one_dtype(x, kernel, recurrent_kernel, bias, h, c)
     ):
         # In torch.compile, the gradient of torch.lstm fails (torch 2.13).
         return NotImplemented
@@ -397,7 +407,8 @@ def _gru(
     unroll=False,
 ):
     usual = activation is ops.tanh and recurrent_activation is ops.sigmoid
-    if not reset_after or not usual or keep is not None or in_vmap():
+    alike = _of_one_dtype(x, kernel, recurrent_kernel, bias, h)
+    if not reset_after or not usual or keep is not None or in_vmap() or not alike:
         return NotImplemented
 
     weights = [kernel, recurrent_kernel]
@@ -425,7 +436,8 @@ def _simple_rnn(
     zero_output_for_mask=False,
     unroll=False,
 ):
-    if activation not in (ops.tanh, ops.relu) or keep is not None or in_vmap():
+    alike = _of_one_dtype(x, kernel, recurrent_kernel, bias, h)
+    if activation not in (ops.tanh, ops.relu) or keep is not None or in_vmap() or not alike:
         return NotImplemented
     kernel_of = torch.rnn_tanh if activation is ops.tanh else torch.rnn_relu
     weights = [kernel.T, recurrent_kernel.T]

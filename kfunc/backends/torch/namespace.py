@@ -22,7 +22,7 @@ from . import linalg  # noqa: E402  (the standard's extension, in place of compa
 from .dtypes import finfo, iinfo, result_type  # noqa: E402, F401
 from .dtypes import promote as _promote  # noqa: E402
 from .dtypes import scalar_type as _scalar_type  # noqa: E402
-from .reductions import cumulative_prod, cumulative_sum, mean, prod, std, sum  # noqa: E402, F401
+from .reductions import count_nonzero, cumulative_prod, cumulative_sum, mean, prod, std, sum  # noqa: E402, F401
 
 __array_api_version__ = "2024.12"
 

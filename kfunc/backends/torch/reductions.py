@@ -10,7 +10,7 @@ import torch
 
 from .dtypes import WIDE_UNSIGNED
 
-__all__ = ["cumulative_prod", "cumulative_sum", "mean", "prod", "std", "sum"]
+__all__ = ["count_nonzero", "cumulative_prod", "cumulative_sum", "mean", "prod", "std", "sum"]
 
 _UNSIGNED = (torch.uint8, *WIDE_UNSIGNED)
 
@@ -69,6 +69,10 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     if not (x.is_floating_point() or x.is_complex()):
         x = x.to(torch.get_default_dtype())
     return x.clone() if axis == () else torch.mean(x, dim=axis, keepdim=keepdims)
+
+
+def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return (x != 0).long() if axis == () else _compat.count_nonzero(x, axis=axis, keepdims=keepdims)
 
 
 def std(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: bool = False) -> Any:

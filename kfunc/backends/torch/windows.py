@@ -103,7 +103,9 @@ def _conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation
     run = _conv_plan(
         inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, strides, padding, data_format, dilation_rate
     )
-    return NotImplemented if run is None else run(inputs, _weight(kernel), bias)
+    if run is None or (bias is not None and bias.dtype is not inputs.dtype):
+        return NotImplemented
+    return run(inputs, _weight(kernel), bias)
 
 
 def _weight(kernel):
@@ -137,7 +139,7 @@ def _conv_transpose(
 ):
     options = strides, padding, output_padding, data_format, dilation_rate
     plan = _transposed_plan(inputs.shape, kernel.shape, inputs.dtype, kernel.dtype, *options)
-    if plan is None or (bias is not None and plan[2] is not None):
+    if plan is None or (bias is not None and (plan[2] is not None or bias.dtype is not inputs.dtype)):
         return NotImplemented
     run, kept, around = plan
     if data_format != "channels_first" and inputs.shape[0] == inputs.shape[-1] == 1:
