@@ -52,6 +52,9 @@ CALLS = [
     (lambda x: ops.sort(x), (X > 0,), np.sort(X > 0)),
     (ops.hard_tanh, (np.uint8([0, 1, 7]),), np.uint8([0, 1, 1])),
     (lambda x: ops.one_hot(x, 2), (X > 0,), np.eye(2)[(X > 0).astype(int)]),
+    (lambda x: ops.one_hot(x, 2, dtype="bool"), (np.int32([0, 1]),), np.eye(2, dtype=bool)),
+    (lambda x: ops.multi_hot(x, 4, dtype="bool"), (np.int32([0, 2]),), np.array([True, False, True, False])),
+    (lambda x: ops.multi_hot(x, 3), (np.int32([[0, 2], [1, 1]]),), np.float32([[1, 0, 1], [0, 1, 0]])),
     (lambda x: ops.view(x, "int32"), (np.float32(1),), 0x3F800000),
     (lambda x: ops.argmax(x, axis=1), (HOLES,), [1, 0, 0]),
     (lambda x: ops.argmin(x, axis=1), (HOLES,), [1, 0, 1]),
@@ -85,6 +88,11 @@ CALLS = [
         np.ones((1, 2, 1, 3)),
     ),
     (lambda x, k: ops.in_top_k(k, x, 1), (X, np.int32([2, 3])), [True, False]),
+    (
+        lambda x: ops.image.gaussian_blur(x, np.array([1, 1]), np.array([2.0, 2.0])),
+        (np.ones((2, 3, 1), np.float32),),
+        np.ones((2, 3, 1)),
+    ),
     (lambda x: ops.image.resize(x, (1, 1)), (np.uint8([[[1], [2]], [[3], [5]]]),), np.uint8([[[3]]])),
     (
         lambda x, k: ops.sparse_categorical_crossentropy(k, x, from_logits=True, axis=0),

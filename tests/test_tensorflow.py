@@ -419,6 +419,12 @@ def test_an_array_passes_through_a_tape_and_a_while_loop():
     assert float(tape.gradient(z.tensor, x.tensor)[0]) == 5 * 2.0**4
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_a_number_has_no_bits_of_another_width(dtype):
+    with pytest.raises(kf.errors.ShapeError, match="cannot be read as"):
+        ops.view(tf.constant(1, tf.int16), dtype)
+
+
 N = None
 UNKNOWN = {
     "reshape": (lambda x: xp.reshape(x, (-1, 12)), (N, 3, 4)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import numbers
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -35,7 +37,8 @@ def per_axis(value: int | Sequence[int], rank: int, argument: str) -> tuple[int,
         ArgumentError: It is neither a positive integer nor `rank` of them.
     """
     values = (value,) * rank if isinstance(value, int | numbers.Integral) else tuple(value)
-    values = tuple([int(v) if isinstance(v, numbers.Integral) else v for v in values])
+    with contextlib.suppress(TypeError):  # integers of any library
+        values = tuple([v if type(v) is int else operator.index(v) for v in values])
     if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
         raise ArgumentError.must_be(argument, f"a positive integer or {rank} of them, for {rank} spatial axes", value)
     return values

@@ -339,5 +339,5 @@ def multi_hot(inputs: Array, num_classes: int | None = None, axis: int = -1, dty
     """
     if num_classes is None:
         raise ArgumentError("`num_classes` is missing.", argument="num_classes", expected="an integer")
-    codes = one_hot(inputs, num_classes, axis, dtype)
-    return namespace(codes).max(codes, axis=1 if codes.ndim > 2 else 0)
+    codes = one_hot(inputs, num_classes, axis, "bool")
+    return cast(namespace(codes).any(codes, axis=1 if codes.ndim > 2 else 0), _name(dtype, FLOAT))

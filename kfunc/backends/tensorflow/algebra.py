@@ -43,6 +43,8 @@ def _view(x, dtype=None):
         return x
     if x.dtype.size == target.size:
         return tf.bitcast(x, target)
+    if x.shape.rank == 0:
+        return NotImplemented  # which says that this cannot be
     if x.dtype.size > target.size:
         parts = tf.bitcast(x, target)  # the matrices of each element on an axis of their own
         return tf.reshape(parts, [*_sizes(x)[:-1], -1])

@@ -153,9 +153,10 @@ def split(x: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
 
 @_lower(ops.one_hot)
 def one_hot(x: Any, num_classes: Any, axis: Any = -1, dtype: Any = None) -> Any:
-    if not tf.is_tensor(x) or x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64):
+    wanted = tf.as_dtype(dtype or "float32")
+    if not tf.is_tensor(x) or x.dtype not in (tf.uint8, tf.int8, tf.int32, tf.int64) or wanted == tf.bool:
         return NotImplemented
-    return tf.one_hot(x, num_classes, axis=axis, dtype=tf.as_dtype(dtype or "float32"))
+    return tf.one_hot(x, num_classes, axis=axis, dtype=wanted)
 
 
 @_lower(ops.normalize_batch)

@@ -10,9 +10,9 @@ from keras.src import backend as keras_backend
 from keras.src.ops.operation import Operation
 from keras.src.utils.naming import to_snake_case
 
-from kfunc import ops
+from kfunc import Spec, ops, tree
 
-from .arrays import Unmapped, to_backend
+from .arrays import Unmapped, is_tensor, standardize_dtype, to_backend
 
 
 def mapped(name: str, theirs: Any) -> Any:
@@ -39,20 +39,27 @@ def function(ours: Any) -> Any:
 
     @functools.wraps(ours)
     def call(*args, **kwargs):
-        args, kwargs = to_backend(args), to_backend(kwargs)
+        given = [x if name in ON_HOST else to_backend(x) for name, x in zip(signature.parameters, args, strict=False)]
+        args = (*given, *to_backend(args[len(given) :]))
+        kwargs = {name: x if name in ON_HOST else to_backend(x) for name, x in kwargs.items()}
         if defaults:
             bound = signature.bind_partial(*args, **kwargs).arguments
             kwargs |= {name: value() for name, value in defaults.items() if bound.get(name) is None}
-            args = tuple(args)
         for name in ("unroll", "flash_attention"):  # how Keras computes it
             if kwargs.pop(name, None) is True:
                 raise Unmapped(f"{name}=True")
         for name in ("sparse", "ragged"):
             if kwargs.pop(name, None):
                 raise Unmapped(f"{name} tensors")
-        return ours(*args, **kwargs)
+        out = ours(*args, **kwargs)
+        # What is made of numbers alone is NumPy's; Keras makes it in its one backend.
+        return out if ours is ops.convert_to_numpy else to_backend(out)
 
     return call
+
+
+ON_HOST = {"kernel_size", "sigma"}
+"""Sizes, which are no arrays of a backend."""
 
 
 # Classes whose functions are not called by their name in lower case.
@@ -122,7 +129,13 @@ def _class(name: str, theirs: Any) -> Any:
                 return ours(**{n: {**self.kept, **given}[n] for n in order if n in given or n in self.kept})
             return ours(*args, **self.kept, **kwargs)
 
-        call = symbolic_call = compute_output_spec = __call__
+        call = __call__
+
+        def symbolic_call(self, *args, **kwargs):
+            out = self(*args, **kwargs)
+            return tree.map(lambda x: Spec(x.shape, standardize_dtype(x.dtype)) if is_tensor(x) else x, out)
+
+        compute_output_spec = symbolic_call
 
         def __getattr__(self, attribute):
             raise Unmapped(f"{name}.{attribute}: ops have no classes")

@@ -563,7 +563,7 @@ def mapped(area: str, name: str, theirs: Any) -> Any:
 def _function(ours: Any) -> Any:
     @functools.wraps(ours)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return ours(*map(as_array, args), **kwargs)
+        return ours(*map(as_array, args), **to_backend(kwargs))
 
     call.ours = ours
     return call
