@@ -60,6 +60,12 @@ def pytest_collection_modifyitems(config, items):
         items[:] = kept
 
 
+def pytest_collection_finish(session):
+    """Tens of thousands of tests are millions of objects that live on: tests that call `gc.collect` need not wait."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """What JAX compiled for a module is of no use to the next, and takes gigabytes in the end."""

@@ -447,6 +447,8 @@ def growth(case, measure, fits, windows=4):
     """By how much `measure()` grows in so many fits: what leaks does so each time, what is kept for use does not."""
     x, y = X[: 2 * SIZE], Y[: 2 * SIZE]
     found = []
+    gc.collect()
+    gc.freeze()  # what there is already need not be counted again and again: frameworks are a million objects
     for _ in range(windows + 1):
         for i in range(fits):
             case.fit(x, y, validation_data=None if i % 4 else (x, y))

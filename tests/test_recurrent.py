@@ -115,8 +115,12 @@ def test_dropout_is_for_training_and_the_same_everywhere(name):
     for backend in kf.backends.available():
         if backend != "openvino":
             close(run(layer, x, name=backend, train=True, key=3)[0], trained)
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_dropout_needs_a_key(name):
     with pytest.raises(MissingKeyError):
-        run(layer, x, train=True)
+        run(DROPPING[name], IMAGES if name == "ConvLSTM2D" else X, train=True)
 
 
 def test_a_seed_gives_other_draws():

@@ -272,7 +272,7 @@ HEADERS: dict[str, bytes] = {
 
 LARGEST: dict[str, bytes] = {
     "11,000 empty tensors": _empty(11_000),
-    "1e5 empty tensors": _empty(100_000),
+    "30,000 empty tensors": _empty(30_000),
     "160 tensors with paths of 64": _empty(160, "{}" + ".a" * 63),
     "20,000 tensors with paths of 64, of which no tree is made": _empty(20_000, "{}" + ".a" * 63),
     "20,000 tensors with four dicts each": _empty(20_000, "{}" + ".a" * 4),
