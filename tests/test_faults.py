@@ -447,14 +447,15 @@ def growth(case, measure, fits, windows=4):
     """By how much `measure()` grows in so many fits: what leaks does so each time, what is kept for use does not."""
     x, y = X[: 2 * SIZE], Y[: 2 * SIZE]
     found = []
-    gc.collect()
-    gc.freeze()  # what there is already need not be counted again and again: frameworks are a million objects
-    for _ in range(windows + 1):
+    for window in range(windows + 1):
         for i in range(fits):
             case.fit(x, y, validation_data=None if i % 4 else (x, y))
             if i % 4 == 0:
                 case.model.predict(x, SIZE)
-        gc.collect()
+        while gc.collect():  # what goes may let others go
+            pass
+        if window == 0:
+            gc.freeze()  # frameworks are a million objects, which need not be counted again and again
         found.append(measure())
     return [min(b - a for a, b in itertools.pairwise(m)) for m in zip(*found, strict=True)]
 
