@@ -311,3 +311,17 @@ def test_a_window_that_needs_scipy(monkeypatch):
     with pytest.raises(MissingPackageError, match=r"kfunc\[scipy\]"):
         initializers.STFT(window="tukey")
     initializers.STFT(window="hann")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "norm"),
+    [
+        (constraints.MaxNorm(4e-7), 4e-7),
+        (constraints.UnitNorm(), 1),
+        (constraints.MinMaxNorm(0.5, 1.0, rate=0.5), (0.5 + 5e-7) / 2),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_tiny_weights_are_divided_by_a_little_more_than_their_norm(constraint, norm):
+    x = np.asarray([[3e-7, 0], [4e-7, 0]])  # of norms 5e-7 and 0
+    np.testing.assert_allclose(constraint(x), x * norm / (5e-7 + 1e-7), rtol=1e-12)

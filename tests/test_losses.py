@@ -56,6 +56,21 @@ def test_functions_have_keras_s_arguments(keras):
         assert got == wanted, name
 
 
+ALONG_THE_LAST_AXIS = [
+    *("binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy"),
+    *("categorical_hinge", "cosine_similarity", "hinge", "huber", "kl_divergence", "log_cosh", "mean_absolute_error"),
+    *("mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson"),
+    "squared_hinge",
+]
+
+
+@pytest.mark.parametrize("name", ALONG_THE_LAST_AXIS)
+def test_a_sequence_of_steps_is_a_batch_of_steps(name):
+    loss, (labels, scores) = getattr(losses, name), f32(RNG.dirichlet(np.ones(C), size=(2, B, T)))
+    steps = loss(labels.reshape(B * T, C), scores.reshape(B * T, C))
+    np.testing.assert_allclose(loss(labels, scores), steps.reshape(B, T), rtol=4 * EPS, atol=4 * EPS)
+
+
 @pytest.mark.parametrize("name", EAGER)
 def test_scalar_on_each_backend(name):
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=4)

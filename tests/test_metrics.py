@@ -462,3 +462,23 @@ def test_scores_outside_0_and_1(thresholds):
     acc = m.update(m.init("numpy"), np.ones(8, np.float32), scores)
     above_1 = 0 if thresholds[1] == 0.5 else 1
     np.testing.assert_array_equal(m.result(acc), [5, 3 + above_1, above_1])
+
+
+def test_scores_outside_0_and_1_in_curves():
+    """The thresholds of a curve are even, but for the first and the last, which lie just outside of [0, 1]."""
+    labels, scores = np.float32([1, 0, 0, 1, 1, 0]), np.float32([2.5, -0.5, 1.5, -0.25, 0.75, 0.5])
+    m = metrics.AUC(num_thresholds=5)
+    found, clipped = (m.result(m.update(m.init("numpy"), labels, s)) for s in (scores, np.clip(scores, 0, 1)))
+    assert found == clipped == pytest.approx(5 / 9)
+
+
+@pytest.mark.parametrize("average", [None, "macro", "weighted"])
+def test_where_almost_nothing_counts_each_quotient_is_of_a_little_more(average):
+    """Weights so small that 1e-7, which is added to each divisor as in Keras, is most of it."""
+    m, n = metrics.FBetaScore(average, beta=2.0, threshold=0.5), float(np.float32(1e-13))
+    labels, scores = np.float32([[1], [1]]), np.float32([[0.75], [0.25]])  # one is right, one is missed
+    found = m.result(m.update(m.init("numpy"), labels, scores, np.full(2, n, np.float32)))
+    precision, recall = n / (n + 1e-7), n / (2 * n + 1e-7)
+    score = 5 * precision * recall / (4 * precision + recall + 1e-7)
+    wanted = score * (2 * n / (2 * n + 1e-7)) if average == "weighted" else score
+    np.testing.assert_allclose(np.ravel(found), [wanted], rtol=16 * EPS)

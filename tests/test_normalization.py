@@ -166,3 +166,24 @@ def test_reparametrized_children_see_what_the_function_returns():
     kernel = params["body"]["kernel"]
     np.testing.assert_allclose(out, x @ kernel / 2, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(aux.losses["body/kernel"], 0.01 * ((kernel / 2) ** 2).sum(), rtol=1e-6)
+
+
+def test_masked_moments_are_divided_by_a_little_more_than_the_number_of_positions():
+    """As in Keras, where a mask may leave no position; float64 shows it."""
+    x, mask = RNG.normal(size=(3, 4, 2)), np.arange(12).reshape(3, 4) % 3 > 0
+    net = nn.BatchNormalization(epsilon=0.5, dtype="float64")
+    params, state = net.init(0, x)
+    out, _ = net.apply(params, x, mask=mask, state=state, train=True)
+    mean = x[mask].sum(0) / (8 + 1e-7)
+    variance = ((x[mask] - mean) ** 2).sum(0) / (8 + 1e-7)
+    np.testing.assert_allclose(out, (x - mean) / np.sqrt(variance + 0.5), rtol=1e-12)
+
+
+def test_renormalization_by_small_deviations():
+    """A moving deviation counts as the root of epsilon at least."""
+    x = RNG.normal(size=(6, 2))
+    net = nn.BatchNormalization(epsilon=0.25, renorm=True, dtype="float64")
+    params, state = net.init(0, x)
+    past = {"renorm_mean": np.asarray([0.5, 0.25]), "renorm_stddev": np.asarray([0.1, 2.0])}
+    out, _ = net.apply(params, x, state={**state, **past}, train=True)
+    np.testing.assert_allclose(out, (x - past["renorm_mean"]) / [0.5, 2.0], rtol=1e-12)

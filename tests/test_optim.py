@@ -448,6 +448,24 @@ def test_when_averages_take_the_place_of_parameters(every):
         assert params == [p]
 
 
+def test_lamb_where_parameters_are_0():
+    """There is no norm to keep to: steps are Adam's."""
+    g = np.asarray([1e-3, -2e-3])
+    tx = optim.lamb(0.1, epsilon=1e-3)
+    state = tx.init(g * 0)
+    for _ in range(2):
+        updates, state = tx.update(g, state, g * 0)
+        np.testing.assert_allclose(updates, -0.1 * g / (abs(g) + 1e-3), rtol=1e-12)
+
+
+def test_muon_divides_by_a_little_more_than_the_norm():
+    g = np.diag([3e-7, 4e-7])  # of the norm 5e-7
+    tx = optim.muon(0.1, weight_decay=None, momentum=0, nesterov=False, ns_steps=1, rms_rate=None)
+    x = g / (5e-7 + 1e-7)
+    by = np.diag(np.diag(tx.muon_a * x + tx.muon_b * x**3 + tx.muon_c * x**5))
+    np.testing.assert_allclose(tx.update(g, tx.init(g), g)[0], -0.1 * by, rtol=1e-12)
+
+
 def test_adafactor_where_nothing_is_clipped():
     """With the usual threshold nearly every step is clipped, which hides the size of the step."""
     rng = np.random.default_rng(0)
