@@ -454,24 +454,6 @@ def test_bad_shapes(metric, shapes, argument):
     assert info.value.argument == argument
 
 
-@pytest.mark.parametrize("thresholds", [[0.0, 0.5, 1.0], [0.0, 0.4, 1.0]], ids=["even", "uneven"])
-def test_scores_outside_0_and_1(thresholds):
-    """Between even thresholds no search is needed: there a score above 1 counts as 1, and one below 0 as 0."""
-    m = metrics.TruePositives(thresholds=thresholds)
-    scores = np.float32([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, np.nan])
-    acc = m.update(m.init("numpy"), np.ones(8, np.float32), scores)
-    above_1 = 0 if thresholds[1] == 0.5 else 1
-    np.testing.assert_array_equal(m.result(acc), [5, 3 + above_1, above_1])
-
-
-def test_scores_outside_0_and_1_in_curves():
-    """The thresholds of a curve are even, but for the first and the last, which lie just outside of [0, 1]."""
-    labels, scores = np.float32([1, 0, 0, 1, 1, 0]), np.float32([2.5, -0.5, 1.5, -0.25, 0.75, 0.5])
-    m = metrics.AUC(num_thresholds=5)
-    found, clipped = (m.result(m.update(m.init("numpy"), labels, s)) for s in (scores, np.clip(scores, 0, 1)))
-    assert found == clipped == pytest.approx(5 / 9)
-
-
 @pytest.mark.parametrize("average", [None, "macro", "weighted"])
 def test_where_almost_nothing_counts_each_quotient_is_of_a_little_more(average):
     """Weights so small that 1e-7, which is added to each divisor as in Keras, is most of it."""
@@ -482,3 +464,36 @@ def test_where_almost_nothing_counts_each_quotient_is_of_a_little_more(average):
     score = 5 * precision * recall / (4 * precision + recall + 1e-7)
     wanted = score * (2 * n / (2 * n + 1e-7)) if average == "weighted" else score
     np.testing.assert_allclose(np.ravel(found), [wanted], rtol=16 * EPS)
+
+
+def test_quotients_of_iou_are_of_a_little_more():
+    m = metrics.IoU(3, [0, 1, 2], dtype="float64")  # no class 2 is there
+    found = m.result(m.update(m.init("numpy"), np.asarray([0, 0, 1, 1, 1]), np.asarray([0, 1, 1, 1, 1])))
+    np.testing.assert_allclose(found, (1 / (2 + 1e-7) + 3 / (4 + 1e-7)) / (2 + 1e-7), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("middle", "even"),
+    [(0.5, True), (0.4, False), (0.5 + 4e-6, True), (0.5 + 7e-6, False)],
+    ids=["even", "uneven", "nearly even", "not even enough"],
+)
+def test_scores_outside_0_and_1(middle, even):
+    """Between even thresholds no search is needed: there a score above 1 counts as 1, and one below 0 as 0."""
+    m = metrics.TruePositives(thresholds=[0.0, middle, 1.0])
+    scores = np.float32([-0.5, 0.0, 0.25, 0.5, 0.5 + 2e-6, 0.75, 1.0, 1.5, np.nan])
+    acc = m.update(m.init("numpy"), np.ones(9, np.float32), scores)
+    above = 4 if even else sum(scores[:-1] > middle)  # the middle
+    np.testing.assert_array_equal(m.result(acc), [6, above, 0 if even else 1])
+
+
+@pytest.mark.parametrize("thresholds", [None, [0.25, 0.7]], ids=["even", "uneven"])
+def test_scores_at_the_ends_of_curves(thresholds):
+    """The first and the last threshold lie a little outside of [0, 1]. Even ones are as above."""
+    labels, scores = np.float32([1, 0, 0, 1, 1, 0]), np.float32([1.5, -0.5, 1, 0, 0.75, 0.5])
+    m = metrics.AUC(num_thresholds=5, thresholds=thresholds)
+    found = m.result(m.update(m.init("numpy"), labels, scores))
+    if thresholds is None:
+        scores = np.clip(scores, 0, 1)
+    cuts = np.asarray([-1e-7, *(thresholds or [0.25, 0.5, 0.75]), 1 + 1e-7])
+    tpr, fpr = ((scores[labels == of] > cuts[:, None]).sum(1) / 3 for of in (1, 0))
+    np.testing.assert_allclose(found, ((fpr[:-1] - fpr[1:]) * (tpr[:-1] + tpr[1:]) / 2).sum(), rtol=4 * EPS)
