@@ -371,6 +371,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="*", help="files or folders; all of FOLDERS by default")
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, action="append", help="only the change that was printed with this number")
     parser.add_argument("--lines", default="", help="only changes of lines in which this regular expression is found")
     parser.add_argument("--seconds", type=float, default=60, help="how long the tests of one change may take")
     parser.add_argument("--list", action="store_true", help="only print the changes")
@@ -396,17 +397,18 @@ def main() -> None:
             making = multiprocessing.get_context("fork").Process(target=recorded, args=(folder,))
             making.start()
             making.join()
-        pytest.main([*OPTIONS, *TESTS], [Runner(lambda runner: judge(runner, chosen, Map(folder), options.seconds))])
+        numbered = {i: mutant for i, mutant in enumerate(chosen) if i in (options.only or range(len(chosen)))}
+        pytest.main([*OPTIONS, *TESTS], [Runner(lambda runner: judge(runner, numbered, Map(folder), options.seconds))])
 
 
 def recorded(folder: pathlib.Path) -> None:
     pytest.main([*OPTIONS, *TESTS], [Recorder(folder)])
 
 
-def judge(runner: Runner, chosen: list[Mutant], executed: Map, limit: float) -> None:
+def judge(runner: Runner, numbered: Mapping[int, Mutant], executed: Map, limit: float) -> None:
     """Try each change, and print what became of it."""
     verdicts = Counter()
-    for number, mutant in enumerate(chosen):
+    for number, mutant in numbered.items():
         start, tests = time.monotonic(), executed.tests(mutant, limit)
         by = runner.noticed(tests, mutant.path.resolve(), mutant.apply(mutant.path.read_text()))
         verdict = "LIVED" if by is None else "too long" if by == "..." else "noticed"

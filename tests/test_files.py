@@ -528,20 +528,20 @@ def test_many_writers_at_once(path):
 # -- many tensors ------------------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_thousand_tensors(path):
+def test_forty_thousand_tensors(path):
     """A checkpoint of the largest networks; the bound on headers grows with the file."""
     tree = {
-        f"block_{i}": {f"part_{n}": {"kernel": np.full(3, i + n, np.float32)} for n in range(4)} for i in range(25_000)
+        f"block_{i}": {f"part_{n}": {"kernel": np.full(3, i + n, np.float32)} for n in range(4)} for i in range(10_000)
     }
     start = time.process_time()
     files.save(tree, path)
     back = files.load(path)
-    assert time.process_time() - start < 60
-    assert len(kf.tree.leaves(back)) == 100_000 and same(tree, back)
+    assert time.process_time() - start < 24
+    assert len(kf.tree.leaves(back)) == 40_000 and same(tree, back)
 
 
 @pytest.mark.parametrize(
-    "tree", [{str(i): {"w": np.ones(1)} for i in range(30_000)}, [np.ones(1, np.int8)] * 100_000], ids=["dict", "list"]
+    "tree", [{str(i): {"w": np.ones(1)} for i in range(30_000)}, [np.ones(1, np.int8)] * 40_000], ids=["dict", "list"]
 )
 def test_short_names(tree, path):
     """Where names take little of the file, the bounds in proportion to it are at their tightest."""

@@ -71,6 +71,23 @@ def test_a_sequence_of_steps_is_a_batch_of_steps(name):
     np.testing.assert_allclose(loss(labels, scores), steps.reshape(B, T), rtol=4 * EPS, atol=4 * EPS)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.binary_crossentropy,
+        losses.categorical_crossentropy,
+        lambda t, p: losses.binary_focal_crossentropy(t, p, gamma=0),
+        lambda t, p: losses.categorical_focal_crossentropy(t, p, alpha=1, gamma=0),
+        lambda t, p: losses.sparse_categorical_crossentropy(t.argmax(-1), p),
+    ],
+    ids=["binary", "categorical", "binary focal", "categorical focal", "sparse categorical"],
+)
+def test_probabilities_of_0_and_1_are_kept_a_little_away_from_there(loss):
+    labels = np.eye(2)
+    np.testing.assert_allclose(loss(labels, labels), -math.log(1 - 1e-7), rtol=1e-8)
+    np.testing.assert_allclose(loss(labels, 1 - labels), -math.log(1e-7), rtol=1e-8)
+
+
 @pytest.mark.parametrize("name", EAGER)
 def test_scalar_on_each_backend(name):
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=4)
