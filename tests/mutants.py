@@ -50,10 +50,10 @@ FOLDERS = "callbacks losses metrics nn ops optim random training files.py model.
 """Where changes are made, below kfunc/."""
 
 SILENT = (
-    "activations config_sizes conformance help hostile_files layout peers readme rendered_errors signatures tensorflow "
-    "torch_linear typing"
+    "activations compilers config_sizes conformance help hostile_files imports interop layout namespaces one_process "
+    "openvino openvino_namespace peers readme rendered_errors signatures standard tensorflow threads torch_linear typing"
 ).split()
-"""Tests that do not run while the map is made: they are slow, or read kfunc rather than run it."""
+"""Tests that do not run here: they are slow, are about other frameworks, or read kfunc rather than run it."""
 
 MEMORY, PATIENCE = 16 * 2**30, 10
 """Bytes that the tests of one change may ask for, and seconds that each may compute at least: loops may end no more."""
