@@ -51,7 +51,8 @@ FOLDERS = "callbacks losses metrics nn ops optim random training files.py model.
 
 SILENT = (
     "activations compilers config_sizes conformance help hostile_files imports interop layout namespaces one_process "
-    "openvino openvino_namespace peers readme rendered_errors signatures standard tensorflow threads torch_linear typing"
+    "openvino openvino_namespace peers readme rendered_errors signatures standard tensorflow threads "
+    "torch_linear typing"
 ).split()
 """Tests that do not run here: they are slow, are about other frameworks, or read kfunc rather than run it."""
 
