@@ -9,7 +9,7 @@ import os
 import types
 import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from . import checks, losses, optim, random, tree
 from .arrays import asarray, backend_of, device, to_backend, to_numpy
@@ -28,6 +28,7 @@ from .training.faults import check_arrays
 from .training.fit import Schedule, fit, one_step, sources
 from .training.forms import Forms
 from .training.functions import Functions
+from .training.graph_face import GraphFace, inherited, network, taken
 from .training.history import History
 from .training.objective import Objective, fitted
 from .training.predict import predict
@@ -35,11 +36,12 @@ from .training.setup import Setup
 from .training.state import TrainState
 from .training.summary import lines_of
 from .training.traced import Traced
+from .typing import Tree
 
 __all__ = ["Model"]
 
 
-class Model:
+class Model(GraphFace):
     """A network with parameters, and the loops that everybody needs.
 
     The backend is that of the arrays in `train_state`; `backend=` on a call moves them first. Data may be arrays of
@@ -47,6 +49,11 @@ class Model:
 
     Args:
         net: A layer.
+        inputs, outputs, name: Nodes in place of `net`, as for `nn.Graph`, which is made of them. Layers that another
+            model has already bring their weights along: at the moment when this model makes its first parameters
+            (`build`, or the first data), those of the model that changed them last are copied. From then on each model
+            has its own; `build` takes the newest ones again. The same holds for a `Model` that is a part of another:
+            `base(x)`, or `nn.Sequential([base, ...])`.
         seed: For the first parameters, the order of samples and the random draws of training.
         step: A training step of your own: a pure `(train_state, batch) -> (train_state, logs)`, where `batch` has `x`,
             `y` and `sample_weight`, and `logs` is a dict of scalars, whose means over the samples `fit` shows. It is
@@ -71,6 +78,7 @@ class Model:
     stop_training: bool = False
     history: Any = None
 
+    @overload
     def __init__(
         self,
         net: Layer,
@@ -78,12 +86,32 @@ class Model:
         *,
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
+    ): ...
+
+    @overload
+    def __init__(
+        self,
+        inputs: Tree,
+        outputs: Tree,
+        name: str | None = None,
+        *,
+        seed: int = 0,
+        step: Callable[..., Any] | None = None,
+        eval_step: Callable[..., Any] | None = None,
+    ): ...
+
+    def __init__(  # type: ignore[misc]
+        self,
+        net: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        *,
+        inputs: Any = None,
+        seed: int = 0,
+        step: Callable[..., Any] | None = None,
+        eval_step: Callable[..., Any] | None = None,
     ):
-        if not isinstance(net, Layer):
-            raise ArgumentError(
-                f"`net` must be a layer, got {_brief(net)}.", argument="net", expected="a layer", got=repr(net)
-            )
-        self._net, self._seed = net, seed
+        self._net, self._seed, of_nodes = network(net, outputs, name, inputs, seed)
         self.step: Callable[..., Any] | None = step
         self.eval_step: Callable[..., Any] | None = eval_step
         self.metrics_names: list[str] = []
@@ -93,6 +121,7 @@ class Model:
         self._traced: Traced | None = None
         self._carry = TrainCarry()
         self._stored_opt_state: dict[str, Any] | None = None
+        self._share(of_nodes)
 
     @property
     def net(self) -> Layer:
@@ -267,6 +296,9 @@ class Model:
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
 
+        Without inputs, those of `nn.Input` count. Layers that another model has may bring their weights along; see
+        `Model`.
+
         A size of the batch that a `Spec` names is kept: stateful layers need one.
         """
         with self._carry.lock:
@@ -275,9 +307,12 @@ class Model:
         return self
 
     def _build(self, inputs: tuple[Any, ...], backend: str | Backend | None) -> None:
-        traced = Traced(self.net, inputs)
-        target = get("numpy" if backend is None else backend)
+        traced = Traced(self.net, inputs or self.net.input_specs() or ())
+        known = inherited(self, traced.call)
+        target = get(backend if backend is not None else backend_of(*known.values()) if known else "numpy")
         params, state = self.net.init(self.seed, *traced.inputs, backend=target)
+        if known:
+            params, state = taken(known, params, state, target)
         key = random.key(self.seed, backend=target)
         ts = TrainState(params, state, None, key, asarray(0, "int32", backend=target))
         own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
@@ -285,6 +320,7 @@ class Model:
             ts = tree.map(target.released, ts)
         self._carry.begin_with(self._with_opt_state(ts), seen=not own)
         self._traced = traced
+        self._begins()
 
     def _with_opt_state(self, ts: TrainState) -> TrainState:
         """The train state with the optimizer's first state, or with that of the file if it is of this optimizer."""
@@ -373,6 +409,7 @@ class Model:
 
         While the model is trained, its state stays where it is, and other loops work with a copy: see `setup.placed`.
         """
+        self._check_newest()
         with self._carry.lock:
             ts = self._built()
             if backend is not None and backend_of(ts.key) is not get(backend):
@@ -529,6 +566,8 @@ class Model:
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
         self._make_ready(data.first.x, backend, trace=self.step is None)
+        self._check_newest()
+        self._trains()
         data, objective = (data, Objective()) if self.step is not None else self._fitted(data)
         return data, self._setup(backend, objective, trains=True)
 
@@ -672,6 +711,9 @@ class Model:
         model.train_state = to_backend(model._with_opt_state(ts), target)
         return model
 
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self._in_graph(inputs, options)
+
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
 
@@ -717,6 +759,7 @@ class Model:
                 "_functions": (functions.run_eagerly, functions.steps_per_execution, functions.jit_compile),
                 "_traced": None if self._traced is None else self._traced.inputs,
                 "_carry": self.train_state,
+                "_shared": self._shared.brings,
             }
 
     def __getstate__(self) -> dict[str, Any]:
@@ -733,13 +776,15 @@ class Model:
         carry.assign(ts)
         traced = None if inputs is None else Traced(found["_net"], inputs)
         made = {"_functions": Functions(*found["_functions"]), "_traced": traced, "_carry": carry}
+        brings = found.pop("_shared")
         vars(self).update(found | made)
+        self._share(brings)
 
 
 _ATTRIBUTES = frozenset(
     ("step", "eval_step", "stop_training", "history", "metrics_names", "train_state")
     + ("run_eagerly", "jit_compile", "steps_per_execution")
-    + ("_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_stored_opt_state")
+    + ("_shared", "_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_stored_opt_state")
 )
 """The attributes that can be set on a model."""
 

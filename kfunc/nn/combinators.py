@@ -7,22 +7,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import checks, ops, random, tree
-from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
+from ..arrays import dtype_name, namespace
+from ..dataclasses import replace
+from ..errors import ArgumentError, ShapeError, UnknownAttributeError
+from ..tracing.spec import Spec
 from ..transforms import checkpoint, scan
 from ..typing import Tree
-from .layer import Layer, base_layer, layer, unique_names
+from .graph import Input, Node
+from .layer import Layer, as_layer, base_layer, layer, unique_names
 from .masks import hidden
 from .scope import Result, Scope, furthest
 
 __all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]
 
 
-def _layers(given: Any, who: str) -> None:
-    """Check that `given` is a list, tuple or dict of layers."""
+def _layers(given: Any, who: str) -> Any:
+    """`given`, a list, tuple or dict of layers, in which a `Model` stands for its network; or an ArgumentError."""
     values = given.values() if isinstance(given, dict) and who != "Sequential" else given
-    if not isinstance(given, list | tuple | dict) or not all(isinstance(x, Layer) for x in values):
+    if not isinstance(given, list | tuple | dict) or not all(isinstance(as_layer(x), Layer) for x in values):
         raise ArgumentError.must_be("layers", "a list of layers", given)
+    if all(isinstance(x, Layer) for x in values):
+        return given
+    if isinstance(given, dict):
+        return {name: as_layer(x) for name, x in given.items()}
+    return tuple([as_layer(x) for x in given])
+
+
+class _Refused:
+    """A method of Keras's Sequential that changes it."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, net: Any, owner: type) -> Any:
+        raise UnknownAttributeError(
+            f"A Sequential has no `{self.name}`: a layer never changes.",
+            argument=self.name,
+            expected="a list of layers that is complete when the Sequential is made",
+            got=self.name,
+            fix="net + [layer] is a longer network, nn.Sequential(net.layers[:-1]) a shorter one; or change a Python "
+            "list of layers, and make the network of it at last",
+        )
 
 
 @layer
@@ -34,20 +59,100 @@ class Sequential(Layer):
     Args:
         layers: The layers. Each is called by its `name`, or by its class's (`conv2d`, `dense`, `dense_1`). A layer of a
             network that was made before has the same name here: `Sequential(net.layers[2:])` takes the parameters of
-            `net`.
+            `net`. `nn.Input(shape)` as the first of them says the shape of the input: it becomes `inputs`, and `layers`
+            begins after it.
+        inputs: The shape of the input with the batch, its dtype and its name, or None if the data say them.
+
+    `net + [nn.Dense(3)]` is the network with further layers behind; `net` stays as it is.
     """
 
     layers: Sequence[Layer] = ()
+    inputs: Sequence[Any] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _layers(self.layers, type(self).__name__)
+        layers: Any = self.layers
+        if isinstance(layers, list | tuple) and layers and isinstance(layers[0], Node) and layers[0].layer is None:
+            first = layers[0]
+            object.__setattr__(self, "inputs", (first.shape, dtype_name(first.dtype), first.name))
+            layers = tuple(layers[1:])
+        object.__setattr__(self, "layers", _layers(layers, type(self).__name__))
+        if self.inputs is not None:
+            self._spec()
         super().__post_init__()
+
+    def _spec(self) -> Spec:
+        """The `Spec` of the input."""
+        try:
+            shape, dtype, _ = self.inputs or ()
+            return Spec(tuple(shape), dtype)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError.must_be("inputs", "a shape, a dtype and a name", self.inputs) from error
+
+    def __add__(self, layers: Any) -> Sequential:
+        more = [layers] if isinstance(layers, Layer) else layers
+        return replace(self, layers=(*self.layers, *more)) if isinstance(more, list | tuple) else NotImplemented
+
+    add: ClassVar[Any] = _Refused("add")
+    pop: ClassVar[Any] = _Refused("pop")
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The nodes of the output."""
+        return tree.leaves(self.output)
+
+    def _ends(self, what: str) -> tuple[Any, Any]:
+        # They are made when they are first needed: a network that trains needs none.
+        known = vars(self).get("_nodes")
+        if known is None:
+            if (specs := self.input_specs()) is None:
+                raise UnknownAttributeError(
+                    f"The `{what}` of {type(self).__name__} is not known, since the shape of its input is not.",
+                    argument=what,
+                    expected="nn.Input(shape) as the first of the layers",
+                    got=f"{len(self.layers)} layers",
+                    fix="write nn.Sequential([nn.Input(shape), ...])",
+                )
+            name = None if self.inputs is None else self.inputs[2]
+            x = out = Input(batch_shape=specs[0].shape, dtype=specs[0].dtype, name=name)
+            for child in self.layers:
+                out = child(*out) if isinstance(out, tuple) else child(out)
+            known = x, out
+            object.__setattr__(self, "_nodes", known)
+        return known
+
+    def input_specs(self) -> tuple[Any, ...] | None:
+        if self.inputs is not None:
+            return (self._spec(),)
+        return self.layers[0].input_specs() if self.layers else None
+
+    def _checked(self, x: Any) -> Any:
+        """The `Spec` of the input. A dict holds it by the name of the `nn.Input`.
+
+        Raises:
+            ShapeError: It is another than `inputs` says.
+        """
+        if isinstance(x, Spec):
+            wanted = self._spec().shape
+            pairs = zip(wanted, x.shape, strict=False)
+            if len(wanted) != x.ndim or any(m != n for m, n in pairs if None not in (m, n)):
+                raise ShapeError(
+                    f"The network takes inputs of shape {wanted}, as its nn.Input says, got {tuple(x.shape)}.",
+                    argument="x",
+                    expected=wanted,
+                    got=tuple(x.shape),
+                )
+        return x
+
+    def _plain_fields(self) -> Iterable[tuple[str, Any]]:
+        return [(name, value) for name, value in super()._plain_fields() if name != "inputs" or value is not None]
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         return [*unique_names(self, self.layers), *self._assigned_children()]
 
     def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None) -> Tree:
         x = hidden(x, mask)
+        if self.inputs is not None and s.initializing:
+            x = self._checked(x)
         for child in self.layers:
             x, mask = child.masked(s, x, *more, mask=mask)
             more = ()
@@ -89,7 +194,7 @@ class _Side(Layer):
     layers: Sequence[Layer] | Mapping[str, Layer]
 
     def __post_init__(self) -> None:
-        _layers(self.layers, type(self).__name__)
+        object.__setattr__(self, "layers", _layers(self.layers, type(self).__name__))
         super().__post_init__()
 
     def children(self) -> Iterable[tuple[str, Layer]]:
@@ -146,6 +251,7 @@ class Wrapper(Layer):
     layer: Layer
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", as_layer(self.layer))
         if not isinstance(self.layer, Layer):
             raise ArgumentError.must_be("layer", "a layer", self.layer)
         super().__post_init__()

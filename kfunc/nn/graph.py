@@ -7,8 +7,10 @@ import functools
 import itertools
 import numbers
 import operator
+import re
+import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from .. import ops, tree
 from ..arrays import dtype_name
@@ -53,8 +55,10 @@ class Node:
 
     Attributes:
         spec: Its shape and dtype; a tree of them if the layer returns several values.
+        name: Of an `Input`, the name that it was given, or None.
     """
 
+    name: str | None = None
     __array_ufunc__ = None  # or NumPy would apply its own operators to each element of an array beside the node
     __array_priority__ = 1000  # the same for TensorFlow's operators
 
@@ -177,13 +181,16 @@ def called(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
     args, kwargs = _with_nodes_for_arrays(args, kwargs)
     inputs, options = tree.map(lambda x: x.spec if isinstance(x, Node) else x, (args, kwargs))
     spec = layer.trace(*inputs, **options).outputs[-1][2]
-    node = Node(layer, args, kwargs, spec)
-    if isinstance(spec, Spec):
-        return node
-    leaves, structure = tree.flatten(spec)
-    if isinstance(layer, Operation) and not any(isinstance(leaf, Spec) for leaf in leaves):
-        return spec  # of `kf.ops.shape` and the like
-    return tree.unflatten(structure, [Part(node, i, leaf) for i, leaf in enumerate(leaves)])
+    node: Any = Node(layer, args, kwargs, spec)
+    if not isinstance(spec, Spec):
+        leaves, structure = tree.flatten(spec)
+        if isinstance(layer, Operation) and not any(isinstance(leaf, Spec) for leaf in leaves):
+            return spec  # of `kf.ops.shape` and the like
+        node = tree.unflatten(structure, [Part(node, i, leaf) for i, leaf in enumerate(leaves)])
+    given = args[0] if len(args) == 1 and not kwargs else [*args, *kwargs.values()]
+    weak = tuple(tree.map(lambda x: weakref.ref(x) if isinstance(x, Node) else x, end) for end in (given, node))
+    object.__setattr__(layer, "_calls", (*layer._calls, weak))
+    return node
 
 
 def _with_nodes_for_arrays(*trees: Any) -> Any:
@@ -281,7 +288,8 @@ def Input(
         shape: Sizes without the batch; None where unknown.
         batch_size: The size of the batch, if it is fixed.
         dtype: Name of the dtype.
-        name: Has no effect: inputs are named by the dict or numbered by the list that they are in.
+        name: By this name a dict of arrays has the input: `model.fit({"title": x}, y)` for an `Input` alone or in a
+            list. Without a name it is "input_layer", "input_layer_1" and so on; in a dict of inputs, the key counts.
         batch_shape: Sizes with the batch, in place of `shape` and `batch_size`.
 
     Raises:
@@ -295,7 +303,33 @@ def Input(
             got=f"shape={shape}, batch_size={batch_size}, batch_shape={batch_shape}",
         )
     sizes = (batch_size, *shape) if shape is not None else tuple(batch_shape or ())
-    return Node(None, spec=Spec(sizes, dtype))
+    return _input(Spec(sizes, dtype), name)
+
+
+def _input(spec: Spec, name: Any) -> Node:
+    if name is not None and not isinstance(name, str):
+        raise ArgumentError.must_be("name", "a string or None", name)
+    node = Node(None, spec=spec)
+    node.name = name
+    return node
+
+
+@layer
+class InputLayer(Layer):
+    """What stands for an `Input` in the list of a graph's layers: x itself, of any shape.
+
+    Args:
+        batch_shape: The shape with the batch; None where it is not known.
+        kept_in: The dtype.
+    """
+
+    batch_shape: tuple[int | None, ...]
+    kept_in: str = "float32"
+
+    supports_masking: ClassVar[bool] = True
+
+    def forward(self, s: Scope, x: Any) -> Any:
+        return x
 
 
 @layer
@@ -311,26 +345,45 @@ class Graph(Layer):
 
     Args:
         inputs: An `Input`, or a list, tuple or dict of them. `apply` takes arrays in the same structure; for a list or
-            tuple, they may also be separate arguments.
+            tuple, they may also be separate arguments, or lie in a dict by the names of the inputs. Any other node is
+            taken, too: then the graph begins in the middle of a network.
         outputs: A node, or a tree of nodes. `apply` returns arrays in the same structure.
     """
 
     inputs: Tree
     outputs: Tree
+
+    def _ends(self, what: str) -> tuple[Any, Any]:
+        return self.inputs, self.outputs
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, in Keras's order: from the inputs to the outputs, with an `InputLayer` for each input."""
+        inputs = tree.leaves(self.inputs)
+        depths: dict[int, int] = {}
+        for node in reversed(_ordered(tree.leaves(self.outputs), set(map(id, inputs)))):
+            depth = depths.setdefault(id(node), 0)
+            for parent in node.parents:
+                depths[id(parent)] = max(depths.get(id(parent), 0), depth + (not isinstance(node, Part)))
+        named = zip(inputs, self.input_names(), strict=True)
+        found = [(depths.get(id(x), 0), _input_layer(x, name)) for x, name in named]
+        found += [(depths[id(node)], node.layer) for node in self._order if node.layer is not None]
+        return list(dict.fromkeys(child for _, child in sorted(found, key=lambda each: -each[0])))
+
     _order: list[Node] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        order = _ordered(tree.leaves(self.outputs))
         inputs = tree.leaves(self.inputs)
+        known = set(map(id, inputs))
+        order = _ordered(tree.leaves(self.outputs), known)
         if not inputs:
             raise ArgumentError.must_be("inputs", "made of nn.Input(...)", self.inputs)
         for x in inputs:
-            if not isinstance(x, Node) or x.layer is not None:
+            if not isinstance(x, Node):
                 raise ArgumentError.must_be("inputs", "made of nn.Input(...)", x)
         for x in order:
             if not isinstance(x, Node):
                 raise ArgumentError.must_be("outputs", "made of nodes, which layers return for nn.Input(...)", x)
-        known = set(map(id, inputs))
         stray = [x for x in order if x.layer is None and id(x) not in known]
         if stray:
             raise LayerError(
@@ -342,7 +395,8 @@ class Graph(Layer):
             )
         for field in ("inputs", "outputs"):  # copies, since the caller may change lists later
             object.__setattr__(self, field, tree.map(lambda node: node, getattr(self, field)))
-        object.__setattr__(self, "_order", [x for x in order if x.layer is not None and not isinstance(x, Part)])
+        inner = [x for x in order if x.layer is not None and not isinstance(x, Part) and id(x) not in known]
+        object.__setattr__(self, "_order", inner)
         super().__post_init__()
 
     def _plain_fields(self) -> Iterable[tuple[str, Any]]:
@@ -351,6 +405,18 @@ class Graph(Layer):
     def children(self) -> Iterable[tuple[str, Layer]]:
         named = unique_names(self, (node.layer for node in self._order if node.layer is not None))
         return [*named, *self._assigned_children()]
+
+    def input_names(self) -> list[str]:
+        """The name of each input: its own or its key in a dict, else "input_layer", "input_layer_1" and so on."""
+        if isinstance(self.inputs, dict):
+            return tree.paths(self.inputs)
+        nodes = tree.leaves(self.inputs)
+        free = (n for n in map(_numbered_name, itertools.count()) if n not in {node.name for node in nodes})
+        return [node.name or next(free) for node in nodes]
+
+    def input_specs(self) -> tuple[Any, ...]:
+        specs = tree.map(lambda node: node.spec, self.inputs)
+        return tuple(specs) if isinstance(specs, list | tuple) and len(specs) > 1 else (specs,)
 
     def separates_samples(self) -> bool:
         own = type(self) is Graph if self.per_sample is None else self.per_sample
@@ -377,12 +443,12 @@ class Graph(Layer):
         }
 
         def value(x: Any) -> Any:
-            if isinstance(x, Part):
+            if isinstance(x, Part) and x not in values:
                 return tree.leaves(values[x.whole])[x.index]
             return values[x] if isinstance(x, Node) else x
 
         def mask_of(x: Any) -> Any:
-            if isinstance(x, Part):
+            if isinstance(x, Part) and x not in masks:
                 # One mask is that of the first value; else there is a mask for each value.
                 given = masks.get(x.whole)
                 return given[x.index] if isinstance(given, list | tuple) else given if x.index == 0 else None
@@ -403,7 +469,19 @@ class Graph(Layer):
 
     def _matched(self, given: Any) -> list:
         """The arrays in `given`, in the order of the inputs; dicts are matched by key."""
-        expected, leaves = tree.structure(self.inputs), tree.leaves(given)
+        expected = tree.structure(self.inputs)
+        if isinstance(given, dict) and not isinstance(self.inputs, dict):
+            names = self.input_names()
+            if set(names) == set(given):
+                return [given[name] for name in names]
+            raise ArgumentError(
+                f"`x` is a dict with the keys {', '.join(map(str, given))}, and the inputs are {', '.join(names)}.",
+                argument="x",
+                expected=f"a dict with the keys {', '.join(names)}; or arrays in the structure of the inputs",
+                got=", ".join(map(str, given)),
+                fix='name each input: nn.Input(shape, name="title")',
+            )
+        leaves = tree.leaves(given)
         same = isinstance(given, dict) == isinstance(self.inputs, dict) and (
             not isinstance(given, dict) or tree.structure(given) == expected
         )
@@ -434,7 +512,7 @@ class Graph(Layer):
         numbers = self._numbers()
 
         def encode(x: Any) -> Any:
-            if isinstance(x, Part):
+            if isinstance(x, Part) and x not in numbers:
                 return {"node": numbers[x.whole], "part": x.index}
             if isinstance(x, Node):
                 return {"node": numbers[x]}
@@ -449,7 +527,7 @@ class Graph(Layer):
             parts = [encode(v) for v in x]
             return parts if isinstance(x, list) else {"node": None, "tuple": parts}
 
-        inputs = tree.map(lambda n: [list(n.spec.shape), dtype_name(n.spec.dtype)], self.inputs)
+        inputs = tree.map(_described, self.inputs)
         if isinstance(inputs, tuple):
             inputs = {"node": None, "tuple": list(inputs)}
         return {**self._common(), "inputs": inputs, "nodes": self._numbered(encode), "outputs": encode(self.outputs)}
@@ -457,7 +535,7 @@ class Graph(Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Graph:
         """The graph that `get_config` described."""
-        inputs = _map_config(config["inputs"], _is_spec, lambda x: Input(tuple(x[0][1:]), x[0][0], x[1]))
+        inputs = _map_config(config["inputs"], _is_spec, lambda x: _input(Spec(x[0], x[1]), [*x, None][2]))
         nodes = list(tree.leaves(inputs))
 
         def decoded(x: Any) -> Any:
@@ -480,11 +558,11 @@ class Graph(Layer):
             return tree.map(_reference, x)
 
         def _reference(x: Any) -> Any:
-            if isinstance(x, Part):
+            if isinstance(x, Part) and x not in numbers:
                 return _Reference(numbers[x.whole], x.index)
             return _Reference(numbers[x]) if isinstance(x, Node) else x
 
-        inputs = tree.map(lambda node: node.spec, self.inputs)
+        inputs = tree.map(lambda node: _Described(node.spec, node.name), self.inputs)
         nodes = [[*node, x.spec] for node, x in zip(self._numbered(encode), self._order, strict=True)]
         made = _assembled, (type(self), inputs, nodes, encode(self.outputs), self._common())
         return made if self._renamed is None else (*made, self._renamed)
@@ -498,9 +576,17 @@ class _Reference:
     part: int | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Described:
+    """An input."""
+
+    spec: Spec
+    name: str | None
+
+
 def _assembled(cls: type[Graph], inputs: Any, nodes: list[list], outputs: Any, options: dict[str, Any]) -> Graph:
     """The graph that `Graph.__reduce__` described."""
-    made = [Node(None, spec=spec) for spec in tree.leaves(inputs)]
+    made = [_input(x.spec, x.name) for x in tree.leaves(inputs)]
     inputs = tree.unflatten(tree.structure(inputs), made)
 
     def node(x: Any) -> Any:
@@ -518,14 +604,31 @@ for _class in (Node, Part):
     add_kind(_class, _KIND)
 
 
+def _input_layer(node: Node, name: str) -> Layer:
+    made = InputLayer(
+        node.spec.shape, dtype_name(node.spec.dtype), name=name if re.fullmatch(r"[\w-]+", name) else None
+    )
+    object.__setattr__(made, "_calls", ((weakref.ref(node), weakref.ref(node)),))
+    return made
+
+
 def _flat_masks(mask: Any, n: int) -> list:
     """One mask for each input. A single mask is that of the first input."""
     given = list(mask) if isinstance(mask, list | tuple) else [mask]
     return [*given, *[None] * (n - len(given))]
 
 
+def _described(node: Node) -> list:
+    """An input in JSON's types."""
+    return [list(node.spec.shape), dtype_name(node.spec.dtype), *([] if node.name is None else [node.name])]
+
+
 def _is_spec(x: Any) -> bool:
-    return isinstance(x, list | tuple) and len(x) == 2 and isinstance(x[1], str)
+    return isinstance(x, list | tuple) and len(x) in (2, 3) and isinstance(x[1], str)
+
+
+def _numbered_name(n: int) -> str:
+    return f"input_layer_{n}" if n else "input_layer"
 
 
 def _is_reference(x: Any) -> bool:
@@ -544,15 +647,15 @@ def _map_config(x: Any, is_leaf: Any, fun: Any) -> Any:
     return {k: _map_config(v, is_leaf, fun) for k, v in x.items()} if isinstance(x, dict) else x
 
 
-def _ordered(nodes: list[Node]) -> list[Node]:
-    """`nodes` and all nodes that they depend on, each after those it depends on."""
+def _ordered(nodes: list[Node], inputs: set[int]) -> list[Node]:
+    """`nodes` and all nodes that they depend on, each after those it depends on; nothing before the ids `inputs`."""
     order: dict[Node, None] = {}
     stack = [(node, False) for node in reversed(nodes)]
     while stack:
         node, ready = stack.pop()
         if node in order:
             continue
-        if ready or not isinstance(node, Node):
+        if ready or not isinstance(node, Node) or id(node) in inputs:
             order[node] = None
         else:
             stack.append((node, True))

@@ -8,15 +8,17 @@ import numbers
 import operator
 import re
 import typing
+import weakref
 from collections import Counter, UserList, deque
 from collections.abc import Callable, Iterable, Mapping, Set, ValuesView
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace, to_numpy
 from ..backends import Backend, get
 from ..dataclasses import arguments, dataclass, is_open
-from ..errors import ArgumentError, KfuncError, LayerError, shown
+from ..errors import ArgumentError, KfuncError, LayerError, UnknownAttributeError, shown
 from ..ops._promotion import floating, kind
 from ..random.keys import check_key
 from ..registry import register, resolve, snake_case
@@ -26,7 +28,7 @@ from . import dtype_policies
 from .dtype_policies import PolicyLike
 from .scope import Call, Declaration, Scope, name_id, updated
 
-__all__ = ["Aux", "Layer", "layer", "unique_names"]
+__all__ = ["Aux", "Layer", "as_layer", "layer", "unique_names"]
 
 L = TypeVar("L", bound=type)
 
@@ -70,6 +72,16 @@ def layer(cls: L) -> L:
     return register("layer")(dataclass(cls, eq=False))
 
 
+class _NodeOf:
+    """The nodes at one end of a layer in a graph. A field of the same name takes its place."""
+
+    def __init__(self, what: str, index: int):
+        self.what, self.index = what, index
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        return self if layer is None else layer._ends(self.what)[self.index]
+
+
 @base_layer
 class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
@@ -97,6 +109,16 @@ class Layer:
     """The name of the layer in each network that it was put into, and all names of that network; the newest last."""
     _renamed: tuple[str, ...] | None = dataclasses.field(default=None, init=False, repr=False)
     """The names of the layers in a list of this one, if they are others than copies of them would get."""
+    _calls: tuple[tuple[Any, Any], ...] = dataclasses.field(default=(), init=False, repr=False)
+    """The nodes of graphs that the layer was called with, and those that it returned, as weak references."""
+
+    _held: tuple[tuple[Any, str], ...] = dataclasses.field(default=(), init=False, repr=False)
+    """What models share of the layer, and its path in each; see `training.graph_face`."""
+
+    input: ClassVar[Any] = _NodeOf("input", 0)
+    """The node that the layer was called with in a graph; several in a list."""
+    output: ClassVar[Any] = _NodeOf("output", 1)
+    """The node that the layer returned in a graph."""
 
     __decorator__: ClassVar[str] = "@nn.layer"
     """The decorator that an error names if a subclass has none."""
@@ -221,6 +243,58 @@ class Layer:
     def get_config(self) -> dict[str, Any]:
         """The arguments that make a layer like this one, as files hold it."""
         return dict(arguments(self))
+
+    def input_specs(self) -> tuple[Any, ...] | None:
+        """What `init` takes, as `Spec`s, if the layer knows it; see `nn.Input`."""
+        return None
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer in this one that has a name, as `summary` shows it, or a place in `layers`.
+
+        Args:
+            name: The name: `"dense_1"`; or a path: `"encoder/dense_1"`.
+            index: The place, in place of the name.
+
+        Raises:
+            ArgumentError: There is no such layer.
+        """
+        if (name is None) == (index is None):
+            raise ArgumentError("`get_layer` needs either `name` or `index`.", argument="name", got=f"{name}, {index}")
+        if index is not None:
+            layers = list(getattr(self, "layers", ()) or [child for _, child in self.children()])
+            if not -len(layers) <= index < len(layers):
+                raise ArgumentError.must_be("index", f"an index of {len(layers)} layers", index)
+            return layers[index]
+        found: Layer = self
+        for part in str(name).split("/"):
+            children = dict(found._named())
+            if part not in children:
+                raise ArgumentError(
+                    f"There is no layer {shown(name)}.",
+                    argument="name",
+                    expected=f"one of {', '.join(children)}",
+                    got=repr(name),
+                    fix=next((f"did you mean {n!r}?" for n in get_close_matches(part, children, n=1)), None),
+                )
+            found = children[part]
+        return found
+
+    def _ends(self, what: str) -> tuple[Any, Any]:
+        """The nodes that the layer takes and returns; an AttributeError about `what` if they are not known."""
+        if len(self._calls) == 1:
+            return tree.map(lambda x: x() if isinstance(x, weakref.ref) else x, self._calls[0])
+        times = f"was called {len(self._calls)} times" if self._calls else "was never called on a node"
+        raise UnknownAttributeError(
+            f"The `{what}` of {type(self).__name__} is not known: the layer {times}.",
+            argument=what,
+            expected="a layer that was called once in a graph: layer(nn.Input(...))",
+            got=f"{len(self._calls)} calls",
+            fix="keep the nodes that the calls take and return" if self._calls else None,
+        )
+
+    def _named(self) -> Iterable[tuple[str, Layer]]:
+        """The children by the names that they have in this layer."""
+        return [(self._children[id(child)][0], child) for _, child in self.children()]
 
     def separates_samples(self) -> bool:
         """Whether this layer and all layers in it are `per_sample`, and none has an activity regularizer."""
@@ -464,9 +538,16 @@ class Layer:
         return out, state, Aux(call.losses, scope.masked(options.get("mask")), call.indices)
 
 
+def as_layer(x: Any) -> Any:
+    """`x`; if it is a `kf.Model`, its network, which brings its weights into a model that is made of it."""
+    given = getattr(type(x), "_as_layer", None)
+    return x if given is None else given(x)
+
+
 def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
     """The layers that are attributes, or lie in lists, tuples and dicts that are, with their names."""
     for name, value in attributes:
+        value = as_layer(value)
         if isinstance(value, Layer):
             yield name, value
         elif isinstance(value, list | tuple | deque | UserList):

@@ -1,0 +1,257 @@
+"""`GraphFace`: what a `Model` shows of its network: layers, inputs and outputs; and which weights it begins with."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from .. import tree
+from ..arrays import asarray, dtype_name
+from ..backends import Backend
+from ..errors import ArgumentError, shown
+from ..nn.graph import Graph, Node
+from ..nn.layer import Layer
+from ..nn.scope import Call, Scope
+
+__all__ = ["GraphFace", "inherited", "network", "taken"]
+
+_clock = itertools.count(1)
+_networks = itertools.count(1)
+
+
+def network(net: Any, outputs: Any, name: str | None, inputs: Any, seed: int) -> tuple[Layer, int, bool]:
+    """The network and the seed that the arguments of `Model` mean, and whether the network is made of nodes.
+
+    Raises:
+        ArgumentError: They are neither a layer nor nodes.
+    """
+    if net is not None and inputs is not None:
+        raise ArgumentError(
+            "`net` and `inputs` are both given.", argument="inputs", expected="one of the two", got="both"
+        )
+    if isinstance(outputs, int):  # the seed, by position
+        outputs, seed = None, outputs
+    given = net if inputs is None else inputs
+    if isinstance(given, Layer) and outputs is None:
+        return given, seed, False
+    if outputs is None or not tree.leaves(given) or not all(isinstance(x, Node) for x in tree.leaves(given)):
+        problem = f"`net` must be a layer, or `inputs` and `outputs` nodes, got {shown(given)}"
+        raise ArgumentError(
+            f"{problem} and {shown(outputs)}." if outputs is not None else f"{problem}.",
+            argument="net",
+            expected="kf.Model(layer), or kf.Model(inputs, outputs) of nn.Input(...) and what layers make of it",
+            got=repr(given)[:200],
+        )
+    return Graph(given, outputs, name=name), seed, True
+
+
+class GraphFace:
+    """The part of `Model` that is about its network."""
+
+    _carry: Any
+    _shared: Share
+
+    @property
+    def net(self) -> Layer:
+        """The network."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str | None:
+        """The name of the network."""
+        return self.net.name
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the network, in Keras's order. A graph has an `InputLayer` for each input."""
+        found: Any = getattr(self.net, "layers", None)
+        return [child for _, child in self.net.children()] if found is None else list(found)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer that has a name, as `summary` shows it, or a place in `layers`; see `nn.Layer.get_layer`."""
+        return self.net.get_layer(name, index)
+
+    @property
+    def input(self) -> Any:
+        """The node of the input, or the tree of nodes: `kf.Model(model.input, model.get_layer("features").output)`."""
+        return self.net.input
+
+    @property
+    def output(self) -> Any:
+        """The node of the output, or the tree of nodes."""
+        return self.net.output
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The nodes of all inputs."""
+        return tree.leaves(self.input)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The nodes of all outputs."""
+        return tree.leaves(self.output)
+
+    def _as_layer(self) -> Layer:
+        """The network, as a part of another."""
+        if not self._shared.brings:
+            self._shared.brings = True
+            self._adopt()
+        return self.net
+
+    def _in_graph(self, inputs: tuple, options: dict[str, Any]) -> Any:
+        """What a call gives that is no call on arrays: nodes, or the output inside a layer's `forward`; else None."""
+        if any(isinstance(x, Node | Scope) for x in tree.leaves((inputs, options))):
+            return self._as_layer()(*inputs, **options)
+        return None
+
+    def _share(self, brings: bool) -> None:
+        """Let the layers of the network know the model's weights; see `Share`."""
+        self._shared = Share(self._carry, brings)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        mine = self._shared
+        held: Any = mine if mine.brings else weakref.ref(mine)
+        for path, child in _all(self.net):
+            others = [(other, below) for other, below in child._held if _read(other) not in (None, mine)]
+            object.__setattr__(child, "_held", (*others, (held, path)))
+            if mine.brings:
+                mine.sources += [found for other, _ in others if (found := _read(other)) is not None]
+        mine.owner, _latest[0] = weakref.ref(self), next(_networks)
+
+    def _begins(self) -> None:
+        """Note that the model has weights now, so that those of models that are gone are not needed any more."""
+        mine = self._shared
+        mine.changed, mine.outdated, mine.sources = next(_clock), None, []
+        for _, child in _all(self.net):
+            needed = [(other, path) for other, path in child._held if (found := _read(other)) and found.owner()]
+            object.__setattr__(child, "_held", tuple(needed))
+
+    def _trains(self) -> None:
+        """Note that the weights change, and let other models know that they have some from before."""
+        mine = self._shared
+        mine.changed, mine.outdated = next(_clock), None
+        if mine.sharing[0] != _latest[0]:
+            mine.sharing = _latest[0], list(self._others())
+        for other in map(_read, mine.sharing[1]):
+            if other is not None and other.carry.train_state is not None:
+                other.outdated = f"{type(self.net).__name__} {self.name or ''}".rstrip()
+
+    def _others(self) -> Iterator[Any]:
+        """What other models share of the layers that train in this one."""
+        paths, mine = tree.paths(self._carry.train_state.params), self._shared
+        for path, child in _all(self.net):
+            if path and any(p.startswith(f"{path}/") for p in paths):
+                for other in filter(None, map(_read, (held for held, _ in child._held))):
+                    if other is not mine and (other.brings or mine.brings):
+                        yield weakref.ref(other)
+
+    def _check_newest(self) -> None:
+        """Warn, once, if layers of the model were trained in another since it copied their weights."""
+        other, self._shared.outdated = self._shared.outdated, None
+        if other is not None:
+            warnings.warn(
+                f"Layers of this model have been trained in another model, {other}, since it copied their weights: "
+                "here they are as before. model.build() takes the newest ones.",
+                stacklevel=4,
+            )
+
+
+_latest = [0]
+"""The number of the network that a model was made of last."""
+
+
+class Share:
+    """The weights of a model, as its layers know them: a network that is made of these layers may begin with them.
+
+    As in Keras, weights live as long as the layers of a model that is made of nodes. Layers hold no model, which would
+    hold them: then its arrays would not be gone with its last user. Of a model that was given a network, which may be
+    one of many with it, they hold a weak reference.
+
+    Attributes:
+        carry: Has the train state.
+        brings: Whether the model was made of nodes, or lent to another as a layer: layers bring their weights along.
+        changed: When the weights last changed, to tell which model has the newest ones.
+        outdated: The model that has newer weights of some layers, if there is one and nobody was told.
+        sources: What others share of the same layers, held until the model has weights of its own.
+        owner: The model, as a weak reference.
+        sharing: Which network was the latest, and what others shared of the same layers then.
+    """
+
+    def __init__(self, carry: Any, brings: bool):
+        self.carry, self.brings, self.changed = carry, brings, next(_clock)
+        self.outdated: str | None = None
+        self.sources: list[Share] = []
+        self.owner: Any = None
+        self.sharing: tuple[int, list[Any]] = 0, []
+
+
+def _read(held: Any) -> Any:
+    return held() if isinstance(held, weakref.ref) else held
+
+
+def _all(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
+    """The layer and all layers in it, with their paths."""
+    yield path, layer
+    for name, child in layer._named():
+        yield from _all(child, f"{path}/{name}" if path else name)
+
+
+def _source(layer: Layer, mine: Share) -> tuple[Share, str] | None:
+    """The share from which `layer` brings its weights, and its path there: the one that changed last."""
+    found = [(_read(held), path) for held, path in layer._held]
+    fit = [(s, path) for s, path in found if s is not None and s is not mine and s.carry.train_state is not None]
+    if not mine.brings:  # only a network does that came as a Model
+        fit = [(s, path) for s, path in fit if s.brings and not path]
+    return max(fit, key=lambda each: each[0].changed, default=None)
+
+
+def _sources(layer: Layer, path: str, mine: Share) -> Iterator[tuple[str, tuple[Share, str]]]:
+    """The path of each layer in `layer` that brings its weights along, and where they come from."""
+    for name, child in layer._named():
+        below = f"{path}/{name}" if path else name
+        source = _source(child, mine)
+        if source is None:
+            yield from _sources(child, below, mine)
+        else:
+            yield below, source
+
+
+def inherited(model: Any, call: Call) -> dict[str, Any]:
+    """The arrays, by path, that the layers of a new model bring along from models that have them already.
+
+    Of a model that was made of nodes, any layer does; else a network does that came into this one as a `Model`.
+    """
+    sources = dict(_sources(model.net, "", model._shared))
+    arrays: dict[int, dict[str, Any]] = {}
+    for share, _ in sources.values():
+        if id(share) not in arrays:
+            ts = share.carry.show()
+            arrays[id(share)] = dict(zip(tree.paths(ts.params), tree.leaves(ts.params), strict=True))
+            arrays[id(share)] |= dict(zip(tree.paths(ts.state), tree.leaves(ts.state), strict=True))
+    found: dict[str, Any] = {}
+    for parts, declaration in (call.declared or {}).items():
+        for i in range(len(parts) - 1, 0, -1):
+            if "/".join(parts[:i]) in sources:
+                share, path = sources["/".join(parts[:i])]
+                value = arrays[id(share)].get("/".join([*filter(None, [path]), *parts[i:]]))
+                if value is not None and tuple(value.shape) == tuple(declaration.spec.shape):
+                    found["/".join(parts)] = value
+                break
+    return found
+
+
+def taken(known: dict[str, Any], params: Any, state: Any, target: Backend) -> tuple[Any, Any]:
+    """The first parameters and state, with the arrays `known` at their paths."""
+
+    def value(path: str, x: Any) -> Any:
+        return asarray(known[path], dtype_name(x.dtype), backend=target) if path in known else x
+
+    def filled(part: Any) -> Any:
+        leaves = [value(path, x) for path, x in zip(tree.paths(part), tree.leaves(part), strict=True)]
+        return tree.unflatten(tree.structure(part), leaves)
+
+    return filled(params), filled(state)

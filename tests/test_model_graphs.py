@@ -1,0 +1,334 @@
+"""`kf.Model(inputs, outputs)`: layers, nodes, inputs by name, and weights that layers bring along."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+from backends import EAGER, TRAINING
+
+import kfunc as kf
+from kfunc import nn, ops
+from kfunc.registry import from_config, to_config
+
+EPS = float(np.finfo(np.float32).eps)
+RNG = np.random.default_rng(4)
+X = RNG.normal(size=(12, 4)).astype(np.float32)
+Y = RNG.normal(size=(12, 1)).astype(np.float32)
+
+
+def base(**options):
+    """Nodes of input, features and output."""
+    x = nn.Input((4,), name="x")
+    h = nn.Dense(3, "tanh", name="features")(x)
+    return x, h, nn.Dense(1)(h * 2)
+
+
+def trained(net, backend="numpy", steps=2):
+    net.compile("sgd", "mse")
+    net.fit(X, Y, epochs=steps, batch_size=12, verbose=0, backend=backend)
+    return net
+
+
+def features(model):
+    p = kf.tree.map(kf.to_numpy, model.train_state.params["features"])
+    return np.tanh(X @ p["kernel"] + p["bias"])
+
+
+# -- ways to make it ---------------------------------------------------------------------------------------------------
+
+
+def test_signatures():
+    x, _, out = base()
+    for model in (
+        kf.Model(x, out, "net"),
+        kf.Model(inputs=x, outputs=out, name="net"),
+        kf.Model([x], [out], name="net"),
+    ):
+        assert isinstance(model.net, nn.Graph)
+        assert (model.name, model.seed) == ("net", 0)
+    assert kf.Model(x, out, seed=3).seed == kf.Model(model.net, 3).seed == kf.Model(model.net, seed=3).seed == 3
+    assert kf.Model({"a": x}, {"b": out}).output["b"] is out
+
+
+NO_MODELS = {
+    "no outputs": lambda x, out: kf.Model(x),
+    "a layer and outputs": lambda x, out: kf.Model(nn.Dense(2), out),
+    "arrays": lambda x, out: kf.Model(X, Y),
+    "nothing": lambda x, out: kf.Model(),
+    "layers": lambda x, out: kf.Model(x, nn.Dense(2)),
+}
+
+
+@pytest.mark.parametrize("make", NO_MODELS.values(), ids=NO_MODELS)
+def test_what_is_no_model(make):
+    x, _, out = base()
+    with pytest.raises(
+        kf.errors.ArgumentError, match=r"must be a layer, or `inputs` and `outputs`|must be made of nodes"
+    ):
+        make(x, out)
+
+
+# -- layers and nodes --------------------------------------------------------------------------------------------------
+
+
+def test_layers_are_found_by_name_and_by_place():
+    x, h, out = base()
+    model = kf.Model(x, out)
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Dense", "Operation", "Dense"]
+    assert model.get_layer("features") is model.get_layer(index=1) is model.layers[1] is h.layer
+    assert model.get_layer("dense") is model.layers[-1]
+    assert model.input is x and model.output is out
+    assert model.inputs[0] is x
+    assert model.get_layer("features").output is h
+    assert model.get_layer("features").input is x and model.layers[0].output is x
+    outer = kf.Model(x, nn.Sequential([model, nn.Dense(2)])(x))
+    assert outer.get_layer("sequential/graph/features") is h.layer
+    with pytest.raises(kf.errors.ArgumentError, match="no layer 'feature'") as caught:
+        model.get_layer("feature")
+    assert caught.value.fix == "did you mean 'features'?"
+
+
+def test_layers_stand_in_the_order_of_keras():
+    """By depth: the second input comes after the first, though the outputs need it before."""
+    encoder, decoder = nn.Input((None, 2)), nn.Input((None, 2))
+    _, h, c = nn.LSTM(4, return_state=True, name="encoder")(encoder)
+    out = nn.Dense(2)(nn.LSTM(4, return_sequences=True, name="decoder")(decoder, initial_state=[h, c]))
+    model = kf.Model([encoder, decoder], out)
+    assert [layer.name for layer in model.layers] == ["input_layer", "input_layer_1", "encoder", "decoder", None]
+    state = kf.Model(model.input[0], model.layers[2].output[1:])
+    assert [x.shape for x in state.predict(np.zeros((3, 5, 2), "f4"))] == [(3, 4), (3, 4)]
+
+
+def test_a_layer_without_one_node_has_none():
+    shared = nn.Dense(4)
+    with pytest.raises(AttributeError, match="was never called"):
+        _ = shared.output
+    shared(shared(nn.Input((4,))))
+    with pytest.raises(AttributeError, match="was called 2 times"):
+        _ = shared.input
+
+
+@nn.layer
+class Ends(nn.Layer):
+    input: nn.Layer
+    output: nn.Layer = nn.Dense(1)
+
+    def forward(self, s, x):
+        return self.output(s, self.input(s, x))
+
+
+def test_fields_may_be_called_input_and_output():
+    params, _ = Ends(nn.Dense(2)).init(0, X)
+    assert list(params) == ["input", "output"]
+
+
+def test_a_graph_may_begin_in_the_middle():
+    x, h, out = base()
+    model = kf.Model(x, out).build()
+    head = kf.Model(h, out)
+    for graph in (
+        head.net,
+        copy.deepcopy(head.net),
+        from_config("layer", json.loads(json.dumps(to_config("layer", head.net)))),
+    ):
+        got, _ = graph.apply({"dense": model.train_state.params["dense"]}, features(model))
+        np.testing.assert_allclose(got, model.predict(X), rtol=0, atol=8 * EPS)
+
+
+# -- inputs by name ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_inputs_by_name(name, tmp_path):
+    title, body = nn.Input((4,), name="title"), nn.Input((2,), name="body")
+    model = kf.Model([title, body], nn.Dense(1)(ops.concatenate([title, body], axis=-1)))
+    model.compile("sgd", "mse")
+    x = {"body": X[:, :2], "title": X}
+    model.fit(x, Y, verbose=0, backend=name)
+    want = model.predict([X, X[:, :2]])
+    np.testing.assert_array_equal(model.predict(x), want)
+    assert model.evaluate(x, Y, verbose=0) == model.evaluate([X, X[:, :2]], Y, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    for again in (kf.Model.load(tmp_path / "m.safetensors", name), pickle.loads(pickle.dumps(model)).to(name)):
+        np.testing.assert_array_equal(again.predict(x), want)
+    with pytest.raises(kf.errors.ArgumentError, match="the keys body, and the inputs are title, body"):
+        model.predict({"body": X[:, :2]})
+
+
+def test_names_that_nobody_gave():
+    a, b, c = nn.Input((4,)), nn.Input((4,), name="input_layer"), nn.Input((4,))
+    net = nn.Graph([a, b, c], a - b * c)
+    assert net.input_names() == ["input_layer_1", "input_layer", "input_layer_2"]
+    x = dict(zip(net.input_names(), (X, X + 1, X + 2), strict=True))
+    np.testing.assert_allclose(net.apply({}, x)[0], X - (X + 1) * (X + 2), rtol=0, atol=32 * EPS)
+
+
+# -- Sequential --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_sequential_with_an_input(name, tmp_path):
+    model = kf.Model(nn.Sequential([nn.Input((4,), name="x"), nn.Dense(3, name="a"), nn.Dense(2)])).build(backend=name)
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Dense"]
+    assert model.input.shape == (None, 4) and model.output.shape == (None, 2)
+    first = kf.Model(model.input, model.get_layer("a").output)
+    p = kf.tree.map(kf.to_numpy, model.train_state.params["a"])
+    np.testing.assert_allclose(first.predict(X), X @ p["kernel"] + p["bias"], rtol=0, atol=16 * EPS)
+    model.save(tmp_path / "m.safetensors")
+    assert kf.Model.load(tmp_path / "m.safetensors").net.inputs == ((None, 4), "float32", "x")
+    with pytest.raises(kf.errors.ShapeError, match=r"takes inputs of shape \(None, 4\)"):
+        model.net.init(0, X[:, :3])
+
+
+def test_a_longer_sequential():
+    net = nn.Sequential([nn.Input((4,)), nn.Dense(3)])
+    assert (net + [nn.Dense(2), nn.ReLU()]).output.shape == (None, 2)
+    assert (net + nn.Dense(2)).inputs == net.inputs and len(net.layers) == 1
+    for name in ("add", "pop"):
+        with pytest.raises(AttributeError, match="a layer never changes"):
+            getattr(net, name)
+    with pytest.raises(AttributeError, match="the shape of its input is not"):
+        _ = nn.Sequential([nn.Dense(2)]).output
+
+
+# -- weights come along ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_features_of_a_trained_model(name):
+    x, h, out = base()
+    encoder, whole = kf.Model(x, h), trained(kf.Model(x, out), name)
+    later = kf.Model(whole.input, whole.get_layer("features").output)
+    for model in (encoder, later):
+        assert model.backend is None
+        np.testing.assert_allclose(model.predict(X), features(whole), rtol=0, atol=8 * EPS)
+        assert model.backend == name
+    fresh = kf.Model(nn.Graph(x, h)).build(kf.Spec((None, 4)))  # a network, and not nodes: it follows from the seed
+    assert not np.allclose(features(fresh), features(whole))
+
+
+def in_a_graph(body):
+    x = nn.Input((4,))
+    return kf.Model(x, nn.Dense(2)(body(x) + 1))
+
+
+@nn.layer
+class Own(nn.Layer):
+    def __init__(self, body, **kwargs):
+        super().__init__(**kwargs)
+        self.body, self.head = body, nn.Dense(2)
+
+    def forward(self, s, x):
+        return self.head(s, self.body(s, x))
+
+
+AROUND = {
+    "graph": (in_a_graph, "net"),
+    "Sequential": (lambda body: kf.Model(nn.Sequential([body, nn.Dense(2)])), "net"),
+    "Frozen": (lambda body: kf.Model(nn.Sequential([nn.Frozen(body)])), "frozen/layer"),
+    "Branch": (lambda body: kf.Model(nn.Branch({"a": body, "b": nn.Dense(2)})), "a"),
+    "a layer of one's own": (lambda body: kf.Model(Own(body)), "body"),
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize(("around", "path"), AROUND.values(), ids=AROUND)
+def test_a_model_in_another(around, path, backend):
+    x, _, out = base()
+    body = trained(kf.Model(x, out, name="net"), backend)
+    model = around(body).build(kf.Spec((None, 4)))
+    found = {**model.train_state.state, **model.train_state.params}
+    for part in path.split("/"):
+        found = found[part]
+    np.testing.assert_array_equal(*(kf.to_numpy(p["features"]["kernel"]) for p in (found, body.train_state.params)))
+    before = kf.to_numpy(body.train_state.params["features"]["kernel"])
+    trained_again = features(body)
+    model.compile("sgd", "mse")
+    target = (
+        {"a": Y, "b": np.repeat(Y, 2, 1)}
+        if "a" in model.train_state.params
+        else np.repeat(Y, model.predict(X).shape[-1], 1)
+    )
+    model.fit(X, target, verbose=0)
+    np.testing.assert_array_equal(kf.to_numpy(body.train_state.params["features"]["kernel"]), before)
+    np.testing.assert_array_equal(features(body), trained_again)
+
+
+def test_the_model_that_changed_last_gives_its_weights():
+    x, h, out = base()
+    first = trained(kf.Model(x, out))
+    second = trained(kf.Model(x, nn.Dense(1)(h)))
+    np.testing.assert_allclose(kf.Model(x, h).predict(X), features(second), rtol=0, atol=8 * EPS)
+    with pytest.warns(UserWarning, match="have been trained in another model"):
+        trained(first)
+    np.testing.assert_allclose(kf.Model(x, h).predict(X), features(first), rtol=0, atol=8 * EPS)
+
+
+def test_weights_from_before_are_told_once():
+    x, h, out = base()
+    encoder = kf.Model(x, h)
+    old = encoder.predict(X)
+    whole = trained(kf.Model(x, out))
+    with pytest.warns(UserWarning, match=r"trained in another model, Graph, .*model.build\(\)"):
+        np.testing.assert_array_equal(encoder.predict(X), old)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.predict(X)
+        np.testing.assert_allclose(encoder.build().predict(X), features(whole), rtol=0, atol=8 * EPS)
+        kf.Model(nn.Graph(x, h)).build(kf.Spec((None, 4))).predict(X)
+
+
+def test_models_of_one_network_have_nothing_to_do_with_each_other():
+    """Two seeds of one net, as in a search for hyperparameters."""
+    net = nn.Sequential([nn.Dense(3, name="features"), nn.Dense(1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        a, b = trained(kf.Model(net, 0)), trained(kf.Model(net, 0))
+        trained(a)
+        again = kf.Model(net, 0).build(X)
+        b.predict(X)
+    want, _ = net.init(0, X)
+    np.testing.assert_array_equal(again.train_state.params["features"]["kernel"], want["features"]["kernel"])
+
+
+def test_weights_live_as_long_as_the_layers():
+    """As in Keras, also of a model that nobody holds any more; and no longer than a cycle of references would."""
+    x, h, out = base()
+    whole = trained(kf.Model(x, out))
+    old, carry = features(whole), weakref.ref(whole._carry)
+    gc.collect()  # what else the test has left
+    gc.disable()
+    try:
+        del whole
+        encoder = kf.Model(x, h)
+        np.testing.assert_allclose(encoder.predict(X), old, rtol=0, atol=8 * EPS)
+        del encoder
+        assert carry() is not None  # it has the last weights of the head
+        del x, h, out
+        assert carry() is None
+    finally:
+        gc.enable()
+
+
+def test_parts_of_a_model_that_was_loaded_and_let_go(tmp_path):
+    x, _, out = base()
+    whole = trained(kf.Model(x, out))
+    whole.save(tmp_path / "m.safetensors")
+
+    def part(path):
+        loaded = kf.Model.load(path)
+        return kf.Model(loaded.input, loaded.get_layer("features").output)
+
+    def around(path):
+        return kf.Model(nn.Sequential([kf.Model.load(path), nn.Dense(2)])).build(kf.Spec((None, 4)))
+
+    np.testing.assert_allclose(part(tmp_path / "m.safetensors").predict(X), features(whole), rtol=0, atol=8 * EPS)
+    found = around(tmp_path / "m.safetensors").train_state.params["graph"]["features"]["kernel"]
+    np.testing.assert_array_equal(found, whole.train_state.params["features"]["kernel"])
