@@ -116,7 +116,7 @@ def test_a_layer_without_one_node_has_none():
 
 
 @nn.layer
-class Ends(nn.Layer):
+class NamedEnds(nn.Layer):
     input: nn.Layer
     output: nn.Layer = nn.Dense(1)
 
@@ -125,7 +125,7 @@ class Ends(nn.Layer):
 
 
 def test_fields_may_be_called_input_and_output():
-    params, _ = Ends(nn.Dense(2)).init(0, X)
+    params, _ = NamedEnds(nn.Dense(2)).init(0, X)
     assert list(params) == ["input", "output"]
 
 
@@ -220,7 +220,7 @@ def in_a_graph(body):
 
 
 @nn.layer
-class Own(nn.Layer):
+class AroundModel(nn.Layer):
     def __init__(self, body, **kwargs):
         super().__init__(**kwargs)
         self.body, self.head = body, nn.Dense(2)
@@ -234,7 +234,7 @@ AROUND = {
     "Sequential": (lambda body: kf.Model(nn.Sequential([body, nn.Dense(2)])), "net"),
     "Frozen": (lambda body: kf.Model(nn.Sequential([nn.Frozen(body)])), "frozen/layer"),
     "Branch": (lambda body: kf.Model(nn.Branch({"a": body, "b": nn.Dense(2)})), "a"),
-    "a layer of one's own": (lambda body: kf.Model(Own(body)), "body"),
+    "a layer of one's own": (lambda body: kf.Model(AroundModel(body)), "body"),
 }
 
 

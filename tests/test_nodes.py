@@ -111,7 +111,7 @@ def test_arrays_of_others_on_the_left(name):
 
 
 @nn.layer
-class Sum(nn.Layer):
+class SumOfTwo(nn.Layer):
     def forward(self, s, x, y):
         return x + y
 
@@ -119,7 +119,7 @@ class Sum(nn.Layer):
 def test_arrays_beside_the_nodes_of_layers():
     """Any layer's, and not only those of ops; a file holds them."""
     x = nn.Input((4,))
-    net = nn.Graph(x, Sum()(x, y=ROW))
+    net = nn.Graph(x, SumOfTwo()(x, y=ROW))
     again = from_config("layer", json.loads(json.dumps(to_config("layer", net))))
     for graph in (net, again):
         np.testing.assert_allclose(graph.apply({}, X)[0], X + ROW.astype(np.float32), rtol=4 * EPS)
