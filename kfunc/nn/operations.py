@@ -33,8 +33,8 @@ _MOST = 2**22
 class Operation(Layer):
     """A function of `kf.ops`, which graphs make of `x + y`, `x[:, 0]` and `kf.ops.concatenate([x, y])`.
 
-    The arguments are those of the function: arrays of any shape that it takes. It computes in the dtype of its inputs under every
-    policy, and it hands on no mask: both as in Keras.
+    The arguments are those of the function: arrays of any shape that it takes. It computes in the dtype of its inputs
+    under every policy, and it hands on no mask: both as in Keras.
 
     Args:
         function: The name of the function.
