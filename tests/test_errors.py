@@ -170,8 +170,8 @@ def test_graphs_that_make_no_sense():
     a, b = nn.Input((3,)), nn.Input((3,))
     with pytest.raises(errors.LayerError, match="inputs"):
         nn.Graph(a, nn.Dense(2)(b))
-    with pytest.raises(errors.ArgumentError):
-        nn.Graph(nn.Dense(2)(a), nn.Dense(2)(a))
+    with pytest.raises(errors.LayerError, match="not among the inputs"):
+        nn.Graph(nn.Dense(2)(a), nn.Dense(2)(a))  # the input is another node of `a`
     net = nn.Graph({"a": a, "b": b}, [nn.Dense(2)(a), nn.Dense(2)(b)])
     params, _ = net.init(0, {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 3), np.float32)})
     with pytest.raises(errors.ArgumentError, match="inputs"):
