@@ -658,10 +658,35 @@ class Model(GraphFace):
         hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose)
         return predict(setup, self._carry, data, hooks, verbose, key)
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print a table of the layers: path and class, output shape, number of parameters."""
-        for line in lines_of(self._known().call):
-            print_fn(line)
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Print a table of the layers: path and class, output shape, number of parameters, and what each takes.
+
+        A network whose inputs are known (`nn.Input`) needs no parameters for it.
+
+        Args:
+            line_length: The length of the lines; as long as they must be by default.
+            positions: Where the columns end, as parts of `line_length` or numbers of characters.
+            print_fn: Gets each line in place of `print`. It may also be the first argument.
+            expand_nested: Whether to show the layers in layers, too.
+            show_trainable: Whether to show which layers train.
+            layer_range: The names of the first and of the last layer to show, or regular expressions for them.
+        """
+        if callable(line_length):
+            line_length, print_fn = None, line_length
+        traced = self._traced
+        if traced is None and (specs := self.net.input_specs()) is not None:
+            traced = Traced(self.net, specs)
+        call = (traced or self._known()).call
+        for line in lines_of(call, line_length, positions, expand_nested, show_trainable, layer_range):
+            (print_fn or print)(line)
 
     # -- files and copies --------------------------------------------------------------------------------------------
 

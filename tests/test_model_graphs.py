@@ -332,3 +332,66 @@ def test_parts_of_a_model_that_was_loaded_and_let_go(tmp_path):
     np.testing.assert_allclose(part(tmp_path / "m.safetensors").predict(X), features(whole), rtol=0, atol=8 * EPS)
     found = around(tmp_path / "m.safetensors").train_state.params["graph"]["features"]["kernel"]
     np.testing.assert_array_equal(found, whole.train_state.params["features"]["kernel"])
+
+
+# -- summary -----------------------------------------------------------------------------------------------------------
+
+
+def two_inputs():
+    a, b = nn.Input((4,), name="a"), nn.Input((2,))
+    inner = nn.Graph(a, nn.Dense(2, name="top")(a + 1), name="inner")
+    left, right = ops.split(ops.concatenate([a, b], axis=-1), 2, axis=-1)
+    return kf.Model([a, b], nn.BatchNormalization(trainable=False)(nn.Dense(2)(left * right)) + inner(a))
+
+
+TABLE = """\
+Layer                                     Output shape          Parameters  Connected to
+------------------------------------------------------------------------------------------------------
+a (Input)                                 (None, 4)                      0
+input_layer (Input)                       (None, 2)                      0
+concatenate (Operation)                   (None, 6)                      0  a, input_layer
+split (Operation)                         (None, 3), (None, 3)           0  concatenate
+multiply (Operation)                      (None, 3)                      0  split[0], split[1]
+dense (Dense)                             (None, 2)                      8  multiply
+batch_normalization (BatchNormalization)  (None, 2)                      8  dense
+inner (Graph)                             (None, 2)                     10  a
+add (Operation)                           (None, 2)                      0  batch_normalization, inner
+Total params: 26 (104.00 B), trainable: 18, state: 8""".splitlines()
+
+
+def lines(model, **options):
+    found = []
+    model.summary(print_fn=found.append, **options)
+    return found
+
+
+def test_the_summary_of_a_graph_needs_no_build():
+    assert lines(two_inputs()) == TABLE
+
+
+def test_nested_layers_and_what_trains():
+    found = lines(two_inputs(), expand_nested=True, show_trainable=True)
+    assert [line.split()[0] for line in found[10:13]] == ["inner/a", "inner/add", "inner/top"]
+    trains = {line.split()[0]: line.split(")")[-1].split()[1] for line in found[2:-1]}
+    assert trains["dense"] == trains["inner"] == trains["inner/top"] == "yes"
+    assert (trains["batch_normalization"], trains["add"]) == ("no", "-")
+    assert found[12].endswith(" add") and found[-1] == TABLE[-1]
+
+
+def test_the_size_of_the_table():
+    assert max(map(len, lines(two_inputs(), line_length=70)[:-1])) == 70
+    narrow = lines(two_inputs(), line_length=70, positions=[0.4, 0.7, 1.0])
+    assert len(narrow[1]) == 68 and narrow[0].split() == ["Layer", "Output", "shape", "Parameters"]
+    part = lines(two_inputs(), layer_range=["split", "den.*"])
+    assert [line.split()[0] for line in part[2:-1]] == ["split", "multiply", "dense"]
+    with pytest.raises(kf.errors.ArgumentError, match="`layer_range` must be two names of layers, got 'head'"):
+        lines(two_inputs(), layer_range=["split", "head"])
+
+
+def test_a_chain_has_no_column_of_connections():
+    x, _, out = base()
+    model = kf.Model(x, out)
+    assert lines(model)[0].split() == ["Layer", "Output", "shape", "Parameters"]
+    assert lines(model) == lines(model.build(backend="numpy"))
+    with pytest.raises(kf.errors.ArgumentError, match="no parameters yet"):
+        kf.Model(nn.Sequential([nn.Dense(2)])).summary()
