@@ -72,9 +72,13 @@ def _backend(kind: Kind | None) -> Backend:
 def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
     """The backend's `method`, which takes functions of native arrays, called from anywhere; options by name."""
     backend = _backend(kind)
-    if not _conforms(kind):
-        return perform(backend, method, *args, **kwargs)
-    return _lift(backend, perform(backend, method, *_lower(backend, args), **kwargs))
+    try:
+        if not _conforms(kind):
+            return perform(backend, method, *args, **kwargs)
+        return _lift(backend, perform(backend, method, *_lower(backend, args), **kwargs))
+    except Exception as error:
+        backend.explain(error)
+        raise
 
 
 def _through(
@@ -94,7 +98,7 @@ def _through(
         if kind not in built:
             inner = fun if checks is None else _checked(fun, _backend(kind), checks)
             inner = _lower(kind.backend, inner) if conforms else inner
-            built[kind] = perform(_backend(kind), method, inner, *options, **named)
+            built[kind] = _backend(kind).explaining(perform(_backend(kind), method, inner, *options, **named))
         if not conforms:
             return built[kind](*args, **kwargs)
         args, kwargs = tree.map(kind.backend.lower, (args, kwargs))
@@ -117,6 +121,8 @@ def jit(
     fun: Callable[P, R], *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()
 ) -> Callable[P, R]:
     """Compile `fun`: `jax.jit`, `torch.compile`, `tf.function`, an OpenVINO model; on NumPy, a list of kernel calls.
+
+    Put it outermost: on PyTorch, the result runs uncompiled inside `vmap`, `jvp`, `vjp` and second derivatives.
 
     Args:
         fun: A pure function of trees of arrays.

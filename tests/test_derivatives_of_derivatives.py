@@ -102,10 +102,11 @@ TRANSFORMS = {
 CASES = [(t, c) for t in TRANSFORMS for c in CONSTRUCTS]
 
 
-def made(case):
+def made(case, inside=lambda f: f):
     transform, construct = case
     fun, x = CONSTRUCTS[construct]
-    return TRANSFORMS[transform](fun if construct[0].isupper() or " " in construct else kf.arrays.native(fun)), x
+    fun = fun if construct[0].isupper() or " " in construct else kf.arrays.native(fun)
+    return TRANSFORMS[transform](inside(fun)), x
 
 
 @functools.cache
@@ -114,8 +115,8 @@ def expected(case):
     return fun(x)
 
 
-def check(case, name, wrap=lambda f: f):
-    fun, x = made(case)
+def check(case, name, wrap=lambda f: f, inside=lambda f: f):
+    fun, x = made(case, inside)
     got, want = kf.to_numpy(wrap(fun)(kf.to_backend(x, name))), expected(case)
     # Four sums of numbers near 1, one after the other, each divided by a deviation of a third or more, as in the
     # derivatives of a normalization: 4 * 3**4 roundings, and rather more than that.
@@ -166,17 +167,69 @@ ROWS = [
 @pytest.mark.parametrize(("name", "case"), ROWS)
 def test_twice(name, case):
     if (name, case[1]) == ("jax", "while_loop") and case[0] not in FORWARD_ONLY:
-        with pytest.raises(ValueError, match="Reverse-mode"):
+        with pytest.raises(kf.errors.UnsupportedError, match=r"gradient of kf\.while_loop"):
             check(case, name)
         return
     check(case, name)
 
 
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("construct", ["scan", "fori_loop", "GRU"])
-def test_compiled_by_tensorflow(construct):
-    """A forward mode over loops failed there ("dtype variant")."""
-    check(("jvp", construct), "tensorflow", kf.jit)
+COMPILED = {  # as `ALWAYS`, under `kf.jit` or around it
+    "torch": [
+        ("grad of grad", "attention", "around"),
+        ("vmap", "SimpleRNN", "around"),
+        ("grad of vmap", "while_loop", "around"),
+        ("jvp", "while_loop", "around"),
+        ("grad of grad", "LSTM", "inside"),  # zeros
+        ("jvp of jvp", "cond", "inside"),
+        ("vmap", "scan", "inside"),
+    ],
+    "jax": [("vjp of vjp", "while_loop", "around"), ("grad of jvp", "GRU", "inside")],
+    "tensorflow": [("jvp", "scan", "around"), ("jvp", "fori_loop", "around"), ("jvp", "GRU", "around")],
+}
+
+
+@pytest.fixture
+def traced_only(monkeypatch, request):
+    """PyTorch's compiler without the C++ that it writes: what fails here fails in Dynamo or in the derivatives."""
+    if request.node.callspec.params["name"] == "torch":
+        torch = importlib.import_module("torch")
+        real = torch.compile
+        monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, backend="aot_eager", **options))
+        torch._dynamo.reset()
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        pytest.param(name, case, marks=getattr(pytest.mark, name), id=f"{name}-{case[2]}-{case[0]} of {case[1]}")
+        for name, always in COMPILED.items()
+        for case in sorted(
+            {
+                *always,
+                *(
+                    (*case, where)
+                    for case in CASES
+                    for where in ("around", "inside")
+                    if zlib.crc32(f"{name} {case} {where}".encode()) % 400 == 0
+                ),
+            }
+        )
+    ],
+)
+def test_compiled(name, case, traced_only):
+    """`kf.jit` around all, or inside; a loop for which a library has no derivative is a typed error."""
+    case, where = case[:2], {("wrap" if case[2] == "around" else "inside"): kf.jit}
+    # The torch.while_loop of a compiled program has no second derivative; JAX's has no reverse one.
+    refused = case[1] == "while_loop" and {
+        "torch": "wrap" in where,
+        "jax": case[0] not in FORWARD_ONLY,
+        "tensorflow": False,
+    }
+    if refused and refused[name]:
+        with pytest.raises(kf.errors.UnsupportedError, match="while_loop"):
+            check(case, name, **where)
+        return
+    check(case, name, **where)
 
 
 @pytest.mark.parametrize("construct", CONSTRUCTS)

@@ -80,6 +80,59 @@ def test_layers(backend, name):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
+WEIGHTS = {n: np.random.default_rng(n).normal(size=(7, n * 3)).astype(np.float32) / 2 for n in (1, 3, 4)}
+
+
+def recurrent(op, gates, **options):
+    def run(x, mask):
+        weights = kf.to_backend((WEIGHTS[gates][:D], WEIGHTS[gates][D:]), kf.backend_of(x).name)
+        return op(x, *weights, mask=mask, **options)[0]
+
+    return run
+
+
+def heads(x, mask):
+    """The mask of an attention hides sources, and no targets."""
+    query, x = (kf.ops.reshape(a, (B, T, 2, 2)) for a in (kf.to_backend(X, kf.backend_of(x).name), x))
+    return kf.ops.dot_product_attention(query, x, x, mask=kf.ops.reshape(mask, (B, 1, 1, T)))
+
+
+def ctc(x, mask):
+    counts = kf.ops.sum(kf.ops.cast(mask, "int32"), axis=1)
+    return kf.ops.ctc_loss(kf.ops.cast(mask, "int32")[:, :1], x, kf.ops.minimum(counts, 1), counts)
+
+
+OPS = {
+    "lstm": recurrent(kf.ops.lstm, 4),
+    "lstm backwards": recurrent(kf.ops.lstm, 4, reverse=True, zero_output_for_mask=True),
+    "gru": recurrent(kf.ops.gru, 3),
+    "gru old": recurrent(kf.ops.gru, 3, reset_after=False),
+    "simple_rnn": recurrent(kf.ops.simple_rnn, 1),
+    "dot_product_attention": heads,
+    "ctc_loss": ctc,
+}
+FIRST = np.asarray([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], bool)  # ctc_loss hides the end only
+
+
+@pytest.mark.parametrize(("backend", "name"), rows(OPS))
+def test_ops(backend, name):
+    def differentiated(hidden):
+        x, mask = kf.to_backend((np.where(FIRST[..., None], X, np.float32(hidden)), FIRST), backend)
+
+        def objective(x):
+            y = OPS[name](x, mask)
+            seen = kf.ops.reshape(mask, (B, T, *(1,) * (y.ndim - 2))) if y.ndim > 1 else kf.ops.any(mask, axis=1)
+            return kf.ops.sum(kf.ops.where(seen, y * y, kf.ops.zeros_like(y)))
+
+        return [kf.to_numpy(a) for a in kf.value_and_grad(objective)(x)]
+
+    value, slope = differentiated(0.0)
+    assert np.isfinite(value) and np.any(slope[FIRST])
+    for hidden in (np.nan, np.inf):
+        for got, want in zip(differentiated(hidden), (value, np.where(FIRST[..., None], slope, 0)), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
 LOSSES = {
     "MeanSquaredError": losses.MeanSquaredError(),
     "BinaryCrossentropy": losses.BinaryCrossentropy(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,6 +138,24 @@ class Backend:
         return UnsupportedError(
             f"The backend {self.name!r} does not support {what}.", argument="backend", got=self.name, fix=fix
         )
+
+    def explain(self, error: Exception) -> None:
+        """Raise an error of ours from `error`, which the library raised inside a transform, if ours says more."""
+
+    def explaining(self, fun: Callable[..., Any]) -> Callable[..., Any]:
+        """`fun`, whose errors `explain` has seen."""
+        if type(self).explain is Backend.explain:
+            return fun
+
+        @functools.wraps(fun)
+        def run(*args, **kwargs):
+            try:
+                return fun(*args, **kwargs)
+            except Exception as error:
+                self.explain(error)
+                raise
+
+        return run
 
     # -- ops -----------------------------------------------------------------------------------------------------------
 

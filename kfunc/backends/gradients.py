@@ -1,10 +1,10 @@
-"""Errors about gradients that do not exist, the same on every backend."""
+"""Errors about gradients and values that do not exist, the same on every backend."""
 
 from __future__ import annotations
 
 from ..errors import ArgumentError, UnsupportedError
 
-__all__ = ["cut_off", "independent"]
+__all__ = ["cut_off", "independent", "not_known"]
 
 
 def cut_off(how: str) -> UnsupportedError:
@@ -15,6 +15,19 @@ def cut_off(how: str) -> UnsupportedError:
         expected="a result that is computed from the arguments by functions that have gradients",
         got="a result that PyTorch, TensorFlow or the tape takes for a constant",
         fix="compute with the functions of kf.namespace(x); where no gradient is wanted, say so by kf.stop_gradient(x)",
+    )
+
+
+def not_known(error: Exception) -> UnsupportedError:
+    """The error in place of a library's own `error`, which says that a value was read that is not known."""
+    return UnsupportedError(
+        "The values of an array were read where they are not known: the function is being compiled, differentiated or "
+        "mapped.",
+        argument="fun",
+        expected="code that does not depend on values",
+        got=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
+        fix="compute with the functions of kf.namespace(x), and not with NumPy, float or bool; choose by kf.ops.where "
+        "or kf.cond; return the array from the function, and read it outside",
     )
 
 

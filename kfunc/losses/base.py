@@ -250,7 +250,8 @@ class Loss:
 
         Args:
             y_true, y_pred: Labels and predictions, as the function of the loss takes them.
-            sample_weight: A number, or an array (batch,) or (batch, ...) with at most as many axes as the values.
+            sample_weight: A number, or an array (batch,) or (batch, ...) with at most as many axes as the values. As in
+                Keras, a value that is NaN makes the loss NaN, also with weight 0; `mask` hides it.
             mask: Booleans of such a shape that say which values count. Layers hand them on.
         """
         dtype: Any = self.dtype

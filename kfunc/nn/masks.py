@@ -1,32 +1,13 @@
-"""What masks hide: positions that do not count are not seen, neither by values nor by gradients."""
+"""Masks of layers: see `kfunc.ops._masks`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..arrays import namespace
 from ..errors import ShapeError
-from ..ops._promotion import kind
+from ..ops._masks import hidden
 
 __all__ = ["check_steps", "hidden"]
-
-
-def hidden(x: Any, mask: Any, fill: float = 0.0) -> Any:
-    """`x` with `fill` in place of NaN and infinities where `mask`, whose axes are the first ones of `x`, is False.
-
-    A layer that leaves masked positions out of its result still computes with them, and 0 times NaN is NaN: in sums
-    over positions, and in the gradients of its weights. Finite numbers stay, so that no other result changes.
-    """
-    if mask is None or not hasattr(mask, "shape") or not hasattr(x, "shape") or kind(x) != "f":
-        return x
-    sizes = list(zip(mask.shape, x.shape, strict=False))
-    if mask.ndim > x.ndim or any(m not in (1, None, n) and n is not None for m, n in sizes):
-        return x  # the mask means something else, or does not fit, which is told where it is used
-    xp = namespace(x, mask)
-    seen = xp.astype(mask, xp.bool, copy=False)
-    for _ in range(x.ndim - mask.ndim):
-        seen = xp.expand_dims(seen, axis=-1)
-    return xp.where(xp.logical_or(seen, xp.isfinite(x)), x, xp.full_like(x, fill))
 
 
 def check_steps(mask: Any, x: Any) -> None:

@@ -8,6 +8,7 @@ from ..arrays import device, namespace
 from ..errors import ShapeError
 from ..tracing.spec import Spec
 from ..typing import Array
+from ._masks import hidden
 from ._op import op
 from ._promotion import FLOAT, cast, dtype_of, promote
 from .activation import softmax
@@ -49,6 +50,17 @@ def _places(x: Array) -> Array:
     return xp.cumulative_sum(xp.astype(ones, xp.int32), dtype=xp.int32) - 1
 
 
+def unseen(mask: Array, *arrays: Array) -> list[Array]:
+    """Keys or values (batch, source, ...) without NaN and infinities at sources that the mask hides from all queries.
+
+    Their weights are 0, and 0 times NaN is NaN. Finite numbers stay, since a query without any source sees their mean.
+    """
+    xp = namespace(mask, *arrays)
+    for _ in range(4 - mask.ndim):
+        mask = xp.expand_dims(mask, axis=0)
+    return [hidden(x, xp.any(xp.astype(mask, xp.bool, copy=False), axis=(1, 2))) for x in arrays]
+
+
 def _for_each_query(x, query):
     """`x` (batch, time, groups, features), with each head repeated for all heads of the query that share it."""
     share = query.shape[2] // x.shape[2]
@@ -68,6 +80,7 @@ def attention_scores(
     """The softmax weights of attention, (batch, heads, target, source); arguments as for `dot_product_attention`."""
     query, key = promote(query, key, least="f")
     check_attention(query, key)
+    key = key if mask is None else unseen(mask, key)[0]
     own = dtype_of(query)
     if own in ("float16", "bfloat16"):
         # The weights are exponentials of the logits, so that the error of a rounded logit is relative in a weight.
@@ -135,6 +148,7 @@ def dot_product_attention(
     query, key, value = promote(query, key, value, least="f")
     check_attention(query, key, value)
     xp = namespace(query, value)
+    value = value if mask is None else unseen(mask, value)[0]
     weights = attention_scores(query, key, bias, mask, scale, is_causal, attn_logits_soft_cap)
     out = xp.matmul(weights, xp.permute_dims(_for_each_query(value, query), (0, 2, 1, 3)))
     return xp.permute_dims(out, (0, 2, 1, 3))

@@ -12,6 +12,7 @@ from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..transforms import scan
 from ..typing import Array
+from ._masks import hidden
 from ._op import op
 from ._promotion import cast, lift
 from .activation import log_softmax
@@ -73,10 +74,10 @@ def ctc_loss(target: Array, output: Array, target_length: Array, output_length: 
             got=tuple(target.shape),
         )
     xp = namespace(target, output)
-    logs = log_softmax(output)
     time, labels = output.shape[1], target.shape[1]
-    emitted = _pick(xp, logs, xp.expand_dims(target, axis=1), 2)
     live = xp.expand_dims(_counts(xp, output, time), axis=0) < xp.expand_dims(frames, axis=1)
+    logs = log_softmax(hidden(output, live))
+    emitted = _pick(xp, logs, xp.expand_dims(target, axis=1), 2)
     none = xp.zeros_like(logs[:, 0, :1]) + NEVER
     nothing = none + xp.zeros((1, labels), dtype=logs.dtype, device=device(logs))
     # From one label to the next without a blank between: only to another label.

@@ -11,6 +11,7 @@ from ..tracing import loops
 from ..tracing.spec import Spec
 from ..transforms import scan
 from ..typing import Array
+from ._masks import hidden
 from ._op import op
 from .activation import sigmoid, tanh
 from .joining import split
@@ -216,7 +217,7 @@ def lstm(
         return lstm_step(z, states, recurrent_kernel, activation, recurrent_activation, keep)
 
     options = {"reverse": reverse, "zero_output_for_mask": zero_output_for_mask, "unroll": unroll}
-    return _over_time(step, linear(x, kernel, bias), (h, c), mask, recurrent_kernel.shape[0], **options)
+    return _over_time(step, linear(hidden(x, mask), kernel, bias), (h, c), mask, recurrent_kernel.shape[0], **options)
 
 
 @op
@@ -258,7 +259,7 @@ def gru(
         return gru_step(z, states, recurrent_kernel, recurrent, reset_after, *functions, keep)
 
     options = {"reverse": reverse, "zero_output_for_mask": zero_output_for_mask, "unroll": unroll}
-    return _over_time(step, linear(x, kernel, own), (h,), mask, recurrent_kernel.shape[0], **options)
+    return _over_time(step, linear(hidden(x, mask), kernel, own), (h,), mask, recurrent_kernel.shape[0], **options)
 
 
 @op
@@ -294,4 +295,4 @@ def simple_rnn(
         return simple_step(z, states, recurrent_kernel, activation, keep)
 
     options = {"reverse": reverse, "zero_output_for_mask": zero_output_for_mask, "unroll": unroll}
-    return _over_time(step, linear(x, kernel, bias), (h,), mask, recurrent_kernel.shape[0], **options)
+    return _over_time(step, linear(hidden(x, mask), kernel, bias), (h,), mask, recurrent_kernel.shape[0], **options)

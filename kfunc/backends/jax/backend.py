@@ -13,13 +13,20 @@ import numpy as np
 
 from ...tracing import loops
 from ..base import Backend, Kind
-from ..gradients import independent
+from ..gradients import independent, not_known
 from . import namespace
 
 __all__ = ["JaxBackend", "backend"]
 
 
 _LARGE = 1 << 20  # bytes
+_READS = (
+    jax.errors.ConcretizationTypeError,  # float, bool, sizes
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""How JAX says that a value is not known."""
 
 
 class JaxBackend(Backend):
@@ -66,7 +73,16 @@ class JaxBackend(Backend):
         return words if words.shape == (2,) else None  # four words: of another generator
 
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
-        return jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums)
+        return jax.jit(self.explaining(fun), static_argnames=static_argnames, donate_argnums=donate_argnums)
+
+    def explain(self, error: Exception) -> None:
+        if isinstance(error, _READS):
+            raise not_known(error) from error
+        if isinstance(error, ValueError) and str(error).startswith("Reverse-mode differentiation does not work for"):
+            raise self.unsupported(
+                "a gradient of kf.while_loop, or of kf.fori_loop between arrays",
+                "use kf.scan, or kf.fori_loop between ints; or differentiate forward, with kf.jvp",
+            ) from error
 
     def released(self, x: Any) -> Any:
         return x.copy().block_until_ready() if isinstance(x, jax.Array) else x

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ... import ops
+from ...ops._masks import hidden
 from ...ops._op import lowering
 from ...ops.recurrent import choose, per_gate
 from .backend import backend
@@ -196,7 +197,7 @@ _compiled = jax.jit(_usual, static_argnums=(0, 1))
 
 def _run(cell, functions, arrays, biases, states, *, reverse, mask, keep, zero_output_for_mask, unroll):
     """The result of the op; NotImplemented where the dtypes are not one floating dtype, and for unrolled loops."""
-    x, kernel, recurrent_kernel = arrays
+    x, kernel, recurrent_kernel = arrays = (hidden(arrays[0], mask), *arrays[1:])
     zeros = jnp.zeros((x.shape[0], recurrent_kernel.shape[0]), x.dtype)
     states = tuple(zeros if state is None else state for state in states)
     given = *arrays, *states, *(a for a in (*biases, keep) if a is not None)

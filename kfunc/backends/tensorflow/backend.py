@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from ... import tree
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, KfuncError, ShapeError
 from ...tracing import loops
 from .. import defaults
 from ..base import Backend, Kind
-from ..gradients import independent
+from ..gradients import independent, not_known
 from ..registry import add_kind
 from . import autodiff, memory
 from .array import Array, cast
@@ -155,7 +156,8 @@ class TensorflowBackend(Backend):
                     got=sorted({type(x).__name__ for x in leaves} | {type(x).__name__ for x in static.values()}),
                 ) from None
             if program is None:
-                program = programs[key] = _program(fun, leaves, structure, tensors, static, use_xla, any_size)
+                traced = self.explaining(fun)
+                program = programs[key] = _program(traced, leaves, structure, tensors, static, use_xla, any_size)
             return program(tensors)
 
         return compiled
@@ -213,6 +215,11 @@ class TensorflowBackend(Backend):
 
         return autodiff.apart(both, "MaxPoolGrad")
 
+    def explain(self, error: Exception) -> None:
+        # For some reads of a tensor of a graph, TensorFlow or Python raises a plain TypeError.
+        if isinstance(error, _READS) and not isinstance(error, KfuncError) and _SYMBOLIC.search(str(error)):
+            raise not_known(error) from error
+
     vjp, jvp = staticmethod(autodiff.vjp), staticmethod(autodiff.jvp)
     checkpoint, custom_gradient = staticmethod(autodiff.checkpoint), staticmethod(autodiff.custom_gradient)
 
@@ -251,9 +258,9 @@ class TensorflowBackend(Backend):
             try:
                 with autodiff.vectorizing():
                     out = tf.vectorized_map(row, flat)
-            except (TypeError, ValueError, NotImplementedError):
+            except Exception:
                 # TensorFlow cannot vectorize some graphs, such as gradients of loops: then one row after the other. An
-                # error of `fun` itself is raised again there.
+                # error of `fun` itself is raised again there; here it may have become one of AutoGraph's.
                 _, out = self.scan(lambda carry, x: (carry, row(x)), (), flat)
             return tree.unflatten(results, [_from_front(x, out_axes) for x in out])
 
@@ -296,6 +303,10 @@ class TensorflowBackend(Backend):
         if structures[0] != structures[1]:
             raise _unequal("cond's two functions", "true_fun, false_fun", *structures)
         return tree.unflatten(structures[0], out)
+
+
+_READS = (AttributeError, NotImplementedError, TypeError, tf.errors.OperatorNotAllowedInGraphError)
+_SYMBOLIC = re.compile("SymbolicTensor|symbolic `?tf.Tensor")
 
 
 def _decline(*args, **kwargs):

@@ -14,10 +14,10 @@ import torch.utils.checkpoint
 from ... import tree
 from ...tracing import loops
 from ..base import Backend, Kind
-from ..gradients import independent
+from ..gradients import independent, not_known
 from . import dynamo, namespace
 from .cuts import is_tracked, refuse_cut
-from .levels import differentiating, in_vmap, unwrapped
+from .levels import differentiated_twice, differentiating, in_functorch, in_vmap, unwrapped
 
 __all__ = ["TorchBackend", "backend"]
 
@@ -67,7 +67,32 @@ class TorchBackend(Backend):
         return torch.compiler.is_compiling()
 
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
-        return torch.compile(_own_code(fun), fullgraph=True, dynamic=False, options={"guard_filter_fn": _needed_guards})
+        options = {"guard_filter_fn": _needed_guards}
+        compiled = torch.compile(_own_code(fun), fullgraph=True, dynamic=False, options=options)
+
+        @functools.wraps(fun)
+        def run(*args, **kwargs):
+            # Dynamo does not trace inside `torch.func`, and its programs have no second derivative.
+            if torch.compiler.is_compiling() or differentiated_twice() or in_functorch():
+                return fun(*args, **kwargs)
+            try:
+                return compiled(*args, **kwargs)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                # Dynamo cannot raise our errors, nor does it say which one the function would raise.
+                fun(*tree.map(_copy, args), **tree.map(_copy, kwargs))
+                raise self.unsupported(
+                    f"kf.jit of this function: {dynamo.reason(error)}",
+                    "do not read values of arrays in it (float, bool, np.asarray): choose by kf.ops.where or kf.cond; "
+                    "or call it without kf.jit",
+                ) from error
+
+        return run
+
+    def explain(self, error: Exception) -> None:
+        if type(error) is RuntimeError and any(words in str(error) for words in _READS):
+            raise not_known(error) from error
+        if type(error) is RuntimeError and "double backward" in str(error):
+            raise _no_second_derivative() from error
 
     def extent(self, x: Any) -> Any:
         return x.data_ptr(), x.data_ptr() + x.nbytes
@@ -83,7 +108,7 @@ class TorchBackend(Backend):
             self._must_keep_operations()
             # torch.func is needed in Dynamo, which does not trace torch.autograd.grad, and in torch.vmap, whose batches
             # that does not know. Otherwise torch.autograd.grad takes less than half the time.
-            if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+            if torch.compiler.is_compiling() or in_functorch():
                 gradient, value = compiled(*args, **kwargs)
                 return value, gradient
             return _eager_value_and_grad(watched, argnums, has_aux, args, kwargs)
@@ -114,13 +139,14 @@ class TorchBackend(Backend):
         except NotImplementedError:
             # Dynamo, and some fused kernels, have no forward mode. Two reverse modes make one: the result of the first
             # is linear in the cotangent, and the second differentiates for that.
-            out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
+            with differentiating():
+                out, pull, aux = torch.func.vjp(run, *primals, has_aux=True)
             tangent = torch.func.vjp(pull, tree.map(torch.zeros_like, out))[1](tangents)[0]
         return (out, tangent, restore(aux)) if has_aux else (out, tangent)
 
     def checkpoint(self, fun: Any) -> Any:
         def run(*args, **kwargs):
-            if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+            if torch.compiler.is_compiling() or in_functorch():
                 return fun(*args, **kwargs)
             return torch.utils.checkpoint.checkpoint(
                 fun, *args, use_reentrant=False, preserve_rng_state=False, determinism_check="none", **kwargs
@@ -162,6 +188,8 @@ class TorchBackend(Backend):
     def while_loop(self, cond_fun: Any, body_fun: Any, init: Any) -> Any:
         if not torch.compiler.is_compiling():
             return _while_in_vmap(cond_fun, body_fun, init) if in_vmap() else NotImplemented
+        if differentiated_twice() or in_vmap():
+            dynamo.refuse_while_loop()
 
         def refill(flat):
             flat = iter(flat)
@@ -184,7 +212,7 @@ class TorchBackend(Backend):
     def form(self, leaves: Any) -> Any:
         if (
             torch.compiler.is_compiling()
-            or torch._C._functorch.peek_interpreter_stack() is not None
+            or in_functorch()
             or any([x.requires_grad for x in leaves if isinstance(x, torch.Tensor)])
         ):
             return None
@@ -281,6 +309,24 @@ class _Attached(torch.autograd.Function):
         return None, None, *ctx.shares(*upstream), *(None for _ in upstream)
 
 
+class _Last(torch.autograd.Function):
+    """A gradient that cannot be differentiated: that of a program of torch.compile, which would seem to be constant."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Any, *inputs: Any) -> Any:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        raise _no_second_derivative()
+
+
+def _no_second_derivative():
+    return backend.unsupported(
+        "a second derivative of a compiled function", "put kf.jit around the function that takes the derivatives"
+    )
+
+
 def _needed_guards(guards):
     """Which guards Dynamo keeps: not those on our tables, which may grow without any change to this function.
 
@@ -330,6 +376,8 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
         nested = differentiable and _reaches_beyond(value, leaves, inputs)
         if value.requires_grad:
             gradients = torch.autograd.grad(value, inputs, create_graph=nested, materialize_grads=True)
+            if nested and any(node.name() == "CompiledFunctionBackward" for node in _nodes(value)):
+                gradients = [_Last.apply(g, *inputs) for g in gradients]
         else:
             gradients = [torch.zeros_like(x) for x in inputs]
     if not nested:
@@ -337,6 +385,19 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
     gradient = tree.unflatten(structure, gradients)
     gradient = gradient[0] if isinstance(argnums, int) else gradient
     return ((value, aux) if has_aux else value), gradient
+
+
+_READS = (
+    "Can't call numpy() on Tensor that requires grad",
+    "Cannot access data pointer of Tensor that doesn't have storage",
+    "vmap: It looks like you're calling .item()",
+    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow",
+)
+"""How PyTorch says that a value is not known."""
+
+
+def _copy(x):
+    return x.clone() if isinstance(x, torch.Tensor) else x
 
 
 def _detach(x):
@@ -348,18 +409,23 @@ def _reaches_beyond(value, leaves, inputs):
     if any(x.requires_grad for x in leaves):
         return True
     own = {id(x) for x in inputs}
+    for node in _nodes(value):
+        variable = None if node.next_functions else getattr(node, "variable", None)  # only nodes of leaves have one
+        if variable is not None and id(variable) not in own:
+            return True
+    return False
+
+
+def _nodes(value):
+    """All nodes of the graph of `value`."""
     seen, stack = set(), [value.grad_fn]
     while stack:
         node = stack.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        parents = node.next_functions
-        variable = None if parents else getattr(node, "variable", None)  # only nodes of leaves have one
-        if variable is not None and id(variable) not in own:
-            return True
-        stack.extend(parent for parent, _ in parents)
-    return False
+        yield node
+        stack.extend(parent for parent, _ in node.next_functions)
 
 
 backend: TorchBackend = TorchBackend()

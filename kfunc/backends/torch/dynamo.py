@@ -6,6 +6,7 @@ that remember what they were called with.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,31 @@ def _constant(x: Any) -> Any:
     return x
 
 
+def reason(error: Exception) -> str:
+    """Why Dynamo does not compile a function, in a line: the reason that one of the functions below gives, or its own.
+
+    The functions fail when Dynamo comes to them. Dynamo cannot raise our errors, which have more than a message.
+    """
+    text = str(error).strip()
+    given = re.search(r"`torch.compiler.disable` \(reason: (.*)\)\n", text)
+    return given[1] if given else text.partition("\n")[0]
+
+
 @torch.compiler.disable(
     reason="torch.compile cannot trace the gradient of a custom_gradient (it would give zeros): take it without kf.jit"
 )
 def refuse_custom_gradient() -> None:
-    """Fails when Dynamo comes to it. Dynamo cannot raise our errors, which have more than a message."""
+    """See `reason`."""
+
+
+@torch.compiler.disable(
+    reason="torch.compile has no while_loop in vmap, and no second derivative of one, nor one in forward mode; "
+    "kf.scan and kf.fori_loop have them"
+)
+def refuse_while_loop() -> None:
+    """See `reason`."""
 
 
 @torch.compiler.disable(reason="the loss does not depend on the parameters, so training would change nothing")
 def refuse_independent() -> None:
-    """As `refuse_custom_gradient`."""
+    """See `reason`."""

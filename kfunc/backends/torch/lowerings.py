@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ... import ops
 from ...ops._axes import normal_axes
 from ...ops._op import lowering
+from ...ops.attention import unseen
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON, along
 from ...ops.optimize import adam_factors, unbias
@@ -274,6 +275,8 @@ def _dot_product_attention(
     # On a CPU, the kernel has no second derivative, and runs once for each row of a `vmap`.
     if differentiated_twice() or (query.is_cpu and in_vmap()):
         return NotImplemented
+    if mask is not None:
+        key, value = unseen(mask, key, value)
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     # With another number of axes this fails, and the reference says why.
     (_, heads, _, _), (_, groups, _, _), (_, others, _, _) = q.shape, k.shape, v.shape
