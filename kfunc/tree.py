@@ -9,7 +9,28 @@ import optree
 
 from .typing import Tree
 
-__all__ = ["flatten", "leaves", "map", "paths", "structure", "unflatten", "up_to"]
+__all__ = ["flatten", "leaves", "map", "paths", "register", "structure", "unflatten", "up_to"]
+
+
+def register(
+    cls: type[Any],
+    flatten: Callable[[Any], tuple[Iterable[Any], Any] | tuple[Iterable[Any], Any, Iterable[Any]]],
+    unflatten: Callable[[Any, Any], Any],
+) -> None:
+    """Let trees have nodes of a class of another library, such as flax's FrozenDict; it is a leaf otherwise.
+
+    `kf.tree.register(FrozenDict, lambda d: (d.values(), tuple(d), tuple(d)), lambda keys, xs: FrozenDict(zip(keys, xs)))`
+
+    Args:
+        cls: The class. Its subclasses stay leaves.
+        flatten: From a node to its children, to what else `unflatten` needs, and to their names for `paths`: by default
+            0, 1, ....
+        unflatten: `unflatten(rest, children)` builds the node again.
+
+    Raises:
+        ValueError: The class is registered already.
+    """
+    optree.register_pytree_node(cls, flatten, unflatten, namespace=optree.registry.__GLOBAL_NAMESPACE)
 
 
 def structure(tree: Tree) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -200,7 +201,8 @@ def test_jax_export_of_training():
     (batch,) = export.symbolic_shape("batch")
     specs = [jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), part) for part in given]
     specs[3], specs[4] = (jax.ShapeDtypeStruct((batch, *a.shape[1:]), a.dtype) for a in given[3:5])
-    program = export.export(step)(*specs).call
+    # The states of the optimizer are NamedTuples, which must be known to be written.
+    program = export.deserialize(export.export(step)(*specs).serialize()).call
     got, wanted = program(*given), step(*given)
     assert kf.tree.structure(got) == kf.tree.structure(wanted)
     for a, b in zip(kf.tree.leaves(got), kf.tree.leaves(wanted), strict=True):
@@ -325,6 +327,57 @@ def test_dtypes_that_a_backend_lacks(name, dtype):
             model.predict(X, backend=name)
         with pytest.raises(kf.errors.UnsupportedError):
             model.fit(X, X, backend=name, verbose=0)
+
+
+class Frozen(Mapping):
+    """As flax's FrozenDict, which JAX takes apart, too."""
+
+    def __init__(self, given):
+        self._given = dict(given)
+
+    def __getitem__(self, name):
+        return self._given[name]
+
+    def __iter__(self):
+        return iter(self._given)
+
+    def __len__(self):
+        return len(self._given)
+
+    def parts(self):
+        return tuple(self.values()), tuple(self), tuple(self)
+
+    @classmethod
+    def made(cls, names, values):
+        return cls(zip(names, values, strict=True))
+
+
+kf.tree.register(Frozen, Frozen.parts, Frozen.made)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("numpy", "jax")])
+def test_nodes_of_other_libraries(name, tmp_path):
+    if name == "jax":
+        tree_util = importlib.import_module("jax.tree_util")
+        tree_util.register_pytree_node(Frozen, lambda node: node.parts()[:2], Frozen.made)
+    x = kf.to_backend(X, name)
+    plain, _ = nn.Dense(3).init(0, x)
+    params = {"net": Frozen(plain)}
+    assert sorted(kf.tree.paths(params)) == kf.tree.paths({"net": plain})
+
+    def loss(params):
+        return kf.ops.sum(nn.Dense(3).apply(params["net"], x)[0])
+
+    optimizer = kf.optim.Adam(0.1)
+    for run in (loss, kf.jit(loss)):
+        grads = kf.grad(run)(params)
+        updates, _ = optimizer.update(grads, optimizer.init(params), params)
+        new = kf.optim.apply_updates(params, updates)
+        assert type(new["net"]) is Frozen and new["net"]["kernel"].shape == (6, 3)
+        wanted = kf.grad(lambda plain: loss({"net": plain}))(plain)
+        np.testing.assert_allclose(grads["net"]["kernel"], wanted["kernel"], rtol=1e-6)
+    kf.save(tmp_path / "params.safetensors", params)
+    np.testing.assert_array_equal(kf.load(tmp_path / "params.safetensors")["net"]["bias"], plain["bias"])
 
 
 def test_libraries_without_the_standard():

@@ -202,4 +202,13 @@ def _work(jaxpr, cpu) -> float:
     return total
 
 
+def _serializable():
+    """Let `jax.export` write programs with our NamedTuples, such as the states of optimizers, among their arguments."""
+    for cls in tuple.__subclasses__():
+        if cls.__module__.startswith("kfunc.") and hasattr(cls, "_fields"):
+            name = f"{cls.__module__}.{cls.__qualname__}"
+            jax.export.register_namedtuple_serialization(cls, serialized_name=name)
+
+
+_serializable()
 backend: JaxBackend = JaxBackend()
