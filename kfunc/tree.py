@@ -19,7 +19,8 @@ def register(
 ) -> None:
     """Let trees have nodes of a class of another library, such as flax's FrozenDict; it is a leaf otherwise.
 
-    `kf.tree.register(FrozenDict, lambda d: (d.values(), tuple(d), tuple(d)), lambda keys, xs: FrozenDict(zip(keys, xs)))`
+    `kf.tree.register(FrozenDict, lambda d: (d.values(), tuple(d), tuple(d)), lambda names, xs: FrozenDict(zip(names,
+    xs)))`
 
     Args:
         cls: The class. Its subclasses stay leaves.
