@@ -10,7 +10,7 @@ from ..errors import ArgumentError, ShapeError
 from ..typing import Array
 from ._op import op
 from ._promotion import lift
-from ._windows import per_axis, shifted_views, spread, window_shape
+from ._windows import per_axis, spread, window_shape, windows_of
 from .manipulation import pad
 
 __all__ = ["depth_to_space", "fold", "space_to_depth", "unfold"]
@@ -75,9 +75,9 @@ def unfold(
     x = pad(x, ((0, 0), (0, 0), *((n, n) for n in around)))
     channels, *sizes = x.shape[1:]
     out = window_shape(sizes, window, strides, gaps, "valid")
-    last = xp.moveaxis(x, 1, -1)
-    views = [xp.moveaxis(view, -1, 1) for _, view in shifted_views(last, out, window, strides, gaps)]
-    return xp.reshape(xp.stack(views, axis=2), (-1, channels * math.prod(window), math.prod(out)))
+    windows = windows_of(xp.moveaxis(x, 1, -1), out, window, strides, gaps)
+    rows = xp.permute_dims(windows, (0, 5, 3, 4, 1, 2))  # the channels first, and the places of the windows last
+    return xp.reshape(rows, (-1, channels * math.prod(window), math.prod(out)))
 
 
 @op

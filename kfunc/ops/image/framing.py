@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ...arrays import namespace
@@ -10,7 +11,7 @@ from ...tracing.spec import Spec
 from ...typing import Array
 from .._op import op
 from .._promotion import lift
-from .._windows import padding_amounts, per_axis, shifted_views, window_shape
+from .._windows import padding_amounts, per_axis, window_shape, windows_of
 from ..manipulation import pad
 from ._layout import check_among, known_sizes, last
 
@@ -159,8 +160,8 @@ def _patches(images, size, strides, dilation_rate, padding, data_format, rank, a
     sizes = x.shape[1:-1]
     out = window_shape(sizes, window, strides, dilation, padding)
     x = pad(x, ((0, 0), *padding_amounts(sizes, window, strides, dilation, padding), (0, 0)))
-    views = [view for _, view in shifted_views(x, out, window, strides, dilation)]
-    return restore(namespace(x).concat(views, axis=-1))
+    windows = windows_of(x, out, window, strides, dilation)
+    return restore(namespace(x).reshape(windows, (-1, *out, math.prod(window) * x.shape[-1])))
 
 
 @op

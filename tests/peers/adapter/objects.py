@@ -142,6 +142,8 @@ class MetricBox(Box):
             if len(shapes) > 1 and shapes[1]:
                 self.ours = self.ours.sized(shapes[1][-1])
             self.acc = self.ours.init(like=BACKEND)
+        if any(isinstance(x, Spec) for x in args):
+            self.acc = kf.tree.map(lambda x: Spec(x.shape, x.dtype), self.acc)
         self.acc = self.ours.update(self.acc, *args, **kwargs)
 
     def result(self) -> Any:
