@@ -78,6 +78,11 @@ CALLS = [
     (lambda x: ops.moments(x, 0)[0], (np.float16([np.inf, 1]),), np.inf),
     (lambda k: ops.hanning(k), (np.int32(3),), [0, 1, 0]),
     (
+        lambda x: ops.lu_factor(x)[0],  # of rank 2
+        (np.float32([[1, 2, 3], [2, 4, 6], [1, 0, 1]]),),
+        [[2, 4, 6], [0.5, -2, -2], [0.5, 0, 0]],
+    ),
+    (
         lambda x, k, n, t: ops.ctc_loss(k, x, n, t),
         (np.zeros((1, 4, 3), np.float16), np.int32([[1, 2]]), np.int32([2]), np.int32([4])),
         [4 * math.log(3) - math.log(15)],  # in float32: half precision has no room for such sums

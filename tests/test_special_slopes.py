@@ -21,10 +21,30 @@ inf, half = math.inf, 0.5
 EYE, ZERO, ONES = np.eye(3), np.zeros((3, 3)), np.ones((3, 3))
 RANK_2 = np.array([[1.0, 2, 3], [2, 4, 6], [1, 0, 1]])
 NONE = np.zeros((0, 3)), np.zeros((2, 0))
+TIED, SYMMETRIC = np.diag([2.0, 2, 5]), np.array([[2.0, 1, 0], [1, 3, 1], [0, 1, 4]])
+WEIGHTS = np.arange(9.0).reshape(3, 3)
+NO_SLOPE = np.full((3, 3), math.nan)
 
 
 def beside(x, values):
     return kf.asarray(np.float32(values), backend=kf.backend_of(x).name)
+
+
+def weighed(y):
+    """Its sum has the cotangent `WEIGHTS`, or the first rows and columns of it."""
+    return ops.multiply(y, beside(y, WEIGHTS[: y.shape[-2], : y.shape[-1]]))
+
+
+def plane(x):
+    """The projection onto the plane of the two least eigenvalues."""
+    vectors = ops.eigh(x)[1][..., :2]
+    return weighed(ops.matmul(vectors, ops.swapaxes(vectors, -1, -2)))
+
+
+def polar(x):
+    """The nearest orthogonal matrix."""
+    u, _, vh = ops.svd(x, full_matrices=False)
+    return weighed(ops.matmul(u, vh))
 
 
 # The function of arrays, the arrays, and the gradients of the sum of its results.
@@ -114,6 +134,35 @@ SLOPES = {
     "spectral norm": (lambda x: ops.norm(x, ord=2, axis=(0, 1)), [EYE], [EYE / 3]),
     "frobenius norm": (lambda x: ops.norm(x, ord="fro", axis=(0, 1)), [ZERO], [ZERO]),
     "inv": (ops.inv, [EYE], [-ONES]),
+    "slogdet": (lambda x: ops.slogdet(x)[1], [-EYE], [-EYE]),
+    "slogdet of rank n - 1": (lambda x: ops.slogdet(x)[1], [RANK_2], [NO_SLOPE]),
+    "slogdets": (lambda x: ops.slogdet(x)[1], [np.stack([ZERO, EYE])], [np.stack([NO_SLOPE, EYE])]),
+    "slogdet of nothing": (lambda x: ops.slogdet(x)[1], [np.zeros((0, 0))], [np.zeros((0, 0))]),
+    # Each element of the upper triangle has half of the slope of both: (w v v.T), by the eigenvalues' weights w.
+    "eigenvalues apart": (
+        lambda x: ops.eigh(x)[0] * beside(x, [1, 2, 3]),
+        [SYMMETRIC],
+        [np.linalg.eigh(SYMMETRIC)[1] * [1, 2, 3] @ np.linalg.eigh(SYMMETRIC)[1].T],
+    ),
+    # Between a vector of the plane and the other one: the mean of both weights, over the difference of the eigenvalues.
+    "plane of equal eigenvalues": (plane, [TIED], [[[0, 0, -4 / 3], [0, 0, -2], [-4 / 3, -2, 0]]]),
+    "eigenvector beside equal ones": (
+        lambda x: weighed(ops.eigh(x)[1][:, 2:] * ops.eigh(x)[1][:, 2]),
+        [TIED],
+        [[[0, 0, 4 / 3], [0, 0, 2], [4 / 3, 2, 0]]],
+    ),
+    # The differences of the weights across the diagonal, over the sums of the singular values.
+    "polar factor": (polar, [EYE], [(WEIGHTS - WEIGHTS.T) / 2]),
+    "polar factor of two equal": (polar, [TIED], [(WEIGHTS - WEIGHTS.T) / [[4, 4, 7], [4, 4, 7], [7, 7, 10]]]),
+    "polar factor, tall": (polar, [np.eye(3, 2)], [[[0, -1], [1, 0], [6, 7]]]),
+    "polar factor, wide": (polar, [np.eye(2, 3)], [[[0, -1, 2], [1, 0, 5]]]),
+    "singular vectors of rank 1": (
+        lambda x: weighed(ops.svd(x)[0][:, :1] * ops.svd(x)[2][0]),
+        [ONES],
+        [WEIGHTS / 3 - np.full((3, 3), 4 / 3)],
+    ),
+    "pinv": (lambda x: weighed(ops.pinv(x)), [EYE], [-WEIGHTS]),
+    "lstsq": (lambda x: ops.lstsq(x, beside(x, [1, 2, 3])), [EYE], [[[-1, -2, -3]] * 3]),
 }
 
 
@@ -140,3 +189,33 @@ def test_slopes(name, case):
         # Products of two numbers of this size, through decompositions of three rows at most.
         size = max(np.abs(a[np.isfinite(a)]).max(initial=1) for a in map(np.asarray, args))
         np.testing.assert_allclose(g, want, rtol=0, atol=16 * EPS * size * size)
+
+
+OF_MATRICES = ("dets", "slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")
+NOT_COMPILED = ("slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")  # the last takes 15 s
+
+
+@pytest.mark.parametrize("case", OF_MATRICES)
+@pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] not in ("numpy", "array_api_strict")])
+def test_slopes_of_matrices_in_transforms(name, case):
+    """Where a framework cannot look whether a matrix is special: it is compiled, or one of a batch."""
+    fun, (x,), (wanted,) = SLOPES[case]
+    x = x if x.ndim == 3 else np.stack([x, x])
+    wanted = np.broadcast_to(wanted, x.shape)
+    x = kf.asarray(np.float32(x), backend=name)
+
+    def each(x):
+        return total(fun(x))
+
+    direction = kf.asarray(np.float32(np.linspace(-1, 1, 9).reshape(3, 3) ** 3 + 0.5), backend=name)
+    along = np.sum(wanted[0] * kf.to_numpy(direction))
+    # A function that torch.compile compiles has torch's derivative: NaN for vectors, an error for singular matrices.
+    jit = (lambda f: f) if name == "torch" and case in NOT_COMPILED else kf.jit
+    for got, want in (
+        (jit(kf.grad(each))(x[0]), wanted[0]),
+        (kf.vmap(kf.grad(each))(x), wanted),
+        (kf.grad(lambda x: total(kf.vmap(each)(x)))(x), wanted),
+        (kf.jvp(each, (x[0],), (direction,))[1], along),
+    ):
+        # As above, where the elements are at most 5, and sums of nine products.
+        np.testing.assert_allclose(kf.to_numpy(got), want, rtol=0, atol=9 * 16 * EPS * 25)

@@ -103,6 +103,16 @@ def det(x: Any, fixed: Any, singular: Any) -> Any:
     return xp.where(singular, turned * xp.prod(xp.linalg.svdvals(x), axis=-1), xp.ones_like(turned))
 
 
+def zero_of(x: Any, singular: Any) -> Any:
+    """0 where `singular` holds, made of the matrices `x`, and 1 elsewhere.
+
+    Its logarithm is minus infinity there, with the derivative 0 / 0: `slogdet` has none at singular matrices.
+    """
+    xp = namespace(x)
+    total = xp.sum(xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x, axis=(-2, -1))
+    return xp.where(singular, 0 * total, xp.ones_like(total))
+
+
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     xp = namespace(x)
     return xp.sum(xp.linalg.diagonal(x, offset=offset), axis=-1, dtype=dtype)

@@ -82,7 +82,10 @@ def det(x: Array) -> Array:
 
 @op(single=True)
 def slogdet(x: Array) -> tuple[Array, Array]:
-    """The sign, and the logarithm of the absolute value, of the determinants of (..., n, n)."""
+    """The sign, and the logarithm of the absolute value, of the determinants of (..., n, n).
+
+    Of singular matrices they are 0 and minus infinity, without a derivative: it is NaN.
+    """
     x = _matrices(x, square=True)
     return tuple(_linalg("slogdet", x)(x))
 
@@ -218,6 +221,10 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     Args:
         full_matrices: Whether `u` is (..., n, n) and `v` (..., m, m), or both have k = min(n, m) columns.
         compute_uv: Whether to return `(u, s, vh)`, or `s`, (..., k), alone.
+
+    The vectors of equal singular values are any basis of a plane. A turn of `u` and `v` within it, both alike, has the
+    derivative 0. This is right for what depends on the whole plane only, such as a projection onto it, and for the
+    polar factor `u @ vh`. It is not right for `u @ diag(f(s)) @ vh` with another f.
     """
     x = _matrices(x)
     if not compute_uv:
@@ -227,7 +234,12 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 @op(single=True)
 def eigh(x: Array) -> tuple[Array, Array]:
-    """The eigenvalues (..., n), in ascending order, and eigenvectors (..., n, n) of Hermitian matrices."""
+    """The eigenvalues (..., n), in ascending order, and eigenvectors (..., n, n) of Hermitian matrices.
+
+    The vectors `v` of equal eigenvalues are any basis of a plane. A turn of them within it has the derivative 0. This
+    is right for what depends on the whole plane only, such as a projection onto it. It is not right for
+    `v @ diag(f(w)) @ v.T`, which depends on how the values `w` of the plane would part.
+    """
     x = _matrices(x, square=True)
     return tuple(_linalg("eigh", x)(x))
 

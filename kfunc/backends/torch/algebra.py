@@ -36,7 +36,7 @@ def _solve_triangular(a, b, lower=False):
 def _lu_factor(x):
     if not _alike(x):
         return NotImplemented
-    factors, pivots = torch.linalg.lu_factor(x)
+    factors, pivots, _ = torch.linalg.lu_factor_ex(x)  # which does not refuse singular matrices
     return factors, pivots - 1  # LAPACK counts from 1
 
 

@@ -1,8 +1,7 @@
 """Rules of matrix products and of the `linalg` extension, for stacks of matrices.
 
-The rules of decompositions are in the usual form, for conjugated cotangents; `hermitian` brings them to JAX's
-convention. Sources: Giles, An extended collection of matrix derivative results (2008); Seeger et al.,
-Auto-differentiating linear algebra (2017); Golub and Pereyra (1973) for the pseudoinverse.
+The rules of decompositions, some of them in `backends.adjoints`, are in the usual form, for conjugated cotangents;
+`hermitian` brings them to JAX's convention.
 """
 
 from __future__ import annotations
@@ -12,9 +11,14 @@ import math
 from typing import Any
 
 from ....arrays import device
-from ....backends import composed
+from ....backends import adjoints, composed
+from ....backends.adjoints import adjoint as _h
+from ....backends.adjoints import column as _column
+from ....backends.adjoints import conj as _conj
+from ....backends.adjoints import eye as _eye
+from ....backends.adjoints import row as _row
 from ....errors import UnsupportedError
-from .elementwise import is_complex, nonzero, shared
+from .elementwise import nonzero, shared
 from .reductions import kept
 
 __all__ = ["COMPOSITES", "RULES", "SEVERAL"]
@@ -22,15 +26,6 @@ __all__ = ["COMPOSITES", "RULES", "SEVERAL"]
 
 def _t(xp, x):
     return xp.matrix_transpose(x)
-
-
-def _conj(xp, x):
-    return xp.conj(x) if is_complex(xp, x) else x
-
-
-def _h(xp, x):
-    """The conjugate transpose."""
-    return _conj(xp, xp.matrix_transpose(x))
 
 
 def hermitian(rule: Any) -> Any:
@@ -42,18 +37,6 @@ def hermitian(rule: Any) -> Any:
         return _conj(xp, rule(xp, g, *args, **kwargs))
 
     return plain
-
-
-def _eye(xp, x, n):
-    return xp.eye(n, dtype=x.dtype, device=device(x))
-
-
-def _column(xp, x):
-    return xp.expand_dims(x, axis=-1)
-
-
-def _row(xp, x):
-    return xp.expand_dims(x, axis=-2)
 
 
 def _scalar(xp, x):
@@ -131,15 +114,6 @@ def _solve_adjoint(xp, x, g):
 
 
 @hermitian
-def _pinv(xp, g, out, x, **kwargs):
-    p, ph = out, _h(xp, out)
-    gh = _h(xp, g)
-    left = gh - x @ (p @ gh)
-    right = gh - (gh @ p) @ x
-    return -(ph @ g @ ph) + left @ p @ ph + ph @ p @ right
-
-
-@hermitian
 def _det(xp, g, out, x):
     if not bool(xp.any(out == 0)):
         return _scalar(xp, g * _conj(xp, out)) * _h(xp, xp.linalg.inv(x))
@@ -152,15 +126,6 @@ def _det(xp, g, out, x):
     )
     factor = g * _conj(xp, xp.linalg.det(u) * xp.linalg.det(vh))
     return _scalar(xp, factor) * ((u * xp.astype(_row(xp, others), x.dtype)) @ vh)
-
-
-@hermitian
-def _slogdet(xp, g, outs, x):
-    of_sign, of_log = g
-    if is_complex(xp, x):
-        turn = xp.imag(_conj(xp, outs[0]) * of_sign)
-        of_log = xp.astype(of_log, x.dtype) + xp.astype(turn, x.dtype) * 1j
-    return _scalar(xp, of_log) * _h(xp, xp.linalg.inv(x))
 
 
 # -- decompositions --------------------------------------------------------------------------------------------------
@@ -180,27 +145,6 @@ def _cholesky(xp, g, out, x, *, upper=False):
     low, g = (_h(xp, out), _h(xp, g)) if upper else (out, g)
     inverse = xp.linalg.inv(low)
     return _symmetric(xp, _h(xp, inverse) @ _lower_half(xp, _h(xp, low) @ g) @ inverse)
-
-
-def _inverse_differences(xp, x):
-    """1 / (x_j - x_i), and 0 on the diagonal and where two are equal: what does not depend on the choice of the vectors
-    in their plane has a derivative there, too."""
-    gaps = _row(xp, x) - _column(xp, x)
-    same = gaps == 0
-    return xp.where(same, xp.zeros_like(gaps), 1 / xp.where(same, xp.ones_like(gaps), gaps))
-
-
-def _diag(xp, x):
-    """Diagonal matrices."""
-    return _column(xp, x) * _eye(xp, x, x.shape[-1])
-
-
-@hermitian
-def _eigh(xp, g, outs, x):
-    (of_values, of_vectors), (values, vectors) = g, outs
-    inner = xp.astype(_inverse_differences(xp, values), x.dtype) * (_h(xp, vectors) @ of_vectors)
-    inner = inner + _diag(xp, xp.astype(of_values, x.dtype))
-    return _symmetric(xp, vectors @ inner @ _h(xp, vectors))
 
 
 def eigvalsh(xp: Any, x: Any, /) -> Any:
@@ -225,25 +169,10 @@ def _qr(xp, g, outs, x, *, mode="reduced"):
     return share if rest is None else xp.concat([share, q @ of_rest], axis=-1)
 
 
-@hermitian
 def _svd(xp, g, outs, x, *, full_matrices=True):
     if full_matrices and x.shape[-2] != x.shape[-1]:
         raise _no_gradient("svd of a matrix that is not square, with full_matrices=True", "use full_matrices=False")
-    (of_u, of_s, of_vh), (u, s, vh) = g, outs
-    of_v, v = _h(xp, of_vh), _h(xp, vh)
-    wide = xp.astype(s, x.dtype)
-    # 1 / (s_j^2 - s_i^2), as a product: squares would lose half of the digits.
-    gaps = xp.astype(_inverse_differences(xp, s) / nonzero(xp, _row(xp, s) + _column(xp, s)), x.dtype)
-    left, right = _h(xp, u) @ of_u, _h(xp, v) @ of_v
-    inner = gaps * (left - _h(xp, left)) * _row(xp, wide) + _column(xp, wide) * (gaps * (right - _h(xp, right)))
-    inner = inner + _diag(xp, xp.astype(of_s, x.dtype))
-    if is_complex(xp, x):
-        # The phases of the vectors are not determined; this is the part of the cotangents that turns both alike.
-        inner = inner + _diag(xp, xp.astype(xp.imag(composed.diagonal(left)), x.dtype) * 1j / wide)
-    share = u @ inner @ vh
-    below = nonzero(xp, _row(xp, wide))
-    share = share + ((of_u - u @ left) / below) @ vh
-    return share + u @ _h(xp, (of_v - v @ right) / below)
+    return hermitian(adjoints.svd)(xp, g, outs, x)
 
 
 def svdvals(xp: Any, x: Any, /) -> Any:
@@ -275,13 +204,13 @@ RULES: dict[str, Any] = {
     "linalg.cholesky": (_cholesky,),
     "linalg.det": (_det,),
     "linalg.inv": (_inv,),
-    "linalg.pinv": (_pinv,),
+    "linalg.pinv": (lambda xp, g, out, x, **_: hermitian(adjoints.pinv)(xp, g, out, x),),
     "linalg.solve": (_solve_left, _solve_right),
 }
 SEVERAL: dict[str, Any] = {
-    "linalg.eigh": _eigh,
+    "linalg.eigh": hermitian(adjoints.eigh),
     "linalg.qr": _qr,
-    "linalg.slogdet": _slogdet,
+    "linalg.slogdet": hermitian(adjoints.slogdet),
     "linalg.svd": _svd,
 }
 _SHARED = ("cross", "diagonal", "matrix_norm", "matrix_power", "outer", "trace")

@@ -1,0 +1,124 @@
+"""Cotangents of decompositions of matrices: for the tape, and for frameworks whose own are NaN at special values.
+
+They are in the usual form, for conjugated cotangents, as in PyTorch. Arrays are stacks of matrices, and sizes are
+known. Sources: Giles, An extended collection of matrix derivative results (2008); Seeger et al., Auto-differentiating
+linear algebra (2017); Golub and Pereyra (1973) for the pseudoinverse.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..arrays import device
+
+__all__ = [
+    "adjoint",
+    "column",
+    "conj",
+    "diag",
+    "eigh",
+    "eye",
+    "inverse_differences",
+    "inverse_sums",
+    "pinv",
+    "row",
+    "slogdet",
+    "svd",
+]
+
+
+def _is_complex(xp, x):
+    return xp.isdtype(x.dtype, "complex floating")
+
+
+def _nonzero(xp, x):
+    return xp.where(x == 0, xp.ones_like(x), x)
+
+
+def conj(xp: Any, x: Any) -> Any:
+    return xp.conj(x) if _is_complex(xp, x) else x
+
+
+def adjoint(xp: Any, x: Any) -> Any:
+    """The conjugate transpose."""
+    return conj(xp, xp.matrix_transpose(x))
+
+
+def eye(xp: Any, x: Any, n: int) -> Any:
+    return xp.eye(n, dtype=x.dtype, device=device(x))
+
+
+def column(xp: Any, x: Any) -> Any:
+    return xp.expand_dims(x, axis=-1)
+
+
+def row(xp: Any, x: Any) -> Any:
+    return xp.expand_dims(x, axis=-2)
+
+
+def diag(xp: Any, x: Any) -> Any:
+    """Diagonal matrices."""
+    return column(xp, x) * eye(xp, x, x.shape[-1])
+
+
+def inverse_differences(xp: Any, x: Any) -> Any:
+    """1 / (x_j - x_i), and 0 where the two are equal.
+
+    Vectors of equal values are any basis of their plane, so a turn within the plane has no derivative; it is taken to
+    be 0. Each other derivative stays right: that of a projection onto the plane, and that of other vectors.
+    """
+    gaps = row(xp, x) - column(xp, x)
+    same = gaps == 0
+    return xp.where(same, xp.zeros_like(gaps), 1 / xp.where(same, xp.ones_like(gaps), gaps))
+
+
+def slogdet(xp: Any, g: Any, outs: Any, x: Any) -> Any:
+    """NaN for singular matrices: next to one, the logarithm falls without end from all sides."""
+    (of_sign, of_log), (sign, logarithm) = g, outs
+    if _is_complex(xp, x):
+        turn = xp.imag(conj(xp, sign) * of_sign)
+        of_log = xp.astype(of_log, x.dtype) + xp.astype(turn, x.dtype) * 1j
+    singular = logarithm == -math.inf
+    regular = xp.where(singular[..., None, None], eye(xp, x, x.shape[-1]), x)
+    of_log = xp.where(singular, of_log * math.nan, of_log)
+    return of_log[..., None, None] * adjoint(xp, xp.linalg.inv(regular))
+
+
+def pinv(xp: Any, g: Any, out: Any, x: Any) -> Any:
+    p, ph, gh = out, adjoint(xp, out), adjoint(xp, g)
+    left = gh - x @ (p @ gh)
+    right = gh - (gh @ p) @ x
+    return -(ph @ g @ ph) + left @ p @ ph + ph @ p @ right
+
+
+def eigh(xp: Any, g: Any, outs: Any, x: Any) -> Any:
+    (of_values, of_vectors), (values, vectors) = g, outs
+    inner = xp.astype(inverse_differences(xp, values), x.dtype) * (adjoint(xp, vectors) @ of_vectors)
+    inner = inner + diag(xp, xp.astype(of_values, x.dtype))
+    out = vectors @ inner @ adjoint(xp, vectors)
+    return (out + adjoint(xp, out)) / 2
+
+
+def inverse_sums(xp: Any, x: Any) -> Any:
+    """1 / (x_j + x_i), and 0 where both are 0."""
+    sums = row(xp, x) + column(xp, x)
+    return xp.where(sums == 0, xp.zeros_like(sums), 1 / _nonzero(xp, sums))
+
+
+def svd(xp: Any, g: Any, outs: Any, x: Any) -> Any:
+    """Of the decomposition with min(n, m) vectors.
+
+    A turn of both kinds of vectors alike has the differences of the singular values below it, and one of both against
+    each other the sums: so the polar factor has its derivative where values are equal, too.
+    """
+    (of_u, of_s, of_vh), (u, s, vh) = g, outs
+    of_v, v = adjoint(xp, of_vh), adjoint(xp, vh)
+    left, right = adjoint(xp, u) @ of_u, adjoint(xp, v) @ of_v
+    of_left, of_right = (left - adjoint(xp, left)) / 2, (right - adjoint(xp, right)) / 2
+    inner = xp.astype(inverse_differences(xp, s), x.dtype) * (of_left + of_right)
+    inner = inner + xp.astype(inverse_sums(xp, s), x.dtype) * (of_left - of_right)
+    share = u @ (inner + diag(xp, xp.astype(of_s, x.dtype))) @ vh
+    below = _nonzero(xp, row(xp, xp.astype(s, x.dtype)))
+    share = share + ((of_u - u @ left) / below) @ vh
+    return share + u @ adjoint(xp, (of_v - v @ right) / below)
