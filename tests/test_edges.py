@@ -165,33 +165,100 @@ def shrunk(x):
     return sum(2 * k / math.factorial(2 * k + 1) * x ** (2 * k + 1) for k in range(1, 20)) / np.cosh(x)
 
 
-# A function, numbers at which its result is small, its result in float64, and how much it magnifies rounding there.
-SMALL = {
-    "tanh_shrink": (ops.tanh_shrink, np.float32([1e-12, 1e-3, -0.1, 0.5, 0.9]), shrunk, 1),
+def gelu_by_tanh(x):
+    return x / (1 + np.exp(-math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def gelu_by_erf(x):
+    return x * np.vectorize(lambda v: math.erfc(-v * math.sqrt(0.5)) / 2)(x)
+
+
+def mixed(rows):
+    return np.log(np.exp(rows[0]) + np.exp(rows[1]))
+
+
+TIMES = np.linspace(1e-3, 1 - 1e-3, 99)
+TENTHS = np.float32(np.linspace(-9, 9, 181))
+
+# A function, numbers, its result in float64, and the error that is allowed, in units of eps, with its reason.
+ACCURATE = {
+    # Results that are small keep their digits: a few roundings, and no difference of numbers that are much larger.
+    "tanh_shrink": (
+        ops.tanh_shrink,
+        np.float32([1e-12, 1e-3, -0.1, 0.5, 0.9]),
+        shrunk,
+        lambda x, y: 4 * np.abs(y),
+    ),
     "sinc": (
         ops.sinc,
         np.float32([0.999, 1.0001, 7.01, 1000.01]),
         lambda x: np.sin(np.pi * (x - np.round(x))) * np.where(np.round(x) % 2, -1, 1) / (np.pi * x),
-        1,
+        lambda x, y: 4 * np.abs(y),
     ),
-    # The exponential magnifies the rounding of its argument by that argument.
-    "gelu": (
-        ops.gelu,
-        np.float32([-5, -6]),
-        lambda x: x / (1 + np.exp(-math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))),
-        32,
+    "expm1": (ops.expm1, np.float32([1e-12, -1e-5, 0.01]), np.expm1, lambda x, y: 4 * np.abs(y)),
+    "softplus": (ops.softplus, np.float32([-20, -5, 0, 5]), lambda x: np.log1p(np.exp(x)), lambda x, y: 8 * np.abs(y)),
+    # `x` times a probability. Kernels take this as 1 plus a number that may be near -1: it has an error of eps.
+    "gelu": (ops.gelu, TENTHS, gelu_by_tanh, lambda x, y: 2 * np.abs(x)),
+    "gelu near 0": (ops.gelu, np.float32([-1e-3, 1e-6, 1e-20]), gelu_by_tanh, lambda x, y: 4 * np.abs(y)),
+    "gelu by erf": (lambda x: ops.gelu(x, approximate=False), TENTHS, gelu_by_erf, lambda x, y: 2 * np.abs(x)),
+    "gelu by erf near 0": (
+        lambda x: ops.gelu(x, approximate=False),
+        np.float32([-1e-3, 1e-6, 1e-20]),
+        gelu_by_erf,
+        lambda x, y: 4 * np.abs(y),
     ),
+    # TensorFlow's kernel takes the exponential less 1.
+    "elu": (ops.elu, np.float32([-1e-12, -1e-3, -1, 2]), lambda x: np.where(x > 0, x, np.expm1(x)), lambda x, y: 4),
+    # The larger argument may cancel the rest; rounding that argument would change the result as much.
+    "logaddexp near 0": (
+        lambda x: ops.logaddexp(x[0, ...], x[1, ...]),
+        np.float32([np.log(TIMES), np.log1p(-TIMES)]),
+        mixed,
+        lambda x, y: 4 * (np.abs(x).min(0) + np.abs(y)),
+    ),
+    # Numbers of at most 1, weighed and added: 2, 4, 6 or 10 weights, each with the roundings of its distance and
+    # of its formula. Negative weights make the sum of their sizes up to 1.3.
+    **{
+        f"{method} to {size}": (
+            lambda x, method=method, size=size: ops.image.resize(x, (1, size), method, antialias=size < 224),
+            np.random.default_rng(0).uniform(0.5, 1, (1, 1, 224, 1)).astype(np.float32),
+            lambda x, method=method, size=size: resized(x, size, method),
+            lambda x, y, method=method: (4 + 2 * RADIUS[method]) * 1.3,
+        )
+        for method in ("bilinear", "bicubic", "lanczos3", "lanczos5")
+        for size in (100, 256)
+    },
 }
+RADIUS = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
 
-@pytest.mark.parametrize("case", SMALL)
+def resized(x, size, method):
+    """By the definition: each output is a weighed mean of the inputs around it, in float64."""
+    radius, n = RADIUS[method], x.shape[2]
+
+    def kernel(d):
+        d = np.abs(d)
+        if method == "bilinear":
+            return np.maximum(1 - d, 0)
+        if method == "bicubic":
+            near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+            return np.where(d < 1, near, np.where(d < 2, far, 0))
+        return np.where(d < radius, np.sinc(d) * np.sinc(d / radius), 0)
+
+    at = (np.arange(size)[:, None] + 0.5) * n / size - 0.5
+    weights = kernel((at - np.arange(n)) / max(n / size, 1))
+    return np.moveaxis(np.moveaxis(x, 2, -1) @ (weights / weights.sum(1, keepdims=True)).T, -1, 2)
+
+
+@pytest.mark.parametrize("case", ACCURATE)
 @pytest.mark.parametrize("name", EAGER)
-def test_small_results_keep_their_digits(name, case):
-    fun, x, exact, condition = SMALL[case]
-    if name == "torch" and case == "gelu":
-        return  # its kernel adds 1 to a hyperbolic tangent near -1
-    got = kf.to_numpy(fun(kf.asarray(x, backend=name)))
-    np.testing.assert_allclose(got, exact(x.astype(np.float64)), rtol=4 * condition * float(np.finfo(np.float32).eps))
+def test_accuracy(name, case):
+    fun, x, exact, allowed = ACCURATE[case]
+    got, want = kf.to_numpy(fun(kf.asarray(x, backend=name))), exact(x.astype(np.float64))
+    allowance = allowed(x.astype(np.float64), want) * float(np.finfo(np.float32).eps)
+    errors = np.abs(got - want) / (allowance + float(np.finfo(np.float32).tiny))
+    assert got.dtype == np.float32
+    assert errors.max() <= 1, f"{errors.max():.2f} of what is allowed, at {errors.argmax()}"
 
 
 LAYERS = [i for i, row in enumerate(ROWS) if row.kind == "layer"]

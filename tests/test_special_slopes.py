@@ -191,6 +191,15 @@ def test_slopes(name, case):
         np.testing.assert_allclose(g, want, rtol=0, atol=16 * EPS * size * size)
 
 
+@pytest.mark.parametrize("approximate", [True, False])
+@pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] != "array_api_strict"])
+def test_slopes_of_gelu_in_half_precision(name, approximate):
+    """The square of the argument is infinite in float16."""
+    x = kf.asarray(np.float16([-60000, -300, 300, 60000]), backend=name)
+    slopes = kf.grad(lambda x: total(ops.gelu(x, approximate)))(x)
+    np.testing.assert_array_equal(kf.to_numpy(slopes), np.float16([0, 0, 1, 1]))
+
+
 OF_MATRICES = ("dets", "slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")
 NOT_COMPILED = ("slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")  # the last takes 15 s
 

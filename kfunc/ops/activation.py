@@ -222,7 +222,7 @@ def glu(x: Array, axis: int = -1) -> Array:
     return x[(*before, slice(0, size // 2), ...)] * sigmoid(x[(*before, slice(size // 2, None), ...)])
 
 
-@op
+@op(single=True)  # the square of 256 is infinite in float16
 def gelu(x: Array, approximate: bool = True) -> Array:
     """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`."""
     x = floating(x)

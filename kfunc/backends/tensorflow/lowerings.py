@@ -111,7 +111,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 @_lower(ops.gelu)
 def gelu(x: Any, approximate: bool = True) -> Any:
-    if not _floating(x) or not approximate:
+    if not _sums(x) or not approximate:
         return NotImplemented
     # (1 + tanh(u)) / 2 is sigmoid(2 u), which takes two thirds of the passes, and of those of its gradient.
     factor = math.sqrt(8 / math.pi)

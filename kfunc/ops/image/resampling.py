@@ -27,9 +27,9 @@ def _triangle(xp, x):
 
 
 def _cubic(xp, x):
-    """Keys, IEEE ASSP 29, 1981, with a = -1/2."""
-    near = ((1.5 * x - 2.5) * x) * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    """Keys, IEEE ASSP 29, 1981, with a = -1/2; by its factors, as sums of its powers would lose digits near 2."""
+    near = (1 - x) * (1 + x - 1.5 * (x * x))
+    far = -0.5 * (x - 1) * ((x - 2) * (x - 2))
     return xp.where(x < 1, near, xp.where(x < 2, far, xp.zeros_like(x)))
 
 
@@ -52,19 +52,32 @@ KERNELS: dict[str, Callable[[Any, Array], Array]] = {
 }
 
 
+def _distances(like, n, size, scale, translation):
+    """How far output `i` of `size` lies from each of `n` inputs, (size, n).
+
+    Also whether it lies over one of them, (size, 1), or None if all do.
+    """
+    xp, where = namespace(like), {"dtype": like.dtype, "device": device(like)}
+    if isinstance(scale, float) and isinstance(translation, float):
+        # Python's numbers have 64 bits. Those of `like` may have half of them, and would round a place of 200 to 2e-5.
+        places = [(i + 0.5 - translation) / scale - 0.5 for i in range(size)]
+        below = [math.floor(at) for at in places]
+        above = xp.asarray([[at - whole] for at, whole in zip(places, below, strict=True)], **where)
+        steps = xp.asarray([[float(whole)] for whole in below], **where) - xp.arange(n, **where)
+        over = [[-0.5 <= at <= n - 0.5] for at in places]
+        inside = None if all(o for (o,) in over) else xp.asarray(over, dtype=xp.bool, device=device(like))
+        return xp.abs(above + steps), inside
+    at = xp.expand_dims((xp.arange(size, **where) + 0.5 - translation) / scale - 0.5, axis=1)
+    return xp.abs(at - xp.arange(n, **where)), (at >= -0.5) & (at <= n - 0.5)
+
+
 def _weights(like, n, size, scale, translation, method, antialias):
     """The matrix (size, n) that resamples `n` numbers: output `i` lies over input `(i + 1/2 - translation) / scale`.
 
     Where samples are dropped, `antialias` widens the kernel to cover them all. An output outside has no weights.
     """
-    xp, dtype = namespace(like), dtype_of(like)
-    if dtype in ("float16", "bfloat16"):
-        # Half precision would round the places, and take the small share of an output at the border for 0.
-        like = xp.zeros((), dtype=xp.float32, device=device(like))
-        scale, translation = (cast(v, "float32") if hasattr(v, "shape") else v for v in (scale, translation))
-    where = {"dtype": like.dtype, "device": device(like)}
-    at = (xp.arange(size, **where) + 0.5 - translation) / scale - 0.5
-    distance = xp.abs(xp.expand_dims(at, axis=1) - xp.arange(n, **where))
+    xp = namespace(like)
+    distance, inside = _distances(like, n, size, scale, translation)
     if antialias:
         wide = 1 / scale
         distance = distance / (max(wide, 1.0) if isinstance(scale, float) else xp.maximum(wide, xp.ones_like(wide)))
@@ -73,8 +86,7 @@ def _weights(like, n, size, scale, translation, method, antialias):
     # Where the total is almost 0, the output lies outside.
     shared = xp.abs(total) > 1000 * xp.finfo(like.dtype).eps
     weights = xp.where(shared, weights / xp.where(shared, total, xp.ones_like(total)), xp.zeros_like(weights))
-    inside = xp.expand_dims((at >= -0.5) & (at <= n - 0.5), axis=1)
-    return cast(xp.where(inside, weights, xp.zeros_like(weights)), dtype)
+    return weights if inside is None else xp.where(inside, weights, xp.zeros_like(weights))
 
 
 def _along(x, axis, matrix):
@@ -86,7 +98,7 @@ def _along(x, axis, matrix):
     return xp.reshape(out, (*(-1 if n is None else n for n in before), matrix.shape[0], *after))
 
 
-@op
+@op(single=True)
 def scale_and_translate(
     images: Array,
     output_shape: Sequence[int],
@@ -111,11 +123,8 @@ def scale_and_translate(
     """
     check_among(method, KERNELS, "method")
     images = floating(images)
-    xp = namespace(images)
     scale, translation = (
-        cast(lift(v), dtype_of(images))
-        if hasattr(v, "shape")
-        else xp.asarray(v, dtype=images.dtype, device=device(images))
+        cast(lift(v), dtype_of(images)) if hasattr(v, "shape") else [float(number) for number in v]
         for v in (scale, translation)
     )
     for i, axis in enumerate(spatial_dims):
@@ -149,7 +158,7 @@ def _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fi
     return size
 
 
-@op
+@op(single=True)
 def resize(
     images: Array,
     size: Sequence[int],
