@@ -81,7 +81,8 @@ def slogdet(xp: Any, g: Any, outs: Any, x: Any) -> Any:
         of_log = xp.astype(of_log, x.dtype) + xp.astype(turn, x.dtype) * 1j
     singular = logarithm == -math.inf
     regular = xp.where(singular[..., None, None], eye(xp, x, x.shape[-1]), x)
-    of_log = xp.where(singular, of_log * math.nan, of_log)
+    factor = xp.where(singular, xp.full_like(logarithm, math.nan), xp.ones_like(logarithm))
+    of_log = of_log * xp.astype(factor, x.dtype)
     return of_log[..., None, None] * adjoint(xp, xp.linalg.inv(regular))
 
 
