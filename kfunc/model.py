@@ -34,7 +34,7 @@ from .training.objective import Objective, fitted
 from .training.predict import predict
 from .training.setup import Setup
 from .training.state import TrainState
-from .training.summary import lines_of
+from .training.summary import dot_of, lines_of
 from .training.traced import Traced
 from .typing import Tree
 
@@ -681,12 +681,23 @@ class Model(GraphFace):
         """
         if callable(line_length):
             line_length, print_fn = None, line_length
-        traced = self._traced
-        if traced is None and (specs := self.net.input_specs()) is not None:
-            traced = Traced(self.net, specs)
-        call = (traced or self._known()).call
+        call = self._shapes().call
         for line in lines_of(call, line_length, positions, expand_nested, show_trainable, layer_range):
             (print_fn or print)(line)
+
+    def dot(self, show_shapes: bool = False, rankdir: str = "TB") -> str:
+        """The layers and what they are connected to in Graphviz's language, for `dot -Tpng`: Keras's `plot_model`.
+
+        Args:
+            show_shapes: Whether to show the shapes of the outputs.
+            rankdir: "TB" from top to bottom, "LR" from left to right.
+        """
+        return dot_of(self._shapes().call, show_shapes, checks.one_of("rankdir", rankdir, ("TB", "BT", "LR", "RL")))
+
+    def _shapes(self) -> Traced:
+        """What is known of the network, which need not be built if it knows its inputs."""
+        specs = None if self._traced is not None else self.net.input_specs()
+        return self._known() if specs is None else Traced(self.net, specs)
 
     # -- files and copies --------------------------------------------------------------------------------------------
 

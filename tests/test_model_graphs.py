@@ -395,3 +395,20 @@ def test_a_chain_has_no_column_of_connections():
     assert lines(model) == lines(model.build(backend="numpy"))
     with pytest.raises(kf.errors.ArgumentError, match="no parameters yet"):
         kf.Model(nn.Sequential([nn.Dense(2)])).summary()
+
+
+def test_a_picture():
+    found = two_inputs().dot(show_shapes=True, rankdir="LR").splitlines()
+    assert found[1].startswith("  rankdir=LR")
+    assert '  "split" [label="split: Operation\\n(None, 3)\\n(None, 3)"];' in found
+    arrows = [line.strip(" ;") for line in found if "->" in line]
+    assert '"split" -> "multiply"' in arrows and '"batch_normalization" -> "add"' in arrows and len(arrows) == 9
+    chain = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(2), nn.ReLU()])).dot().splitlines()
+    assert chain[2:] == [
+        '  "dense" [label="dense: Dense"];',
+        '  "re_lu" [label="re_lu: ReLU"];',
+        '  "dense" -> "re_lu";',
+        "}",
+    ]
+    with pytest.raises(kf.errors.ArgumentError, match="`rankdir`"):
+        two_inputs().dot(rankdir="UP")

@@ -14,7 +14,7 @@ from ..errors import ArgumentError
 from ..nn.graph import Graph, Part
 from ..nn.layer import Layer
 
-__all__ = ["lines_of"]
+__all__ = ["dot_of", "lines_of"]
 
 _LEAST = 8
 """The narrowest column."""
@@ -150,3 +150,18 @@ def _readable(size: float) -> str:
             return f"{size:.2f} {unit}"
         size /= 1024
     return f"{size:.2f} TB"
+
+
+def dot_of(call: Any, show_shapes: bool = False, rankdir: str = "TB") -> str:
+    """The layers of a network and what they are connected to, in Graphviz's language."""
+    outputs = {path: (layer, out) for path, layer, out in call.outputs}
+    inputs, sources = _connections(outputs)
+    lines, before = ["digraph {", f"  rankdir={rankdir}; node [shape=box];"], None
+    for path in _in_order(list(outputs), inputs, nested=False):
+        layer, out = outputs[path] if path in outputs else (None, inputs[path])
+        shapes = "".join(f"\\n{tuple(x.shape)}" for x in tree.leaves(out)) if show_shapes else ""
+        lines.append(f'  "{path}" [label="{path}: {"Input" if layer is None else type(layer).__name__}{shapes}"];')
+        taken = sources.get(path, []) if sources else [before] if before is not None else []
+        lines += [f'  "{source}" -> "{path}";' for source in dict.fromkeys(n.partition("[")[0] for n in taken)]
+        before = path
+    return "\n".join([*lines, "}"])
