@@ -412,3 +412,34 @@ def test_a_picture():
     ]
     with pytest.raises(kf.errors.ArgumentError, match="`rankdir`"):
         two_inputs().dot(rankdir="UP")
+
+
+COPIED = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda net: pickle.loads(pickle.dumps(net)),
+    "config": lambda net: from_config("layer", json.loads(json.dumps(to_config("layer", net)))),
+}
+
+
+@pytest.mark.parametrize("copied", COPIED.values(), ids=COPIED)
+def test_layers_of_a_copy_know_its_nodes(copied):
+    x = nn.Input((6, 4), name="x")
+    _, h, c = nn.LSTM(3, return_state=True, name="lstm")(x)
+    net = copied(nn.Graph(x, nn.Dense(2, name="top")(h + c)))
+    x = net.inputs
+    assert net.get_layer("x").output is x and net.get_layer("lstm").input is x
+    assert net.get_layer("x") is net.layers[0]
+    y, h, c = net.get_layer("lstm").output  # the first one is in no graph
+    assert (y.shape, h.shape) == ((None, 3), (None, 3))
+    data = np.ones((2, 6, 4), np.float32)
+    model = kf.Model(x, [y, h, net.get_layer("top").output])
+    a, b, _ = model.predict(data)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_layer_of_a_graph_that_is_gone():
+    layer = nn.Dense(2)
+    layer(nn.Input((4,)))
+    with pytest.raises(AttributeError, match="in a graph that is gone"):
+        _ = layer.output

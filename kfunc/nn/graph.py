@@ -8,7 +8,6 @@ import itertools
 import numbers
 import operator
 import re
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NoReturn
 
@@ -20,7 +19,7 @@ from ..errors import ArgumentError, GraphError, LayerError, shown
 from ..tracing.spec import Spec
 from ..typing import Tree
 from .initializers import IN_CONFIG
-from .layer import Layer, layer, unique_names
+from .layer import Layer, NodeRef, layer, unique_names
 from .masks import hidden
 from .operations import Operation, check_sizes, constant, separates
 from .scope import Scope
@@ -59,6 +58,8 @@ class Node:
     """
 
     name: str | None = None
+    entry: Layer | None = None
+    """The `InputLayer` that stands for the node where it is an input."""
     __array_ufunc__ = None  # or NumPy would apply its own operators to each element of an array beside the node
     __array_priority__ = 1000  # the same for TensorFlow's operators
 
@@ -187,10 +188,25 @@ def called(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
         if isinstance(layer, Operation) and not any(isinstance(leaf, Spec) for leaf in leaves):
             return spec  # of `kf.ops.shape` and the like
         node = tree.unflatten(structure, [Part(node, i, leaf) for i, leaf in enumerate(leaves)])
-    given = args[0] if len(args) == 1 and not kwargs else [*args, *kwargs.values()]
-    weak = tuple(tree.map(lambda x: weakref.ref(x) if isinstance(x, Node) else x, end) for end in (given, node))
-    object.__setattr__(layer, "_calls", (*layer._calls, weak))
+    _remember(layer, _taken(args, kwargs), node)
     return node
+
+
+def _taken(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if len(args) == 1 and not kwargs else [*args, *kwargs.values()]
+
+
+def _remember(layer: Layer, given: Any, made: Any) -> None:
+    """Let `layer` know the nodes of a call. The references are weak, or layers and nodes would hold each other."""
+    weak = tuple(tree.map(lambda x: _reference_to(x) if isinstance(x, Node) else x, end) for end in (given, made))
+    object.__setattr__(layer, "_calls", (*layer._calls, weak))
+
+
+def _reference_to(node: Node) -> NodeRef:
+    if not isinstance(node, Part):
+        return NodeRef(node)
+    index, spec = node.index, node.spec
+    return NodeRef(node, node.whole, lambda whole: Part(whole, index, spec))
 
 
 def _with_nodes_for_arrays(*trees: Any) -> Any:
@@ -355,6 +371,12 @@ class Graph(Layer):
 
     def _ends(self, what: str) -> tuple[Any, Any]:
         return self.inputs, self.outputs
+
+    def _findable(self) -> dict[str, Layer]:
+        inputs = {
+            name: _input_layer(x, name) for x, name in zip(tree.leaves(self.inputs), self.input_names(), strict=True)
+        }
+        return inputs | super()._findable()
 
     @property
     def layers(self) -> list[Layer]:
@@ -549,6 +571,13 @@ class Graph(Layer):
         options = {name: value for name, value in config.items() if name not in ("inputs", "nodes", "outputs")}
         return cls(inputs, decoded(config["outputs"]), **options)
 
+    def __copy__(self) -> Graph:
+        # With the same nodes, since the layers that it shares with the copy know these.
+        other = type(self)(self.inputs, self.outputs, **self._common())
+        if self._renamed is not None:
+            other.__setstate__(self._renamed)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
         # The nodes are described, and not copied: each holds those it depends on, so that copying a deep graph node by
         # node would reach the limit of recursion.
@@ -589,14 +618,25 @@ def _assembled(cls: type[Graph], inputs: Any, nodes: list[list], outputs: Any, o
     made = [_input(x.spec, x.name) for x in tree.leaves(inputs)]
     inputs = tree.unflatten(tree.structure(inputs), made)
 
+    parts: dict[tuple[int, int], Part] = {}
+
+    def part(number: int, index: int) -> Part:
+        whole = made[number]
+        return parts.setdefault((number, index), Part(whole, index, tree.leaves(whole.spec)[index]))
+
     def node(x: Any) -> Any:
         if not isinstance(x, _Reference):
             return x
-        whole = made[x.number]
-        return whole if x.part is None else Part(whole, x.part, tree.leaves(whole.spec)[x.part])
+        return made[x.number] if x.part is None else part(x.number, x.part)
 
     for child, args, kwargs, spec in nodes:
-        made.append(Node(child, tuple(tree.map(node, args)), tree.map(node, kwargs), spec))
+        whole = Node(child, tuple(tree.map(node, args)), tree.map(node, kwargs), spec)
+        made.append(whole)
+        if not isinstance(spec, Spec):
+            leaves = [part(len(made) - 1, i) for i in range(len(tree.leaves(spec)))]
+            _remember(child, _taken(whole.args, whole.kwargs), tree.unflatten(tree.structure(spec), leaves))
+        else:
+            _remember(child, _taken(whole.args, whole.kwargs), whole)
     return cls(inputs, tree.map(node, outputs), **options)
 
 
@@ -605,11 +645,11 @@ for _class in (Node, Part):
 
 
 def _input_layer(node: Node, name: str) -> Layer:
-    made = InputLayer(
-        node.spec.shape, dtype_name(node.spec.dtype), name=name if re.fullmatch(r"[\w-]+", name) else None
-    )
-    object.__setattr__(made, "_calls", ((weakref.ref(node), weakref.ref(node)),))
-    return made
+    if node.entry is None:
+        fits = re.fullmatch(r"[\w-]+", name)
+        node.entry = InputLayer(node.spec.shape, dtype_name(node.spec.dtype), name=name if fits else None)
+        _remember(node.entry, node, node)
+    return node.entry
 
 
 def _flat_masks(mask: Any, n: int) -> list:

@@ -72,6 +72,23 @@ def layer(cls: L) -> L:
     return register("layer")(dataclass(cls, eq=False))
 
 
+class NodeRef:
+    """A weak reference to a node of a graph. One of several values that a layer returns is made again if need be."""
+
+    def __init__(self, node: Any, whole: Any = None, make: Callable[[Any], Any] | None = None):
+        self._node = weakref.ref(node)
+        self._whole, self._make = None if whole is None else weakref.ref(whole), make
+
+    def __call__(self) -> Any:
+        node = self._node()
+        whole = None if self._whole is None or node is not None else self._whole()
+        if whole is None or self._make is None:
+            return node
+        node = self._make(whole)
+        self._node = weakref.ref(node)
+        return node
+
+
 class _NodeOf:
     """The nodes at one end of a layer in a graph. A field of the same name takes its place."""
 
@@ -267,7 +284,7 @@ class Layer:
             return layers[index]
         found: Layer = self
         for part in str(name).split("/"):
-            children = dict(found._named())
+            children = found._findable()
             if part not in children:
                 raise ArgumentError(
                     f"There is no layer {shown(name)}.",
@@ -282,8 +299,12 @@ class Layer:
     def _ends(self, what: str) -> tuple[Any, Any]:
         """The nodes that the layer takes and returns; an AttributeError about `what` if they are not known."""
         if len(self._calls) == 1:
-            return tree.map(lambda x: x() if isinstance(x, weakref.ref) else x, self._calls[0])
-        times = f"was called {len(self._calls)} times" if self._calls else "was never called on a node"
+            ends = tree.map(lambda x: x() if isinstance(x, NodeRef) else x, self._calls[0])
+            if tree.structure(ends) == tree.structure(self._calls[0]):
+                return ends
+        times = "was never called on a node"
+        if self._calls:
+            times = f"was called {len(self._calls)} times" if self._calls[1:] else "was called in a graph that is gone"
         raise UnknownAttributeError(
             f"The `{what}` of {type(self).__name__} is not known: the layer {times}.",
             argument=what,
@@ -291,6 +312,10 @@ class Layer:
             got=f"{len(self._calls)} calls",
             fix="keep the nodes that the calls take and return" if self._calls else None,
         )
+
+    def _findable(self) -> dict[str, Layer]:
+        """What `get_layer` finds."""
+        return dict(self._named())
 
     def _named(self) -> Iterable[tuple[str, Layer]]:
         """The children by the names that they have in this layer."""
