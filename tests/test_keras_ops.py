@@ -42,7 +42,7 @@ def test_modules(name):
 
 
 # Arguments that mean something to Keras alone.
-WITHOUT = {"sparse", "ragged", "synchronized", "flash_attention", "unroll", "kwargs"}
+WITHOUT = {"sparse", "ragged", "synchronized", "unroll", "kwargs"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS + IMAGE)

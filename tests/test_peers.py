@@ -65,6 +65,7 @@ BY_ERROR = run.Entry("unmapped", "because", ("*",), error="no such", most=1)
         ({"ops/a.py::test_b": FAILED, "ops/a.py::test_c": PASSED}, [LISTED], True, False),
         ({"ops/b.py::test_b": FAILED}, [LISTED], True, False),
         ({}, [LISTED], True, False),
+        ({"ops/a.py::test_b": FAILED}, [LISTED._replace(tests=("ops/a.py::*", "ops/c.py::*"))], True, False),
         ({}, [LISTED], False, True),
         ({}, [LISTED._replace(backends=("torch",))], True, True),
         ({"ops/a.py::test_b": FAILED}, [LISTED._replace(backends=("torch",))], True, False),

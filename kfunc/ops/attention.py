@@ -123,6 +123,7 @@ def dot_product_attention(
     mask: Array | None = None,
     scale: float | None = None,
     is_causal: bool = False,
+    flash_attention: bool | None = None,
     attn_logits_soft_cap: float | None = None,
 ) -> Array:
     """`softmax(query keyᵀ scale + bias) value` (Vaswani et al., arXiv:1706.03762).
@@ -136,6 +137,7 @@ def dot_product_attention(
         mask: Booleans that broadcast to (batch, heads, target, source), True where a source may be seen; or None.
         scale: A number; `1 / sqrt(features)` by default.
         is_causal: Whether a target sees only sources at its own position and before.
+        flash_attention: Has no effect: each backend uses its fastest kernel.
         attn_logits_soft_cap: Before bias and mask, the logits become `cap * tanh(logits / cap)` (Gemma 2,
             arXiv:2408.00118).
 
@@ -156,7 +158,15 @@ def dot_product_attention(
 
 @dot_product_attention.shape_rule
 def _dot_product_attention_shape(
-    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
+    query,
+    key,
+    value,
+    bias=None,
+    mask=None,
+    scale=None,
+    is_causal=False,
+    flash_attention=None,
+    attn_logits_soft_cap=None,
 ):
     query, key, value = promote(query, key, value, least="f")
     check_attention(query, key, value)

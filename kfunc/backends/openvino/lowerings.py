@@ -351,6 +351,7 @@ def dot_product_attention(
     mask: Any = None,
     scale: Any = None,
     is_causal: bool = False,
+    flash_attention: Any = None,
     attn_logits_soft_cap: Any = None,
 ) -> Any:
     check_attention(query, key, value)

@@ -267,7 +267,15 @@ def _differentiated(tensors):
 
 @lowering(backend, ops.dot_product_attention)
 def _dot_product_attention(
-    query, key, value, bias=None, mask=None, scale=None, is_causal=False, attn_logits_soft_cap=None
+    query,
+    key,
+    value,
+    bias=None,
+    mask=None,
+    scale=None,
+    is_causal=False,
+    flash_attention=None,
+    attn_logits_soft_cap=None,
 ):
     dtype, is_causal = query.dtype, bool(is_causal)
     if key.dtype is not dtype or value.dtype is not dtype or not dtype.is_floating_point:
