@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 import keras_oracle
@@ -146,6 +147,21 @@ def test_ops(name):
                     continue  # an axis of unknown size stays
                 assert len(a) == len(b)
                 assert all(m is None or m == n for m, n in zip(a, b, strict=True)), f"{row}: {a} for {b}"
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_ops_of_too_few_axes(name):
+    """A result or an error of ours, and no other, for arrays without axes, and with one, in place of each array."""
+    for row in keras_oracle.ROWS:
+        if row.name != name or row.call is not None:
+            continue
+        for shape in ((), (3,)):
+            given = kf.tree.map(
+                lambda x, shape=shape: kf.Spec(shape, x.dtype.name) if isinstance(x, np.ndarray) else x,
+                (row.args, row.kwargs),
+            )
+            with contextlib.suppress(kf.KfuncError):
+                keras_oracle.call(ops, row._replace(only=None), *given)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import checks
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..typing import Array
@@ -61,6 +62,7 @@ def conv_geometry(
 
 
 def _channels(inputs, data_format):
+    checks.rank("inputs", inputs, 3, least=True)
     return inputs.shape[1 if data_format == "channels_first" else -1]
 
 
@@ -288,6 +290,7 @@ def depthwise_conv(
     """
     inputs, kernel = promote(inputs, kernel, least="f")
     channels = _channels(inputs, data_format)
+    checks.rank("kernel", kernel, inputs.ndim)
     if channels not in (kernel.shape[-2], None):
         raise ShapeError(
             f"The input has {channels} channels, which do not fit the kernel of shape {tuple(kernel.shape)}.",

@@ -7,6 +7,7 @@ import math
 from ..arrays import namespace
 from ..errors import ShapeError
 from ..typing import Array
+from ._axes import normal_axis
 from ._op import op
 from ._promotion import cast, floating, lift, together
 from .activation import log_softmax, logsumexp
@@ -107,10 +108,10 @@ def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: b
     """
     target, output = lift(target, output)
     output = floating(output)
-    xp = namespace(target, output)
+    xp, classes = namespace(target, output), normal_axis(axis, output.ndim)
     if target.ndim == output.ndim and target.shape[-1] == 1:
         target = xp.squeeze(target, axis=-1)
-    wanted = [n for i, n in enumerate(output.shape) if i != axis % output.ndim]
+    wanted = [n for i, n in enumerate(output.shape) if i != classes]
     if target.ndim != len(wanted) or any(
         m != n for m, n in zip(target.shape, wanted, strict=True) if m is not None and n is not None
     ):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .. import checks
 from ..arrays import backend_of, device, kind_of_tree, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
@@ -181,6 +182,7 @@ def get_item(x: Array, key: Any) -> Array:
 def _starts(x, start_indices):
     """Where a slice starts along each axis: ints where they are known, else arrays ()."""
     if kind_of(type(start_indices)) is not None:
+        checks.rank("start_indices", start_indices, 1)
         start_indices = [start_indices[n] for n in range(start_indices.shape[0])]
     starts = [s if kind_of(type(s)) is None or backend_of(s).is_traced(s) else int(s) for s in start_indices]
     if len(starts) != x.ndim:

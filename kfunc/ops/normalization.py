@@ -8,6 +8,7 @@ from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..transforms import stop_gradient
 from ..typing import Array
+from ._axes import normal_axis
 from ._op import op
 from ._promotion import cast, dtype_of, floating
 from .manipulation import join_last, split_last
@@ -74,7 +75,7 @@ def batch_normalization(
     xp = namespace(x, mean)
     factor = 1 / xp.sqrt(variance + epsilon)
     factor = factor if scale is None else factor * scale
-    if axis % x.ndim != x.ndim - 1:
+    if normal_axis(axis, x.ndim) != x.ndim - 1:
         shape = (-1,) + (1,) * (x.ndim - 1 - axis % x.ndim)
         mean, factor = xp.reshape(mean, shape), xp.reshape(factor, shape)
         offset = None if offset is None else xp.reshape(offset, shape)

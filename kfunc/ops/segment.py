@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .. import checks
 from ..arrays import backend_of, device, namespace
 from ..backends import kind_of
 from ..errors import ArgumentError, ShapeError
@@ -223,6 +224,7 @@ def scatter(indices: Array, values: Array, shape: Sequence[int]) -> Array:
     """
     values, indices = lift(values, indices)
     indices = places(values, indices)
+    checks.rank("indices", indices, 1, least=True)
     xp = namespace(indices, values)
     k, shape = indices.shape[-1], tuple(shape)
     _check_written("values", values, indices, shape)
@@ -267,6 +269,7 @@ def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str
     """
     inputs, indices, updates = lift(inputs, indices, updates)
     indices, updates = places(inputs, indices), cast(updates, dtype_of(inputs))
+    checks.rank("indices", indices, 1, least=True)
     if reduction is not None and reduction not in _JOIN:
         raise ArgumentError.must_be("reduction", f"None or one of {', '.join(_JOIN)}", reduction)
     xp = namespace(inputs, indices, updates)

@@ -6,6 +6,7 @@ import math
 import numbers
 from typing import Any
 
+from .. import checks
 from ..arrays import device, namespace
 from ..errors import ArgumentError, ShapeError
 from ..tracing.spec import Spec
@@ -90,6 +91,7 @@ def in_top_k(targets: Array, predictions: Array, k: int) -> Array:
     It is False where a target is out of range.
     """
     predictions, targets = lift(predictions, targets)
+    checks.rank("predictions", predictions, 1, least=True)
     xp = namespace(predictions, targets)
     there = (targets >= 0) & (targets < predictions.shape[-1])
     place = xp.expand_dims(xp.where(there, targets, xp.zeros_like(targets)), axis=-1)

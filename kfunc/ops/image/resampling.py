@@ -10,6 +10,7 @@ from ...arrays import device, namespace
 from ...errors import ArgumentError, ShapeError
 from ...tracing.spec import Spec
 from ...typing import Array
+from .._axes import normal_axis
 from .._op import op
 from .._promotion import cast, dtype_of, floating, lift
 from ..creation import saturate_cast
@@ -128,7 +129,7 @@ def scale_and_translate(
         for v in (scale, translation)
     )
     for i, axis in enumerate(spatial_dims):
-        axis = axis % images.ndim
+        axis = normal_axis(axis, images.ndim, "spatial_dims")
         n, size = images.shape[axis], output_shape[axis]
         images = _along(images, axis, _weights(images, n, size, scale[i], translation[i], method, antialias))
     return images
