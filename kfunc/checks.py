@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import numbers
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -47,6 +48,11 @@ def _within(what: str, least: float | None = None, most: float | None = None, ab
     return what if not bounds else f"{what} {bounds}" if above is not None else f"{what} of {bounds}"
 
 
+def _python(value: Any) -> Any:
+    """A scalar of NumPy's as a number of Python's; anything else as it is."""
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -59,6 +65,7 @@ def integer(argument: str, value: Any, least: int | None = None, most: int | Non
     """An integer in `[least, most]`."""
     if none and value is None:
         return value
+    value = value if type(value) is int else _python(value)
     if not _whole(value) or (least is not None and value < least) or (most is not None and value > most):
         _refuse(argument, _within("an integer", least, most), value, none)
     return value
@@ -68,6 +75,7 @@ def positive(argument: str, value: Any, none: bool = False) -> Any:
     """An integer above 0."""
     if none and value is None:
         return value
+    value = value if type(value) is int else _python(value)
     if not _whole(value) or value < 1:
         _refuse(argument, "a positive integer", value, none)
     return value
@@ -115,6 +123,7 @@ def number(
     """A finite number in `[least, most]`, and larger than `above` if that is given."""
     if none and value is None:
         return value
+    value = value if type(value) is float else _python(value)
     good = _real(value) and math.isfinite(value)
     if not good or not least <= value <= most or (above is not None and not value > above):
         bounds = (least if least > -math.inf else None, most if most < math.inf else None)
@@ -124,6 +133,7 @@ def number(
 
 def probability(argument: str, value: Any, one: bool = False) -> float:
     """A number in [0, 1), or in [0, 1] with `one`."""
+    value = value if type(value) is float else _python(value)
     if not _real(value) or not (0 <= value < 1 or (one and value == 1)):
         what = "a probability between 0 and 1" if one else "a probability of at least 0 and below 1"
         said = f"0 <= {argument} {'<=' if one else '<'} 1"

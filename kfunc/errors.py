@@ -165,7 +165,7 @@ class UnsupportedError(BackendError, NotImplementedError):
 
 
 class ResumeWarning(KfuncError, UserWarning):
-    """A training was resumed, but some of its data are not as they were: it is another training from there on."""
+    """A training was resumed, but its data or callbacks are not as they were: it is another training from there on."""
 
 
 class FileError(KfuncError, OSError):

@@ -335,7 +335,7 @@ def write(
             got=error.got,
             fix=error.fix,
         ) from None
-    path = os.path.realpath(path)
+    path = os.path.realpath(os.fsdecode(path))
     with blaming(path, "written"):
         _replace(path, [len(data).to_bytes(8, "little"), data, *(_bytes(arrays[name]) for name in order)])
 

@@ -209,7 +209,8 @@ class Model(GraphFace):
                 backend that does not compile: it runs once, and then only its array operations run. Use it with a
                 debugger, for a `print` in each step, and for functions that are not pure.
             steps_per_execution: How many steps one call of the compiled program takes at most; "auto" takes as many as
-                pay. It changes no number, and callbacks' hooks of batches are called for each.
+                pay. It changes at most the last bit of a number (on JAX and TensorFlow, whose compilers see another
+                program), and callbacks' hooks of batches are called for each.
             jit_compile: Whether to compile the step; "auto" does so where the backend gains from it.
             auto_scale_loss: Whether to scale the loss (`optim.LossScaleOptimizer`) if a part of the network computes in
                 float16, whose gradients would vanish otherwise.
@@ -488,7 +489,8 @@ class Model(GraphFace):
             LabelError: Labels lie outside the classes.
             DataError: The data ran out.
             FileError: No checkpoint in `resume` verifies, or it is of another network, optimizer, loss or metric; or
-                one could not be written. A `ResumeWarning` tells where data that are read again are not the same.
+                one could not be written. A `ResumeWarning` tells where data are not the same, and what callbacks have
+                lost.
             ShapeError, ArgumentError, BackendError: With what does not fit.
         """
         if isinstance(validation_freq, str) or not isinstance(validation_freq, Container):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import signal
 import threading
 import warnings
@@ -512,6 +513,61 @@ def test_callbacks_begin_anew_and_change_nothing_twice(tmp_path):
         assert np.array_equal(a, b)
 
 
+class Forgets(kf.callbacks.Callback):
+    """Has a memory that no checkpoint holds, and some that is none."""
+
+    count, same = 0, 1
+
+    def __init__(self):
+        self.seen, self.options, self.array = [], {"a": 1}, np.zeros(())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.count += 1
+        self.seen.append(epoch)
+        self.same = self.options["a"]
+
+
+SAID = {
+    "attributes that changed": (
+        [Forgets],
+        [Forgets],
+        "The callback Forgets .* attributes count, same, seen had changed",
+    ),
+    "not the callback of before": (
+        [stopping := lambda: kf.callbacks.EarlyStopping("loss")],
+        [],
+        "EarlyStopping .* is lost",
+    ),
+    "another place": ([stopping], [Forgets, stopping], "EarlyStopping .* is lost"),
+    "a new one": ([], [stopping], None),
+    "kfunc's own": ([lambda: kf.callbacks.ProgbarLogger()], [lambda: kf.callbacks.ProgbarLogger()], None),
+    "a memory that is saved": ([Hooks], [Hooks], None),
+    "in Keras's way": ([lambda: kf.callbacks.LambdaCallback(lambda *_: None)] * 2, [], None),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_callbacks_do_not_remember_is_said(name, tmp_path):
+    before, now, said = SAID[name]
+    compiled().fit(**FIT, callbacks=[c() for c in before], resume=tmp_path)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        compiled().fit(**{**FIT, "epochs": 9}, callbacks=[c() for c in now], resume=tmp_path)
+    found = [str(w.message) for w in found if w.category is kf.errors.ResumeWarning]
+    assert len(found) == (said is not None) and all(re.search(said, text) for text in found)
+
+
+@pytest.mark.parametrize("where", ["x", "validation_data"])
+def test_arrays_of_other_numbers_are_said(where, tmp_path):
+    compiled().fit(**FIT, validation_data=(X, Y), resume=tmp_path)
+    other = {**FIT, "epochs": 9, "validation_data": (X, Y), where: X[::-1] if where == "x" else (X[::-1], Y)}
+    with pytest.warns(kf.errors.ResumeWarning, match=f"`{where}` does not yield .* some of its numbers are others"):
+        compiled().fit(**other, resume=tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled().fit(**{**other, "epochs": 12}, resume=tmp_path)  # from then on, these are the data
+
+
 def test_a_step_that_was_refused_is_not_saved(tmp_path):
     bad = X.copy()
     bad[9] = np.nan
@@ -519,7 +575,8 @@ def test_a_step_that_was_refused_is_not_saved(tmp_path):
     with pytest.raises(kf.errors.NonFiniteError, match="step 2"):
         m.fit(**{**FIT, "x": bad, "shuffle": False}, resume=kf.Checkpoints(tmp_path, every=1))
     assert kf.Checkpoints(tmp_path).steps() == [1, 2]
-    m.fit(**{**FIT, "shuffle": False}, resume=tmp_path)
+    with pytest.warns(kf.errors.ResumeWarning, match="some of its numbers are others"):  # they have been mended
+        m.fit(**{**FIT, "shuffle": False}, resume=tmp_path)
     whole.fit(**{**FIT, "shuffle": False})
     for a, b in zip(kf.tree.leaves(whole.train_state), kf.tree.leaves(m.train_state), strict=True):
         assert np.array_equal(a, b)

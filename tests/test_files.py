@@ -489,6 +489,12 @@ def test_a_directory_that_cannot_be_flushed_is_no_failure(path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and links")
+@pytest.mark.parametrize("kind", [os.fsencode, os.fspath, lambda path: path])
+def test_a_path_is_bytes_or_a_text_or_a_path(kind, path):
+    kf.save({"a": 1}, kind(path))
+    assert kf.load(kind(path)) == {"a": 1}
+
+
 def test_permissions_and_links(path):
     umask = os.umask(0o027)
     try:

@@ -192,3 +192,27 @@ def test_a_scaled_loss_compiled_again():
     model.compile("adam", "mae")
     assert all(a is b for a, b in zip(kf.tree.leaves(model.train_state), kf.tree.leaves(before), strict=True))
     assert model.metrics_names == []  # those of the loss before are no longer its own
+
+
+N, F = np.int64(2), np.float32(0.5)
+NUMBERS = {
+    "seed": lambda path: kf.Model(nn.Dense(1), seed=N).build(X).save(path),
+    "steps_per_execution": lambda path: kf.Model(nn.Dense(1)).compile("sgd", "mse", steps_per_execution=N),
+    "EarlyStopping": lambda path: kf.callbacks.EarlyStopping("loss", min_delta=F, patience=N, start_from_epoch=N),
+    "ReduceLROnPlateau": lambda path: kf.callbacks.ReduceLROnPlateau(
+        "loss", factor=F, patience=N, cooldown=N, min_lr=F
+    ),
+    "ModelCheckpoint": lambda path: kf.callbacks.ModelCheckpoint(path, save_freq=N),
+    "Checkpoints": lambda path: kf.Checkpoints(path, every=N, keep_last=N, keep_best=N).save(N, {"a": 1}),
+    "restore": lambda path: [(c := kf.Checkpoints(path)).save(2, {"a": 1}), c.restore(N)["a"]],
+    "Dataset": lambda path: kf.data.Dataset(workers=N, max_queue_size=N),
+    "init": lambda path: nn.Dense(1).init(N, X),
+    "apply": lambda path: nn.Dropout(F).apply({}, X, key=N, train=True),
+    "predict": lambda path: kf.Model(nn.Dense(1)).predict(X, N, key=N),
+    "Adam": lambda path: kf.optim.adam(F, clipnorm=F, gradient_accumulation_steps=N),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_numpy_are_numbers(name, tmp_path):
+    NUMBERS[name](tmp_path / "file.safetensors")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .. import checks
-from ..errors import ArgumentError, FileError, shown
+from ..errors import ArgumentError, FileError, ResumeWarning, shown
+from ..registry import is_ours
+from ..training.checkpoints import texts
 from ..training.state import TrainState
 
 if TYPE_CHECKING:
@@ -92,7 +96,11 @@ class Callback:
         """`(batch, logs=None, train_state=None)`: a batch was predicted; `logs` has its "outputs"."""
 
     def get_state(self) -> Any:
-        """The memory of the callback, for checkpoints: a tree of arrays, numbers and strings, or None."""
+        """The memory of the callback, for checkpoints: a tree of arrays, numbers and strings, or None.
+
+        `fit(resume=...)` restores nothing else of a callback: without this, its attributes are as `on_train_begin` left
+        them, and a `ResumeWarning` names those that had changed.
+        """
 
     def set_state(self, state: Any) -> None:
         """Remember what `get_state` returned, now with NumPy's arrays; called after `on_train_begin`."""
@@ -162,6 +170,8 @@ class CallbackList:
                 self.callbacks.append(cls())
         self._hooks: dict[str, list[tuple[Callable, bool]]] = {name: [] for name in HOOKS}
         self._waiting: Mapping[str, Any] = {}
+        self._begun: dict[str, dict[str, Any]] = {}  # attributes when training began, of callbacks without `get_state`
+        self._told = False
         for callback in self.callbacks:
             if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
                 raise ArgumentError(
@@ -223,14 +233,25 @@ class CallbackList:
                 hook(*args)
             elif (new := hook(*args, getattr(self._model, "train_state", None))) is not None:
                 self._model.train_state = _checked(new, hook)
-        if name == "on_train_begin" and self._waiting:
-            self.restore()
+        if name == "on_train_begin":
+            named = self._named().items()
+            self._begun = {n: _marks(c) for n, c in named if not (_own(c, "get_state") or is_ours(type(c)))}
+            if self._waiting:
+                self.restore()
+
+    def _named(self) -> dict[str, Any]:
+        """The callbacks by number and class, as checkpoints call them."""
+        return {f"{i}_{type(c).__name__}": c for i, c in enumerate(self.callbacks)}
 
     def get_state(self) -> dict[str, Any]:
-        """The memory of each callback, by number and class."""
-        states = {
-            f"{i}_{type(c).__name__}": c.get_state() for i, c in enumerate(self.callbacks) if hasattr(c, "get_state")
+        """The memory of each callback, by number and class; and the names of attributes that are not remembered."""
+        named = self._named()
+        states = {name: c.get_state() for name, c in named.items() if _own(c, "get_state")}
+        lost = {
+            n: sorted(k for k, v in _marks(named[n]).items() if then.get(k, ...) != v)
+            for n, then in self._begun.items()
         }
+        states[_LOST] = {name: names for name, names in lost.items() if names} or None
         return {name: state for name, state in states.items() if state is not None}
 
     def set_state(self, states: Mapping[str, Any]) -> None:
@@ -239,20 +260,59 @@ class CallbackList:
 
     def restore(self) -> None:
         """Let each remember now what `set_state` has kept for it."""
-        states, self._waiting = self._waiting, {}
-        for i, callback in enumerate(self.callbacks):
-            name = f"{i}_{type(callback).__name__}"
-            if name in states:
-                try:
+        states, self._waiting, named = dict(self._waiting), {}, self._named()
+        found = {n: "what it remembered was saved, and is lost" for n in states if not _own(named.get(n), "set_state")}
+        if lost := found.pop(_LOST, None) and states.pop(_LOST):
+            with _readable("a callback"):
+                found |= {
+                    n: f"its attributes {', '.join(texts(names))} had changed"
+                    for n, names in lost.items()
+                    if n in named
+                }
+        self._told, told = True, self._told  # `fit` restores twice: callbacks may have changed the state in between
+        for name, what in () if told else found.items():
+            number, _, cls = name.partition("_")
+            warnings.warn(
+                ResumeWarning(
+                    f"The callback {cls} is not as it was before training was interrupted: {what}.",
+                    argument="callbacks",
+                    expected=f"{cls} as number {number} of the callbacks, with the methods get_state and set_state",
+                    fix="give fit the same callbacks; define get_state and set_state in those of your own",
+                ),
+                stacklevel=2,
+            )
+        for name, callback in named.items():
+            if name in states and name not in found:
+                with _readable(type(callback).__name__):
                     callback.set_state(states[name])
-                except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-                    raise FileError(
-                        f"The checkpoint does not hold what {type(callback).__name__} remembers: "
-                        f"{type(error).__name__} {shown(str(error))}.",
-                        argument="callbacks",
-                        expected="what its get_state returned",
-                        fix="take another directory",
-                    ) from error
+
+
+_LOST = "lost"
+"""The name of what callbacks do not remember, among what they do."""
+
+
+@contextlib.contextmanager
+def _readable(whose: str) -> Iterator[None]:
+    """A block that reads what callbacks remember, in a checkpoint that may have been forged."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise FileError(
+            f"The checkpoint does not hold what {whose} remembers: {type(error).__name__} {shown(str(error))}.",
+            argument="callbacks",
+            expected="what its get_state returned",
+            fix="take another directory",
+        ) from error
+
+
+def _marks(callback: Any) -> dict[str, Any]:
+    """By which it is seen that attributes have changed: values, or the identities of objects and lengths of lists."""
+    plain, containers = (int, float, str, bool, type(None)), (MutableMapping, MutableSequence, MutableSet)
+    return {
+        name: value if isinstance(value, plain) else (id(value), len(value) if isinstance(value, containers) else 0)
+        for name, value in getattr(callback, "__dict__", {}).items()
+        if name.lstrip("_") not in ("model", "params")
+    }
 
 
 def listed(callbacks: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import checks, tree
@@ -14,8 +14,12 @@ from .dataset import DatasetSource
 from .items import IterableSource
 from .prefetch import Ahead
 from .protocol import Reader, Source, order_of, pieces
+from .trail import Trail
 
 __all__ = ["ArraySource", "Source", "is_arrays", "one_batch", "source", "split"]
+
+
+_LOOKED_AT = 64  # samples that a resumed training holds against those of before
 
 
 class ArraySource(Source):
@@ -41,6 +45,15 @@ class ArraySource(Source):
         self.steps: int | None = self.rounds if steps is None else steps
         self.full: bool = self.size % self.batch_size == 0
         self.first: Batch = batch
+        self._marks: list[int] = []
+
+    def follow(self, name: str, wanted: Sequence[int] = ()) -> None:
+        some = rows(self.batch, slice(None, None, max(1, self.size // _LOOKED_AT)))
+        Trail(name, some, wanted, others="some of its numbers are others")
+        self._marks = Trail(name, some).mark()
+
+    def mark(self, batch: int | None = None) -> list[int]:
+        return self._marks
 
     def epoch(
         self,

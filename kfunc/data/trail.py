@@ -29,16 +29,24 @@ class Trail:
         first: The first batch.
         wanted: What `mark` returned in the process that was interrupted; empty for a training that begins.
         chained: Whether all batches are read again, and each digest covers those before it.
+        others: What to say if `first` is another one.
     """
 
-    def __init__(self, name: str, first: Batch, wanted: Sequence[int] = (), chained: bool = True):
+    def __init__(
+        self,
+        name: str,
+        first: Batch,
+        wanted: Sequence[int] = (),
+        chained: bool = True,
+        others: str = "its first batch is another one",
+    ):
         self.lost = False
         self.epochs = 0
         self.numbers = array("q")
         self._name, self._first, self._wanted, self._chained = name, digest(first), tuple(wanted), chained
         self._digests, self._start = array("Q"), 0
         if wanted and wanted[0] != self._first:
-            self._lose("its first batch is another one")
+            self._lose(others)
 
     def begin(self, start: int = 0) -> None:
         """An epoch begins, of which the batches before number `start` are not read."""
@@ -67,7 +75,7 @@ class Trail:
         count = self._start + len(self._digests) if batch is None else batch
         i = count - self._start - 1
         if not 0 <= i < len(self._digests):  # no batch was read since the training was resumed
-            return list(self._wanted)
+            return list(self._wanted) or [self._first, 0, 0, 0, -1]
         return [self._first, self.epochs, count, self._digests[i], self.numbers[i] if self.numbers else -1]
 
     def _lose(self, what: str) -> None:

@@ -452,7 +452,7 @@ class Layer:
         call = self.trace(*inputs, **options)
         given = kind_of_tree([x for x in tree.leaves((inputs, options)) if not isinstance(x, Spec)])
         target = get(backend) if backend is not None else backend_of(key) if given is None else given.backend
-        if isinstance(key, int):
+        if isinstance(key, numbers.Integral):
             key = random.key(key)
         elif (source := backend_of(key)).compiles and not source.is_traced(key):
             key = check_key(key)
@@ -545,7 +545,7 @@ class Layer:
             ShapeError: Shapes do not fit.
             MixedBackendsError: The arrays belong to two backends.
         """
-        if isinstance(key, int):
+        if isinstance(key, numbers.Integral):
             key = random.key(key, backend=backend_of(params, inputs))
         # `alike`, since layers ask for the namespace of one array and take it for that of all.
         named = {"key": key, "train": train, "aux": aux}

@@ -78,7 +78,8 @@ class Checkpoints:
             ArgumentError: The tree holds something that cannot be stored.
             FileError: It could not be written, for example as no space is left. All other files are as they were.
         """
-        path = self.path(checks.integer("step", step, 0, _LAST))
+        step = checks.integer("step", step, 0, _LAST)
+        path = self.path(step)
         numbers = {n: float(v) for n, v in tree.map(on_host, dict(metrics or {})).items() if _is_number(v)}
         self.prepare()
         files.save({"step": step, "metrics": [list(pair) for pair in numbers.items()], "tree": state}, path)
@@ -104,6 +105,7 @@ class Checkpoints:
                 return None
             step, state = found
         else:
+            step = checks.integer("step", step, 0, _LAST)
             state = self._load(step)
         return state if like is None else matched(by_path(state), like, self.path(step))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ def drawing_key(setup: Setup, ts: TrainState, key: Any = None) -> Any:
         return None
     if key is None:  # steps of training draw from fold_in(key, step), and the order of samples from the last number
         return random.fold_in(ts.key, 0xFFFFFFFE)
-    return random.key(key, backend=setup.backend) if isinstance(key, int) else key
+    return random.key(key, backend=setup.backend) if isinstance(key, numbers.Integral) else key
 
 
 def _numbers(setup: Setup, carry: Carry) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def config_of(model: Model, traced: Traced) -> dict[str, Any]:
     return {
         "net": traced.config,
         "inputs": _encoded(traced.inputs),
-        "seed": model.seed,
+        "seed": int(model.seed),
         "optimizer": _described("optimizer", model.optimizer),
         "loss": _described_losses(model.loss),
         "loss_weights": model.loss_weights,
