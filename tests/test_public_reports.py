@@ -65,7 +65,7 @@ def gradient(fun, name, *x):
 
 
 def metric(m, *batches):
-    acc = m.init("numpy")
+    acc = m.init(batches[0][0])
     for batch in batches:
         acc = m.update(acc, *batch)
     return m.result(acc)
@@ -385,6 +385,105 @@ def _(name):
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
 
+@VALUES("keras-team/keras", 8751, "causal padding with dilation was suspected of a wrong length")
+def _(name):
+    x = np.zeros((1, 12, 1), np.float32)
+    x[0, 3] = 1.0
+    layer = nn.Conv1D(1, 2, dilation_rate=4, padding="causal")
+    params, _ = layer.init(0, x)
+    out = layer.apply(kf.to_backend(kf.tree.map(np.ones_like, params), name), on(name, x))[0]
+    wanted = np.ones((1, 12, 1))  # the bias is 1
+    wanted[0, [3, 7]] = 2.0
+    near(out, wanted)
+
+
+def running(layer, recurrent=1.0):
+    """Parameters by which a recurrent layer adds its inputs up, each `recurrent` times as much as the next."""
+    params, _ = layer.init(0, np.zeros((1, 2, 1), np.float32))
+    values = {"kernel": 1.0, "recurrent_kernel": recurrent, "bias": 0.0}
+    paths, leaves = kf.tree.paths(params), kf.tree.leaves(params)
+    filled = [np.full_like(x, values[path.rpartition("/")[2]]) for path, x in zip(paths, leaves, strict=True)]
+    return kf.tree.unflatten(kf.tree.structure(params), filled)
+
+
+@VALUES(
+    "keras-team/keras", 1431, "the sequence of a layer that goes backwards did not fit that of one that goes forwards"
+)
+def _(name):
+    layer = nn.Bidirectional(nn.SimpleRNN(1, activation="linear", return_sequences=True))
+    out = layer.apply(kf.to_backend(running(layer), name), on(name, [[[1.0], [2.0], [4.0]]]))[0]
+    near(out, [[[1.0, 7.0], [3.0, 6.0], [7.0, 4.0]]])
+
+
+@VALUES("keras-team/keras", 4192, "the backward half of Bidirectional depended on where the masked steps are")
+def _(name):
+    layer = nn.Bidirectional(nn.SimpleRNN(1, activation="linear"))
+    params = kf.to_backend(running(layer, 0.5), name)
+    for steps in ([1.0, 2.0, 4.0, 0.0, 0.0], [0.0, 0.0, 1.0, 2.0, 4.0], [1.0, 0.0, 2.0, 0.0, 4.0]):
+        mask = on(name, [[step != 0 for step in steps]], dtype="bool")
+        out = layer.apply(params, on(name, np.reshape(steps, (1, 5, 1))), mask=mask)[0]
+        near(out, [[4 + 0.5 * (2 + 0.5 * 1), 1 + 0.5 * (2 + 0.5 * 4)]])
+
+
+@VALUES("tensorflow/tensorflow", 41979, "moving moments of momentum 0 were not those of the last batch")
+@VALUES("tensorflow/tensorflow", 38459, "BatchNormalization of momentum 0 failed")
+def _(name):
+    layer = nn.BatchNormalization(momentum=0.0, epsilon=0.0)
+    x = on(name, [[1.0], [2.0], [6.0]])
+    params, state = layer.init(0, x)
+    out, state = layer.apply(params, x, state=state, train=name != "openvino")
+    if name != "openvino":  # which does not train
+        near(out, np.float64([[-2.0], [-1.0], [3.0]]) / math.sqrt(14 / 3))
+        near(layer.apply(params, x, state=state)[0], out)
+
+
+@VALUES("pytorch/pytorch", 2470, "the variance along an axis was that of the square's mean, whose digits were gone")
+def _(name):
+    x = on(name, [2281.5, 2281.25])
+    near([kf.to_numpy(ops.var(x)), kf.to_numpy(ops.var(x, axis=0))], [0.015625, 0.015625])
+    near(ops.std(x, axis=-1), 0.125)
+
+
+@VALUES("pytorch/pytorch", 34808, "nearest neighbours were those of the pixels' corners, and not of their centres")
+def _(name):
+    x = np.arange(5.0)[None, None, :, None]
+    out = ops.image.resize(on(name, x), (1, 3), interpolation="nearest")
+    near(kf.to_numpy(out).ravel(), [0.0, 2.0, 4.0])
+
+
+@VALUES("pytorch/pytorch", 131274, "an axis that does not exist was taken, if the array was empty")
+@VALUES("pytorch/pytorch", 131273, "an axis that does not exist was taken, if the array was empty")
+def _(name):
+    for op in (ops.cumsum, ops.cumprod, ops.sort, ops.sum, ops.flip):
+        for axis in (100, -100):
+            with pytest.raises(kf.KfuncError):
+                op(on(name, np.zeros((1, 0))), axis=axis)
+
+
+@VALUES("keras-team/keras", 4592, "recall was the mean of the recalls of batches")
+def _(name):
+    batches = [(on(name, [0, 0]), on(name, [0.0, 1.0])), (on(name, [1, 1]), on(name, [0.0, 1.0]))]
+    near(metric(metrics.Recall(), *batches), 1 / 2)
+    near(metric(metrics.Precision(), *batches), 1 / 2)
+
+
+@VALUES("keras-team/keras", 4564, "the F1 score was the accuracy")
+def _(name):
+    y, p = on(name, [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
+    near(metric(metrics.F1Score("macro"), (y, p)), (2 * 2 / (2 * 2 + 1) + 2 * 1 / (2 * 1 + 1)) / 2)
+
+
+@VALUES("pytorch/pytorch", 23480, "cosine decay with restarts began one step late")
+@VALUES("keras-team/keras", 21772, "`alpha` was told to be the last rate; it is a fraction of the first one")
+def _(name):
+    restarts = optim.CosineDecayRestarts(0.5, 1, t_mul=2.0)
+    near(
+        [float(restarts(step)) for step in range(7)],
+        [0.5, 0.5, 0.25, 0.5, *(0.25 * (1 + math.cos(math.pi * i / 4)) for i in (1, 2, 3))],
+    )
+    near(float(optim.CosineDecay(0.5, 10, alpha=0.1)(10)), 0.05)
+
+
 @GRADIENTS("pytorch/pytorch", 2298, "the gradient of the binary crossentropy of a logit of 0 was 0")
 def _(name):
     loss = losses.BinaryCrossentropy(from_logits=True)
@@ -475,6 +574,20 @@ def _(name):
 def _(name):
     with pytest.raises(ArgumentError, match="clipnorm"):
         optim.SGD(1.0, clipnorm=1.0, global_clipnorm=1.0)
+
+
+@GRADIENTS("jax-ml/jax", 764, "the gradient of tanh was NaN where its argument is large")
+def _(name):
+    near(gradient(ops.tanh, name, [190.0, 200.0, -1e4, 0.0]), [0.0, 0.0, 0.0, 1.0])
+
+
+@GRADIENTS("jax-ml/jax", 3058, "the gradient of a norm along an axis was NaN at zeros")
+@GRADIENTS("pytorch/pytorch", 2721, "the gradient of a norm of 0 was NaN, or an error")
+def _(name):
+    near(
+        gradient(lambda x: ops.norm(x[1:, :] - x[:-1, :], axis=-1), name, [[1.0, 1.0], [1.0, 1.0], [4.0, 5.0]])[0],
+        [0.0, 0.0],
+    )
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -713,6 +826,55 @@ def _(name, tmp_path):
         assert list(back) == sorted(tree)
         for key, value in tree.items():
             np.testing.assert_array_equal(kf.to_numpy(back[key]), value)
+
+
+@MODELS("keras-team/keras", 2305, "training went over the samples that validation_split held out")
+def _(name):
+    y = np.concatenate([ONE_TO_6[:4], ONE_TO_6[4:] + 100])
+    model = line()
+    history = model.fit(ONE_TO_6, y, batch_size=1, validation_split=1 / 3, backend=name, verbose=0).history
+    near(history["loss"], [0.0])
+    assert int(kf.to_numpy(model.train_state.step)) == 4
+
+
+@MODELS("keras-team/keras", 496, "validation left the weights of samples out")
+def _(name):
+    weights_of = np.float32([1, 1, 0, 0, 0, 0])
+    options = {"validation_data": (ONE_TO_6, ONE_TO_6 + np.arange(6, dtype=np.float32)[:, None], weights_of)}
+    history = line().fit(ONE_TO_6, ONE_TO_6, backend=name, verbose=0, **options).history
+    near(history["val_loss"], [(0 + 1) / 6])
+
+
+@MODELS("tensorflow/tensorflow", 27049, "training went on otherwise after saving and loading")
+@MODELS("tensorflow/tensorflow", 44670, "a saved model had lost the optimizer's state")
+@MODELS("tensorflow/tensorflow", 52368, "a loaded model began with a new state of the optimizer")
+@MODELS("keras-team/keras", 5073, "three times 12 epochs were not 36")
+def _(name, tmp_path):
+    x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(12, 2)
+    results = []
+    for parts in ((6,), (2, 4), (1, 2, 3)):
+        model = kf.Model(nn.Sequential([nn.Dense(4, "tanh"), nn.BatchNormalization(), nn.Dropout(0.5), nn.Dense(1)]))
+        model.compile("adam", "mse")
+        for i, epochs in enumerate(parts):
+            if i:
+                model.save(tmp_path / "model.safetensors")
+                model = kf.Model.load(tmp_path / "model.safetensors", backend=name)
+            model.fit(x, x[:, 0], 4, epochs=epochs, backend=name, verbose=0)
+        results.append([kf.to_numpy(leaf) for leaf in kf.tree.leaves(tuple(model.train_state))])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@MODELS("keras-team/keras", 4421, "a stateful layer in Bidirectional failed")
+def _(name):
+    model = kf.Model(nn.Bidirectional(nn.LSTM(2, stateful=True))).build(kf.Spec((2, 3, 1)), backend=name)
+    model.compile("sgd", "mse")
+    x = np.ones((2, 3, 1), np.float32)
+    before = [kf.to_numpy(leaf) for leaf in kf.tree.leaves(model.train_state.state)]
+    model.fit(x, np.zeros((2, 4), np.float32), batch_size=2, backend=name, **QUIET)
+    after = [kf.to_numpy(leaf) for leaf in kf.tree.leaves(model.train_state.state)]
+    assert len(after) == 4 and all((a != b).any() for a, b in zip(before, after, strict=True))
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------
