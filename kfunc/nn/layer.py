@@ -453,7 +453,7 @@ class Layer:
         given = kind_of_tree([x for x in tree.leaves((inputs, options)) if not isinstance(x, Spec)])
         target = get(backend) if backend is not None else backend_of(key) if given is None else given.backend
         if isinstance(key, numbers.Integral):
-            key = random.key(key)
+            key = random.key(int(key))
         elif (source := backend_of(key)).compiles and not source.is_traced(key):
             key = check_key(key)
             device = source.device(key) if device is None and source is target else device
@@ -546,7 +546,7 @@ class Layer:
             MixedBackendsError: The arrays belong to two backends.
         """
         if isinstance(key, numbers.Integral):
-            key = random.key(key, backend=backend_of(params, inputs))
+            key = random.key(int(key), backend=backend_of(params, inputs))
         # `alike`, since layers ask for the namespace of one array and take it for that of all.
         named = {"key": key, "train": train, "aux": aux}
         if report or samples is not None:

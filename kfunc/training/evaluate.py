@@ -103,7 +103,7 @@ def drawing_key(setup: Setup, ts: TrainState, key: Any = None) -> Any:
         return None
     if key is None:  # steps of training draw from fold_in(key, step), and the order of samples from the last number
         return random.fold_in(ts.key, 0xFFFFFFFE)
-    return random.key(key, backend=setup.backend) if isinstance(key, numbers.Integral) else key
+    return random.key(int(key), backend=setup.backend) if isinstance(key, numbers.Integral) else key
 
 
 def _numbers(setup: Setup, carry: Carry) -> dict[str, Any]:
