@@ -738,12 +738,12 @@ class Model(GraphFace):
 
         Raises:
             FileError: The file is truncated or corrupt, holds no model, or one of more objects than a config may.
-            NonFiniteError: A parameter in it is NaN.
+            NonFiniteError: A parameter in it is NaN, or a number of the optimizer's state.
             BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
         target = get(backend)
         model, traced, ts, stored = model_file.read(cls, path)
-        _check_read(path, ts.params)
+        _check_read(path, ts.params, stored)
         model._traced, model._stored_opt_state = traced, stored
         model.step, model.eval_step = step or model.step, eval_step
         model.train_state = to_backend(model._with_opt_state(ts), target)
@@ -848,10 +848,10 @@ def _in_float16(layer: Layer) -> bool:
     )
 
 
-def _check_read(path: str | os.PathLike[str], params: Any) -> None:
-    """Raise NonFiniteError if a parameter in the file at `path` is NaN."""
-    when = f"{os.fspath(path)} cannot be used: "
-    check_arrays(when, "take another file; kf.load reads the arrays as they are", parameter=params)
+def _check_read(path: str | os.PathLike[str], params: Any, opt_state: Any = None) -> None:
+    """Raise NonFiniteError if a parameter in the file at `path`, or a part of the optimizer's state, is NaN."""
+    when, fix = f"{os.fspath(path)} cannot be used: ", "take another file; kf.load reads the arrays as they are"
+    check_arrays(when, fix, parameter=params, array=opt_state)  # the first step would spread NaN to the parameters
 
 
 def _same(optimizer: Any, other: Any) -> bool:

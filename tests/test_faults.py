@@ -496,3 +496,18 @@ def test_models_that_are_gone_leave_nothing(case):
     gc.collect()
     assert len(alive) >= 9
     assert not [ref() for ref in alive if ref() is not None]
+
+
+def test_nan_in_the_optimizers_state_of_a_file(tmp_path):
+    """The first step of training would make every parameter NaN."""
+    model = kf.Model(nn.Dense(2))
+    model.compile("adam", "mse")
+    model.fit(X[:8], Y[:8, :2], verbose=0)
+    ts = model.train_state
+    bad = kf.tree.map(lambda a: a * np.float32(np.nan) if a.dtype.kind == "f" and a.ndim == 2 else a, ts.opt_state)
+    model.train_state = ts._replace(opt_state=bad)
+    model.save(tmp_path / "model.safetensors")
+    with pytest.raises(
+        kf.errors.NonFiniteError, match=r"model.safetensors cannot be used: the array opt_state\..*kernel"
+    ):
+        kf.Model.load(tmp_path / "model.safetensors")

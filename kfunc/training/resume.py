@@ -127,7 +127,7 @@ class _Saver(Saver):
             fresh = fresh._replace(metrics={name: Mean().init(fresh.loss[0]) for name in names})
         if (steps := self._setting["steps_per_epoch"]) is not None and places["batch"] > steps:
             raise _no_checkpoint(path, f"batch {places['batch']} of {steps}")
-        others = list(_differences(setting, self._setting))
+        others = [] if json.dumps(setting) == self._text else list(_differences(setting, self._setting))
         try:
             places["progress"] = type(fresh)(**matched(progress, fresh._asdict(), path))
             self._found = type(ts)(**matched(state, ts._asdict(), path)), stop, places, callbacks
