@@ -36,6 +36,7 @@ TRANSFORMS = (
 )
 OTHERS: dict[str, tuple[Any, tuple]] = {
     "Rotary": (nn.RotaryEmbedding(), (X,)),
+    "Input": (nn.graph.InputLayer((None, 4, 6)), (X,)),
     "Stack": (nn.Stack(nn.Dense(6), 3), (X,)),
     "Remat": (nn.Remat(nn.Dense(6)), (X,)),
     "Frozen": (nn.Frozen(nn.Dense(6)), (X,)),

@@ -111,6 +111,8 @@ class GraphFace:
         """Let the layers of the network know the model's weights; see `Share`."""
         self._shared = Share(self._carry, brings)
         self._adopt()
+        if brings:
+            self._stay_frozen()
 
     def _adopt(self) -> None:
         mine = self._shared
@@ -120,7 +122,26 @@ class GraphFace:
             object.__setattr__(child, "_held", (*others, (held, path)))
             if mine.brings:
                 mine.sources += [found for other, _ in others if (found := _read(other)) is not None]
-        mine.owner, _latest[0] = weakref.ref(self), next(_networks)
+        mine.owner, mine.trains, _latest[0] = weakref.ref(self), getattr(self.net, "_trains", None), next(_networks)
+
+    def _stay_frozen(self) -> None:
+        """Freeze the layers of a network of nodes that are frozen in the model that they come from."""
+        found = dict(getattr(self.net, "_trains", None) or {})
+        for path, child in _all(self.net):
+            shares = [(_read(held), below) for held, below in child._held]
+            others = [(share, below) for share, below in shares if share not in (None, self._shared) and below]
+            share, below = max(others, key=lambda each: each[0].changed, default=(None, ""))
+            if not path or share is None or not share.trains:
+                continue
+            above = below.split("/")
+            # A layer that stands alone here has left the layers behind that it was frozen with.
+            places = range(len(above), -1 if "/" not in path else len(above) - 1, -1)
+            said = [share.trains["/".join(above[:i])] for i in places if "/".join(above[:i]) in share.trains]
+            if said:
+                found.setdefault(path, said[0])
+        if found:
+            object.__setattr__(self.net, "_trains", found)
+            self._shared.trains = found
 
     def _begins(self) -> None:
         """Note that the model has weights now, so that those of models that are gone are not needed any more."""
@@ -178,6 +199,7 @@ class Share:
         outdated: The model that has newer weights of some layers, if there is one and nobody was told.
         sources: What others share of the same layers, held until the model has weights of its own.
         owner: The model, as a weak reference.
+        trains: Which layers of its network are frozen; see `nn.freeze`.
         sharing: Which network was the latest, and what others shared of the same layers then.
     """
 
@@ -186,6 +208,7 @@ class Share:
         self.outdated: str | None = None
         self.sources: list[Share] = []
         self.owner: Any = None
+        self.trains: dict[str, bool] | None = None
         self.sharing: tuple[int, list[Any]] = 0, []
 
 
