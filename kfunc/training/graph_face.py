@@ -122,7 +122,8 @@ class GraphFace:
             object.__setattr__(child, "_held", (*others, (held, path)))
             if mine.brings:
                 mine.sources += [found for other, _ in others if (found := _read(other)) is not None]
-        mine.owner, mine.trains, _latest[0] = weakref.ref(self), getattr(self.net, "_trains", None), next(_networks)
+        mine.owner, _latest[0] = weakref.ref(self), next(_networks)
+        mine.trains, mine.said = getattr(self.net, "_trains", None), next(_clock)
 
     def _stay_frozen(self) -> None:
         """Freeze the layers of a network of nodes that are frozen in the model that they come from."""
@@ -130,7 +131,7 @@ class GraphFace:
         for path, child in _all(self.net):
             shares = [(_read(held), below) for held, below in child._held]
             others = [(share, below) for share, below in shares if share not in (None, self._shared) and below]
-            share, below = max(others, key=lambda each: each[0].changed, default=(None, ""))
+            share, below = max(others, key=lambda each: each[0].said, default=(None, ""))
             if not path or share is None or not share.trains:
                 continue
             above = below.split("/")
@@ -200,6 +201,7 @@ class Share:
         sources: What others share of the same layers, held until the model has weights of its own.
         owner: The model, as a weak reference.
         trains: Which layers of its network are frozen; see `nn.freeze`.
+        said: When that was said.
         sharing: Which network was the latest, and what others shared of the same layers then.
     """
 
@@ -209,6 +211,7 @@ class Share:
         self.sources: list[Share] = []
         self.owner: Any = None
         self.trains: dict[str, bool] | None = None
+        self.said: int = 0
         self.sharing: tuple[int, list[Any]] = 0, []
 
 
