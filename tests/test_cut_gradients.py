@@ -152,6 +152,9 @@ def test_no_real_scalar(name):
         assert caught.value.argument == "fun"
     with pytest.raises(kf.errors.ArgumentError, match="pair"):
         kf.grad(total, has_aux=True)(w)
+    for given in (cast(w, "int32"), {"a": w, "b": cast(w, "bool")}):
+        with pytest.raises(kf.errors.ArgumentError, match="floating-point"):
+            kf.grad(lambda given: cast(total(kf.tree.leaves(given)[0]), "float32"))(given)
 
 
 def within(manager, fun):

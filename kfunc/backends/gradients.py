@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ArgumentError, UnsupportedError
 
-__all__ = ["cut_off", "independent", "not_known"]
+__all__ = ["cut_off", "independent", "not_floating", "not_known"]
 
 
 def cut_off(how: str) -> UnsupportedError:
@@ -28,6 +28,17 @@ def not_known(error: Exception) -> UnsupportedError:
         got=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
         fix="compute with the functions of kf.namespace(x), and not with NumPy, float or bool; choose by kf.ops.where "
         "or kf.cond; return the array from the function, and read it outside",
+    )
+
+
+def not_floating(got: str) -> ArgumentError:
+    """The error where a gradient is asked for with respect to an array of integers or booleans."""
+    return ArgumentError(
+        "A gradient was asked for an array that is not of a floating-point dtype.",
+        argument="argnums",
+        expected="arguments that are trees of floating-point arrays",
+        got=got,
+        fix="convert it with kf.asarray(x), or leave its position out of argnums",
     )
 
 

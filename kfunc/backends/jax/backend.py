@@ -13,7 +13,7 @@ import numpy as np
 
 from ...tracing import loops
 from ..base import Backend, Kind
-from ..gradients import independent, not_known
+from ..gradients import independent, not_floating, not_known
 from . import namespace
 
 __all__ = ["JaxBackend", "backend"]
@@ -78,6 +78,8 @@ class JaxBackend(Backend):
     def explain(self, error: Exception) -> None:
         if isinstance(error, _READS):
             raise not_known(error) from error
+        if isinstance(error, TypeError) and str(error).startswith("grad requires real- or complex-valued inputs"):
+            raise not_floating(str(error).partition("\n")[0]) from error
         if isinstance(error, ValueError) and str(error).startswith("Reverse-mode differentiation does not work for"):
             raise self.unsupported(
                 "a gradient of kf.while_loop, or of kf.fori_loop between arrays",

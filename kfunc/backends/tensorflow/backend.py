@@ -15,7 +15,7 @@ from ...errors import ArgumentError, KfuncError, ShapeError
 from ...tracing import loops
 from .. import defaults
 from ..base import Backend, Kind
-from ..gradients import independent, not_known
+from ..gradients import independent, not_floating, not_known
 from ..registry import add_kind
 from . import autodiff, memory
 from .array import Array, cast
@@ -187,13 +187,7 @@ class TensorflowBackend(Backend):
             flat = [tf.identity(self.lower(x)) for x in flat]
             for x in flat:
                 if not (x.dtype.is_floating or x.dtype.is_complex):
-                    raise ArgumentError(
-                        f"The gradient of an array of {x.dtype.name} was asked for, which is no floating-point dtype.",
-                        argument="argnums",
-                        expected="arrays of a floating-point dtype",
-                        got=x.dtype.name,
-                        fix="leave integers out of the arguments that argnums names",
-                    )
+                    raise not_floating(x.dtype.name)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(flat)
                 for n, arg in zip(numbers, tree.unflatten(structure, flat), strict=True):

@@ -14,7 +14,7 @@ import torch.utils.checkpoint
 from ... import tree
 from ...tracing import loops
 from ..base import Backend, Kind
-from ..gradients import independent, not_known
+from ..gradients import independent, not_floating, not_known
 from . import dynamo, namespace
 from .cuts import is_tracked, refuse_cut
 from .levels import differentiated_twice, differentiating, in_functorch, in_vmap, unwrapped
@@ -91,6 +91,8 @@ class TorchBackend(Backend):
     def explain(self, error: Exception) -> None:
         if type(error) is RuntimeError and any(words in str(error) for words in _READS):
             raise not_known(error) from error
+        if type(error) is RuntimeError and str(error).startswith("only Tensors of floating point"):
+            raise not_floating(str(error)) from error
         if type(error) is RuntimeError and "double backward" in str(error):
             raise _no_second_derivative() from error
 
