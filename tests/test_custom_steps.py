@@ -114,6 +114,10 @@ WRONG = {
         lambda ts, batch: (ts._replace(params=ts.params | {"kernel": ts.params["kernel"] * float("nan")}), {"a": 1.0}),
         "step 0: the parameter kernel is not finite",
     ),
+    "a NaN in the first parameter": (
+        lambda ts, batch: (ts._replace(params=ts.params | {"bias": ts.params["bias"] * float("nan")}), {"a": 1.0}),
+        "step 0: the parameter bias is not finite",
+    ),
     "an infinite log": (
         lambda ts, batch: (ts, {"b": float("inf"), "a": 1.0}),
         "step 0: what the step logs as 'b' is not finite",

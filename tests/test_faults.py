@@ -17,6 +17,9 @@ from backends import IN_PLACE, NAMES, in_place, params
 import kfunc as kf
 from kfunc import nn, optim
 from kfunc.callbacks.base import HOOKS
+from kfunc.data.batches import Batch
+from kfunc.training.state import TrainState, start
+from kfunc.training.step import make_train_step
 
 BACKENDS = ("numpy", "jax", "torch", "tensorflow")
 RNG = np.random.default_rng(0)
@@ -432,6 +435,39 @@ def test_the_same_is_said_everywhere(name, said):
 @pytest.mark.torch
 def test_the_same_is_said_without_a_scale(said):
     assert complaints("torch", "sgd") == said
+
+
+TABLE = nn.Sequential([nn.Embedding(5, 2), nn.Flatten(), nn.Dense(1)])
+BATCHES = {
+    "good": Batch(np.int32([[0, 1], [2, 3]]), np.float32([[0], [1]])),
+    "index": Batch(np.int32([[0, 1], [7, 3]]), np.float32([[0], [1]])),
+    "loss": Batch(np.int32([[0, 1], [2, 3]]), np.float32([[0], [np.nan]])),
+    "both": Batch(np.int32([[0, 1], [7, 3]]), np.float32([[np.nan], [1]])),
+}
+CULPRITS = {"index": 4, "loss": 0, "both": 4}  # the loss, three gradients, the table
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize("name", params(("numpy", "torch")))
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("second", ["good", "index", "loss"])
+@pytest.mark.parametrize(
+    ("first", "scale"), [("index", 1.0), ("loss", 1.0), ("both", 1.0), ("index", 8.0), ("both", 8.0)]
+)
+def test_the_first_fault_is_told_and_nothing_changes_after_it(first, second, scale, number, name):
+    optimizer, loss = optim.LossScaleOptimizer("sgd", initial_scale=scale), kf.losses.MeanSquaredError()
+    parameters, state = TABLE.init(0, BATCHES["good"].x, backend=name)
+    opt_state, key = optimizer.init(parameters), kf.random.key(0, backend=name)
+    before = TrainState(parameters, state, opt_state, key, kf.asarray(np.int32(number), backend=name))
+    step = make_train_step(TABLE, optimizer, loss, {}, tables={"embedding": 5})
+    ts, progress = before, start({}, kf.backends.get(name))
+    for batch in (first, second):
+        ts, progress = step(ts, progress, kf.to_backend(BATCHES[batch], name))
+        assert kf.to_numpy(progress.fault).tolist()[:2] == [number, CULPRITS[first]]
+        if first != "loss":
+            assert int(kf.to_numpy(progress.fault)[2]) == 7
+        for got, want in zip(leaves(ts), leaves(before), strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
