@@ -20,7 +20,6 @@ from kfunc.registry import from_config, to_config
 
 keras = pytest.importorskip("keras")
 
-EPS = float(np.finfo(np.float32).eps)
 NAMES = sorted(name for name in dir(keras.ops) if not name.startswith("_"))
 FUNCTIONS = [name for name in NAMES if callable(getattr(keras.ops, name))]
 MODULES = [name for name in NAMES if name not in FUNCTIONS]
@@ -76,7 +75,7 @@ def test_keras_still_says_so(i):
 # -- values and gradients --------------------------------------------------------------------------------------------
 
 
-def close(got, want, row):
+def close(got, want, row, double=False):
     assert len(got) == len(want)
     for a, b in zip(got, want, strict=True):
         assert a.shape == b.shape
@@ -84,10 +83,11 @@ def close(got, want, row):
         if a.dtype.kind not in "fc":
             np.testing.assert_array_equal(a, b)
             continue
-        assert a.dtype in (np.float32, np.complex64)
+        assert double or a.dtype in (np.float32, np.complex64)
         finite = np.abs(b)[np.isfinite(b)]
         scale = max(1.0, finite.max(initial=0))
-        np.testing.assert_allclose(a, b, rtol=0, atol=8 * EPS * math.sqrt(row.n) * row.condition * scale)
+        eps = float(np.finfo(a.dtype).eps)
+        np.testing.assert_allclose(a, b, rtol=0, atol=8 * eps * math.sqrt(row.n) * row.condition * scale)
 
 
 def on(name, tree):
@@ -134,6 +134,29 @@ def check_values(out, name, i, any_arrays=True):
     # What is made of arrays stays in their backend; what is made of Python values alone is NumPy's.
     assert backends_of(out) <= ({name} if any_arrays else {"numpy"}) or ROWS[i].name == "convert_to_numpy"
     close(flat(out), oracle(i)[0], ROWS[i])
+
+
+SINGLE = {
+    "dot_product_attention": "Keras takes JAX's attention, whose softmax is in float32",
+    "perspective_transform": "Keras solves for the transform in float32",
+}
+DOUBLE = [
+    i
+    for i, row in enumerate(ROWS)
+    if row.name not in SINGLE
+    and any(is_array(x) and x.dtype.kind in "fc" for x in kf.tree.leaves((row.args, row.kwargs)))
+]
+
+
+@pytest.mark.numpy
+@pytest.mark.parametrize("i", DOUBLE, ids=[IDS[i] for i in DOUBLE])
+def test_values_in_double(i):
+    """In float64, where small constants and terms show that float32 rounds away."""
+    wide = {"f": np.float64, "c": np.complex128}
+    given = kf.tree.map(
+        lambda x: x.astype(wide.get(x.dtype.kind, x.dtype)) if is_array(x) else x, (ROWS[i].args, ROWS[i].kwargs)
+    )
+    close(flat(call(ops, ROWS[i], *given)), oracle(i)[0], ROWS[i], double=True)
 
 
 @rows
