@@ -915,3 +915,25 @@ def test_backup(name, freq, at, tmp_path):
     assert got[0] == expected[0] and len(got[1]) == len(expected[1])
     assert all(map(np.array_equal, got[1], expected[1]))
     assert not (tmp_path / "backup").exists()
+
+
+def test_a_log_that_is_not_appended_takes_the_place_of_the_old_file(tmp_path):
+    (tmp_path / "log.csv").write_text("what was there before")
+    log = callbacks.CSVLogger(tmp_path / "log.csv")
+    log.on_train_begin()
+    for epoch in range(2):
+        log.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 1.5})
+    assert (tmp_path / "log.csv").read_text().split() == ["epoch,loss,val_loss", "0,0.5,1.5", "1,0.5,1.5"]
+
+
+def test_a_monitor_in_a_loop_of_ones_own_that_does_not_say_that_training_begins():
+    stop = callbacks.EarlyStopping("loss", patience=1)
+    stop.set_params({"metrics": {}})
+    found = [stop.better(a, b) for a, b in ((1.0, None), (0.5, 1.0), (1.5, 0.5))]
+    assert found == [True, True, False]
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_a_learning_rate_may_be_an_array(name):
+    rate = callbacks.LearningRateScheduler(lambda epoch, old: kf.to_backend(np.full((), old / 2, np.float32), name))
+    assert rate._at(0, 0.5) == 0.25

@@ -721,3 +721,15 @@ def test_the_work_is_in_proportion_to_the_layers(path):
     counts(2)  # what is done once
     for few, many in zip(counts(20), counts(60), strict=True):
         assert many < 3.3 * few
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_longest_header(more, path, monkeypatch):
+    files.save({"a": np.ones(3)}, path)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    monkeypatch.setattr(files, "_HEADER_LIMIT", length - more)
+    if more:
+        with pytest.raises(FileError):
+            files.load(path)
+    else:
+        assert same(files.load(path), {"a": np.ones(3)})

@@ -325,3 +325,13 @@ def test_a_window_that_needs_scipy(monkeypatch):
 def test_tiny_weights_are_divided_by_a_little_more_than_their_norm(constraint, norm):
     x = np.asarray([[3e-7, 0], [4e-7, 0]])  # of norms 5e-7 and 0
     np.testing.assert_allclose(constraint(x), x * norm / (5e-7 + 1e-7), rtol=1e-12)
+
+
+def test_a_seed_gives_the_same_numbers_in_all_versions():
+    """Weights and draws kept from version 0.1: a seed would stand for another training if they changed."""
+    params, _ = nn.Sequential([nn.Dense(2)]).init(0, np.zeros((1, 3), np.float32))
+    kernel = [[-0.63698786, -1.0334452], [-1.0940361, -0.2079526], [-1.086824, 0.2981876]]
+    np.testing.assert_array_equal(params["dense"]["kernel"], np.float32(kernel))
+    net = nn.Sequential([nn.Dropout(0.5), nn.Dropout(0.25)])
+    out, _ = net.apply({}, np.ones((2, 6), np.float32), key=3, train=True)
+    np.testing.assert_array_equal(out > 0, [[0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0]])

@@ -117,3 +117,19 @@ def test_wrong_arguments(name, op, args, kwargs, error, argument):
     with pytest.raises(getattr(kf.errors, error)) as caught:
         getattr(ops, op)(*given, **kwargs)
     assert (caught.value.op, caught.value.argument) == (op, argument)
+
+
+@pytest.mark.parametrize("op", [ops.segment_sum, ops.segment_prod, ops.segment_max, ops.segment_min])
+def test_segments_of_several_axes(op):
+    """`segment_ids` with the leading axes of `data` are those of as many rows."""
+    x, ids = RNG.normal(size=(2, 3, 4)), np.asarray([[0, 2, 0], [1, 1, 2]])
+    np.testing.assert_array_equal(op(x, ids, 4), op(x.reshape(6, 4), ids.reshape(6), 4))
+
+
+def test_take_along_an_axis_broadcasts_the_others():
+    x, ids = RNG.normal(size=(2, 3, 4)), np.asarray([2, 0, 1, 1, 2])
+    wanted = x[:, ids, :]
+    np.testing.assert_array_equal(ops.take_along_axis(x, ids.reshape(1, 5, 1), 1), wanted)
+    np.testing.assert_array_equal(
+        ops.take_along_axis(x[:1], np.broadcast_to(ids[:, None], (2, 5, 4)), 1), wanted[[0, 0]]
+    )

@@ -7,6 +7,7 @@ against oracles written another way. A new lowering is tested by existing: an op
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 
 import keras_oracle
@@ -358,3 +359,20 @@ def test_backends_have_lowerings():
     for name in ("numpy", "jax", "torch", "tensorflow", "openvino"):
         if not missing(name):
             assert {"conv", "max_pool", "relu"} <= set(kf.backends.get(name).lowerings)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_arguments_have_the_same_defaults_everywhere(name):
+    """Those of a lowering, or of a pullback that has any, and of shape rules, are the reference's."""
+    backend = kf.backends.get(name)
+    rules = {("shape rule", op): OPS[op].on_specs for op in OPS if OPS[op].on_specs and name == "numpy"}
+    found = {("lowering", op): fun for op, fun in backend.lowerings.items()} | rules
+    found |= {("pullback", op): fun for op, fun in backend.pullbacks.items()}
+    for (kind, op), fun in found.items():
+        fun = getattr(fun, "fun", fun)
+        if inspect.isbuiltin(fun):
+            continue
+        wanted = {p.name: p.default for p in inspect.signature(OPS[op].reference).parameters.values()}
+        for p in inspect.signature(fun).parameters.values():
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and not (kind == "pullback" and p.default is p.empty):
+                assert p.default == wanted[p.name], (kind, op, p.name)

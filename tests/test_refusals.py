@@ -42,6 +42,8 @@ OPS = [
     ),
     (lambda: ops.image.resize(IMAGE, (3, 3, 3)), ShapeError, "size"),
     (lambda: ops.image.map_coordinates(SQUARE, f(3, 4), 1), ShapeError, "coordinates"),
+    (lambda: ops.image.map_coordinates(SQUARE, f(2, 4), 1, "edge"), ArgumentError, "fill_mode"),
+    (lambda: ops.image.map_coordinates(SQUARE, f(2, 4), 2), ArgumentError, "order"),
     (lambda: ops.image.affine_transform(IMAGE, f(7)), ShapeError, "transform"),
     (lambda: ops.image.perspective_transform(IMAGE, f(3, 2), f(4, 2)), ShapeError, "start_points"),
     (lambda: ops.image.elastic_transform(IMAGE, sigma=0.0, seed=1), ArgumentError, "sigma"),
