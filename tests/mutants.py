@@ -20,6 +20,7 @@ import ast
 import contextlib
 import copy
 import difflib
+import functools
 import gc
 import inspect
 import itertools
@@ -276,9 +277,11 @@ class Runner:
     def pytest_runtestloop(self, session):
         self.items = {item.nodeid: item for item in session.items}
         gc.unfreeze()
-        for function in gc.get_objects():
-            if isinstance(function, FunctionType):
-                self.functions[place(function.__code__)].append(function)
+        for found in gc.get_objects():
+            if isinstance(found, FunctionType):
+                self.functions[place(found.__code__)].append(found)
+            elif isinstance(found, functools._lru_cache_wrapper) and not found.__module__.startswith("_"):
+                found.cache_clear()  # what was made before a change
         gc.freeze()
         self.work(self)
         return True
@@ -334,6 +337,8 @@ class Runner:
             return in_new_process(tests, path, text)
         while True:
             found = self.first_failure(tests, codes)
+            if found is None:  # or the tests use objects that were made before the change
+                return in_new_process(tests, path, text)
             if found in self.items and found not in self.sound:
                 self.sound[found] = self.first_failure({found: tests[found]}, {}) is None
             if self.sound.get(found, True):

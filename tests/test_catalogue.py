@@ -118,6 +118,32 @@ def test_arguments(theme, name):
         assert by_name[p.name].default == p.default or p.default is p.empty, p.name
 
 
+NEGATIVE = {
+    *("CategoricalFocalCrossentropy alpha", "Circle margin", "ELU alpha", "Ftrl learning_rate_power", "Identity gain"),
+    *("Adafactor beta_2_decay", "BinaryAccuracy threshold", "BinaryIoU threshold", "Masking mask_value", "Muon muon_a"),
+    *("Muon muon_b", "Muon muon_c", "PolynomialDecay power"),
+}
+"""Arguments that may be -1."""
+
+
+@pytest.mark.parametrize("theme", OURS)
+def test_every_number_is_checked(theme):
+    """Whatever has a number or a bool by default refuses a text, and a negative number where it counts something."""
+    objects = {row.new.name: row.new for row in reversed(ROWS) if (row.new.name.rpartition(".")[0] or "layers") == theme}
+    for new in objects.values():
+        made = getattr(OURS[theme], new.name.rpartition(".")[2])
+        if not inspect.isclass(made) and theme != "optimizers":
+            continue  # a function of arrays
+        for p in list(inspect.signature(made).parameters.values())[len(new.args) :]:
+            if type(p.default) not in (int, float, bool):
+                continue
+            name = f"{made.__name__} {p.name}"
+            for bad in ("no",) if type(p.default) is not float or name in NEGATIVE else ("no", -1.0):
+                with pytest.raises(kf.errors.ArgumentError) as error:
+                    New(new.name, *new.args, **{**new.kwargs, p.name: bad}).build(OURS)
+                assert error.value.argument == p.name, name
+
+
 FUNCTIONS = [
     (theme, name)
     for theme in ("activations", "losses", "metrics")

@@ -497,3 +497,28 @@ def test_scores_at_the_ends_of_curves(thresholds):
     cuts = np.asarray([-1e-7, *(thresholds or [0.25, 0.5, 0.75]), 1 + 1e-7])
     tpr, fpr = ((scores[labels == of] > cuts[:, None]).sum(1) / 3 for of in (1, 0))
     np.testing.assert_allclose(found, ((fpr[:-1] - fpr[1:]) * (tpr[:-1] + tpr[1:]) / 2).sum(), rtol=4 * EPS)
+
+
+@pytest.mark.parametrize("name", ["Mean", "Sum"])
+def test_a_value_without_axes(name):
+    m = getattr(metrics, name)()
+    acc = m.init("numpy")
+    for value in (np.asarray(1.5, np.float32), np.asarray(2.5, np.float32)):
+        acc = m.update(acc, value)
+    assert m.result(acc) == (2 if name == "Mean" else 4)
+
+
+@pytest.mark.parametrize(
+    ("metric", "last", "wanted"),
+    [
+        (metrics.SensitivityAtSpecificity(0.6, num_thresholds=5), 0.8, 1 / 3),
+        (metrics.SpecificityAtSensitivity(0.3, num_thresholds=5), 0.8, 2 / 3),
+        (metrics.PrecisionAtRecall(0.3, num_thresholds=5), 0.6, 1),
+        (metrics.RecallAtPrecision(0.9, num_thresholds=5), 0.6, 1 / 3),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_all_thresholds_count(metric, last, wanted):
+    """Of 0, 1/4, 1/2, 3/4, 1: the best is at 3/4, above which lie one positive, and `last`, a negative, or not."""
+    labels, scores = np.float32([1, 1, 1, 0, 0, 0]), np.float32([0.7, 0.7, 0.9, 0.7, 0.7, last])
+    assert metric.result(metric.update(metric.init("numpy"), labels, scores)) == pytest.approx(wanted)

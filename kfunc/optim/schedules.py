@@ -50,7 +50,9 @@ class Schedule:
                 checks.boolean(field.name, value)
             elif field.name == "name" or field.type.startswith("tuple"):
                 continue
-            elif field.name != "power":  # Keras allows any power
+            elif field.name == "power":  # Keras allows negative ones
+                in_range(field.name, value, -math.inf, ends="()")
+            else:
                 in_range(field.name, value, none="None" in field.type)
 
     def __call__(self, step: Any) -> Any:
