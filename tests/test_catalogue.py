@@ -129,7 +129,8 @@ NEGATIVE = {
 @pytest.mark.parametrize("theme", OURS)
 def test_every_number_is_checked(theme):
     """Whatever has a number or a bool by default refuses a text, and a negative number where it counts something."""
-    objects = {row.new.name: row.new for row in reversed(ROWS) if (row.new.name.rpartition(".")[0] or "layers") == theme}
+    news = [row.new for row in reversed(ROWS)]
+    objects = {new.name: new for new in news if (new.name.rpartition(".")[0] or "layers") == theme}
     for new in objects.values():
         made = getattr(OURS[theme], new.name.rpartition(".")[2])
         if not inspect.isclass(made) and theme != "optimizers":
