@@ -31,7 +31,7 @@ from .training.functions import Functions
 from .training.graph_face import GraphFace, inherited, network, taken
 from .training.history import History
 from .training.objective import Objective, fitted
-from .training.predict import predict
+from .training.predict import predict, predict_batch
 from .training.setup import Setup
 from .training.state import TrainState
 from .training.summary import dot_of, lines_of
@@ -548,8 +548,10 @@ class Model(GraphFace):
 
     def predict_on_batch(self, x: Any, *, backend: str | Backend | None = None) -> Any:
         """`predict` on all samples as one batch."""
-        batch = prepared(x)
-        return self.predict(one_batch(batch), backend=backend)
+        data = one_batch(prepared(x))
+        self._make_ready(data.first.x, backend)
+        self._known()
+        return predict_batch(self._setup(backend, Objective()), self._carry, data)
 
     def _trainable(self, data: Source, backend: Any) -> tuple[Source, Setup]:
         """Check that the model can train on `data`, before anything changes.

@@ -20,7 +20,7 @@ from .progress_bar import Bar
 from .setup import Setup, placed
 from .state import TrainState
 
-__all__ = ["predict"]
+__all__ = ["predict", "predict_batch"]
 
 
 def predict(
@@ -47,15 +47,24 @@ def predict(
     return made
 
 
+def predict_batch(setup: Setup, state: TrainCarry, data: Source) -> Any:
+    """The outputs for `data`, one batch, as `predict` gives them. There is no loop, which would take longer than a
+    small network."""
+    with state.lent() as ts:
+        ts = placed(setup, ts)
+        outputs = _outputs(setup, drawing_key(setup, ts))
+        program = for_prediction(setup, data, ts, outputs, alone=False)
+        with setup.backend.inferring():
+            program.advance(outputs, data.first)
+            outputs.dispatched(data.first)
+        return _sound(outputs.all(), ts)
+
+
 def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, verbose: int | str, key: Any) -> Any:
     """The outputs of one train state."""
-    assert setup.traced is not None
-    tables, root = setup.traced.tables, drawing_key(setup, ts, key)
+    root = drawing_key(setup, ts, key)
     each = hooks.has("on_predict_batch_begin", "on_predict_batch_end")
-    outputs = Outputs(
-        check=(lambda indices: _check(indices, tables, setup.net)) if tables else None,
-        key=lambda samples: None if root is None else random.fold_in(root, samples),
-    )
+    outputs = _outputs(setup, root)
     # Each batch of a network that draws has a key of its own, and so a call of its own.
     program = for_prediction(setup, data, ts, outputs, alone=each or root is not None)
     number = 0
@@ -73,6 +82,21 @@ def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, 
                 bar.show({})
         made = outputs.all()
         bar.show({})
+    return _sound(made, ts)
+
+
+def _outputs(setup: Setup, root: Any) -> Outputs:
+    """Where the results go; `root` is the key of a network that draws, or None."""
+    assert setup.traced is not None
+    tables = setup.traced.tables
+    return Outputs(
+        check=(lambda indices: _check(indices, tables, setup.net)) if tables else None,
+        key=lambda samples: None if root is None else random.fold_in(root, samples),
+    )
+
+
+def _sound(made: Any, ts: TrainState) -> Any:
+    """`made`, the outputs, unless one is NaN because a parameter or a part of the state is."""
     if any(map(faults.has_nan, tree.leaves(made))):
         faults.check_state(ts)
     return made

@@ -262,13 +262,15 @@ def _program(
         run = functools.partial(_taking, fixed=fixed, closed=signals.closed, copy=backend.released)
     one = EachStep(functools.partial(run, step), feed)
 
+    if alone or data.steps == 1 or data.first.size < data.batch_size:
+        return one
     first = rows(data.first, slice(None, data.batch_size))
     first = Batch(first.x) if predicts else first
     recorded = setup.host and hasattr(step, "loop")
     fits = STAGED // max(1, sum(a.nbytes for a in tree.leaves(first)))
     wanted = functions.steps_per_execution
     most = min(_AT_ONCE if wanted == "auto" else int(wanted), 2 ** max(0, fits.bit_length() - 1))
-    if alone or most < 2 or data.steps == 1 or data.first.size < data.batch_size:
+    if most < 2:
         return one
     if predicts and not (feed.fills or recorded):
         return one

@@ -18,7 +18,6 @@ CLOSED, OPEN, RESTING = range(3)
 
 
 @functools.cache
-@functools.cache
 def _signals() -> list[int]:
     return sorted(map(int, signal.valid_signals()))
 
@@ -51,7 +50,8 @@ class Deferral:
     def __enter__(self) -> Deferral:
         try:
             for number in _signals():
-                self._take(number, of_python=True)
+                if callable(_signal.getsignal(number)):  # few are: `_take` of all would cost as much as a small step
+                    self._take(number, of_python=True)
         except BaseException:  # a handler raised in between
             self.__exit__()
             raise
