@@ -1,10 +1,12 @@
 """Calls of `Model` with few data, beside Keras on the same framework; each side runs in a process of its own.
 
-    python benchmarks/small.py [--backend jax ...] [--case "one sample" ...] [--rounds 9]
+    python benchmarks/small.py [--backend jax ...] [--case "one sample" ...] [--seconds 5] [--markdown]
 
-Both sides have the same networks and get the same calls, in turns. A turn repeats a call for some 0.2 s, and the ratio
-is the median over the rounds. "first" is what the first call took, compilation included. The cases "first ..." run in
-fresh processes, and the clock starts when the framework is imported and the model compiled.
+Both sides have the same networks and get the same calls, in turns. A turn repeats a call for some 0.1 s. Shown are the
+least milliseconds of a call on each side, which what else the machine does can only make longer; the median of the
+ratios of turns that followed each other; and the milliseconds of the first call, compilation included. The cases
+"first ..." run in fresh processes, where the framework is imported and the model compiled before the clock starts, and
+the milliseconds are those of the processor. A case that fails has a line that says so.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import statistics
 import sys
 import tempfile
 import threading
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from fit import KERAS_BACKENDS, Elsewhere  # sets the number of threads, so it comes first
 
@@ -25,12 +29,13 @@ import numpy as np
 
 SIZE, CLASSES, WIDTH = 32, 10, 20
 LENGTHS = range(5, 55)
+LIMIT = 300  # seconds that a call may take
 
 
 class Small:
     """The calls, in the API that both sides share. `kit` has the classes of one side."""
 
-    def __init__(self, network: str, kit: Any):
+    def __init__(self, kit: Any):
         rng = np.random.default_rng(0)
         self.kit = kit
         self.x = rng.random((SIZE * 10, WIDTH), np.float32)
@@ -38,17 +43,25 @@ class Small:
         self.table = {f"f{i}": rng.random((len(self.x), 1), np.float32) for i in range(100)}
         self.tokens = rng.integers(0, 100, (8, max(LENGTHS)), np.int32)
         self.images = rng.random((SIZE, 28, 28, 1), np.float32)
-        self.network = network
-        self.model = getattr(kit, network)()
-        kit.compile(self.model)
+        self.models: dict[str, Any] = {}
 
-    def touch(self) -> None:
-        """Nothing: but the process has imported everything once this returns."""
+    def ready(self, network: str) -> None:
+        """Make the model that the next calls are of, unless there is one."""
+        if network not in self.models:
+            self.models[network] = getattr(self.kit, network)()
+            self.kit.compile(self.models[network])
+        self.network, self.model = network, self.models[network]
 
-    def run(self, case: str, times: int) -> None:
-        fun = getattr(self, CASES[case][1])
-        for _ in range(times):
-            fun()
+    def run(self, case: str, times: int) -> float | str:
+        """Seconds of the processor that so many calls take; or what went wrong."""
+        fun, begun = getattr(self, CASES[case][1]), time.process_time()
+        try:
+            self.ready(CASES[case][0])
+            for _ in range(times):
+                fun()
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return time.process_time() - begun
 
     def predict_one(self):
         self.model.predict((self.x if self.network == "mlp" else self.images)[:1], verbose=0)
@@ -258,64 +271,133 @@ class Keras:
 
 
 class InKfunc(Small):
-    def __init__(self, network, backend):
-        super().__init__(network, Kfunc(backend))
+    def __init__(self, _, backend):
+        super().__init__(Kfunc(backend))
 
 
 class InKeras(Small):
-    def __init__(self, network, backend):
-        super().__init__(network, Keras(backend))
+    def __init__(self, _, backend):
+        super().__init__(Keras(backend))
 
 
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-def measure(case: str, backend: str, rounds: int):
-    """The milliseconds of a call on each side, the ratio, and the milliseconds of the first calls."""
-    network = CASES[case][0]
-    if case.startswith("first"):
-        return first(case, backend, max(3, rounds // 3))
-    sides = [Elsewhere(side, network, backend) for side in (InKfunc, InKeras)]
-    begun = [side("run", case, 1)[0] for side in sides]
-    counts = [max(1, round(0.2 / min(side("run", case, 1)[0] for _ in range(3)))) for side in sides]
-    times: list[list[float]] = [[], []]
-    for i in range(rounds):
-        for j in (i % 2, 1 - i % 2):
-            times[j].append(sides[j]("run", case, counts[j])[0] / counts[j])
-    for side in sides:
-        side.close()
-    return [1e3 * statistics.median(t) for t in times], _ratio(times), [1e3 * t for t in begun]
+class Failed(Exception):
+    """A call of a side raised an error, or its process is gone, or did not answer."""
 
 
-def first(case: str, backend: str, rounds: int):
-    times: list[list[float]] = [[], []]
-    for _ in range(rounds):
-        for side, found in zip((InKfunc, InKeras), times, strict=True):
-            elsewhere = Elsewhere(side, CASES[case][0], backend)
-            elsewhere("touch")
-            found.append(elsewhere("run", case, 1)[0])
-            elsewhere.close()
-    medians = [1e3 * statistics.median(t) for t in times]
-    return medians, _ratio(times), medians
+class Times(NamedTuple):
+    """Of kfunc and of Keras: the milliseconds of a call, the ratio, and the milliseconds of the first calls."""
+
+    each: list[float]
+    ratio: float
+    first: list[float]
 
 
-def _ratio(times):
-    return statistics.median(a / b for a, b in zip(*times, strict=True))
+class Sides:
+    """kfunc and Keras on one backend, whose processes serve one case after the other."""
+
+    def __init__(self, backend: str):
+        self.backend = backend
+        self.pair: list[Elsewhere] = []
+
+    def __enter__(self) -> Sides:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        while self.pair:
+            side = self.pair.pop()
+            with contextlib.suppress(OSError):  # it has ended
+                side.pipe.send(None)
+            side.process.join(5)
+            side.process.kill()
+
+    def ask(self, i: int, case: str, times: int, what: str = "run") -> tuple[float, float]:
+        """Seconds that side `i` takes for so many calls, and those of the processor."""
+        if not self.pair:
+            self.pair = [Elsewhere(side, None, self.backend) for side in (InKfunc, InKeras)]
+        name, side = ("kfunc", "Keras")[i], self.pair[i]
+        try:
+            side.pipe.send((what, (case, times) if what == "run" else (case,)))
+            if not side.pipe.poll(LIMIT):
+                raise Failed(f"{name} took longer than {LIMIT} s")
+            seconds, used = side.pipe.recv()
+        except (EOFError, OSError):
+            raise Failed(f"the process of {name} has ended") from None
+        if isinstance(used, str):
+            raise Failed(f"{name}: {used}")
+        return seconds, used
+
+    def measure(self, case: str, seconds: float) -> Times:
+        begun = []
+        for i in range(2):
+            self.ask(i, CASES[case][0], 0, "ready")
+            begun.append(self.ask(i, case, 1)[0])
+        counts, times = [], list[list[float]]([[], []])
+        for i in range(2):
+            once = min(self.ask(i, case, 1)[0] for _ in range(3))
+            counts.append(max(1, round(0.1 / once)))
+        end = time.perf_counter() + seconds
+        while len(times[0]) < 3 or (time.perf_counter() < end and len(times[0]) < 50):
+            for i in (0, 1) if len(times[0]) % 2 else (1, 0):
+                times[i].append(self.ask(i, case, counts[i])[0] / counts[i])
+        return _times(times, min, begun)
+
+    def first(self, case: str, rounds: int = 3) -> Times:
+        times: list[list[float]] = [[], []]
+        for _ in range(rounds):
+            with Sides(self.backend) as fresh:
+                for i in range(2):
+                    fresh.ask(i, CASES[case][0], 0, "ready")
+                    times[i].append(fresh.ask(i, case, 1)[1])
+        return _times(times, statistics.median)
+
+
+def _times(times: list[list[float]], of: Callable[..., float], first: list[float] | None = None) -> Times:
+    each = [1e3 * of(t) for t in times]
+    ratio = statistics.median(a / b for a, b in zip(*times, strict=True))
+    return Times(each, ratio, each if first is None else [1e3 * t for t in first])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", nargs="+", choices=KERAS_BACKENDS, default=KERAS_BACKENDS)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=5, help="for the turns of each case")
+    parser.add_argument("--markdown", action="store_true", help="print a table for benchmarks/README.md")
     arguments = parser.parse_args()
-    print(f"{'':<38}{'ms a call':^20}{'':8}{'ms, the first':^20}")
-    print(f"{'case':<26}{'backend':<12}{'kfunc':>10}{'Keras':>10}{'ratio':>8}{'kfunc':>10}{'Keras':>10}")
-    for case in arguments.case:
-        for backend in arguments.backend:
-            times, ratio, begun = measure(case, backend, arguments.rounds)
-            print(f"{case:<26}{backend:<12}{times[0]:>10.2f}{times[1]:>10.2f}{ratio:>8.2f}", end="")
-            print(f"{begun[0]:>10.0f}{begun[1]:>10.0f}", flush=True)
+    line, head = _line, f"{'':<38}{'ms a call':^20}{'':8}{'ms, the first':^20}\n{'case':<26}{'backend':<12}"
+    head += f"{'kfunc':>10}{'Keras':>10}{'ratio':>8}{'kfunc':>10}{'Keras':>10}"
+    if arguments.markdown:
+        line = _row
+        head = "| Call | Framework | kfunc, ms | Keras, ms | ratio | first, kfunc | first, Keras |\n"
+        head += "|------|-----------|----------:|----------:|------:|-------------:|-------------:|"
+    print(head, flush=True)
+    for backend in arguments.backend:
+        with Sides(backend) as sides:
+            for case in arguments.case:
+                try:
+                    found = sides.first(case) if case.startswith("first") else sides.measure(case, arguments.seconds)
+                except Failed as error:
+                    print(line(case, backend, str(error)), flush=True)
+                    sides.__exit__()  # the next case has new processes
+                else:
+                    print(line(case, backend, found), flush=True)
+
+
+def _line(case: str, backend: str, found: Times | str) -> str:
+    if isinstance(found, str):
+        return f"{case:<26}{backend:<12}{found}"
+    (a, b), (c, d) = found.each, found.first
+    return f"{case:<26}{backend:<12}{a:>10.3f}{b:>10.3f}{found.ratio:>8.2f}{c:>10.0f}{d:>10.0f}"
+
+
+def _row(case: str, backend: str, found: Times | str) -> str:
+    if isinstance(found, str):
+        return f"| {case} | {backend} | {found} | | | | |"
+    (a, b), (c, d) = found.each, found.first
+    return f"| {case} | {backend} | {a:.3g} | {b:.3g} | {found.ratio:.2f} | {c:.0f} | {d:.0f} |"
 
 
 if __name__ == "__main__":

@@ -119,6 +119,64 @@ def test_outputs_of_several_lengths_are_refused():
     assert "batch by batch" in error.value.fix
 
 
+# -- one program for all lengths --------------------------------------------------------------------------------------
+
+
+CALLS = []  # for each call of Counted on arrays, whether it saw a length
+
+
+@nn.layer
+class Counted(nn.Layer):
+    """The identity, whose Python runs where a program is traced."""
+
+    needs_length: bool = False
+
+    def forward(self, s, x):
+        if type(x) is not kf.Spec:
+            CALLS.append(x.shape[1] is not None)
+            if self.needs_length and x.shape[1] is None:
+                raise TypeError("a size is needed here")
+        return x
+
+
+@pytest.mark.parametrize("needs_length", [False, True])
+@pytest.mark.parametrize("row", ["LSTM", "pooled words", "Conv1D"])
+def test_tensorflow_compiles_one_program_for_the_axes_that_build_was_given_no_size_for(row, needs_length):
+    pytest.importorskip("tensorflow")
+    layers, data = NETWORKS[row][0](), batches(row)
+    spec = kf.Spec((None, None, *data[0][0].shape[2:]), str(data[0][0].dtype))
+    model = kf.Model(nn.Sequential([Counted(needs_length), *layers]))
+    other = kf.Model(nn.Sequential([nn.Identity(), *layers]))
+    CALLS.clear()
+    for each in (model, other):
+        each.compile(kf.optim.sgd(0.1), kf.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.build(spec, backend="tensorflow")
+    other.build(data[0][0], backend="tensorflow")
+    known = []
+    for x, y, w in data[:4]:
+        model.train_on_batch(x, y, w)
+        other.train_on_batch(x, y, w)
+        close(model.predict_on_batch(x), other.predict_on_batch(x))
+        close(model.test_on_batch(x, y, w), other.test_on_batch(x, y, w))
+        known.append(len(CALLS))
+    close(model.train_state.params, other.train_state.params)
+    # Tracing runs the Python of a layer once or more. After the first batch it does not run again.
+    assert (known[0] < known[-1] and any(CALLS)) if needs_length else (known[0] == known[-1] and not any(CALLS))
+
+
+def test_a_first_batch_that_does_not_fit_is_refused_by_a_program_for_all_lengths():
+    pytest.importorskip("tensorflow")
+    model = fresh("Conv1D").build(kf.Spec((None, None, 2)), backend="tensorflow")
+    x, y, _ = batches("Conv1D")[0]
+    model.train_on_batch(x, y)
+    for call in (
+        lambda x: model.train_on_batch(x, y), lambda x: model.fit(x, y, verbose=0),
+        lambda x: model.evaluate(x, y, verbose=0), model.predict, model.predict_on_batch,
+    ):  # fmt: skip
+        with pytest.raises(ShapeError):
+            call(sequences(2))
+
+
 # -- batches that do not fit ------------------------------------------------------------------------------------------
 
 

@@ -64,6 +64,9 @@ class Backend:
     """Whether `jit` compiles, and `Model` compiles its step unless told otherwise."""
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
+    leaves_open: bool = False
+    """Whether `jit` takes `open_axes`: for the first arrays of the third argument, each the axes, counted from the last
+    one, whose sizes the program leaves open, if it can be made so."""
     donates: bool = False
     """Whether a compiled program can take the memory of arguments for its results."""
     takes_numpy: bool = False

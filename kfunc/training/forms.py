@@ -17,7 +17,7 @@ from .state import start
 from .step import forward, make_eval_step
 from .traced import Traced
 
-__all__ = ["Forms"]
+__all__ = ["Forms", "check_first"]
 
 
 class Forms:
@@ -116,6 +116,11 @@ class Forms:
             got=_listed((path, got) for path, _, got in other),
             fix=error.fix,
         )
+
+
+def check_first(traced: Traced, batch: Batch) -> None:
+    """Raise ShapeError if the network does not take a first batch: a program for all sizes does not look at its own."""
+    Forms(traced, batch)._run(batch)
 
 
 def _listed(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> str:

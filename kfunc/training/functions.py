@@ -23,6 +23,7 @@ class Functions:
         paces: How many steps a dispatch of each should take; see `program`.
         logs: The names that steps of the user's own log, by step.
         fills: Whether batches can be filled up, by the network as traced and the form of the targets.
+        forms: The forms of first batches that the network takes, where programs are for all sizes.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Functions:
         self.paces: dict[Any, int] = {}
         self.logs: dict[str, list[str]] = {}
         self.fills: dict[Any, bool] = {}
+        self.forms: set[Any] = set()
         self._made: dict[str, Any] = {}
 
     def replace(self, name: str, value: Any) -> Functions:
@@ -58,7 +60,8 @@ class Functions:
         """
         # The text of a network may be long, and a model has but one.
         named = ["the network" if isinstance(part, Layer) else part for part in parts]
-        key = f"{backend.name} {make.__name__} {self.compiles(backend)} {self.run_eagerly} {named!r}"
+        form = self.compiles(backend), self.run_eagerly, options.get("open_axes")
+        key = f"{backend.name} {make.__name__} {form} {named!r}"
         if key not in self._made:
             from ..tracing.record import recorded  # here, so that importing kfunc takes no longer
 

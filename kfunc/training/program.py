@@ -19,6 +19,7 @@ from ..data.protocol import Source
 from .carry import Carry, TrainCarry
 from .custom_steps import custom_evaluations, custom_steps
 from .feed import Feed
+from .forms import check_first
 from .functions import flat, halves, mapped, repeated_steps
 from .in_place import InPlace
 from .outputs import Outputs
@@ -256,6 +257,8 @@ def _program(
     takes = signals is not None and compiled and backend.donates
     if takes:
         options = {"donate_argnums": (1,), "static_argnames": ("structure",)}
+    if compiled and backend.leaves_open and make in (train_steps, evaluations, predictions):
+        options |= {"open_axes": _open_axes(setup, data.first, predicts)}
     step = functions.get(backend, *((flat, make) if takes else (make,)), *parts, **options)
     run = functools.partial(_pure, fixed=fixed)
     if signals is not None and takes:
@@ -288,6 +291,27 @@ def _feed(setup: Setup, data: Source, fills: Callable[[], bool], still: bool = F
     compiled = setup.functions.compiles(setup.backend)
     filled = compiled and setup.backend.one_size and fills()
     return Feed(setup.backend, setup.where, data.batch_size, filled, compiled, still)
+
+
+def _open_axes(setup: Setup, first: Batch, predicts: bool) -> tuple[tuple[int, ...], ...]:
+    """The axes of the inputs whose sizes one program leaves open, so that it serves sequences of all lengths.
+
+    These are the axes that `Model.build` was given no sizes for, and so follow from the model alone: the bits of a step
+    do not depend on the batches before it. Where the sizes of outputs would be open, too, the loss could not check that
+    the targets fit: then there is a program for each length.
+
+    Raises:
+        ShapeError: The network does not take the inputs.
+    """
+    traced, functions = setup.traced, setup.functions
+    assert traced is not None
+    if not (any(traced.open_axes) and (predicts or traced.closed)):
+        return ()
+    form = traced, *(a.shape[1:] for a in tree.leaves(first.x))
+    if form not in functions.forms:
+        check_first(traced, first)
+        functions.forms.add(form)
+    return traced.open_axes
 
 
 def _fillable(setup: Setup, data: Source) -> bool:

@@ -72,6 +72,19 @@ class Traced:
         return self.call.trees(lambda path, declaration: declaration.spec)
 
     @functools.cached_property
+    def open_axes(self) -> tuple[tuple[int, ...], ...]:
+        """For each array of the inputs, the axes whose sizes are not known, but for that of the samples.
+
+        They are counted from the last axis, as there may be one for steps in front.
+        """
+        return tuple([_open(x) for x in tree.leaves(self.inputs)])
+
+    @functools.cached_property
+    def closed(self) -> bool:
+        """Whether all sizes of the outputs are known, but for the number of samples."""
+        return not any(map(_open, tree.leaves(self.output)))
+
+    @functools.cached_property
     def adds_losses(self) -> bool:
         """Whether the network has losses of its own."""
         params, state = self.variables
@@ -83,6 +96,10 @@ class Traced:
     def draws(self) -> bool:
         """Whether the network draws random numbers outside training, too."""
         return bool(self.call.draws)
+
+
+def _open(x: Spec) -> tuple[int, ...]:
+    return tuple([k - len(x.shape) for k, size in enumerate(x.shape) if k and size is None])
 
 
 def _of_any_size(x: Any) -> Spec:

@@ -31,7 +31,7 @@ class TensorflowBackend(Backend):
     """
 
     name = "tensorflow"
-    compiles = True
+    compiles = leaves_open = True
     jit_compile: bool | None = None
     # In large states, copies and calls of programs take longer than kernels that write to the state.
     large, piece = 1 << 25, 1 << 20
@@ -123,17 +123,21 @@ class TensorflowBackend(Backend):
         donate_argnums: Any = (),
         jit_compile: Any = None,
         any_size: bool = False,
+        open_axes: tuple[tuple[int, ...], ...] = (),
     ) -> Any:
         """`fun` as a `tf.function`, traced once for each structure of its arguments with their shapes and dtypes.
 
         Numbers are passed as tensors (int32, float32), so that a new value needs no new trace. Booleans, strings and
         functions are Python values inside, and each new one is traced. XLA compiles the program with `jit_compile`, or
-        with `backend.jit_compile`. With `any_size` one program serves arrays of any sizes.
+        with `backend.jit_compile`. With `any_size` one program serves arrays of any sizes. With `open_axes`, see
+        `Backend.leaves_open`, one serves all sizes of these axes, unless XLA compiles it, or `fun` needs the sizes.
         """
         programs: dict[Any, Callable] = {}
+        opened = any(open_axes)
 
         @functools.wraps(fun)
         def compiled(*args, **kwargs):
+            nonlocal opened
             static = {k: kwargs.pop(k) for k in static_argnames if k in kwargs}
             leaves, structure = tree.flatten((args, kwargs))
             tensors, fixed = [], []
@@ -145,6 +149,10 @@ class TensorflowBackend(Backend):
                     tensors.append(t)
                     fixed.append((t.dtype, t.shape.rank if any_size else t.shape))
             use_xla = self.jit_compile if jit_compile is None else jit_compile
+            opens = opened and not use_xla
+            if opens:
+                for i, axes in enumerate(open_axes, len(tree.leaves(args[:2]))):
+                    fixed[i] = fixed[i][0], _opened(fixed[i][1], axes)
             key = (structure, tuple(fixed), tuple(sorted(static.items())), use_xla)
             try:
                 program = programs.get(key)
@@ -156,8 +164,16 @@ class TensorflowBackend(Backend):
                     got=sorted({type(x).__name__ for x in leaves} | {type(x).__name__ for x in static.values()}),
                 ) from None
             if program is None:
-                traced = self.explaining(fun)
-                program = programs[key] = _program(traced, leaves, structure, tensors, static, use_xla, any_size)
+                shapes = [f[1] for leaf, f in zip(leaves, fixed, strict=True) if _argument(leaf) is not None]
+                shapes = [[None] * rank for rank in shapes] if any_size else shapes
+                try:
+                    traced = self.explaining(fun)
+                    program = programs[key] = _program(traced, leaves, structure, shapes, static, use_xla)
+                except Exception:
+                    if not opens:
+                        raise
+                    opened = False  # a layer of the user's own needs the sizes, or the error comes again with them
+                    return compiled(*args, **kwargs, **static)
             return program(tensors)
 
         return compiled
@@ -329,12 +345,11 @@ def _program(
     fun: Callable,
     leaves: list,
     structure: Any,
-    tensors: list[tf.Tensor],
+    shapes: list[Any],
     static: dict,
     use_xla: bool | None,
-    any_size: bool,
 ) -> Callable[[list], Any]:
-    """`fun` traced for arguments like these: a function of the tensors among them."""
+    """`fun` traced for arguments like these, with tensors of these shapes: a function of the tensors among them."""
     slots = [_argument(leaf) is not None for leaf in leaves]
     constants = [None if slot else leaf for slot, leaf in zip(slots, leaves, strict=True)]
     results: list[Any] = []
@@ -349,8 +364,8 @@ def _program(
         return [x for x in values if x is not None]
 
     function = tf.function(flat, autograph=False, jit_compile=use_xla)
-    shapes = [[None] * t.shape.rank if any_size else t.shape for t in tensors]
-    program = function.get_concrete_function(*(tf.TensorSpec(s, t.dtype) for s, t in zip(shapes, tensors, strict=True)))
+    dtypes = [t.dtype for leaf in leaves if (t := _argument(leaf)) is not None]
+    program = function.get_concrete_function(*map(tf.TensorSpec, shapes, dtypes))
     run = functools.partial(_run, program)
     out_structure, plain = results
     if all(x is None for x in plain):
@@ -361,6 +376,12 @@ def _program(
         return tree.unflatten(out_structure, [next(source) if x is None else x for x in plain])
 
     return call
+
+
+def _opened(shape: tf.TensorShape, axes: tuple[int, ...]) -> tf.TensorShape:
+    """The shape with unknown sizes at these axes, counted from the last one."""
+    rank = shape.rank
+    return tf.TensorShape([None if k - rank in axes else size for k, size in enumerate(shape)]) if axes else shape
 
 
 def _run(program: Any, tensors: list) -> list:
