@@ -557,6 +557,20 @@ def test_what_callbacks_do_not_remember_is_said(name, tmp_path):
     assert len(found) == (said is not None) and all(re.search(said, text) for text in found)
 
 
+@pytest.mark.parametrize("lost", [1, "a", [], np.zeros(3), np.zeros(()), {"0_Forgets": 3}, {"0_Forgets": ["a", 1]}])
+def test_what_callbacks_do_not_remember_may_be_forged(lost, tmp_path):
+    compiled().fit(**FIT, callbacks=[Forgets()], resume=tmp_path)
+    path = kf.Checkpoints(tmp_path).path(12)
+    whole = files.load(path)
+    assert whole["tree"]["callbacks"] == {"lost": {"0_Forgets": ["count", "same", "seen"]}}
+    whole["tree"]["callbacks"]["lost"] = lost
+    files.save(whole, path)
+    for step in kf.Checkpoints(tmp_path).steps()[:-1]:
+        os.remove(kf.Checkpoints(tmp_path).path(step))
+    with pytest.raises(FileError, match="does not hold what a callback remembers"):
+        compiled().fit(**{**FIT, "epochs": 9}, callbacks=[Forgets()], resume=tmp_path)
+
+
 @pytest.mark.parametrize("where", ["x", "validation_data"])
 def test_arrays_of_other_numbers_are_said(where, tmp_path):
     compiled().fit(**FIT, validation_data=(X, Y), resume=tmp_path)

@@ -262,11 +262,11 @@ class CallbackList:
         """Let each remember now what `set_state` has kept for it."""
         states, self._waiting, named = dict(self._waiting), {}, self._named()
         found = {n: "what it remembered was saved, and is lost" for n in states if not _own(named.get(n), "set_state")}
-        if lost := found.pop(_LOST, None) and states.pop(_LOST):
+        if found.pop(_LOST, None) is not None:
             with _readable("a callback"):
                 found |= {
                     n: f"its attributes {', '.join(texts(names))} had changed"
-                    for n, names in lost.items()
+                    for n, names in states.pop(_LOST).items()
                     if n in named
                 }
         self._told, told = True, self._told  # `fit` restores twice: callbacks may have changed the state in between
