@@ -261,6 +261,54 @@ def test_accuracy(name, case):
     assert errors.max() <= 1, f"{errors.max():.2f} of what is allowed, at {errors.argmax()}"
 
 
+EMPTY = {
+    # The function of arrays, and the shapes of these: 0 features, channels, keys, or nothing to map over.
+    **{
+        f"matmul {a} {b}": (ops.matmul, a, b)
+        for a, b in (
+            ((2, 3, 0), (0, 4)),
+            ((2, 3, 4), (4, 0)),
+            ((2, 3, 0), (0,)),
+            ((0,), (2, 0, 3)),
+            ((2, 0, 4), (4, 3)),
+        )
+    },
+    "attention": (
+        lambda q, k: ops.dot_product_attention(q, k, k, mask=ops.ones((2, 1, 4, 0), dtype="bool")),
+        (2, 4, 2, 3),
+        (2, 0, 2, 3),
+    ),
+    "max_pool": (lambda x: ops.max_pool(x, 2), (2, 6, 6, 0)),
+    "average_pool": (lambda x: ops.average_pool(x, 2), (2, 6, 0)),
+    "adaptive_max_pool": (lambda x: ops.adaptive_max_pool(x, 2), (2, 6, 0)),
+    "adaptive_average_pool": (lambda x: ops.adaptive_average_pool(x, 2), (2, 6, 6, 0)),
+    "batch_normalization": (lambda x, m: ops.batch_normalization(x, m, m, -1), (2, 3, 0), (0,)),
+    "resize": (lambda x: ops.image.resize(x, (3, 3)), (2, 5, 5, 0)),
+    "vectorize": (ops.vectorize(lambda x: x * x), (0, 3)),
+    "vectorize of vectors": (ops.vectorize(lambda x: ops.sum(x * x), signature="(n)->()"), (2, 3, 0)),
+    "vmap": (lambda x: kf.vmap(lambda x: x * x)(x), (0, 3)),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+@pytest.mark.parametrize("name", TRAINING)
+def test_empty_axes(name, case):
+    """Results have the shape that is found without values; gradients have the shapes of the arguments."""
+    fun, *shapes = EMPTY[case]
+    wanted = fun(*[kf.Spec(shape) for shape in shapes]) if case != "attention" else kf.Spec((2, 4, 2, 3))
+    xs = [kf.asarray(np.ones(shape, np.float32), backend=name) for shape in shapes]
+
+    def objective(xs):
+        out = fun(*xs)
+        return ops.sum(out), out
+
+    gradients, out = kf.grad(objective, has_aux=True)(xs)
+    assert tuple(out.shape) == tuple(wanted.shape)
+    for g, shape in zip(gradients, shapes, strict=True):
+        np.testing.assert_array_equal(kf.to_numpy(g), np.zeros(shape))
+    np.testing.assert_array_equal(kf.to_numpy(out), np.zeros(wanted.shape))
+
+
 LAYERS = [i for i, row in enumerate(ROWS) if row.kind == "layer"]
 NOTHING = ("tensorflow", "torch", "numpy", "array_api_strict")
 
@@ -296,6 +344,12 @@ def test_every_layer_takes_a_batch_of_nothing(i, name):
         (lambda x: ops.conv(x[None, :, None][..., :0], np.ones((2, 0, 3), np.float32)), "channels"),
         (lambda x: ops.conv_transpose(x[None, :0, None], np.ones((2, 3, 1), np.float32)), "spatial"),
         (lambda x: ops.dot_product_attention(*[x[None, :, None, None][:, :, :0]] * 3), "heads"),
+        (lambda x: ops.conv(x[None, :, None], np.ones((0, 1, 3), np.float32)), "kernel"),
+        (lambda x: ops.conv(x[None, :, None], np.ones((2, 1, 0), np.float32)), "kernel"),
+        (lambda x: ops.conv_transpose(x[None, :, None], np.ones((2, 0, 1), np.float32)), "kernel"),
+        (lambda x: ops.depthwise_conv(x[None, :, None], np.ones((2, 1, 0), np.float32)), "kernel"),
+        (lambda x: ops.image.resize(x[None, :0, None, None], (2, 2)), "images"),
+        (lambda x: ops.vectorize(lambda a, b: a + b)(x[:0], x[:2]), "broadcast"),
     ],
 )
 def test_what_is_refused(call, argument):

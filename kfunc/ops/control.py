@@ -201,7 +201,13 @@ def _loop_part(x: Any, rank: int) -> tuple[int, ...]:
 def _loop_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     import numpy as np
 
-    return np.broadcast_shapes(*shapes)
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(
+            f"The arguments do not broadcast: the shapes to loop over are {', '.join([str(s) for s in shapes])}.",
+            expected="sizes that are equal, or 1",
+        ) from None
 
 
 def _flattened(x: Any, rank: int, loop: tuple[int, ...]) -> Any:

@@ -69,6 +69,13 @@ def _channels(inputs, data_format):
 def _steps(inputs, kernel, strides, padding, data_format, dilation_rate, paddings=PADDINGS[:2]):
     """Strides and dilation, each a tuple with an integer for each spatial axis, checked."""
     rank = spatial_rank(inputs, data_format, padding, kernel.ndim - 2, paddings)
+    if 0 in kernel.shape:
+        raise ShapeError(
+            f"`kernel` is empty: it has shape {tuple(kernel.shape)}.",
+            argument="kernel",
+            expected="a window, channels and filters of size 1 or more",
+            got=tuple(kernel.shape),
+        )
     return per_axis(strides, rank, "strides"), per_axis(dilation_rate, rank, "dilation_rate")
 
 

@@ -163,8 +163,8 @@ def _pooling(op, kernel, plane):
     @lowering(backend, op)
     def pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
         window, strides = _pool_geometry(inputs.shape, pool_size, strides, padding, data_format)
-        if len(window) > 3 or not inputs.dtype.is_floating:
-            return NotImplemented
+        if len(window) > 3 or not inputs.dtype.is_floating or 0 in inputs.shape.as_list()[1:]:
+            return NotImplemented  # the gradient of the kernel refuses images of no channels
         if inputs.dtype.size == 2 and (op is ops.average_pool or inputs.dtype == tf.float16):
             return NotImplemented  # sums lose digits, and the CPU has no kernel for three axes of float16
         if len(window) == 3 and inputs.dtype == tf.float64:

@@ -106,7 +106,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
         return NotImplemented
     if (mean.requires_grad or variance.requires_grad) and torch.is_grad_enabled():
         return NotImplemented  # the kernel has no gradient for the moments
-    if not last and axis != 1:
+    if (not last and axis != 1) or not mean.shape[0]:
         return NotImplemented
     if x.dtype not in _HALF and not _of_one_dtype(x, mean, variance, offset, scale):
         return NotImplemented
@@ -290,6 +290,8 @@ def _dot_product_attention(
     (_, heads, _, _), (_, groups, _, _), (_, others, _, _) = q.shape, k.shape, v.shape
     if groups != others or heads % groups or attn_logits_soft_cap is not None:
         return NotImplemented
+    if mask is not None and not key.shape[1]:
+        return NotImplemented  # the mean of no values is NaN
     if groups == heads and bias is None and mask is None and scale is None:
         return F.scaled_dot_product_attention(q, k, v, None, 0.0, is_causal).transpose(1, 2)
     share = heads // groups

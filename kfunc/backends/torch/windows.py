@@ -156,8 +156,8 @@ def _pool_plan(kernels, *options, fill=0.0):
     @planned
     def plan(shape, dtype, pool_size, strides, padding, data_format):
         rank = len(shape)
-        if rank not in kernels or not dtype.is_floating_point:
-            return None
+        if rank not in kernels or not dtype.is_floating_point or 0 in shape[1:]:
+            return None  # torch's kernels refuse images of no channels
         window, strides = pool_geometry(Shaped(rank, shape), pool_size, strides, padding, data_format)
         left, around = _padding(shape, data_format, window, strides, (1,) * len(window), padding)
         return _kernel(kernels, rank, data_format, around, window, strides, left, *options, fill=fill), around
@@ -194,8 +194,8 @@ def _adaptive(op, kernels):
     @planned
     def plan(shape, dtype, output_size, data_format):
         rank = len(shape)
-        if rank not in kernels or not dtype.is_floating_point:
-            return None
+        if rank not in kernels or not dtype.is_floating_point or 0 in shape[1:]:
+            return None  # torch's kernels refuse images of no channels
         sizes = adaptive_sizes(Shaped(rank, shape), output_size, data_format)
         return _kernel(kernels, rank, data_format, (), sizes)
 

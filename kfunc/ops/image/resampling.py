@@ -94,7 +94,8 @@ def _along(x, axis, matrix):
     """`x` with its `axis` mapped by `matrix`, (size, n)."""
     xp = namespace(x, matrix)
     before, after = x.shape[:axis], x.shape[axis + 1 :]
-    flat = xp.reshape(x, (-1, x.shape[axis], math.prod(after)))
+    rows = -1 if None in before else math.prod(before)  # -1 cannot be found where another size is 0
+    flat = xp.reshape(x, (rows, x.shape[axis], math.prod(after)))
     out = xp.matmul(matrix, flat)
     return xp.reshape(out, (*(-1 if n is None else n for n in before), matrix.shape[0], *after))
 
@@ -191,6 +192,13 @@ def resize(
     images = lift(images)
     x, restore = last(images, data_format)
     height, width = known_sizes(x)
+    if not height or not width:
+        raise ShapeError(
+            f"`images` have no pixels: they have shape {tuple(images.shape)}.",
+            argument="images",
+            expected="a height and a width of 1 or more",
+            got=tuple(images.shape),
+        )
     # The height that belongs to this width, and the width to this height.
     fitting = int(width * size[0] / size[1]), int(height * size[1] / size[0])
     if crop_to_aspect_ratio:

@@ -47,13 +47,17 @@ def _scalar(xp, x):
 # -- products --------------------------------------------------------------------------------------------------------
 
 
+def _over_all_but_last(xp, x):
+    return xp.sum(x, axis=tuple(range(x.ndim - 1))) if x.ndim > 1 else x
+
+
 def _matmul_left(xp, g, out, x, y):
     if x.ndim == 1 and y.ndim == 1:
         return g * y
     if x.ndim == 1:
         share = xp.squeeze(xp.matmul(xp.expand_dims(g, axis=-2), _t(xp, y)), axis=-2)
         # A vector on the left was broadcast over the batch of the matrix on the right.
-        return xp.sum(xp.reshape(share, (-1, x.shape[0])), axis=0) if share.ndim > 1 else share
+        return _over_all_but_last(xp, share)
     if y.ndim == 1:
         return _column(xp, g) * y
     return xp.matmul(g, _t(xp, y))
@@ -65,10 +69,11 @@ def _matmul_right(xp, g, out, x, y):
     if x.ndim == 1:
         return _column(xp, x) * xp.expand_dims(g, axis=-2)
     if y.ndim == 1:
-        return xp.sum(xp.reshape(_column(xp, g) * x, (-1, x.shape[-1])), axis=0)
+        return _over_all_but_last(xp, _column(xp, g) * x)
     if y.ndim == 2 and x.ndim > 2:
         # One product for the whole batch is faster than one for each sample and their sum.
-        x, g = xp.reshape(x, (-1, x.shape[-1])), xp.reshape(g, (-1, g.shape[-1]))
+        rows = math.prod(x.shape[:-1])  # -1 cannot be found where the last size is 0
+        x, g = xp.reshape(x, (rows, x.shape[-1])), xp.reshape(g, (rows, g.shape[-1]))
     return xp.matmul(_t(xp, x), g)
 
 
