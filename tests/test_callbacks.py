@@ -937,3 +937,9 @@ def test_a_monitor_in_a_loop_of_ones_own_that_does_not_say_that_training_begins(
 def test_a_learning_rate_may_be_an_array(name):
     rate = callbacks.LearningRateScheduler(lambda epoch, old: kf.to_backend(np.full((), old / 2, np.float32), name))
     assert rate._at(0, 0.5) == 0.25
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_checkpoint_says_that_it_was_saved(verbose, tmp_path, capsys):
+    fit(model(), callbacks.ModelCheckpoint(tmp_path / "m.safetensors", verbose=verbose), epochs=1)
+    assert ("Epoch 1: saved" in capsys.readouterr().out) == bool(verbose)

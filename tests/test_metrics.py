@@ -522,3 +522,11 @@ def test_all_thresholds_count(metric, last, wanted):
     """Of 0, 1/4, 1/2, 3/4, 1: the best is at 3/4, above which lie one positive, and `last`, a negative, or not."""
     labels, scores = np.float32([1, 1, 1, 0, 0, 0]), np.float32([0.7, 0.7, 0.9, 0.7, 0.7, last])
     assert metric.result(metric.update(metric.init("numpy"), labels, scores)) == pytest.approx(wanted)
+
+
+def test_what_sums_lose_is_added_in_the_end():
+    m, total = metrics.Sum(), np.float32(1)
+    acc = m.update(m.init("numpy"), total)
+    for _ in range(3):
+        acc = m.update(acc, np.float32(4e-8))  # each alone would be lost
+    assert m.result(acc) == np.float32(1 + 12e-8)

@@ -133,3 +133,29 @@ def test_take_along_an_axis_broadcasts_the_others():
     np.testing.assert_array_equal(
         ops.take_along_axis(x[:1], np.broadcast_to(ids[:, None], (2, 5, 4)), 1), wanted[[0, 0]]
     )
+
+
+def test_places_of_negative_indices():
+    assert [int(i) for i in ops.unravel_index(np.asarray(-1), (2, 3))] == [1, 2]
+
+
+def test_a_number_without_axes_is_normalized():
+    np.testing.assert_array_equal(np.ravel(ops.normalize(np.asarray(-3.0))), [-1.0])
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [("float32", "complex64"), ("float64", "complex128")])
+def test_complex_numbers_beside_arrays(dtype, wanted):
+    assert ops.add(np.ones(2, dtype), 1j).dtype == wanted
+
+
+@pytest.mark.parametrize("x", [8.001, 20.0, 500.0])
+def test_i0_of_large_numbers(x):
+    """Chebyshev's series in float64, where the last terms show."""
+    np.testing.assert_allclose(ops.i0(np.asarray(x)), np.i0(x), rtol=16 * 2.0**-52)
+
+
+@pytest.mark.parametrize("k", [9, 12, 16, 20, 24])
+def test_erfinv_near_1(k):
+    """The polynomial for float32 against that for float64: ten roundings of half an eps each, and three eps its own."""
+    x = np.float32(1 - 2.0**-k)
+    np.testing.assert_allclose(ops.erfinv(x), ops.erfinv(np.float64(x)), rtol=8 * EPS)
