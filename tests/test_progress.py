@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
+import pty
+import subprocess
 import sys
 import types
 
@@ -34,9 +38,9 @@ class Stream(io.StringIO):
 
 
 def terminal(monkeypatch):
-    """stderr from now on, as a terminal of 60 columns. No fixture: pytest has a stderr of its own for each phase."""
+    """stdout from now on, as a terminal of 60 columns. No fixture: pytest has a stdout of its own for each phase."""
     stream = Stream(True)
-    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setenv("COLUMNS", "60")
     return stream
 
@@ -63,8 +67,8 @@ def test_lines_where_there_is_no_terminal(verbose, capsys):
     m = model()
     history = m.fit(X, Y, epochs=2, verbose=verbose, validation_data=(X, Y), **OPTIONS)
     out, err = capsys.readouterr()
-    lines, nothing = (out, err) if verbose == 2 else (err, out)
-    assert nothing == ""
+    lines = out
+    assert err == ""
     assert "\r" not in lines and "\x1b" not in lines
     for line, row in zip(lines.splitlines(), history.rows(), strict=True):
         assert line.startswith(f"Epoch {row.pop('epoch') + 1}/2 - 10/10 steps - ")
@@ -120,7 +124,7 @@ def test_prints_of_callbacks_have_a_line_of_their_own(monkeypatch):
     class Talks(kf.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None, train_state=None):
             logs["more"] = 7
-            print("the callback", file=sys.stderr)
+            print("the callback")
 
     m, stream = model(), terminal(monkeypatch)
     history = m.fit(X, Y, verbose=1, callbacks=[Talks()], **OPTIONS)
@@ -130,10 +134,54 @@ def test_prints_of_callbacks_have_a_line_of_their_own(monkeypatch):
     assert history.history["more"] == [7]
 
 
+PROGRAM = """
+import numpy as np, sys
+import kfunc as kf
+x = np.ones((8, 3), np.float32)
+class Talks(kf.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        print("after epoch", epoch + 1)
+model = kf.Model(kf.nn.Dense(1))
+model.compile("sgd", "mse")
+print("before")
+model.fit(x, x[:, :1], 4, epochs=2, verbose=VERBOSE, callbacks=[Talks()])
+print("between")
+model.evaluate(x, x[:, :1], verbose=VERBOSE)
+print("after")
+"""
+SAID = ["before", "after epoch 1", "Epoch 1/2", "after epoch 2", "Epoch 2/2", "between", "Evaluate", "after"]
+
+
+@pytest.mark.parametrize(("verbose", "tty"), [("'auto'", False), ("2", False), ("'auto'", True)])
+def test_a_log_of_standard_output_has_everything_in_order(verbose, tty, tmp_path):
+    """As in `python train.py > log.txt`, and in a terminal, where each bar stays as one line."""
+    program = [sys.executable, "-c", PROGRAM.replace("VERBOSE", verbose)]
+    read, write = pty.openpty() if tty else (None, os.open(tmp_path / "log.txt", os.O_CREAT | os.O_WRONLY))
+    with subprocess.Popen(program, stdout=write, stderr=subprocess.PIPE, text=True) as process:
+        os.close(write)
+        text = ended(read) if tty else ""
+        assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
+    text = text if tty else (tmp_path / "log.txt").read_text()
+    lines = text.replace("\r\n", "\n").split("\n")[:-1]
+    lines = [[part for part in line.split("\r") if part.strip()][-1] for line in lines]  # what is left to be seen
+    assert len(lines) == len(SAID), text
+    assert all(line.startswith(said) for line, said in zip(lines, SAID, strict=True)), text
+
+
+def ended(terminal):
+    """All that was written to a pseudo-terminal until its other end was closed."""
+    parts = []
+    with contextlib.suppress(OSError):  # which is how Linux tells the end
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()
+
+
 @pytest.mark.parametrize(("tty", "least", "most"), [(True, 2, 10), (False, 1, 2)])
 def test_reads_of_the_device_a_second(tty, least, most, clock, monkeypatch):
     """Each step looks at the clock, so that 1000 of them take a second, and what is read takes a little longer."""
-    monkeypatch.setattr(sys, "stderr", Stream(tty))
+    monkeypatch.setattr(sys, "stdout", Stream(tty))
     m, reads = model(), []
     m.compile("sgd", "mse", steps_per_execution=1)
     real = kf.training.fit.numbers
@@ -150,7 +198,7 @@ def test_lines_every_ten_seconds(clock, capsys):
         for i in range(25_000):
             if bar.advance():
                 bar.show({"loss": i})
-    lines = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("Epoch 1/1 - 10")  # thousand steps
     assert lines[-1].startswith("Epoch 1/1 - 25000 steps - 25.")

@@ -21,9 +21,9 @@ class Bar:
     """The progress of one epoch: `advance` counts steps and says when new numbers are due, `show` takes them.
 
     In a terminal or a notebook it is a bar of tqdm's, refreshed at most ten times a second. Elsewhere there are lines
-    without control characters: one at the end, and with `verbose` 1 also one every ten seconds. Both go to stderr; the
-    line of `verbose` 2 goes to stdout. Even if no numbers are shown they are due once a second, because reading them
-    finds a fault.
+    without control characters: one at the end, and with `verbose` 1 also one every ten seconds. All of it goes to
+    standard output, as in Keras, and is flushed at once: so `python train.py > log.txt` has it, in order with what the
+    program prints. Even if no numbers are shown they are due once a second, because reading them finds a fault.
 
     Args:
         steps: How many there will be; None if that is not known.
@@ -47,7 +47,7 @@ class Bar:
         self.done: int = 0
         self._description = description
         self._begun = self._looked = self._written = time.perf_counter()
-        self._file = sys.stdout if verbose == 2 else sys.stderr
+        self._file = sys.stdout
         self._bar, self._text, self._shown = None, "", 0
         self._lines, self._every = verbose != 0, _QUIET
         self._while_running = verbose == 1
