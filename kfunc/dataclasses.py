@@ -66,7 +66,11 @@ def replace(of: T, /, **changes: Any) -> T:
         of: The object, which stays as it is.
         changes: The new values of arguments.
     """
-    return build(type(of), {**arguments(of), **changes})
+    other = build(type(of), {**arguments(of), **changes})
+    trains = getattr(of, "_trains", None)  # a layer with parts that are frozen
+    if trains is not None:
+        object.__setattr__(other, "_trains", {p: v for p, v in trains.items() if p or "trainable" not in changes})
+    return other
 
 
 def fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
@@ -203,8 +207,9 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     cls = type(self)
     if cls.__decorated__ is not cls:
         raise _undecorated(cls)
+    instead = "nn.freeze(net, 'path') or model.freeze('path')" if name == "trainable" else "kfunc.replace"
     raise dataclasses.FrozenInstanceError(
-        f"cannot assign to {name!r}: {cls.__name__} is frozen; kfunc.replace makes a changed copy"
+        f"cannot assign to {name!r}: {cls.__name__} is frozen; {instead} makes a changed copy"
     )
 
 
@@ -239,8 +244,8 @@ def _repr(self: Any) -> str:
 
 def _reduce(self: Any) -> tuple:
     made = build, (type(self), arguments(self))
-    names = getattr(self, "_renamed", None)  # of the layers in a layer, which do not follow from its arguments
-    return made if names is None else (*made, names)
+    found = getattr(self, "_beside", None)  # of a layer: what does not follow from its arguments
+    return (*made, found) if found else made
 
 
 _SHARED: dict[str, Any] = {

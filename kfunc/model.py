@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
+import math
 import os
 import types
 import warnings
@@ -12,28 +13,32 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from . import checks, losses, optim, random, tree
-from .arrays import asarray, backend_of, device, to_backend, to_numpy
+from .arrays import asarray, backend_of, device, kind_of, to_backend, to_numpy
 from .backends import Backend, get
 from .data.batches import Batch, class_weights, prepared
 from .data.prefetch import on_host
 from .data.sources import Source, one_batch, source
 from .errors import ArgumentError, UnknownAttributeError
+from .nn.freezing import freeze, unfreeze
 from .nn.layer import Layer
 from .registry import resolve, to_config
 from .training import model_file
 from .training.carry import TrainCarry
 from .training.checkpoints import Checkpoints
+from .training.custom_objective import OwnObjective, with_objective
 from .training.evaluate import evaluate, hooks_of
 from .training.faults import check_arrays
 from .training.fit import Schedule, fit, one_step, sources
 from .training.forms import Forms
+from .training.freezing import rearranged
 from .training.functions import Functions
 from .training.graph_face import GraphFace, inherited, network, taken
 from .training.history import History
 from .training.objective import Objective, fitted
 from .training.predict import predict, predict_batch
-from .training.setup import Setup
+from .training.setup import Setup, placed
 from .training.state import TrainState
+from .training.step import forward
 from .training.summary import dot_of, lines_of
 from .training.traced import Traced
 from .typing import Tree
@@ -55,16 +60,26 @@ class Model(GraphFace):
             has its own; `build` takes the newest ones again. The same holds for a `Model` that is a part of another:
             `base(x)`, or `nn.Sequential([base, ...])`.
         seed: For the first parameters, the order of samples and the random draws of training.
-        step: A training step of your own: a pure `(train_state, batch) -> (train_state, logs)`, where `batch` has `x`,
-            `y` and `sample_weight`, and `logs` is a dict of scalars, whose means over the samples `fit` shows. It is
-            compiled as kfunc's own is, and refused where a log or a parameter is not finite. `params`, `state` and
-            `opt_state` keep their structure, shapes and dtypes; `train_state.step` is counted for it, and
-            `random.fold_in(ts.key, ts.step)` is a key for it. Indices outside a table are found by the backend alone.
+        objective: A loss of your own, where one of `(y_true, y_pred)` does not say all, as in a variational autoencoder
+            or a distillation: a pure `(params, state, batch, key, train) -> (loss, (state, logs))`. It runs the
+            network itself, `net.apply(params, batch.x, state=state, key=key, train=train)`, and returns the scalar that
+            training minimises, the network's next state, and a dict of scalars, whose means over the samples are shown.
+            Everything else is as always: optimizer, loss scale, constraints, evaluation (with `train=False`),
+            callbacks, checkpoints. If the dict also has an entry "y_pred", the outputs, the metrics of `compile` are
+            measured on it. `batch` has `x`, `y` and `sample_weight`. Sample and class weights, and losses that the
+            network adds, such as those of regularizers, count if the function uses them: `net.apply(..., aux=True)`
+            returns the losses as `aux.losses`. Indices outside a table are found by the backend alone.
+        step: A training step of your own, where the objective is not all that differs: a pure
+            `(train_state, batch) -> (train_state, logs)`, where `batch` has `x`, `y` and `sample_weight`, and `logs` is
+            a dict of scalars, whose means over the samples `fit` shows. It is compiled as kfunc's own is, and refused
+            where a log or a parameter is not finite. `params`, `state` and `opt_state` keep their structure, shapes and
+            dtypes; `train_state.step` is counted for it, and `random.fold_in(ts.key, ts.step)` is a key for it. Indices
+            outside a table are found by the backend alone.
         eval_step: `(train_state, batch) -> logs`, the same for `evaluate`.
             Without it, the loss and the metrics given to `compile` evaluate.
 
     Attributes:
-        net, seed, step, eval_step: As given.
+        net, seed, step, eval_step, objective: As given.
         optimizer, loss, loss_weights, metrics, weighted_metrics: As `compile` was given them, and made objects of.
         train_state: `TrainState`, or None before the first data.
         stop_training: Set to True, by a callback above all, it ends `fit` after the epoch.
@@ -86,6 +101,7 @@ class Model(GraphFace):
         *,
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
+        objective: Callable[..., Any] | None = None,
     ): ...
 
     @overload
@@ -98,6 +114,7 @@ class Model(GraphFace):
         seed: int = 0,
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
+        objective: Callable[..., Any] | None = None,
     ): ...
 
     def __init__(  # type: ignore[misc]
@@ -110,10 +127,19 @@ class Model(GraphFace):
         seed: int = 0,
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
+        objective: Callable[..., Any] | None = None,
     ):
         self._net, self._seed, of_nodes = network(net, outputs, name, inputs, seed)
         self.step: Callable[..., Any] | None = step
         self.eval_step: Callable[..., Any] | None = eval_step
+        self.objective: Callable[..., Any] | None = objective
+        if step is not None and objective is not None:
+            raise ArgumentError(
+                "`step` and `objective` are both given, and a step has an objective of its own.",
+                argument="objective",
+                expected="one of the two",
+                got=repr(objective),
+            )
         self.metrics_names: list[str] = []
         self._compiled: dict[str, Any] = dict.fromkeys(("optimizer", "loss", "loss_weights"))
         self._compiled |= {"metrics": (), "weighted_metrics": ()}
@@ -232,6 +258,14 @@ class Model(GraphFace):
             )
         if auto_scale_loss and self.step is None and _in_float16(self.net) and not hasattr(optimizer, "loss_scale"):
             optimizer = optim.LossScaleOptimizer(optimizer)
+        if self.objective is not None and (loss is not None or loss_weights is not None):
+            raise ArgumentError(
+                "`loss` would never be used: the model has an objective of its own.",
+                argument="loss",
+                expected="None",
+                got=_brief(loss if loss is not None else loss_weights),
+                fix="compute it in the objective",
+            )
         # These names need the shapes of the data, and a tree of losses needs those of the outputs: not known yet.
         wait = isinstance(loss, list | tuple | dict) and "class" not in loss
         loss = loss if loss is None or wait or loss in ("crossentropy", "ce") else losses.get(loss)
@@ -507,7 +541,11 @@ class Model(GraphFace):
                 validation_split, validation_data, validation_batch_size, validation_steps,
             )  # fmt: skip
             data, setup = self._trainable(data, backend)
-            validation = None if held_out is None else self._evaluable(held_out)
+            validation = None
+            if held_out is not None:
+                held_out, judging = self._evaluable(held_out)
+                judging = self._with_objective(setup._replace(objective=judging), held_out, train=False).objective
+                validation = held_out, judging
             stops = self.stop_training
             try:
                 return fit(self, setup, self._carry, data, validation, schedule, callbacks, verbose, resume)
@@ -572,12 +610,28 @@ class Model(GraphFace):
         self._make_ready(data.first.x, backend, trace=self.step is None)
         self._check_newest()
         self._trains()
-        data, objective = (data, Objective()) if self.step is not None else self._fitted(data)
-        return data, self._setup(backend, objective, trains=True)
+        own = self.step is not None or self.objective is not None
+        data, objective = (data, Objective()) if own else self._fitted(data)
+        setup = self._setup(backend, objective, trains=True)
+        return data, self._with_objective(setup, data, train=True)
 
     def _evaluable(self, data: Source) -> tuple[Source, Objective]:
-        """The data with targets in the order of the outputs, and the loss and the metrics to evaluate by."""
-        return (data, Objective()) if self.eval_step is not None else self._fitted(data)
+        """The data with targets in the order of the outputs, and the loss and the metrics to evaluate by.
+
+        Without these for a function of the user's own: see `_with_objective`.
+        """
+        own = self.eval_step is not None or self.objective is not None
+        return (data, Objective()) if own else self._fitted(data)
+
+    def _with_objective(self, setup: Setup, data: Source, train: bool) -> Setup:
+        """`setup` with the objective of the user's own, if there is one; it may be run on the first batch."""
+        if self.objective is None or (not train and self.eval_step is not None):
+            return setup
+        own, given = OwnObjective(self.objective), (self.metrics, self.weighted_metrics)
+        with self._carry.lent() as ts:
+            setup = with_objective(setup, own, data, placed(setup, ts), *given, train)
+        self.metrics_names = ["loss", *setup.objective.metrics]
+        return setup
 
     def _fitted(self, data: Source) -> tuple[Source, Objective]:
         """The data, and the loss and the metrics, as they fit the network's outputs; see `objective.fitted`."""
@@ -623,8 +677,8 @@ class Model(GraphFace):
         data = source(x, y, sample_weight, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         self._make_ready(data.first.x, backend, trace=self.eval_step is None)
         data, objective = self._evaluable(data)
-        setup = self._setup(backend, objective)
-        hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose, metrics=objective.metrics)
+        setup = self._with_objective(self._setup(backend, objective), data, train=False)
+        hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose, metrics=setup.objective.metrics)
         return _as_keras(evaluate(self, setup, self._carry, data, hooks, verbose), return_dict)
 
     def predict(
@@ -718,7 +772,8 @@ class Model(GraphFace):
         with contextlib.ExitStack() as stack:
             with self._carry.lock:  # or the optimizer may be another than that of the state
                 traced, ts = self._known(), stack.enter_context(self._carry.lent())
-                described: Any = types.SimpleNamespace(seed=self.seed, step=self.step, **self._compiled)
+                own = {"seed": self.seed, "step": self.step, "objective": self.objective}
+                described: Any = types.SimpleNamespace(**own, **self._compiled)
             model_file.write(path, described, traced, ts)
 
     @classmethod
@@ -729,10 +784,11 @@ class Model(GraphFace):
         *,
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
+        objective: Callable[..., Any] | None = None,
     ) -> Model:
         """The model in a file that `save` wrote, on `backend`, with its optimizer's state, ready to go on training.
 
-        Steps of one's own are code, which no file holds: give them again.
+        Steps and objectives of one's own are code, which no file holds: give them again.
 
         The file may come from anywhere: it can name kfunc's classes and those that you have registered, and nothing
         else. What it describes is run on shapes, within the bounds of `registry.from_config`, and held against the
@@ -748,11 +804,110 @@ class Model(GraphFace):
         _check_read(path, ts.params, stored)
         model._traced, model._stored_opt_state = traced, stored
         model.step, model.eval_step = step or model.step, eval_step
+        model.objective = objective or model.objective
         model.train_state = to_backend(model._with_opt_state(ts), target)
         return model
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self._in_graph(inputs, options)
+    # -- parts that do not train -------------------------------------------------------------------------------------
+
+    def freeze(self, *which: str | Layer) -> Model:
+        """Stop training some layers: Keras's `layer.trainable = False`. Returns the model.
+
+        `net` becomes a copy in which they are frozen (`nn.freeze`). All numbers stay: the parameters move to the state,
+        and the optimizer keeps its state for the others. A frozen layer behaves as in inference, as in Keras:
+        BatchNormalization uses its moving averages.
+
+        Args:
+            which: Layers, or patterns of their paths, which `summary` shows: `"encoder"`, `"block_*"`. All layers if
+                there is none.
+
+        Raises:
+            ArgumentError: There is no such layer, or `fit` is under way.
+        """
+        return self._with_net(freeze(self.net, *which))
+
+    def unfreeze(self, *which: str | Layer) -> Model:
+        """Train layers again; see `freeze`. For their parameters, the optimizer's state begins anew."""
+        return self._with_net(unfreeze(self.net, *which))
+
+    def _with_net(self, net: Layer) -> Model:
+        """The same model with a network that has the same parameters and state at the same paths."""
+        with self._carry.lock:
+            self._check_no_fit("a fit goes on with the network that it began with", "freeze layers")
+            ts, traced = self._carry.train_state, self._traced
+            if ts is not None:
+                traced = Traced(net, self._known().inputs)
+                self.train_state = rearranged(ts, traced.call, self.optimizer)
+            self._net, self._traced = net, traced
+            self._functions = self._functions.renewed()
+            self._adopt()
+        return self
+
+    @property
+    def trainable(self) -> bool:
+        """Whether a parameter trains. Setting it is `freeze()` or `unfreeze()`, of all layers."""
+        ts = self._carry.train_state
+        return self.net.trainable if ts is None else bool(tree.leaves(ts.params))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        (self.unfreeze if checks.boolean("trainable", value) else self.freeze)()
+
+    # -- weights -----------------------------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[Any]:
+        """All parameters and state as a list of NumPy arrays, in Keras's order.
+
+        That is layer by layer, as they lie in the network, a layer before those in it; of each the parameters, as they
+        were made (kernel, bias), and then the state (moving averages). It does not depend on what is frozen.
+        """
+        order = self._known().order
+        with self._carry.lent() as ts:
+            arrays = model_file.named({"params": ts.params, "state": ts.state})
+            return [to_numpy(arrays[name]).copy() for name in order]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace parameters and state by arrays in the order of `get_weights`; all else stays.
+
+        Raises:
+            ShapeError: Their number or a shape is another. The model is then as it was.
+        """
+        traced = self._known()
+        with self._carry.lock:
+            ts = self._built()
+            target = backend_of(ts.key)
+            params, state = traced.filled(weights, target, device(target.lift(ts.key)))
+            self.train_state = ts._replace(params=params, state=state)
+
+    def count_params(self) -> int:
+        """How many numbers the parameters and the state have."""
+        return sum(math.prod(x.shape) for x in tree.leaves(self._known().variables))
+
+    def __call__(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
+        """The network's output for one batch of arrays, as an array of the model's backend, without a loop or a bar.
+
+        With nodes it is a part of a graph, as a layer is, and with a scope a part of another layer.
+
+        Args:
+            inputs: The arguments of the network's `forward`.
+            training: Whether layers behave as in training; `train` of `net.apply`. The new state, such as moving
+                averages, is not kept: `net.apply` returns it. Nodes and scopes take what the whole network is called
+                with: there, freeze the model.
+            options: Further arguments of `forward`, such as `mask`.
+        """
+        found = self._in_graph(inputs, options)
+        return self._call_arrays(*inputs, training=training, **options) if found is None else found
+
+    def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
+        """The network's output for arrays, on the model's backend; see `__call__`."""
+        self._make_ready(inputs[0] if len(inputs) == 1 else list(inputs), None)
+        with self._carry.lent() as ts:
+            target = backend_of(ts.key)
+            arrays = tuple(_beside(x, target) for x in inputs)
+            options = {name: _beside(x, target) for name, x in options.items()}
+            key = random.fold_in(ts.key, ts.step)
+            x = arrays[0] if len(arrays) == 1 else arrays
+            return forward(self.net, ts.params, x, state=ts.state, key=key, train=training, **options)[0]
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
@@ -764,20 +919,34 @@ class Model(GraphFace):
         with self._carry.lent() as ts:
             model_file.write_weights(path, ts)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
+    def load_weights(self, path: str | os.PathLike[str], skip_mismatch: bool = False) -> dict[str, str]:
         """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
 
+        In the network of the file, other layers may have been frozen than in this one.
+
+        Args:
+            path: The file.
+            skip_mismatch: Whether to leave arrays as they are that the file does not have in their shape, such as those
+                of another last layer, and to pass over arrays of the file that this network does not have.
+
+        Returns:
+            What was skipped: the name of each array, and why. Empty without `skip_mismatch`.
+
         Raises:
-            FileError: The file is truncated or corrupt, or its arrays are not those of this network. The model is then
-                as it was.
+            FileError: The file is truncated or corrupt, or its arrays are not those of this network; with
+                `skip_mismatch`, none of them is. The model is then as it was.
             NonFiniteError: A parameter in it is NaN; the same holds.
         """
-        read = model_file.read_weights(path, self._known())
-        _check_read(path, read[0])
+        traced = self._known()
+        found, skipped = model_file.read_weights(path, traced, checks.boolean("skip_mismatch", skip_mismatch))
         with self._carry.lock:
             ts = self._built()
+            own = model_file.named({"params": ts.params, "state": ts.state}) if skipped else {}
+            read = model_file.trees(traced, own | found)
+            _check_read(path, read[0])
             params, state = to_backend(read, backend_of(ts.key))
             self.train_state = ts._replace(params=params, state=state)
+        return skipped
 
     def __copy__(self) -> Model:
         """A model with the same arrays; training the one does not change the other."""
@@ -822,20 +991,29 @@ class Model(GraphFace):
 
 
 _ATTRIBUTES = frozenset(
-    ("step", "eval_step", "stop_training", "history", "metrics_names", "train_state")
-    + ("run_eagerly", "jit_compile", "steps_per_execution")
+    ("step", "eval_step", "objective", "stop_training", "history", "metrics_names", "train_state")
+    + ("run_eagerly", "jit_compile", "steps_per_execution", "trainable")
     + ("_shared", "_net", "_seed", "_compiled", "_functions", "_traced", "_carry", "_stored_opt_state")
 )
 """The attributes that can be set on a model."""
 
 _INSTEAD = {
-    "trainable": "make the layers with trainable=False; the parameters of a network cannot be frozen afterwards",
     "net": "make another model: kf.Model(net)",
     "seed": "make another model: kf.Model(net, seed)",
     **dict.fromkeys(("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"), "call model.compile with it"),
     **dict.fromkeys(("params", "state", "weights"), "set model.train_state = model.train_state._replace(params=...)"),
 }
 """The way to do what the setting of other attributes would mean."""
+
+
+def _beside(x: Any, target: Backend) -> Any:
+    """An input, with arrays on the backend of the model; arrays that a transform traces stay. Lists of numbers, too."""
+    if isinstance(x, list | tuple | dict) and any(hasattr(leaf, "shape") for leaf in tree.leaves(x)):
+        return tree.map(lambda leaf: _beside(leaf, target), x)
+    kind = kind_of(type(x))
+    if kind is not None and (kind.backend.name == target.name or kind.backend.is_traced(x)):
+        return x
+    return asarray(prepared(x if hasattr(x, "shape") else asarray(x)).x, backend=target)
 
 
 def _brief(x: Any) -> str:

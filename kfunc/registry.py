@@ -32,6 +32,8 @@ _tables: dict[str, dict[str, Entry]] = {category: {} for category in _CATEGORIES
 _entries: dict[int, tuple[str, Entry]] = {}
 """The category and the entry of each registered value, by the value's id."""
 _CUSTOM = "custom:"
+_BESIDE = ("names", "trains")
+"""What the config of a layer has beside its arguments; see `Layer.__setstate__`."""
 
 # What a config may ask for. Files come from anywhere, and a short text can describe a network without end, if it uses
 # again and again what it has described. The objects that it writes out are bounded by its own length.
@@ -199,8 +201,8 @@ class _Decoder:
                 got=", ".join(arguments) or "no arguments",
                 fix="check the names of the arguments; a file may come from another version",
             ) from error
-        if "names" in config:  # of the layers in a layer: those of the original, which copies would not get
-            value.__setstate__(self.decode(config["names"]))
+        if beside := {name: self.decode(config[name]) for name in _BESIDE if name in config}:
+            value.__setstate__(beside)
         self.seen.append((value, self.objects - before))
         return value
 
@@ -307,9 +309,8 @@ def _encode(
     else:
         return (other or _undescribable)(value, category)
     encoded: dict[str, Any] = {"config": {k: _encode(v, seen, None, other) for k, v in arguments.items()}}
-    names = getattr(value, "_renamed", None)
-    if names is not None:
-        encoded["names"] = list(names)
+    for beside, found in (getattr(value, "_beside", None) or {}).items():
+        encoded[beside] = _encode(found, seen, None, other)
     seen[id(value)] = (len(seen), value)  # with the value, since its id may be given anew once it is gone
     return {"category": kind, "class": name, **encoded}
 

@@ -36,7 +36,7 @@ MODULES = (
     "layer_arguments refusals bad_input edges creation network_ops merging core_layers recurrent decoding "
     "initializers noise combinators layers precision losses metrics optim random transforms registry errors "
     "spec_errors tape recording namespaces data files hostile_files model faults checkpoints callbacks custom_steps "
-    "in_place progress resume cut_gradients"
+    "in_place progress resume cut_gradients objective"
 ).split()
 ARBITRARY = ("test_a_flipped_bit_anywhere", "test_cut_anywhere", "test_a_file_that_changes", "test_any_bytes")
 """Tests of files with all kinds of damage: which errors they meet says nothing about the texts."""

@@ -28,7 +28,6 @@ def trained(backend="numpy"):
 
 REFUSED = {
     "stop_trainin": (True, "stop_training"),
-    "trainable": (False, "trainable=False"),
     "net": (nn.Dense(1), "another model"),
     "seed": (1, "another model"),
     "optimizer": ("sgd", "compile"),

@@ -1,4 +1,4 @@
-"""The Python blocks of README.md and CONTRIBUTING.md run, and print what they say that they print.
+"""The Python blocks of README.md, CONTRIBUTING.md and docs/from_keras.md run, and print what they say that they print.
 
 A block goes on from the blocks before it under its own heading, and from those directly under the headings above; those
 of a heading are run in one new process. Every line that a block prints stands in it: as the comment after that line of
@@ -18,6 +18,7 @@ import pytest
 from backends import NAMES
 
 ROOT = pathlib.Path(__file__).parents[1]
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/from_keras.md")
 _PART = re.compile(r"^(#+) ([^\n]*)$|^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -51,7 +52,7 @@ def printed(code):
 
 
 def rows():
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in PAGES:
         groups: list[tuple[str, str, list[str]]] = []  # heading, what its first block goes on from, its blocks
         for heading, before, code in blocks(name):
             if groups and before == groups[-1][1] + "".join(groups[-1][2]) and heading == groups[-1][0]:
@@ -83,7 +84,7 @@ def test_blocks(before, codes, optional, tmp_path):
     assert [[line.rstrip() for line in out.splitlines()] for out in outs] == [printed(code) for code in codes]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_no_block_escapes(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     fences = re.findall(r"^ *(?:`{3,}|~{3,}) *([^\n]*)$", text, re.MULTILINE)

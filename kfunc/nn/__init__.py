@@ -20,6 +20,8 @@ from .core import *
 from .dense import *
 from .dropout import *
 from .embedding import *
+from .freezing import freeze as freeze
+from .freezing import unfreeze as unfreeze
 from .graph import Graph as Graph
 from .graph import Input as Input
 from .layer import Aux as Aux

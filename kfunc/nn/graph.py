@@ -594,7 +594,7 @@ class Graph(Layer):
         inputs = tree.map(lambda node: _Described(node.spec, node.name), self.inputs)
         nodes = [[*node, x.spec] for node, x in zip(self._numbered(encode), self._order, strict=True)]
         made = _assembled, (type(self), inputs, nodes, encode(self.outputs), self._common())
-        return made if self._renamed is None else (*made, self._renamed)
+        return (*made, self._beside) if self._beside else made
 
 
 @dataclasses.dataclass(frozen=True)

@@ -112,7 +112,7 @@ class Layer:
         dtype: The precision of this layer and of the layers in it: a policy or its name ("mixed_bfloat16", "float16"),
             or a `DTypePolicyMap`. By default that of the layer around it; if no layer has one, arrays are not cast.
         trainable: If False, this layer and the layers in it behave as in inference, and their parameters are a part of
-            the state, so that no optimizer sees them.
+            the state, so that no optimizer sees them. `nn.freeze` and `Model.freeze` do that later.
         activity_regularizer: An auxiliary loss, divided by the batch size: a function `(output) -> scalar`, or its
             name.
     """
@@ -136,6 +136,9 @@ class Layer:
     """The node that the layer was called with in a graph; several in a list."""
     output: ClassVar[Any] = _NodeOf("output", 1)
     """The node that the layer returned in a graph."""
+
+    _trains: dict[str, bool] | None = dataclasses.field(default=None, init=False, repr=False)
+    """For paths of layers below this one: whether they train, whatever they say themselves; see `nn.freeze`."""
 
     __decorator__: ClassVar[str] = "@nn.layer"
     """The decorator that an error names if a subclass has none."""
@@ -214,8 +217,27 @@ class Layer:
             )
         object.__setattr__(self, "_children", children)
 
-    def __setstate__(self, names: tuple[str, ...]) -> None:
-        """Give the layers in a list of this one, which is a copy or comes from a file, the names of the original."""
+    @property
+    def _beside(self) -> dict[str, Any]:
+        """What a copy of this layer does not get from its arguments: `__setstate__` takes it."""
+        found = {} if self._renamed is None else {"names": self._renamed}
+        return found if self._trains is None else {**found, "trains": tuple(self._trains.items())}
+
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        """Give this layer, which is a copy or comes from a file, what it does not have by its arguments.
+
+        Args:
+            found: "names" of the layers in a list of this one, and "trains", which layers train: as the original's.
+        """
+        if "trains" in found:
+            pairs = found["trains"]
+            if not all(isinstance(p, tuple) and len(p) == 2 and tuple(map(type, p)) == (str, bool) for p in pairs):
+                raise ArgumentError.must_be("trains", "pairs of the path of a layer and whether it trains", pairs)
+            object.__setattr__(self, "_trains", dict(pairs))
+        if "names" in found:
+            self._rename(found["names"])
+
+    def _rename(self, names: tuple[str, ...]) -> None:
         children = dict(self._children)
         if not isinstance(names, tuple) or len(names) > len(children) or len({*names}) < len(names):
             raise ArgumentError.must_be("names", "a different name for each layer", names)

@@ -79,6 +79,8 @@ class Declaration:
     spec: Spec
     initializer: Callable[..., Any]
     constraint: Callable[..., Any] | None = None
+    role: str = "params"
+    """Of what it is a part if no layer is frozen; `kind` is "state" for a parameter that is."""
 
     def draw(self, key: Any, path: tuple[str, ...]) -> Any:
         """Its first value. It depends on the key and the path alone, so that other layers do not change it."""
@@ -149,7 +151,7 @@ class Scope:
 
     __slots__ = (
         *("_call", "_frozen", "_layer", "_number", "_params", "_parent", "_parts", "_policies", "_seen_as", "_state"),
-        *("_views", "mask", "policy"),
+        *("_trains", "_views", "mask", "policy"),
     )
 
     def __init__(
@@ -172,10 +174,19 @@ class Scope:
         if parent is None:
             self._parts: tuple[str, ...] = ()
             self._frozen: bool = not layer.trainable
+            self._trains: tuple[tuple[int, dict[str, bool]], ...] = ()
         else:
             self._parts = (*parent._parts, name)
             self._frozen = parent._frozen or not layer.trainable
+            self._trains = parent._trains
             policies = parent._policies if policies is None else policies
+        if layer._trains is not None and (parent is None or layer is not parent._layer):
+            self._trains = (*self._trains, (len(self._parts), layer._trains))
+        for depth, trains in self._trains:  # the outermost network that says something about this layer decides
+            said = trains.get("/".join(self._parts[depth:]))
+            if said is not None:
+                self._frozen = not said
+                break
         self._policies: Any = policies
         self.policy: DTypePolicy | None = None if policies is None else policies.at(self.path)
 
@@ -259,6 +270,7 @@ class Scope:
             inner = Scope(call, layer, params, state)
             inner._parts, inner._parent, inner._number = outer._parts, outer._parent, outer._number
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
+            inner._trains = outer._trains
             inner._seen_as = outer._seen_as
             out = layer._run(inner, inputs, options)
             changes = {"/".join(path): value for path, value in call.new_state.items()}
@@ -291,7 +303,7 @@ class Scope:
         for path, d in (found or {}).items():
             spec = Spec((length, *d.spec.shape), d.spec.dtype)
             limit = None if d.constraint is None else functools.partial(_each, d.constraint)
-            outer[path] = Declaration(d.kind, spec, functools.partial(_stacked, d.initializer), limit)
+            outer[path] = Declaration(d.kind, spec, functools.partial(_stacked, d.initializer), limit, d.role)
         return out, scope.masked(options.get("mask"))
 
     # -- masks -------------------------------------------------------------------------------------------------------
@@ -450,7 +462,7 @@ class Scope:
         """
         if self._call.declared is not None:
             dtype = dtype or ("float32" if self.policy is None else self.policy.variable_dtype)
-            return self._declare(self._call.declared, "state", name, shape, initializer, dtype)
+            return self._declare(self._call.declared, "state", name, shape, initializer, dtype, role="state")
         path = (*self._parts, name)
         if path in self._call.new_state:
             return self._call.new_state[path]
@@ -472,7 +484,15 @@ class Scope:
         self._call.new_state[(*self._parts, name)] = value
 
     def _declare(
-        self, declared: dict, kind: str, name: str, shape: Any, initializer: Any, dtype: str, constraint: Any = None
+        self,
+        declared: dict,
+        kind: str,
+        name: str,
+        shape: Any,
+        initializer: Any,
+        dtype: str,
+        constraint: Any = None,
+        role: str = "params",
     ) -> Spec:
         if any(not isinstance(n, int) or n < 0 for n in shape):
             raise ParamError(
@@ -484,7 +504,7 @@ class Scope:
                 fix="pass init a sample or Spec of the input with the sizes on which the shape depends",
             )
         limit = None if constraint is None else resolve("constraint", constraint)
-        declaration = Declaration(kind, Spec(tuple(shape), dtype), resolve("initializer", initializer), limit)
+        declaration = Declaration(kind, Spec(tuple(shape), dtype), resolve("initializer", initializer), limit, role)
         path = (*self._parts, name)
         known = declared.setdefault(path, declaration)
         if known.kind != kind or known.spec.shape != declaration.spec.shape:

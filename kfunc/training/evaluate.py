@@ -14,6 +14,7 @@ from ..callbacks.logs import ProgbarLogger
 from ..data.protocol import Source
 from . import faults
 from .carry import Carry, TrainCarry
+from .custom_objective import OwnObjective
 from .custom_steps import with_logs
 from .feed import read
 from .program import for_evaluation
@@ -98,8 +99,12 @@ def _evaluated(
 
 
 def drawing_key(setup: Setup, ts: TrainState, key: Any = None) -> Any:
-    """The key for a network that draws random numbers outside training: `key`, or one of the model; else None."""
-    if setup.traced is None or not setup.traced.draws:
+    """The key for a network that draws random numbers outside training: `key`, or one of the model; else None.
+
+    An objective of the user's own is always given one.
+    """
+    own = isinstance(setup.objective.loss, OwnObjective)
+    if not own and (setup.traced is None or not setup.traced.draws):
         return None
     if key is None:  # steps of training draw from fold_in(key, step), and the order of samples from the last number
         return random.fold_in(ts.key, 0xFFFFFFFE)

@@ -22,6 +22,7 @@ class Functions:
     Attributes:
         paces: How many steps a dispatch of each should take; see `program`.
         logs: The names that steps of the user's own log, by step.
+        found: What objectives of the user's own log and put out; see `custom_objective.with_objective`.
         fills: Whether batches can be filled up, by the network as traced and the form of the targets.
         forms: The forms of first batches that the network takes, where programs are for all sizes.
     """
@@ -34,6 +35,7 @@ class Functions:
         self.jit_compile: bool | str = jit_compile
         self.paces: dict[Any, int] = {}
         self.logs: dict[str, list[str]] = {}
+        self.found: dict[str, tuple[list[str], Any]] = {}
         self.fills: dict[Any, bool] = {}
         self.forms: set[Any] = set()
         self._made: dict[str, Any] = {}
@@ -43,6 +45,10 @@ class Functions:
         other = copy.copy(self)
         setattr(other, name, value)
         return other
+
+    def renewed(self) -> Functions:
+        """The same settings with nothing made, for another network."""
+        return Functions(self.run_eagerly, self.steps_per_execution, self.jit_compile)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._made.values())

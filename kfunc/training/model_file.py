@@ -50,20 +50,48 @@ def write_weights(path: str | os.PathLike[str], ts: TrainState) -> None:
     files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
 
 
-def read_weights(path: str | os.PathLike[str], traced: Traced) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters and the state in a file, for the network that was traced.
+def read_weights(path: str | os.PathLike[str], traced: Traced, skip: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays in a file by the names that they have in the network that was traced; and what was skipped, and why.
+
+    Args:
+        path: The file.
+        traced: What is known of the network.
+        skip: Whether arrays may be skipped that do not fit.
 
     Raises:
         FileError: As `Model.load_weights` says.
     """
+    skipped: dict[str, str] = {}
 
     def fits(forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> None:
-        own, wanted = split(forms)[0], expected(traced)
-        if not own.keys() & {"key", "step"}:  # from save_weights
-            wanted = {name: form for name, form in wanted.items() if name not in ("key", "step")}
-        check(wanted, own)
+        own, wanted = placed(traced, split(forms)[0]), expected(traced)
+        if skip or not own.keys() & {"key", "step"}:  # from save_weights
+            wanted, own = ({n: f for n, f in x.items() if n not in ("key", "step")} for x in (wanted, own))
+        if not skip:
+            check(wanted, own)
+            return
+        wrong = [n for n in (*wanted, *sorted(own.keys() - wanted)) if not _alike(wanted.get(n), own.get(n))]
+        skipped.update((n, f"expected {_said(wanted.get(n))}, got {_said(own.get(n))}") for n in wrong)
+        if not wanted.keys() - skipped.keys():
+            check(wanted, own)  # nothing is left, and this says why
 
-    return trees(traced, files.read(path, fits)[0])
+    found = placed(traced, files.read(path, fits)[0])
+    return {name: x for name, x in found.items() if name not in skipped}, skipped
+
+
+def placed(traced: Traced, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file has by name, where a parameter may be a part of the state, and the other way round.
+
+    A parameter of a layer that is frozen is a part of the state. So in a file of the same network, in which other
+    layers were frozen, it has another name.
+    """
+    here = {".".join(path): d.kind for path, d in (traced.call.declared or {}).items()}
+    out: dict[str, Any] = {}
+    for name, x in found.items():
+        kind, _, place = name.partition(".")
+        other = f"{here.get(place)}.{place}"
+        out[other if kind in ("params", "state") and place in here and other not in found else name] = x
+    return out
 
 
 def config_of(model: Model, traced: Traced) -> dict[str, Any]:
@@ -78,6 +106,7 @@ def config_of(model: Model, traced: Traced) -> dict[str, Any]:
         "metrics": _described_metrics(model.metrics),
         "weighted_metrics": _described_metrics(model.weighted_metrics),
         "own_step": model.step is not None,
+        "own_objective": model.objective is not None,
     }
 
 
@@ -152,6 +181,8 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
                 auto_scale_loss=False,  # the optimizer is described as it was
             )
         model.step = _lost_step if checks.boolean("own_step", config.get("own_step", False)) else None
+        if checks.boolean("own_objective", config.get("own_objective", False)):
+            model.objective = _lost_objective
         traced = Traced(model.net, inputs)
         opt_state: dict[str, Any] = {}
         if model.optimizer is not None:
@@ -250,8 +281,17 @@ def _weights_of(config: Any) -> Any:
 
 
 def _lost_step(ts: Any, batch: Any) -> Any:
-    raise ArgumentError(
-        "The model was trained by a `step` of your own, which a file cannot hold.",
-        argument="step",
-        fix="give it again: Model.load(path, step=...)",
+    raise _lost("step")
+
+
+def _lost_objective(params: Any, state: Any, batch: Any, key: Any, train: bool) -> Any:
+    raise _lost("objective")
+
+
+def _lost(argument: str) -> ArgumentError:
+    article = "an" if argument == "objective" else "a"
+    return ArgumentError(
+        f"The model was trained by {article} `{argument}` of your own, which a file cannot hold.",
+        argument=argument,
+        fix=f"give it again: Model.load(path, {argument}=...)",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .. import tree
@@ -17,6 +17,7 @@ from ..data.batches import Batch, rows
 from ..data.prefetch import STAGED
 from ..data.protocol import Source
 from .carry import Carry, TrainCarry
+from .custom_objective import OwnObjective
 from .custom_steps import custom_evaluations, custom_steps
 from .feed import Feed
 from .forms import check_first
@@ -183,7 +184,7 @@ def for_training(setup: Setup, data: Source, carry: Carry, progress: Progress, s
     objective, traced = setup.objective, setup.traced
     assert traced is not None
     parts = setup.net, setup.optimizer, objective.loss, objective.metrics
-    fills, tables = functools.partial(_fillable, setup, data), traced.tables
+    fills, tables = functools.partial(_fillable, setup, data), _tables(setup)
     if _in_place(setup, traced, ts):
         feed = _feed(setup, data, fills)
         return InPlaceSteps(setup.functions.get(setup.backend, halves, *parts, tables), feed, signals)
@@ -203,9 +204,15 @@ def for_evaluation(setup: Setup, data: Source, ts: TrainState, key: Any, carry: 
         return _program(setup, custom_evaluations, setup.eval_step, fixed=ts, **given)
     objective, fixed = setup.objective, (ts.params, ts.state) if key is None else (ts.params, ts.state, key)
     assert setup.traced is not None
-    parts = setup.net, objective.loss, objective.metrics, setup.traced.tables
+    parts = setup.net, objective.loss, objective.metrics, _tables(setup)
     fills = functools.partial(_fillable, setup, data)
     return _program(setup, evaluations, *parts, fixed=fixed, fills=fills, **given)
+
+
+def _tables(setup: Setup) -> Mapping[str, int]:
+    """The tables whose indices are checked; none for an objective of the user's own, which runs the network itself."""
+    assert setup.traced is not None
+    return {} if isinstance(setup.objective.loss, OwnObjective) else setup.traced.tables
 
 
 def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs, alone: bool) -> Program:

@@ -271,6 +271,7 @@ def _setting(model: Model, run: Run) -> dict[str, Any]:
         "metrics": described(model.metrics),
         "weighted_metrics": described(model.weighted_metrics),
         "step": described(model.step),
+        "objective": described(model.objective),
         **_form(run.source),
         "shuffle": run.schedule.shuffle,
         "validation_data": None if run.validation is None else _form(run.validation),

@@ -11,6 +11,8 @@ from ..data.batches import Batch
 from ..nn.constraints import constrain
 from ..optim import apply_updates
 from ..transforms import choose, fori_loop, training_gradient
+from .custom_objective import OwnObjective, Seen
+from .logs import counted_logs
 from .state import Progress, TrainState
 
 __all__ = [
@@ -59,22 +61,16 @@ def _masked(mask: Any, samples: Any) -> Any:
 
 
 def _accumulate(
-    progress: Progress,
-    metrics: Mapping[str, Any],
-    loss: Any,
-    batch: Batch,
-    y_pred: Any,
-    mask: Any,
-    samples: Any,
-    n: Any,
+    progress: Progress, metrics: Mapping[str, Any], seen: Seen, batch: Batch, samples: Any, n: Any
 ) -> Progress:
     counted = {} if samples is None else {"samples": samples}
-    accumulators = {
-        name: metric.update(progress.metrics[name], batch.y, y_pred, batch.sample_weight, mask, **counted)
+    accumulators = counted_logs(progress, seen.logs, batch.size) | {
+        name: metric.update(progress.metrics[name], batch.y, seen.y_pred, batch.sample_weight, seen.mask, **counted)
         for name, metric in metrics.items()
+        if name not in seen.logs
     }
     total, count = progress.loss
-    return progress._replace(loss=(total + _like(loss, total) * n, count + n), metrics=accumulators)
+    return progress._replace(loss=(total + _like(seen.loss, total) * n, count + n), metrics=accumulators)
 
 
 @native
@@ -89,6 +85,22 @@ def _total(loss: Any, aux: dict[str, Any]) -> Any:
     for value in aux.values():
         loss = loss + _like(value, loss)
     return loss
+
+
+def _measuring(net: Any, loss: Any, tables: Mapping[str, int]) -> Callable[..., Seen]:
+    """The function `(params, state, batch, key, train, samples) -> Seen`: the network on a batch, and its loss."""
+    if isinstance(loss, OwnObjective):
+        return loss.measured
+
+    def measured(params: Any, state: Any, batch: Batch, key: Any, train: bool, samples: Any) -> Seen:
+        options = {"report": bool(tables), "samples": samples} if tables or samples is not None else {}
+        options |= {"train": True} if train else {}
+        y_pred, state, aux = forward(net, params, batch.x, state=state, key=key, aux=True, **options)
+        mask = _masked(aux.mask, samples)
+        value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
+        return Seen(value, y_pred, state, mask, aux.indices or {})
+
+    return measured
 
 
 def make_train_step(
@@ -107,7 +119,7 @@ def make_train_step(
     Args:
         net: A layer.
         optimizer: `(init, update)` in optax's protocol.
-        loss: `(y_true, y_pred, sample_weight, mask) -> scalar`.
+        loss: `(y_true, y_pred, sample_weight, mask) -> scalar`; or an `OwnObjective`, which needs no `net`.
         metrics: Name to metric.
         constraints: The constraint of each parameter that has one, by path, as `net.constraints` finds them.
         tables: The sizes of the tables in which layers look up rows, by path, as `net.trace` finds them. An index
@@ -177,7 +189,7 @@ def make_update(optimizer: Any) -> Callable[..., Any]:
     return update
 
 
-class _Seen(NamedTuple):
+class _Findings(NamedTuple):
     """The findings of a training step before it changes anything.
 
     Attributes:
@@ -200,38 +212,37 @@ class _Seen(NamedTuple):
 def _look(
     net: Any, optimizer: Any, loss: Callable[..., Any], metrics: Mapping[str, Any], tables: Mapping[str, int]
 ) -> Callable[..., Any]:
-    """The function `(train_state, progress, batch) -> _Seen`; arguments as for `make_train_step`."""
-    scale_of = getattr(optimizer, "loss_scale", None)
+    """The function `(train_state, progress, batch) -> _Findings`; arguments as for `make_train_step`."""
+    scale_of, measured = getattr(optimizer, "loss_scale", None), _measuring(net, loss, tables)
 
-    def look(ts: TrainState, progress: Progress, batch: Batch) -> _Seen:
+    def look(ts: TrainState, progress: Progress, batch: Batch) -> _Findings:
         key = random.fold_in(ts.key, ts.step)
         scale = None if scale_of is None else scale_of(ts.opt_state)
         samples, n = _samples(batch)
-        options = {"report": bool(tables), "samples": samples} if tables or samples is not None else {}
 
         def objective(params):
-            y_pred, state, aux = forward(net, params, batch.x, state=ts.state, key=key, train=True, aux=True, **options)
-            mask = _masked(aux.mask, samples)
-            value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
-            # In a list, because Dynamo cannot return None from a function that is differentiated.
-            masks = [] if mask is None else [mask]
-            return value if scale is None else value * scale, (value, y_pred, state, masks, aux.indices or {})
+            seen = measured(params, ts.state, batch, key, True, samples)
+            # In lists, because Dynamo cannot return None from a function that is differentiated.
+            y_pred, mask = ([] if x is None else [x] for x in (seen.y_pred, seen.mask))
+            return seen.loss if scale is None else seen.loss * scale, seen._replace(y_pred=y_pred, mask=mask)
 
         if tree.leaves(ts.params):
-            (_, (value, y_pred, state, masks, indices)), grads = training_gradient(objective)(ts.params)
+            (_, seen), grads = training_gradient(objective)(ts.params)
         else:  # only the arrays of parameters would say to which backend the gradient belongs
-            (_, (value, y_pred, state, masks, indices)), grads = objective(ts.params), ts.params
-        finite = ops.all_finite(value, *tree.leaves(grads))
-        good, worst = _looked_up(finite, indices, tables)
+            (_, seen), grads = objective(ts.params), ts.params
+        y_pred, mask = (x[0] if x else None for x in (seen.y_pred, seen.mask))
+        seen = seen._replace(y_pred=y_pred, mask=mask)
+        finite = ops.all_finite(seen.loss, *tree.leaves(grads))
+        good, worst = _looked_up(finite, seen.indices, tables)
 
         def count():
-            done = _accumulate(progress, metrics, value, batch, y_pred, masks[0] if masks else None, samples, n)
+            done = _accumulate(progress, metrics, seen, batch, samples, n)
             return done.loss, done.metrics
 
-        return _Seen(
+        return _Findings(
             may_go_on(good, progress.fault),
             grads,
-            state,
+            seen.state,
             count,
             lambda: _may_skip(scale, progress.fault, good, worst),
             lambda: fault_of(good, worst, progress.fault, ts.step),
@@ -292,17 +303,14 @@ def make_eval_step(
     batch follow from the key and from how many samples came before the batch.
     """
     tables = tables or {}
+    measured = _measuring(net, loss, tables)
 
     def step(params: Any, state: Any, progress: Progress, batch: Batch, key: Any = None) -> Progress:
         samples, n = _samples(batch)
-        options = {"report": bool(tables), "samples": samples} if tables or samples is not None else {}
-        if key is not None:
-            options["key"] = random.fold_in(key, _whole(progress.loss[1]))
-        y_pred, _, aux = forward(net, params, batch.x, state=state, aux=True, **options)
-        mask = _masked(aux.mask, samples)
-        value = _total(loss(batch.y, y_pred, batch.sample_weight, mask), aux.losses)
-        done = _accumulate(progress, metrics, value, batch, y_pred, mask, samples, n)
-        return done if not tables else done._replace(fault=_outside(aux.indices, tables, progress.fault))
+        key = None if key is None else random.fold_in(key, _whole(progress.loss[1]))
+        seen = measured(params, state, batch, key, False, samples)
+        done = _accumulate(progress, metrics, seen, batch, samples, n)
+        return done if not tables else done._replace(fault=_outside(seen.indices, tables, progress.fault))
 
     return step
 

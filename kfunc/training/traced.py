@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import tree
+from ..arrays import asarray, dtype_name
+from ..backends import Backend
+from ..errors import ShapeError
+from ..nn.freezing import layers_by_path
 from ..nn.layer import Layer
-from ..nn.scope import Call
+from ..nn.scope import Call, Declaration
 from ..registry import from_config, to_config
 from ..tracing.spec import Spec
 
@@ -83,6 +87,48 @@ class Traced:
     def closed(self) -> bool:
         """Whether all sizes of the outputs are known, but for the number of samples."""
         return not any(map(_open, tree.leaves(self.output)))
+
+    @functools.cached_property
+    def order(self) -> list[str]:
+        """The names of parameters and state in the order of `Model.get_weights`, `"params.dense.kernel"`."""
+        declared = self.call.declared or {}
+        places = {path: i for i, path in enumerate(layers_by_path(self.net))}
+
+        def place(path: tuple[str, ...]) -> tuple[int, bool]:
+            layer = next(n for n in range(len(path) - 1, -1, -1) if "/".join(path[:n]) in places)
+            return places["/".join(path[:layer])], declared[path].role == "state"
+
+        return [".".join((declared[path].kind, *path)) for path in sorted(declared, key=place)]
+
+    def filled(self, weights: Sequence[Any], backend: Backend, on: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters and state from arrays in that order, on a device of a backend, in the dtypes that the network has.
+
+        Raises:
+            ShapeError: Their number or a shape is another.
+        """
+        by_name = dict(zip(self.order, weights, strict=False))
+        if len(weights) != len(self.order):
+            raise ShapeError(
+                f"`weights` must have {len(self.order)} arrays, got {len(weights)}.",
+                argument="weights",
+                expected=", ".join(self.order),
+                got=f"{len(weights)} arrays",
+            )
+
+        def leaf(path: tuple[str, ...], declaration: Declaration) -> Any:
+            name, spec = ".".join((declaration.kind, *path)), declaration.spec
+            value = asarray(by_name[name])
+            if tuple(value.shape) != tuple(spec.shape):
+                raise ShapeError(
+                    f"`weights[{self.order.index(name)}]`, which is {name}, must have shape {tuple(spec.shape)}, got "
+                    f"{tuple(value.shape)}.",
+                    argument="weights",
+                    expected=f"shape {tuple(spec.shape)}",
+                    got=f"shape {tuple(value.shape)}",
+                )
+            return asarray(value, dtype_name(spec.dtype), backend=backend, device=on)
+
+        return self.call.trees(leaf)
 
     @functools.cached_property
     def adds_losses(self) -> bool:

@@ -1,0 +1,289 @@
+"""Freezing and unfreezing layers of a model, its weights as a list, and files of networks that differ in parts."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from backends import TRAINING
+
+import kfunc as kf
+from kfunc import nn, ops, optim
+
+EPS = float(np.finfo(np.float32).eps)
+X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+Y = 2 * X[:, :1]
+OPTIONS = {"batch_size": 8, "verbose": 0, "shuffle": False}
+
+
+@nn.layer
+class Own(nn.Layer):
+    """A layer whose children are made anew for each copy."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = nn.Dense(units, "relu"), nn.Dense(units)
+
+    def forward(self, s, x):
+        return self.second(s, self.first(s, x))
+
+
+def net(outputs=1, **options):
+    base = [nn.Dense(4, "relu"), nn.BatchNormalization(), nn.Dropout(0.5), Own(4)]
+    return nn.Sequential([nn.Sequential(base, name="base", **options), nn.Dense(outputs, name="head")])
+
+
+def model(optimizer="adam", outputs=1, epochs=1, backend="numpy", **options):
+    out = kf.Model(net(outputs, **options))
+    out.compile(optimizer, "mse")
+    out.build(kf.Spec((None, 3)), backend=backend)
+    if epochs:
+        out.fit(X, np.repeat(Y, outputs, 1), epochs=epochs, **OPTIONS)
+    return out
+
+
+def arrays(tree):
+    return {path: np.array(kf.to_numpy(x)) for path, x in zip(kf.tree.paths(tree), kf.tree.leaves(tree), strict=True)}
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for path in a:
+        np.testing.assert_array_equal(a[path], b[path], err_msg=path)
+
+
+ALL = ["base/batch_normalization", "base/dense", "base/own/first", "base/own/second", "head"]
+WAYS = {  # what is frozen and unfrozen, one after the other; and what trains then
+    "nothing": ([], ALL),
+    "a part": ([("freeze", "base")], ["head"]),
+    "all": ([("freeze",)], []),
+    "all and back": ([("freeze",), ("unfreeze",)], ALL),
+    "a part of a part": ([("freeze", "base"), ("unfreeze", "base/own/second")], ["base/own/second", "head"]),
+    "the end of all": ([("freeze",), ("unfreeze", "head")], ["head"]),
+    "two patterns": ([("freeze", "base/d*", "*/first")], ["base/batch_normalization", "base/own/second", "head"]),
+    "again": ([("freeze", "base/own"), ("unfreeze", "base/own"), ("freeze", "base/dense")], [ALL[0], *ALL[2:]]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", TRAINING)
+def test_only_what_is_not_frozen_trains(name, way):
+    """No number is lost, the optimizer keeps its state for what trains on, and frozen parameters stay."""
+    m, (calls, trains) = model(backend=name), WAYS[way]
+    weights, out, moments = m.get_weights(), m.predict(X), arrays(m.train_state.opt_state)
+    for method, *which in calls:
+        assert getattr(m, method)(*which) is m
+    np.testing.assert_array_equal(m.predict(X), out)
+    for a, b in zip(m.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert {path.rpartition("/")[0] for path in kf.tree.paths(m.train_state.params)} == {*trains}
+    assert m.trainable is bool(trains) and m.backend == name
+    assert m.count_params() == sum(w.size for w in weights)
+
+    kept = arrays(m.train_state.opt_state)
+    back = any(method == "unfreeze" for method, *_ in calls)
+    assert kept.keys() <= moments.keys()
+    if not back:
+        same(kept, {path: moments[path] for path in kept})
+    if trains:
+        before, state = arrays(m.train_state.params), arrays(m.train_state.state)
+        m.fit(X, Y, **OPTIONS)
+        after = arrays(m.train_state.params)
+        assert all((before[path] != after[path]).any() for path in after)
+        frozen = [path for path in state if path.rpartition("/")[2] in ("kernel", "bias", "gamma", "beta")]
+        same({p: arrays(m.train_state.state)[p] for p in frozen}, {p: state[p] for p in frozen})
+        assert bool(frozen) == (len(trains) < 5)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_goes_on_as_if_it_had_been_made_so(name):
+    """A frozen layer behaves as one with `trainable=False`: in inference, and with the same numbers."""
+    m, made = model("sgd", backend=name), model("sgd", epochs=0, backend=name, trainable=False)
+    m.freeze("base")
+    made.set_weights(m.get_weights())
+    made.train_state = made.train_state._replace(step=m.train_state.step)
+    for one in (m, made):
+        one.fit(X, Y, **OPTIONS)
+    same(arrays(m.train_state[:2]), arrays(made.train_state[:2]))
+    made.unfreeze("base")
+    assert kf.tree.paths(made.train_state.params) == kf.tree.paths(model(epochs=0).train_state.params)
+
+
+OPTIMIZERS = {
+    "momentum": lambda: optim.sgd(0.1, momentum=0.9),
+    "chain": lambda: optim.chain(optim.clip_by_global_norm(1.0), optim.adamw(1e-3)),
+    "rates by path": lambda: optim.multi_transform(
+        {"slow": optim.adam(1e-4), "fast": optim.adam(1e-2)}, {"^base": "slow", "": "fast"}
+    ),
+    "averaged": lambda: optim.Adam(1e-3, use_ema=True),
+    "accumulated": lambda: optim.Adam(1e-3, gradient_accumulation_steps=2),
+    "scaled": lambda: optim.LossScaleOptimizer(optim.adam(1e-3)),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_state_of_optimizers(optimizer):
+    m = model(OPTIMIZERS[optimizer]())
+    moments = arrays(m.train_state.opt_state)
+    m.freeze("base/dense")
+    kept = arrays(m.train_state.opt_state)
+    same(kept, {path: moments[path] for path in kept})
+    assert len(kept) < len(moments) and not any("base/dense/" in path for path in kept)
+    m.fit(X, Y, **OPTIONS)
+    after = arrays(m.train_state.opt_state)
+    m.unfreeze("base/dense")
+    again = arrays(m.train_state.opt_state)
+    assert again.keys() == moments.keys()
+    same({path: again[path] for path in after}, after)
+    m.fit(X, Y, **OPTIONS)
+
+
+def test_rates_by_path():
+    """The example of docs: frozen, slow and fast, by the paths of parameters."""
+    m = model(optim.multi_transform({"slow": optim.sgd(1e-3), "fast": optim.sgd(1e-1)}, {"^base": "slow", "": "fast"}))
+    usual = model(optim.sgd(1e-1), epochs=0)
+    usual.set_weights(m.get_weights())
+    before = arrays(m.train_state.params)
+    usual.train_state = usual.train_state._replace(step=m.train_state.step)  # which dropout depends on
+    for one in (m, usual):
+        one.train_on_batch(X, Y)
+    slow, fast = arrays(m.train_state.params), arrays(usual.train_state.params)
+    for path in before:
+        share = 0.01 if path.startswith("base") else 1.0
+        # The steps are differences of numbers below 2, which are rounded to eps.
+        np.testing.assert_allclose(slow[path] - before[path], share * (fast[path] - before[path]), atol=4 * EPS)
+
+
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
+
+
+@pytest.mark.parametrize("kind", [*COPIES, "file", "replace"])
+def test_copies_and_files_know_what_is_frozen(kind, tmp_path):
+    m = model()
+    m.freeze("base").unfreeze("base/own/second")
+    if kind == "file":
+        m.save(tmp_path / "m.safetensors")
+        other = kf.Model.load(tmp_path / "m.safetensors")
+    elif kind == "replace":
+        other = kf.Model(kf.replace(m.net, name="other"))
+        other.compile(m.optimizer, "mse")
+        other.train_state = m.train_state
+    else:
+        other = COPIES[kind](m)
+    for one in (m, other):
+        one.fit(X, Y, **OPTIONS)
+    same(arrays(m.train_state), arrays(other.train_state))
+    # The network itself, as a part of another one, is frozen in the same parts.
+    whole = nn.Sequential([COPIES.get(kind, copy.copy)(m.net), nn.Dense(1)])
+    params, _ = whole.init(0, X)
+    paths = {path.rpartition("/")[0] for path in kf.tree.paths(params)}
+    assert paths == {"sequential/base/own/second", "sequential/head", "dense"}
+
+
+def test_in_loops_of_ones_own():
+    """`nn.freeze` returns a copy, and the network stays."""
+    a = net()
+    b = nn.freeze(a, "base")
+    params, state = b.init(0, X)
+    assert list(params) == ["head"] and list(a.init(0, X)[0]) == ["base", "head"]
+    y, after = b.apply(params, X, state=state, train=True)  # which draws nothing: Dropout is frozen, too
+    assert y.shape == (20, 1)
+    same(arrays(after), arrays(state))
+    assert list(nn.unfreeze(nn.freeze(a, a.layers[0]), "base").init(0, X)[0]) == ["base", "head"]
+
+
+WRONG = {"bas": "did you mean 'base'", "own": "did you mean 'base/own'", "x*": "base/batch_normalization", "": None}
+
+
+@pytest.mark.parametrize("which", WRONG)
+def test_layers_that_do_not_exist(which):
+    m = model(epochs=0)
+    if WRONG[which] is None:
+        assert not m.freeze(which).trainable
+        return
+    with pytest.raises(kf.errors.ArgumentError, match="There is no layer") as error:
+        m.freeze(which)
+    assert WRONG[which] in str(error.value)
+    with pytest.raises(kf.errors.ArgumentError, match="There is no layer"):
+        m.freeze(nn.Dense(1))
+    with pytest.raises(AttributeError, match=r"model\.freeze\('path'\)"):
+        m.net.layers[0].trainable = False
+
+
+def test_a_fit_goes_on_with_its_network():
+    class Freezes(kf.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.freeze("base")
+
+    m = model(epochs=0)
+    with pytest.raises(kf.errors.ArgumentError, match="being trained"):
+        m.fit(X, Y, callbacks=[Freezes()], **OPTIONS)
+    m.trainable = False
+    assert not m.trainable
+    m.trainable = True
+    m.fit(X, Y, **OPTIONS)
+    unbuilt = kf.Model(net()).freeze("base")
+    unbuilt.compile("adam", "mse")
+    unbuilt.fit(X, Y, **OPTIONS)
+    assert list(unbuilt.train_state.params) == ["head"]
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_weights_of_the_same_network_with_other_parts_frozen(name, tmp_path):
+    m, path = model(), tmp_path / "w.safetensors"
+    m.save_weights(path)
+    other = model(epochs=0, backend=name).freeze("base")
+    assert other.load_weights(path) == {}
+    np.testing.assert_allclose(other.predict(X), m.predict(X), rtol=64 * EPS, atol=64 * EPS)
+    other.save_weights(path)
+    third = model(epochs=0)
+    assert third.load_weights(path) == {}
+    for a, b in zip(m.get_weights(), third.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_of_another_last_layer(tmp_path):
+    m, path = model(), tmp_path / "w.safetensors"
+    m.save(path)
+    other = model(outputs=2, epochs=0).freeze("base")
+    head = other.get_weights()[-2:]
+    with pytest.raises(kf.errors.FileError, match=r"params\.head\.bias"):
+        other.load_weights(path)
+    assert other.load_weights(path, skip_mismatch=True) == {
+        "params.head.bias": "expected shape (2,), float32, got shape (1,), float32",
+        "params.head.kernel": "expected shape (4, 2), float32, got shape (4, 1), float32",
+    }
+    for a, b in zip(other.get_weights(), [*m.get_weights()[:-2], *head], strict=True):
+        np.testing.assert_array_equal(a, b)
+    alone = kf.Model(nn.Dense(7)).build(kf.Spec((None, 5)))
+    with pytest.raises(kf.errors.FileError, match="is not the one that the network needs"):
+        alone.load_weights(path, skip_mismatch=True)
+
+
+def test_weights_as_a_list():
+    m = model()
+    weights = m.get_weights()
+    assert [w.shape for w in weights] == [(3, 4), *[(4,)] * 5, (4, 4), (4,), (4, 4), (4,), (4, 1), (1,)]
+    other = model(epochs=0)
+    other.set_weights([w.tolist() for w in weights])
+    np.testing.assert_array_equal(other.predict(X), m.predict(X))
+    for wrong, words in ((weights[:-1], "must have 12 arrays, got 11"), ([*weights[:-1], X], r"`weights\[11\]`")):
+        with pytest.raises(kf.errors.ShapeError, match=words):
+            other.set_weights(wrong)
+    np.testing.assert_array_equal(other.predict(X), m.predict(X))
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_model_is_called(name):
+    m = model(backend=name)
+    y = m(X)
+    assert kf.backend_of(y).name == name
+    np.testing.assert_allclose(kf.to_numpy(y), m.predict(X), rtol=64 * EPS, atol=64 * EPS)
+    np.testing.assert_array_equal(kf.to_numpy(m(X.tolist())), kf.to_numpy(y))
+    state = arrays(m.train_state)
+    assert (kf.to_numpy(m(X, training=True)) != kf.to_numpy(y)).any()
+    same(arrays(m.train_state), state)
+    slope = kf.grad(lambda x: ops.sum(m(x)))(kf.asarray(X, backend=name))  # as for a map of what the network looks at
+    assert kf.to_numpy(slope).any()
