@@ -287,3 +287,31 @@ def test_a_model_is_called(name):
     same(arrays(m.train_state), state)
     slope = kf.grad(lambda x: ops.sum(m(x)))(kf.asarray(X, backend=name))  # as for a map of what the network looks at
     assert kf.to_numpy(slope).any()
+
+
+KERAS = {  # layers of `keras.layers` and of `kf.nn` alike
+    "images": ((8, 8, 3), lambda m: [m.Conv2D(4, 3), m.BatchNormalization(), m.SeparableConv2D(4, 3), m.Flatten()]),
+    "text": ((6, 4), lambda m: [m.Bidirectional(m.LSTM(3, return_sequences=True)), m.GRU(3), m.LayerNormalization()]),
+    "nested": ((5,), lambda m: [m.Dense(4), m.Dense(3), m.Dense(2, use_bias=False), m.PReLU(), m.BatchNormalization()]),
+    "normalized": ((6, 4), lambda m: [m.GroupNormalization(2), m.TimeDistributed(m.Dense(3)), m.SimpleRNN(2)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras with PyTorch's arrays
+@pytest.mark.parametrize("row", KERAS)
+def test_the_order_of_weights_is_keras_s(row):
+    """Weights of a Keras model go into ours, and come back, as lists; frozen or not."""
+    keras = pytest.importorskip("keras")
+    shape, layers = KERAS[row]
+    theirs = keras.Sequential([keras.Input(shape), keras.Sequential(layers(keras.layers)), keras.layers.Dense(2)])
+    rng = np.random.default_rng(1)
+    theirs.set_weights([rng.uniform(0.1, 0.5, w.shape).astype(np.float32) for w in theirs.get_weights()])
+    m = kf.Model(nn.Sequential([nn.Sequential(layers(nn)), nn.Dense(2)])).build(kf.Spec((None, *shape)))
+    m.freeze("sequential")
+    m.set_weights(theirs.get_weights())
+    x = rng.normal(size=(3, *shape)).astype(np.float32)
+    # Sums of up to 36 products a layer, of numbers around 1, in five layers.
+    np.testing.assert_allclose(m.predict(x), keras.ops.convert_to_numpy(theirs(x)), rtol=512 * EPS, atol=512 * EPS)
+    for a, b in zip(m.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert m.count_params() == theirs.count_params()
