@@ -19,7 +19,7 @@ OPTIONS = {"batch_size": 8, "verbose": 0, "shuffle": False}
 
 
 @nn.layer
-class Own(nn.Layer):
+class MadeAnew(nn.Layer):
     """A layer whose children are made anew for each copy."""
 
     def __init__(self, units, **kwargs):
@@ -31,7 +31,7 @@ class Own(nn.Layer):
 
 
 def net(outputs=1, **options):
-    base = [nn.Dense(4, "relu"), nn.BatchNormalization(), nn.Dropout(0.5), Own(4)]
+    base = [nn.Dense(4, "relu"), nn.BatchNormalization(), nn.Dropout(0.5), MadeAnew(4, name="own")]
     return nn.Sequential([nn.Sequential(base, name="base", **options), nn.Dense(outputs, name="head")])
 
 

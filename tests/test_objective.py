@@ -81,7 +81,7 @@ def test_a_variational_autoencoder(name):
     """Two networks in one, random draws in training and in evaluation, and a loss that is not one of outputs."""
 
     @nn.layer
-    class VAE(nn.Layer):
+    class TestedVAE(nn.Layer):
         encoder: nn.Layer = nn.Dense(4)
         decoder: nn.Layer = nn.Dense(3)
 
@@ -89,7 +89,7 @@ def test_a_variational_autoencoder(name):
             mean, log_var = ops.split(self.encoder(s, x), 2, -1)
             return self.decoder(s, mean), mean, log_var
 
-    net = VAE()
+    net = TestedVAE()
 
     def objective(params, state, batch, key, train):
         mean, log_var = ops.split(net.encoder.apply(params["encoder"], batch.x)[0], 2, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import tree
+from ..arrays import backend_of, to_backend
 from ..nn.scope import Call
 from .state import TrainState
 
@@ -30,7 +31,8 @@ def rearranged(ts: TrainState, call: Call, optimizer: Any) -> TrainState:
     ts = ts._replace(params=params, state=state)
     if ts.opt_state is None:
         return ts
-    kept, fresh, trained = _by_path(ts.opt_state), optimizer.init(params), frozenset(tree.paths(params))
+    fresh = to_backend(optimizer.init(params), backend_of(ts.key))  # where there are no parameters, it is NumPy's
+    kept, trained = _by_path(ts.opt_state), frozenset(tree.paths(params))
 
     def stays(path: str, x: Any) -> bool:
         """Whether what stood at a path still belongs there: places in a list may belong to other parameters now."""
