@@ -156,6 +156,8 @@ def parts_of(value: OptimizerLike, argument: str = "transformations") -> Parts:
         return value.inner
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
         return Parts(*value)
+    if callable(getattr(value, "init", None)) and callable(getattr(value, "update", None)):  # optax.MultiSteps
+        return Parts(value.init, value.update)
     raise ArgumentError.must_be(argument, "an optimizer, its name, or a pair (init, update)", value)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .. import ops, random, tree
 from ..arrays import namespace, native
 from ..data.batches import Batch
+from ..errors import ArgumentError, KfuncError
 from ..nn.constraints import constrain
-from ..optim import apply_updates
+from ..optim import GradientTransformation, apply_updates
 from ..transforms import choose, fori_loop, training_gradient
 from .custom_objective import OwnObjective, Seen
 from .logs import counted_logs
@@ -127,12 +129,13 @@ def make_train_step(
             its table is a fault.
     """
     look, skips = _look(net, optimizer, loss, metrics, tables or {}), hasattr(optimizer, "skipped")
+    asks = _asks(optimizer)
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
         seen = look(ts, progress, batch)
 
         def advance():
-            updates, opt_state = optimizer.update(seen.grads, ts.opt_state, ts.params)
+            updates, opt_state = _updates(optimizer, asks, seen, ts)
             params = constrain(apply_updates(ts.params, updates), constraints or {})
             return params, seen.state, opt_state, ts.step + 1, progress.fault
 
@@ -140,7 +143,7 @@ def make_train_step(
             return ts.params, ts.state, ts.opt_state, ts.step, seen.fault()
 
         def skip():
-            _, opt_state = optimizer.update(seen.grads, ts.opt_state, ts.params)
+            _, opt_state = _updates(optimizer, asks, seen, ts)
             return ts.params, ts.state, opt_state, ts.step + 1, progress.fault
 
         def otherwise():
@@ -151,6 +154,49 @@ def make_train_step(
         return TrainState(params, state, opt_state, ts.key, number), Progress(done[0], done[1], fault)
 
     return step
+
+
+_MORE = ("value", "grad", "value_fn", "grad_fn")
+"""What optimizers of optax may ask for beside the gradients: the loss, and functions of the parameters."""
+
+
+def _asks(optimizer: Any) -> list[str]:
+    """What an optimizer that is not kfunc's asks for beside the gradients."""
+    if isinstance(optimizer, GradientTransformation):
+        return []
+    parameters = inspect.signature(optimizer.update).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    # `optax.lbfgs` takes anything, and refuses what its line search does not know.
+    return [name for name in _MORE if name in parameters or (anything and name != "grad_fn")]
+
+
+def _updates(optimizer: Any, asks: Iterable[str], seen: _Findings, ts: TrainState) -> tuple[Any, Any]:
+    """`optimizer.update`, with all that it asks for.
+
+    Raises:
+        ArgumentError: It fails. It asks for more, and is a part of another optimizer, which does not hand that on; or it
+            wants the parameters in a form of its own.
+    """
+    more = {
+        "value": seen.loss,
+        "grad": seen.grads,
+        "value_fn": seen.loss_of,
+        "grad_fn": lambda params, *_: training_gradient(lambda p: (seen.loss_of(p), ()))(params)[1],
+    }
+    try:
+        return optimizer.update(seen.grads, ts.opt_state, ts.params, **{name: more[name] for name in asks})
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, KfuncError):
+            raise
+        raise ArgumentError(
+            f"The optimizer cannot take a step: {error}",
+            argument="optimizer",
+            expected="an optimizer of a tree of gradients, `update(grads, opt_state, params)`",
+            got=repr(optimizer)[:99],
+            fix="if it asks for the loss (value, value_fn, grad_fn), give it to `compile` itself and not inside one of "
+            "kf.optim's, in mixed precision with auto_scale_loss=False; if it keeps the parameters in a form of its own, "
+            "as optax.lookahead does, write a step of your own: kf.Model(net, step=...)",
+        ) from error
 
 
 def make_gradients(
@@ -195,6 +241,8 @@ class _Findings(NamedTuple):
     Attributes:
         sound: Whether the step may be taken, bool ().
         grads: The gradients.
+        loss: The loss.
+        loss_of: The loss on the same batch as a function of the parameters.
         state: The network's state after it.
         count: Without arguments: the sums of losses, and the metrics' accumulators, with this batch.
         may_skip: Without arguments: whether a step that is not sound may be skipped, and training goes on.
@@ -203,6 +251,8 @@ class _Findings(NamedTuple):
 
     sound: Any
     grads: Any
+    loss: Any
+    loss_of: Callable[..., Any]
     state: Any
     count: Callable[..., Any]
     may_skip: Callable[..., Any]
@@ -242,6 +292,8 @@ def _look(
         return _Findings(
             may_go_on(good, progress.fault),
             grads,
+            seen.loss,
+            lambda params: measured(params, ts.state, batch, key, True, samples).loss,
             seen.state,
             count,
             lambda: _may_skip(scale, progress.fault, good, worst),
