@@ -1,4 +1,4 @@
-"""Optimizers of optax in `Model`: those that ask for more than gradients, and those that are refused, with the reason."""
+"""Optimizers of optax in `Model`: those that ask for more than gradients, and those that are refused."""
 
 from __future__ import annotations
 

@@ -174,8 +174,8 @@ def _updates(optimizer: Any, asks: Iterable[str], seen: _Findings, ts: TrainStat
     """`optimizer.update`, with all that it asks for.
 
     Raises:
-        ArgumentError: It fails. It asks for more, and is a part of another optimizer, which does not hand that on; or it
-            wants the parameters in a form of its own.
+        ArgumentError: It fails. It asks for more, and is a part of another optimizer, which does not hand that on; or
+            it wants the parameters in a form of its own.
     """
     more = {
         "value": seen.loss,
@@ -194,8 +194,8 @@ def _updates(optimizer: Any, asks: Iterable[str], seen: _Findings, ts: TrainStat
             expected="an optimizer of a tree of gradients, `update(grads, opt_state, params)`",
             got=repr(optimizer)[:99],
             fix="if it asks for the loss (value, value_fn, grad_fn), give it to `compile` itself and not inside one of "
-            "kf.optim's, in mixed precision with auto_scale_loss=False; if it keeps the parameters in a form of its own, "
-            "as optax.lookahead does, write a step of your own: kf.Model(net, step=...)",
+            "kf.optim's, in mixed precision with auto_scale_loss=False; if it keeps the parameters in a form of its "
+            "own, as optax.lookahead does, write a step of your own: kf.Model(net, step=...)",
         ) from error
 
 
