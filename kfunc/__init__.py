@@ -3,9 +3,10 @@
 Layers are pure `init` and `apply` functions over trees of arrays. The backend is that of the arrays.
 """
 
-from . import backends, callbacks, data, errors, losses, metrics, nn, ops, optim, random, tree
+from . import backends, callbacks, data, errors, losses, metrics, nn, ops, optim, random, tree, utils
 from .arrays import asarray, backend_of, namespace, to_backend, to_numpy
 from .dataclasses import dataclass, replace
+from .elsewhere import looked_up as _looked_up
 from .errors import KfuncError
 from .files import load, save
 from .model import Model
@@ -34,6 +35,8 @@ from .transforms import (
 )
 
 __version__ = "0.1.0"
+
+__getattr__ = _looked_up(__name__)
 
 __all__ = [
     "Checkpoints",
@@ -75,6 +78,7 @@ __all__ = [
     "to_backend",
     "to_numpy",
     "tree",
+    "utils",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -883,7 +883,7 @@ class Model(GraphFace):
         """How many numbers the parameters and the state have."""
         return sum(math.prod(x.shape) for x in tree.leaves(self._known().variables))
 
-    def __call__(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
+    def __call__(self, *inputs: Any, training: bool | None = None, **options: Any) -> Any:
         """The network's output for one batch of arrays, as an array of the model's backend, without a loop or a bar.
 
         With nodes it is a part of a graph, as a layer is, and with a scope a part of another layer.
@@ -896,7 +896,17 @@ class Model(GraphFace):
             options: Further arguments of `forward`, such as `mask`.
         """
         found = self._in_graph(inputs, options)
-        return self._call_arrays(*inputs, training=training, **options) if found is None else found
+        if found is None:
+            return self._call_arrays(*inputs, training=bool(training), **options)
+        if training is not None:
+            raise ArgumentError(
+                f"`training` has no effect in a graph, got {training!r}.",
+                argument="training",
+                expected="a call without it: whether layers train is said when the whole network is called",
+                got=training,
+                fix="for layers that behave as in inference, call freeze() of the model before it is a part of another",
+            )
+        return found
 
     def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
         """The network's output for arrays, on the model's backend; see `__call__`."""
@@ -1011,7 +1021,7 @@ def _beside(x: Any, target: Backend) -> Any:
     if isinstance(x, list | tuple | dict) and any(hasattr(leaf, "shape") for leaf in tree.leaves(x)):
         return tree.map(lambda leaf: _beside(leaf, target), x)
     kind = kind_of(type(x))
-    if kind is not None and (kind.backend.name == target.name or kind.backend.is_traced(x)):
+    if x is None or (kind is not None and (kind.backend.name == target.name or kind.backend.is_traced(x))):
         return x
     return asarray(prepared(x if hasattr(x, "shape") else asarray(x)).x, backend=target)
 

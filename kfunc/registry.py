@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .errors import ArgumentError, shown
 
-__all__ = ["described", "from_config", "is_ours", "names", "register", "resolve", "snake_case", "to_config"]
+__all__ = ["configs", "described", "from_config", "is_ours", "names", "register", "resolve", "snake_case", "to_config"]
 
 
 T = TypeVar("T")
@@ -257,6 +257,21 @@ def to_config(category: str, obj: Any) -> str | dict[str, Any]:
         _undescribable(obj, category)
     del config["category"]
     return config.get("name", config)
+
+
+def configs(category: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """`serialize` and `deserialize` of one category, as Keras has them in each of its namespaces."""
+
+    def serialize(value: Any) -> str | dict[str, Any]:
+        return to_config(category, value)
+
+    def deserialize(config: str | dict[str, Any]) -> Any:
+        return from_config(category, config)
+
+    what = category.replace("_", " ")
+    serialize.__doc__ = f"""A description of a {what} in JSON's types, which `deserialize` takes."""
+    deserialize.__doc__ = f"""The {what} that `serialize` described; see `kfunc.registry.from_config`."""
+    return serialize, deserialize
 
 
 def described(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import optree
 
+from .elsewhere import looked_up
 from .typing import Tree
 
 __all__ = ["flatten", "leaves", "map", "paths", "register", "structure", "unflatten", "up_to"]
@@ -67,3 +68,6 @@ def unflatten(structure: Any, leaves: Iterable[Any]) -> Tree:
 def paths(tree: Tree) -> list[str]:
     """The path of each leaf, in the order of `leaves`: `"dense/kernel"`."""
     return ["/".join(str(part) for part in path) for path in optree.tree_paths(tree)]
+
+
+__getattr__ = looked_up(__name__)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import http.server
 import importlib
 import inspect
+import json
 import os
+import threading
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -24,9 +28,6 @@ EPS = float(np.finfo(np.float32).eps)
 
 # -- names -------------------------------------------------------------------------------------------------------------
 
-LEFT_OUT = {
-    "RemoteMonitor": "sends the logs to a server of the user's choice: a LambdaCallback with an HTTP library does",
-}
 ARGUMENTS = {
     "ReduceLROnPlateau.kwargs": "Keras takes what is misspelt, and ignores it",
     "TensorBoard.write_graph": "Keras's default is True and its documentation says that nothing is written; False here",
@@ -39,9 +40,6 @@ NAMES = [n for n in dir(keras.callbacks) if inspect.isclass(getattr(keras.callba
 @pytest.mark.parametrize("name", NAMES)
 def test_names_and_arguments(name):
     """Keras's, in its order and with its defaults."""
-    if name in LEFT_OUT:
-        assert not hasattr(callbacks, name)
-        return
     theirs = inspect.signature(getattr(keras.callbacks, name)).parameters
     ours = inspect.signature(getattr(callbacks, name)).parameters
     names = [n for n in theirs if f"{name}.{n}" not in ARGUMENTS or n in ours]
@@ -53,7 +51,7 @@ def test_names_and_arguments(name):
 
 
 def test_every_callback_is_keras_s():
-    assert set(callbacks.__all__) - {"MonitorCallback"} == set(NAMES) - set(LEFT_OUT)
+    assert set(callbacks.__all__) - {"MonitorCallback"} == set(NAMES)
 
 
 def test_hooks_are_keras_s():
@@ -943,3 +941,46 @@ def test_a_learning_rate_may_be_an_array(name):
 def test_a_checkpoint_says_that_it_was_saved(verbose, tmp_path, capsys):
     fit(model(), callbacks.ModelCheckpoint(tmp_path / "m.safetensors", verbose=verbose), epochs=1)
     assert ("Epoch 1: saved" in capsys.readouterr().out) == bool(verbose)
+
+
+# -- RemoteMonitor -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_numbers_go_to_a_server(as_json):
+    got = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            got.append((self.path, self.headers["X-Token"], body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monitor = callbacks.RemoteMonitor(
+        f"http://127.0.0.1:{server.server_port}", "/here", "numbers", {"X-Token": "t"}, as_json
+    )
+    made = kf.Model(nn.Dense(1))
+    made.compile("sgd", "mse")
+    x = np.ones((4, 2), np.float32)
+    history = made.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[monitor]).history
+    server.shutdown()
+    server.server_close()
+    assert [(path, token) for path, token, _ in got] == [("/here", "t")] * 2
+    texts = [body if as_json else urllib.parse.parse_qs(body)["numbers"][0] for *_, body in got]
+    assert [json.loads(text) for text in texts] == [
+        {"epoch": i, "loss": loss} for i, loss in enumerate(history["loss"])
+    ]
+    with pytest.warns(UserWarning, match="could not send epoch 0"):  # and training goes on
+        made.fit(x, x[:, :1], verbose=0, callbacks=[monitor])
+
+
+def test_attributes_of_a_lambda_callback():
+    assert callbacks.LambdaCallback(threshold=0.5).threshold == 0.5
+    with pytest.raises(ArgumentError, match="There is no hook 'on_epoch_ends'"):
+        callbacks.LambdaCallback(on_epoch_ends=print)

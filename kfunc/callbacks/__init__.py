@@ -1,7 +1,7 @@
 """Callbacks: what is done besides training, at the ends of batches and epochs."""
 
 from .base import Callback, CallbackList
-from .logs import CSVLogger, History, LambdaCallback, ProgbarLogger
+from .logs import CSVLogger, History, LambdaCallback, ProgbarLogger, RemoteMonitor
 from .monitors import EarlyStopping, MonitorCallback, ReduceLROnPlateau
 from .rates import LearningRateScheduler
 from .saving import BackupAndRestore, ModelCheckpoint, OrbaxCheckpoint
@@ -22,6 +22,7 @@ __all__ = [
     "OrbaxCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
     "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +15,7 @@ from ..training.checkpoints import text, texts, whole
 from ..training.progress_bar import Bar
 from .base import HOOKS, Callback
 
-__all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger"]
+__all__ = ["CSVLogger", "History", "LambdaCallback", "ProgbarLogger", "RemoteMonitor"]
 
 
 class History(history.History, Callback):
@@ -43,6 +45,8 @@ class History(history.History, Callback):
 class LambdaCallback(Callback):
     """Functions as a callback: each argument is a hook's name, and its value is called as that hook is.
 
+    Names of hooks begin with "on_". Arguments of other names become attributes: `LambdaCallback(threshold=0.5)`.
+
     Raises:
         ArgumentError: There is no such hook, or it is no function.
     """
@@ -55,10 +59,13 @@ class LambdaCallback(Callback):
         on_train_end: Callable[..., Any] | None = None,
         on_train_batch_begin: Callable[..., Any] | None = None,
         on_train_batch_end: Callable[..., Any] | None = None,
-        **kwargs: Callable[..., Any] | None,
+        **kwargs: Any,
     ):
         given = {name: value for name, value in locals().items() if name in HOOKS} | kwargs
         for name, value in given.items():
+            if name not in HOOKS and not name.startswith("on_"):
+                setattr(self, name, value)
+                continue
             if name not in HOOKS:
                 raise ArgumentError(f"There is no hook {name!r}.", argument=name, expected=", ".join(HOOKS), got=name)
             if value is not None:
@@ -70,6 +77,44 @@ class LambdaCallback(Callback):
                         got=repr(value),
                     )
                 setattr(self, name, value)
+
+
+class RemoteMonitor(Callback):
+    """Send the numbers of each epoch to a server, by HTTP POST: the epoch, from 0, and the logs.
+
+    A server that cannot be reached is a warning, and training goes on.
+
+    Args:
+        root: The address of the server.
+        path: The path there.
+        field: The name of the form's field that holds the JSON text, without `send_as_json`.
+        headers: HTTP headers to send, too.
+        send_as_json: Whether the JSON text is the body itself.
+    """
+
+    def __init__(
+        self,
+        root: str = "http://localhost:9000",
+        path: str = "/publish/epoch/end/",
+        field: str = "data",
+        headers: Mapping[str, str] | None = None,
+        send_as_json: bool = False,
+    ):
+        self.root, self.path, self.field, self.headers = root, path, field, dict(headers or {})
+        self.send_as_json: bool = send_as_json
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        from urllib import error, parse, request
+
+        text = json.dumps({"epoch": epoch, **(logs or {})})
+        kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
+        body = text if self.send_as_json else parse.urlencode({self.field: text})
+        headers = {"Content-Type": kind, **self.headers}
+        try:
+            with request.urlopen(request.Request(self.root + self.path, body.encode(), headers), timeout=10):
+                pass
+        except (error.URLError, OSError, ValueError) as problem:
+            warnings.warn(f"RemoteMonitor could not send epoch {epoch} to {self.root}: {problem}", stacklevel=2)
 
 
 class CSVLogger(Callback):

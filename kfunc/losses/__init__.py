@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArgumentError
+from ..registry import configs as _configs
 from ..registry import resolve
 from ..typing import Shape
 from .base import *
@@ -55,3 +56,6 @@ def get(loss: Any, output_shape: Shape | None = None, label_shape: Shape | None 
     if not callable(found):
         raise ArgumentError.must_be(argument, "a name, a loss or a function", found)
     return OF_FUNCTION[found]() if found in OF_FUNCTION else FunctionLoss(found)
+
+
+serialize, deserialize = _configs("loss")

@@ -27,6 +27,7 @@ from ..losses import mean_squared_logarithmic_error as mean_squared_logarithmic_
 from ..losses import poisson as poisson
 from ..losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from ..losses import squared_hinge as squared_hinge
+from ..registry import configs as _configs
 from ..typing import Shape
 from .accuracy import *
 from .accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
@@ -97,3 +98,6 @@ def _resolve(metric, loss, output_shape, label_shape, argument):
 
 
 get = resolve
+
+
+serialize, deserialize = _configs("metric")

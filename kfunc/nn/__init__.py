@@ -1,5 +1,7 @@
 """Layers: frozen dataclasses with pure `init` and `apply`."""
 
+from ..elsewhere import looked_up as _looked_up
+from ..registry import configs as _configs
 from . import activations as activations
 from . import constraints as constraints
 from . import dtype_policies as dtype_policies
@@ -36,3 +38,7 @@ from .reshaping import *
 from .rotary import *
 from .scope import Scope as Scope
 from .wrappers import *
+
+serialize, deserialize = _configs("layer")
+
+__getattr__ = _looked_up(__name__)

@@ -43,7 +43,7 @@ from ..ops import (
 )
 from ..ops import exp as exponential
 from ..ops._promotion import beside
-from ..registry import register, resolve
+from ..registry import configs, register, resolve
 from ..typing import ActivationLike, Array, ConstraintLike, InitializerLike, RegularizerLike
 from .layer import Layer, layer
 from .scope import Scope
@@ -56,6 +56,7 @@ __all__ = [
     "ReLU",
     "Softmax",
     "celu",
+    "deserialize",
     "elu",
     "exponential",
     "gelu",
@@ -74,6 +75,7 @@ __all__ = [
     "relu",
     "relu6",
     "selu",
+    "serialize",
     "sigmoid",
     "silu",
     "soft_shrink",
@@ -328,3 +330,6 @@ class Softmax(Layer):
         # A finite number, so that a row without any True does not become NaN. The largest float16 is 65504.
         low = xp.full_like(x, -3e4 if x.dtype == getattr(xp, "float16", None) else -1e9)
         return xp.where(mask, ops.softmax(xp.where(mask, x, low), self.axis), xp.zeros_like(x))
+
+
+serialize, deserialize = configs("activation")

@@ -15,19 +15,22 @@ from ..arrays import namespace, native
 from ..dataclasses import dataclass
 from ..ops._promotion import in_single
 from ..ops.crossentropy import EPSILON
-from ..registry import register, resolve
+from ..registry import configs, register, resolve
 from ..typing import Array, Axes, ConstraintLike, Tree
 
 __all__ = [
+    "Constraint",
     "MaxNorm",
     "MinMaxNorm",
     "NonNeg",
     "UnitNorm",
     "constrain",
+    "deserialize",
     "get",
     "max_norm",
     "min_max_norm",
     "non_neg",
+    "serialize",
     "unit_norm",
 ]
 
@@ -151,3 +154,21 @@ def constrain(params: Tree, constraints: Mapping[str, Callable[[Array], Array]])
     return tree.unflatten(
         structure, [constraints[p](x) if p in constraints else x for p, x in zip(paths, leaves, strict=True)]
     )
+
+
+class Constraint:
+    """Base of constraints of your own, as Keras has it. Any function of an array that keeps its shape is one, too.
+
+    Register the class, `@kf.register("constraint")`, so that files can name it.
+    """
+
+    def __call__(self, w: Array) -> Array:
+        """The nearest value that is allowed, an array of the same shape and dtype."""
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__(self, w).")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an object like this one."""
+        return {}
+
+
+serialize, deserialize = configs("constraint")

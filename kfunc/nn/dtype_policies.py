@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 from ..arrays import backend_of, dtype_name, kind_of_tree, namespace
 from ..backends.constants import common
 from ..dataclasses import dataclass
+from ..elsewhere import looked_up
 from ..errors import ArgumentError
-from ..registry import register, resolve
+from ..registry import configs, register, resolve
 
-__all__ = ["DTypePolicy", "DTypePolicyMap", "get"]
+__all__ = ["DTypePolicy", "DTypePolicyMap", "deserialize", "get", "serialize"]
 
 _FLOATING = ("bfloat16", "float16", "float32", "float64")
 
@@ -109,3 +110,8 @@ def get(policy: PolicyLike) -> Any:
     if found is not None and not hasattr(found, "at"):
         raise ArgumentError.must_be("dtype", "a policy, or the name of one", policy)
     return found
+
+
+serialize, deserialize = configs("dtype_policy")
+
+__getattr__ = looked_up(__name__)

@@ -18,7 +18,7 @@ from .. import checks, random
 from ..arrays import asarray, backend_of, device, namespace, native, to_numpy
 from ..dataclasses import dataclass
 from ..errors import ArgumentError, MissingPackageError, ShapeError
-from ..registry import register, resolve
+from ..registry import configs, register, resolve
 from ..typing import Array, InitializerLike
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "HeUniform",
     "Identity",
     "IdentityInitializer",
+    "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
@@ -42,6 +43,7 @@ __all__ = [
     "VarianceScaling",
     "Zeros",
     "constant",
+    "deserialize",
     "get",
     "glorot_normal",
     "glorot_uniform",
@@ -54,6 +56,7 @@ __all__ = [
     "orthogonal",
     "random_normal",
     "random_uniform",
+    "serialize",
     "stft",
     "truncated_normal",
     "variance_scaling",
@@ -589,3 +592,21 @@ he_normal = HeNormal
 def get(initializer: InitializerLike) -> Callable[..., Array] | None:
     """The initializer that `initializer` stands for: a name, a config, a class, a function, or None."""
     return None if initializer is None else resolve("initializer", initializer)
+
+
+class Initializer:
+    """Base of initializers of your own, as Keras has it. Any function `(key, shape, dtype) -> array` is one, too.
+
+    Register the class, `@kf.register("initializer")`, so that files can name it.
+    """
+
+    def __call__(self, key: Array, shape: Shape, dtype: str = "float32") -> Array:
+        """The first values, which depend on nothing but the arguments: `key` is where random numbers come from."""
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__(self, key, shape, dtype).")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an object like this one."""
+        return {}
+
+
+serialize, deserialize = configs("initializer")

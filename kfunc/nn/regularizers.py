@@ -14,10 +14,23 @@ from .. import checks, ops
 from ..arrays import namespace, native
 from ..dataclasses import dataclass
 from ..ops.normalization import wide
-from ..registry import register, resolve
+from ..registry import configs, register, resolve
 from ..typing import Array, RegularizerLike
 
-__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "get", "l1", "l1_l2", "l2", "orthogonal_regularizer"]
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "OrthogonalRegularizer",
+    "Regularizer",
+    "deserialize",
+    "get",
+    "l1",
+    "l1_l2",
+    "l2",
+    "orthogonal_regularizer",
+    "serialize",
+]
 
 C = TypeVar("C", bound=type)
 
@@ -134,3 +147,21 @@ orthogonal_regularizer = OrthogonalRegularizer
 def get(regularizer: RegularizerLike) -> Callable[[Array], Array] | None:
     """The regularizer that `regularizer` stands for: a name, a config, a function, or None."""
     return None if regularizer is None else resolve("regularizer", regularizer)
+
+
+class Regularizer:
+    """Base of regularizers of your own, as Keras has it. Any function from an array to an array () is one, too.
+
+    Register the class, `@kf.register("regularizer")`, so that files can name it.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """The loss of a parameter or of an output: an array ()."""
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__(self, x).")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an object like this one."""
+        return {}
+
+
+serialize, deserialize = configs("regularizer")

@@ -156,8 +156,9 @@ def parts_of(value: OptimizerLike, argument: str = "transformations") -> Parts:
         return value.inner
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
         return Parts(*value)
-    if callable(getattr(value, "init", None)) and callable(getattr(value, "update", None)):  # optax.MultiSteps
-        return Parts(value.init, value.update)
+    init, update = (getattr(value, name, None) for name in ("init", "update"))
+    if callable(init) and callable(update) and not isinstance(value, type | dict):  # such as optax.MultiSteps
+        return Parts(init, update)
     raise ArgumentError.must_be(argument, "an optimizer, its name, or a pair (init, update)", value)
 
 

@@ -14,7 +14,7 @@ from .. import checks
 from ..arrays import asarray, kind_of_tree, namespace, native
 from ..dataclasses import dataclass
 from ..errors import ArgumentError, shown
-from ..registry import register
+from ..registry import configs, register
 from ..typing import Array
 from .base import in_range
 
@@ -290,3 +290,6 @@ exponential_decay = ExponentialDecay
 inverse_time_decay = InverseTimeDecay
 piecewise_constant_decay = PiecewiseConstantDecay
 polynomial_decay = PolynomialDecay
+
+
+serialize, deserialize = configs("schedule")

@@ -7,6 +7,7 @@ Numbers that come from logarithms, which libraries round differently, agree to a
 decides (`categorical`, `choice` with `p`, `gamma`, `beta`, `binomial`), one decision in some 10**6 may differ.
 """
 
+from ..elsewhere import looked_up
 from .continuous import beta, exponential, gamma, gumbel, laplace, normal, truncated_normal, uniform
 from .discrete import bernoulli, binomial, categorical, choice, dropout, permutation, randint, shuffle
 from .keys import bits, fold_in, key, split
@@ -33,3 +34,5 @@ __all__ = [
     "truncated_normal",
     "uniform",
 ]
+
+__getattr__ = looked_up(__name__)

@@ -1,0 +1,127 @@
+"""Keras's names: each is here, or is told where it is, or why it is not."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+
+import pytest
+
+import kfunc as kf
+from kfunc import elsewhere, nn
+
+SPACES = {  # Keras's namespaces and ours
+    "": "kfunc",
+    "layers": "kfunc.nn",
+    "ops": "kfunc.ops",
+    "optimizers": "kfunc.optim",
+    "optimizers.schedules": "kfunc.optim.schedules",
+    "losses": "kfunc.losses",
+    "metrics": "kfunc.metrics",
+    "callbacks": "kfunc.callbacks",
+    "initializers": "kfunc.nn.initializers",
+    "regularizers": "kfunc.nn.regularizers",
+    "constraints": "kfunc.nn.constraints",
+    "activations": "kfunc.nn.activations",
+    "dtype_policies": "kfunc.nn.dtype_policies",
+    "random": "kfunc.random",
+    "tree": "kfunc.tree",
+    "utils": "kfunc.utils",
+}
+
+
+def at(path, start=kf):
+    return functools.reduce(getattr, path.split(".")[1:], start)
+
+
+@pytest.mark.parametrize("theirs", SPACES)
+def test_every_public_name_of_keras(theirs):
+    keras = pytest.importorskip("keras")
+    ours, untold = at(SPACES[theirs]), []
+    for name in dir(at(f"keras.{theirs}" if theirs else "keras", keras)):
+        if name.startswith("_") or hasattr(ours, name):
+            continue
+        try:
+            getattr(ours, name)
+        except kf.errors.UnknownAttributeError as error:
+            assert error.problem.startswith(f"`{name}` of Keras is not in {SPACES[theirs]}: ")
+        except AttributeError:
+            untold.append(name)
+    assert not untold
+    # All namespaces of Keras are looked at, here or as names of the one around them.
+    modules = [n for n, m in inspect.getmembers(keras, inspect.ismodule) if not n.startswith("_")]
+    assert all(
+        n in SPACES or hasattr(kf, n) or n in elsewhere.REASONS["kfunc"] or n in elsewhere.PLACES["kfunc"]
+        for n in modules
+    )
+
+
+@pytest.mark.parametrize("namespace", sorted({*elsewhere.PLACES, *elsewhere.REASONS}))
+def test_the_table(namespace):
+    """Places exist, nothing is told of names that exist, and none has two entries."""
+    places, reasons = elsewhere.PLACES.get(namespace, {}), elsewhere.REASONS.get(namespace, {})
+    assert not places.keys() & reasons.keys()
+    for name, place in places.items():
+        assert at(place) is not None
+        assert not hasattr(at(namespace), name)
+    assert not [name for name in reasons if hasattr(at(namespace), name)]
+
+
+def test_what_is_not_keras_s_is_as_always():
+    with pytest.raises(AttributeError, match=r"module 'kfunc\.nn' has no attribute 'Densee'") as error:
+        nn.Densee  # noqa: B018
+    assert type(error.value) is AttributeError and error.value.obj is nn  # so that Python suggests Dense
+    assert not hasattr(kf, "__path_of_nothing__") and isinstance(nn, types.ModuleType)
+    with pytest.raises(AttributeError, match="no global seed"):
+        kf.utils.set_random_seed(1)
+
+
+CONFIGS = {  # an object of each namespace with `serialize` and `deserialize`
+    "nn": nn.Dense(3, "relu"),
+    "optim": kf.optim.adam(0.1),
+    "optim.schedules": kf.optim.CosineDecay(0.1, 10),
+    "losses": kf.losses.MeanSquaredError(),
+    "metrics": kf.metrics.AUC(num_thresholds=10),
+    "nn.initializers": nn.initializers.VarianceScaling(2.0),
+    "nn.regularizers": nn.regularizers.L2(0.1),
+    "nn.constraints": nn.constraints.MaxNorm(1.0),
+    "nn.activations": nn.activations.relu,
+    "nn.dtype_policies": nn.dtype_policies.DTypePolicy("mixed_bfloat16"),
+}
+
+
+@pytest.mark.parametrize("namespace", CONFIGS)
+def test_configs(namespace):
+    module, value = at(f"kfunc.{namespace}"), CONFIGS[namespace]
+    again = module.deserialize(module.serialize(value))
+    assert module.serialize(again) == module.serialize(value) and type(again) is type(value)
+    if hasattr(module, "get"):
+        assert type(module.get(module.serialize(value))) is type(value)
+
+
+def test_bases_of_ones_own():
+    """Classes as Keras has them, with the key of random numbers as one more argument of initializers."""
+    import numpy as np
+
+    @kf.register("initializer", "a row of test_keras_names")
+    class Halves(nn.initializers.Initializer):
+        def __call__(self, key, shape, dtype="float32"):
+            return np.full(shape, 0.5, dtype)
+
+    class Sum(nn.regularizers.Regularizer):
+        def __call__(self, x):
+            return kf.ops.sum(x)
+
+    class Positive(nn.constraints.Constraint):
+        def __call__(self, w):
+            return kf.ops.abs(w)
+
+    net = nn.Dense(2, kernel_initializer=Halves(), kernel_regularizer=Sum(), kernel_constraint=Positive())
+    params, _ = net.init(0, np.ones((1, 3), np.float32))
+    assert (params["kernel"] == 0.5).all()
+    assert net.apply(params, np.ones((1, 3), np.float32), aux=True)[2].losses == {"kernel": 3.0}
+    assert isinstance(nn.initializers.deserialize(nn.initializers.serialize(Halves())), Halves)
+    for base in (nn.initializers.Initializer, nn.regularizers.Regularizer, nn.constraints.Constraint):
+        with pytest.raises(NotImplementedError, match="__call__"):
+            base()(np.ones(3), (3,), "float32") if base is nn.initializers.Initializer else base()(np.ones(3))
