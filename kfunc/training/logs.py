@@ -15,6 +15,9 @@ from .state import Progress
 __all__ = ["check_alike", "counted_logs", "must_return", "scalars"]
 
 
+_MEAN = Mean()  # not made in a step: Dynamo cannot trace how it is made
+
+
 def must_return(argument: str, expected: str, got: Any, fix: str) -> ArgumentError:
     """The error about a function of the user's own, given as `argument`, that has returned something else."""
     got = f"({', '.join(type(x).__name__ for x in got)})" if type(got) is tuple else type(got).__name__
@@ -93,13 +96,12 @@ def _scalar(argument: str, name: str, value: Any, like: Any) -> Any:
 
 def counted_logs(progress: Progress, logs: Mapping[str, Any], n: int) -> dict[str, Any]:
     """The accumulators of the logs' means, with one more batch of `n` samples."""
-    mean = Mean()
     return {
-        name: _add_value(progress.metrics[name] if name in progress.metrics else mean.init(value), value, n)
+        name: _add_value(progress.metrics[name] if name in progress.metrics else _MEAN.init(value), value, n)
         for name, value in logs.items()
     }
 
 
 @native
 def _add_value(acc: Any, value: Any, n: int) -> Any:
-    return Mean().update(acc, namespace(value).reshape(value, (1,)), namespace(value).full((1,), n, dtype=value.dtype))
+    return _MEAN.update(acc, namespace(value).reshape(value, (1,)), namespace(value).full((1,), n, dtype=value.dtype))
