@@ -914,6 +914,7 @@ class Model(GraphFace):
         with self._carry.lent() as ts:
             target = backend_of(ts.key)
             arrays = tuple(_beside(x, target) for x in inputs)
+            self._known().check_inputs(arrays[0] if len(arrays) == 1 else arrays)
             options = {name: _beside(x, target) for name, x in options.items()}
             key = random.fold_in(ts.key, ts.step)
             x = arrays[0] if len(arrays) == 1 else arrays

@@ -111,16 +111,31 @@ def _prepared(x: Any, weight: bool = False) -> Any:
                 got=f"{np.ma.count_masked(x)} of {x.size} masked",
                 fix="give x.filled(value), and sample weights of 0 for the samples that are not to be learnt",
             )
+    elif frames.is_lazy(x):
+        raise ArgumentError(
+            "A frame or array is lazy: its numbers are not computed yet.",
+            expected="a frame or an array in memory",
+            got=f"{type(x).__module__}.{type(x).__name__}",
+            fix=_COMPUTE,
+        )
     elif frames.is_frame(x):
         x = frames.columns(x)
     elif frames.is_series(x):
         x = frames.column(x) if weight else frames.column(x)[:, None]
-    elif hasattr(x, "tocsr") or getattr(x, "is_sparse", False) is True or hasattr(x, "todense"):
+    elif hasattr(x, "row_splits"):
+        raise ArgumentError(
+            "An array is ragged: its rows have different lengths.",
+            expected="a dense array",
+            got=f"{type(x).__module__}.{type(x).__name__}",
+            fix="give x.to_tensor(), which fills up with zeros, and nn.Masking or Embedding(mask_zero=True)",
+        )
+    elif _is_sparse(x):
         raise ArgumentError(
             "An array is sparse; only dense arrays can be read.",
             expected="a dense array",
             got=f"{type(x).__module__}.{type(x).__name__}",
-            fix="give x.toarray() or x.to_dense(); if that is too large, do it batch by batch in a kf.data.Dataset",
+            fix="give x.toarray(), x.to_dense() or tf.sparse.to_dense(x); if that is too large, batch by batch in a "
+            "kf.data.Dataset",
         )
     x = to_numpy(x)
     if x.dtype.kind in "OSUMm" or x.dtype.names:
@@ -130,6 +145,18 @@ def _prepared(x: Any, weight: bool = False) -> Any:
             got=f"dtype {x.dtype}",
         )
     return x.astype("float32") if x.dtype.kind == "f" and x.dtype.itemsize > 4 else x
+
+
+_COMPUTE = (
+    "give x.collect() or x.compute(), what it stands for; if that is too large, do it part by part in a "
+    "kf.data.Dataset, whose __getitem__ returns a batch"
+)
+
+
+def _is_sparse(x: Any) -> bool:
+    """Of SciPy, PyTorch (COO, CSR and others), TensorFlow, JAX or sparse."""
+    methods = any(hasattr(x, name) for name in ("tocsr", "todense", "dense_shape"))
+    return methods or str(getattr(x, "layout", "")).startswith("torch.sparse")
 
 
 def unpacked(item: Any) -> Batch:

@@ -9,6 +9,11 @@ from ..errors import ArgumentError
 __all__ = ["column", "columns", "is_frame", "is_series"]
 
 
+def is_lazy(x: Any) -> bool:
+    """Whether `x` stands for a frame or an array that is not computed yet, as polars' LazyFrame and dask's do."""
+    return (hasattr(x, "collect") and not hasattr(x, "shape")) or hasattr(x, "__dask_graph__")
+
+
 def is_frame(x: Any) -> bool:
     """Whether `x` has named columns."""
     return hasattr(x, "columns") and hasattr(x, "to_numpy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import itertools
+import operator
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -111,6 +112,16 @@ def length(x: Any) -> int | None:
     return None if found == sys.maxsize else found
 
 
+def _is_endless(x: Any) -> bool:
+    """Whether it is known that `x` has no end, as `tf.data` that repeats, and itertools. A generator does not say."""
+    if isinstance(x, itertools.cycle | itertools.count):
+        return True
+    if isinstance(x, itertools.repeat):
+        return operator.length_hint(x, -1) < 0
+    cardinality = getattr(x, "cardinality", None)
+    return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
+
+
 class IterableSource(ItemSource):
     """Batches from an iterable.
 
@@ -146,6 +157,14 @@ class IterableSource(ItemSource):
         step: int = 0,
         move: Callable[[Batch], Batch] | None = None,
     ) -> Reader:
+        if self._asked is None and _is_endless(self._stream.batches):
+            raise DataError(
+                "`x` yields batches without end, and no number of steps is given.",
+                argument="steps_per_epoch",
+                expected="a number: after how many batches an epoch ends",
+                got=None,
+                fix="give steps_per_epoch to fit, steps to evaluate and predict, validation_steps for validation_data",
+            )
         while self._epochs < before:
             self.skip(self._epochs)
         self._begin()

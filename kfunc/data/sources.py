@@ -11,6 +11,7 @@ from .. import checks, tree
 from ..errors import ArgumentError, shown
 from .batches import Batch, prepared, room, rows, sizes
 from .dataset import DatasetSource
+from .frames import is_lazy
 from .items import IterableSource
 from .prefetch import Ahead
 from .protocol import Reader, Source, order_of, pieces
@@ -157,7 +158,7 @@ def source(
         ShapeError: The arrays have different numbers of samples.
         DataError: There is no data.
     """
-    if not isinstance(x, Source) and (is_arrays(x) or (isinstance(x, list) and y is not None)):
+    if not isinstance(x, Source) and (is_arrays(x) or is_lazy(x) or (isinstance(x, list) and y is not None)):
         return ArraySource(prepared(x, y, sample_weight), batch_size, steps)
     for argument, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
@@ -179,7 +180,6 @@ def source(
         argument="x",
         expected="arrays, data frames, or something that yields batches",
         got=type(x).__name__,
-        fix="give x.collect(), the data frame that a lazy one stands for" if hasattr(x, "collect") else None,
     )
 
 

@@ -34,6 +34,7 @@ class Forms:
 
     def __init__(self, traced: Traced, first: Batch, objective: Objective | None = None):
         self._traced, self._first, self._objective = traced, first, objective
+        traced.check_inputs(first.x)
         self._known: set[Any] = {_form(first)}
 
     def __call__(self, batch: Batch) -> None:

@@ -212,11 +212,14 @@ def all_per_sample(found: dict[str, OutputMetric], y_true: Any, output: Any) -> 
 
 
 def leaf_of(x: Any, i: int | None) -> Any:
-    """Leaf `i` of a tree; one array, or None, is the same for all outputs."""
-    if i is None or not isinstance(x, list | tuple | dict):
-        return x
-    values = [x[k] for k in sorted(x)] if isinstance(x, dict) else x
-    return values[i]
+    """Leaf `i` of a tree, in which None is a leaf, too; one array, or None, is the same for all outputs."""
+    return x if i is None or not isinstance(x, list | tuple | dict) else _leaves(x)[i]
+
+
+def _leaves(x: Any) -> list:
+    if isinstance(x, dict):
+        return [leaf for name in sorted(x) for leaf in _leaves(x[name])]
+    return [leaf for part in x for leaf in _leaves(part)] if isinstance(x, list | tuple) else [x]
 
 
 def _names(output: Any) -> list[str]:
@@ -225,7 +228,12 @@ def _names(output: Any) -> list[str]:
 
 
 def _matched(what: str, given: Any, names: list[str]) -> list:
-    """The entry of `given`, a dict by output name or a list, for each output; None for an output without one."""
+    """The entry of `given`, a dict by output name or a list, for each output; None for an output without one.
+
+    Where outputs lie in containers in containers, `given` may lie in such containers, too.
+    """
+    if not (isinstance(given, list | tuple) and len(given) == len(names)):
+        given = _by_name(given, names, "")
     if isinstance(given, dict):
         if unknown := [k for k in given if k not in names]:
             raise ArgumentError(
@@ -243,6 +251,23 @@ def _matched(what: str, given: Any, names: list[str]) -> list:
         expected=f"a list of {len(names)}, or a dict with {', '.join(names)}",
         got=_brief(given),
     )
+
+
+def _by_name(given: Any, names: list[str], prefix: str) -> Any:
+    """Nested containers as one dict by output name, `{"p": {"a": x}}` as `{"p_a": x}`; anything else as it is."""
+    parts = dict(enumerate(given)) if isinstance(given, list | tuple) else given
+    if not isinstance(parts, dict) or (prefix and f"{prefix}_{next(iter(parts), '')}" not in _beginnings(names)):
+        return given
+    found: dict[str, Any] = {}
+    for key, value in parts.items():
+        name = f"{prefix}_{key}" if prefix else str(key)
+        inner = _by_name(value, names, name) if name not in names else value
+        found |= inner if inner is not value and isinstance(inner, dict) else {name: value}
+    return found if any(name in names for name in found) or isinstance(given, dict) else given
+
+
+def _beginnings(names: list[str]) -> set[str]:
+    return {"_".join(parts[:n]) for name in names for parts in [name.split("_")] for n in range(1, len(parts) + 1)}
 
 
 def _for_each(loss: Any, names: list[str]) -> list:

@@ -10,7 +10,7 @@ from typing import Any
 from .. import tree
 from ..arrays import asarray, dtype_name
 from ..backends import Backend
-from ..errors import ShapeError
+from ..errors import KfuncError, ShapeError
 from ..nn.freezing import layers_by_path
 from ..nn.layer import Layer
 from ..nn.scope import Call, Declaration
@@ -64,6 +64,44 @@ class Traced:
         config: Any = to_config("layer", self.net)
         from_config("layer", json.loads(json.dumps(config)))  # which is what loading a file will do
         return config
+
+    def check_inputs(self, x: Any) -> None:
+        """Check that the network takes inputs like `x`; those of other sizes than it was built for are run on shapes.
+
+        Raises:
+            ShapeError: It does not. The error says what it was built for.
+        """
+        given = tuple(x) if isinstance(x, list | tuple) else (x,)
+        built, found = _shapes(self.inputs), _shapes(given)
+        if found in self._fit or (len(found) == len(built) and all(map(_within, found, built))):
+            return
+        params, state = self.variables
+        specs = tree.map(lambda leaf: Spec(tuple(leaf.shape), dtype_name(leaf.dtype)), given)
+        problem, path, fix = "", None, None
+        try:
+            self.net.apply(params, *specs, state=state, key=Spec((2,), "uint32") if self.draws else None)
+        except KfuncError as error:
+            if len(found) != len(built):  # it says already which are missing
+                raise
+            problem, path, fix = error.problem, error.path, error.fix
+        except (AttributeError, TypeError) as error:  # of other arguments than `forward` has
+            problem = str(error)
+        if problem:
+            raise ShapeError(
+                f"The inputs have shape {_said(found)}, and the model was built for {_said(built)}: "
+                f"{problem.removesuffix('.')}.",
+                path=path,
+                argument="x",
+                expected=_said(built),
+                got=_said(found),
+                fix=fix,
+            )
+        self._fit.add(found)
+
+    @functools.cached_property
+    def _fit(self) -> set[Any]:
+        """The shapes of other inputs that the network takes."""
+        return set()
 
     @functools.cached_property
     def separates(self) -> bool:
@@ -146,6 +184,22 @@ class Traced:
 
 def _open(x: Spec) -> tuple[int, ...]:
     return tuple([k - len(x.shape) for k, size in enumerate(x.shape) if k and size is None])
+
+
+def _shapes(x: Any) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
+    """The path and the shape of each array, without the size of the batch."""
+    paths, leaves = tree.paths(x), tree.leaves(x)
+    return tuple([(p, (None, *tuple(a.shape)[1:])) for p, a in zip(paths, leaves, strict=True)])
+
+
+def _within(found: Any, built: Any) -> bool:
+    """Whether an array has as many axes as it was built for, and the sizes that were known then."""
+    (_, a), (_, b) = found, built
+    return len(a) == len(b) and all(m is None or n == m for n, m in zip(a, b, strict=True))
+
+
+def _said(shapes: Any) -> str:
+    return ", ".join(f"{path}: {shape}" if len(shapes) > 1 else f"{shape}" for path, shape in shapes)
 
 
 def _of_any_size(x: Any) -> Spec:
