@@ -574,8 +574,7 @@ class Graph(Layer):
     def __copy__(self) -> Graph:
         # With the same nodes, since the layers that it shares with the copy know these.
         other = type(self)(self.inputs, self.outputs, **self._common())
-        if self._renamed is not None:
-            other.__setstate__(self._renamed)
+        other.__setstate__(self._beside)
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
