@@ -315,3 +315,17 @@ def test_the_order_of_weights_is_keras_s(row):
     for a, b in zip(m.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert m.count_params() == theirs.count_params()
+
+
+def test_a_model_of_nodes_of_a_frozen_model():
+    x = nn.Input((3,))
+    base = kf.Model(x, nn.Dense(2)(nn.BatchNormalization(name="bn")(nn.Dense(4, name="first")(x)))).build()
+    base.freeze()
+
+    def paths():
+        top = kf.Model(base.input, nn.Dense(1, name="new")(base.get_layer("bn").output)).build()
+        return sorted({path.partition("/")[0] for path in kf.tree.paths(top.train_state.params)})
+
+    assert paths() == ["new"]
+    base.trainable = True
+    assert paths() == ["bn", "first", "new"]
