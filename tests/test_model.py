@@ -138,7 +138,7 @@ def test_history_validation_and_verbosity(capsys):
     model.fit(x, y, epochs=1, verbose=0)
     assert capsys.readouterr() == ("", "")
     model.fit(x, y, epochs=1, verbose=1)
-    assert "Epoch 1/1" in capsys.readou.out().err
+    assert "Epoch 1/1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", TRAINING)
