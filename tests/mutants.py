@@ -192,13 +192,15 @@ class Map:
         self._data.read()
 
     def tests(self, mutant: Mutant, limit: float) -> dict[str, float]:
-        """Tests that execute its line, or anything in its file if that runs at import, and what they take, in seconds.
+        """Tests of its line, or of its file where the line also runs outside of tests, and what they take, in seconds.
 
         All take `limit` together. The quickest of each function come first, then the others, module by module.
         """
         lines = self._data.contexts_by_lineno(str(mutant.path))
-        found = {test for line in mutant.lines for test in lines.get(line, ())} & self.seconds.keys()
-        found = found or {test for tests in lines.values() for test in tests} & self.seconds.keys()
+        found = {test for line in mutant.lines for test in lines.get(line, ())}
+        if not found or "" in found:  # or while tests were collected, which make objects for their tables
+            found = {test for tests in lines.values() for test in tests}
+        found &= self.seconds.keys()
         quickest, whole = {}, Counter()
         for test in sorted(found, key=lambda test: (self.seconds[test], test)):
             quickest.setdefault(test.partition("[")[0], test)
