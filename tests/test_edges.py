@@ -129,6 +129,37 @@ def test_edges(name, i):
         np.testing.assert_array_equal(got, wanted)
 
 
+# A call of an op that looks for the largest or the smallest, and what comes out where one number is NaN.
+WITH_NAN = {
+    "softmax": (lambda x: ops.softmax(x), [NAN * 2, [0.25] * 4]),
+    "log_softmax": (lambda x: ops.log_softmax(x), [NAN * 2, [-math.log(4)] * 4]),
+    "logsumexp": (lambda x: ops.logsumexp(x, axis=1), [math.nan, math.log(4)]),
+    "max": (lambda x: ops.max(x, axis=1), [math.nan, 0]),
+    "maximum": (lambda x: ops.maximum(x, 0.5), [[1, math.nan, 3, 2], [0.5] * 4]),
+    "relu": (ops.relu, [[1, math.nan, 3, 2], [0] * 4]),
+    "max_pool": (lambda x: ops.max_pool(x[..., None], 2)[..., 0], [[math.nan, 3], [0, 0]]),
+    "top_k": (lambda x: ops.top_k(x, 2)[0], [[math.nan, 3], [0, 0]]),
+    "top_k, where": (lambda x: ops.top_k(x, 2)[1][:1, :], [[1, 2]]),
+    "segment_max": (lambda x: ops.segment_max(x[0, :], ops.cast(x[1, :], "int32"), 1), [math.nan]),
+}
+# Kernels that take any number for larger than NaN, as the docstrings of the ops say.
+BY_KERNEL = {
+    ("tensorflow", "softmax"): [[0, math.nan, 0, 0], [0.25] * 4],
+    ("tensorflow", "max_pool"): [[1, 3], [0, 0]],
+    ("tensorflow", "segment_max"): [3],
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of NaN
+@pytest.mark.parametrize("case", WITH_NAN)
+@pytest.mark.parametrize("name", EAGER)
+def test_nan_is_the_largest_and_the_smallest(name, case):
+    fun, wanted = WITH_NAN[case]
+    x = kf.asarray(np.float32([[1, math.nan, 3, 2], [0, 0, 0, 0]]), backend=name)
+    wanted = BY_KERNEL.get((name, case), wanted)
+    np.testing.assert_allclose(kf.to_numpy(fun(x)), wanted, rtol=4e-7)  # 4 roundings to float32
+
+
 @pytest.mark.parametrize(
     ("values", "dtype", "wanted"),
     [(2**40, None, "int64"), (2**40, "float32", "float32"), ([1, 2], None, "int32"), (1.5, None, "float32")],

@@ -161,13 +161,19 @@ def segment_prod(data: Array, segment_ids: Array, num_segments: int | None = Non
 
 @op
 def segment_max(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
-    """The maximum of the rows of each segment, -inf or the least integer if it has none; see `segment_sum`."""
+    """The maximum of the rows of each segment, -inf or the least integer if it has none; see `segment_sum`.
+
+    It is NaN if one of the rows is; TensorFlow's kernel may take the other rows' maximum instead.
+    """
     return _by_segment(data, segment_ids, num_segments, sorted, "maximum", lowest)
 
 
 @op
 def segment_min(data: Array, segment_ids: Array, num_segments: int | None = None, sorted: bool = False) -> Array:
-    """The minimum of the rows of each segment, inf or the largest integer if it has none; see `segment_sum`."""
+    """The minimum of the rows of each segment, inf or the largest integer if it has none; see `segment_sum`.
+
+    It is NaN if one of the rows is; TensorFlow's kernel may take the other rows' minimum instead.
+    """
     return _by_segment(data, segment_ids, num_segments, sorted, "minimum", highest)
 
 
