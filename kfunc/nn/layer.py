@@ -144,9 +144,10 @@ class Layer:
     """The decorator that an error names if a subclass has none."""
 
     per_sample: ClassVar[bool | None] = None
-    """Whether the output for a sample depends on this sample alone, or else on statistics over `Scope.samples`. If so,
-    the last batch of an epoch may be filled up to the size of the others, so that no step is compiled for it. None
-    means True for kfunc's own layers and False for others."""
+    """Whether the output for a sample depends on this sample alone, or else, in training and evaluation, on statistics
+    over `Scope.samples`; `predict` does not say which samples count. If so, the last batch of an epoch may be filled up
+    to the size of the others, so that no step is compiled for it. None means True for kfunc's own layers and False for
+    others."""
 
     supports_masking: ClassVar[bool] = False
     """Whether the mask of the first input is the mask of the output, too. Or else `forward` calls `Scope.hand_on`."""
