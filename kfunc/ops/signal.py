@@ -54,25 +54,49 @@ def _pair(z):
     return xp.real(z), xp.imag(z)
 
 
+def _transform(function, z, sizes, **options):
+    """`function` of the namespace's `fft` over the last axes of `z`, which get these sizes; None keeps one.
+
+    Raises:
+        ShapeError: One of these axes has no entry, before or after it.
+    """
+    axes = len(sizes)
+    if z.ndim < axes or 0 in z.shape[-axes:] or any(n is not None and n < 1 for n in sizes):
+        which = "a last axis" if axes == 1 else "two last axes"
+        raise ShapeError(
+            f"A Fourier transform needs {which} with entries, got shape {tuple(z.shape)}.",
+            argument="x",
+            expected="(..., n)" if axes == 1 else "(..., n, m)",
+            got=tuple(z.shape),
+        )
+    run = extension("fft", function, z)
+    if 0 not in z.shape:
+        return run(z, **options)
+    # PyTorch's library refuses a batch of nothing, so one transform of zeros is repeated 0 times.
+    xp = namespace(z)
+    one = run(xp.sum(z, axis=tuple(range(z.ndim - axes)), keepdims=True), **options)
+    return xp.broadcast_to(one, (*z.shape[:-axes], *one.shape[-axes:]))
+
+
 @op(nested=True)
 def fft(x: tuple[Array, Array]) -> tuple[Array, Array]:
     """The discrete Fourier transform along the last axis of a pair of arrays (..., n): a pair."""
     z = _complex(x)
-    return _pair(extension("fft", "fft", z)(z))
+    return _pair(_transform("fft", z, (None,)))
 
 
 @op(nested=True)
 def fft2(x: tuple[Array, Array]) -> tuple[Array, Array]:
     """The discrete Fourier transform along the last two axes of a pair of arrays (..., n, m): a pair."""
     z = _complex(x)
-    return _pair(extension("fft", "fftn", z)(z, axes=(-2, -1)))
+    return _pair(_transform("fftn", z, (None, None), axes=(-2, -1)))
 
 
 @op(nested=True)
 def ifft2(x: tuple[Array, Array]) -> tuple[Array, Array]:
     """The inverse of `fft2`."""
     z = _complex(x)
-    return _pair(extension("fft", "ifftn", z)(z, axes=(-2, -1)))
+    return _pair(_transform("ifftn", z, (None, None), axes=(-2, -1)))
 
 
 @op
@@ -83,7 +107,7 @@ def rfft(x: Array, fft_length: int | None = None) -> tuple[Array, Array]:
         fft_length: Cut or fill up with zeros to this length first; n by default.
     """
     x = floating(x)
-    return _pair(extension("fft", "rfft", x)(x, n=fft_length))
+    return _pair(_transform("rfft", x, (fft_length,), n=fft_length))
 
 
 @op(nested=True)
@@ -94,7 +118,8 @@ def irfft(x: tuple[Array, Array], fft_length: int | None = None) -> Array:
         fft_length: 2 * (k - 1) by default.
     """
     z = _complex(x)
-    return extension("fft", "irfft", z)(z, n=fft_length)
+    pieces = z.shape[-1] if z.ndim else None
+    return _transform("irfft", z, (fft_length or (pieces and 2 * (pieces - 1)),), n=fft_length)
 
 
 # -- pieces of a signal ----------------------------------------------------------------------------------------------
