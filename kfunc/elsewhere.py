@@ -32,7 +32,7 @@ _QUANTIZED = "quantization is not here yet"
 _DISTRIBUTED = "training on several devices is not here yet"
 _APPLICATIONS = "pretrained networks are not here yet"
 _DATASETS = "data sets are not downloaded: give arrays, or anything that yields batches, to fit"
-_PICTURES = "pictures of networks and data are not drawn: model.summary() prints the layers"
+_PICTURES = "pictures are not drawn: model.summary() prints the layers, and model.dot() is the text for Graphviz"
 _SYMBOLS = "shapes are found by running layers on kf.Spec, arrays without values"
 _STATE = "layers have no variables: net.init makes parameters and state, and net.apply takes them"
 

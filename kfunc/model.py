@@ -286,7 +286,7 @@ class Model(GraphFace):
             }
             ts = self._carry.train_state
             if ts is not None and (ts.opt_state is None or not _same(optimizer, before)):
-                self.train_state = self._with_opt_state(ts)
+                self._carry.assign(self._with_opt_state(ts))
 
     @property
     def run_eagerly(self) -> bool:
@@ -327,6 +327,8 @@ class Model(GraphFace):
     @train_state.setter
     def train_state(self, ts: TrainState | None) -> None:
         self._carry.assign(ts)
+        if ts is not None:
+            self._trains()
 
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
@@ -392,7 +394,7 @@ class Model(GraphFace):
             ts = self._built()
             if device is not None or backend_of(ts.key) is not get(backend):
                 self._check_no_fit("a fit goes on with the backend that it began with", "move it")
-                self.train_state = to_backend(ts, backend, device)
+                self._carry.assign(to_backend(ts, backend, device))
         return self
 
     def _check_no_fit(self, goes_on: str, what: str) -> None:
@@ -837,7 +839,7 @@ class Model(GraphFace):
             ts, traced = self._carry.train_state, self._traced
             if ts is not None:
                 traced = Traced(net, self._known().inputs)
-                self.train_state = rearranged(ts, traced.call, self.optimizer)
+                self._carry.assign(rearranged(ts, traced.call, self.optimizer))
             self._net, self._traced = net, traced
             self._functions = self._functions.renewed()
             self._adopt()
@@ -861,8 +863,9 @@ class Model(GraphFace):
         That is layer by layer, as they lie in the network, a layer before those in it; of each the parameters, as they
         were made (kernel, bias), and then the state (moving averages). It does not depend on what is frozen.
         """
-        order = self._known().order
-        with self._carry.lent() as ts:
+        with contextlib.ExitStack() as stack:
+            with self._carry.lock:  # or another thread may freeze layers in between
+                order, ts = self._known().order, stack.enter_context(self._carry.lent())
             arrays = model_file.named({"params": ts.params, "state": ts.state})
             return [to_numpy(arrays[name]).copy() for name in order]
 
@@ -872,9 +875,8 @@ class Model(GraphFace):
         Raises:
             ShapeError: Their number or a shape is another. The model is then as it was.
         """
-        traced = self._known()
         with self._carry.lock:
-            ts = self._built()
+            traced, ts = self._known(), self._built()
             target = backend_of(ts.key)
             params, state = traced.filled(weights, target, device(target.lift(ts.key)))
             self.train_state = ts._replace(params=params, state=state)
@@ -911,14 +913,16 @@ class Model(GraphFace):
     def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
         """The network's output for arrays, on the model's backend; see `__call__`."""
         self._make_ready(inputs[0] if len(inputs) == 1 else list(inputs), None)
-        with self._carry.lent() as ts:
+        with contextlib.ExitStack() as stack:
+            with self._carry.lock:  # or another thread may freeze layers in between
+                traced, ts = self._known(), stack.enter_context(self._carry.lent())
             target = backend_of(ts.key)
             arrays = tuple(_beside(x, target) for x in inputs)
-            self._known().check_inputs(arrays[0] if len(arrays) == 1 else arrays)
+            traced.check_inputs(arrays[0] if len(arrays) == 1 else arrays)
             options = {name: _beside(x, target) for name, x in options.items()}
             key = random.fold_in(ts.key, ts.step)
             x = arrays[0] if len(arrays) == 1 else arrays
-            return forward(self.net, ts.params, x, state=ts.state, key=key, train=training, **options)[0]
+            return forward(traced.net, ts.params, x, state=ts.state, key=key, train=training, **options)[0]
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
@@ -951,7 +955,8 @@ class Model(GraphFace):
         traced = self._known()
         found, skipped = model_file.read_weights(path, traced, checks.boolean("skip_mismatch", skip_mismatch))
         with self._carry.lock:
-            ts = self._built()
+            traced, ts = self._known(), self._built()
+            found = model_file.placed(traced, found)  # another thread may have frozen layers meanwhile
             own = model_file.named({"params": ts.params, "state": ts.state}) if skipped else {}
             read = model_file.trees(traced, own | found)
             _check_read(path, read[0])

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from .errors import ArgumentError, shown
+from .errors import ArgumentError, KfuncError, shown
 
 __all__ = ["configs", "described", "from_config", "is_ours", "names", "register", "resolve", "snake_case", "to_config"]
 
@@ -165,7 +165,9 @@ def from_config(category: str, config: str | dict[str, Any]) -> Any:
 def _built(category: str, config: Any, argument: str | None = None) -> Any:
     try:
         return _Decoder().build(category, config, argument)
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError) as error:
+    except KfuncError:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"The config of a {category} is malformed: {type(error).__name__} {str(error)[:999]}.", argument="config"
         ) from error

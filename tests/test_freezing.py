@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from backends import TRAINING
 
 import kfunc as kf
 from kfunc import nn, ops, optim
+from kfunc.training import model_file
 
 EPS = float(np.finfo(np.float32).eps)
 X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
@@ -208,6 +210,8 @@ def test_layers_that_do_not_exist(which):
     assert WRONG[which] in str(error.value)
     with pytest.raises(kf.errors.ArgumentError, match="There is no layer"):
         m.freeze(nn.Dense(1))
+    with pytest.raises(kf.errors.ArgumentError, match=r"take it from model\.net"):
+        kf.Model(net()).freeze("head").freeze(m.net)
     with pytest.raises(AttributeError, match=r"model\.freeze\('path'\)"):
         m.net.layers[0].trainable = False
 
@@ -228,6 +232,48 @@ def test_a_fit_goes_on_with_its_network():
     unbuilt.compile("adam", "mse")
     unbuilt.fit(X, Y, **OPTIONS)
     assert list(unbuilt.train_state.params) == ["head"]
+
+
+def test_a_state_of_an_optimizer_that_nobody_knows():
+    m = kf.Model(net(), step=lambda ts, batch: (ts, {})).build(X)
+    m.train_state = m.train_state._replace(opt_state={"mine": np.ones(3, np.float32)})
+    with pytest.raises(kf.errors.ArgumentError, match="`opt_state` is not that of an optimizer") as error:
+        m.freeze("base")
+    assert "mine" in error.value.got and "base" in m.train_state.params
+    m.train_state = m.train_state._replace(opt_state=None)
+    assert list(m.freeze("base").train_state.params) == ["head"]
+
+
+MEANWHILE = {  # what a thread does, the function in the midst of which another freezes layers, and where that is
+    "get_weights": (lambda m, path: m.get_weights(), kf.Model, "_known"),
+    "set_weights": (lambda m, path: m.set_weights(m.get_weights()), kf.Model, "_known"),
+    "a call": (lambda m, path: m(X), kf.Model, "_known"),
+    "load_weights": (lambda m, path: m.load_weights(path), model_file, "read_weights"),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_another_thread_freezes_layers_meanwhile(what, tmp_path, monkeypatch):
+    call, where, name = MEANWHILE[what]
+    m, path, threads = model(), tmp_path / "w.safetensors", []
+    m.save_weights(path)
+    before, y, original = m.get_weights(), m.predict(X), getattr(where, name)
+
+    def then_freezes(*args):
+        out = original(*args)
+        if not threads:
+            threads.append(threading.Thread(target=m.freeze, args=("base",)))
+            threads[0].start()
+            threads[0].join(0.1)  # it waits for the lock, if the caller has it
+        return out
+
+    monkeypatch.setattr(where, name, then_freezes)
+    call(m, path)
+    threads[0].join()
+    assert list(m.train_state.params) == ["head"]
+    np.testing.assert_array_equal(m.predict(X), y)
+    for a, b in zip(m.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", TRAINING)

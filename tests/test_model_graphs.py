@@ -54,6 +54,7 @@ def test_signatures():
         assert isinstance(model.net, nn.Graph)
         assert (model.name, model.seed) == ("net", 0)
     assert kf.Model(x, out, seed=3).seed == kf.Model(model.net, 3).seed == kf.Model(model.net, seed=3).seed == 3
+    assert kf.Model(model.net, np.int64(3)).seed == 3
     assert kf.Model({"a": x}, {"b": out}).output["b"] is out
 
 
@@ -315,6 +316,42 @@ def test_weights_live_as_long_as_the_layers():
         assert carry() is None
     finally:
         gc.enable()
+
+
+def test_copies_that_are_gone_leave_no_arrays():
+    """Layers know the weights of models that are gone, but not of each copy, and a model not those of the others."""
+    x, _, out = base()
+    whole = trained(kf.Model(x, out))
+    carries = []
+    for _ in range(6):
+        other = copy.copy(whole).freeze("features")
+        carries.append(weakref.ref(other._carry))
+        del other
+    encoder = kf.Model(x, x)
+    gc.collect()
+    assert sum(carry() is not None for carry in carries) <= 2
+    assert not whole.freeze("features")._shared.sources
+    del encoder
+
+
+CHANGES = {
+    "set_weights": lambda model, other, path: model.set_weights(other.get_weights()),
+    "load_weights": lambda model, other, path: (other.save_weights(path), model.load_weights(path)),
+    "train_state": lambda model, other, path: setattr(model, "train_state", other.train_state),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_that_were_set_are_the_newest(change, tmp_path):
+    x, h, out = base()
+    first, second = kf.Model(x, out).build(), kf.Model(x, out).build()
+    trained(first)
+    CHANGES[change](second, kf.Model(copy.deepcopy(first.net), 7).build(X), tmp_path / "w.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first.compile("adam", "mse")
+        first.to("numpy").freeze().unfreeze()  # none of these changes a weight
+    np.testing.assert_allclose(kf.Model(x, h).predict(X), features(second), rtol=0, atol=8 * EPS)
 
 
 def test_parts_of_a_model_that_was_loaded_and_let_go(tmp_path):

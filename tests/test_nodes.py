@@ -159,6 +159,7 @@ SEPARATE = {
     "inner mean": (True, lambda x: x - ops.mean(x, axis=-1, keepdims=True)),
     "inner item": (True, lambda x: x[:, 1:]),
     "concatenate": (True, lambda x: ops.concatenate([x, x], axis=1)),
+    "softmax": (True, lambda x: ops.softmax(x)),
     "mean": (False, lambda x: x - ops.mean(x)),
     "mean over samples": (False, lambda x: x - ops.mean(x, axis=0)),
     "concatenate samples": (False, lambda x: ops.concatenate([x, x])),

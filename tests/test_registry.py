@@ -83,6 +83,9 @@ def test_names():
     assert "custom:Leaf" in registry.names("layer")
 
 
+GRAPH = {"inputs": [[None, 2], "float32"], "nodes": [["one", "two"]], "outputs": []}
+
+
 @pytest.mark.parametrize(
     "call, text",
     [
@@ -97,6 +100,7 @@ def test_names():
             lambda: registry.from_config("layer", {"class": "custom:Leaf", "config": {"units": {"category": "same"}}}),
             "malformed",
         ),
+        (lambda: registry.from_config("layer", {"class": "Graph", "config": GRAPH}), "malformed"),
         (lambda: registry.to_config("layer", Stack((object(),))), "cannot describe"),
         (lambda: registry.to_config("layer", Leaf(1, activation=lambda x: x)), "cannot describe"),
         (lambda: registry.to_config("layer", twice), "cannot describe"),

@@ -78,6 +78,8 @@ def _unknown(one: str | Layer, layers: dict[str, Layer]) -> ArgumentError:
     close = difflib.get_close_matches(str(one), paths, n=1) if isinstance(one, str) else []
     inner = [path for path in paths if isinstance(one, str) and fnmatch.fnmatchcase(path, f"*/{one}")]
     fix = f"did you mean {(inner or close)[0]!r}?" if inner or close else None
+    if isinstance(one, Layer):
+        fix = "take it from model.net, a new object after each freeze; without arguments, the whole network is meant"
     return ArgumentError(
         f"There is no layer {shown(one)} in the network.",
         argument="which",

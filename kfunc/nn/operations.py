@@ -92,7 +92,9 @@ def separates(function: str, args: tuple, kwargs: dict[str, Any]) -> bool:
     ):
         return False
     if function in _ALONG_AXIS:
-        axes = inspect.signature(OPS[function].reference).bind(*args, **kwargs).arguments.get("axis")
+        bound = inspect.signature(OPS[function].reference).bind(*args, **kwargs)
+        bound.apply_defaults()
+        axes = bound.arguments.get("axis")
         axes = axes if isinstance(axes, list | tuple) else [axes]
         return all(isinstance(axis, int) and -rank <= axis < rank and axis % rank for axis in axes)
     if function == "get_item":

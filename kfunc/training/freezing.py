@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import tree
 from ..arrays import backend_of, to_backend
+from ..errors import ArgumentError
 from ..nn.scope import Call
 from .state import TrainState
 
@@ -24,13 +25,22 @@ def rearranged(ts: TrainState, call: Call, optimizer: Any) -> TrainState:
         optimizer: That of `ts.opt_state`.
 
     Raises:
-        ArgumentError: The optimizer cannot take these parameters, as `by_part` cannot if a whole part is missing.
+        ArgumentError: There is a state of an optimizer, and no optimizer; or the optimizer cannot take these
+            parameters, as `by_part` cannot if a whole part is missing.
     """
     arrays = _by_path(ts.params) | _by_path(ts.state)
     params, state = call.trees(lambda path, declaration: arrays["/".join(path)])
     ts = ts._replace(params=params, state=state)
     if ts.opt_state is None:
         return ts
+    if optimizer is None:
+        raise ArgumentError(
+            "`opt_state` is not that of an optimizer of `compile`: what belongs to which parameter is not known.",
+            argument="opt_state",
+            expected="a state that the optimizer of `compile` has made, or None",
+            got=f"arrays called {', '.join(tree.paths(ts.opt_state))}"[:200],
+            fix="set model.train_state = model.train_state._replace(opt_state=None), freeze, and set a new one",
+        )
     fresh = to_backend(optimizer.init(params), backend_of(ts.key))  # where there are no parameters, it is NumPy's
     kept, trained = _by_path(ts.opt_state), frozenset(tree.paths(params))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -32,8 +33,8 @@ def network(net: Any, outputs: Any, name: str | None, inputs: Any, seed: int) ->
         raise ArgumentError(
             "`net` and `inputs` are both given.", argument="inputs", expected="one of the two", got="both"
         )
-    if isinstance(outputs, int):  # the seed, by position
-        outputs, seed = None, outputs
+    if isinstance(outputs, numbers.Integral):  # the seed, by position
+        outputs, seed = None, int(outputs)
     given = net if inputs is None else inputs
     if isinstance(given, Layer) and outputs is None:
         return given, seed, False
@@ -116,13 +117,15 @@ class GraphFace:
 
     def _adopt(self) -> None:
         mine = self._shared
+        mine.owner = weakref.ref(self)  # first, since other threads may read what layers hold
         held: Any = mine if mine.brings else weakref.ref(mine)
+        begun = self._carry.train_state is not None
         for path, child in _all(self.net):
-            others = [(other, below) for other, below in child._held if _read(other) not in (None, mine)]
+            others = _needed([(other, below) for other, below in child._held if _read(other) not in (None, mine)])
             object.__setattr__(child, "_held", (*others, (held, path)))
-            if mine.brings:
+            if mine.brings and not begun:
                 mine.sources += [found for other, _ in others if (found := _read(other)) is not None]
-        mine.owner, _latest[0] = weakref.ref(self), next(_networks)
+        _latest[0] = next(_networks)
         mine.trains, mine.said = getattr(self.net, "_trains", None), next(_clock)
 
     def _stay_frozen(self) -> None:
@@ -153,7 +156,7 @@ class GraphFace:
             object.__setattr__(child, "_held", tuple(needed))
 
     def _trains(self) -> None:
-        """Note that the weights change, and let other models know that they have some from before."""
+        """Note that the weights change, or were set, and let other models know that they have some from before."""
         mine = self._shared
         mine.changed, mine.outdated = next(_clock), None
         if mine.sharing[0] != _latest[0]:
@@ -176,8 +179,8 @@ class GraphFace:
         other, self._shared.outdated = self._shared.outdated, None
         if other is not None:
             warnings.warn(
-                f"Layers of this model have been trained in another model, {other}, since it copied their weights: "
-                "here they are as before. model.build() takes the newest ones.",
+                f"Layers of this model have been trained in another model, {other}, or were given other weights there, "
+                "since this model copied their weights: here they are as before. model.build() takes the newest ones.",
                 stacklevel=4,
             )
 
@@ -217,6 +220,17 @@ class Share:
 
 def _read(held: Any) -> Any:
     return held() if isinstance(held, weakref.ref) else held
+
+
+def _needed(held: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
+    """`held` without what models shared that are gone, but for the newest weights, and the newest word on what trains.
+
+    Otherwise each copy of a model would leave its arrays in the layers.
+    """
+    gone = [share for other, _ in held if (share := _read(other)) is not None and share.owner() is None]
+    with_weights = [share for share in gone if share.carry.train_state is not None]
+    newest = [max(with_weights, key=lambda s: s.changed, default=None), max(gone, key=lambda s: s.said, default=None)]
+    return [pair for pair in held if (share := _read(pair[0])) not in gone or share in newest]
 
 
 def _all(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
