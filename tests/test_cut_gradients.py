@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 
 import numpy as np
 import pytest
@@ -126,6 +127,20 @@ def test_reads(name, row, around):
         assert "kf.cond" in error.fix or "outside" in error.fix
 
 
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] in ("jax", "torch", "tensorflow")])
+def test_other_errors_stay(name, around):
+    x = kf.to_backend(W, name)
+    for fun, error, message in (
+        (lambda x: x.no_such_method(), AttributeError, "no_such_method"),
+        (lambda x: x(1), TypeError, "not callable"),
+        (lambda x: {}[0], KeyError, "0"),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            AROUND[around](fun, x)
+        assert type(caught.value) is error
+
+
 @pytest.mark.torch
 def test_errors_in_compiled_functions():
     """The compiler of PyTorch cannot raise our errors, and says something else."""
@@ -140,6 +155,20 @@ def test_errors_in_compiled_functions():
     for fun, error, message in rows:
         with pytest.raises(error, match=message):
             kf.jit(fun)(x)
+
+
+@pytest.mark.torch
+def test_a_compiler_that_fails_is_not_blamed_on_the_function(monkeypatch):
+    torch = importlib.import_module("torch")
+    real = torch.compile
+
+    def broken(graph, inputs):
+        raise OSError("there is no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, backend=broken, **options))
+    with pytest.raises(kf.errors.UnsupportedError, match="there is no C") as caught:
+        kf.jit(lambda x: x * 2)(kf.to_backend(X, "torch"))
+    assert caught.value.fix == "call it without kf.jit"
 
 
 @pytest.mark.parametrize("name", TRAINING)

@@ -815,6 +815,24 @@ def test_recurrent_layers_compile(compiler):
         close(g, w, 64)
 
 
+def test_a_function_that_failed_still_has_one_program_for_all_lengths():
+    lengths, faults = [], [True]
+
+    def fun(carry, fixed, x):
+        lengths.append(x.shape[1])
+        if faults[0]:
+            raise ValueError("a fault of the data")
+        return tf.reduce_sum(x)
+
+    run = get("tensorflow").jit(fun, open_axes=((-1,),))
+    with pytest.raises(ValueError, match="a fault of the data"):
+        run((), (), tf.ones((2, 3)))
+    faults[0] = False
+    for size in (3, 4, 5):
+        assert float(run((), (), tf.ones((2, size)))) == 2 * size
+    assert lengths == [None, 3, None]
+
+
 def test_second_derivatives_of_moments():
     def hessian(fun):
         return kf.grad(lambda x: tf.reduce_sum(kf.grad(lambda a: tf.reduce_sum(fun(a) ** 2))(x) ** 2))

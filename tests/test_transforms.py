@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import weakref
 
 import numpy as np
@@ -495,6 +496,32 @@ def test_jit_compiles_once_a_shape(name):
     close(fun(longer), np.concatenate([X, X]) ** 2)
     # The first call of a form is not recorded.
     assert len(traces) == (2 if kf.backends.get(name).compiles else 3)
+
+
+@pytest.mark.jax
+def test_jit_of_the_same_function_again_finds_its_program():
+    """JAX finds it by the function: it must not get a new one each time."""
+    traces = []
+
+    def fun(x):
+        traces.append(x)
+        return 2 * x
+
+    (x,) = on("jax", X)
+    for _ in range(3):
+        close(kf.jit(fun)(x), 2 * X)
+    assert len(traces) == 1
+
+
+@pytest.mark.torch
+def test_jit_has_a_program_for_each_of_many_sizes(monkeypatch):
+    """torch.compile fails at the ninth one."""
+    torch = importlib.import_module("torch")
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, backend="eager", **options))
+    fun = kf.jit(lambda x: 2 * x)
+    for size in (*range(1, 12), 1, 11):
+        close(fun(torch.ones(size)), [2] * size)
 
 
 @pytest.mark.openvino

@@ -157,17 +157,7 @@ def dot_product_attention(
 
 
 @dot_product_attention.shape_rule
-def _dot_product_attention_shape(
-    query,
-    key,
-    value,
-    bias=None,
-    mask=None,
-    scale=None,
-    is_causal=False,
-    flash_attention=None,
-    attn_logits_soft_cap=None,
-):
+def _dot_product_attention_shape(query, key, value, bias=None, mask=None, *_, **__):
     query, key, value = promote(query, key, value, least="f")
     check_attention(query, key, value)
     scores = _attention_scores_shape(query, key, bias, mask)

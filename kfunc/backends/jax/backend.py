@@ -73,7 +73,8 @@ class JaxBackend(Backend):
         return words if words.shape == (2,) else None  # four words: of another generator
 
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
-        return jax.jit(self.explaining(fun), static_argnames=static_argnames, donate_argnums=donate_argnums)
+        # JAX finds the programs of a function by the function, so `fun` itself must come to it.
+        return self.explaining(jax.jit(fun, static_argnames=static_argnames, donate_argnums=donate_argnums))
 
     def explain(self, error: Exception) -> None:
         if isinstance(error, _READS):

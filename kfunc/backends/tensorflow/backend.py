@@ -172,8 +172,12 @@ class TensorflowBackend(Backend):
                 except Exception:
                     if not opens:
                         raise
-                    opened = False  # a layer of the user's own needs the sizes, or the error comes again with them
-                    return compiled(*args, **kwargs, **static)
+                    opened = False
+                    try:
+                        return compiled(*args, **kwargs, **static)  # a layer of the user's own may need the sizes
+                    except Exception:
+                        opened = True  # the fault is another one, and the next call may have none
+                        raise
             return program(tensors)
 
         return compiled
@@ -227,7 +231,9 @@ class TensorflowBackend(Backend):
 
     def explain(self, error: Exception) -> None:
         # For some reads of a tensor of a graph, TensorFlow or Python raises a plain TypeError.
-        if isinstance(error, _READS) and not isinstance(error, KfuncError) and _SYMBOLIC.search(str(error)):
+        if not isinstance(error, _READS) or isinstance(error, KfuncError):
+            return
+        if _SYMBOLIC.search(str(error)) and not _NO_READ.search(str(error)):
             raise not_known(error) from error
 
     vjp, jvp = staticmethod(autodiff.vjp), staticmethod(autodiff.jvp)
@@ -317,6 +323,8 @@ class TensorflowBackend(Backend):
 
 _READS = (AttributeError, NotImplementedError, TypeError, tf.errors.OperatorNotAllowedInGraphError)
 _SYMBOLIC = re.compile("SymbolicTensor|symbolic `?tf.Tensor")
+_NO_READ = re.compile("has no attribute '(?!numpy|item|tolist)|is not callable|item assignment")
+"""Faults that an array of known values has, too."""
 
 
 def _decline(*args, **kwargs):

@@ -70,21 +70,26 @@ class TorchBackend(Backend):
         options = {"guard_filter_fn": _needed_guards}
         compiled = torch.compile(_own_code(fun), fullgraph=True, dynamic=False, options=options)
 
+        def called(args, kwargs):
+            try:
+                return compiled(*args, **kwargs)
+            except torch._dynamo.exc.FailOnRecompileLimitHit:
+                # It is an error after 8 programs, but each new size needs one.
+                with torch._dynamo.config.patch(recompile_limit=_MANY, accumulated_recompile_limit=_MANY):
+                    return compiled(*args, **kwargs)
+
         @functools.wraps(fun)
         def run(*args, **kwargs):
             # Dynamo does not trace inside `torch.func`, and its programs have no second derivative.
             if torch.compiler.is_compiling() or differentiated_twice() or in_functorch():
                 return fun(*args, **kwargs)
             try:
-                return compiled(*args, **kwargs)
+                return called(args, kwargs)
             except torch._dynamo.exc.TorchDynamoException as error:
                 # Dynamo cannot raise our errors, nor does it say which one the function would raise.
                 fun(*tree.map(_copy, args), **tree.map(_copy, kwargs))
-                raise self.unsupported(
-                    f"kf.jit of this function: {dynamo.reason(error)}",
-                    "do not read values of arrays in it (float, bool, np.asarray): choose by kf.ops.where or kf.cond; "
-                    "or call it without kf.jit",
-                ) from error
+                reason, fix = dynamo.reason(error)
+                raise self.unsupported(f"kf.jit of this function: {reason}", fix) from error
 
         return run
 
@@ -389,6 +394,7 @@ def _eager_value_and_grad(fun, argnums, has_aux, args, kwargs):
     return ((value, aux) if has_aux else value), gradient
 
 
+_MANY = 1 << 20  # programs
 _READS = (
     "Can't call numpy() on Tensor that requires grad",
     "Cannot access data pointer of Tensor that doesn't have storage",

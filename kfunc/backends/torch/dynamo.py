@@ -117,14 +117,18 @@ def _constant(x: Any) -> Any:
     return x
 
 
-def reason(error: Exception) -> str:
-    """Why Dynamo does not compile a function, in a line: the reason that one of the functions below gives, or its own.
+def reason(error: Exception) -> tuple[str, str]:
+    """Why a function is not compiled, in a line, and what to do: for the functions below, the reason that they give.
 
     The functions fail when Dynamo comes to them. Dynamo cannot raise our errors, which have more than a message.
     """
-    text = str(error).strip()
+    text = str(error).strip().replace(" raised:\n", " raised: ")
     given = re.search(r"`torch.compiler.disable` \(reason: (.*)\)\n", text)
-    return given[1] if given else text.partition("\n")[0]
+    fix = "call it without kf.jit"
+    if not given and not isinstance(error, torch._dynamo.exc.BackendCompilerFailed):
+        values = "do not read values of arrays in it (float, bool, np.asarray): choose by kf.ops.where or kf.cond"
+        fix = f"{values}; or {fix}"
+    return given[1] if given else text.partition("\n")[0], fix
 
 
 @torch.compiler.disable(

@@ -13,6 +13,7 @@ from .. import composed as _composed
 from .. import results as _results
 from .dtypes import WIDE_UNSIGNED as _WIDE_UNSIGNED
 from .dtypes import result_type as _result_type
+from .levels import in_functorch as _in_functorch
 from .levels import unwrapped as _unwrapped
 from .reductions import sum as _sum
 
@@ -53,8 +54,7 @@ def _differentiated(x):
     leaves out the derivative of an `autograd.Function`. It is NaN for vectors of equal values."""
     if _torch.compiler.is_compiling():
         return False
-    in_transform = _torch._C._functorch.peek_interpreter_stack() is not None
-    return in_transform or (x.requires_grad and _torch.is_grad_enabled())
+    return _in_functorch() or (x.requires_grad and _torch.is_grad_enabled())
 
 
 def _holds(mask):

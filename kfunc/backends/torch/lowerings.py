@@ -18,16 +18,12 @@ from ...ops.normalization import EPSILON, along
 from ...ops.optimize import adam_factors, unbias
 from . import namespace
 from .backend import backend
-from .levels import differentiated_twice, in_vmap
+from .levels import differentiated_twice, in_functorch, in_vmap
 from .windows import FROM, TO
 
 _WIDE = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
 PLAIN = (torch.Tensor, torch.nn.Parameter)
-
-
-def _in_functorch():
-    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def on_host(*tensors: Any) -> Any:
@@ -37,7 +33,7 @@ def on_host(*tensors: Any) -> Any:
     """
     return (
         not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is None
+        and not in_functorch()
         and all([x.is_cpu and type(x) in PLAIN for x in tensors])
     )
 
@@ -102,7 +98,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
     rank = x.ndim
     axis = axis % rank
     last = axis == rank - 1 and rank in TO
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch.compiler.is_compiling() or in_functorch():
         return NotImplemented
     if (mean.requires_grad or variance.requires_grad) and torch.is_grad_enabled():
         return NotImplemented  # the kernel has no gradient for the moments
@@ -117,7 +113,7 @@ def _batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsil
 
 @lowering(backend, ops.normalize_batch)
 def _normalize_batch(x, offset=None, scale=None, axis=-1, epsilon=1e-3):
-    if _in_functorch() or torch.compiler.is_compiling() or not x.numel() or x.dtype not in _WIDE:
+    if torch.compiler.is_compiling() or in_functorch() or not x.numel() or x.dtype not in _WIDE:
         return NotImplemented
     if not _of_one_dtype(x, offset, scale):
         return NotImplemented
@@ -232,7 +228,7 @@ def _adam(count, step_size, beta_1, beta_2, epsilon, *leaves, corrected=True, ov
     n = len(leaves) // 3
     gradients, means, squares = leaves[:n], leaves[n : 2 * n], leaves[2 * n :]
     dtypes = {x.dtype for x in leaves}
-    if _in_functorch() or len(dtypes) > 1 or _differentiated(leaves):
+    if (not torch.compiler.is_compiling() and in_functorch()) or len(dtypes) > 1 or _differentiated(leaves):
         return NotImplemented
     if on_host(count, *leaves):
         # One pass over all arrays. The kernel works in place: it gets copies, and zeros in place of the parameters.

@@ -22,6 +22,7 @@ from . import linalg  # noqa: E402  (the standard's extension, in place of compa
 from .dtypes import finfo, iinfo, result_type  # noqa: E402, F401
 from .dtypes import promote as _promote  # noqa: E402
 from .dtypes import scalar_type as _scalar_type  # noqa: E402
+from .levels import in_functorch as _in_functorch  # noqa: E402
 from .reductions import count_nonzero, cumulative_prod, cumulative_sum, mean, prod, std, sum  # noqa: E402, F401
 
 __array_api_version__ = "2024.12"
@@ -162,9 +163,7 @@ def _from_the_start(indices, size):
 
 def _checked(indices):
     """Whether torch checks such indices itself: then negative ones are an error, and not a read of other memory."""
-    return (
-        indices.is_cpu and not _torch.compiler.is_compiling() and _torch._C._functorch.peek_interpreter_stack() is None
-    )
+    return indices.is_cpu and not _torch.compiler.is_compiling() and not _in_functorch()
 
 
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
