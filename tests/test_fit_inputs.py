@@ -76,6 +76,33 @@ def test_data_that_cannot_be_read(row):
         assert re.search(fix, error.value.fix), error.value.fix
 
 
+class Collected(kf.data.Dataset):
+    """Has a method that lazy frames have, too."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X, Y
+
+    def collect(self):
+        raise AssertionError
+
+
+class Loader:
+    """The same of an iterable."""
+
+    collect = None
+
+    def __iter__(self):
+        return iter([(X, Y)] * 2)
+
+
+@pytest.mark.parametrize("cls", [Collected, Loader])
+def test_data_that_are_not_lazy(cls):
+    assert model().fit(cls(), verbose=0).history["loss"]
+
+
 def batches():
     while True:
         yield X, Y

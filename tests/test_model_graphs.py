@@ -480,3 +480,6 @@ def test_a_layer_of_a_graph_that_is_gone():
     layer(nn.Input((4,)))
     with pytest.raises(AttributeError, match="in a graph that is gone"):
         _ = layer.output
+    for _ in range(200):
+        layer(nn.Input((4,)))
+    assert len(layer._calls) < 100  # no loop makes a layer large

@@ -10,8 +10,12 @@ __all__ = ["column", "columns", "is_frame", "is_series"]
 
 
 def is_lazy(x: Any) -> bool:
-    """Whether `x` stands for a frame or an array that is not computed yet, as polars' LazyFrame and dask's do."""
-    return (hasattr(x, "collect") and not hasattr(x, "shape")) or hasattr(x, "__dask_graph__")
+    """Whether `x` stands for a frame or an array that is not computed yet, as polars' LazyFrame and dask's do.
+
+    Data sets of the user's own may have a method `collect`, too; they have a length, or are iterable.
+    """
+    frame = hasattr(x, "collect") and not any(hasattr(x, name) for name in ("shape", "__len__", "__iter__", "__next__"))
+    return frame or hasattr(x, "__dask_graph__")
 
 
 def is_frame(x: Any) -> bool:

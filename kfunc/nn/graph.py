@@ -199,7 +199,16 @@ def _taken(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def _remember(layer: Layer, given: Any, made: Any) -> None:
     """Let `layer` know the nodes of a call. The references are weak, or layers and nodes would hold each other."""
     weak = tuple(tree.map(lambda x: _reference_to(x) if isinstance(x, Node) else x, end) for end in (given, made))
-    object.__setattr__(layer, "_calls", (*layer._calls, weak))
+    # Now and then, calls are forgotten whose nodes are gone: otherwise each call would make the layer larger.
+    known = layer._calls if len(layer._calls) % _FORGETS else filter(_is_alive, layer._calls)
+    object.__setattr__(layer, "_calls", (*known, weak))
+
+
+_FORGETS = 32
+
+
+def _is_alive(call: tuple[Any, Any]) -> bool:
+    return any(isinstance(x, NodeRef) and x() is not None for x in tree.leaves(call[1]))
 
 
 def _reference_to(node: Node) -> NodeRef:
