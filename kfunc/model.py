@@ -627,7 +627,7 @@ class Model(GraphFace):
 
     def _with_objective(self, setup: Setup, data: Source, train: bool) -> Setup:
         """`setup` with the objective of the user's own, if there is one; it may be run on the first batch."""
-        if self.objective is None or (not train and self.eval_step is not None):
+        if self.objective is None or (self.step if train else self.eval_step) is not None:
             return setup
         own, given = OwnObjective(self.objective), (self.metrics, self.weighted_metrics)
         with self._carry.lent() as ts:
@@ -741,6 +741,7 @@ class Model(GraphFace):
         """
         if callable(line_length):
             line_length, print_fn = None, line_length
+        checks.positive("line_length", line_length, none=True)
         call = self._shapes().call
         for line in lines_of(call, line_length, positions, expand_nested, show_trainable, layer_range):
             (print_fn or print)(line)
@@ -817,7 +818,7 @@ class Model(GraphFace):
 
         `net` becomes a copy in which they are frozen (`nn.freeze`). All numbers stay: the parameters move to the state,
         and the optimizer keeps its state for the others. A frozen layer behaves as in inference, as in Keras:
-        BatchNormalization uses its moving averages.
+        BatchNormalization uses its moving averages. An objective or a step of your own must run the copy: `model.net`.
 
         Args:
             which: Layers, or patterns of their paths, which `summary` shows: `"encoder"`, `"block_*"`. All layers if
@@ -912,6 +913,7 @@ class Model(GraphFace):
 
     def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
         """The network's output for arrays, on the model's backend; see `__call__`."""
+        inputs = tuple([_of_numbers(x) for x in inputs])
         self._make_ready(inputs[0] if len(inputs) == 1 else list(inputs), None)
         with contextlib.ExitStack() as stack:
             with self._carry.lock:  # or another thread may freeze layers in between
@@ -1020,6 +1022,12 @@ _INSTEAD = {
     **dict.fromkeys(("params", "state", "weights"), "set model.train_state = model.train_state._replace(params=...)"),
 }
 """The way to do what the setting of other attributes would mean."""
+
+
+def _of_numbers(x: Any) -> Any:
+    """`x`; nested lists of numbers as an array."""
+    plain = isinstance(x, list | tuple) and all(isinstance(leaf, int | float) for leaf in tree.leaves(x))
+    return asarray(x) if plain and x else x
 
 
 def _beside(x: Any, target: Backend) -> Any:

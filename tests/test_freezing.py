@@ -313,7 +313,7 @@ def test_weights_as_a_list():
     weights = m.get_weights()
     assert [w.shape for w in weights] == [(3, 4), *[(4,)] * 5, (4, 4), (4,), (4, 4), (4,), (4, 1), (1,)]
     other = model(epochs=0)
-    other.set_weights([w.tolist() for w in weights])
+    other.set_weights(w.tolist() for w in weights)
     np.testing.assert_array_equal(other.predict(X), m.predict(X))
     for wrong, words in ((weights[:-1], "must have 12 arrays, got 11"), ([*weights[:-1], X], r"`weights\[11\]`")):
         with pytest.raises(kf.errors.ShapeError, match=words):
@@ -328,6 +328,7 @@ def test_a_model_is_called(name):
     assert kf.backend_of(y).name == name
     np.testing.assert_allclose(kf.to_numpy(y), m.predict(X), rtol=64 * EPS, atol=64 * EPS)
     np.testing.assert_array_equal(kf.to_numpy(m(X.tolist())), kf.to_numpy(y))
+    assert kf.Model(nn.Dense(2))(X.tolist()).shape == (20, 2)
     state = arrays(m.train_state)
     assert (kf.to_numpy(m(X, training=True)) != kf.to_numpy(y)).any()
     same(arrays(m.train_state), state)

@@ -423,6 +423,11 @@ def test_the_size_of_the_table():
     assert [line.split()[0] for line in part[2:-1]] == ["split", "multiply", "dense"]
     with pytest.raises(kf.errors.ArgumentError, match="`layer_range` must be two names of layers, got 'head'"):
         lines(two_inputs(), layer_range=["split", "head"])
+    for wrong in (["(", "dense"], [1, 2], ["split"], 3):
+        with pytest.raises(kf.errors.ArgumentError, match="`layer_range` must be two names of layers"):
+            lines(two_inputs(), layer_range=wrong)
+    with pytest.raises(kf.errors.ArgumentError, match="`line_length` must be a positive integer or None, got '70'"):
+        lines(two_inputs(), line_length="70")
 
 
 def test_a_chain_has_no_column_of_connections():

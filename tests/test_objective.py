@@ -177,3 +177,33 @@ def test_two_ways_to_say_what_is_minimised():
         kf.Model(NET, step=lambda ts, batch: (ts, {}), objective=objective)
     with pytest.raises(kf.errors.ArgumentError, match="`loss` would never be used"):
         kf.Model(NET, objective=objective).compile("sgd", "mse")
+
+
+def test_a_step_comes_before_an_objective(tmp_path):
+    """Also before one that the file of the model has lost; and the objective evaluates."""
+
+    def step(ts, batch):
+        return ts, {"mine": ops.mean(batch.x)}
+
+    own, _ = models("numpy")
+    own.fit(X, Y, verbose=0)
+    own.save(tmp_path / "m.safetensors")
+    loaded = kf.Model.load(tmp_path / "m.safetensors", step=step)
+    assert list(loaded.fit(X, Y, verbose=0).history) == ["mine"]
+    loaded.objective = own.objective
+    assert list(loaded.fit(X, Y, verbose=0).history) == ["mine"]
+    near(loaded.evaluate(X, Y, verbose=0), own.evaluate(X, Y, verbose=0))
+
+
+def test_an_objective_runs_the_network_of_the_model():
+    """Which is another one as soon as layers are frozen."""
+
+    def objective(params, state, batch, key, train):
+        y_pred, state = own.net.apply(params, batch.x, state=state, key=key, train=train)
+        return ops.mean(ops.square(ops.subtract(y_pred, batch.y))), (state, {})
+
+    own = kf.Model(network(), objective=objective)
+    own.compile("sgd")
+    own.fit(X, Y, verbose=0)
+    own.freeze("dense").fit(X, Y, verbose=0)
+    assert "dense" not in own.train_state.params

@@ -108,10 +108,12 @@ def _in_order(paths: list[str], inputs: dict[str, Any], nested: bool) -> list[st
 
 def _between(rows: list[list[str]], layer_range: Sequence[str]) -> list[list[str]]:
     """The rows from the first to the last layer that a pair of names, or of regular expressions, names."""
-    if not isinstance(layer_range, list | tuple) or len(layer_range) != 2:
-        raise ArgumentError.must_be("layer_range", "two names of layers", layer_range)
+    try:
+        first_name, last_name = map(re.compile, layer_range)
+    except (TypeError, ValueError, re.error) as error:
+        raise ArgumentError.must_be("layer_range", "two names of layers", layer_range) from error
     names = [row[0].partition(" ")[0] for row in rows]
-    first, last = ([i for i, name in enumerate(names) if re.fullmatch(which, name)] for which in layer_range)
+    first, last = ([i for i, n in enumerate(names) if which.fullmatch(n)] for which in (first_name, last_name))
     if not first or not last:
         wrong = layer_range[0] if not first else layer_range[1]
         raise ArgumentError.must_be("layer_range", "two names of layers", wrong, said=f"two of {', '.join(names)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import tree
@@ -138,12 +138,13 @@ class Traced:
 
         return [".".join((declared[path].kind, *path)) for path in sorted(declared, key=place)]
 
-    def filled(self, weights: Sequence[Any], backend: Backend, on: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def filled(self, weights: Iterable[Any], backend: Backend, on: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Parameters and state from arrays in that order, on a device of a backend, in the dtypes that the network has.
 
         Raises:
             ShapeError: Their number or a shape is another.
         """
+        weights = list(weights)
         by_name = dict(zip(self.order, weights, strict=False))
         if len(weights) != len(self.order):
             raise ShapeError(
