@@ -179,7 +179,7 @@ COMPILED = {  # as `ALWAYS`, under `kf.jit` or around it
         ("vmap", "SimpleRNN", "around"),
         ("grad of vmap", "while_loop", "around"),
         ("jvp", "while_loop", "around"),
-        ("grad of grad", "LSTM", "inside"),  # zeros
+        ("grad of grad", "LSTM", "inside"),  # it gave zeros
         ("jvp of jvp", "cond", "inside"),
         ("vmap", "scan", "inside"),
     ],

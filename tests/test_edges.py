@@ -446,4 +446,5 @@ def test_two_precisions_meet(case, name):
     fun, *args = MIXED[case]
     want = fun(*[np.float64(x) for x in args])
     got = kf.to_numpy(fun(*kf.to_backend(args, name)))
+    # JAX has float32 alone: some ten roundings of sums of ten products, in eight steps, of numbers near 1.
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)

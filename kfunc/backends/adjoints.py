@@ -21,6 +21,8 @@ __all__ = [
     "eye",
     "inverse_differences",
     "inverse_sums",
+    "is_complex",
+    "nonzero",
     "pinv",
     "row",
     "slogdet",
@@ -28,16 +30,17 @@ __all__ = [
 ]
 
 
-def _is_complex(xp, x):
+def is_complex(xp: Any, x: Any) -> bool:
     return xp.isdtype(x.dtype, "complex floating")
 
 
-def _nonzero(xp, x):
+def nonzero(xp: Any, x: Any) -> Any:
+    """`x`, with 1 in place of 0: to divide by where the quotient is not used."""
     return xp.where(x == 0, xp.ones_like(x), x)
 
 
 def conj(xp: Any, x: Any) -> Any:
-    return xp.conj(x) if _is_complex(xp, x) else x
+    return xp.conj(x) if is_complex(xp, x) else x
 
 
 def adjoint(xp: Any, x: Any) -> Any:
@@ -66,7 +69,7 @@ def inverse_differences(xp: Any, x: Any) -> Any:
     """1 / (x_j - x_i), and 0 where the two are equal.
 
     Vectors of equal values are any basis of their plane, so a turn within the plane has no derivative; it is taken to
-    be 0. Each other derivative stays right: that of a projection onto the plane, and that of other vectors.
+    be 0. The other derivatives stay right: that of a projection onto the plane, and that of other vectors.
     """
     gaps = row(xp, x) - column(xp, x)
     same = gaps == 0
@@ -76,7 +79,7 @@ def inverse_differences(xp: Any, x: Any) -> Any:
 def slogdet(xp: Any, g: Any, outs: Any, x: Any) -> Any:
     """NaN for singular matrices: next to one, the logarithm falls without end from all sides."""
     (of_sign, of_log), (sign, logarithm) = g, outs
-    if _is_complex(xp, x):
+    if is_complex(xp, x):
         turn = xp.imag(conj(xp, sign) * of_sign)
         of_log = xp.astype(of_log, x.dtype) + xp.astype(turn, x.dtype) * 1j
     singular = logarithm == -math.inf
@@ -104,14 +107,14 @@ def eigh(xp: Any, g: Any, outs: Any, x: Any) -> Any:
 def inverse_sums(xp: Any, x: Any) -> Any:
     """1 / (x_j + x_i), and 0 where both are 0."""
     sums = row(xp, x) + column(xp, x)
-    return xp.where(sums == 0, xp.zeros_like(sums), 1 / _nonzero(xp, sums))
+    return xp.where(sums == 0, xp.zeros_like(sums), 1 / nonzero(xp, sums))
 
 
 def svd(xp: Any, g: Any, outs: Any, x: Any) -> Any:
     """Of the decomposition with min(n, m) vectors.
 
-    A turn of both kinds of vectors alike has the differences of the singular values below it, and one of both against
-    each other the sums: so the polar factor has its derivative where values are equal, too.
+    Where the vectors of both sides turn alike, the share is divided by differences of singular values; where they turn
+    against each other, by sums. So the polar factor has its derivative where values are equal, too.
     """
     (of_u, of_s, of_vh), (u, s, vh) = g, outs
     of_v, v = adjoint(xp, of_vh), adjoint(xp, vh)
@@ -120,6 +123,6 @@ def svd(xp: Any, g: Any, outs: Any, x: Any) -> Any:
     inner = xp.astype(inverse_differences(xp, s), x.dtype) * (of_left + of_right)
     inner = inner + xp.astype(inverse_sums(xp, s), x.dtype) * (of_left - of_right)
     share = u @ (inner + diag(xp, xp.astype(of_s, x.dtype))) @ vh
-    below = _nonzero(xp, row(xp, xp.astype(s, x.dtype)))
+    below = nonzero(xp, row(xp, xp.astype(s, x.dtype)))
     share = share + ((of_u - u @ left) / below) @ vh
     return share + u @ adjoint(xp, (of_v - v @ right) / below)

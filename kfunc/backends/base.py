@@ -65,8 +65,8 @@ class Backend:
     one_size: bool = True
     """Whether a compiled program is for one size of the batch."""
     leaves_open: bool = False
-    """Whether `jit` takes `open_axes`: for the first arrays of the third argument, each the axes, counted from the last
-    one, whose sizes the program leaves open, if it can be made so."""
+    """Whether `jit` takes `open_axes`. It has a tuple for each of the first arrays in the third argument: the axes,
+    counted from the last one, whose sizes the program leaves open where it can."""
     donates: bool = False
     """Whether a compiled program can take the memory of arguments for its results."""
     takes_numpy: bool = False
@@ -146,7 +146,7 @@ class Backend:
         """Raise an error of ours from `error`, which the library raised inside a transform, if ours says more."""
 
     def explaining(self, fun: Callable[..., Any]) -> Callable[..., Any]:
-        """`fun`, whose errors `explain` has seen."""
+        """`fun`, which passes its errors to `explain`."""
         if type(self).explain is Backend.explain:
             return fun
 

@@ -34,7 +34,7 @@ def not_known(error: Exception) -> UnsupportedError:
 def not_floating(got: str) -> ArgumentError:
     """The error where a gradient is asked for with respect to an array of integers or booleans."""
     return ArgumentError(
-        "A gradient was asked for an array that is not of a floating-point dtype.",
+        "`argnums` names an array that is not of a floating-point dtype.",
         argument="argnums",
         expected="arguments that are trees of floating-point arrays",
         got=got,

@@ -1,4 +1,4 @@
-"""What masks hide: positions that do not count are not seen, neither by values nor by gradients."""
+"""What masks hide: positions that do not count change neither values nor gradients."""
 
 from __future__ import annotations
 

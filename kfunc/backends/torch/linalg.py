@@ -50,8 +50,11 @@ def cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
 
 
 def _differentiated(x):
-    """Whether a derivative here can be chosen by values. A compiled function has torch's own: Dynamo cannot look, and
-    leaves out the derivative of an `autograd.Function`. It is NaN for vectors of equal values."""
+    """Whether there is a derivative, and it can be chosen by values.
+
+    In a compiled function it cannot be chosen: Dynamo does not know values, and leaves out the derivative of an
+    `autograd.Function`. There it is torch's own, which is NaN for vectors of equal values.
+    """
     if _torch.compiler.is_compiling():
         return False
     return _in_functorch() or (x.requires_grad and _torch.is_grad_enabled())

@@ -7,7 +7,9 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["COMPOSITES", "RULES", "choose", "is_complex", "nonzero", "shared"]
+from ....backends.adjoints import is_complex, nonzero
+
+__all__ = ["COMPOSITES", "RULES", "choose", "shared"]
 
 
 def zeros(xp: Any, g: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
@@ -30,15 +32,6 @@ def shared(fun: Any) -> Any:
 def choose(xp: Any, g: Any, mask: Any) -> Any:
     """`g` where `mask` holds, else 0."""
     return xp.where(mask, g, xp.zeros_like(g))
-
-
-def is_complex(xp: Any, x: Any) -> Any:
-    return xp.isdtype(x.dtype, "complex floating")
-
-
-def nonzero(xp: Any, x: Any) -> Any:
-    """`x`, with 1 in place of 0: to divide by where the quotient is not used."""
-    return xp.where(x == 0, xp.ones_like(x), x)
 
 
 def _abs(xp, g, out, x):

@@ -16,9 +16,10 @@ from ....backends.adjoints import adjoint as _h
 from ....backends.adjoints import column as _column
 from ....backends.adjoints import conj as _conj
 from ....backends.adjoints import eye as _eye
+from ....backends.adjoints import nonzero
 from ....backends.adjoints import row as _row
 from ....errors import UnsupportedError
-from .elementwise import nonzero, shared
+from .elementwise import shared
 from .reductions import kept
 
 __all__ = ["COMPOSITES", "RULES", "SEVERAL"]

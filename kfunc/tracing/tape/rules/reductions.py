@@ -7,7 +7,8 @@ from typing import Any
 
 from ....arrays import device
 from ....backends import composed
-from .elementwise import choose, nonzero, shared
+from ....backends.adjoints import nonzero
+from .elementwise import choose, shared
 
 __all__ = ["COMPOSITES", "RULES", "all_axes", "kept"]
 
