@@ -210,6 +210,9 @@ def test_layers_that_do_not_exist(which):
     assert WRONG[which] in str(error.value)
     with pytest.raises(kf.errors.ArgumentError, match="There is no layer"):
         m.freeze(nn.Dense(1))
+    for wrong in (["head"], 3, None):
+        with pytest.raises(kf.errors.ArgumentError, match="`which` must be layers, or patterns"):
+            m.freeze(wrong)
     with pytest.raises(kf.errors.ArgumentError, match=r"take it from model\.net"):
         kf.Model(net()).freeze("head").freeze(m.net)
     with pytest.raises(AttributeError, match=r"model\.freeze\('path'\)"):

@@ -57,6 +57,8 @@ def _changed(net: N, which: tuple[str | Layer, ...], trains: bool) -> N:
     layers = layers_by_path(net)
     found = dict(net._trains or {})
     for one in which or ("",):
+        if not isinstance(one, str | Layer):
+            raise ArgumentError.must_be("which", "layers, or patterns of their paths, one by one", one)
         matching = [path for path, layer in layers.items() if _is(one, path, layer)]
         if not matching:
             raise _unknown(one, layers)

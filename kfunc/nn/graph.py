@@ -455,7 +455,10 @@ class Graph(Layer):
             return False
         if not all(c.separates_samples() for _, c in self.children() if not isinstance(c, Operation)):
             return False
-        calls = [(n.layer, n.args, n.kwargs) for n in self._order if isinstance(n.layer, Operation)]
+        made = [n for n in self._order if isinstance(n.layer, Operation)]
+        if any(getattr(x, "shape", ())[:1] != (None,) for n in made for x in tree.leaves(n.spec)):  # on another axis
+            return False
+        calls = [(n.layer, n.args, n.kwargs) for n in made]
         specs = tree.map(lambda x: x.spec if isinstance(x, Node) else x, calls)
         return all(separates(layer.function, args, kwargs) for layer, args, kwargs in specs)
 

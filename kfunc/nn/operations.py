@@ -99,7 +99,9 @@ def separates(function: str, args: tuple, kwargs: dict[str, Any]) -> bool:
         return all(isinstance(axis, int) and -rank <= axis < rank and axis % rank for axis in axes)
     if function == "get_item":
         key = args[1] if len(args) > 1 else None
-        return isinstance(key, list | tuple) and key[:1] in ([slice(None)], (slice(None),)) and len(shapes) == 1
+        if not isinstance(key, list | tuple) or not key or len(shapes) != 1:
+            return False
+        return key[0] == slice(None) or (key[0] is ... and sum(k is not None for k in key[1:]) < rank)
     return function in _ELEMENTWISE
 
 
