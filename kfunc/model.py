@@ -60,7 +60,7 @@ class Model(GraphFace):
             has its own; `build` takes the newest ones again. The same holds for a `Model` that is a part of another:
             `base(x)`, or `nn.Sequential([base, ...])`.
         seed: For the first parameters, the order of samples and the random draws of training.
-        objective: A loss of your own, where one of `(y_true, y_pred)` does not say all, as in a variational autoencoder
+        objective: A loss of your own, if it needs more than `(y_true, y_pred)`, as that of a variational autoencoder
             or a distillation: a pure `(params, state, batch, key, train) -> (loss, (state, logs))`. It runs the
             network itself, `net.apply(params, batch.x, state=state, key=key, train=train)`, and returns the scalar that
             training minimises, the network's next state, and a dict of scalars, whose means over the samples are shown.
@@ -69,7 +69,7 @@ class Model(GraphFace):
             measured on it. `batch` has `x`, `y` and `sample_weight`. Sample and class weights, and losses that the
             network adds, such as those of regularizers, count if the function uses them: `net.apply(..., aux=True)`
             returns the losses as `aux.losses`. Indices outside a table are found by the backend alone.
-        step: A training step of your own, where the objective is not all that differs: a pure
+        step: A training step of your own, if more than the loss differs: a pure
             `(train_state, batch) -> (train_state, logs)`, where `batch` has `x`, `y` and `sample_weight`, and `logs` is
             a dict of scalars, whose means over the samples `fit` shows. It is compiled as kfunc's own is, and refused
             where a log or a parameter is not finite. `params`, `state` and `opt_state` keep their structure, shapes and

@@ -306,7 +306,7 @@ def _readable(whose: str) -> Iterator[None]:
 
 
 def _marks(callback: Any) -> dict[str, Any]:
-    """By which it is seen that attributes have changed: values, or the identities of objects and lengths of lists."""
+    """The attributes, to see later whether they have changed: values, or identities of objects and lengths of lists."""
     plain, containers = (int, float, str, bool, type(None)), (MutableMapping, MutableSequence, MutableSet)
     return {
         name: value if isinstance(value, plain) else (id(value), len(value) if isinstance(value, containers) else 0)

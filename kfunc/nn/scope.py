@@ -80,7 +80,7 @@ class Declaration:
     initializer: Callable[..., Any]
     constraint: Callable[..., Any] | None = None
     role: str = "params"
-    """Of what it is a part if no layer is frozen; `kind` is "state" for a parameter that is."""
+    """"params" or "state". `kind` is the same, except that it is "state" for a parameter that is frozen."""
 
     def draw(self, key: Any, path: tuple[str, ...]) -> Any:
         """Its first value. It depends on the key and the path alone, so that other layers do not change it."""

@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
     Attributes:
         loss: A scalar.
-        y_pred: The network's outputs; None if metrics are not given any.
+        y_pred: The network's outputs, which metrics are measured on; or None.
         state: The network's state after the batch.
         mask: That of the outputs.
         indices: See `Aux.indices`.

@@ -103,7 +103,7 @@ class GraphFace:
         return self.net
 
     def _in_graph(self, inputs: tuple, options: dict[str, Any]) -> Any:
-        """What a call gives that is no call on arrays: nodes, or the output inside a layer's `forward`; else None."""
+        """The result of a call on nodes or inside a layer's `forward`; None if it is a call on arrays."""
         if any(isinstance(x, Node | Scope) for x in tree.leaves((inputs, options))):
             return self._as_layer()(*inputs, **options)
         return None
@@ -192,9 +192,9 @@ _latest = [0]
 class Share:
     """The weights of a model, as its layers know them: a network that is made of these layers may begin with them.
 
-    As in Keras, weights live as long as the layers of a model that is made of nodes. Layers hold no model, which would
-    hold them: then its arrays would not be gone with its last user. Of a model that was given a network, which may be
-    one of many with it, they hold a weak reference.
+    As in Keras, weights live as long as the layers of a model that is made of nodes. Layers hold the share and not the
+    model: the model holds its layers, and such a circle would keep the arrays after the last user of the model is gone.
+    If a model was given a network, its layers hold the share by a weak reference: many models may have one network.
 
     Attributes:
         carry: Has the train state.
