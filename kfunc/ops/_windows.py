@@ -9,7 +9,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..arrays import device, namespace
+from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
 from ..tracing.spec import Spec
 
@@ -159,19 +159,22 @@ def windows_of(
 ) -> Any:
     """All windows of `x`, (batch, *sizes, channels): (batch, *out, *window, channels).
 
-    They take one step for each axis, and not one for each position in the window: a compiler of single steps, such as
-    JAX's, needed seconds for a window of 5 x 5 x 5.
+    They take one slice for each position along each axis, and not one for each position in the window: a compiler of
+    single steps, such as JAX's, needed seconds for a window of 5 x 5 x 5.
     """
     xp, rank = namespace(x), len(window)
-    for axis, (n, size, step, gap) in enumerate(zip(out, window, strides, dilation, strict=True), 1):
+    for axis in range(rank, 0, -1):  # each puts its axis of the window before those of the axes behind it
+        n, size, step, gap = (each[axis - 1] for each in (out, window, strides, dilation))
+        before = (slice(None),) * axis
         if step == size and gap == 1:
-            x = x[(slice(None),) * axis + (slice(0, n * size), ...)]
+            x = x[(*before, slice(0, n * size), ...)]
+            batch, *others = x.shape
+            others[axis - 1 : axis] = n, size
+            x = xp.moveaxis(xp.reshape(x, (-1 if batch is None else batch, *others)), axis + 1, rank + 1)
         else:
-            starts, offsets = (xp.arange(m, dtype=xp.int32, device=device(x)) for m in (n, size))
-            places = xp.expand_dims(starts * step, axis=1) + offsets * gap
-            x = xp.take(x, xp.reshape(places, (-1,)), axis=axis)
-    x = xp.reshape(x, (-1, *itertools.chain(*zip(out, window, strict=True)), x.shape[-1]))
-    return xp.permute_dims(x, (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1))
+            starts = range(0, size * gap, gap)
+            x = xp.stack([x[(*before, slice(i, i + (n - 1) * step + 1, step), ...)] for i in starts], axis=rank + 1)
+    return x
 
 
 def spread(x: Any, axis: int, stride: int) -> Any:

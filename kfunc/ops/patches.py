@@ -10,7 +10,7 @@ from ..errors import ArgumentError, ShapeError
 from ..typing import Array
 from ._op import op
 from ._promotion import lift
-from ._windows import per_axis, spread, window_shape, windows_of
+from ._windows import per_axis, spread, window_shape
 from .manipulation import pad
 
 __all__ = ["depth_to_space", "fold", "space_to_depth", "unfold"]
@@ -75,9 +75,11 @@ def unfold(
     x = pad(x, ((0, 0), (0, 0), *((n, n) for n in around)))
     channels, *sizes = x.shape[1:]
     out = window_shape(sizes, window, strides, gaps, "valid")
-    windows = windows_of(xp.moveaxis(x, 1, -1), out, window, strides, gaps)
-    rows = xp.permute_dims(windows, (0, 5, 3, 4, 1, 2))  # the channels first, and the places of the windows last
-    return xp.reshape(rows, (-1, channels * math.prod(window), math.prod(out)))
+    for axis in (1, 0):  # as in `windows_of`, but the axes of the window lie before those of its places
+        starts, length = range(0, window[axis] * gaps[axis], gaps[axis]), (out[axis] - 1) * strides[axis] + 1
+        behind = (slice(None),) * (1 - axis)
+        x = xp.stack([x[(..., slice(i, i + length, strides[axis]), *behind)] for i in starts], axis=2)
+    return xp.reshape(x, (-1, channels * math.prod(window), math.prod(out)))
 
 
 @op
