@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays import namespace
+from ..arrays import device, namespace
 from ._promotion import kind
 
 __all__ = ["hidden"]
@@ -25,4 +25,5 @@ def hidden(x: Any, mask: Any, fill: float = 0.0) -> Any:
     seen = xp.astype(mask, xp.bool, copy=False)
     for _ in range(x.ndim - mask.ndim):
         seen = xp.expand_dims(seen, axis=-1)
-    return xp.where(xp.logical_or(seen, xp.isfinite(x)), x, xp.full_like(x, fill))
+    hides = xp.full((), fill, dtype=x.dtype, device=device(x))
+    return xp.where(xp.logical_or(seen, xp.isfinite(x)), x, hides)
