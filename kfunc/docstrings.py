@@ -59,9 +59,7 @@ class Documentation:
         text = inspect.cleandoc(self.own or f"{owner.__name__}{inspect.signature(owner)}") + "\n"
         own, inherited = _entries(text), _inherited(owner)
         added: dict[str, list[str]] = {}  # description to the names of the arguments
-        fields = owner.__fields__.values()  # type: ignore[attr-defined]
-        for field in sorted(fields, key=lambda field: bool(field.kw_only)):
-            name = field.name
+        for name in inspect.signature(owner).parameters:
             if name not in own:
                 common = COMMON.get(name, COMMON.get(name.rpartition("_")[2], ""))
                 added.setdefault(inherited.get(name, common), []).append(name)

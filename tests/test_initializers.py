@@ -258,7 +258,7 @@ def test_constant_of_an_array(backend, given, size):
     params, _ = net.init(0, kf.Spec((None, 2), "int32"), backend=backend)
     np.testing.assert_array_equal(kf.to_numpy(params["embeddings"]), table)
     config = json.dumps(registry.to_config("initializer", constant))
-    assert len(config) < 30 * initializers._IN_CONFIG
+    assert len(config) < 30 * initializers.IN_CONFIG
     again = copy.deepcopy(constant)(kf.random.key(0), size)
     np.testing.assert_array_equal(kf.to_numpy(again), table)
 

@@ -157,7 +157,7 @@ SLOPES = {
     "polar factor, tall": (polar, [np.eye(3, 2)], [[[0, -1], [1, 0], [6, 7]]]),
     "polar factor, wide": (polar, [np.eye(2, 3)], [[[0, -1, 2], [1, 0, 5]]]),
     "singular vectors of rank 1": (
-        lambda x: weighed(ops.svd(x)[0][:, :1] * ops.svd(x)[2][0]),
+        lambda x: weighed(ops.svd(x)[0][:, :1] * ops.svd(x)[2][0, :]),
         [ONES],
         [WEIGHTS / 3 - np.full((3, 3), 4 / 3)],
     ),
