@@ -150,11 +150,6 @@ class Model(GraphFace):
         self._share(of_nodes)
 
     @property
-    def net(self) -> Layer:
-        """The network."""
-        return self._net
-
-    @property
     def seed(self) -> int:
         """As given."""
         return self._seed
@@ -756,7 +751,7 @@ class Model(GraphFace):
         return dot_of(self._shapes().call, show_shapes, checks.one_of("rankdir", rankdir, ("TB", "BT", "LR", "RL")))
 
     def _shapes(self) -> Traced:
-        """What is known of the network, which need not be built if it knows its inputs."""
+        """The shapes in the network. It needs no parameters for them if it begins with `nn.Input`."""
         specs = None if self._traced is not None else self.net.input_specs()
         return self._known() if specs is None else Traced(self.net, specs)
 
@@ -825,7 +820,7 @@ class Model(GraphFace):
                 there is none.
 
         Raises:
-            ArgumentError: There is no such layer, or `fit` is under way.
+            ArgumentError: A layer is not in the network, no path fits a pattern, or `fit` is under way.
         """
         return self._with_net(freeze(self.net, *which))
 

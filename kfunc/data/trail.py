@@ -49,7 +49,7 @@ class Trail:
             self._lose(others)
 
     def begin(self, start: int = 0) -> None:
-        """An epoch begins, of which the batches before number `start` are not read."""
+        """Begin an epoch. Its batches before number `start` are not read, as after a resume within the epoch."""
         self.epochs += 1
         self._digests, self.numbers, self._start = array("Q"), array("q"), start
 

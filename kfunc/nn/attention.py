@@ -46,7 +46,7 @@ def _both(masks):
 
 
 def _seen(attention_mask):
-    """Which sources any target sees, (batch, source), for a mask (..., target, source)."""
+    """For a mask (..., target, source): booleans (batch, source), True for each source that a target sees."""
     if attention_mask is None or attention_mask.ndim < 2:
         return None
     mask = _booleans(attention_mask)
@@ -141,9 +141,8 @@ class Attention(_Scored):
     target, features), value (batch, source, values) and key (batch, source, features) to (batch, target, values). If
     there is no key, it is the value. More axes may stand between batch and time, equally many in each.
 
-    The mask is a list of two masks, each of which may be None: one of the query (batch, target), which sets outputs to
-    zero where it is False, and one of the value (batch, source), which hides sources where it is False. Scores are
-    (batch, target, source).
+    The mask is a list of two masks. That of the query (batch, target) sets outputs to zero where it is False. That of
+    the value (batch, source) hides sources where it is False. Each may be None. Scores are (batch, target, source).
 
     Args:
         use_scale: Whether the scores are multiplied by a learned number.

@@ -14,8 +14,9 @@ from ..tracing.spec import Spec
 from ..transforms import checkpoint, scan
 from ..typing import Tree
 from .graph import Input, Node
-from .layer import Layer, as_layer, base_layer, layer, unique_names
+from .layer import Layer, as_layer, base_layer, layer
 from .masks import hidden
+from .names import unique_names
 from .scope import Result, Scope, furthest
 
 __all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]

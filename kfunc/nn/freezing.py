@@ -1,4 +1,4 @@
-"""Which layers of a network train: `freeze` and `unfreeze`, which return a changed copy of the network."""
+"""`freeze` and `unfreeze`: a copy of a network in which other layers train."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def freeze(net: N, *which: str | Layer) -> N:
             characters, `?` for one, `[12]` for one of these. All layers if there is none.
 
     Raises:
-        ArgumentError: There is no such layer.
+        ArgumentError: A layer is not in `net`, or no path fits a pattern.
     """
     return _changed(net, which, False)
 

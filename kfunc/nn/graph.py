@@ -19,8 +19,9 @@ from ..errors import ArgumentError, GraphError, LayerError, shown
 from ..tracing.spec import Spec
 from ..typing import Tree
 from .initializers import IN_CONFIG
-from .layer import Layer, NodeRef, layer, unique_names
+from .layer import Layer, NodeRef, layer
 from .masks import hidden
+from .names import unique_names
 from .operations import Operation, check_sizes, constant, separates
 from .scope import Scope
 

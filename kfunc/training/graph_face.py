@@ -53,12 +53,13 @@ class GraphFace:
     """The part of `Model` that is about its network."""
 
     _carry: Any
+    _net: Layer
     _shared: Share
 
     @property
     def net(self) -> Layer:
         """The network."""
-        raise NotImplementedError
+        return self._net
 
     @property
     def name(self) -> str | None:

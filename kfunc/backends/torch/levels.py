@@ -1,4 +1,4 @@
-"""Which transforms of PyTorch are under way: some kernels have no rule for `vmap`, or no second derivative."""
+"""Tells which transforms of PyTorch are under way, since some kernels fail in `vmap`, or in a second derivative."""
 
 from __future__ import annotations
 
