@@ -39,7 +39,7 @@ CIRCLES = {
     ("backends/tensorflow/array.py", "backends/tensorflow/namespace.py"): "the same",
     ("tracing/spec/array.py", "tracing/spec/namespace.py"): "the same",
     ("callbacks/base.py", "callbacks/logs.py"): "a `CallbackList` adds the callbacks that Keras's does",
-    ("nn/layer.py", "nn/graph.py"): "a layer that is called with a node makes a graph, which is a layer",
+    ("nn/layer.py", "nn/nodes.py"): "a layer that is called with a node makes a node, which knows its layer",
 }
 """Imports that may close a circle, each with its reason. All stand inside functions."""
 

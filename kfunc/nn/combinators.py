@@ -13,10 +13,11 @@ from ..errors import ArgumentError, ShapeError, UnknownAttributeError
 from ..tracing.spec import Spec
 from ..transforms import checkpoint, scan
 from ..typing import Tree
-from .graph import Input, Node
+from .graph import Input
 from .layer import Layer, as_layer, base_layer, layer
 from .masks import hidden
 from .names import unique_names
+from .nodes import Node
 from .scope import Result, Scope, furthest
 
 __all__ = ["Branch", "Frozen", "Parallel", "Remat", "Residual", "Sequential", "Stack", "Wrapper"]

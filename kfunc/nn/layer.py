@@ -365,7 +365,7 @@ class Layer:
         """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`."""
         if args and isinstance(args[0], Scope):
             return self._run(args[0].child(self), args[1:], kwargs)
-        from .graph import Node, called
+        from .nodes import Node, called
 
         if any(isinstance(x, Node) for x in tree.leaves((args, kwargs))):
             return called(self, args, kwargs)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from .. import checks, ops, tree
 from ..errors import ArgumentError, ShapeError, shown
 from ..typing import Array
-from .graph import Node
 from .layer import Layer, base_layer, layer
+from .nodes import Node
 from .scope import Scope
 
 __all__ = [

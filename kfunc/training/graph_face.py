@@ -13,8 +13,9 @@ from .. import tree
 from ..arrays import asarray, dtype_name
 from ..backends import Backend
 from ..errors import ArgumentError, shown
-from ..nn.graph import Graph, Node
+from ..nn.graph import Graph
 from ..nn.layer import Layer
+from ..nn.nodes import Node
 from ..nn.scope import Call, Scope
 
 __all__ = ["GraphFace", "inherited", "network", "taken"]

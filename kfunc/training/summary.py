@@ -11,8 +11,9 @@ from .. import tree
 from ..arrays import dtype_name
 from ..backends.standard import DTYPES
 from ..errors import ArgumentError
-from ..nn.graph import Graph, Part
+from ..nn.graph import Graph
 from ..nn.layer import Layer
+from ..nn.nodes import Part
 
 __all__ = ["dot_of", "lines_of"]
 

@@ -314,7 +314,7 @@ class LayerBox(Box):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args, kwargs, train = self._bound(args, kwargs)
         leaves = kf.tree.leaves((args, tuple(kwargs.values())))
-        if any(isinstance(x, nn.graph.Node) for x in leaves):
+        if any(isinstance(x, nn.nodes.Node) for x in leaves):
             return self.ours(*args, **kwargs)
         if any(isinstance(x, Spec) for x in leaves):
             call = self.ours.trace(*args, **kwargs)
@@ -482,8 +482,8 @@ class SequentialBox(ModelBox):
     @property
     def ours(self) -> Any:
         if self.built is None:
-            inputs = [x for x in self.layers if isinstance(x, nn.graph.Node)]
-            layers = [unboxed(x) for x in self.layers if not isinstance(x, nn.graph.Node)]
+            inputs = [x for x in self.layers if isinstance(x, nn.nodes.Node)]
+            layers = [unboxed(x) for x in self.layers if not isinstance(x, nn.nodes.Node)]
             net = nn.Sequential(layers)
             self.built = kf.Model(nn.Graph(inputs[0], net(inputs[0]))) if inputs else kf.Model(net)
         return self.built
