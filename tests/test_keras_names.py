@@ -6,6 +6,7 @@ import functools
 import inspect
 import types
 
+import numpy as np
 import pytest
 
 import kfunc as kf
@@ -75,6 +76,42 @@ def test_what_is_not_keras_s_is_as_always():
     assert not hasattr(kf, "__path_of_nothing__") and isinstance(nn, types.ModuleType)
     with pytest.raises(AttributeError, match="no global seed"):
         kf.utils.set_random_seed(1)
+
+
+def test_the_alias_has_keras_s_names():
+    """`from kfunc import keras` has all names of Keras that are elsewhere in kfunc, as the same objects."""
+    from kfunc import keras
+
+    for name, place in elsewhere.PLACES["kfunc"].items():
+        if name != "Sequential":  # a model in Keras
+            assert getattr(keras, name) is at(place) or getattr(keras, name) == at(place), name
+    for name in keras.__all__:
+        assert not hasattr(kf, name) or getattr(kf, name) is getattr(keras, name), name
+    with pytest.raises(AttributeError, match="nothing is global here"):
+        keras.config  # noqa: B018
+
+
+def test_the_alias_s_sequential():
+    from kfunc import keras
+
+    model = keras.Sequential(name="net")
+    for layer in (keras.Input((4,)), nn.Dense(3, name="a"), nn.Dense(2)):
+        model.add(layer)
+    assert repr(model.pop()) == "Dense(units=2)"
+    model.add(nn.Dense(1))
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Dense"] and model.net.name == "net"
+    x = np.ones((8, 4), "float32")
+    model.compile("adam", "mse")
+    model.fit(x, x[:, :1], verbose=0)
+    before = model.get_weights()
+    for change in (model.pop, lambda: model.add(nn.Dense(1))):
+        with pytest.raises(kf.errors.ArgumentError, match="Sequential with weights cannot be changed"):
+            change()
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    head = keras.Sequential([model, nn.Dense(2)])  # a model is a layer, and brings its weights along
+    assert head(x).shape == (8, 2)
+    np.testing.assert_array_equal(head.get_weights()[0], before[0])
 
 
 CONFIGS = {  # an object of each namespace with `serialize` and `deserialize`

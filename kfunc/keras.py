@@ -1,0 +1,139 @@
+"""Keras's names for what is here, so that a program written for Keras runs with its imports changed.
+
+`from kfunc import keras` stands in place of `import keras`, and `from kfunc.keras import layers` in place of
+`from keras import layers`. These are other names for the same objects: `keras.layers` is `kf.nn`, `keras.optimizers` is
+`kf.optim`, `keras.Input` is `kf.nn.Input`. Only `Sequential` is a class of its own, since it is a model in Keras, and a
+layer in `kf.nn`. The error about a name that is missing says what to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from . import __version__, callbacks, losses, metrics, nn, ops, random, tree, utils
+from . import nn as layers
+from . import optim as optimizers
+from .elsewhere import looked_up
+from .errors import ArgumentError
+from .losses import Loss
+from .metrics import Metric
+from .model import Model
+from .nn import (
+    Graph as Function,
+)
+from .nn import (
+    Graph as Functional,
+)
+from .nn import (
+    Input,
+    Layer,
+    activations,
+    constraints,
+    dtype_policies,
+    initializers,
+    regularizers,
+)
+from .nn import (
+    Layer as Operation,
+)
+from .nn import (
+    Remat as remat,
+)
+from .nn.dtype_policies import DTypePolicy
+from .nn.dtype_policies import DTypePolicy as FloatDTypePolicy
+from .nn.initializers import Initializer
+from .nn.regularizers import Regularizer
+from .optim import Optimizer
+from .tracing.spec import Spec as InputSpec
+from .tracing.spec import Spec as KerasTensor
+
+__getattr__ = looked_up("kfunc")
+
+load_model = Model.load
+version = __version__
+
+
+class Sequential(Model):
+    """Layers one after the other, as a model: `kf.Model(kf.nn.Sequential(layers))`, to which layers can be added.
+
+    Args:
+        layers: The layers, or models; the first may be an `Input`.
+        trainable: Whether the layers train.
+        name: A name for the network.
+    """
+
+    def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None):
+        self._given = list(layers or ())  # with the Input, which `nn.Sequential.layers` does not list
+        super().__init__(nn.Sequential(self._given, trainable=trainable, name=name))
+
+    def add(self, layer: Any) -> None:
+        """Append a layer or a model.
+
+        Raises:
+            ArgumentError: The model has weights already, which belong to the layers that there were.
+        """
+        self._replace([*self._given, layer])
+
+    def pop(self) -> Any:
+        """Remove the last layer, and return it. The same error as that of `add`."""
+        last = self._given[-1]
+        self._replace(self._given[:-1])
+        return last
+
+    def _replace(self, layers: list[Any]) -> None:
+        if self.train_state is not None:
+            raise ArgumentError(
+                "The layers of a Sequential with weights cannot be changed.",
+                argument="layer",
+                expected="a model that has not been built or trained",
+                got=f"a model with {self.count_params()} weights",
+                fix="make a new one of the layers: keras.Sequential([*model.layers, layer])",
+            )
+        Sequential.__init__(self, layers, self.net.trainable, self.net.name)
+
+
+class models:
+    """`keras.models`."""
+
+    Model = Model
+    Sequential = Sequential
+    load_model = staticmethod(Model.load)
+
+
+__all__ = [
+    "DTypePolicy",
+    "FloatDTypePolicy",
+    "Function",
+    "Functional",
+    "Initializer",
+    "Input",
+    "InputSpec",
+    "KerasTensor",
+    "Layer",
+    "Loss",
+    "Metric",
+    "Model",
+    "Operation",
+    "Optimizer",
+    "Regularizer",
+    "Sequential",
+    "activations",
+    "callbacks",
+    "constraints",
+    "dtype_policies",
+    "initializers",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "random",
+    "regularizers",
+    "remat",
+    "tree",
+    "utils",
+    "version",
+]

@@ -1,0 +1,72 @@
+"""The published examples of Keras: the same losses on every backend, beside the programs for Keras, and their table."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from backends import params
+
+FOLDER = pathlib.Path(__file__).parents[1] / "examples" / "keras_io"
+_spec = importlib.util.spec_from_file_location("keras_io_run", FOLDER / "run.py")
+assert _spec is not None and _spec.loader is not None
+examples = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(examples)
+
+LOOSE: dict[str, float] = {}
+"""Relative tolerances of examples whose curve is not equal to 1e-4, each with its reason."""
+
+
+def history(name, backend, keras=False):
+    """The numbers of the last `fit` of an example: arrays by name."""
+    found = examples.run(name, backend, keras)["history"].history
+    sys.modules.pop("data", None)
+    return {key: np.asarray(values) for key, values in found.items()}
+
+
+on_numpy = functools.lru_cache(lambda name: history(name, "numpy"))
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+@pytest.mark.parametrize("backend", params(("jax", "torch", "tensorflow")))
+def test_the_same_losses_on_every_backend(name, backend):
+    """Float32 rounds each loss by about 1e-7, and some tens of steps of training multiply that."""
+    want, got = on_numpy(name), history(name, backend)
+    assert got.keys() == want.keys()
+    for quantity in filter(lambda q: "loss" in q, want):
+        np.testing.assert_allclose(got[quantity], want[quantity], rtol=LOOSE.get(name, 1e-4), err_msg=quantity)
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_they_learn(name):
+    loss = on_numpy(name)["loss"]
+    assert np.isfinite(loss).all() and loss[-1] < loss[0]
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_the_programs_for_keras_run(name):
+    """The other side of each file is no fiction: Keras runs it, and it learns about as much.
+
+    The numbers themselves differ, since Keras draws other weights.
+    """
+    pytest.importorskip("keras")
+    want, got = history(name, "jax", keras=True)["loss"], on_numpy(name)["loss"]
+    assert len(want) == len(got) and want[-1] < want[0]
+
+
+def test_the_table_is_that_of_the_files():
+    text = examples.README.read_text(encoding="utf-8")
+    assert examples.table() in text, "python examples/keras_io/run.py --table writes it anew"
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_imports_are_all_that_differs_without_saying_so(name):
+    """Outside of marked lines, an example names nothing of kfunc but `kfunc.keras`."""
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert "kfunc" not in examples.for_keras(text).replace("# kfunc", "")
+    for block in examples.blocks(text):
+        assert block.reason != ""
