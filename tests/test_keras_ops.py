@@ -16,6 +16,8 @@ from keras_oracle import IDS, ROWS, call, compute, flat, floats, function, is_ar
 
 import kfunc as kf
 from kfunc import nn, ops
+from kfunc.nn.operations import separates
+from kfunc.ops._op import OPS
 from kfunc.registry import from_config, to_config
 
 keras = pytest.importorskip("keras")
@@ -224,6 +226,49 @@ def test_nodes(op):
         assert [x.dtype for x in got] == [x.dtype for x in want]
         for a, b in zip(got, want, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def alone(i):
+    """Arguments of a row, its arrays as samples without a number of them, and those for the first sample; or None."""
+    row = ROWS[i]
+    given = (row.args, row.kwargs)
+    arrays = [np.asarray(x) for x in kf.tree.leaves(given) if is_array(x)]
+    rank = max((x.ndim for x in arrays), default=0)
+    n = max((x.shape[0] for x in arrays if x.ndim == rank), default=1) if rank else 1
+    if n == 1 or row.name not in OPS:
+        return None
+    batched = [x.ndim == rank and x.shape[0] == n for x in arrays]
+    specs = [kf.Spec((None, *x.shape[1:]) if b else x.shape, x.dtype) for x, b in zip(arrays, batched, strict=True)]
+    first = [x[:1] if b else x for x, b in zip(arrays, batched, strict=True)]
+    return [filled(given, iter(xs)) for xs in (specs, arrays, first)]
+
+
+def apart(i):
+    """Whether a graph takes the function of a row for one of each sample by itself."""
+    specs = (alone(i) or [None])[0]
+    if specs is None or not separates(ROWS[i].name, *specs):
+        return False
+    try:
+        call(ops, ROWS[i], *specs)
+    except kf.KfuncError:  # `where` of one array is no function of shapes, so no graph has it
+        return False
+    return True
+
+
+APART = list(filter(apart, range(len(ROWS))))
+
+
+def test_many_ops_compute_samples_by_themselves():
+    assert len({ROWS[i].name for i in APART}) > 100
+
+
+@pytest.mark.parametrize("i", APART, ids=[IDS[i] for i in APART])
+def test_samples_stand_alone(i):
+    """So a batch may be filled up. Vectorised and scalar code of NumPy may differ in the last bit."""
+    _, arrays, first = alone(i)
+    whole, one = (flat(call(ops, ROWS[i], *xs)) for xs in (arrays, first))
+    for a, b in zip(whole, one, strict=True):
+        np.testing.assert_allclose(b, a[:1], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("op", [op for op, why in NOT_NODES.items() if why == "takes functions"])

@@ -21,10 +21,6 @@ from .scope import Scope
 
 __all__ = ["ConstantArray", "Operation"]
 
-_GROWING = frozenset(
-    ("array_split", "conv", "diff", "elastic_transform", "extract_patches", "extract_patches_3d", "gaussian_blur")
-    + ("dsplit", "hsplit", "istft", "sobel_edges", "split", "ssim", "stft", "unstack", "vsplit")
-)
 _MOST = 2**22
 """Functions that compute with numbers while a graph is made, such as the parts of `split`, and how many at most."""
 
@@ -67,22 +63,6 @@ class Operation(Layer):
         return run(*args, **kwargs)
 
 
-_ELEMENTWISE = frozenset(
-    ("abs", "absolute", "add", "cast", "ceil", "clip", "cos", "divide")
-    + ("elu", "equal", "exp", "expm1", "floor", "floor_divide", "gelu", "greater")
-    + ("greater_equal", "hard_sigmoid", "hard_tanh", "isfinite", "isnan", "leaky_relu", "less", "less_equal")
-    + ("log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "mod")
-    + ("multiply", "negative", "not_equal", "ones_like", "power", "reciprocal", "relu", "relu6")
-    + ("round", "rsqrt", "selu", "sigmoid", "sign", "silu", "sin", "softplus")
-    + ("softsign", "sqrt", "square", "stop_gradient", "subtract", "swish", "tan", "tanh")
-    + ("true_divide", "where", "zeros_like")
-)
-_ALONG_AXIS = frozenset(
-    ("argmax", "argmin", "concatenate", "expand_dims", "log_softmax", "logsumexp", "max", "mean", "min", "prod")
-    + ("repeat", "softmax", "split", "squeeze", "stack", "std", "sum", "unstack", "var")
-)
-
-
 def separates(function: str, args: tuple, kwargs: dict[str, Any]) -> bool:
     """Whether a call of a function, with `Spec`s for nodes, certainly computes each sample from that sample alone."""
     shapes = [x.shape for x in tree.leaves((args, kwargs)) if isinstance(x, Spec)]
@@ -91,8 +71,11 @@ def separates(function: str, args: tuple, kwargs: dict[str, Any]) -> bool:
         shape[0] in (None, 1) if len(shape) == rank else None not in shape for shape in shapes
     ):
         return False
-    if function in _ALONG_AXIS:
-        bound = inspect.signature(OPS[function].reference).bind(*args, **kwargs)
+    if function not in OPS:
+        return True  # `stop_gradient`
+    op = OPS[function]
+    if op.along_axis:
+        bound = inspect.signature(op.reference).bind(*args, **kwargs)
         bound.apply_defaults()
         axes = bound.arguments.get("axis")
         axes = axes if isinstance(axes, list | tuple) else [axes]
@@ -102,12 +85,14 @@ def separates(function: str, args: tuple, kwargs: dict[str, Any]) -> bool:
         if not isinstance(key, list | tuple) or not key or len(shapes) != 1:
             return False
         return key[0] == slice(None) or (key[0] is ... and sum(k is not None for k in key[1:]) < rank)
-    return function in _ELEMENTWISE
+    if function == "where" and len(args) + len(kwargs) < 3:  # the places of what is true: as many as there are
+        return False
+    return op.elementwise
 
 
 def check_sizes(layer: Layer, args: Any, kwargs: Any, shapes: list[Any]) -> None:
     """Raise an ArgumentError if the graph in a file asks for a function of numbers that would take forever."""
-    if not isinstance(layer, Operation) or layer.function not in _GROWING:
+    if not isinstance(layer, Operation) or layer.function not in OPS or not OPS[layer.function].grows:
         return
     inner = max([n or 1 for shape in shapes for n in shape[1:]], default=1)
     for given in (*args, *kwargs.values()):

@@ -38,13 +38,22 @@ class Op(Generic[P, R]):
     on_specs: Callable[..., Any] | None
     on_tape: Callable[..., Any] | None
 
-    def __init__(self, reference: Callable[P, R], nested: bool = False, single: bool = False):
+    def __init__(
+        self,
+        reference: Callable[P, R],
+        nested: bool = False,
+        single: bool = False,
+        elementwise: bool = False,
+        along_axis: bool = False,
+        grows: bool = False,
+    ):
         functools.update_wrapper(self, reference)
         # The op runs again, since a backend that declines half precision may have a lowering for float32.
         self.reference = in_single(reference, again=self) if single else reference
         self.name = reference.__name__
         self.nested = nested
         self.single = single
+        self.elementwise, self.along_axis, self.grows = elementwise, along_axis, grows
         self.on_specs: Callable[..., Any] | None = None
         self.on_tape: Callable[..., Any] | None = None
         self._implementations: dict[Any, Callable[..., Any]] = {}
@@ -186,8 +195,15 @@ def _as_spec(x: Any) -> Any:
 @overload
 def op(reference: Callable[P, R]) -> Op[P, R]: ...
 @overload
-def op(*, nested: bool = False, single: bool = False) -> Callable[[Callable[P, R]], Op[P, R]]: ...
-def op(reference: Callable[..., Any] | None = None, *, nested: bool = False, single: bool = False) -> Any:
+def op(
+    *,
+    nested: bool = False,
+    single: bool = False,
+    elementwise: bool = False,
+    along_axis: bool = False,
+    grows: bool = False,
+) -> Callable[[Callable[P, R]], Op[P, R]]: ...
+def op(reference: Callable[..., Any] | None = None, **options: bool) -> Any:
     """Make an op of `reference`, a function written in the Array API standard, with its signature.
 
     Args:
@@ -195,8 +211,13 @@ def op(reference: Callable[..., Any] | None = None, *, nested: bool = False, sin
         nested: Whether some arguments are lists, tuples or dicts of arrays.
         single: Whether the reference computes half precision in float32, as a sum of many numbers must. A lowering
             declines half precision, unless its kernel does so itself.
+        elementwise: Whether a result's element depends on nothing but the elements at its own place. A graph of such
+            ops computes each sample by itself, so a batch may be filled up.
+        along_axis: Whether the same holds for all axes but those of the argument `axis`.
+        grows: Whether integers among the arguments say how much there is to compute. The config in a file could ask
+            for any number, so a graph is held to a limit.
     """
-    return functools.partial(Op, nested=nested, single=single) if reference is None else Op(reference, nested, single)
+    return functools.partial(Op, **options) if reference is None else Op(reference, **options)
 
 
 class Prepared:

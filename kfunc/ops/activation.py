@@ -61,7 +61,7 @@ def _between(x, low, high):
     return xp.where(x <= low, xp.full_like(x, low), xp.where(x >= high, xp.full_like(x, high), x))
 
 
-@op
+@op(elementwise=True)
 def relu(x: Array) -> Array:
     """`max(x, 0)`, with gradient 0 at 0; NaN stays NaN."""
     x = numeric(x)
@@ -74,33 +74,33 @@ def _relu_share(xp, g, out, x):
     return xp.where(x <= 0, xp.zeros_like(g), g)
 
 
-@op
+@op(elementwise=True)
 def relu6(x: Array) -> Array:
     """`x` within [0, 6] (Krizhevsky, 2010)."""
     return _between(floating(x), 0, 6)
 
 
-@op
+@op(elementwise=True)
 def leaky_relu(x: Array, negative_slope: float = 0.2) -> Array:
     """`x` where positive, else `negative_slope * x`."""
     x = floating(x)
     return namespace(x).where(x <= 0, x * negative_slope, x)
 
 
-@op
+@op(elementwise=True)
 def hard_tanh(x: Array) -> Array:
     """`x` within [-1, 1]."""
     x = numeric(x)
     return _between(x, 0 if kind(x) == "u" else -1, 1)
 
 
-@op
+@op(elementwise=True)
 def hard_sigmoid(x: Array) -> Array:
     """`relu6(x + 3) / 6`."""
     return relu6(floating(x) + 3) / 6
 
 
-@op
+@op(elementwise=True)
 def hard_silu(x: Array) -> Array:
     """`x * hard_sigmoid(x)` (hard swish; Howard et al., arXiv:1905.02244)."""
     x = floating(x)
@@ -110,7 +110,7 @@ def hard_silu(x: Array) -> Array:
 hard_swish = hard_silu
 
 
-@op
+@op(elementwise=True)
 def hard_shrink(x: Array, threshold: float = 0.5) -> Array:
     """`x` where its magnitude exceeds `threshold`, else 0."""
     x = floating(x)
@@ -118,7 +118,7 @@ def hard_shrink(x: Array, threshold: float = 0.5) -> Array:
     return xp.where(xp.abs(x) <= threshold, xp.zeros_like(x), x)
 
 
-@op
+@op(elementwise=True)
 def soft_shrink(x: Array, threshold: float = 0.5) -> Array:
     """`x` moved towards 0 by `threshold`, and 0 where that would cross it."""
     x = floating(x)
@@ -126,13 +126,13 @@ def soft_shrink(x: Array, threshold: float = 0.5) -> Array:
     return xp.where(xp.abs(x) <= threshold, xp.zeros_like(x), xp.where(x > 0, x - threshold, x + threshold))
 
 
-@op
+@op(elementwise=True)
 def sparse_sigmoid(x: Array) -> Array:
     """`(x + 1) / 2` within [0, 1]."""
     return _between(0.5 * floating(x) + 0.5, 0, 1)
 
 
-@op
+@op(elementwise=True)
 def threshold(x: Array, threshold: float, default_value: float) -> Array:
     """`x` where it exceeds `threshold`, else `default_value`."""
     x = numeric(x)
@@ -152,25 +152,25 @@ def _exponential(x, alpha, width=1.0):
     return xp.where(x <= 0, alpha * xp.expm1(below if width == 1 else below / width), x)
 
 
-@op
+@op(elementwise=True)
 def elu(x: Array, alpha: float = 1.0) -> Array:
     """`x` where positive, else `alpha * (exp(x) - 1)` (Clevert et al., arXiv:1511.07289)."""
     return _exponential(x, alpha)
 
 
-@op
+@op(elementwise=True)
 def celu(x: Array, alpha: float = 1.0) -> Array:
     """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (Barron, arXiv:1704.07483)."""
     return _exponential(x, alpha, alpha)
 
 
-@op
+@op(elementwise=True)
 def selu(x: Array) -> Array:
     """The scaled `elu` that keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515)."""
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
-@op
+@op(elementwise=True)
 def sigmoid(x: Array) -> Array:
     """`1 / (1 + exp(-x))`, by the branch that cannot overflow."""
     x = floating(x)
@@ -184,7 +184,7 @@ def _sigmoid_share(xp, g, out, x):
     return g * (out * (1 - out))
 
 
-@op
+@op(elementwise=True)
 def silu(x: Array) -> Array:
     """`x * sigmoid(x)` (swish; Ramachandran et al., arXiv:1710.05941)."""
     x = floating(x)
@@ -222,7 +222,7 @@ def glu(x: Array, axis: int = -1) -> Array:
     return x[(*before, slice(0, size // 2), ...)] * sigmoid(x[(*before, slice(size // 2, None), ...)])
 
 
-@op(single=True)  # the square of 256 is infinite in float16
+@op(single=True, elementwise=True)  # the square of 256 is infinite in float16
 def gelu(x: Array, approximate: bool = True) -> Array:
     """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`."""
     x = floating(x)
@@ -232,7 +232,7 @@ def gelu(x: Array, approximate: bool = True) -> Array:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-@op
+@op(elementwise=True)
 def softplus(x: Array) -> Array:
     """`log(1 + exp(x))`, without overflow."""
     x = floating(x)
@@ -241,20 +241,20 @@ def softplus(x: Array) -> Array:
     return relu(x) + xp.log1p(xp.exp(xp.where(x <= 0, x, -x)))
 
 
-@op
+@op(elementwise=True)
 def log_sigmoid(x: Array) -> Array:
     """`log(sigmoid(x))`, without overflow."""
     return -softplus(-floating(x))
 
 
-@op
+@op(elementwise=True)
 def softsign(x: Array) -> Array:
     """`x / (1 + abs(x))`."""
     x = floating(x)
     return x / (1 + namespace(x).abs(x))
 
 
-@op(single=True)
+@op(single=True, elementwise=True)
 def squareplus(x: Array, b: float = 4) -> Array:
     """`(x + sqrt(x**2 + b)) / 2`, without cancellation (Barron, arXiv:2112.11687)."""
     x = floating(x)
@@ -264,7 +264,7 @@ def squareplus(x: Array, b: float = 4) -> Array:
     return xp.where(x >= 0, large, 0.25 * b / large)
 
 
-@op
+@op(elementwise=True)
 def sparse_plus(x: Array) -> Array:
     """0 up to -1, `x` from 1 on, and the parabola `(x + 1)**2 / 4` between."""
     x = floating(x)
@@ -272,7 +272,7 @@ def sparse_plus(x: Array) -> Array:
     return relu(x - 1) + 0.25 * (middle + 1) * (middle + 1)
 
 
-@op
+@op(elementwise=True)
 def tanh_shrink(x: Array) -> Array:
     """`x - tanh(x)`, to a few rounding errors where it is small too."""
     x = floating(x)
@@ -295,7 +295,7 @@ def _top(x, axis):
     return stop_gradient((xp.sum if 0 in x.shape else xp.max)(x, axis=axis, keepdims=True))
 
 
-@op(single=True)
+@op(single=True, along_axis=True)
 def logsumexp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """`log(sum(exp(x)))` along `axis`, an integer, several, or all by default, without overflow.
 
@@ -325,7 +325,7 @@ def _below_top(x, axis):
     return x - _top(x, axis), axis
 
 
-@op(single=True)
+@op(single=True, along_axis=True)
 def softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`exp(x) / sum(exp(x))` along `axis`, an integer, several, or None for all.
 
@@ -343,7 +343,7 @@ def _softmax_share(xp, g, out, x, axis):
     return weighted - out * xp.sum(weighted, axis=axis, keepdims=True)
 
 
-@op(single=True)
+@op(single=True, along_axis=True)
 def log_softmax(x: Array, axis: int | Sequence[int] | None = -1) -> Array:
     """`log(softmax(x))` along `axis`, an integer, several, or None for all; without overflow."""
     x, axis = _below_top(x, axis)

@@ -85,7 +85,7 @@ def _biased(out, bias, data_format):
     return out + bias
 
 
-@op(single=True)
+@op(single=True, grows=True)
 def conv(
     inputs: Array,
     kernel: Array,

@@ -167,13 +167,13 @@ def full(
     return _create(lambda xp, **options: xp.full(_sizes(shape), fill_value, **options), dtype, backend, like)
 
 
-@op
+@op(elementwise=True)
 def zeros_like(x: Array, dtype: DType | None = None) -> Array:
     """Zeros of the shape and, by default, the dtype of `x`."""
     return _like("zeros_like", x, dtype)
 
 
-@op
+@op(elementwise=True)
 def ones_like(x: Array, dtype: DType | None = None) -> Array:
     """Ones of the shape and, by default, the dtype of `x`."""
     return _like("ones_like", x, dtype)
@@ -457,7 +457,7 @@ def dtype(x: Array) -> str:
     return dtype_of(lift(x))
 
 
-@op
+@op(elementwise=True)
 def cast(x: Array, dtype: DType) -> Array:
     """`x` in `dtype`; of complex numbers only the real part, where `dtype` is real."""
     return _cast(lift(x), dtype)

@@ -56,7 +56,7 @@ def join_complex(real: Array, imaginary: Array) -> Array:
 # -- of one array ----------------------------------------------------------------------------------------------------
 
 
-@op
+@op(elementwise=True)
 def angle(x: Array) -> Array:
     """The angle of each number with the positive real axis, in radians, in (-π, π]: 0 or π where `x` is real."""
     x = floating(x)
@@ -67,7 +67,7 @@ def angle(x: Array) -> Array:
     return xp.where(xp.isnan(x), x, half_turn)
 
 
-@op
+@op(elementwise=True)
 def cbrt(x: Array) -> Array:
     """The real cube root; integers are taken as float32."""
     x = floating(x)
@@ -81,32 +81,32 @@ def cbrt(x: Array) -> Array:
     return xp.where(ordinary, xp.where(x < 0, -root, root), x)
 
 
-@op
+@op(elementwise=True)
 def deg2rad(x: Array) -> Array:
     """Degrees as radians."""
     return floating(x) * (math.pi / 180)
 
 
-@op
+@op(elementwise=True)
 def rad2deg(x: Array) -> Array:
     """Radians as degrees."""
     return floating(x) * (180 / math.pi)
 
 
-@op
+@op(elementwise=True)
 def exp2(x: Array) -> Array:
     """`2 ** x`; integers are taken as float32."""
     return standard.power(2.0, floating(x))
 
 
-@op
+@op(elementwise=True)
 def rsqrt(x: Array) -> Array:
     """`1 / sqrt(x)`; integers are taken as float32."""
     x = floating(x)
     return 1 / namespace(x).sqrt(x)
 
 
-@op
+@op(elementwise=True)
 def sinc(x: Array) -> Array:
     """`sin(πx) / (πx)`, and 1 at 0; to a few rounding errors near its zeros too. Integers are taken as float32."""
     x = floating(x)
@@ -120,19 +120,19 @@ def sinc(x: Array) -> Array:
     return xp.where(zero, xp.ones_like(x), sine / (turn + math.pi * whole))
 
 
-@op
+@op(elementwise=True)
 def isneginf(x: Array) -> Array:
     """Whether each number is -∞."""
     return floating(x) == -math.inf
 
 
-@op
+@op(elementwise=True)
 def isposinf(x: Array) -> Array:
     """Whether each number is ∞."""
     return floating(x) == math.inf
 
 
-@op
+@op(elementwise=True)
 def isreal(x: Array) -> Array:
     """Whether each number has no imaginary part."""
     x = lift(x)
@@ -140,7 +140,7 @@ def isreal(x: Array) -> Array:
     return xp.imag(x) == 0 if kind(x) == "c" else xp.ones_like(x, dtype=xp.bool)
 
 
-@op
+@op(elementwise=True)
 def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Array:
     """`x` with numbers in place of NaN, ∞ and -∞; by default 0, and the largest and least of the dtype."""
     x = lift(x)
@@ -159,7 +159,7 @@ def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: 
     return x
 
 
-@op
+@op(elementwise=True)
 def round(x: Array, decimals: int = 0) -> Array:
     """`x` to `decimals` places, halves to the even neighbour; to tens and hundreds where `decimals` is negative."""
     x = numeric(x)
@@ -198,7 +198,7 @@ def view_as_real(x: Array) -> Array:
 # -- of several ------------------------------------------------------------------------------------------------------
 
 
-@op
+@op(elementwise=True)
 def clip(x: Array, x_min: Array | None, x_max: Array | None) -> Array:
     """`x`, at least `x_min` and at most `x_max`: arrays that broadcast, or numbers; None sets no bound."""
     x = numeric(x)
@@ -209,7 +209,7 @@ def clip(x: Array, x_min: Array | None, x_max: Array | None) -> Array:
     return namespace(x, *bounds).clip(x, *bounds)
 
 
-@op
+@op(elementwise=True)
 def divide_no_nan(x1: Array, x2: Array) -> Array:
     """`x1 / x2`, and 0 where `x2` is 0."""
     x1, x2 = together(x1, x2, least="f")
@@ -229,19 +229,19 @@ def _past_nan(x1, x2, pick):
     return pick(a, b)
 
 
-@op
+@op(elementwise=True)
 def fmax(x1: Array, x2: Array) -> Array:
     """`maximum`, but a number wins over NaN; NaN where both are NaN."""
     return _past_nan(x1, x2, standard.maximum)
 
 
-@op
+@op(elementwise=True)
 def fmin(x1: Array, x2: Array) -> Array:
     """`minimum`, but a number wins over NaN; NaN where both are NaN."""
     return _past_nan(x1, x2, standard.minimum)
 
 
-@op
+@op(elementwise=True)
 def fmod(x1: Array, x2: Array) -> Array:
     """The remainder of division with the sign of `x1`, as C's fmod; see `mod` for the sign of `x2`."""
     x1, x2 = together(x1, x2, least="i")
@@ -253,7 +253,7 @@ def fmod(x1: Array, x2: Array) -> Array:
     return xp.where(x1 < 0, -rest, rest)
 
 
-@op
+@op(elementwise=True)
 def heaviside(x1: Array, x2: Array) -> Array:
     """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0, and NaN where it is NaN."""
     x1, x2 = together(x1, x2, least="f")
@@ -262,7 +262,7 @@ def heaviside(x1: Array, x2: Array) -> Array:
     return xp.where(x1 == 0, x2, step)
 
 
-@op
+@op(elementwise=True)
 def isclose(x1: Array, x2: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
     """Whether `abs(x1 - x2) <= atol + rtol * abs(x2)`; infinities are close to themselves."""
     x1, x2 = together(x1, x2, least="f")
@@ -279,7 +279,7 @@ def allclose(x1: Array, x2: Array, rtol: float = 1e-5, atol: float = 1e-8, equal
     return standard.all(isclose(x1, x2, rtol, atol, equal_nan))
 
 
-@op
+@op(elementwise=True)
 def ldexp(x1: Array, x2: Array) -> Array:
     """`x1 * 2 ** x2`, for integers `x2`.
 
@@ -304,7 +304,7 @@ def ldexp(x1: Array, x2: Array) -> Array:
     return x1 * exp2(cast(half, dtype_of(x1))) * exp2(cast(rest, dtype_of(x1)))
 
 
-@op
+@op(elementwise=True)
 def logaddexp2(x1: Array, x2: Array) -> Array:
     """`log2(2 ** x1 + 2 ** x2)`, without overflow."""
     x1, x2 = together(x1, x2, least="f")
@@ -312,7 +312,7 @@ def logaddexp2(x1: Array, x2: Array) -> Array:
     return namespace(x1, x2).logaddexp(x1 * ln2, x2 * ln2) / ln2
 
 
-@op
+@op(elementwise=True)
 def polar(abs_: Array, angle: Array) -> Array:
     """Complex numbers of absolute value `abs_` at `angle`, in radians."""
     size, angle = together(abs_, angle, least="f")
@@ -326,7 +326,7 @@ def polar(abs_: Array, angle: Array) -> Array:
 _EUCLID = {8: 12, 16: 23, 32: 46, 64: 92}
 
 
-@op
+@op(elementwise=True)
 def gcd(x1: Array, x2: Array) -> Array:
     """The greatest common divisor of integers; that of 0 and 0 is 0."""
     x1, x2 = _integers(x1, x2)
@@ -338,7 +338,7 @@ def gcd(x1: Array, x2: Array) -> Array:
     return a
 
 
-@op
+@op(elementwise=True)
 def lcm(x1: Array, x2: Array) -> Array:
     """The least common multiple of integers; 0 where one is 0."""
     x1, x2 = _integers(x1, x2)

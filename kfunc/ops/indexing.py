@@ -37,7 +37,7 @@ __all__ = [
 # -- by conditions ---------------------------------------------------------------------------------------------------
 
 
-@op
+@op(elementwise=True)
 def where(condition: Array, x1: Array | None = None, x2: Array | None = None) -> Any:
     """`x1` where `condition` holds, else `x2`: arrays that broadcast, or numbers; `nonzero(condition)` without both."""
     if x1 is None and x2 is None:

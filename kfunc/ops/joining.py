@@ -54,14 +54,14 @@ def _at_least(ndim, xs):
     return out
 
 
-@op(nested=True)
+@op(nested=True, along_axis=True)
 def concatenate(xs: Sequence[Array] | Array, axis: int | None = 0) -> Array:
     """A list of arrays, one after the other along `axis`; of all elements in flat order if it is None."""
     xs = _parts(xs)
     return namespace(*xs).concat(list(xs), axis=axis)
 
 
-@op(nested=True)
+@op(nested=True, along_axis=True)
 def stack(x: Sequence[Array] | Array, axis: int = 0) -> Array:
     """A list of arrays of one shape, along a new axis."""
     xs = _parts(x)
@@ -118,7 +118,7 @@ def meshgrid(*x: Array, indexing: str = "xy") -> list[Array]:
 # -- apart -----------------------------------------------------------------------------------------------------------
 
 
-@op
+@op(along_axis=True, grows=True)
 def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """`x` in parts along `axis`: a list.
 
@@ -156,7 +156,7 @@ def _split_shape(x, indices_or_sections, axis=0):
     return [x] * indices_or_sections
 
 
-@op
+@op(grows=True)
 def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """`split`, where the parts need not be equal: the first ones are longer by one."""
     x = lift(x)
@@ -181,26 +181,26 @@ def _array_split_shape(x, indices_or_sections, axis=0):
     return _split_shape(x, indices_or_sections, axis)
 
 
-@op
+@op(grows=True)
 def vsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the first axis."""
     return split(x, indices_or_sections, 0)
 
 
-@op
+@op(grows=True)
 def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the second axis; of a vector, along its only one."""
     x = lift(x)
     return split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
 
 
-@op
+@op(grows=True)
 def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Array]:
     """`split` along the third axis."""
     return split(x, indices_or_sections, 2)
 
 
-@op
+@op(along_axis=True, grows=True)
 def unstack(x: Array, num: int | None = None, axis: int = 0) -> list[Array]:
     """The entries of `x` along `axis`, each without that axis: a list.
 

@@ -97,7 +97,7 @@ def broadcast_to(x: Array, shape: Sequence[int]) -> Array:
     return namespace(x).broadcast_to(x, tuple(shape))
 
 
-@op
+@op(along_axis=True)
 def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     """`x` with axes of size 1 put in, where `axis`, an integer or several, says that the result has them."""
     x = lift(x)
@@ -108,7 +108,7 @@ def expand_dims(x: Array, axis: int | Sequence[int]) -> Array:
     return x
 
 
-@op
+@op(along_axis=True)
 def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Array:
     """`x` without the axes `axis`, an integer or several, whose size is 1; without all such axes by default."""
     x = lift(x)
@@ -157,7 +157,7 @@ def _known(sizes):
     return tuple(-1 if n is None else n for n in sizes)
 
 
-@op
+@op(elementwise=True)
 def copy(x: Array) -> Array:
     """A copy of `x`."""
     x = lift(x)
@@ -299,7 +299,7 @@ def tile(x: Array, repeats: int | Sequence[int]) -> Array:
     return namespace(x).tile(x, tuple(repeats) if isinstance(repeats, list | tuple) else (repeats,))
 
 
-@op
+@op(along_axis=True)
 def repeat(x: Array, repeats: int | Sequence[int] | Array, axis: int | None = None) -> Array:
     """The elements of `x` along `axis`, in flat order by default, each repeated.
 

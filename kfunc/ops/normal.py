@@ -123,7 +123,7 @@ def scaled(xp: Any, p: Array, u: Array) -> Array:
     return xp.astype(_rounded(xp, p * u) * _single(math.sqrt(2)), xp.float32)
 
 
-@op
+@op(elementwise=True)
 def normal_quantile(u: Array) -> Array:
     """`sqrt(2) * erfinv(u)`: the number below which a normal number lies with probability `(u + 1) / 2`.
 

@@ -204,7 +204,7 @@ def _check_lengths(sequence_length, sequence_stride, fft_length):
         )
 
 
-@op
+@op(grows=True)
 def stft(
     x: Array,
     sequence_length: int,
@@ -232,7 +232,7 @@ def stft(
     return rfft(pieces * _window(window, sequence_length, fft_length, x), fft_length)
 
 
-@op(nested=True)
+@op(nested=True, grows=True)
 def istft(
     x: tuple[Array, Array],
     sequence_length: int,

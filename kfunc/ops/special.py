@@ -149,7 +149,7 @@ def _erf_and_erfc(x):
     return small * _ratio(small * small, _ERF_SMALL), erfc, magnitude > 0.46875
 
 
-@op(single=True)
+@op(single=True, elementwise=True)
 def erf(x: Array) -> Array:
     """The error function, elementwise, to about one rounding error (Cody, Math. Comp. 23, 1969)."""
     x = floating(x)
@@ -164,7 +164,7 @@ def _erf_share(xp, g, out, x):
     return g * (xp.exp(-x * x) * (2 / math.sqrt(math.pi)))
 
 
-@op(single=True)
+@op(single=True, elementwise=True)
 def erfc(x: Array) -> Array:
     """`1 - erf(x)`, elementwise, to a few rounding errors where it is small too (Cody, Math. Comp. 23, 1969)."""
     x = floating(x)
@@ -179,7 +179,7 @@ def _erfc_share(xp, g, out, x):
     return g * (xp.exp(-x * x) * (-2 / math.sqrt(math.pi)))
 
 
-@op(single=True)
+@op(single=True, elementwise=True)
 def erfinv(x: Array) -> Array:
     """The inverse of the error function on (-1, 1), elementwise; infinite at -1 and 1, NaN outside.
 
@@ -216,7 +216,7 @@ def _chebyshev(x, coefficients):
     return x * value - last + coefficients[0]
 
 
-@op(single=True)
+@op(single=True, elementwise=True)
 def i0(x: Array) -> Array:
     """The modified Bessel function of the first kind of order 0, elementwise; integers are taken as float32."""
     x = floating(x)

@@ -116,265 +116,265 @@ def _logical(x):
     return x if kind(x) == "b" else x != 0
 
 
-@op
+@op(elementwise=True)
 def abs(x: Array) -> Array:
     """The absolute value of each element of `x`; booleans stay as they are."""
     x = lift(x)
     return x if kind(x) == "b" else namespace(x).abs(x)
 
 
-@op
+@op(elementwise=True)
 def absolute(x: Array) -> Array:
     """The absolute value of each element of `x`; booleans stay as they are; `abs` under NumPy's name."""
     return abs(x)
 
 
-@op
+@op(elementwise=True)
 def arccos(x: Array) -> Array:
     """The angle in [0, π], in radians, whose cosine is `x`, for each element; integers are taken as float32."""
     x = floating(x)
     return namespace(x).acos(x)
 
 
-@op
+@op(elementwise=True)
 def arccosh(x: Array) -> Array:
     """The number from 0 whose hyperbolic cosine is `x`, for each element; integers are taken as float32."""
     x = floating(x)
     return namespace(x).acosh(x)
 
 
-@op
+@op(elementwise=True)
 def arcsin(x: Array) -> Array:
     """The angle in [-π/2, π/2], in radians, whose sine is `x`, for each element; integers are taken as float32."""
     x = floating(x)
     return namespace(x).asin(x)
 
 
-@op
+@op(elementwise=True)
 def arcsinh(x: Array) -> Array:
     """The number whose hyperbolic sine is `x`, for each element; integers are taken as float32."""
     x = floating(x)
     return namespace(x).asinh(x)
 
 
-@op
+@op(elementwise=True)
 def arctan(x: Array) -> Array:
     """The angle in [-π/2, π/2], in radians, whose tangent is `x`, for each element; integers are taken as float32."""
     x = floating(x)
     return namespace(x).atan(x)
 
 
-@op
+@op(elementwise=True)
 def arctanh(x: Array) -> Array:
     """The number whose hyperbolic tangent is `x`, for each element; integers are taken as float32."""
     x = floating(x)
     return namespace(x).atanh(x)
 
 
-@op
+@op(elementwise=True)
 def bitwise_invert(x: Array) -> Array:
     """Each bit of the integers `x` inverted; of booleans, `not`."""
     x = lift(x)
     return namespace(x).bitwise_invert(x)
 
 
-@op
+@op(elementwise=True)
 def bitwise_not(x: Array) -> Array:
     """Each bit of the integers `x` inverted; of booleans, `not`."""
     x = lift(x)
     return namespace(x).bitwise_invert(x)
 
 
-@op
+@op(elementwise=True)
 def ceil(x: Array) -> Array:
     """Each element of `x` rounded up to an integer, as a float; integers are taken as float32."""
     x = floating(x)
     return namespace(x).ceil(x)
 
 
-@op
+@op(elementwise=True)
 def conj(x: Array) -> Array:
     """The complex conjugate of each element of `x`; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).conj(x)
 
 
-@op
+@op(elementwise=True)
 def conjugate(x: Array) -> Array:
     """The complex conjugate of each element of `x`; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).conj(x)
 
 
-@op
+@op(elementwise=True)
 def cos(x: Array) -> Array:
     """The cosine of each element of `x`, in radians; integers are taken as float32."""
     x = floating(x)
     return namespace(x).cos(x)
 
 
-@op
+@op(elementwise=True)
 def cosh(x: Array) -> Array:
     """The hyperbolic cosine of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).cosh(x)
 
 
-@op
+@op(elementwise=True)
 def exp(x: Array) -> Array:
     """e to the power of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).exp(x)
 
 
-@op
+@op(elementwise=True)
 def expm1(x: Array) -> Array:
     """`exp(x) - 1` of each element of `x`, exact near 0; integers are taken as float32."""
     x = floating(x)
     return namespace(x).expm1(x)
 
 
-@op
+@op(elementwise=True)
 def fabs(x: Array) -> Array:
     """The absolute value of each element of `x`, as a float; integers are taken as float32."""
     x = floating(x)
     return namespace(x).abs(x)
 
 
-@op
+@op(elementwise=True)
 def floor(x: Array) -> Array:
     """Each element of `x` rounded down to an integer, as a float; integers are taken as float32."""
     x = floating(x)
     return namespace(x).floor(x)
 
 
-@op
+@op(elementwise=True)
 def isfinite(x: Array) -> Array:
     """Whether each element of `x` is neither NaN nor infinite."""
     x = numeric(x)
     return namespace(x).isfinite(x)
 
 
-@op
+@op(elementwise=True)
 def isinf(x: Array) -> Array:
     """Whether each element of `x` is infinite."""
     x = numeric(x)
     return namespace(x).isinf(x)
 
 
-@op
+@op(elementwise=True)
 def isnan(x: Array) -> Array:
     """Whether each element of `x` is NaN."""
     x = numeric(x)
     return namespace(x).isnan(x)
 
 
-@op
+@op(elementwise=True)
 def log(x: Array) -> Array:
     """The natural logarithm of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).log(x)
 
 
-@op
+@op(elementwise=True)
 def log10(x: Array) -> Array:
     """The logarithm to base 10 of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).log10(x)
 
 
-@op
+@op(elementwise=True)
 def log1p(x: Array) -> Array:
     """`log(1 + x)` of each element of `x`, exact near 0; integers are taken as float32."""
     x = floating(x)
     return namespace(x).log1p(x)
 
 
-@op
+@op(elementwise=True)
 def log2(x: Array) -> Array:
     """The logarithm to base 2 of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).log2(x)
 
 
-@op
+@op(elementwise=True)
 def logical_not(x: Array) -> Array:
     """Whether each element of `x` is False, or 0."""
     x = _logical(x)
     return namespace(x).logical_not(x)
 
 
-@op
+@op(elementwise=True)
 def negative(x: Array) -> Array:
     """`-x` of each element of `x`; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).negative(x)
 
 
-@op
+@op(elementwise=True)
 def real(x: Array) -> Array:
     """The real part of each element of `x`; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).real(x)
 
 
-@op
+@op(elementwise=True)
 def reciprocal(x: Array) -> Array:
     """`1 / x` of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).reciprocal(x)
 
 
-@op
+@op(elementwise=True)
 def sign(x: Array) -> Array:
     """The sign of each element of `x`: -1, 0 or 1, and `x / abs(x)` of complex numbers; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).sign(x)
 
 
-@op
+@op(elementwise=True)
 def signbit(x: Array) -> Array:
     """Whether each element of `x` has a minus sign, -0.0 too; integers are taken as float32."""
     x = floating(x)
     return namespace(x).signbit(x)
 
 
-@op
+@op(elementwise=True)
 def sin(x: Array) -> Array:
     """The sine of each element of `x`, in radians; integers are taken as float32."""
     x = floating(x)
     return namespace(x).sin(x)
 
 
-@op
+@op(elementwise=True)
 def sinh(x: Array) -> Array:
     """The hyperbolic sine of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).sinh(x)
 
 
-@op
+@op(elementwise=True)
 def sqrt(x: Array) -> Array:
     """The square root of each element of `x`; integers are taken as float32."""
     x = floating(x)
     return namespace(x).sqrt(x)
 
 
-@op
+@op(elementwise=True)
 def square(x: Array) -> Array:
     """`x * x` of each element of `x`; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).square(x)
 
 
-@op
+@op(elementwise=True)
 def tan(x: Array) -> Array:
     """The tangent of each element of `x`, in radians; integers are taken as float32."""
     x = floating(x)
     return namespace(x).tan(x)
 
 
-@op
+@op(elementwise=True)
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent of each element of `x`; integers are taken as float32."""
     x = floating(x)
@@ -386,14 +386,14 @@ def _tanh_share(xp, g, out, x):
     return g * (1 - out * out)
 
 
-@op
+@op(elementwise=True)
 def trunc(x: Array) -> Array:
     """Each element of `x` rounded towards 0, in the dtype of `x`; booleans are taken as int32."""
     x = numeric(x)
     return namespace(x).trunc(x)
 
 
-@op
+@op(elementwise=True)
 def imag(x: Array) -> Array:
     """The imaginary part of each element of `x`: 0 where `x` is real."""
     x = numeric(x)
@@ -404,7 +404,7 @@ def imag(x: Array) -> Array:
 # -- of two arrays that broadcast ------------------------------------------------------------------------------------
 
 
-@op
+@op(elementwise=True)
 def add(x1: Array, x2: Array) -> Array:
     """`x1 + x2`, elementwise; of booleans, `or`."""
     x1, x2 = promote(x1, x2)
@@ -413,203 +413,203 @@ def add(x1: Array, x2: Array) -> Array:
     return namespace(x1, x2).add(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def arctan2(x1: Array, x2: Array) -> Array:
     """The angle of the point (x2, x1) with the positive x axis, in radians, in [-π, π], in float32 at least."""
     x1, x2 = promote(x1, x2, least="f")
     return namespace(x1, x2).atan2(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def bitwise_and(x: Array, y: Array) -> Array:
     """The bitwise `and` of integers or booleans, elementwise."""
     x, y = promote(x, y)
     return namespace(x, y).bitwise_and(x, y)
 
 
-@op
+@op(elementwise=True)
 def bitwise_left_shift(x: Array, y: Array) -> Array:
     """The bits of `x` shifted to the left by `y` places, elementwise; booleans are taken as int32."""
     x, y = promote(x, y, least="i")
     return namespace(x, y).bitwise_left_shift(x, y)
 
 
-@op
+@op(elementwise=True)
 def bitwise_or(x: Array, y: Array) -> Array:
     """The bitwise `or` of integers or booleans, elementwise."""
     x, y = promote(x, y)
     return namespace(x, y).bitwise_or(x, y)
 
 
-@op
+@op(elementwise=True)
 def bitwise_right_shift(x: Array, y: Array) -> Array:
     """The bits of `x` shifted to the right by `y` places, elementwise; the sign stays; booleans are taken as int32."""
     x, y = promote(x, y, least="i")
     return namespace(x, y).bitwise_right_shift(x, y)
 
 
-@op
+@op(elementwise=True)
 def bitwise_xor(x: Array, y: Array) -> Array:
     """The bitwise exclusive `or` of integers or booleans, elementwise."""
     x, y = promote(x, y)
     return namespace(x, y).bitwise_xor(x, y)
 
 
-@op
+@op(elementwise=True)
 def divide(x1: Array, x2: Array) -> Array:
     """`x1 / x2`, elementwise, in float32 at least."""
     x1, x2 = promote(x1, x2, least="f")
     return namespace(x1, x2).divide(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def equal(x1: Array, x2: Array) -> Array:
     """`x1 == x2`, elementwise."""
     x1, x2 = promote(x1, x2)
     return namespace(x1, x2).equal(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def floor_divide(x1: Array, x2: Array) -> Array:
     """`x1 // x2`, the quotient rounded down, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).floor_divide(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def greater(x1: Array, x2: Array) -> Array:
     """`x1 > x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).greater(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def greater_equal(x1: Array, x2: Array) -> Array:
     """`x1 >= x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).greater_equal(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def hypot(x1: Array, x2: Array) -> Array:
     """`sqrt(x1**2 + x2**2)`, elementwise, without overflow, in float32 at least."""
     x1, x2 = promote(x1, x2, least="f")
     return namespace(x1, x2).hypot(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def left_shift(x: Array, y: Array) -> Array:
     """The bits of `x` shifted to the left by `y` places, elementwise; booleans are taken as int32."""
     x, y = promote(x, y, least="i")
     return namespace(x, y).bitwise_left_shift(x, y)
 
 
-@op
+@op(elementwise=True)
 def less(x1: Array, x2: Array) -> Array:
     """`x1 < x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).less(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def less_equal(x1: Array, x2: Array) -> Array:
     """`x1 <= x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).less_equal(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def logaddexp(x1: Array, x2: Array) -> Array:
     """`log(exp(x1) + exp(x2))`, elementwise, without overflow, in float32 at least."""
     x1, x2 = promote(x1, x2, least="f")
     return namespace(x1, x2).logaddexp(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def logical_and(x1: Array, x2: Array) -> Array:
     """Whether both `x1` and `x2` are True, or other than 0, elementwise."""
     x1, x2 = map(_logical, lift(x1, x2))
     return namespace(x1, x2).logical_and(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def logical_or(x1: Array, x2: Array) -> Array:
     """Whether `x1` or `x2` is True, or other than 0, elementwise."""
     x1, x2 = map(_logical, lift(x1, x2))
     return namespace(x1, x2).logical_or(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def logical_xor(x1: Array, x2: Array) -> Array:
     """Whether just one of `x1` and `x2` is True, or other than 0, elementwise."""
     x1, x2 = map(_logical, lift(x1, x2))
     return namespace(x1, x2).logical_xor(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def maximum(x1: Array, x2: Array) -> Array:
     """The larger one of `x1` and `x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).maximum(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def minimum(x1: Array, x2: Array) -> Array:
     """The smaller one of `x1` and `x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).minimum(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def mod(x1: Array, x2: Array) -> Array:
     """The remainder of `x1 // x2`, with the sign of `x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).remainder(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def multiply(x1: Array, x2: Array) -> Array:
     """`x1 * x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).multiply(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def nextafter(x1: Array, x2: Array) -> Array:
     """The number next to `x1` in the direction of `x2`, elementwise, in float32 at least."""
     x1, x2 = promote(x1, x2, least="f")
     return namespace(x1, x2).nextafter(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def not_equal(x1: Array, x2: Array) -> Array:
     """`x1 != x2`, elementwise."""
     x1, x2 = promote(x1, x2)
     return namespace(x1, x2).not_equal(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def power(x1: Array, x2: Array) -> Array:
     """`x1 ** x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).pow(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def right_shift(x: Array, y: Array) -> Array:
     """The bits of `x` shifted to the right by `y` places, elementwise; the sign stays; booleans are taken as int32."""
     x, y = promote(x, y, least="i")
     return namespace(x, y).bitwise_right_shift(x, y)
 
 
-@op
+@op(elementwise=True)
 def subtract(x1: Array, x2: Array) -> Array:
     """`x1 - x2`, elementwise; booleans are taken as int32."""
     x1, x2 = promote(x1, x2, least="i")
     return namespace(x1, x2).subtract(x1, x2)
 
 
-@op
+@op(elementwise=True)
 def true_divide(x1: Array, x2: Array) -> Array:
     """`x1 / x2`, elementwise, in float32 at least."""
     x1, x2 = promote(x1, x2, least="f")
@@ -673,34 +673,34 @@ def any(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = Fals
     return namespace(x).any(x, axis=_several(axis), keepdims=keepdims)
 
 
-@op(single=True)
+@op(single=True, along_axis=True)
 def mean(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The mean along `axis`, an integer, several, or all by default; integers are taken as float32."""
     x = floating(x)
     return namespace(x).mean(x, axis=_several(axis), keepdims=keepdims)
 
 
-@op(single=True)
+@op(single=True, along_axis=True)
 def std(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The standard deviation along `axis`, an integer, several, or all by default: the root of `var`."""
     x = floating(x)
     return namespace(x).std(x, axis=_several(axis), keepdims=keepdims)
 
 
-@op
+@op(along_axis=True)
 def sum(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The sum along `axis`, an integer, several, or all by default, in 32 bits at least."""
     return _folded(_total(x), "sum", axis=_several(axis), keepdims=keepdims)
 
 
-@op(single=True)
+@op(single=True, along_axis=True)
 def var(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """The mean square distance from the mean along `axis`, an integer, several, or all by default."""
     x = floating(x)
     return namespace(x).var(x, axis=_several(axis), keepdims=keepdims)
 
 
-@op
+@op(along_axis=True)
 def prod(
     x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = False, dtype: DType | None = None
 ) -> Array:
@@ -724,7 +724,7 @@ def _extreme(x, axis, keepdims, initial, name, pick, any_or_all):
     return out if initial is None else cast(pick(out, initial), dtype_of(out))
 
 
-@op
+@op(along_axis=True)
 def max(
     x: Array,
     axis: int | Sequence[int] | None = None,
@@ -735,7 +735,7 @@ def max(
     return _extreme(x, axis, keepdims, initial, "max", maximum, any)
 
 
-@op
+@op(along_axis=True)
 def min(
     x: Array,
     axis: int | Sequence[int] | None = None,
@@ -758,14 +758,14 @@ def amin(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = Fal
     return min(x, axis=axis, keepdims=keepdims)
 
 
-@op
+@op(along_axis=True)
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """The place of the first largest element along `axis`, or among all elements in order by default: int64."""
     x = numeric(x)
     return namespace(x).argmax(x, axis=_some(x, axis), keepdims=keepdims)
 
 
-@op
+@op(along_axis=True)
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """The place of the first smallest element along `axis`, or among all elements in order by default: int64."""
     x = numeric(x)

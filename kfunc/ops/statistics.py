@@ -196,7 +196,7 @@ def ptp(x: Array, axis: int | Sequence[int] | None = None, keepdims: bool = Fals
     return standard.max(x, axis=axis, keepdims=keepdims) - standard.min(x, axis=axis, keepdims=keepdims)
 
 
-@op
+@op(grows=True)
 def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
     """The standard's `diff`: differences of neighbours along `axis`, taken `n` times."""
     a = lift(a)

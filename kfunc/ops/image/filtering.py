@@ -42,7 +42,7 @@ def _gaussian(size, sigma):
     return [w / total for w in weights]
 
 
-@op
+@op(grows=True)
 def gaussian_blur(
     images: Array,
     kernel_size: Sequence[int] = (3, 3),
@@ -65,7 +65,7 @@ def gaussian_blur(
     return restore(cast(_filtered(floating(x), [down, across], "same"), dtype_of(x)))
 
 
-@op
+@op(grows=True)
 def sobel_edges(images: Array, data_format: str | None = None) -> Array:
     """How fast images change along height and width, by Sobel's kernels; zeros lie outside.
 
@@ -82,7 +82,7 @@ def sobel_edges(images: Array, data_format: str | None = None) -> Array:
     return namespace(x).stack(edges, axis=-1)
 
 
-@op
+@op(grows=True)
 def ssim(
     image1: Array,
     image2: Array,

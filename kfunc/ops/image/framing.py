@@ -164,7 +164,7 @@ def _patches(images, size, strides, dilation_rate, padding, data_format, rank, a
     return restore(namespace(x).reshape(windows, (-1, *out, math.prod(window) * x.shape[-1])))
 
 
-@op
+@op(grows=True)
 def extract_patches(
     images: Array,
     size: int | Sequence[int],
@@ -188,7 +188,7 @@ def extract_patches(
     return _patches(lift(images), size, strides, dilation_rate, padding, data_format, rank, "images")
 
 
-@op
+@op(grows=True)
 def extract_patches_3d(
     volumes: Array,
     size: int | Sequence[int],

@@ -264,7 +264,7 @@ def _homography(start, end):
     return xp.squeeze(xp.linalg.solve(system, target), axis=-1)
 
 
-@op
+@op(grows=True)
 def elastic_transform(
     images: Array,
     alpha: float = 20.0,
