@@ -203,7 +203,7 @@ def op(
     along_axis: bool = False,
     grows: bool = False,
 ) -> Callable[[Callable[P, R]], Op[P, R]]: ...
-def op(reference: Callable[..., Any] | None = None, **options: bool) -> Any:
+def op(reference: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Make an op of `reference`, a function written in the Array API standard, with its signature.
 
     Args:
