@@ -183,7 +183,7 @@ REASONS: dict[str, dict[str, str]] = {
             "a step is given a batch with x, y and sample_weight",
         ),
         **dict.fromkeys(
-            ("pad_sequences", "split_dataset", "to_categorical"),
+            ("split_dataset", "to_categorical"),
             "this function of arrays is not here yet; kf.ops.one_hot, kf.ops.pad and validation_split= do a part",
         ),
     },

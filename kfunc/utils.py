@@ -2,9 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from . import checks
+from .arrays import kind_of, to_numpy
 from .data import Dataset as PyDataset
 from .elsewhere import looked_up
+from .errors import ArgumentError, ShapeError
 
-__all__ = ["PyDataset"]
+__all__ = ["PyDataset", "pad_sequences"]
 
 __getattr__ = looked_up(__name__)
+
+
+def pad_sequences(
+    sequences: Collection[Any],
+    maxlen: int | None = None,
+    dtype: Any = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: float | str = 0.0,
+) -> np.ndarray:
+    """Sequences of different lengths as one array: filled up with `value`, and cut to `maxlen`.
+
+    `pad_sequences([[1], [2, 3], [4, 5, 6]], maxlen=2)` is `[[0, 1], [2, 3], [5, 6]]`. Numbers are cast to `dtype` as
+    NumPy casts them: floats need a dtype of floats, or lose their fractions.
+
+    Args:
+        sequences: A list of sequences: lists, or arrays of any backend of shape (time, ...). All have the same axes
+            after the first.
+        maxlen: The length of all sequences in the result; None is that of the longest one.
+        dtype: The dtype of the result; `object` for strings of different lengths.
+        padding: Whether `value` stands before a short sequence, "pre", or after it, "post".
+        truncating: Whether a long sequence loses its beginning, "pre", or its end, "post".
+        value: What short sequences are filled up with.
+
+    Returns:
+        A NumPy array of shape (len(sequences), maxlen, ...).
+
+    Raises:
+        ArgumentError: `sequences` is no list of sequences, or another argument has a value that is not allowed.
+        ShapeError: The axes after the first differ between sequences.
+    """
+    maxlen = checks.natural("maxlen", maxlen, none=True)
+    checks.one_of("padding", padding, ("pre", "post"))
+    checks.one_of("truncating", truncating, ("pre", "post"))
+    if not hasattr(sequences, "__len__"):
+        raise ArgumentError.must_be("sequences", "a list of sequences", sequences, fix="pass list(sequences)")
+    if isinstance(value, str) and np.dtype(dtype).kind not in "OUS":
+        raise ArgumentError(
+            f"`value` is the string {value!r}, but `dtype` is {np.dtype(dtype)}.",
+            argument="dtype",
+            expected="a dtype of strings",
+            got=repr(dtype),
+            fix="pass dtype=object for strings of different lengths",
+        )
+    arrays = [_as_numpy(f"sequences[{index}]", sequence, dtype) for index, sequence in enumerate(sequences)]
+    longest = max(map(len, arrays), default=0)
+    rest, first = next(((array.shape[1:], i) for i, array in enumerate(arrays) if len(array)), ((), 0))
+    padded = np.full((len(arrays), longest if maxlen is None else maxlen, *rest), value, dtype)
+    for index, (row, array) in enumerate(zip(padded, arrays, strict=True)):
+        if len(array) == 0:
+            continue
+        if array.shape[1:] != rest:
+            raise ShapeError(
+                f"`sequences` must have the same axes after the first, got {rest} in sequence {first} and "
+                f"{array.shape[1:]} in sequence {index}.",
+                argument="sequences",
+                expected=f"elements of shape {rest}",
+                got=f"elements of shape {array.shape[1:]}",
+            )
+        length = min(len(array), len(row))
+        kept = array[len(array) - length :] if truncating == "pre" else array[:length]
+        row[slice(len(row) - length, None) if padding == "pre" else slice(length)] = kept
+    return padded
+
+
+def _as_numpy(argument: str, sequence: Any, dtype: Any) -> np.ndarray:
+    """A NumPy array of at least one axis; an empty one has just one."""
+    try:
+        if len(sequence) == 0:
+            return np.empty((0,), dtype)
+        array = np.asarray(sequence if kind_of(type(sequence)) is None else to_numpy(sequence), dtype)
+        len(array)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError.must_be(argument, f"a sequence of values of dtype {np.dtype(dtype)}", sequence) from error
+    return array

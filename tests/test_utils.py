@@ -1,0 +1,81 @@
+"""`kf.utils` beside `keras.utils`: the same arrays, of the same dtypes, and errors where Keras raises one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from backends import params
+
+import kfunc as kf
+from kfunc.errors import ArgumentError, ShapeError
+
+RAGGED = [[1], [2, 3], [], [4, 5, 6]]
+VECTORS = [np.ones((1, 2)), [], np.arange(6).reshape(3, 2) / 4]
+WORDS = [["a"], ["bc", "def"]]
+
+CALLS = {  # name of the function, arguments by position, arguments by name
+    "pad": ("pad_sequences", (RAGGED,), {}),
+    "pad positions": ("pad_sequences", (RAGGED, 2, "int64", "post", "post", 7), {}),
+    "pad tuples": ("pad_sequences", (tuple(map(tuple, RAGGED)),), {"maxlen": np.int64(5)}),
+    "pad an array": ("pad_sequences", (np.arange(6).reshape(2, 3),), {"maxlen": 2}),
+    "pad float64": ("pad_sequences", ([[0.1, 1 / 3], [1e-300]],), {"dtype": "float64", "value": np.nan}),
+    "pad casts": ("pad_sequences", ([[1.7, -1.7], [2.5]],), {"value": 0.5}),
+    "pad vectors": ("pad_sequences", (VECTORS,), {"dtype": np.float32, "padding": "post"}),
+    "pad and cut vectors": ("pad_sequences", (VECTORS,), {"dtype": np.float32, "maxlen": 2, "truncating": "post"}),
+    "pad objects": ("pad_sequences", (WORDS,), {"dtype": object, "value": "pad"}),
+    "pad strings": ("pad_sequences", (WORDS,), {"dtype": "<U3", "value": "pad", "padding": "post"}),
+    "pad empty ones": ("pad_sequences", ([[], []],), {"maxlen": 3}),
+    "pad nothing": ("pad_sequences", ([],), {"maxlen": 3}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_beside_keras(call):
+    keras = pytest.importorskip("keras")
+    name, args, kwargs = CALLS[call]
+    want, got = getattr(keras.utils, name)(*args, **kwargs), getattr(kf.utils, name)(*args, **kwargs)
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("backend", params(("numpy", "jax", "torch", "tensorflow")))
+def test_arrays_of_every_backend(backend):
+    arrays = [kf.asarray([[1.0, 2.0]], backend=backend), kf.asarray(np.zeros((0, 2), "float32"), backend=backend)]
+    got = kf.utils.pad_sequences(arrays, maxlen=2, dtype="float32")
+    np.testing.assert_array_equal(got, [[[0, 0], [1, 2]], [[0, 0], [0, 0]]])
+
+
+@pytest.mark.parametrize("truncating", ["pre", "post"])
+def test_a_length_of_0(truncating):
+    """Keras keeps all of a sequence of which it should keep its last 0 values, and has no place for them."""
+    assert kf.utils.pad_sequences(RAGGED, 0, truncating=truncating).shape == (4, 0)
+
+
+REFUSED = {  # arguments, what the message has, and whether Keras raises a ValueError, too
+    "no list": ((iter(RAGGED),), {}, "`sequences` must be a list of sequences", True),
+    "numbers": (([1, 2],), {}, r"`sequences\[0\]` must be a sequence of values of dtype int32, got 1", True),
+    "words": ((WORDS,), {}, r"`sequences\[0\]` must be a sequence of values of dtype int32, got \['a'\]", True),
+    "a string": ((["abc"],), {"dtype": object, "value": ""}, r"`sequences\[0\]` must be a sequence", False),
+    "lists of other lengths": (([[[1], [2, 3]]],), {}, r"`sequences\[0\]` must be a sequence of values", True),
+    "value": ((RAGGED,), {"value": "x"}, "`value` is the string 'x', but `dtype` is int32", True),
+    "padding": ((RAGGED,), {"padding": "before"}, "`padding` must be 'pre' or 'post', got 'before'", True),
+    "truncating": ((RAGGED,), {"truncating": "x"}, "`truncating` must be 'pre' or 'post', got 'x'", True),
+    "maxlen": ((RAGGED, -1), {}, "`maxlen` must be an integer of at least 0 or None, got -1", True),
+    "axes": (
+        ([[[1, 2]], [[1, 2, 3]]],),
+        {},
+        r"must have the same axes after the first, got \(2,\) in sequence 0 and \(3,\) in sequence 1",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_what_padding_refuses(row):
+    args, kwargs, message, also = REFUSED[row]
+    with pytest.raises((ArgumentError, ShapeError), match=message):
+        kf.utils.pad_sequences(*args, **kwargs)
+    if also:
+        keras = pytest.importorskip("keras")
+        with pytest.raises(ValueError):
+            keras.utils.pad_sequences(*args, **kwargs)
