@@ -34,7 +34,7 @@ def arguments(of: Any) -> dict[str, Any]:
     They are the fields. If the class has its own `__init__`, they are the arguments that it was called with.
     """
     cls = type(of)
-    return {name: getattr(of, name) for name in cls.__arguments__[1]} if cls.__own__ is None else vars(of)["_given"]
+    return {name: vars(of)[name] for name in cls.__arguments__[1]} if cls.__own__ is None else vars(of)["_given"]
 
 
 def build(cls: type[T], given: dict[str, Any]) -> T:

@@ -83,7 +83,8 @@ class Model(GraphFace):
         optimizer, loss, loss_weights, metrics, weighted_metrics: As `compile` was given them, and made objects of.
         train_state: `TrainState`, or None before the first data.
         stop_training: Set to True, by a callback above all, it ends `fit` after the epoch.
-        history: What `fit` has seen, where a `kf.callbacks.History` was given to it.
+        history: What the last `fit` has seen, also if it failed: what it returns, or the `kf.callbacks.History` that it
+            was given. None before.
         metrics_names: The names of the numbers that `evaluate` returns, in their order; of steps of your own, those of
             their logs after the first evaluation. Empty before the first data.
 
@@ -141,8 +142,7 @@ class Model(GraphFace):
                 got=repr(objective),
             )
         self.metrics_names: list[str] = []
-        self._compiled: dict[str, Any] = dict.fromkeys(("optimizer", "loss", "loss_weights"))
-        self._compiled |= {"metrics": (), "weighted_metrics": ()}
+        self._compiled: dict[str, Any] = _NOT_COMPILED
         self._functions = Functions()
         self._traced: Traced | None = None
         self._carry = TrainCarry()
@@ -342,17 +342,64 @@ class Model(GraphFace):
         traced = Traced(self.net, inputs or self.net.input_specs() or ())
         known = inherited(self, traced.call)
         target = get(backend if backend is not None else backend_of(*known.values()) if known else "numpy")
-        params, state = self.net.init(self.seed, *traced.inputs, backend=target)
+        ts = self._first(traced, target)
         if known:
-            params, state = taken(known, params, state, target)
-        key = random.key(self.seed, backend=target)
-        ts = TrainState(params, state, None, key, asarray(0, "int32", backend=target))
+            params, state = taken(known, ts.params, ts.state, target)
+            ts = ts._replace(params=params, state=state)
         own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
         if own:  # an initializer may have returned an array of the user's; the optimizer's state is always new
             ts = tree.map(target.released, ts)
         self._carry.begin_with(self._with_opt_state(ts), seen=not own)
         self._traced = traced
         self._begins()
+
+    def _first(self, traced: Traced, target: Backend) -> TrainState:
+        """The train state before the first step, without an optimizer's state."""
+        params, state = self.net.init(self.seed, *traced.inputs, backend=target)
+        key = random.key(self.seed, backend=target)
+        return TrainState(params, state, None, key, asarray(0, "int32", backend=target))
+
+    def reset(self, seed: int | None = None) -> Model:
+        """Start again: draw all weights anew, and forget the steps and the optimizer's state. Returns the model.
+
+        Weights that came from a file or from another model are drawn, too. What is frozen stays frozen, and the model
+        stays compiled, on its backend.
+
+        Args:
+            seed: Replaces the model's seed. Without it, the weights are those of the beginning.
+
+        Raises:
+            ArgumentError: `fit` is under way.
+        """
+        with self._carry.lock:
+            self._check_no_fit("a fit goes on with the weights that it has", "reset the model")
+            self._seed = self._seed if seed is None else checks.integer("seed", seed)
+            self._stored_opt_state, self.history = None, None
+            if self._carry.train_state is not None:
+                traced, key = self._known(), self._built().key
+                target = backend_of(key)
+                ts = self._with_opt_state(self._first(traced, target))
+                self.train_state = to_backend(ts, target, device(target.lift(key)))
+        return self
+
+    def clone(self, seed: int | None = None) -> Model:
+        """A model with a copy of the network and with new weights, not compiled: `keras.models.clone_model`.
+
+        It is built if this one is. `copy.copy(model)` has the same weights, and stays compiled.
+
+        Args:
+            seed: That of the new model. By default it is the same, so that the weights are those with which this model
+                began: give each of several clones a seed of its own.
+        """
+        with self._carry.lock:
+            parts, inputs, backend = self._parts(), None if self._traced is None else self._traced.inputs, self.backend
+        new = dict.fromkeys(("_carry", "_traced", "_stored_opt_state", "history"))
+        seed = self.seed if seed is None else checks.integer("seed", seed)
+        new |= {"_net": copy.deepcopy(parts["_net"]), "_seed": seed, "metrics_names": []}
+        new |= {"_compiled": _NOT_COMPILED, "_functions": ()}
+        other = type(self).__new__(type(self))
+        other.__setstate__({**parts, **new})
+        return other if inputs is None else other.build(*inputs, backend=backend)
 
     def _with_opt_state(self, ts: TrainState) -> TrainState:
         """The train state with the optimizer's first state, or with that of the file if it is of this optimizer."""
@@ -757,16 +804,22 @@ class Model(GraphFace):
 
     # -- files and copies --------------------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
 
         An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading, and
         steps of your own to `load`.
 
+        Args:
+            path: The file.
+            overwrite: Whether a file that is there already is replaced. Keras asks in a dialog if not, and here it is
+                an error.
+
         Raises:
             ArgumentError: A layer is not registered, or the network is larger than `load` takes.
-            FileError: It could not be written; what was at `path` is as it was.
+            FileError: It could not be written, or there is a file that must stay; what was at `path` is as it was.
         """
+        model_file.check_free(path, overwrite)
         with contextlib.ExitStack() as stack:
             with self._carry.lock:  # or the optimizer may be another than that of the state
                 traced, ts = self._known(), stack.enter_context(self._carry.lent())
@@ -889,22 +942,15 @@ class Model(GraphFace):
         Args:
             inputs: The arguments of the network's `forward`.
             training: Whether layers behave as in training; `train` of `net.apply`. The new state, such as moving
-                averages, is not kept: `net.apply` returns it. Nodes and scopes take what the whole network is called
-                with: there, freeze the model.
+                averages, is not kept: `net.apply` returns it. In a graph and in a layer, None leaves that to the whole
+                network, and True or False is kept: `base(x, training=False)`.
             options: Further arguments of `forward`, such as `mask`.
         """
-        found = self._in_graph(inputs, options)
-        if found is None:
-            return self._call_arrays(*inputs, training=bool(training), **options)
-        if training is not None:
-            raise ArgumentError(
-                f"`training` has no effect in a graph, got {training!r}.",
-                argument="training",
-                expected="a call without it: whether layers train is said when the whole network is called",
-                got=training,
-                fix="for layers that behave as in inference, call freeze() of the model before it is a part of another",
-            )
-        return found
+        if training is None:
+            training = options.pop("train", None)
+        training = checks.boolean("training", training, none=True)
+        found = self._in_graph(inputs, options if training is None else {**options, "training": training})
+        return self._call_arrays(*inputs, training=bool(training), **options) if found is None else found
 
     def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
         """The network's output for arrays, on the model's backend; see `__call__`."""
@@ -921,12 +967,16 @@ class Model(GraphFace):
             x = arrays[0] if len(arrays) == 1 else arrays
             return forward(traced.net, ts.params, x, state=ts.state, key=key, train=training, **options)[0]
 
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
+    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
 
+        Args:
+            path, overwrite: As for `save`.
+
         Raises:
-            FileError: It could not be written; what was at `path` is as it was.
+            FileError: It could not be written, or there is a file that must stay; what was at `path` is as it was.
         """
+        model_file.check_free(path, overwrite)
         self._built()
         with self._carry.lent() as ts:
             model_file.write_weights(path, ts)
@@ -1002,6 +1052,11 @@ class Model(GraphFace):
         vars(self).update(found | made)
         self._share(brings)
 
+
+_NOT_COMPILED: dict[str, Any] = {
+    **dict.fromkeys(("optimizer", "loss", "loss_weights")),
+    **dict.fromkeys(("metrics", "weighted_metrics"), ()),
+}
 
 _ATTRIBUTES = frozenset(
     ("step", "eval_step", "objective", "stop_training", "history", "metrics_names", "train_state")

@@ -102,7 +102,7 @@ def test_layers_stand_in_the_order_of_keras():
     _, h, c = nn.LSTM(4, return_state=True, name="encoder")(encoder)
     out = nn.Dense(2)(nn.LSTM(4, return_sequences=True, name="decoder")(decoder, initial_state=[h, c]))
     model = kf.Model([encoder, decoder], out)
-    assert [layer.name for layer in model.layers] == ["input_layer", "input_layer_1", "encoder", "decoder", None]
+    assert [layer.name for layer in model.layers] == ["input_layer", "input_layer_1", "encoder", "decoder", "dense"]
     state = kf.Model(model.input[0], model.layers[2].output[1:])
     assert [x.shape for x in state.predict(np.zeros((3, 5, 2), "f4"))] == [(3, 4), (3, 4)]
 

@@ -96,6 +96,109 @@ def test_copies(kind, backend):
     assert COPIES[kind](kf.Model(nn.Dense(1))).train_state is None
 
 
+@pytest.mark.parametrize("backend", TRAINING)
+def test_reset(backend):
+    """The model is as one that was just made and built: it trains to the same bits."""
+    want, model = kf.Model(trained().net, seed=5), trained(backend)
+    model.freeze("batch_normalization")
+    want.freeze("batch_normalization")
+    want.compile(optim.adam(0.01), "mse", metrics=["mae"])
+    want.build(X, backend=backend)
+    assert model.reset(5) is model and model.history is None
+    assert (model.backend, model.seed, repr(model.optimizer)) == (backend, 5, "Adam(learning_rate=0.01)")
+    assert model.fit(X, Y, 4, 2, verbose=0).history == want.fit(X, Y, 4, 2, verbose=0).history
+    for a, b in zip(kf.tree.leaves(model.train_state), kf.tree.leaves(want.train_state), strict=True):
+        np.testing.assert_array_equal(kf.to_numpy(a), kf.to_numpy(b))
+    begun = [w.copy() for w in model.reset().get_weights()]
+    model.fit(X, Y, 4, 2, verbose=0)
+    for a, b in zip(model.reset().get_weights(), begun, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert kf.Model(nn.Dense(2)).reset(4).seed == 4  # before the first data, the seed is all there is
+
+
+@pytest.mark.parametrize("backend", TRAINING)
+def test_clone(backend):
+    """New weights, in a network of its own, which stays as it is when the one it was made of is trained."""
+    model = trained(backend)
+    model.freeze("dense")
+    model.steps_per_execution = 2
+    same, other = model.clone(), model.clone(seed=8)
+    for clone, seed in ((same, 3), (other, 8)):
+        assert (clone.backend, clone.seed, clone.optimizer, clone.history) == (backend, seed, None, None)
+        assert clone.steps_per_execution == "auto" and clone.metrics == () and clone.net is not model.net
+        assert list(clone.train_state.params) == ["batch_normalization", "dense_1"]
+        want = kf.Model(trained().net, seed=seed).build(X)
+        for a, b in zip(clone.get_weights(), want.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    before = other.predict(X)
+    model.fit(X, Y, 4, 2, verbose=0)
+    np.testing.assert_array_equal(other.predict(X), before)
+    assert len(other.get_weights()) == len(model.get_weights())
+    other.set_weights(model.get_weights())
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    assert kf.Model(nn.Dense(2)).clone().train_state is None
+
+
+def test_a_clone_of_nodes_brings_no_weights_along():
+    x = nn.Input((3,))
+    model = kf.Model(x, nn.Dense(2)(nn.Dense(2, "tanh")(x))).build()
+    model.set_weights([w + 1 for w in model.get_weights()])
+    clone = model.clone()
+    assert (clone.get_weights()[0] + 1 == model.get_weights()[0]).all()
+    assert [layer.name for layer in clone.layers] == [layer.name for layer in model.layers]
+    assert not {*map(id, clone.layers)} & {*map(id, model.layers)}
+
+
+class _Fails(kf.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise RuntimeError("as it happens")
+
+
+def test_history():
+    model = trained()
+    history = model.fit(X, Y, verbose=0)
+    assert model.history is history
+    with pytest.raises(RuntimeError):
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[_Fails()])
+    assert model.history is not history and len(model.history.history["loss"]) == 1
+    given = kf.callbacks.History()
+    assert model.fit(X, Y, verbose=0, callbacks=[given]) is not given and model.history is given
+    assert copy.copy(model).history is not None
+    pickle.loads(pickle.dumps(model))
+
+
+@pytest.mark.parametrize("method", ["save", "save_weights"])
+def test_overwrite(method, tmp_path):
+    path, model = tmp_path / "model.safetensors", trained()
+    getattr(model, method)(path, False)
+    before = path.read_bytes()
+    model.set_weights([w + 1 for w in model.get_weights()])
+    with pytest.raises(kf.errors.FileError, match="exists already, and `overwrite` is False"):
+        getattr(model, method)(path, overwrite=False)
+    with pytest.raises(kf.errors.ArgumentError, match="`overwrite` must be a bool"):
+        getattr(model, method)(path, "no")
+    assert path.read_bytes() == before
+    getattr(model, method)(path)
+    assert path.read_bytes() != before
+
+
+def test_names():
+    """As Keras gives them, where a layer has none of its own; a copy and a file have names as they were given."""
+    layers = [nn.Dense(4), nn.Dense(3, name="own"), nn.Sequential([nn.Dense(2)]), nn.Dense(1)]
+    assert [layer.name for layer in layers] == [None, "own", None, None]
+    model = kf.Model(nn.Sequential(layers))
+    assert [layer.name for layer in model.layers] == ["dense", "own", "sequential", "dense_1"]
+    assert layers[2].layers[0].name == "dense" and model.name == "sequential"
+    assert all(model.get_layer(layer.name) is layer for layer in model.layers)
+    assert "name" not in repr(layers[0]) and layers[0].get_config()["name"] is None
+    assert [layer.name for layer in copy.deepcopy(model.net).layers] == ["dense", "own", "sequential", "dense_1"]
+    part = nn.Sequential(layers[3:])  # keeps the names of the whole
+    assert part.layers[0].name == "dense_1" and copy.deepcopy(part).layers[0].name == "dense_1"
+    assert kf.replace(layers[3], units=2).name is None and kf.replace(layers[1], units=2).name == "own"
+    assert nn.Residual(nn.Dense(3)).body.name == "body"
+
+
 # -- random draws outside training -------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import collections
 import copy
 import dataclasses
 import inspect
+import itertools
 import json
 import pickle
 import types
@@ -13,7 +14,7 @@ import typing
 
 import numpy as np
 import pytest
-from backends import BACKENDS, COMPILING
+from backends import BACKENDS, COMPILING, TRAINING
 from layers_table import ROWS
 
 import kfunc as kf
@@ -707,3 +708,100 @@ def test_models_of_layers_with_an_init_are_saved(tmp_path, layer):
     model.save(tmp_path / "model.kf")
     again = kf.Model.load(tmp_path / "model.kf")
     np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+# -- `training` in a call --------------------------------------------------------------------------------------------
+
+
+@nn.layer
+class InMode(nn.Layer):
+    """Calls a layer with `training=said`, by the keyword `word`."""
+
+    body: nn.Layer = nn.Sequential([nn.BatchNormalization(momentum=0.5), nn.GaussianNoise(1.0)])
+    said: typing.Any = None
+    word: str = "training"
+
+    def forward(self, s, x):
+        return self.body(s, x, **{self.word: self.said})
+
+
+@nn.layer
+class ToldMode(nn.Layer):
+    """A `forward` with Keras's argument `training`."""
+
+    body: nn.Layer = nn.Sequential([nn.BatchNormalization(momentum=0.5), nn.GaussianNoise(1.0)])
+
+    def forward(self, s, x, training=None, more=0.0):
+        return self.body(s, x) + more if training is s.train else None
+
+
+@nn.layer
+class TellingByPosition(nn.Layer):
+    told: nn.Layer = ToldMode()
+    said: bool | None = None
+
+    def forward(self, s, x):
+        return self.told(s, x, self.said, 0.0)
+
+
+def in_a_graph(said):
+    x = nn.Input((3,))
+    return nn.Graph(x, InMode().body(x, training=said))
+
+
+IN_MODE = {
+    "training=": lambda said: InMode(said=said),
+    "train=": lambda said: InMode(said=said, word="train"),
+    "to a forward that asks": lambda said: InMode(ToldMode(), said),
+    "by position": lambda said: TellingByPosition(said=said),
+    "in Remat": lambda said: nn.Remat(InMode(said=said)),
+    "around Remat": lambda said: InMode(nn.Remat(InMode().body), said),
+    "in a graph": in_a_graph,
+}
+
+
+@pytest.mark.parametrize("backend", TRAINING)
+@pytest.mark.parametrize("make", IN_MODE.values(), ids=IN_MODE)
+def test_training_in_a_call(make, backend):
+    """True and False hold for the layer and those in it; None leaves it to the whole network."""
+    outs = {}
+    for said, train in itertools.product((None, True, False), (True, False)):
+        net = make(said)
+        x = kf.asarray(X, backend=backend)
+        params, state = net.init(0, x)
+        out, after = net.apply(params, x, state=state, key=1, train=train)
+        outs[said, train] = kf.to_numpy(out)
+        pairs = zip(*([kf.to_numpy(v) for v in kf.tree.leaves(part)] for part in (state, after)), strict=True)
+        changed = any((a != b).any() for a, b in pairs)
+        assert changed == (train if said is None else said)
+    trained, not_trained = outs[None, True], outs[None, False]
+    assert (trained != not_trained).all()
+    np.testing.assert_array_equal(not_trained, outs[False, True])
+    np.testing.assert_array_equal(not_trained, outs[False, False])
+    np.testing.assert_array_equal(trained, outs[True, True])
+    np.testing.assert_array_equal(trained, outs[True, False])
+
+
+def test_the_model_keeps_what_a_call_said():
+    """Through a file; and `predict` fills no batch up with samples that would count in statistics."""
+    x = nn.Input((3,))
+    model = kf.Model(x, nn.BatchNormalization()(x, training=True)).build()
+    again = from_config("layer", json.loads(json.dumps(to_config("layer", model.net))))
+    for net in (model, kf.Model(again).build()):
+        out = net.predict(X[:3], batch_size=2)
+        np.testing.assert_array_equal(out[2], 0)  # the one sample of the last batch is its own mean
+        np.testing.assert_array_equal(out[:2], net(X[:2]))
+    frozen = nn.freeze(model.net)
+    params, state = frozen.init(0, X)
+    np.testing.assert_array_equal(frozen.apply(params, X, state=state)[1]["batch_normalization"]["moving_mean"], 0)
+
+
+def test_training_must_be_a_bool():
+    with pytest.raises(kf.errors.ArgumentError, match="`training` must be a bool, got 'yes'"):
+        InMode(said="yes").init(0, X)
+    with pytest.raises(kf.errors.ArgumentError, match="`training` must be a bool or None, got 'yes'"):
+        kf.Model(nn.Dropout(0.5))(X, training="yes")
+    x = nn.Input((3,))
+    model = kf.Model(nn.Dropout(0.5)).build(X)
+    np.testing.assert_array_equal(model(X, train=True), model(X, training=True))
+    assert (kf.Model(x, model(x, training=True)).predict(X) == 0).any()

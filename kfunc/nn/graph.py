@@ -179,6 +179,8 @@ class Graph(Layer):
             return False
         if not all(c.separates_samples() for _, c in self.children() if not isinstance(c, Operation)):
             return False
+        if any(n.kwargs.get("training") or n.kwargs.get("train") for n in self._order):  # statistics, while it predicts
+            return False
         made = [n for n in self._order if isinstance(n.layer, Operation)]
         if any(getattr(x, "shape", ())[:1] != (None,) for n in made for x in tree.leaves(n.spec)):  # on another axis
             return False

@@ -89,6 +89,16 @@ class NodeRef:
         return node
 
 
+class _Name:
+    """The name that a layer was given, or the one that it has in the first network which it was put into."""
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        return self if layer is None else layer._given_name or vars(layer).get("_found_as")
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        vars(layer)["name"] = value
+
+
 class _NodeOf:
     """The nodes at one end of a layer in a graph. A field of the same name takes its place."""
 
@@ -108,7 +118,8 @@ class Layer:
 
     Args:
         name: The layer's name in the parameter tree, if its parent is a `Sequential` or `Graph`; else the name of the
-            field counts.
+            field counts. Without a name, `layer.name` is the one that it has in the network that it was first put into,
+            such as "dense_1", and None before.
         dtype: The precision of this layer and of the layers in it: a policy or its name ("mixed_bfloat16", "float16"),
             or a `DTypePolicyMap`. By default that of the layer around it; if no layer has one, arrays are not cast.
         trainable: If False, this layer and the layers in it behave as in inference, and their parameters are a part of
@@ -165,24 +176,29 @@ class Layer:
     _options: ClassVar[frozenset[str]] = frozenset()
     """Names of all arguments of `forward`."""
 
+    _takes_training: ClassVar[bool] = False
+    """Whether one of them is called `training`."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "forward" in cls.__dict__:
             parameters = list(inspect.signature(cls.forward).parameters.values())[2:]
             cls._inputs = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
             cls._options = frozenset(p.name for p in parameters)
+            cls._takes_training = "training" in cls._options
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", dtype_policies.get(self.dtype))
         checks.standard(self)
         if self.activity_regularizer is not None:
             object.__setattr__(self, "activity_regularizer", resolve("regularizer", self.activity_regularizer))
-        if self.name is not None and not (isinstance(self.name, str) and re.fullmatch(_NAME, self.name)):
+        name = self._given_name
+        if name is not None and not (isinstance(name, str) and re.fullmatch(_NAME, name)):
             raise ArgumentError(
-                f"`name` must consist of letters, digits, '_' and '-', got {shown(self.name)}.",
+                f"`name` must consist of letters, digits, '_' and '-', got {shown(name)}.",
                 argument="name",
                 expected="letters, digits, '_' and '-', since the name is a part of paths",
-                got=repr(self.name),
+                got=repr(name),
             )
         if not is_open(self):
             self._settle()
@@ -198,6 +214,7 @@ class Layer:
         children: dict[int, tuple[str, int]] = {}
         for name, child in self.children():
             children.setdefault(id(child), (name, name_id(name)))
+            vars(child).setdefault("_found_as", name)
         names = [name for name, _ in children.values()]
         split = [name for name in names if "/" in name]
         if split:
@@ -217,6 +234,11 @@ class Layer:
                 got=", ".join(names),
             )
         object.__setattr__(self, "_children", children)
+
+    @property
+    def _given_name(self) -> str | None:
+        """The name that the layer was given itself; see `name`."""
+        return vars(self)["name"]
 
     @property
     def _beside(self) -> dict[str, Any]:
@@ -246,8 +268,9 @@ class Layer:
             if not (isinstance(name, str) and re.fullmatch(_NAME, name)):
                 raise ArgumentError.must_be("names", "a different name for each layer", names)
             children[of] = name, name_id(name)
-            if child.name is None:
+            if child._given_name is None:
                 object.__setattr__(child, "_called", (*child._called[:-1], (name, names)))
+                vars(child)["_found_as"] = name
         object.__setattr__(self, "_children", children)
         object.__setattr__(self, "_renamed", names)
 
@@ -261,7 +284,7 @@ class Layer:
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
         """The fields; for a class with its own `__init__`, those of its base."""
-        return [(name, getattr(self, name)) for name in type(self).__arguments__[1]]  # type: ignore[attr-defined]
+        return [(name, vars(self)[name]) for name in type(self).__arguments__[1]]  # type: ignore[attr-defined]
 
     def _plain_fields(self) -> Iterable[tuple[str, Any]]:
         """The fields whose lists become tuples, and NumPy's numbers Python's."""
@@ -273,7 +296,7 @@ class Layer:
         if cls.__own__ is None:
             return []
         base = next(b for b in cls.__mro__ if vars(b).get("__own__", ...) is None)
-        passed_over = {*base.__dataclass_fields__, "_children", "_given"}
+        passed_over = {*base.__dataclass_fields__, "_children", "_found_as", "_given"}
         return [(name, value) for name, value in vars(self).items() if name not in passed_over]
 
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Tree:
@@ -362,7 +385,13 @@ class Layer:
         return out
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tree:
-        """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`."""
+        """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`.
+
+        Args:
+            args, kwargs: The arguments of `forward`. `training=True` or `training=False` beside them says whether the
+                layer, and the layers in it, behave as in training in this call, as in Keras: `base(x, training=False)`.
+                Without it, or with None, they do as the whole network does. `train=` is the same.
+        """
         if args and isinstance(args[0], Scope):
             return self._run(args[0].child(self), args[1:], kwargs)
         from .nodes import Node, called
@@ -411,6 +440,8 @@ class Layer:
                 args = (*named, *args[len(named) :])
                 if kwargs:
                     kwargs = {n: _floats(x) if n in floats else x for n, x in kwargs.items()}
+            if self._takes_training or (kwargs and ("training" in kwargs or "train" in kwargs)):
+                args, kwargs = self._told(s, args, kwargs)
             if s.policy is not None:
                 args, kwargs = tree.map(s.policy.widen if self.rounds_late else s.policy.cast, (args, kwargs))
             out = self.forward(s, *args, **kwargs)
@@ -432,6 +463,21 @@ class Layer:
         if s.initializing:
             s._call.outputs.append((s.path, self, out))
         return out
+
+    def _told(self, s: Scope, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments of `forward`, where the caller may have said `training`; see `__call__`.
+
+        A `forward` with an argument of this name is told, as Keras's `call` is.
+        """
+        if "training" in self._inputs[: len(args)]:
+            i = self._inputs.index("training")
+            args, kwargs = args[:i], {**dict(zip(self._inputs[i:], args[i:], strict=False)), **kwargs}
+        names = [n for n in ("training", "train") if n in kwargs and (n == "training" or n not in self._options)]
+        for name in names:
+            if kwargs[name] is not None:
+                s.say(checks.boolean(name, kwargs[name]))
+        kwargs = {name: value for name, value in kwargs.items() if name not in names}
+        return args, {**kwargs, "training": s.train} if self._takes_training else kwargs
 
     # -- the two pure functions --------------------------------------------------------------------------------------
 
@@ -584,6 +630,9 @@ class Layer:
         if not aux:
             return out, state
         return out, state, Aux(call.losses, scope.masked(options.get("mask")), call.indices)
+
+
+Layer.name = _Name()  # type: ignore[assignment]
 
 
 def as_layer(x: Any) -> Any:

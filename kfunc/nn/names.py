@@ -28,7 +28,9 @@ def unique_names(parent: Layer, layers: Iterable[Layer]) -> list[tuple[str, Laye
         names = _names(layers, *_kept(layers))
         object.__setattr__(parent, "_renamed", None if names == first else names)
     for name, child in zip(names, layers, strict=True):
-        if child.name is None and not any(name == was and {*names} <= {*others} for was, others in child._called):
+        if child._given_name is None and not any(
+            name == was and {*names} <= {*others} for was, others in child._called
+        ):
             called = (*child._called[:1], *child._called[1:][-_REMEMBERED:], (name, names))
             object.__setattr__(child, "_called", called)
     return list(zip(names, layers, strict=True))
@@ -63,7 +65,7 @@ def _kept(layers: list[Layer]) -> tuple[dict[Layer, str], set[str]]:
 
 def _names(layers: list[Layer], kept: dict[Layer, str], taken: set[str]) -> tuple[str, ...]:
     """As `unique_names`; the arguments are those that `_kept` returns."""
-    given = {child.name for child in layers if child.name is not None}
+    given = {child._given_name for child in layers if child._given_name is not None}
     if twice := sorted(given.intersection(name for child in layers for name, _ in child._called)):
         raise LayerError(
             f"Two layers are called {twice[0]!r}: one by its `name`, the other in a network that was made before.",
@@ -74,7 +76,7 @@ def _names(layers: list[Layer], kept: dict[Layer, str], taken: set[str]) -> tupl
         )
     taken, names, numbers = taken | given | {*kept.values()}, [], dict[str, int]()
     for child in layers:
-        name = child.name or kept.get(child)
+        name = child._given_name or kept.get(child)
         if name is None:
             base = name = child._base_name()
             while name in taken:

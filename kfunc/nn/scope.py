@@ -143,15 +143,16 @@ class Scope:
     """One layer's view of the call: `param`, `state` and `set`, `key`, `add_loss`, and the Python bool `train`.
 
     Attributes:
-        train: Whether the layer behaves as in training; never, below a layer that is not trainable.
+        train: Whether the layer behaves as in training, `training` in Keras; never, below a layer that is not
+            trainable.
         path: Where the layer stands in the network: `"encoder/dense"`.
         policy: The `DTypePolicy` that holds here, or None.
         mask: The mask of the layer's output, if the layer has said it by `hand_on`.
     """
 
     __slots__ = (
-        *("_call", "_frozen", "_layer", "_number", "_params", "_parent", "_parts", "_policies", "_seen_as", "_state"),
-        *("_trains", "_views", "mask", "policy"),
+        *("_call", "_frozen", "_layer", "_number", "_params", "_parent", "_parts", "_policies", "_said", "_seen_as"),
+        *("_state", "_trains", "_views", "mask", "policy"),
     )
 
     def __init__(
@@ -174,10 +175,12 @@ class Scope:
         if parent is None:
             self._parts: tuple[str, ...] = ()
             self._frozen: bool = not layer.trainable
+            self._said: bool | None = None
             self._trains: tuple[tuple[int, dict[str, bool]], ...] = ()
         else:
             self._parts = (*parent._parts, name)
             self._frozen = parent._frozen or not layer.trainable
+            self._said = parent._said
             self._trains = parent._trains
             policies = parent._policies if policies is None else policies
         if layer._trains is not None and (parent is None or layer is not parent._layer):
@@ -192,7 +195,14 @@ class Scope:
 
     @property
     def train(self) -> bool:
-        return self._call.train and not self._frozen
+        return (self._call.train if self._said is None else self._said) and not self._frozen
+
+    def say(self, training: bool) -> None:
+        """Whether this layer and the layers in it behave as in training in this call, whatever the whole network does.
+
+        See `training` of `Layer.__call__`.
+        """
+        self._said = training
 
     @property
     def initializing(self) -> bool:
@@ -270,7 +280,7 @@ class Scope:
             inner = Scope(call, layer, params, state)
             inner._parts, inner._parent, inner._number = outer._parts, outer._parent, outer._number
             inner._frozen, inner._policies, inner.policy = outer._frozen, outer._policies, outer.policy
-            inner._trains = outer._trains
+            inner._trains, inner._said = outer._trains, outer._said
             inner._seen_as = outer._seen_as
             out = layer._run(inner, inputs, options)
             changes = {"/".join(path): value for path, value in call.new_state.items()}

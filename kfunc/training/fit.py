@@ -166,7 +166,7 @@ def fit(
     held_out = None if validation is None else validation[0]
     run = Run(data, held_out, schedule, History(), hooks, carry, schedule.initial, initial=schedule.initial)
     run.done = int(to_numpy(ts.step))
-    model.stop_training, steps = False, data.steps
+    model.stop_training, model.history, steps = False, run.history, data.steps
     with Deferral() as signals:
         program = for_training(setup, data, carry, fresh, signals)
         del ts  # its arrays are garbage after the first step

@@ -63,9 +63,9 @@ class GraphFace:
         return self._net
 
     @property
-    def name(self) -> str | None:
-        """The name of the network."""
-        return self.net.name
+    def name(self) -> str:
+        """The name of the network, or else that of its class, `"sequential"`."""
+        return self.net.name or self.net._base_name()
 
     @property
     def layers(self) -> list[Layer]:

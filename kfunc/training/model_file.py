@@ -19,10 +19,22 @@ from .traced import Traced
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["named", "read", "read_weights", "write", "write_weights"]
+__all__ = ["check_free", "named", "read", "read_weights", "write", "write_weights"]
 
 MODEL = "kfunc.model"
 _NAMED = 1000  # arrays that an error tells of
+
+
+def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise a FileError if there is a file at `path` that must not be replaced."""
+    if not checks.boolean("overwrite", overwrite) and os.path.lexists(path):
+        raise FileError(
+            f"{os.fspath(path)} exists already, and `overwrite` is False.",
+            argument="overwrite",
+            expected="a path where there is no file",
+            got=os.fspath(path),
+            fix="take another path, or overwrite=True",
+        )
 
 
 def write(path: str | os.PathLike[str], model: Model, traced: Traced, ts: TrainState) -> None:
