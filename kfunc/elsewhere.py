@@ -182,10 +182,7 @@ REASONS: dict[str, dict[str, str]] = {
             ("pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
             "a step is given a batch with x, y and sample_weight",
         ),
-        **dict.fromkeys(
-            ("split_dataset", "to_categorical"),
-            "this function of arrays is not here yet; kf.ops.one_hot, kf.ops.pad and validation_split= do a part",
-        ),
+        "split_dataset": "this function is not here yet; validation_split= of fit does a part",
     },
 }
 """For each of our namespaces, Keras's names that it does not have, and why."""

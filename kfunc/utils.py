@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
-from .arrays import kind_of, to_numpy
+from . import checks, ops
+from .arrays import asarray, backend_of, dtype_name, kind_of, to_numpy
 from .data import Dataset as PyDataset
 from .elsewhere import looked_up
-from .errors import ArgumentError, ShapeError
+from .errors import ArgumentError, IndexingError, ShapeError
 
-__all__ = ["PyDataset", "pad_sequences"]
+__all__ = ["PyDataset", "pad_sequences", "to_categorical"]
 
 __getattr__ = looked_up(__name__)
 
@@ -91,3 +91,49 @@ def _as_numpy(argument: str, sequence: Any, dtype: Any) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise ArgumentError.must_be(argument, f"a sequence of values of dtype {np.dtype(dtype)}", sequence) from error
     return array
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> Any:
+    """Class numbers as vectors that are 1 at the class and else 0: targets of `categorical_crossentropy`.
+
+    Unlike Keras's, it refuses negative numbers, which Keras counts from the last class, and fractions, which it rounds.
+
+    Args:
+        x: Class numbers (...), or (..., 1): an array of any backend, or nested lists of integers.
+        num_classes: The length of a vector; by default the largest number in `x`, plus one. Needed while a function is
+            compiled, when the numbers are not known. Then a number out of range gives a vector of zeros.
+
+    Returns:
+        (..., num_classes), float32, on the backend of `x`.
+
+    Raises:
+        IndexingError: A number is not in [0, num_classes).
+        ArgumentError: `x` has no integers, or `num_classes` is not given and cannot be found.
+    """
+    checks.positive("num_classes", num_classes, none=True)
+    x = asarray(x)
+    if len(x.shape) > 1 and x.shape[-1] == 1:
+        x = ops.squeeze(x, -1)
+    if not backend_of(x).is_traced(x):
+        classes = to_numpy(x)
+        if classes.dtype.kind not in "iubf" or (classes != classes // 1).any():
+            raise ArgumentError.must_be("x", "class numbers, which are integers", classes)
+        if num_classes is None and classes.size:
+            num_classes = max(int(classes.max()) + 1, 1)
+        outside = classes[(classes < 0) | (classes >= num_classes)] if classes.size else classes
+        if outside.size:
+            raise IndexingError(
+                f"`x` has the class number {outside[0]:g}, which is not in [0, {num_classes}).",
+                argument="x",
+                expected=f"integers from 0 to {num_classes} - 1",
+                got=f"{outside[0]:g}",
+                fix="number the classes from 0, or give a larger num_classes",
+            )
+    if num_classes is None:
+        raise ArgumentError(
+            "`num_classes` is missing, and `x` has no numbers to find it from.",
+            argument="num_classes",
+            expected="a positive integer",
+            fix="say how many classes there are",
+        )
+    return ops.one_hot(ops.cast(x, "int32") if "float" in dtype_name(x.dtype) else x, num_classes)

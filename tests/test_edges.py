@@ -53,6 +53,8 @@ CALLS = [
     (ops.hard_tanh, (np.uint8([0, 1, 7]),), np.uint8([0, 1, 1])),
     (lambda x: ops.one_hot(x, 2), (X > 0,), np.eye(2)[(X > 0).astype(int)]),
     (lambda x: ops.one_hot(x, 2, dtype="bool"), (np.int32([0, 1]),), np.eye(2, dtype=bool)),
+    (lambda x: ops.one_hot(x, 300), (np.uint8([44, 3]),), np.eye(300)[[44, 3]]),
+    (lambda x: ops.multi_hot(x, 300), (np.int8([[44, 3]]),), np.eye(300)[[44]] + np.eye(300)[[3]]),
     (lambda x: ops.multi_hot(x, 4, dtype="bool"), (np.int32([0, 2]),), np.array([True, False, True, False])),
     (lambda x: ops.multi_hot(x, 3), (np.int32([[0, 2], [1, 1]]),), np.float32([[1, 0, 1], [0, 1, 0]])),
     (lambda x: ops.view(x, "int32"), (np.float32(1),), 0x3F800000),

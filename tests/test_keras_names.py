@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+from backends import TRAINING
 
 import kfunc as kf
 from kfunc import elsewhere, nn
@@ -162,3 +163,54 @@ def test_bases_of_ones_own():
     for base in (nn.initializers.Initializer, nn.regularizers.Regularizer, nn.constraints.Constraint):
         with pytest.raises(NotImplementedError, match="__call__"):
             base()(np.ones(3), (3,), "float32") if base is nn.initializers.Initializer else base()(np.ones(3))
+
+
+CLASSES = {  # arguments of to_categorical
+    "classes found": ([0, 2, 1], None),
+    "more than there are": (np.int32([0, 2]), 4),
+    "a column": (np.uint8([[3], [1]]), None),
+    "two axes": (np.int64([[3, 1], [0, 2]]), 5),
+    "one of one": ([1], None),
+    "a scalar": (np.int32(2), 3),
+    "floats": (np.float32([1, 0]), None),
+    "booleans": (np.array([True, False]), None),
+    "nothing": (np.zeros(0, "int32"), 3),
+    "more classes than bytes": (np.uint8([44, 0]), 300),
+}
+
+
+@pytest.mark.parametrize("row", CLASSES)
+@pytest.mark.parametrize("name", TRAINING)
+def test_to_categorical(row, name):
+    keras = pytest.importorskip("keras")
+    x, classes = CLASSES[row]
+    given = x if isinstance(x, list) else kf.to_backend(x, name)
+    got = kf.utils.to_categorical(given, classes)
+    assert kf.backend_of(got).name == ("numpy" if isinstance(x, list) else name)
+    want = keras.utils.to_categorical(x, classes)
+    assert kf.to_numpy(got).dtype == np.float32
+    np.testing.assert_array_equal(kf.to_numpy(got), want)
+
+
+@pytest.mark.parametrize(
+    "x, classes, error, words",
+    [
+        ([0, 3], 3, IndexError, r"class number 3, which is not in \[0, 3\)"),
+        ([0, -1], None, IndexError, "class number -1"),  # Keras takes it for the last class
+        ([0.5], 2, ValueError, "`x` must be class numbers"),
+        (["cat"], 2, ValueError, "array cannot be made of this"),
+        ([], None, ValueError, "`num_classes` is missing"),
+        ([0], 0, ValueError, "`num_classes` must be a positive integer"),
+    ],
+)
+def test_what_to_categorical_refuses(x, classes, error, words):
+    with pytest.raises(error, match=words) as found:
+        kf.utils.to_categorical(x, classes)
+    assert isinstance(found.value, kf.errors.KfuncError)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_to_categorical_in_a_compiled_function(name):
+    x = kf.to_backend(np.int32([2, 0]), name)
+    got = kf.jit(lambda x: kf.utils.to_categorical(x, 3))(x)
+    np.testing.assert_array_equal(kf.to_numpy(got), np.eye(3)[[2, 0]])

@@ -12,8 +12,8 @@ input_shape = (8, 8, 1)
 (x_train, y_train), (x_test, y_test) = digits()
 x_train = np.expand_dims(x_train.astype("float32") / 16, -1)
 x_test = np.expand_dims(x_test.astype("float32") / 16, -1)
-y_train = np.eye(num_classes, dtype="float32")[y_train]
-y_test = np.eye(num_classes, dtype="float32")[y_test]
+y_train = keras.utils.to_categorical(y_train, num_classes)
+y_test = keras.utils.to_categorical(y_test, num_classes)
 
 model = keras.Sequential(
     [

@@ -322,6 +322,8 @@ def one_hot(x: Array, num_classes: int, axis: int = -1, dtype: DType | None = No
     """
     x = numeric(x)
     xp = namespace(x)
+    if kind(x) in "iu" and num_classes - 1 > xp.iinfo(x.dtype).max:  # class 300 as uint8 would be class 44
+        x = cast(x, "int32")
     classes = xp.arange(num_classes, dtype=x.dtype, device=device(x))
     axis = normal_axis(axis, x.ndim + 1)
     classes = xp.reshape(classes, (num_classes, *(1 for _ in range(x.ndim - axis))))
