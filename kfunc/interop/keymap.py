@@ -1,0 +1,416 @@
+"""`KeyMap`: which tensor of a checkpoint is which array of a network, as data that loads and saves."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .. import tree
+from ..arrays import asarray, backend_of, dtype_name, namespace, native, to_numpy
+from ..backends import Backend
+from ..errors import ArgumentError, ParamError
+from ..nn.layer import Layer
+from ..typing import Array, Tree
+
+__all__ = ["KeyMap"]
+
+_HOLE = re.compile(r"\{(\w+)\}")
+_TERM = re.compile(r"\([^()]*\)|[^\s()]+")
+_Side = tuple[tuple[str, ...], ...]
+_LISTED = 20
+"""How many tensors an error lists."""
+
+
+class KeyMap:
+    """Which tensor of a checkpoint is which array of a network, and how its axes lie.
+
+    A rule is `(theirs, ours)` or `(theirs, ours, form)`:
+
+    - `theirs` is the name of a tensor, such as `"encoder.layer.{i}.attention.query.weight"`. A hole `{i}` stands for a
+      number. Several names in a tuple are copies of one tensor (tied weights): one of them is enough to load, copies
+      must be equal, and the first is saved. None stands for an array that the checkpoint does not have: it is zeros,
+      and cannot be saved if it is not.
+    - `ours` is the path of a parameter or state variable, with slashes: `"encoder/{i}/attention/query/kernel"`. Several
+      paths in a tuple are equal parts of one tensor, which the first axis on the right of the form counts.
+    - `form` says how their axes become ours, in the notation of einops: `"o i -> i o"` for a matrix that is stored the
+      other way round, `"(h d) i -> i h d"` where heads have an axis of their own here, `"i (s h d) -> s i h d"` for a
+      fused tensor, whose parts are several paths. Without a form, the axes are the same. A hole that `ours` does not
+      have is an axis on the right: `("block.{n}.weight", "blocks/kernel", "o i -> n i o")` stacks those of all blocks.
+
+    Sizes follow from shapes, so a rule holds for all sizes of a family. Those that no shape tells are given by name,
+    such as `r=2` for pairs that are rotated.
+
+    Args:
+        rules: The rules. Each tensor, and each array, belongs to one.
+        ignore: Regular expressions; tensors whose whole names they match are not loaded.
+        sizes: Sizes of axes that do not follow from shapes.
+
+    Raises:
+        ArgumentError: A rule cannot be read, or would lose something on the way back.
+    """
+
+    def __init__(self, rules: Iterable[tuple[Any, ...]], ignore: Iterable[str] = (), **sizes: int):
+        self.rules: tuple[tuple[Any, ...], ...] = tuple(tuple(rule) for rule in rules)
+        self.ignore: tuple[str, ...] = tuple(ignore)
+        self.sizes: dict[str, int] = sizes
+        self._rules = [_rule(rule) for rule in self.rules]
+        self._by_form: dict[str, list[tuple[int, int, re.Pattern[str]]]] = {}
+        for i, rule in enumerate(self._rules):
+            for copy, name in enumerate(rule.theirs):
+                self._by_form.setdefault(_numberless(name), []).append((i, copy, _pattern(name)))
+
+    def __repr__(self) -> str:
+        return f"KeyMap({len(self.rules)} rules)"
+
+    def load(
+        self,
+        tensors: Mapping[str, Array],
+        net: Layer,
+        *inputs: Any,
+        backend: str | Backend | None = None,
+        **options: Any,
+    ) -> tuple[Tree, Tree]:
+        """The parameters and the state of a network, from the tensors of a checkpoint.
+
+        Args:
+            tensors: Arrays of any backend by name. They are read one after the other, so a mapping that reads them from
+                files needs memory for one at a time.
+            net: The network. Nothing is drawn for it.
+            inputs, options: The arguments of its `forward`, samples or `Spec`s with a batch axis.
+            backend: The backend of the result; by default that of each tensor.
+
+        Returns:
+            (params, state): as of `net.init`, in the dtypes that the network declares.
+
+        Raises:
+            ParamError: A tensor has no rule, or two, or its shape does not fit; or an array gets no tensor, or two. The
+                error lists all of them.
+        """
+        call = net.trace(*inputs, **options)
+        declared = {"/".join(path): d.spec for path, d in (call.declared or {}).items()}
+        problems: list[str] = []
+        found: dict[str, Any] = {}
+        rules = zip(self._rules, self._by_rule(tensors, problems), strict=True)
+        for rule, names in sorted(rules, key=lambda each: not each[0].theirs):  # zeros last, beside the others
+            for theirs, ours in rule.groups(names, declared):
+                problems += [f"{path}: two rules have a tensor for it" for path in ours if path in found]
+                try:
+                    values = rule.loaded(theirs, ours, tensors, declared, self.sizes)
+                except ValueError as error:
+                    problems.append(f"{', '.join(theirs)}: {error}")
+                    values = []
+                target = backend if backend is not None else backend_of(found or values)
+                dtypes = [dtype_name(declared[path].dtype) for path in ours[: len(values)]]
+                found.update(dict.fromkeys(ours))
+                for path, dtype, value in zip(ours, dtypes, values, strict=False):
+                    found[path] = asarray(value, dtype, backend=target)
+        problems += [f"{path}: no tensor is for it" for path in declared if path not in found]
+        if problems:
+            raise _unfit("The tensors do not fit the network", problems)
+        return call.trees(lambda path, declaration: found["/".join(path)])
+
+    def save(self, params: Tree, state: Tree = None) -> dict[str, Array]:
+        """The tensors of a checkpoint, from the parameters and the state of a network: `load` backwards, bit for bit.
+
+        Args:
+            params, state: Arrays of one backend, as `load` or training left them.
+
+        Returns:
+            Arrays of the same backend by name.
+
+        Raises:
+            ParamError: An array has no rule; or it is one that the checkpoint does not have, and is not zero. The error
+                lists all of them.
+        """
+        arrays: dict[str, Any] = {}
+        for part in (params, state):
+            arrays.update(zip(tree.paths(part), tree.leaves(part), strict=True))
+        problems: list[str] = []
+        out: dict[str, Any] = {}
+        left = dict(arrays)
+        for rule in self._rules:
+            for holes in [h for path in arrays if (h := _holes(rule.ours[0], path)) is not None]:
+                ours = [_filled(path, holes) for path in rule.ours]
+                for path in ours:
+                    left.pop(path, None)
+                try:
+                    out.update(rule.saved(ours, holes, arrays, self.sizes))
+                except ValueError as error:
+                    problems.append(f"{', '.join(ours)}: {error}")
+        problems += [f"{path}: no rule has it" for path in left]
+        if problems:
+            raise _unfit("The arrays do not fit the checkpoint", problems)
+        return out
+
+    def _by_rule(self, names: Iterable[str], problems: list[str]) -> list[list[_Match]]:
+        """The names that belong to each rule."""
+        matches: list[list[_Match]] = [[] for _ in self._rules]
+        for name in names:
+            if any(re.fullmatch(pattern, name) for pattern in self.ignore):
+                continue
+            found = [
+                (i, _Match(name, copy, held.groupdict()))
+                for i, copy, pattern in self._by_form.get(_numberless(name), ())
+                if (held := pattern.fullmatch(name))
+            ]
+            if len(found) != 1:
+                problems.append(f"{name}: {'two rules have' if found else 'no rule has'} it")
+            for i, match in found[:1]:
+                matches[i].append(match)
+        return matches
+
+
+class _Match(NamedTuple):
+    """A tensor's name, which of the copies in the rule it is, and the numbers in it."""
+
+    name: str
+    copy: int
+    holes: dict[str, str]
+
+
+class _Rule(NamedTuple):
+    """A rule of a `KeyMap`. `stacked` is the hole that is an axis here, or None."""
+
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    form: _Form | None
+    stacked: str | None
+
+    def groups(self, matches: list[_Match], declared: Mapping[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
+        """The tensors that are read together, and the paths that they are for. Copies stand one after the other."""
+        if not self.theirs:
+            yield from (([], [path]) for path in declared if _holes(self.ours[0], path) is not None)
+            return
+        groups: dict[tuple[str, ...], list[_Match]] = {}
+        for match in matches:
+            groups.setdefault(tuple(_filled(path, match.holes) for path in self.ours), []).append(match)
+        for ours, group in groups.items():
+            group.sort(key=lambda match: (match.copy, int(match.holes.get(self.stacked or "", 0))))
+            yield [match.name for match in group], list(ours)
+
+    def loaded(
+        self,
+        theirs: list[str],
+        ours: list[str],
+        tensors: Mapping[str, Any],
+        declared: Mapping[str, Any],
+        sizes: Mapping[str, int],
+    ) -> list[Any]:
+        """The arrays for the paths `ours`. A ValueError says what does not fit."""
+        lacking = [path for path in ours if path not in declared]
+        if lacking:
+            raise ValueError(f"the network has no {', '.join(lacking)}")
+        shape = tuple(declared[ours[0]].shape)
+        if not theirs:
+            import numpy as np
+
+            return [np.zeros(shape, "float32")]
+        if len(ours) > 1:
+            others = {tuple(declared[path].shape) for path in ours}
+            if len(others) > 1:
+                raise ValueError(f"its parts have different shapes, {', '.join(map(str, sorted(others)))}")
+            shape = (len(ours), *shape)
+        xs = [tensors[name] for name in theirs]
+        dtypes = [dtype_name(x.dtype) for x in (declared[ours[0]], *xs)]
+        if len(set(map(_kind, dtypes))) > 1:
+            raise ValueError(f"its dtype is {dtypes[1]}, and {dtypes[0]} is needed")
+        if self.stacked is not None:
+            numbers = [int((_holes(self.theirs[0], name) or {})[self.stacked]) for name in theirs]
+            if numbers != list(range(len(xs))):
+                raise ValueError(f"their numbers are not 0 to {len(xs) - 1}")
+            x = _stacked(xs)
+        else:
+            x = xs[0]
+            if any(not _equal(x, other) for other in xs[1:]):
+                raise ValueError("they are copies, and have different values")
+        if self.form is not None:
+            x = self.form.turned(x, shape, sizes)
+        elif tuple(x.shape) != shape:
+            raise ValueError(f"its shape is {tuple(x.shape)}, and {shape} is needed")
+        return _parts(x) if len(ours) > 1 else [x]
+
+    def saved(
+        self, ours: list[str], holes: dict[str, str], arrays: Mapping[str, Any], sizes: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """The tensors that the arrays at the paths `ours` become. A ValueError says what does not fit."""
+        lacking = [path for path in ours if path not in arrays]
+        if lacking:
+            raise ValueError(f"there is no {', '.join(lacking)} beside it")
+        xs = [arrays[path] for path in ours]
+        if not self.theirs:
+            if to_numpy(xs[0]).any():
+                raise ValueError("the checkpoint has no place for it, and it is not zero")
+            return {}
+        x = _stacked(xs) if len(xs) > 1 else xs[0]
+        if self.form is not None:
+            x = self.form.reversed().turned(x, None, sizes)
+        if self.stacked is None:
+            return {_filled(self.theirs[0], holes): x}
+        numbered = [{**holes, self.stacked: str(i)} for i in range(x.shape[0])]
+        return {_filled(self.theirs[0], h): part for h, part in zip(numbered, _parts(x), strict=True)}
+
+
+class _Form(NamedTuple):
+    """How axes become others: each side is a list of axes, each the names of those that are folded into it."""
+
+    left: tuple[tuple[str, ...], ...]
+    right: tuple[tuple[str, ...], ...]
+
+    def reversed(self) -> _Form:
+        return _Form(self.right, self.left)
+
+    def turned(self, x: Any, shape: tuple[int, ...] | None, given: Mapping[str, int]) -> Any:
+        """`x` with the axes of the right side, to `shape` where that is known. A ValueError says what does not fit."""
+        known = [(self.left, tuple(x.shape)), *([(self.right, shape)] if shape is not None else [])]
+        sizes = _solved(known, given)
+        names, turned = ([name for term in side for name in term if name != "1"] for side in (self.left, self.right))
+        out = [math.prod(sizes[name] for name in term) for term in self.right]
+        return _moved(x, [sizes[n] for n in names], [names.index(n) for n in turned], out)
+
+
+def _solved(
+    known: list[tuple[tuple[tuple[str, ...], ...], tuple[int, ...]]], given: Mapping[str, int]
+) -> dict[str, int]:
+    """The sizes of all axes, from shapes whose axes are known. A ValueError says what does not fit."""
+    sizes = {"1": 1, **given}
+    for terms, shape in known:
+        if len(terms) != len(shape):
+            raise ValueError(f"its shape is {shape}, and the form has {len(terms)} axes")
+    pairs = [pair for terms, shape in known for pair in zip(terms, shape, strict=True)]
+    while True:
+        before = len(sizes)
+        for term, size in pairs:
+            unknown = [name for name in term if name not in sizes]
+            product = math.prod(sizes[name] for name in term if name in sizes)
+            if len(unknown) == 1 and product and size % product == 0:
+                sizes[unknown[0]] = size // product
+            elif len(unknown) < 2 and product != size:
+                shapes = " and ".join(str(shape) for _, shape in known)
+                raise ValueError(f"({' '.join(term)}) cannot have the size {size}, from shapes {shapes}")
+        if len(sizes) == before:
+            break
+    unknown = sorted({name for term, _ in pairs for name in term} - sizes.keys())
+    if unknown:
+        raise ValueError(f"the size of {unknown[0]} is unknown: give it, as in KeyMap(rules, {unknown[0]}=...)")
+    return sizes
+
+
+def _rule(rule: tuple[Any, ...]) -> _Rule:
+    """A rule as it was written, checked."""
+
+    def wrong(why: str) -> ArgumentError:
+        return ArgumentError(
+            f"The rule {rule!r} of a KeyMap {why}.",
+            argument="rules",
+            expected='("their.{i}.weight", "ours/{i}/kernel", "o i -> i o")',
+            got=repr(rule),
+        )
+
+    if len(rule) not in (2, 3) or not all(part is None or isinstance(part, str | tuple) for part in rule):
+        raise wrong("is not (theirs, ours) or (theirs, ours, form)")
+    theirs, ours = (part if isinstance(part, tuple) else () if part is None else (part,) for part in rule[:2])
+    if not ours:
+        raise wrong("has no path of the network")
+    text = rule[2] if len(rule) == 3 else None
+    form = None if not text else _form(text, wrong)
+    found = [_HOLE.findall(name) for name in (*theirs, *ours)]
+    if any(len(set(names)) < len(names) or not all(map(str.isidentifier, names)) for names in found):
+        raise wrong("has a name with one hole twice, or a hole that is no name")
+    holes = list(map(frozenset, found))
+    if (theirs and len(set(holes[: len(theirs)])) > 1) or len(set(holes[len(theirs) :])) > 1:
+        raise wrong("has names with different holes")
+    own = holes[-1]
+    stacked = sorted(holes[0] - own) if theirs else []
+    if theirs and own - holes[0]:
+        raise wrong(f"has a hole {{{min(own - holes[0])}}} that stands in `ours` alone")
+    if len(stacked) > 1 or (stacked and (form is None or (stacked[0],) not in form.right)):
+        raise wrong(f"has a hole {{{stacked[0]}}} that is neither in `ours` nor an axis on the right of the form")
+    if stacked and (len(ours) > 1 or len(theirs) > 1):
+        raise wrong("stacks tensors, and has several names for each")
+    if len(ours) > 1 and (form is None or len(form.right[0]) != 1):
+        raise wrong("has several paths, and no axis that counts them comes first on the right of the form")
+    if not theirs and (form is not None or len(ours) > 1):
+        raise wrong("is for an array that the checkpoint does not have, which is one path without a form")
+    if stacked and form is not None:
+        form = _Form(((stacked[0],), *form.left), form.right)
+        if not _same_names(form):
+            raise wrong(f"has the axis {stacked[0]} of its stack on the left, too")
+    elif form is not None and not _same_names(form):
+        raise wrong("does not have the same axes on both sides, each once")
+    return _Rule(theirs, ours, form, stacked[0] if stacked else None)
+
+
+def _form(text: str, wrong: Any) -> _Form:
+    sides = [side.strip() for side in text.split("->")]
+    if len(sides) != 2:
+        raise wrong("has a form without one arrow")
+    terms = [[_TERM.findall(side), re.sub(_TERM, "", side).strip()] for side in sides]
+    if any(rest for _, rest in terms):
+        raise wrong("has a form with brackets that do not match")
+    left, right = (tuple(tuple(re.findall(r"\S+", term.strip("()"))) for term in found) for found, _ in terms)
+    names = [name for term in (*left, *right) for name in term]
+    if not all(name == "1" or name.isidentifier() for name in names) or not left or not right:
+        raise wrong("has a form with axes that are no names")
+    return _Form(left, right)
+
+
+def _same_names(form: _Form) -> bool:
+    left, right = ([name for term in side for name in term if name != "1"] for side in form)
+    return sorted(left) == sorted(right) and len(set(left)) == len(left)
+
+
+def _numberless(name: str) -> str:
+    """What names that differ in their numbers have in common with the template that describes them."""
+    return re.sub(r"\{\w+\}|[0-9]+", "#", name)
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What describes the names of a template, whose holes are numbers."""
+    parts = _HOLE.split(template)
+    return re.compile("".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>[0-9]+)" for i, p in enumerate(parts)))
+
+
+def _holes(template: str, name: str) -> dict[str, str] | None:
+    """The numbers in a name that a template describes; None if it describes another."""
+    match = _pattern(template).fullmatch(name)
+    return None if match is None else match.groupdict()
+
+
+def _kind(dtype: str) -> str:
+    """All floats are one kind of dtype, and so are all signed integers."""
+    return "float" if "float" in dtype else dtype.rstrip("0123456789")
+
+
+def _filled(template: str, holes: Mapping[str, str]) -> str:
+    return _HOLE.sub(lambda match: holes.get(match[1], match[0]), template)
+
+
+def _unfit(problem: str, each: list[str]) -> ParamError:
+    more = len(each) - _LISTED
+    listed = [*each[:_LISTED], *([f"and {more} more"] if more > 0 else [])]
+    return ParamError(f"{problem}: {each[0]}.", expected="one rule for each", got="\n    ".join(["", *listed]))
+
+
+@native
+def _moved(x: Any, sizes: list[int], order: list[int], shape: list[int]) -> Any:
+    xp = namespace(x)
+    return xp.reshape(xp.permute_dims(xp.reshape(x, tuple(sizes)), tuple(order)), tuple(shape))
+
+
+@native
+def _stacked(xs: list[Any]) -> Any:
+    return namespace(*xs).stack(xs)
+
+
+@native
+def _parts(x: Any) -> list[Any]:
+    return [x[i, ...] for i in range(x.shape[0])]
+
+
+@native
+def _equal(a: Any, b: Any) -> bool:
+    return a.shape == b.shape and bool(namespace(a, b).all(a == b))

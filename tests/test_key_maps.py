@@ -1,0 +1,283 @@
+"""Key maps: networks of PyTorch, loaded into networks of kfunc, give the same outputs, and their tensors back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import kfunc as kf
+from kfunc import nn
+from kfunc.interop import KeyMap
+
+torch = pytest.importorskip("torch")
+
+LINEAR, CONV = "o i -> i o", "o i h w -> h w i o"
+
+
+def both(weight, bias, form=LINEAR):
+    """Rules of a layer with a kernel and a bias: names there and the path here."""
+    return [(f"{weight}.weight", f"{bias}/kernel", form), (f"{weight}.bias", f"{bias}/bias")]
+
+
+def norm(theirs, ours):
+    return [
+        (f"{theirs}.weight", f"{ours}/gamma"),
+        (f"{theirs}.bias", f"{ours}/beta"),
+        (f"{theirs}.running_mean", f"{ours}/moving_mean"),
+        (f"{theirs}.running_var", f"{ours}/moving_variance"),
+    ]
+
+
+class Attention(torch.nn.Module):
+    """Torch's own attention over one input, which is batch first."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+class Tied(torch.nn.Module):
+    """A table that also is the last layer, as in language models; its checkpoint has both names."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(11, 4)
+        self.head = torch.nn.Linear(4, 11, bias=False)
+        self.head.weight = self.table.weight
+
+    def forward(self, x):
+        return self.head(self.table(x))
+
+
+@nn.layer
+class TiedHere(nn.Layer):
+    table: nn.Layer = nn.ReversibleEmbedding(11, 4)
+
+    def forward(self, s, x):
+        return self.table(s, self.table(s, x), reverse=True)
+
+
+@nn.layer
+class AttentionHere(nn.Layer):
+    attention: nn.Layer = nn.MultiHeadAttention(3, 4)
+
+    def forward(self, s, x):
+        return self.attention(s, x, x)
+
+
+def convolutions():
+    theirs = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 6, 3),
+        torch.nn.BatchNorm2d(6, eps=1e-3),
+        torch.nn.Conv2d(6, 12, 3, groups=6),
+        torch.nn.Flatten(),
+        torch.nn.Linear(12 * 4 * 4, 5),
+    )
+    ours = nn.Sequential(
+        [
+            nn.Conv2D(6, 3, name="first"),
+            nn.BatchNormalization(name="norm"),
+            nn.DepthwiseConv2D(3, depth_multiplier=2, name="depth"),
+            nn.Flatten(),
+            nn.Dense(5, name="head"),
+        ]
+    )
+    rules = [*both("0", "first", CONV), *norm("1", "norm"), *both("2", "depth", "(c m) 1 h w -> h w c m")]
+    rules += both("4", "head", "o (f y x) -> (y x f) o")
+    return theirs, ours, KeyMap(rules, [r".*\.num_batches_tracked"], y=4, x=4), "nchw"
+
+
+def attention():
+    parts = ("query", "key", "value")
+    rules = [
+        ("attention.in_proj_weight", tuple(f"attention/{p}/kernel" for p in parts), "(s h d) i -> s i h d"),
+        ("attention.in_proj_bias", tuple(f"attention/{p}/bias" for p in parts), "(s h d) -> s h d"),
+        ("attention.out_proj.weight", "attention/attention_output/kernel", "o (h d) -> h d o"),
+        ("attention.out_proj.bias", "attention/attention_output/bias"),
+    ]
+    return Attention(), AttentionHere(), KeyMap(rules), "floats"
+
+
+def stacked():
+    theirs = torch.nn.Sequential(
+        *[torch.nn.Sequential(torch.nn.Linear(12, 12), torch.nn.LayerNorm(12, eps=1e-3)) for _ in range(11)]
+    )
+    ours = nn.Stack(nn.Sequential([nn.Dense(12, name="dense"), nn.LayerNormalization(name="norm")]), 11)
+    rules = [
+        ("{n}.0.weight", "layer/dense/kernel", "o i -> n i o"),
+        ("{n}.0.bias", "layer/dense/bias", "o -> n o"),
+        ("{n}.1.weight", "layer/norm/gamma", "o -> n o"),
+        ("{n}.1.bias", "layer/norm/beta", "o -> n o"),
+    ]
+    return theirs, ours, KeyMap(rules), "floats"
+
+
+def lacking():
+    """Torch's layers without biases, and ours with: zeros, for many paths."""
+    theirs = torch.nn.Sequential(*[torch.nn.Linear(12, 12, bias=False) for _ in range(2)])
+    ours = nn.Sequential([nn.Dense(12, name=str(i)) for i in range(2)])
+    return theirs, ours, KeyMap([("{i}.weight", "{i}/kernel", LINEAR), (None, "{i}/bias")]), "floats"
+
+
+def recurrent():
+    theirs = torch.nn.LSTM(12, 5, bias=False, batch_first=True)
+    rules = [("weight_ih_l0", "kernel", LINEAR), ("weight_hh_l0", "recurrent_kernel", LINEAR)]
+    return theirs, nn.LSTM(5, use_bias=False, return_sequences=True), KeyMap(rules), "floats"
+
+
+def tied():
+    rules = [(("table.weight", "head.weight"), "table/embeddings")]
+    return Tied(), TiedHere(), KeyMap(rules), "integers"
+
+
+ROWS = {f.__name__: f for f in (convolutions, attention, stacked, lacking, recurrent, tied)}
+
+
+def inputs(kind):
+    r = np.random.default_rng(0)
+    if kind == "nchw":
+        x = r.normal(size=(2, 3, 8, 8)).astype("float32")
+        return x, x.transpose(0, 2, 3, 1)
+    x = r.integers(0, 11, (2, 7)) if kind == "integers" else r.normal(size=(2, 7, 12)).astype("float32")
+    return x, x.astype("int32") if kind == "integers" else x
+
+
+def row(name):
+    """A network of torch with weights that nothing shares, ours, the map, and the inputs of both."""
+    torch.manual_seed(0)
+    theirs, ours, keys, kind = ROWS[name]()
+    theirs.eval()
+    with torch.no_grad():
+        for x in theirs.state_dict().values():
+            if x.is_floating_point():
+                x.copy_(0.1 + torch.rand(x.shape))
+    return theirs, ours, keys, *inputs(kind)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_outputs_are_torch_s_and_tensors_come_back(name, backend):
+    theirs, ours, keys, x, x_ours = row(name)
+    with torch.no_grad():
+        want = theirs(torch.asarray(x))
+    want = np.asarray(want[0] if isinstance(want, tuple) else want)
+    tensors = {key: value.numpy() for key, value in theirs.state_dict().items()}
+    if backend in ("openvino", "array_api_strict"):
+        pytest.importorskip(backend)
+    params, state = keys.load(tensors, ours, kf.Spec((None, *x_ours.shape[1:]), str(x_ours.dtype)), backend=backend)
+    out, _ = ours.apply(params, kf.asarray(x_ours, backend=backend), state=state)
+    np.testing.assert_allclose(kf.to_numpy(out), want, rtol=2e-5, atol=2e-5)
+    back = keys.save(params, state)
+    missing = {key for key in tensors if key not in back}
+    assert missing == {key for key in tensors if "num_batches" in key or (name == "tied" and key == "head.weight")}
+    for key, value in back.items():
+        assert kf.backend_of(value).name == backend
+        np.testing.assert_array_equal(kf.to_numpy(value), tensors[key])
+
+
+def test_pairs_that_are_rotated():
+    """Interleaved pairs become halves: a size that no shape tells."""
+    x = np.arange(24, dtype="float32").reshape(12, 2)
+    net = nn.EinsumDense("bi,ihd->bhd", (3, 4))
+    keys = KeyMap([("w", "kernel", "(h d r) i -> i h (r d)")], r=2)
+    params, _ = keys.load({"w": x}, net, kf.Spec((None, 2)))
+    want = np.zeros((2, 3, 4), "float32")
+    for head in range(3):
+        for pair in range(2):
+            for half in range(2):
+                want[:, head, half * 2 + pair] = x[head * 4 + pair * 2 + half]
+    np.testing.assert_array_equal(params["kernel"], want)
+    np.testing.assert_array_equal(keys.save(params)["w"], x)
+
+
+DENSE = nn.Sequential([nn.Dense(3, name="a"), nn.Dense(3, name="b")])
+GOOD = {f"{n}.{k}": np.zeros((3, 3) if k == "weight" else 3, "float32") for n in "ab" for k in ("weight", "bias")}
+RULES = [*both("a", "a"), *both("b", "b")]
+
+UNFIT = {  # the tensors, the rules, and what the error says
+    "unused": (GOOD | {"c.weight": GOOD["a.bias"]}, RULES, "c.weight: no rule has it"),
+    "missing": ({k: v for k, v in GOOD.items() if k != "b.bias"}, RULES, "b/bias: no tensor is for it"),
+    "shape": (GOOD | {"a.bias": np.zeros(4, "float32")}, RULES, r"a.bias: its shape is \(4,\), and \(3,\) is needed"),
+    "form": (GOOD | {"a.weight": np.zeros((3, 4), "float32")}, RULES, r"a.weight: \(i\) cannot have the size"),
+    "rank": (GOOD | {"a.weight": np.zeros(9, "float32")}, RULES, "a.weight: its shape is .* the form has 2 axes"),
+    "kind": (
+        GOOD | {"a.bias": np.zeros(3, "int64")},
+        RULES,
+        "a.bias: its dtype is int64, and a kind of float is needed",
+    ),
+    "two rules": (GOOD, [*RULES, ("{i}.bias", "{i}/bias"), ("a.bias", "a/bias")], "a.bias: two rules have it"),
+    "two tensors": (GOOD | {"c": GOOD["a.bias"]}, [*RULES, ("c", "a/bias")], "a/bias: two rules have a tensor for it"),
+    "no path": (GOOD | {"c": GOOD["a.bias"]}, [*RULES, ("c", "c/bias")], "c: the network has no c/bias"),
+    "copies": (
+        GOOD | {"c": np.ones(3, "float32")},
+        [*RULES[:3], (("b.bias", "c"), "b/bias")],
+        "b.bias, c: they are copies, and have different values",
+    ),
+    "size": (
+        GOOD,
+        [("a.weight", "a/kernel", "(o p) i -> i (o p)"), *RULES[1:]],
+        r"the size of o is unknown: .* o=\.\.\.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_tensors_that_do_not_fit(name):
+    tensors, rules, words = UNFIT[name]
+    with pytest.raises(kf.errors.ParamError, match=words):
+        KeyMap(rules).load(tensors, DENSE, kf.Spec((None, 3)))
+
+
+def test_all_faults_are_listed():
+    tensors = {"x": np.zeros(3, "float32"), "a.bias": np.zeros(4, "float32")}
+    with pytest.raises(kf.errors.ParamError) as error:
+        KeyMap(RULES).load(tensors, DENSE, kf.Spec((None, 3)))
+    for text in ("x: no rule has it", "a.bias: its shape", "a/kernel: no", "b/kernel: no", "b/bias: no"):
+        assert text in str(error.value)
+
+
+def test_a_stack_needs_all_of_its_numbers():
+    theirs, ours, keys, _, x = row("stacked")
+    tensors = {k.replace("10.", "12.", 1): v.numpy() for k, v in theirs.state_dict().items()}
+    with pytest.raises(kf.errors.ParamError, match="their numbers are not 0 to 10"):
+        keys.load(tensors, ours, kf.Spec((None, *x.shape[1:])))
+
+
+UNSAVED = {
+    "no rule": ({"a": {"kernel": 0, "other": 0}}, [("w", "a/kernel")], "a/other: no rule has it"),
+    "not zero": ({"a": {"bias": 1}}, [(None, "a/bias")], "the checkpoint has no place for it, and it is not zero"),
+    "half": ({"a": {"q": 0}}, [("w", ("a/q", "a/k"), "(s i) -> s i")], "a/q, a/k: there is no a/k beside it"),
+}
+
+
+@pytest.mark.parametrize("name", UNSAVED)
+def test_arrays_that_do_not_fit(name):
+    params, rules, words = UNSAVED[name]
+    with pytest.raises(kf.errors.ParamError, match=words):
+        KeyMap(rules).save(kf.tree.map(lambda fill: np.full(3, fill, "float32"), params))
+
+
+WRONG = {
+    "parts": (("w",), "is not"),
+    "no path": (("w", None), "has no path"),
+    "arrow": (("w", "k", "o i"), "without one arrow"),
+    "brackets": (("w", "k", "(o i -> i o"), "brackets"),
+    "names": (("w", "k", "o * -> * o"), "axes that are no names"),
+    "sides": (("w", "k", "o i -> o"), "same axes on both sides"),
+    "twice": (("w", "k", "o o -> o o"), "same axes on both sides"),
+    "hole here": (("w", "k.{i}"), "stands in `ours` alone"),
+    "hole there": (("w.{i}", "k"), "neither in `ours` nor an axis"),
+    "holes": ((("w.{i}", "v.{j}"), "k.{i}"), "different holes"),
+    "hole twice": (("w.{i}.{i}", "k.{i}"), "one hole twice"),
+    "uncounted": (("w", ("q", "k"), "(s i) -> (s i)"), "no axis that counts them"),
+    "zeros": ((None, "k", "o i -> i o"), "without a form"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_rules_that_cannot_be_read(name):
+    rule, words = WRONG[name]
+    with pytest.raises(kf.errors.ArgumentError, match=words):
+        KeyMap([rule])
