@@ -3,7 +3,7 @@
 Layers are pure `init` and `apply` functions over trees of arrays. The backend is that of the arrays.
 """
 
-from . import backends, callbacks, data, errors, losses, metrics, nn, ops, optim, random, tree, utils
+from . import backends, callbacks, data, errors, interop, losses, metrics, nn, ops, optim, random, tree, utils
 from .arrays import asarray, backend_of, namespace, to_backend, to_numpy
 from .dataclasses import dataclass, replace
 from .elsewhere import looked_up as _looked_up
@@ -58,6 +58,7 @@ __all__ = [
     "errors",
     "fori_loop",
     "grad",
+    "interop",
     "jit",
     "jvp",
     "load",

@@ -19,12 +19,14 @@ import math
 import os
 import re
 import stat
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import safetensors
 
-from .arrays import to_backend, to_numpy
+from .arrays import dtype_name, to_backend, to_numpy
 from .backends import Backend, get, kind_of
 from .errors import ArgumentError, FileError, shown
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     # NumPy takes longer to import than kfunc, and only those who use it need wait.
     import numpy as np
 
-__all__ = ["flatten", "load", "read", "save", "structure", "unflatten", "write"]
+__all__ = ["Tensors", "flatten", "load", "read", "save", "structure", "unflatten", "write"]
 
 _DTYPES = {
     "BOOL": "bool",
@@ -340,6 +342,22 @@ def write(
         _replace(path, [len(data).to_bytes(8, "little"), data, *(_bytes(arrays[name]) for name in order)])
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Make a text the content of a file, in one step.
+
+    Raises:
+        FileError: The file could not be written. What was at `path` before is still there.
+    """
+    with blaming(path, "written"):
+        _replace(os.path.realpath(os.fsdecode(path)), [text.encode()])
+
+
+def size(x: Any) -> int:
+    """How many bytes an array of any backend takes in a file."""
+    name = dtype_name(x.dtype)
+    return math.prod(x.shape) * _dtype(name, name).itemsize
+
+
 def _bytes(array: np.ndarray) -> Any:
     """The memory of an array in C order, with little-endian numbers."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view("uint8").data
@@ -365,24 +383,10 @@ def read(
     _ml_dtypes()  # imported here, so that the import does not depend on the file
     with blaming(path), naming_the_format(path):
         with _open(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(8)
-            # Checked first: a file of another format would say that its header has gigabytes.
-            if (length := int.from_bytes(start, "little")) > _HEADER_LIMIT:
-                raise FileError(
-                    "The file is not a safetensors file.",
-                    expected=f"a header of up to {_HEADER_LIMIT} bytes",
-                    got=f"{length} bytes",
-                )
-            if len(start) < 8 or length > size - 8:
-                raise FileError(
-                    "The file is truncated or corrupt, or is not a safetensors file: its header is not complete.",
-                    expected=f"{length + 8} bytes or more",
-                    got=f"{size} bytes",
-                )
-            forms, texts = _header(file.read(length), size - 8 - length)
+            forms, texts, _ = _beginning(file)
             if check is not None:
                 check(forms, {key: text for key, text in texts.items() if key not in (_FORMAT, _DIGEST)})
+            size = os.fstat(file.fileno()).st_size
             file.seek(0)
             data = file.read(size)
             if len(data) != size or file.read(1):
@@ -407,8 +411,74 @@ def read(
     return arrays, texts
 
 
-def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
-    """The tensors' forms, and the texts, that a header holds, for a file with `body` bytes after it.
+class Tensors(Mapping[str, Any]):
+    """The arrays of a safetensors file by name, each read when it is asked for, as NumPy's.
+
+    The file stays open, and should not be changed. A digest of kfunc's is not checked, since that reads everything.
+
+    Args:
+        path: As for `read`.
+
+    Attributes:
+        forms: The dtype and the shape of each.
+
+    Raises:
+        FileError: As for `read`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = path
+        with blaming(path), naming_the_format(path):
+            self._file, self._lock = _open(path), threading.Lock()
+            weakref.finalize(self, self._file.close)
+            self.forms, _, spans = _beginning(self._file)
+            first = self._file.tell()
+            self._spans = {name: (first + begin, end - begin) for name, (begin, end) in spans.items()}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        begin, length = self._spans[name]
+        form, data = self.forms[name], bytearray(length)
+        with blaming(self.path):
+            with self._lock:
+                self._file.seek(begin)
+                if self._file.readinto(data) != length:  # type: ignore[attr-defined]
+                    raise _changed()
+            array = _array(name, form, data)
+        return array.astype(_dtype(form.dtype, name), copy=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.forms)
+
+    def __len__(self) -> int:
+        return len(self.forms)
+
+
+def _beginning(file: BinaryIO) -> tuple[dict[str, Form], dict[str, str], dict[str, tuple[int, int]]]:
+    """What the header of an open file holds, see `_header`; the file is read up to its end.
+
+    Raises:
+        FileError: The file is not a safetensors file, or as for `_header`.
+    """
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    # Checked first: a file of another format would say that its header has gigabytes.
+    if (length := int.from_bytes(start, "little")) > _HEADER_LIMIT:
+        raise FileError(
+            "The file is not a safetensors file.",
+            expected=f"a header of up to {_HEADER_LIMIT} bytes",
+            got=f"{length} bytes",
+        )
+    if len(start) < 8 or length > size - 8:
+        raise FileError(
+            "The file is truncated or corrupt, or is not a safetensors file: its header is not complete.",
+            expected=f"{length + 8} bytes or more",
+            got=f"{size} bytes",
+        )
+    return _header(file.read(length), size - 8 - length)
+
+
+def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str], dict[str, tuple[int, int]]]:
+    """The forms of the tensors, the texts, and where tensors begin and end after it, for a file with `body` more bytes.
 
     Raises:
         FileError: The header is malformed, describes another number of bytes, or is too large.
@@ -442,7 +512,8 @@ def _header(data: bytes, body: int) -> tuple[dict[str, Form], dict[str, str]]:
             expected=f"{at} bytes after the header",
             got=f"{body} bytes",
         )
-    return {name: Form(_DTYPES[entry["dtype"]], tuple(entry["shape"])) for name, entry in header.items()}, texts
+    forms = {name: Form(_DTYPES[entry["dtype"]], tuple(entry["shape"])) for name, entry in header.items()}
+    return forms, texts, spans
 
 
 def _span(name: str, entry: Any) -> tuple[int, int]:

@@ -205,7 +205,7 @@ UNFIT = {  # the tensors, the rules, and what the error says
     "kind": (
         GOOD | {"a.bias": np.zeros(3, "int64")},
         RULES,
-        "a.bias: its dtype is int64, and a kind of float is needed",
+        "a.bias: its dtype is int64, and float32 is needed",
     ),
     "two rules": (GOOD, [*RULES, ("{i}.bias", "{i}/bias"), ("a.bias", "a/bias")], "a.bias: two rules have it"),
     "two tensors": (GOOD | {"c": GOOD["a.bias"]}, [*RULES, ("c", "a/bias")], "a/bias: two rules have a tensor for it"),

@@ -1,0 +1,200 @@
+"""Checkpoints of other libraries: tensors by name, in a file or in a folder of several, read one at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .. import files
+from ..arrays import asarray, to_numpy
+from ..backends import Backend, get
+from ..errors import ArgumentError, FileError, MissingPackageError, shown
+from ..typing import Array
+
+__all__ = ["Checkpoint", "save_checkpoint"]
+
+_INDEX, _ONE = "model.safetensors.index.json", "model.safetensors"
+_OF_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_INDEX_BYTES, _LISTED = 100_000_000, 20
+
+
+class Checkpoint(Mapping[str, Any]):
+    """The tensors of a checkpoint by name. Each is read when it is asked for, so that memory is needed for one.
+
+    Files are data, and nothing in them is executed: safetensors files are read by kfunc, and those of PyTorch by
+    `torch.load(weights_only=True)`, which refuses all but tensors and plain containers.
+
+    Args:
+        path: A `.safetensors` file; a file of PyTorch (`.pt`, `.pth`, `.bin`), for which torch must be installed; or a
+            folder as Hugging Face's libraries write it, with `model.safetensors`, or with shards and their index
+            `model.safetensors.index.json`.
+        backend: The backend of the arrays.
+
+    Raises:
+        FileError: A file is missing, truncated or corrupt; or the index names other tensors than the shards have, or
+            files outside the folder.
+        MissingPackageError: The file is PyTorch's, and torch is not installed.
+        BackendNotInstalledError, UnknownBackendError: There is no such backend here.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], backend: str | Backend = "numpy"):
+        self.path = os.fspath(path)
+        self._backend = get(backend)
+        with files.blaming(path):
+            self._parts = _folder(self.path) if os.path.isdir(self.path) else _file(self.path)
+
+    def __getitem__(self, name: str) -> Array:
+        return asarray(self._parts[name][name], backend=self._backend)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.path!r}, {len(self)} tensors)"
+
+
+def save_checkpoint(
+    tensors: Mapping[str, Array], path: str | os.PathLike[str], shard_size: int | str = "5GB"
+) -> list[str]:
+    """Write tensors as Hugging Face's libraries and PyTorch's users read them.
+
+    Args:
+        tensors: Arrays of any backend by name, such as those of `KeyMap.save`. They are moved to NumPy's memory one
+            shard at a time.
+        path: A `.safetensors` file, or a folder. In a folder, one shard is `model.safetensors`; several are numbered,
+            and have an index. The index is written last.
+        shard_size: The most bytes of a shard, as a number or such as "500MB" or "5GB". A larger tensor is a shard of
+            its own. A file is not divided.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ArgumentError: `shard_size` is no size; or a name or dtype cannot be stored.
+        FileError: A file could not be written.
+    """
+    most, path = _in_bytes(shard_size), os.fspath(path)
+    texts = {"format": "pt"}  # transformers asks for it
+    if path.endswith(".safetensors"):
+        files.write(path, {name: to_numpy(x) for name, x in tensors.items()}, texts)
+        return [path]
+    shards: list[list[str]] = [[]]
+    filled = total = 0
+    for name, x in tensors.items():
+        size = files.size(x)
+        if shards[-1] and filled + size > most:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled, total = filled + size, total + size
+    names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+    names = names if len(shards) > 1 else [_ONE]
+    with files.blaming(path, "written"):
+        files.make_directory(path)
+    for name, shard in zip(names, shards, strict=True):
+        save_checkpoint({n: tensors[n] for n in shard}, os.path.join(path, name))
+    if len(shards) > 1:
+        where = {n: name for name, shard in zip(names, shards, strict=True) for n in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": where}
+        files.write_text(os.path.join(path, _INDEX), json.dumps(index, indent=2, sort_keys=True) + "\n")
+        names.append(_INDEX)
+    with files.blaming(path, "written"):
+        # What was there before would be read beside these files, or in their place.
+        for name in os.listdir(path):
+            if name not in names and (name in (_ONE, _INDEX) or _SHARD.fullmatch(name)):
+                os.remove(os.path.join(path, name))
+    return [os.path.join(path, name) for name in names]
+
+
+def _in_bytes(size: int | str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B", size) if isinstance(size, str) else None
+    if match is not None:
+        size = int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+    if not isinstance(size, int) or size < 1:
+        raise ArgumentError.must_be("shard_size", 'a positive number of bytes, such as "5GB"', size)
+    return size
+
+
+def _file(path: str) -> Mapping[str, Any]:
+    """For each tensor in a file, the mapping that has it."""
+    if path.lower().endswith(_OF_TORCH):
+        found = _of_torch(path)
+        return dict.fromkeys(found, found)
+    tensors = files.Tensors(path)
+    return dict.fromkeys(tensors, tensors)
+
+
+def _folder(path: str) -> Mapping[str, Any]:
+    """For each tensor in a folder, the mapping that has it."""
+    if os.path.exists(os.path.join(path, _ONE)):
+        return _file(os.path.join(path, _ONE))
+    index = os.path.join(path, _INDEX)
+    if not os.path.exists(index):
+        raise FileError(
+            "The folder has no checkpoint.",
+            expected=f"{_ONE}, or {_INDEX} and its shards",
+            got=_brief(os.listdir(path)),
+        )
+    with files.blaming(index):
+        where = _weight_map(index)
+    parts: dict[str, Any] = {}
+    for shard in sorted(set(where.values())):
+        parts.update(_file(os.path.join(path, shard)))
+    wrong = sorted(
+        name
+        for name in where.keys() | parts.keys()
+        if name not in where or name not in parts or os.path.basename(parts[name].path) != where[name]
+    )
+    if wrong:
+        raise FileError("The shards have other tensors than the index says.", expected=_INDEX, got=_brief(wrong))
+    return parts
+
+
+def _weight_map(index: str) -> dict[str, str]:
+    """Which shard has which tensor."""
+    if os.path.getsize(index) > _INDEX_BYTES:
+        raise FileError("The index is too large.", expected=f"up to {_INDEX_BYTES} bytes")
+    with open(index, "rb") as file:
+        found = files.decoded(file.read())
+    where = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(where, dict) or not where or not all(isinstance(name, str) for name in where.values()):
+        raise FileError("The index has no weight_map from tensors to files.", got=shown(found))
+    # A name with a folder in it could lead out of the checkpoint.
+    outside = [name for name in where.values() if re.search(r"[/\\:\0]", name) or not name.endswith(".safetensors")]
+    if outside:
+        raise FileError("The index names a file that is no shard in the folder.", got=shown(outside[0]))
+    return where
+
+
+def _of_torch(path: str) -> Mapping[str, Any]:
+    """The tensors in a file of PyTorch's."""
+    with files.blaming(path):
+        os.stat(path)
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            raise MissingPackageError(
+                "A file of PyTorch's can only be read with torch.", fix='pip install "kfunc[torch]"'
+            ) from error
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # of many kinds, and some with several pages
+            raise FileError(
+                "PyTorch does not read the file as tensors.", got=shown(str(error).splitlines()[:1])
+            ) from error
+        inside = [found, *(found.values() if isinstance(found, dict) else ())]
+        for one in inside:
+            if isinstance(one, dict) and one and all(isinstance(x, torch.Tensor) for x in one.values()):
+                return {str(name): x.detach() for name, x in one.items()}
+        raise FileError("The file has no tensors by name.", expected="a state_dict", got=shown(found))
+
+
+def _brief(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

@@ -1,0 +1,187 @@
+"""Checkpoints of other libraries: read one tensor at a time, written for their own readers, hostile ones refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import pickle
+
+import numpy as np
+import pytest
+from backends import params
+
+import kfunc as kf
+from kfunc.interop import Checkpoint, save_checkpoint
+
+torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
+save_file = pytest.importorskip("safetensors.torch").save_file
+
+NAMES = ("numpy", "jax", "torch", "tensorflow")
+
+
+def tensors():
+    torch.manual_seed(0)
+    return {
+        "model.a.weight": torch.randn(4, 6),
+        "model.b.weight": torch.randn(5, 3).to(torch.bfloat16),
+        "model.c.weight": torch.randn(7).to(torch.float16),
+        "model.d.position_ids": torch.arange(9, dtype=torch.int32),
+        "model.empty": torch.zeros(0, 3),
+    }
+
+
+def same(found, want):
+    assert set(found) == set(want)
+    for name in want:
+        value = kf.to_numpy(found[name])
+        np.testing.assert_array_equal(value.astype("float64"), want[name].double().numpy(), err_msg=name)
+        assert str(value.dtype) == str(want[name].dtype).removeprefix("torch.")
+
+
+def written(folder, kind):
+    """Tensors in a checkpoint of each kind: its path."""
+    if kind == "safetensors":
+        save_file(tensors(), folder / "x.safetensors")
+        return folder / "x.safetensors"
+    if kind == "one":
+        save_file(tensors(), folder / "model.safetensors")
+        return folder
+    if kind == "shards":
+        names = list(tensors())
+        for i, part in enumerate((names[:2], names[2:])):
+            save_file({n: tensors()[n] for n in part}, folder / f"model-0000{i + 1}-of-00002.safetensors")
+        where = {n: f"model-0000{1 + (i > 1)}-of-00002.safetensors" for i, n in enumerate(names)}
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+        return folder
+    inside = {"state_dict": tensors(), "epoch": 3} if kind == "nested" else tensors()
+    torch.save(inside, folder / "x.pt")
+    return folder / "x.pt"
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "one", "shards", "torch", "nested"])
+@pytest.mark.parametrize("backend", params(NAMES))
+def test_tensors_are_read(kind, backend, tmp_path):
+    found = Checkpoint(written(tmp_path, kind), backend)
+    assert len(found) == 5 and "Checkpoint(" in repr(found)
+    assert kf.backend_of(found["model.a.weight"]).name == backend
+    same(found, tensors())
+
+
+@pytest.mark.parametrize("size, files", [("5GB", 1), (150, 2), (1, 5), ("0.1KB", 2)])
+@pytest.mark.parametrize("backend", params(NAMES))
+def test_what_is_written_is_read_by_their_reader(size, files, backend, tmp_path):
+    given = {name: kf.asarray(x, backend=backend) for name, x in tensors().items()}
+    # Of another save, which must not be read any more.
+    for name in ("model.safetensors", "model-00009-of-00009.safetensors"):
+        save_file({"old": torch.zeros(1)}, tmp_path / name)
+    paths = save_checkpoint(given, tmp_path, shard_size=size)
+    shards = [p for p in paths if p.endswith(".safetensors")]
+    assert len(shards) == files and sorted(os.listdir(tmp_path)) == sorted(os.path.basename(p) for p in paths)
+    read: dict = {}
+    for path in shards:
+        read |= load_file(path)
+    same(read, tensors())
+    if files > 1:
+        index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+        assert {name: str(tmp_path / shard) for name, shard in index["weight_map"].items()} == {
+            name: path for path in shards for name in load_file(path)
+        }
+        assert index["metadata"]["total_size"] == sum(x.numel() * x.itemsize for x in read.values())
+    same(Checkpoint(tmp_path), tensors())
+
+
+def test_one_tensor_is_read_at_a_time(tmp_path):
+    """Memory for one: the others are not touched. A file of which one tensor is cut off still has the others."""
+    tracemalloc = pytest.importorskip("tracemalloc")
+    many = {f"t{i}": np.full((64, 1024), i, "float32") for i in range(40)}  # 10 MB
+    save_checkpoint(many, tmp_path / "x.safetensors")
+    tracemalloc.start()
+    found = Checkpoint(tmp_path / "x.safetensors")
+    for i in range(40):
+        assert found[f"t{i}"][0, 0] == i
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 64 * 1024 * 4
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def index(folder, where):
+    (folder / "model.safetensors.index.json").write_text(where if isinstance(where, str) else json.dumps(where))
+    return folder
+
+
+def spoiled(kind, folder):
+    """A checkpoint that is not sound."""
+    path = written(folder, "shards" if kind in SHARDS else "safetensors")
+    good = json.loads((folder / "model.safetensors.index.json").read_text()) if kind in SHARDS else {}
+    where = good.get("weight_map", {})
+    first = next(iter(where), "")
+    match kind:
+        case "nothing":
+            os.remove(path)
+            return folder
+        case "missing":
+            return folder / "absent.safetensors"
+        case "pickle":
+            (folder / "x.bin").write_bytes(pickle.dumps({"w": Evil()}))
+            return folder / "x.bin"
+        case "torch pickle":
+            torch.save({"w": Evil()}, folder / "x.pt")
+            return folder / "x.pt"
+        case "no tensors":
+            torch.save({"epoch": 3}, folder / "x.pt")
+            return folder / "x.pt"
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-5])
+            return path
+        case "half of the shards":
+            os.remove(folder / "model-00002-of-00002.safetensors")
+        case "truncated shard":
+            shard = folder / "model-00002-of-00002.safetensors"
+            shard.write_bytes(shard.read_bytes()[:-5])
+        case "outside":
+            index(folder, {"weight_map": where | {first: "../other.safetensors"}})
+        case "absolute":
+            index(folder, {"weight_map": where | {first: str(folder / "x.safetensors")}})
+        case "another file":
+            index(folder, {"weight_map": where | {first: "x.bin"}})
+        case "too few":
+            index(folder, {"weight_map": {n: f for n, f in where.items() if n != first}})
+        case "too many":
+            index(folder, {"weight_map": where | {"more": where[first]}})
+        case "wrong shard":
+            index(folder, {"weight_map": where | {first: "model-00002-of-00002.safetensors"}})
+        case "twice":
+            index(folder, '{"weight_map": {"a": "b.safetensors", "a": "c.safetensors"}}')
+        case "no map":
+            index(folder, {"weights": {}})
+        case "no json":
+            index(folder, "{")
+        case "a list":
+            index(folder, [1])
+    return folder
+
+
+SHARDS = ("half of the shards", "truncated shard", "outside", "absolute", "another file", "too few", "too many")
+SHARDS += ("wrong shard", "twice", "no map", "no json", "a list")
+ALONE = ("nothing", "missing", "pickle", "torch pickle", "no tensors", "truncated")
+
+
+@pytest.mark.parametrize("kind", [*ALONE, *SHARDS])
+def test_bad_checkpoints_are_refused(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kf.errors.FileError):
+        Checkpoint(spoiled(kind, tmp_path))
+    assert not pathlib.Path("executed").exists()
+
+
+@pytest.mark.parametrize("size", [0, -1, "5 apples", "GB", 1.5, None])
+def test_sizes_of_shards(size, tmp_path):
+    with pytest.raises(kf.errors.ArgumentError, match="`shard_size` must be a positive number of bytes"):
+        save_checkpoint({}, tmp_path, shard_size=size)
