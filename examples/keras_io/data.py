@@ -18,3 +18,41 @@ def digits(n_train: int = 512, n_test: int = 128):
     order = np.random.default_rng(0).permutation(len(data["labels"]))[: n_train + n_test]
     x, y = data["images"][order], data["labels"][order].astype("int32")
     return (x[:n_train], y[:n_train]), (x[n_train:], y[n_train:])
+
+
+def waves(n_train: int = 256, n_test: int = 64, steps: int = 20):
+    """Readings of six sensors on an engine, (n, steps, 6), and whether it knocks, (n,): -1 or 1."""
+    rng = np.random.default_rng(1)
+    n = n_train + n_test
+    labels = rng.choice([-1, 1], n)
+    time = np.arange(steps)[None, :, None]
+    speed, phase = rng.uniform(0.4, 0.6, (n, 1, 1)), rng.uniform(0, 6, (n, 1, 6))
+    knocks = (np.sin(3 * speed * time + phase) > 0.8) * (labels == 1)[:, None, None]
+    level = rng.normal(0, 1, 6)
+    x = level + np.sin(speed * time + phase) + 1.5 * knocks + rng.normal(0, 0.2, (n, steps, 6))
+    return (x[:n_train], labels[:n_train]), (x[n_train:], labels[n_train:])
+
+
+def ratings(users: int = 40, movies: int = 60, n: int = 1200):
+    """Who rated which movie, and how, from hidden tastes: numbers of users and of movies, and 0.5 to 5 stars, (n,)."""
+    rng = np.random.default_rng(2)
+    user, movie = rng.integers(0, users, n), rng.integers(0, movies, n)
+    likes, is_about = rng.normal(size=(users, 3)), rng.normal(size=(movies, 3))
+    mood, fame = rng.normal(0, 0.6, users), rng.normal(0, 0.9, movies)
+    stars = 2.75 + mood[user] + fame[movie] + 0.5 * np.sum(likes[user] * is_about[movie], -1)
+    return user, movie, np.clip(np.round(2 * stars) / 2, 0.5, 5)
+
+
+def forests(n: int = 800):
+    """Squares of a forest: a dict of columns (n,), of which two have names in them, and which of 3 trees grows there."""
+    rng = np.random.default_rng(3)
+    soil, area = rng.integers(0, 6, n), rng.integers(0, 3, n)
+    columns = {
+        "Elevation": rng.normal(size=n),
+        "Slope": rng.normal(size=n),
+        "Hillshade_Noon": rng.normal(size=n),
+        "Soil_Type": np.array([f"soil_type_{i + 1}" for i in range(6)])[soil],
+        "Wilderness_Area": np.array([f"area_type_{i + 1}" for i in range(3)])[area],
+    }
+    tree = columns["Elevation"] + 0.8 * columns["Slope"] * (area - 1) + 0.7 * (soil % 3 - 1) + rng.normal(0, 0.3, n)
+    return columns, np.digitize(tree, [-0.7, 0.7]).astype("int32")
