@@ -166,10 +166,7 @@ REASONS: dict[str, dict[str, str]] = {
             "images are read by Pillow: np.asarray(Image.open(p))",
         ),
         **dict.fromkeys(
-            (
-                *("audio_dataset_from_directory", "image_dataset_from_directory", "text_dataset_from_directory"),
-                "timeseries_dataset_from_array",
-            ),
+            ("audio_dataset_from_directory", "image_dataset_from_directory", "text_dataset_from_directory"),
             "data sets are not made from folders yet: kf.data.Dataset reads batches by number, with workers",
         ),
         **dict.fromkeys(

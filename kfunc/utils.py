@@ -10,10 +10,11 @@ import numpy as np
 from . import checks, ops
 from .arrays import asarray, backend_of, dtype_name, kind_of, to_numpy
 from .data import Dataset as PyDataset
+from .data.windows import timeseries_dataset_from_array
 from .elsewhere import looked_up
 from .errors import ArgumentError, IndexingError, ShapeError
 
-__all__ = ["PyDataset", "pad_sequences", "to_categorical"]
+__all__ = ["PyDataset", "pad_sequences", "timeseries_dataset_from_array", "to_categorical"]
 
 __getattr__ = looked_up(__name__)
 

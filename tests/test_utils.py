@@ -79,3 +79,59 @@ def test_what_padding_refuses(row):
         keras = pytest.importorskip("keras")
         with pytest.raises(ValueError):
             keras.utils.pad_sequences(*args, **kwargs)
+
+
+SERIES = np.arange(40.0).reshape(20, 2)
+WINDOWS = {  # arguments of `timeseries_dataset_from_array`
+    "plain": {"sequence_length": 3, "batch_size": 4},
+    "no targets": {"targets": None, "sequence_length": 20},
+    "sampled": {"sequence_length": 4, "sampling_rate": 3, "sequence_stride": 2, "batch_size": 2},
+    "a part": {"sequence_length": 3, "start_index": 2, "end_index": 11, "batch_size": 5},
+    "few targets": {"targets": SERIES[:5, :1], "sequence_length": 3},
+    "single ones": {"sequence_length": 5, "batch_size": None},
+}
+
+
+@pytest.mark.parametrize("row", WINDOWS)
+def test_windows_beside_keras(row):
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("tensorflow")
+    arguments = {"data": SERIES, "targets": SERIES[:, 0], **WINDOWS[row]}
+    want = list(keras.utils.timeseries_dataset_from_array(**arguments))
+    found = kf.utils.timeseries_dataset_from_array(**arguments)
+    assert len(found) == len(want) == len(list(found))
+    for theirs, ours in zip(want, found, strict=True):
+        for a, b in zip(theirs, ours, strict=True) if isinstance(theirs, tuple) else [(theirs, ours)]:
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("backend", params(("numpy", "jax", "torch", "tensorflow")))
+def test_windows_in_another_order(backend):
+    """Shuffled windows are the same windows, with their own targets, and a model trains on them."""
+    series = kf.asarray(SERIES.astype("float32"), backend=backend)
+    arguments = {"sequence_length": 3, "batch_size": 18, "shuffle": True}
+    (x, y), (again, _) = (
+        kf.utils.timeseries_dataset_from_array(series, series[:, 0], **arguments, seed=seed)[0] for seed in (1, 1)
+    )
+    np.testing.assert_array_equal(x, again)
+    assert sorted(y.tolist()) == SERIES[:18, 0].tolist() != y.tolist()
+    np.testing.assert_array_equal(x[:, 0, 0], y)
+    model = kf.Model(kf.nn.Sequential([kf.nn.Flatten(), kf.nn.Dense(1)]))
+    model.compile("sgd", "mse")
+    data = kf.utils.timeseries_dataset_from_array(SERIES / 40, SERIES[:, :1], sequence_length=3, batch_size=7)
+    assert len(model.fit(data, verbose=0, backend=backend).history["loss"]) == 1
+
+
+WRONG_WINDOWS = {
+    "too long": ({"sequence_length": 8, "sampling_rate": 3}, "has 20 moments .* and a window has 22"),
+    "no batch": ({"sequence_length": 2, "batch_size": 0}, "`batch_size` must be a positive integer or None, got 0"),
+    "stride": ({"sequence_length": 2, "sequence_stride": -1}, "`sequence_stride` must be a positive integer, got -1"),
+    "empty part": ({"sequence_length": 2, "start_index": 30}, "has 0 moments"),
+}
+
+
+@pytest.mark.parametrize("row", WRONG_WINDOWS)
+def test_windows_that_are_refused(row):
+    arguments, message = WRONG_WINDOWS[row]
+    with pytest.raises(ArgumentError, match=message):
+        kf.utils.timeseries_dataset_from_array(SERIES, None, **arguments)

@@ -44,7 +44,7 @@ def ratings(users: int = 40, movies: int = 60, n: int = 1200):
 
 
 def forests(n: int = 800):
-    """Squares of a forest: a dict of columns (n,), of which two have names in them, and which of 3 trees grows there."""
+    """Squares of a forest: a dict of columns (n,), two of them of names, and which of 3 kinds of tree grows there."""
     rng = np.random.default_rng(3)
     soil, area = rng.integers(0, 6, n), rng.integers(0, 3, n)
     columns = {
@@ -56,3 +56,14 @@ def forests(n: int = 800):
     }
     tree = columns["Elevation"] + 0.8 * columns["Slope"] * (area - 1) + 0.7 * (soil % 3 - 1) + rng.normal(0, 0.3, n)
     return columns, np.digitize(tree, [-0.7, 0.7]).astype("int32")
+
+
+def weather(hours: int = 1400):
+    """Pressure, temperature, humidity and wind, (hours, 4): of a place with days, fronts that pass, and noise."""
+    rng = np.random.default_rng(4)
+    time = np.arange(hours)
+    day = np.sin(2 * np.pi * time / 24)
+    front = np.convolve(rng.normal(size=hours + 47), np.hanning(48), "valid") / 3
+    noise = rng.normal(0, 1, (hours, 4))
+    pressure, temperature = 990 + 8 * front, 10 + 4 * day - 3 * front
+    return np.stack([pressure, temperature, 70 - 10 * day, 5 + 2 * np.abs(front)], -1) + noise * [1, 0.3, 4, 1]
