@@ -26,7 +26,7 @@ __all__ = ["Graph", "Input", "InputLayer"]
 def Input(
     shape: tuple[int | None, ...] | None = None,
     batch_size: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = "float32",
     name: str | None = None,
     *,
     batch_shape: tuple[int | None, ...] | None = None,
@@ -36,7 +36,7 @@ def Input(
     Args:
         shape: Sizes without the batch; None where unknown.
         batch_size: The size of the batch, if it is fixed.
-        dtype: Name of the dtype.
+        dtype: Name of the dtype; None is "float32".
         name: By this name a dict of arrays has the input: `model.fit({"title": x}, y)` for an `Input` alone or in a
             list. Without a name it is "input_layer", "input_layer_1" and so on; in a dict of inputs, the key counts.
         batch_shape: Sizes with the batch, in place of `shape` and `batch_size`.
@@ -52,7 +52,7 @@ def Input(
             got=f"shape={shape}, batch_size={batch_size}, batch_shape={batch_shape}",
         )
     sizes = (batch_size, *shape) if shape is not None else tuple(batch_shape or ())
-    return _input(Spec(sizes, dtype), name)
+    return _input(Spec(sizes, dtype or "float32"), name)
 
 
 def _input(spec: Spec, name: Any) -> Node:

@@ -25,6 +25,7 @@ from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
 from ..typing import Array, RegularizerLike, Tree
 from . import dtype_policies
+from .call import as_layer, derive_forward
 from .dtype_policies import PolicyLike
 from .scope import Call, Declaration, Scope, name_id, updated
 
@@ -113,6 +114,9 @@ class _NodeOf:
 class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
+    Or they define `call(self, x)` as in Keras, and need no decorator: `self.dense(x)` calls a child without a scope,
+    `build` may make weights by `self.add_weight`, and `self.scope` is the scope. The decorator makes them known to files.
+
     Fields that mean the same in all layers are checked here (`kfunc.checks.standard`): those of type bool, `seed`,
     `data_format`, and `…activation`, `…initializer`, `…regularizer` and `…constraint`.
 
@@ -181,6 +185,10 @@ class Layer:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "call" in cls.__dict__ and "forward" not in cls.__dict__:
+            derive_forward(cls)
+        if hasattr(cls, "call") and not inspect.get_annotations(cls):
+            dataclass(cls, eq=False)  # Keras's layers have no decorator; one that registers the class may follow
         if "forward" in cls.__dict__:
             parameters = list(inspect.signature(cls.forward).parameters.values())[2:]
             cls._inputs = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
@@ -633,12 +641,6 @@ class Layer:
 
 
 Layer.name = _Name()  # type: ignore[assignment]
-
-
-def as_layer(x: Any) -> Any:
-    """`x`; if it is a `kf.Model`, its network, which brings its weights into a model that is made of it."""
-    given = getattr(type(x), "_as_layer", None)
-    return x if given is None else given(x)
 
 
 def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
