@@ -115,7 +115,8 @@ class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
     Or they define `call(self, x)` as in Keras, and need no decorator: `self.dense(x)` calls a child without a scope,
-    `build` may make weights by `self.add_weight`, and `self.scope` is the scope. The decorator makes them known to files.
+    `build` may make weights by `self.add_weight`, and `self.scope` is the scope. The decorator makes the class known to
+    files.
 
     Fields that mean the same in all layers are checked here (`kfunc.checks.standard`): those of type bool, `seed`,
     `data_format`, and `…activation`, `…initializer`, `…regularizer` and `…constraint`.
