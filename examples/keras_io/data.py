@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -67,3 +70,29 @@ def weather(hours: int = 1400):
     noise = rng.normal(0, 1, (hours, 4))
     pressure, temperature = 990 + 8 * front, 10 + 4 * day - 3 * front
     return np.stack([pressure, temperature, 70 - 10 * day, 5 + 2 * np.abs(front)], -1) + noise * [1, 0.3, 4, 1]
+
+
+def folder() -> pathlib.Path:
+    """A directory for the files of an example, removed when the process ends."""
+    path = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return pathlib.Path(path)
+
+
+def shapes(n: int, size: int = 16, seed: int = 0):
+    """Coloured discs and squares on noise, in place of pets.
+
+    Returns:
+        Images (n, size, size, 3), uint8; which pixels are the shape (1), the ground (2) or the border between them (3),
+        (n, size, size, 1), uint8; and whether the shape is a disc, 0, or a square, 1, (n,), int32.
+    """
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n).astype("int32")
+    radius = rng.uniform(size / 6, size / 3, (n, 1, 1))
+    centre = rng.uniform(radius + 1, size - radius - 1, (2, n, 1, 1))
+    y, x = (np.abs(np.arange(size).reshape(shape) - c) for shape, c in zip(((1, -1, 1), (1, 1, -1)), centre, strict=True))
+    distance = np.where(labels[:, None, None] == 1, np.maximum(x, y), np.hypot(x, y)) - radius
+    masks = np.where(distance < -0.5, 1, np.where(distance < 0.5, 3, 2)).astype("uint8")
+    ground, colour = rng.uniform(0, 100, (n, 1, 1, 3)), rng.uniform(155, 255, (n, 1, 1, 3))
+    images = np.where(masks[..., None] == 2, ground, colour) + rng.normal(0, 10, (n, size, size, 3))
+    return images.clip(0, 255).astype("uint8"), masks[..., None], labels
