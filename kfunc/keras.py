@@ -93,6 +93,25 @@ class Sequential(Model):
         Sequential.__init__(self, layers, self.net.trainable, self.net.name)
 
 
+class backend:
+    """`keras.backend`: constants that programs for Keras read. Nothing sets them, and no backend is chosen here."""
+
+    @staticmethod
+    def epsilon() -> float:
+        """A small number against divisions by zero."""
+        return 1e-7
+
+    @staticmethod
+    def floatx() -> str:
+        """The dtype of parameters by default."""
+        return "float32"
+
+    @staticmethod
+    def image_data_format() -> str:
+        """The place of the channels in images by default."""
+        return "channels_last"
+
+
 class models:
     """`keras.models`."""
 
@@ -119,6 +138,7 @@ __all__ = [
     "Regularizer",
     "Sequential",
     "activations",
+    "backend",
     "callbacks",
     "constraints",
     "dtype_policies",
