@@ -90,7 +90,9 @@ def shapes(n: int, size: int = 16, seed: int = 0):
     labels = rng.integers(0, 2, n).astype("int32")
     radius = rng.uniform(size / 6, size / 3, (n, 1, 1))
     centre = rng.uniform(radius + 1, size - radius - 1, (2, n, 1, 1))
-    y, x = (np.abs(np.arange(size).reshape(shape) - c) for shape, c in zip(((1, -1, 1), (1, 1, -1)), centre, strict=True))
+    y, x = (
+        np.abs(np.arange(size).reshape(shape) - c) for shape, c in zip(((1, -1, 1), (1, 1, -1)), centre, strict=True)
+    )
     distance = np.where(labels[:, None, None] == 1, np.maximum(x, y), np.hypot(x, y)) - radius
     masks = np.where(distance < -0.5, 1, np.where(distance < 0.5, 3, 2)).astype("uint8")
     ground, colour = rng.uniform(0, 100, (n, 1, 1, 3)), rng.uniform(155, 255, (n, 1, 1, 3))

@@ -22,7 +22,7 @@ def make_pairs(x, y):
     draw = random.Random(0)
     of_class = [np.where(y == i)[0] for i in range(max(y) + 1)]
     pairs, labels = [], []
-    for image, label in zip(x, y):
+    for image, label in zip(x, y, strict=True):
         other = (label + draw.randint(1, 9)) % 10
         for label2 in (label, other):
             pairs += [[image, x[draw.choice(of_class[label2])]]]
