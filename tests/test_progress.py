@@ -10,6 +10,7 @@ import pty
 import subprocess
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -103,6 +104,20 @@ def test_a_bar_in_a_terminal(verbose, monkeypatch):
         assert bar.endswith(f", {shown(row)}")
     lines = [line for text in stream.getvalue().split("\n")[:-1] for line in text.split("\r")[:-1]]
     assert max(map(len, lines)) <= 59
+
+
+def test_one_line_an_epoch_in_a_notebook(monkeypatch, capsys):
+    """The bar writes over its line by carriage returns alone, which notebooks and terminals know alike."""
+    stream = Stream(False)
+    stream.pub_thread = None  # as the streams of IPython's kernel
+    monkeypatch.setattr(sys, "stdout", stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # tqdm warns where its widgets are not installed
+        model().fit(X, Y, epochs=2, verbose=1, **OPTIONS)
+    lines = stream.getvalue().split("\n")
+    assert "\x1b" not in stream.getvalue() and lines.pop() == ""
+    assert [line.split("\r")[-1].split(" |")[0] for line in lines] == ["Epoch 1/2 10/10", "Epoch 2/2 10/10"]
+    assert all("mae: " in line.split("\r")[-1] for line in lines) and capsys.readouterr().err == ""
 
 
 def test_steps_that_are_not_known(monkeypatch):

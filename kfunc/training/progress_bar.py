@@ -20,7 +20,7 @@ _LINE = 10.0  # seconds between two lines
 class Bar:
     """The progress of one epoch: `advance` counts steps and says when new numbers are due, `show` takes them.
 
-    In a terminal or a notebook it is a bar of tqdm's, refreshed at most ten times a second. Elsewhere there are lines
+    In a terminal or a notebook it is a bar of tqdm's, one line that is written over ten times a second at most. Elsewhere there are lines
     without control characters: one at the end, and with `verbose` 1 also one every ten seconds. All of it goes to
     standard output, as in Keras, and is flushed at once: so `python train.py > log.txt` has it, in order with what the
     program prints. Even if no numbers are shown they are due once a second, because reading them finds a fault.
@@ -54,7 +54,7 @@ class Bar:
         if verbose in ("auto", 1) and is_interactive(self._file):
             import shutil
 
-            from tqdm.auto import tqdm
+            from tqdm.std import tqdm  # `tqdm.auto` warns in notebooks where its widgets are not installed
 
             # Only `show` refreshes it, each time with new numbers. Some terminals say that their width is 0.
             width = shutil.get_terminal_size().columns - 1 if self._file.isatty() else None
