@@ -19,6 +19,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from .docstrings import Documentation
+from .elsewhere import ARGUMENTS, setting
+from .errors import FrozenError
 
 __all__ = ["arguments", "build", "dataclass", "fields", "is_open", "replace"]
 
@@ -105,6 +107,7 @@ def _init(self: Any, *args: Any, **kwargs: Any) -> None:
 
             close = difflib.get_close_matches(name, defaults, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(defaults)}"
+            hint = ARGUMENTS.get(name, hint)
             raise TypeError(f"{cls.__name__} got an unexpected keyword argument {name!r}: {hint}")
     given.update(kwargs)
     for name, (default, factory) in defaults.items():
@@ -208,8 +211,10 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     if cls.__decorated__ is not cls:
         raise _undecorated(cls)
     instead = "nn.freeze(net, 'path') or model.freeze('path')" if name == "trainable" else "kfunc.replace"
-    raise dataclasses.FrozenInstanceError(
-        f"cannot assign to {name!r}: {cls.__name__} is frozen; {instead} makes a changed copy"
+    raise FrozenError(
+        f"`{name}` cannot be set: {cls.__name__} is frozen; {instead} makes a changed copy.",
+        argument=name,
+        fix=setting(name) or f"kfunc.replace(x, {name}=...) in place of x.{name} = ...",
     )
 
 
@@ -217,7 +222,7 @@ def _delattr(self: Any, name: str) -> None:
     if is_open(self):
         object.__delattr__(self, name)
         return
-    raise dataclasses.FrozenInstanceError(f"cannot delete {name!r}: {type(self).__name__} is frozen")
+    raise FrozenError(f"`{name}` cannot be deleted: {type(self).__name__} is frozen.", argument=name)
 
 
 def _values(self: Any) -> tuple:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from .errors import UnknownAttributeError
+from .errors import UnknownAttributeError, UnknownImportError
 
-__all__ = ["PLACES", "REASONS", "looked_up"]
+__all__ = ["ARGUMENTS", "MEMBERS", "OVERRIDDEN", "PLACES", "REASONS", "Told", "looked_up", "setting"]
 
 _PREPROCESSING = (
     "preprocessing layers are not here yet: do it to the arrays, in a kf.data.Dataset, or in a layer of your own with "
@@ -84,7 +84,7 @@ REASONS: dict[str, dict[str, str]] = {
         "Variable": _STATE + "; in a layer, s.param and s.state declare them",
         "applications": _APPLICATIONS,
         "backend": _BACKEND + "; kf.backend_of(x) and kf.backends.available() tell which",
-        "clone_model": "copy.copy(model) has the same weights, and kf.Model(copy.copy(model.net), seed=1) new ones",
+        "clone_model": "model.clone(seed=1) has new weights, and copy.copy(model) the same ones",
         "config": _NO_GLOBALS + "backend, dtype, data format and seed are arguments",
         "datasets": _DATASETS,
         "device": "arrays say where they are computed: model.to(backend, device) moves a model",
@@ -93,7 +93,7 @@ REASONS: dict[str, dict[str, str]] = {
         "export": "model.save writes one file for all backends; frameworks export net.apply as any function of theirs",
         "legacy": "names that Keras keeps for old programs are not here",
         "mixed_precision": _DTYPES + "; the loss is scaled by compile(auto_scale_loss=True)",
-        "models": "kf.Model, kf.nn.Sequential, and for load_model kf.Model.load; copy.copy(model) clones one",
+        "models": "kf.Model, kf.nn.Sequential, for load_model kf.Model.load, and for clone_model model.clone()",
         "name_scope": "the names of parameters are the paths of layers: Layer(name=...)",
         "preprocessing": _PREPROCESSING,
         "quantizers": _QUANTIZED,
@@ -185,6 +185,168 @@ REASONS: dict[str, dict[str, str]] = {
 """For each of our namespaces, Keras's names that it does not have, and why."""
 
 
+_ARRAYS = (
+    "layers hold no arrays: model.train_state.params['dense'] are the parameters of the layer with that name, and "
+    "model.get_weights() is a list of all arrays"
+)
+_OF_MODEL = (
+    "model.train_state.params is the tree of arrays that train, and model.train_state.state that of the others; "
+    "model.get_weights() is a list of all of them"
+)
+_VARIABLES = ("trainable_variables", "trainable_weights", "variables", "weights")
+_OTHERS = ("non_trainable_variables", "non_trainable_weights")
+_STEP = (
+    "kf.Model(net, objective=fun) has another loss, and kf.Model(net, step=fun) another training step, eval_step=fun "
+    "another step of evaluate"
+)
+_SPECS = "layer.trace(kf.Spec((None, 4))).outputs[-1][2].shape, and layer.output.shape in a graph"
+_LOSSES = "net.apply(..., aux=True) returns the losses that layers add as aux.losses, and fit adds them to its loss"
+_BATCH = "train_on_batch and test_on_batch return the numbers of their batch alone, so that nothing is to be reset"
+_METRIC = (
+    "a metric has no state: acc = metric.init(y_pred), acc = metric.update(acc, y_true, y_pred), metric.result(acc)"
+)
+_UPDATE = (
+    "updates, opt_state = optimizer.update(grads, opt_state, params) and params = kf.optim.apply_updates(params, "
+    "updates); kf.value_and_grad computes gradients"
+)
+_VALUE = "a node has no value yet: kf.Model(inputs, node).predict(x) computes it"
+_CONFIG = "kf.nn.serialize(model.net) is the config of its network, and model.save writes a whole model"
+
+MEMBERS: dict[str, dict[str, str]] = {
+    "Layer": {
+        **dict.fromkeys(("bias", "embeddings", "get_weights", "kernel", "set_weights", *_OTHERS, *_VARIABLES), _ARRAYS),
+        "add_loss": "in forward, s.add_loss(value)",
+        "add_metric": "metrics belong to model.compile",
+        "add_variable": "in forward, s.param(name, shape, initializer)",
+        "add_weight": "in forward, s.param(name, shape, initializer), or s.state of what does not train",
+        "build": "layers are built by running forward on shapes: params, state = layer.init(0, x)",
+        "built": "layers hold no arrays: model.built says whether a model has weights",
+        "call": "in kfunc a layer computes in forward(self, s, x), where s has its parameters and s.train",
+        "compute_dtype": "layer.dtype is its policy, or None for that of the layer around it",
+        "compute_mask": "in forward, s.hand_on(mask) says the mask of the output",
+        "compute_output_shape": _SPECS,
+        "compute_output_spec": _SPECS,
+        "count_params": "model.count_params(), and model.summary() for each layer",
+        "dtype_policy": "layer.dtype",
+        **dict.fromkeys(
+            ("input_shape", "output_shape"), "layer.input.shape and layer.output.shape of a layer in a graph"
+        ),
+        "input_spec": "shapes are checked when forward runs on them",
+        "losses": _LOSSES,
+        "metrics": "metrics belong to model.compile",
+        "quantize": _QUANTIZED,
+        "stateless_call": "out, state = layer.apply(params, x, state=state)",
+        "variable_dtype": "layer.dtype is its policy",
+    },
+    "Model": {
+        **dict.fromkeys((*_OTHERS, *_VARIABLES), _OF_MODEL),
+        **dict.fromkeys(
+            ("add", "pop"), "a network never changes: kf.Model(model.net + [layer]), or kfunc.keras.Sequential"
+        ),
+        **dict.fromkeys(
+            (
+                *("compute_loss", "compute_metrics", "make_predict_function", "make_test_function"),
+                *("make_train_function", "predict_function", "predict_step", "test_function", "test_step"),
+                *("train_function", "train_step"),
+            ),
+            _STEP,
+        ),
+        **dict.fromkeys(("get_metrics_result", "metrics_variables", "reset_metrics", "reset_states"), _BATCH),
+        **dict.fromkeys(("from_config", "get_config", "to_json", "to_yaml"), _CONFIG),
+        **dict.fromkeys(
+            ("evaluate_generator", "fit_generator", "predict_generator"), "fit, evaluate and predict take generators"
+        ),
+        "add_loss": "in a layer's forward, s.add_loss(value); or kf.Model(net, objective=fun)",
+        "add_metric": "model.compile(metrics=...)",
+        "add_weight": "in a layer's forward, s.param(name, shape, initializer)",
+        "call": "model(x), or model.net.apply(params, x, state=state)",
+        "dtype": "model.net.dtype",
+        "dtype_policy": "model.net.dtype",
+        "export": "model.net.apply is a function that each framework exports as any of its own",
+        "losses": _LOSSES,
+        "quantize": _QUANTIZED,
+        "stateless_call": "out, state = model.net.apply(params, x, state=state)",
+    },
+    "Optimizer": {
+        **dict.fromkeys(("apply", "apply_gradients", "minimize", "stateless_apply", "update_step"), _UPDATE),
+        **dict.fromkeys(
+            ("get_weights", "set_weights", "variables", "weights"), "its state is model.train_state.opt_state"
+        ),
+        "assign": _UPDATE,
+        "build": "opt_state = optimizer.init(params)",
+        "iterations": "model.train_state.step counts the steps",
+        "lr": "optimizer.learning_rate",
+        "scale_loss": "kf.optim.LossScaleOptimizer does that, and compile adds one for float16",
+    },
+    "Metric": {
+        **dict.fromkeys(
+            ("reset_state", "reset_states", "stateless_update_state", "update_state", "variables"), _METRIC
+        ),
+        "add_weight": _METRIC,
+    },
+    "Node": {
+        **dict.fromkeys(("eval", "numpy", "value"), _VALUE),
+        "assign": _VALUE,
+        "get_shape": "x.shape",
+        "set_shape": "a shape follows from what was computed; kf.ops.reshape changes it",
+    },
+}
+"""For the classes that have members in Keras which they do not have here: what is in their place."""
+
+ARGUMENTS: dict[str, str] = {
+    **dict.fromkeys(
+        ("batch_input_shape", "batch_shape", "input_dim", "input_length", "input_shape"),
+        "it is not in the layer: nn.Input(shape) as the first of the layers says the shape of the input",
+    ),
+    "autocast": "a policy as dtype= says what is cast",
+    "lr": "it is called learning_rate",
+    "weights": "model.set_weights(arrays) sets those of a model",
+}
+"""Arguments of Keras's layers and optimizers, of now and before, that have another place here."""
+
+OVERRIDDEN: dict[str, str] = {
+    "call": "write the network as a layer with forward(self, s, x), and make kf.Model(layer) of it",
+    **dict.fromkeys(("compute_loss", "compute_metrics", "compute_mask"), _STEP),
+    **dict.fromkeys(("make_predict_function", "make_test_function", "make_train_function"), _STEP),
+    **dict.fromkeys(("test_step", "train_step"), _STEP),
+    "predict_step": "write a layer around the network, and call predict of kf.Model(layer)",
+}
+"""Methods that subclasses of Keras's `Model` define, and what is written here."""
+
+_SETS: dict[str, str] = {
+    "trainable": "model.freeze('path') and model.unfreeze('path') do what layer.trainable = False and True do in "
+    "Keras; nn.freeze(net, 'path') for a network alone",
+    "learning_rate": "for a model that trains: ts = model.train_state; model.train_state = ts._replace(opt_state="
+    "kf.optim.with_learning_rate(ts.opt_state, 1e-4)); kf.callbacks.LearningRateScheduler does it by epochs",
+}
+"""For attributes that Keras's users set: what they write here."""
+
+
+def setting(name: str) -> str | None:
+    """What is written in place of the setting of an attribute, if Keras's users do that."""
+    return _SETS.get(name)
+
+
+class Told:
+    """The base of a class whose missing members may be Keras's: `_in_keras` is its key in `MEMBERS`."""
+
+    _in_keras: ClassVar[str]
+
+    if not TYPE_CHECKING:  # type checkers would allow every attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            reason = MEMBERS[self._in_keras].get(name)
+            if reason is not None:
+                raise UnknownAttributeError(
+                    f"{type(self).__name__} has no `{name}`, unlike in Keras.",
+                    argument=name,
+                    fix=f"{reason}; docs/from_keras.md has more",
+                )
+            if any(name in vars(cls) for cls in type(self).__mro__):
+                return object.__getattribute__(self, name)  # a property has raised, and its error says more
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+
 def looked_up(namespace: str) -> Callable[[str], Any]:
     """The `__getattr__` of a namespace: it raises an error that says where a name of Keras's is."""
 
@@ -197,7 +359,8 @@ def looked_up(namespace: str) -> Callable[[str], Any]:
             raise AttributeError(
                 f"module {namespace!r} has no attribute {name!r}", name=name, obj=sys.modules[namespace]
             )
-        raise UnknownAttributeError(
+        error = UnknownImportError if _is_import(sys._getframe(1)) else UnknownAttributeError
+        raise error(
             f"`{name}` of Keras is not in {namespace}: {place or reason}.",
             argument=name,
             expected=place,
@@ -206,3 +369,10 @@ def looked_up(namespace: str) -> Callable[[str], Any]:
         )
 
     return __getattr__
+
+
+def _is_import(frame: Any) -> bool:
+    """Whether a frame runs `from module import name`, where Python hides the text of an AttributeError."""
+    import opcode
+
+    return frame.f_code.co_code[frame.f_lasti] == opcode.opmap["IMPORT_FROM"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Self
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "BackendNotInstalledError",
     "DataError",
     "FileError",
+    "FrozenError",
     "GraphError",
     "IndexingError",
     "KfuncError",
@@ -24,6 +26,7 @@ __all__ = [
     "ShapeError",
     "UnknownAttributeError",
     "UnknownBackendError",
+    "UnknownImportError",
     "UnsupportedError",
 ]
 
@@ -157,7 +160,15 @@ class MixedBackendsError(BackendError, TypeError):
 
 
 class UnknownAttributeError(KfuncError, AttributeError):
-    """An attribute that has no meaning was set."""
+    """An attribute that has no meaning was set, or one was read that Keras has and kfunc has not."""
+
+
+class UnknownImportError(KfuncError, ImportError):
+    """`from kfunc... import name` of a name that Keras has at such a place and kfunc has not."""
+
+
+class FrozenError(KfuncError, dataclasses.FrozenInstanceError):
+    """An attribute of an object that never changes was set or deleted."""
 
 
 class UnsupportedError(BackendError, NotImplementedError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import types
 
 import numpy as np
@@ -31,6 +32,9 @@ SPACES = {  # Keras's namespaces and ours
     "tree": "kfunc.tree",
     "utils": "kfunc.utils",
 }
+
+
+X = np.ones((4, 3), np.float32)
 
 
 def at(path, start=kf):
@@ -68,6 +72,79 @@ def test_the_table(namespace):
         assert at(place) is not None
         assert not hasattr(at(namespace), name)
     assert not [name for name in reasons if hasattr(at(namespace), name)]
+
+
+CLASSES = {
+    "Layer": nn.Dense(2),
+    "Model": kf.Model(nn.Dense(2)),
+    "Optimizer": kf.optim.adam(1e-3),
+    "Metric": kf.metrics.Mean(),
+    "Node": nn.Input((3,)),
+}
+
+
+@pytest.mark.parametrize("of", elsewhere.MEMBERS)
+def test_members(of):
+    """Each raises an error that says what is in its place; and none is one that the class has."""
+    for name, reason in elsewhere.MEMBERS[of].items():
+        assert not any(name in vars(cls) for cls in type(CLASSES[of]).__mro__), name
+        with pytest.raises(kf.errors.UnknownAttributeError, match=f"has no `{name}`, unlike in Keras") as error:
+            getattr(CLASSES[of], name)
+        assert error.value.fix.startswith(reason) and not hasattr(CLASSES[of], name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'") as error:
+        CLASSES[of].nothing  # noqa: B018
+    assert type(error.value) is AttributeError and error.value.name == "nothing"
+
+
+def texts():
+    for part in (*elsewhere.MEMBERS.values(), *elsewhere.REASONS.values()):
+        yield from part.values()
+    yield from (*elsewhere.ARGUMENTS.values(), *elsewhere.OVERRIDDEN.values(), *elsewhere._SETS.values())
+
+
+def test_what_the_texts_name_exists():
+    named = {name for text in texts() for name in re.findall(r"\bkf(?:\.\w+)+", text)}
+    named |= {f"kf.Model.{name}" for text in texts() for name in re.findall(r"\bmodel\.(\w+)(?=\()", text)}
+    assert len(named) > 30
+    for name in named:
+        assert at(name) is not None
+
+
+HABITS = {  # what a Keras user writes, and what the error about it names
+    "layer(array)": (lambda: nn.Dense(2)(X), "kf.Model(layer)(x)"),
+    "layer.trainable = False": (lambda: setattr(nn.Dense(2), "trainable", False), "model.freeze('path')"),
+    "optimizer.learning_rate = 0.1": (lambda: setattr(kf.optim.adam(), "learning_rate", 0.1), "with_learning_rate"),
+    "layer.units = 3": (lambda: setattr(nn.Dense(2), "units", 3), "kfunc.replace"),
+    "net.add": (lambda: nn.Sequential([]).add(nn.Dense(2)), "net + [layer]"),
+    "input_shape=": (lambda: nn.Dense(2, input_shape=(3,)), "nn.Input(shape)"),
+    "lr=": (lambda: kf.optim.Adam(lr=0.1), "learning_rate"),
+    "model.weights = []": (lambda: setattr(kf.Model(nn.Dense(2)), "weights", []), "train_state"),
+    "from kfunc.nn import Rescaling": (lambda: exec("from kfunc.nn import Rescaling"), "preprocessing layers"),
+    "from kfunc import backend": (lambda: exec("from kfunc import backend"), "kf.backend_of(x)"),
+    "from kfunc.utils import set_random_seed": (
+        lambda: exec("from kfunc.utils import set_random_seed"),
+        "kf.Model(net, seed=1)",
+    ),
+    "def call": (lambda: type("M", (kf.Model,), {"call": lambda self, x: x}), "kf.Model(layer)"),
+    "def train_step": (lambda: type("M", (kf.Model,), {"train_step": lambda self, d: d}), "objective=fun"),
+    "def test_step": (lambda: type("M", (kf.Model,), {"test_step": lambda self, d: d}), "eval_step=fun"),
+    "model(x, training='yes')": (lambda: kf.Model(nn.Dense(2))(X, training="yes"), "`training` must be a bool"),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_habits(habit):
+    do, words = HABITS[habit]
+    with pytest.raises((kf.KfuncError, TypeError)) as error:
+        do()
+    assert words in str(error.value)
+    assert isinstance(error.value, ImportError) == habit.startswith("from ")
+
+
+def test_from_import_of_what_never_was():
+    with pytest.raises(ImportError, match="cannot import name 'Densee'") as error:
+        from kfunc.nn import Densee  # noqa: F401
+    assert type(error.value) is ImportError
 
 
 def test_what_is_not_keras_s_is_as_always():
@@ -140,7 +217,6 @@ def test_configs(namespace):
 
 def test_bases_of_ones_own():
     """Classes as Keras has them, with the key of random numbers as one more argument of initializers."""
-    import numpy as np
 
     @kf.register("initializer", "a row of test_keras_names")
     class Halves(nn.initializers.Initializer):

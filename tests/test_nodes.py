@@ -64,6 +64,25 @@ def graph_of(fun, batch=None):
     return nn.Graph([x, i], fun(x, i))
 
 
+COMPLEX = {
+    "complex array": lambda x: ops.view_as_real(x * (ROW + 1j)),
+    "complex64 array": lambda x: ops.real(x + (ROW - 2j).astype(np.complex64)),
+    "complex number of NumPy": lambda x: ops.imag(x * np.complex64(1 + 2j)),
+    "complex number": lambda x: ops.imag(x * 2j),
+}
+
+
+@pytest.mark.parametrize("fun", COMPLEX.values(), ids=COMPLEX)
+def test_complex_numbers(fun, tmp_path):
+    x = nn.Input((4,))
+    model = kf.Model(x, fun(x)).build()
+    model.save(tmp_path / "model.safetensors")
+    for each in (model, kf.Model.load(tmp_path / "model.safetensors")):
+        got = each.predict(X)
+        assert got.dtype == np.float32  # an array beside nodes does not widen them
+        np.testing.assert_allclose(got, fun(X), rtol=8 * EPS, atol=EPS)
+
+
 @pytest.mark.parametrize("fun", OPERATORS.values(), ids=OPERATORS)
 def test_operators(fun):
     got, _ = graph_of(fun, 5).apply({}, X, I)

@@ -14,6 +14,7 @@ from ..arrays import backend_of, device, namespace, native
 from ..backends import Backend
 from ..backends import get as get_backend
 from ..dataclasses import dataclass
+from ..elsewhere import Told
 from ..losses.base import real, warn_of_ranks, weights
 from ..nn.masks import hidden
 from ..registry import register, snake_case
@@ -39,7 +40,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 @dataclass
-class Metric:
+class Metric(Told):
     """A number about predictions that is computed from sums over all samples. Its functions are pure.
 
     `acc = metric.init(like=y_pred)` starts, `acc = metric.update(acc, y_true, y_pred)` adds a batch, and
@@ -56,6 +57,7 @@ class Metric:
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: str | None = dataclasses.field(default=None, kw_only=True)
 
+    _in_keras: ClassVar[str] = "Metric"
     _positions: ClassVar[tuple[Any, ...]] = ("dtype", "name")
 
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}

@@ -18,6 +18,7 @@ from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace, to_numpy
 from ..backends import Backend, get
 from ..dataclasses import arguments, dataclass, is_open
+from ..elsewhere import Told
 from ..errors import ArgumentError, KfuncError, LayerError, UnknownAttributeError, shown
 from ..ops._promotion import floating, kind
 from ..random.keys import check_key
@@ -111,7 +112,7 @@ class _NodeOf:
 
 
 @base_layer
-class Layer:
+class Layer(Told):
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
     Or they define `call(self, x)` as in Keras, and need no decorator: `self.dense(x)` calls a child without a scope,
@@ -155,6 +156,8 @@ class Layer:
 
     _trains: dict[str, bool] | None = dataclasses.field(default=None, init=False, repr=False)
     """For paths of layers below this one: whether they train, whatever they say themselves; see `nn.freeze`."""
+
+    _in_keras: ClassVar[str] = "Layer"
 
     __decorator__: ClassVar[str] = "@nn.layer"
     """The decorator that an error names if a subclass has none."""
@@ -413,7 +416,8 @@ class Layer:
             argument="x",
             expected="layer(s, x) inside a forward, or layer(nn.Input(...)) to build a graph",
             got=", ".join(type(a).__name__ for a in args) or "nothing",
-            fix="to run it on arrays: params, state = layer.init(0, x); y, state = layer.apply(params, x, state=state)",
+            fix="a layer holds no weights, and cannot compute alone as in Keras. On arrays, kf.Model(layer)(x) makes "
+            "weights and runs it; or params, state = layer.init(0, x); y, state = layer.apply(params, x, state=state)",
         )
 
     def masked(self, s: Scope, *inputs: Any, mask: Tree = None, **options: Any) -> tuple[Tree, Tree]:

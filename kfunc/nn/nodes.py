@@ -12,6 +12,7 @@ from .. import ops, tree
 from ..arrays import dtype_name
 from ..backends import Backend, Kind, kind_of
 from ..backends.registry import add_kind
+from ..elsewhere import Told
 from ..errors import GraphError
 from ..tracing.spec import Spec
 from ..typing import Tree
@@ -41,7 +42,7 @@ def _logical(name: str) -> Callable[..., Any]:
     return function
 
 
-class Node:
+class Node(Told):
     """A value in a graph that is being built: an `Input`, or what a layer or a function of `kf.ops` makes of others.
 
     It computes as arrays do: `x + y`, `x[:, 0]`, `x > 0` and all of `kf.ops` give further nodes. Arrays and numbers may
@@ -52,6 +53,7 @@ class Node:
         name: Of an `Input`, the name that it was given, or None.
     """
 
+    _in_keras = "Node"
     name: str | None = None
     entry: Layer | None = None
     """The `InputLayer` that stands for the node where it is an input."""
@@ -228,7 +230,7 @@ def _with_nodes_for_arrays(*trees: Any) -> Any:
     def plain(x: Any) -> Any:
         if isinstance(x, slice):
             return slice(*[None if n is None else operator.index(n) for n in (x.start, x.stop, x.step)])
-        if is_long(x):
+        if is_long(x) or isinstance(x, complex):
             x = ops.convert_to_tensor(x)
         kind = kind_of(type(x))
         if kind is None:
@@ -236,7 +238,12 @@ def _with_nodes_for_arrays(*trees: Any) -> Any:
         if isinstance(x, Node | Spec):
             return x
         number: Any = x
-        return number.item() if isinstance(x, numbers.Number) else called(constant(x, dtypes), (beside,), {})
+        return number.item() if isinstance(x, numbers.Real) else array(x)
+
+    def array(x: Any) -> Any:
+        if "complex" in dtype_name(x.dtype):  # which JSON, and so a file's config, cannot hold
+            return ops.view_as_complex(array(ops.view_as_real(x)))
+        return called(constant(x, dtypes), (beside,), {})
 
     leaves, structure = tree.flatten(trees, until=is_long)
     return tree.unflatten(structure, [plain(x) for x in leaves])

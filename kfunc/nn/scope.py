@@ -584,7 +584,7 @@ class Scope:
                 fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
             )
         number = mix(self._id, count)
-        seed = getattr(self._layer, "seed", None)
+        seed = vars(self._layer).get("seed")
         return random.fold_in(call.key, number if seed is None else mix(number, seed & 0xFFFFFFFF))
 
 

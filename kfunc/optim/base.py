@@ -8,11 +8,12 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
 from ..dataclasses import dataclass
+from ..elsewhere import Told
 from ..errors import ArgumentError
 from ..ops._promotion import dtype_of
 from ..registry import register, resolve
@@ -44,7 +45,7 @@ class Update(Protocol):
 
 
 @dataclass(eq=False)
-class GradientTransformation:
+class GradientTransformation(Told):
     """`init, update = transformation`: an optimizer, or a part of one.
 
     `init(params) -> opt_state` and `update(grads, opt_state, params=None) -> (updates, opt_state)` are pure functions,
@@ -69,6 +70,8 @@ class GradientTransformation:
             Its `update` takes the argument `overwrite`: whether the results may lie in the memory of the arguments.
         inner: The same functions on conforming arrays.
     """
+
+    _in_keras: ClassVar[str] = "Optimizer"
 
     init: Callable[[Tree], Tree]
     update: Update

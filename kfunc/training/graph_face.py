@@ -12,6 +12,7 @@ from typing import Any
 from .. import tree
 from ..arrays import asarray, dtype_name
 from ..backends import Backend
+from ..elsewhere import OVERRIDDEN, Told
 from ..errors import ArgumentError, shown
 from ..nn.graph import Graph
 from ..nn.layer import Layer
@@ -50,12 +51,14 @@ def network(net: Any, outputs: Any, name: str | None, inputs: Any, seed: int) ->
     return Graph(given, outputs, name=name), seed, True
 
 
-class GraphFace:
+class GraphFace(Told):
     """The part of `Model` that is about its network."""
 
+    _in_keras = "Model"
     _carry: Any
     _net: Layer
     _shared: Share
+    _shapes: Any
 
     @property
     def net(self) -> Layer:
@@ -66,6 +69,15 @@ class GraphFace:
     def name(self) -> str:
         """The name of the network, or else that of its class, `"sequential"`."""
         return self.net.name or self.net._base_name()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in OVERRIDDEN.keys() & vars(cls).keys():
+            raise ArgumentError(
+                f"{cls.__name__} defines `{name}`, which a Model of kfunc never calls, unlike Keras's.",
+                argument=name,
+                fix=f"{OVERRIDDEN[name]}; docs/from_keras.md shows it",
+            )
 
     @property
     def layers(self) -> list[Layer]:
@@ -96,6 +108,21 @@ class GraphFace:
     def outputs(self) -> list[Any]:
         """The nodes of all outputs."""
         return tree.leaves(self.output)
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, with None for the batch, or the tree of shapes."""
+        return _sizes(self._shapes().inputs)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, with None for the batch, or the tree of shapes."""
+        return _sizes((self._shapes().output,))
+
+    @property
+    def built(self) -> bool:
+        """Whether the model has weights."""
+        return self._carry.train_state is not None
 
     def _as_layer(self) -> Layer:
         """The network, as a part of another."""
@@ -218,6 +245,11 @@ class Share:
         self.trains: dict[str, bool] | None = None
         self.said: int = 0
         self.sharing: tuple[int, list[Any]] = 0, []
+
+
+def _sizes(of: tuple[Any, ...]) -> Any:
+    shapes = tree.map(lambda x: tuple(x.shape), of)
+    return shapes[0] if len(shapes) == 1 else list(shapes)
 
 
 def _read(held: Any) -> Any:
