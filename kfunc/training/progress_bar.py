@@ -20,10 +20,11 @@ _LINE = 10.0  # seconds between two lines
 class Bar:
     """The progress of one epoch: `advance` counts steps and says when new numbers are due, `show` takes them.
 
-    In a terminal or a notebook it is a bar of tqdm's: one line, written over at most ten times a second. Elsewhere there
-    are lines without control characters: one at the end, and with `verbose` 1 also one every ten seconds. All of it goes
-    to standard output, as in Keras, and is flushed at once: so `python train.py > log.txt` has it, in order with what
-    the program prints. Even if no numbers are shown they are due once a second, because reading them finds a fault.
+    In a terminal or a notebook it is a bar of tqdm's: one line, written over at most ten times a second. Elsewhere
+    there are lines without control characters: one at the end, and with `verbose` 1 also one every ten seconds. All of
+    it goes to standard output, as in Keras, and is flushed at once: so `python train.py > log.txt` has it, in order
+    with what the program prints. Even if no numbers are shown they are due once a second, because reading them finds a
+    fault.
 
     Args:
         steps: How many there will be; None if that is not known.
