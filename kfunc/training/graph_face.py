@@ -192,7 +192,7 @@ class GraphFace(Told):
             mine.sharing = _latest[0], list(self._others())
         for other in map(_read, mine.sharing[1]):
             if other is not None and other.carry.train_state is not None:
-                other.outdated = f"{type(self.net).__name__} {self.name or ''}".rstrip()
+                other.outdated = f"{type(self.net).__name__} {self.net._given_name or ''}".rstrip()
 
     def _others(self) -> Iterator[Any]:
         """What other models share of the layers that train in this one."""
