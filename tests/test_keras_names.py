@@ -74,7 +74,7 @@ def test_the_table(namespace):
     assert not [name for name in reasons if hasattr(at(namespace), name)]
 
 
-CLASSES = {
+OWNERS = {
     "Layer": nn.Dense(2),
     "Model": kf.Model(nn.Dense(2)),
     "Optimizer": kf.optim.adam(1e-3),
@@ -87,12 +87,12 @@ CLASSES = {
 def test_members(of):
     """Each raises an error that says what is in its place; and none is one that the class has."""
     for name, reason in elsewhere.MEMBERS[of].items():
-        assert not any(name in vars(cls) for cls in type(CLASSES[of]).__mro__), name
+        assert not any(name in vars(cls) for cls in type(OWNERS[of]).__mro__), name
         with pytest.raises(kf.errors.UnknownAttributeError, match=f"has no `{name}`, unlike in Keras") as error:
-            getattr(CLASSES[of], name)
-        assert error.value.fix.startswith(reason) and not hasattr(CLASSES[of], name)
+            getattr(OWNERS[of], name)
+        assert error.value.fix.startswith(reason) and not hasattr(OWNERS[of], name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'") as error:
-        CLASSES[of].nothing  # noqa: B018
+        OWNERS[of].nothing  # noqa: B018
     assert type(error.value) is AttributeError and error.value.name == "nothing"
 
 
@@ -128,6 +128,10 @@ HABITS = {  # what a Keras user writes, and what the error about it names
     "def call": (lambda: type("M", (kf.Model,), {"call": lambda self, x: x}), "kf.Model(layer)"),
     "def train_step": (lambda: type("M", (kf.Model,), {"train_step": lambda self, d: d}), "objective=fun"),
     "def test_step": (lambda: type("M", (kf.Model,), {"test_step": lambda self, d: d}), "eval_step=fun"),
+    "def build beside forward": (
+        lambda: type("L", (nn.Layer,), {"build": lambda self, input_shape: None, "forward": lambda self, s, x: x}),
+        "s.param(name, shape, initializer)",
+    ),
     "model(x, training='yes')": (lambda: kf.Model(nn.Dense(2))(X, training="yes"), "`training` must be a bool"),
 }
 

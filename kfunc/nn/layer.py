@@ -193,6 +193,14 @@ class Layer(Told):
             derive_forward(cls)
         if hasattr(cls, "call") and not inspect.get_annotations(cls):
             dataclass(cls, eq=False)  # Keras's layers have no decorator; one that registers the class may follow
+        if "build" in cls.__dict__ and "forward" in cls.__dict__ and not hasattr(cls, "call"):
+            if "input_shape" in inspect.signature(cls.build).parameters:
+                raise LayerError(
+                    f"{cls.__name__} defines `build` beside `forward`, and nothing calls it, unlike in Keras.",
+                    argument="build",
+                    fix="declare weights in forward, by s.param(name, shape, initializer), where x.shape is known; or "
+                    "write call(self, x) in place of forward",
+                )
         if "forward" in cls.__dict__:
             parameters = list(inspect.signature(cls.forward).parameters.values())[2:]
             cls._inputs = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
