@@ -193,14 +193,8 @@ class Layer(Told):
             derive_forward(cls)
         if hasattr(cls, "call") and not inspect.get_annotations(cls):
             dataclass(cls, eq=False)  # Keras's layers have no decorator; one that registers the class may follow
-        if "build" in cls.__dict__ and "forward" in cls.__dict__ and not hasattr(cls, "call"):
-            if "input_shape" in inspect.signature(cls.build).parameters:
-                raise LayerError(
-                    f"{cls.__name__} defines `build` beside `forward`, and nothing calls it, unlike in Keras.",
-                    argument="build",
-                    fix="declare weights in forward, by s.param(name, shape, initializer), where x.shape is known; or "
-                    "write call(self, x) in place of forward",
-                )
+        if {"build", "forward"} <= cls.__dict__.keys() and not hasattr(cls, "call"):
+            _check_build(cls)
         if "forward" in cls.__dict__:
             parameters = list(inspect.signature(cls.forward).parameters.values())[2:]
             cls._inputs = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
@@ -654,6 +648,17 @@ class Layer(Told):
 
 
 Layer.name = _Name()  # type: ignore[assignment]
+
+
+def _check_build(cls: Any) -> None:
+    """Raise a LayerError if a class with a `forward` has Keras's `build`, too."""
+    if "input_shape" in inspect.signature(cls.build).parameters:
+        raise LayerError(
+            f"{cls.__name__} defines `build` beside `forward`, and nothing calls it, unlike in Keras.",
+            argument="build",
+            fix="declare weights in forward, by s.param(name, shape, initializer), where x.shape is known; or write "
+            "call(self, x) in place of forward",
+        )
 
 
 def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
