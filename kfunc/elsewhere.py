@@ -218,7 +218,7 @@ MEMBERS: dict[str, dict[str, str]] = {
         "add_loss": "in forward, s.add_loss(value)",
         "add_metric": "metrics belong to model.compile",
         "add_variable": "in forward, s.param(name, shape, initializer)",
-        "add_weight": "in build of a layer with call, self.add_weight; in forward, s.param(name, shape, initializer), or "
+        "add_weight": "self.add_weight in build of a layer with call; in forward, s.param(name, shape, initializer) or "
         "s.state of what does not train",
         "build": "layers are built by running forward on shapes: params, state = layer.init(0, x)",
         "built": "layers hold no arrays: model.built says whether a model has weights",
