@@ -22,6 +22,8 @@ EYE, ZERO, ONES = np.eye(3), np.zeros((3, 3)), np.ones((3, 3))
 RANK_2 = np.array([[1.0, 2, 3], [2, 4, 6], [1, 0, 1]])
 NONE = np.zeros((0, 3)), np.zeros((2, 0))
 TIED, SYMMETRIC = np.diag([2.0, 2, 5]), np.array([[2.0, 1, 0], [1, 3, 1], [0, 1, 4]])
+UPPER = np.array([[1.0, 1, 0], [0, 2, 1], [0, 0, 4]])
+TURN = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 2]])
 WEIGHTS = np.arange(9.0).reshape(3, 3)
 NO_SLOPE = np.full((3, 3), math.nan)
 
@@ -45,6 +47,13 @@ def polar(x):
     """The nearest orthogonal matrix."""
     u, _, vh = ops.svd(x, full_matrices=False)
     return weighed(ops.matmul(u, vh))
+
+
+def squared(x):
+    """The square of a matrix, by its eigenvalues and eigenvectors, whatever their order and lengths are."""
+    values, vectors = ops.eig(x)
+    scaled = ops.multiply(vectors, ops.expand_dims(ops.square(values), -2))
+    return weighed(ops.real(ops.matmul(scaled, ops.inv(vectors))))
 
 
 # The function of arrays, the arrays, and the gradients of the sum of its results.
@@ -161,6 +170,9 @@ SLOPES = {
         [ONES],
         [WEIGHTS / 3 - np.full((3, 3), 4 / 3)],
     ),
+    "values of eig": (lambda x: ops.real(ops.square(ops.eig(x)[0])), [RANK_2], [2 * RANK_2.T]),
+    "values and vectors of eig": (squared, [UPPER], [WEIGHTS @ UPPER.T + UPPER.T @ WEIGHTS]),
+    "complex values and vectors of eig": (squared, [TURN], [WEIGHTS @ TURN.T + TURN.T @ WEIGHTS]),
     "pinv": (lambda x: weighed(ops.pinv(x)), [EYE], [-WEIGHTS]),
     "lstsq": (lambda x: ops.lstsq(x, beside(x, [1, 2, 3])), [EYE], [[[-1, -2, -3]] * 3]),
 }
@@ -198,6 +210,63 @@ def test_slopes_of_gelu_in_half_precision(name, approximate):
     x = kf.asarray(np.float16([-60000, -300, 300, 60000]), backend=name)
     slopes = kf.grad(lambda x: total(ops.gelu(x, approximate)))(x)
     np.testing.assert_array_equal(kf.to_numpy(slopes), np.float16([0, 0, 1, 1]))
+
+
+@kf.custom_gradient
+def tripled(x):
+    return x * x, lambda upstream: 3 * x * upstream
+
+
+def half_square(x):
+    y = tripled(x)
+    return y * y / 2
+
+
+# A function of each number, the numbers, and its first and second derivatives there.
+TWICE = {
+    "abs": (ops.abs, [-1.0, 2], [-1, 1], [0, 0]),
+    # The result has the gradient that was given wherever it is used: (3 x)**2 + 3 x**2.
+    "custom_gradient": (kf.arrays.native(half_square), [2.0, -1], [24, -3], [48, 12]),
+    "gelu": (ops.gelu, [-1e15, 1e15], [0, 1], None),
+    "hard_sigmoid": (ops.hard_sigmoid, [-4.0, 0, 1, 4], [0, 1 / 6, 1 / 6, 0], [0, 0, 0, 0]),
+    "hypot": (
+        lambda x: ops.hypot(x, beside(x, [100, 100, 4, 0, 1e30])),
+        [100.0, -100, 3, 2, 1e30],
+        [half**half, -(half**half), 0.6, 1, half**half],
+        [half**1.5 / 100, half**1.5 / 100, 16 / 125, 0, 0],
+    ),
+    "logaddexp": (
+        lambda x: ops.logaddexp(x, beside(x, [0, 200, -1e4, 1e30])),
+        [0.0, 0, 1e4, -1e30],
+        [half, 0, 1, 0],
+        [0.25, 0, 0, 0],
+    ),
+    "sinc": (
+        ops.sinc,
+        [0.0, 1e-20, 1e-5, -1e-3, half],
+        [-(math.pi**2) / 3 * x for x in (0, 1e-20, 1e-5, -1e-3)] + [-4 / math.pi],
+        [-(math.pi**2) / 3] * 4 + [16 / math.pi - 2 * math.pi],
+    ),
+    "softsign": (ops.softsign, [-1.0, 3], [0.25, 1 / 16], [0.25, -1 / 32]),
+    "squareplus": (ops.squareplus, [-inf, -1e20, 0, 1e20, inf], [0, 0, half, 1, 1], [0, 0, 0.25, 0, 0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("case", TWICE)
+@pytest.mark.parametrize("name", TRAINING)
+def test_first_and_second_slopes(name, case):
+    """Where arguments are large, small or equal: a derivative that a kernel lacks, or has wrong, is ours."""
+    fun, x, first, second = TWICE[case]
+    x = kf.asarray(np.float32(x), backend=name)
+
+    def once(x):
+        return kf.grad(lambda x: total(fun(x)))(x)
+
+    np.testing.assert_allclose(kf.to_numpy(once(x)), first, rtol=16 * EPS, atol=16 * EPS)
+    if second is not None:  # quotients of four roundings each, of numbers below 10
+        got = kf.grad(lambda x: total(once(x)))(x)
+        np.testing.assert_allclose(kf.to_numpy(got), second, rtol=64 * EPS, atol=64 * EPS)
 
 
 OF_MATRICES = ("dets", "slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")

@@ -17,6 +17,7 @@ __all__ = [
     "column",
     "conj",
     "diag",
+    "eig",
     "eigh",
     "eye",
     "inverse_differences",
@@ -102,6 +103,18 @@ def eigh(xp: Any, g: Any, outs: Any, x: Any) -> Any:
     inner = inner + diag(xp, xp.astype(of_values, x.dtype))
     out = vectors @ inner @ adjoint(xp, vectors)
     return (out + adjoint(xp, out)) / 2
+
+
+def eig(xp: Any, g: Any, outs: Any, x: Any) -> Any:
+    """The vectors have length 1; the cotangent must not depend on their phases, which nothing determines."""
+    (of_values, of_vectors), (values, vectors) = g, outs
+    left = adjoint(xp, vectors)
+    inner = left @ of_vectors
+    lengths = xp.real(xp.sum(conj(xp, vectors) * of_vectors, axis=-2))
+    inner = inner - (left @ vectors) * row(xp, xp.astype(lengths, inner.dtype))
+    inner = conj(xp, inverse_differences(xp, values)) * inner + diag(xp, of_values)
+    out = xp.linalg.solve(left, inner @ left)
+    return out if is_complex(xp, x) else xp.astype(xp.real(out), x.dtype)
 
 
 def inverse_sums(xp: Any, x: Any) -> Any:

@@ -378,6 +378,8 @@ class UnitNormalization(Layer):
 
 # -- of weights --------------------------------------------------------------------------------------------------------
 
+_FIRST_VECTOR = TruncatedNormal(stddev=0.02)
+
 
 @layer
 class SpectralNormalization(Wrapper):
@@ -407,7 +409,7 @@ class SpectralNormalization(Wrapper):
         def normalized(kernel):
             found.append(True)
             xp, outputs = namespace(kernel), kernel.shape[-1]
-            u = s.state("vector_u", (1, outputs), TruncatedNormal(stddev=0.02))
+            u = s.state("vector_u", (1, outputs), _FIRST_VECTOR)
             weights = stop_gradient(xp.reshape(kernel, (-1, outputs)))
             across = v = cast(u, dtype_of(weights))
             for _ in range(1 if s.initializing else self.power_iterations):  # shapes stay the same

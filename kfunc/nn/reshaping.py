@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any, ClassVar, TypeAlias
 
 from .. import checks, ops
@@ -100,7 +101,8 @@ class Reshape(Layer):
 
     def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 1, least=True)
-        return _reshaped(x, self.target_shape)
+        # `index`: under torch.compile(dynamic=True) the numbers of a layer are symbols, and `in` does not find them.
+        return _reshaped(x, tuple([index(n) for n in self.target_shape]))
 
 
 @layer

@@ -145,11 +145,14 @@ def window_shape(shape, window, strides, dilation, padding) -> tuple[Any, ...]:
 def shifted_views(
     x: Any, out: Sequence[int], window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """For each position in the window, that position and the strided view of `x`, (batch, *out, channels)."""
+    """For each position in the window, that position and the strided view of `x`, (batch, *out, channels).
+
+    Where a size of `out` is unknown, the view ends as far from the end of `x` as the window still reaches.
+    """
     for position in itertools.product(*map(range, window)):
         slices = [
-            slice(p * d, p * d + (n - 1) * s + 1, s)
-            for p, n, s, d in zip(position, out, strides, dilation, strict=True)
+            slice(p * d, (p + 1 - k) * d or None if n is None else p * d + (n - 1) * s + 1, s)
+            for p, n, k, s, d in zip(position, out, window, strides, dilation, strict=True)
         ]
         yield position, x[(slice(None), *slices, slice(None))]
 

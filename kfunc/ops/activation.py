@@ -260,7 +260,10 @@ def squareplus(x: Array, b: float = 4) -> Array:
     x = floating(x)
     xp = namespace(x)
     # The result is a root of y**2 - x y - b/4. The larger root has no cancellation; the product of both is -b/4.
-    large = 0.5 * (xp.where(x >= 0, x, -x) + xp.sqrt(x * x + b))
+    size = xp.where(x >= 0, x, -x)
+    finite = xp.isfinite(x * x)  # where the square overflows, the larger root is the size of x itself
+    moderate = xp.where(finite, x, xp.ones_like(x))
+    large = xp.where(finite, 0.5 * (size + xp.sqrt(moderate * moderate + b)), size)
     return xp.where(x >= 0, large, 0.25 * b / large)
 
 

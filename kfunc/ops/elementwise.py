@@ -111,13 +111,17 @@ def sinc(x: Array) -> Array:
     """`sin(πx) / (πx)`, and 1 at 0; to a few rounding errors near its zeros too. Integers are taken as float32."""
     x = floating(x)
     xp = namespace(x)
-    zero = x == 0
-    safe = xp.where(zero, xp.full_like(x, 0.25), x)
+    near = xp.abs(x) < 0.5
+    # Near 0 the series: the derivative of the quotient is a difference of two large numbers there.
+    square, total = -(xp.where(near, math.pi * x, xp.zeros_like(x)) ** 2), 0.0
+    for k in range(11, -1, -1):
+        total = total * square + 1 / math.factorial(2 * k + 1)
+    far = xp.where(near, xp.ones_like(x), x)
     # The sine of the distance from the nearest integer: πx itself is rounded too much.
-    whole = stop_gradient(xp.round(safe))
-    turn = math.pi * (safe - whole)
+    whole = stop_gradient(xp.round(far))
+    turn = math.pi * (far - whole)
     sine = xp.sin(turn) * (1 - 2 * xp.remainder(whole, xp.full_like(x, 2)))
-    return xp.where(zero, xp.ones_like(x), sine / (turn + math.pi * whole))
+    return xp.where(near, total, sine / (turn + math.pi * whole))
 
 
 @op(elementwise=True)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ...arrays import dtype_name
 from ...ops import all_finite, eig, lu_factor, solve_triangular, view
 from ...ops._op import lowering
+from . import linalg
 from .backend import backend
 
 __all__: list[str] = []
@@ -30,7 +31,7 @@ def _lu_factor(x):
 
 @lowering(backend, eig)
 def _eig(x):
-    return tuple(jnp.linalg.eig(x))
+    return linalg.eig(x)
 
 
 @lowering(backend, view)

@@ -53,6 +53,21 @@ def eigh(x: Any, /) -> Any:
 
 
 @_jax.custom_jvp
+def eig(x: Any, /) -> Any:
+    return tuple(_jnp.linalg.eig(x))
+
+
+@eig.defjvp
+def _(primals, tangents):
+    values, vectors = outs = eig(*primals)
+    inner = _jnp.linalg.solve(vectors, tangents[0] @ vectors)
+    turn = vectors @ (_adjoints.inverse_differences(_jnp, values) * inner)
+    # The vectors keep length 1.
+    longer = _jnp.real(_jnp.sum(_jnp.conj(vectors) * turn, axis=-2, keepdims=True))
+    return outs, (_composed.diagonal(inner), turn - vectors * longer)
+
+
+@_jax.custom_jvp
 def _svd(x):
     return tuple(_jnp.linalg.svd(x, full_matrices=False))
 

@@ -45,7 +45,19 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 def hypot(x1: Any, x2: Any, /) -> Any:
-    return _composed.hypot(x1, x2, _jnp.hypot)
+    return _composed.hypot(x1, x2, _hypot)
+
+
+@_jax.custom_jvp
+def _hypot(x1, x2):
+    return _jnp.hypot(x1, x2)
+
+
+@_hypot.defjvp
+def _(primals, tangents):
+    (a, b), (da, db) = primals, tangents
+    out = _hypot(a, b)  # JAX's own second derivative is 0 where both legs are equal
+    return out, da * (a / out) + db * (b / out)
 
 
 def logaddexp(x1: Any, x2: Any, /) -> Any:
@@ -61,7 +73,8 @@ def _logaddexp(x1, x2):
 @_logaddexp.defjvp
 def _(primals, tangents):
     (a, b), (da, db) = primals, tangents
-    share = _jax.nn.sigmoid(_jnp.where(a == b, 0, a - b))  # the difference of equal infinities is NaN
+    same = (a == b) & _jnp.isinf(a)  # their difference is NaN
+    share = _jax.nn.sigmoid(_jnp.where(same, 0, a - b))
     return _logaddexp(a, b), da * share + db * (1 - share)
 
 

@@ -223,9 +223,8 @@ def gelu_pullback(x: Any, approximate: bool = True) -> Any:
         slope *= 3 * 0.044715
         slope += 1
         slope *= math.sqrt(8 / math.pi)
+        slope *= 1 - share  # before `out`: for large numbers the product of the other two is infinite
         slope *= out
-        rest = 1 - share
-        slope *= rest
         slope += share
         slope *= g
         return (slope,)

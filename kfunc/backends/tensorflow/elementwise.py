@@ -82,18 +82,17 @@ def _hypot(x, y):
 
 
 def _finite_hypot(x, y):
-    x, y = tf.abs(x), tf.abs(y)
-    big, small = _maximum(x, y), _minimum(x, y)
-    plain = (big > 0) & tf.math.is_finite(big)
-    ratio = tf.where(plain, small / tf.where(plain, big, tf.ones_like(big)), tf.zeros_like(big))
-    return big * tf.sqrt(1 + ratio * ratio)
+    # A constant keeps the squares from overflowing; by the larger leg itself, second derivatives would be wrong.
+    size = tf.stop_gradient(tf.maximum(tf.abs(x), tf.abs(y)))
+    return size * tf.sqrt(tf.square(x / size) + tf.square(y / size))
 
 
 def _logaddexp(x, y):
-    # The difference of equal infinities is NaN, so equal numbers are treated apart.
-    same = x == y
-    gap = tf.abs(tf.where(same, tf.zeros_like(x), x) - tf.where(same, tf.zeros_like(y), y))
-    return _maximum(x, y) + tf.math.log1p(tf.exp(-gap))
+    first = x >= y
+    high, low = tf.where(first, x, y), tf.where(first, y, x)
+    same = (x == y) & tf.math.is_inf(x)  # their difference is NaN
+    high = tf.where(same, 0.5 * x + 0.5 * y, high)
+    return high + tf.math.log1p(tf.exp(tf.where(same, tf.zeros_like(x), low - high)))
 
 
 def _copysign(x, y):

@@ -70,7 +70,6 @@ _activation(ops.relu, tf.nn.relu)
 _activation(ops.relu6, tf.nn.relu6)
 _activation(ops.sigmoid, tf.sigmoid)
 _activation(ops.softplus, tf.math.softplus)
-_activation(ops.softsign, tf.nn.softsign)
 _activation(ops.log_sigmoid, tf.math.log_sigmoid)
 _activation(ops.erf, tf.math.erf)
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ... import ops
 from ...ops._op import lowering
 from .backend import backend
+from .levels import differentiated_twice
 
 
 def _lowered(op, kernel):
@@ -21,7 +22,6 @@ for _op, _kernel in (
     (ops.elu, F.elu),
     (ops.gelu, lambda x, approximate=True: F.gelu(x, approximate="tanh" if approximate else "none")),
     (ops.hard_shrink, lambda x, threshold=0.5: F.hardshrink(x, threshold)),
-    (ops.hard_sigmoid, F.hardsigmoid),
     (ops.hard_silu, F.hardswish),
     (ops.hard_tanh, F.hardtanh),
     (ops.leaky_relu, lambda x, negative_slope=0.2: F.leaky_relu(x, negative_slope)),
@@ -37,6 +37,12 @@ for _op, _kernel in (
     (ops.threshold, lambda x, threshold, default_value: F.threshold(x, threshold, default_value)),
 ):
     _lowered(_op, _kernel)
+
+
+@lowering(backend, ops.hard_sigmoid)
+def _hard_sigmoid(x):
+    # The kernel has no second derivative.
+    return NotImplemented if not x.is_floating_point() or differentiated_twice() else F.hardsigmoid(x)
 
 
 def _along_axis(op, kernel):

@@ -54,9 +54,10 @@ class TorchBackend(Backend):
         return tensor if device is None else tensor.to(device)
 
     def to_numpy(self, x: Any) -> Any:
-        x = x.detach().cpu().resolve_conj().resolve_neg()  # which may be put off, as after an FFT
+        # Conjugates and signs may be put off, as after an FFT, and zeros as those of second derivatives may be unmade.
+        x = x.detach().cpu().resolve_conj().resolve_neg()
         if x.dtype != torch.bfloat16:
-            return x.numpy()
+            return x.numpy(force=True)
         try:
             import ml_dtypes
         except ModuleNotFoundError:

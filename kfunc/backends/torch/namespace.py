@@ -22,6 +22,7 @@ from . import linalg  # noqa: E402  (the standard's extension, in place of compa
 from .dtypes import finfo, iinfo, result_type  # noqa: E402, F401
 from .dtypes import promote as _promote  # noqa: E402
 from .dtypes import scalar_type as _scalar_type  # noqa: E402
+from .levels import differentiated_twice as _differentiated_twice  # noqa: E402
 from .levels import in_functorch as _in_functorch  # noqa: E402
 from .reductions import count_nonzero, cumulative_prod, cumulative_sum, mean, prod, std, sum  # noqa: E402, F401
 
@@ -81,7 +82,14 @@ def logaddexp(x1: Any, x2: Any) -> Any:
         return _torch.logaddexp(x1, x2)
     # Torch's gradient is NaN for equal infinities.
     same = (x1 == x2) & _torch.isinf(x1)
-    return _torch.where(same, (x1 + x2) / 2, _torch.logaddexp(_torch.where(same, 0, x1), _torch.where(same, 0, x2)))
+    a, b = _torch.where(same, 0, x1), _torch.where(same, 0, x2)
+    if _differentiated_twice():  # torch's second derivative is NaN where the arguments are far apart
+        first = a >= b
+        high, low = _torch.where(first, a, b), _torch.where(first, b, a)
+        out = high + _torch.nn.functional.softplus(low - high)
+    else:
+        out = _torch.logaddexp(a, b)
+    return _torch.where(same, (x1 + x2) / 2, out)
 
 
 nextafter: Callable[..., Any] = _with_scalars(_torch.nextafter)

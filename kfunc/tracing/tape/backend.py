@@ -6,7 +6,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ...backends import standard
@@ -166,7 +166,7 @@ class TapeBackend(Backend):
             nested = x.value.__class__ is cls
             outs = (call if nested else fun)(x.value, **kwargs)
             if x.node is None:
-                return outs if nested else type(outs)(*map(cls, outs))
+                return outs if nested else _like(outs, map(cls, outs))
 
             def pull(gs):
                 lower = nested or any(g.__class__ is cls for g in gs)
@@ -175,7 +175,7 @@ class TapeBackend(Backend):
                 return (rule(xp, tuple(map(lifted, gs)), tuple(map(lifted, outs)), lifted(x.value), **kwargs),)
 
             parts = GroupNode((x.node,), pull, tuple(outs), self).parts()
-            return type(outs)(*(cls(o, x.level, part) for o, part in zip(outs, parts, strict=True)))
+            return _like(outs, (cls(o, x.level, part) for o, part in zip(outs, parts, strict=True)))
 
         return call
 
@@ -233,6 +233,8 @@ class TapeBackend(Backend):
     def implement(self, op: Any, native: Any) -> Any:
         reference = op.reference
         plain = _or_else(self.inner.implement(op, False), reference)
+        if (joint := self.xp._rules.OF_OPS.get(op.name)) is not None:
+            return self.several(plain, joint)
         pullback = self.inner.pullbacks.get(op.name)
         parameters = inspect.signature(reference).parameters.values()
         kinds = {p.kind for p in parameters}
@@ -302,6 +304,11 @@ class TapeBackend(Backend):
 
 def _same(x: Any) -> Any:
     return x
+
+
+def _like(outs: Any, arrays: Iterable[Any]) -> Any:
+    """The arrays in a tuple, or in a NamedTuple, as `outs` is one."""
+    return tuple(arrays) if type(outs) is tuple else type(outs)(*arrays)
 
 
 def _or_else(lowering: Callable, reference: Callable) -> Callable:

@@ -171,6 +171,8 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
         # One level down: the gradient may use what the function computes there, and be differentiated for it.
         values = [backend.constant(x.value) if tracked else x for x, tracked in zip(flat, mine, strict=True)]
         out, gradient = fun(*tree.unflatten(structure, values))
+        if any(isinstance(x, TapeArray) and x.node is not None for x in values):
+            out = run(*tree.unflatten(structure, values))  # the function has this gradient on all levels
         outs, out_structure = tree.flatten(out)
         outs = [x.value if x.__class__ is backend.cls and x.level in (0, level) else x for x in outs]
 

@@ -12,13 +12,16 @@ from typing import Any
 
 from . import elementwise, fft, linalg, manipulation, reductions
 
-__all__ = ["COMPOSITES", "CONSTANT", "PLAIN", "RULES", "SEVERAL"]
+__all__ = ["COMPOSITES", "CONSTANT", "OF_OPS", "PLAIN", "RULES", "SEVERAL"]
 
 RULES: dict[str, Any] = elementwise.RULES | reductions.RULES | manipulation.RULES | linalg.RULES | fft.RULES
 """Function name to one rule for each positional argument, or to one rule that takes the position too."""
 
 SEVERAL: dict[str, Any] = linalg.SEVERAL
 """Function name, of one array and with several results, to the rule for the tuples of cotangents and results."""
+
+OF_OPS: dict[str, Any] = linalg.OF_OPS
+"""As `SEVERAL`, for ops that the standard has no function for, by the names of the ops."""
 
 COMPOSITES: dict[str, Any] = (
     elementwise.COMPOSITES | reductions.COMPOSITES | manipulation.COMPOSITES | linalg.COMPOSITES | fft.COMPOSITES

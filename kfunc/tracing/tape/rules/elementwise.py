@@ -80,7 +80,7 @@ def _leg(xp, x, out):
 def _share(xp, x, y, out):
     """`exp(x - out)` for `out = logaddexp(x, y)`; the difference of equal infinities would be NaN."""
     gap = xp.where(x == out, xp.zeros_like(out), x) - xp.where(x == out, xp.zeros_like(out), out)
-    return xp.where(x == y, xp.full_like(out, 0.5), xp.exp(gap))
+    return xp.where((x == y) & xp.isinf(x), xp.full_like(out, 0.5), xp.exp(gap))
 
 
 RULES: dict[str, Any] = {

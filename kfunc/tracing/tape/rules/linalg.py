@@ -22,7 +22,7 @@ from ....errors import UnsupportedError
 from .elementwise import shared
 from .reductions import kept
 
-__all__ = ["COMPOSITES", "RULES", "SEVERAL"]
+__all__ = ["COMPOSITES", "OF_OPS", "RULES", "SEVERAL"]
 
 
 def _t(xp, x):
@@ -219,6 +219,7 @@ SEVERAL: dict[str, Any] = {
     "linalg.slogdet": hermitian(adjoints.slogdet),
     "linalg.svd": _svd,
 }
+OF_OPS: dict[str, Any] = {"eig": hermitian(adjoints.eig)}
 _SHARED = ("cross", "diagonal", "matrix_norm", "matrix_power", "outer", "trace")
 COMPOSITES = {
     "tensordot": tensordot,
