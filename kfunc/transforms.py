@@ -372,7 +372,8 @@ def custom_gradient(fun: Callable[P, tuple[R, Callable[..., Any]]]) -> Callable[
             returns the gradient of the argument, or a tuple with one, or None, for each argument. Arrays that `fun`
             closes over are constants.
 
-    Derivatives of the gradient are those of what `grad_fn` computes, and `out` has this gradient in them, too. There is no forward-mode derivative of it.
+    Derivatives of the gradient are those of what `grad_fn` computes, and `out` has this gradient in
+    them, too. There is no forward-mode derivative of it.
     """
     return _through("custom_gradient", fun)
 
