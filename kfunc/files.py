@@ -561,6 +561,11 @@ def _corrupt(what: str, got: Any) -> FileError:
     return FileError(f"The header is corrupt: {what}.", got=repr(got)[:200])
 
 
+def is_storable(array: np.ndarray) -> bool:
+    """Whether the format has the array's dtype."""
+    return array.dtype.name in _DTYPES.values()
+
+
 def _storable(name: str, array: Any) -> np.ndarray:
     """`array` in C order; the library takes that order for granted, and would write others wrongly."""
     import numpy as np

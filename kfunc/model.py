@@ -554,7 +554,8 @@ class Model(GraphFace):
                 one, with the same bits as if it had never ended. It saves its states there: at the end of each epoch,
                 after every `Checkpoints.every` steps, and before SIGTERM ends the process. Give all other arguments,
                 and `compile` its own, as before, and iterators from their beginning; `epochs` may be more. Functions
-                are told apart by their names. The state of an iterable cannot be saved: it is read again from the
+                are told apart by their names. Data whose iterator has `get_state` and `set_state`, or which have
+                `state_dict` and `load_state_dict`, get their state back. Any other iterable is read again from the
                 beginning, without training, but for lists, and loaders that are told the epoch by a `set_epoch`.
 
         Returns:

@@ -1,8 +1,8 @@
 """Trains a small network in processes of their own, which are killed where they are told to be; see test_resume.py.
 
-`python resume_run.py BACKEND PLAN`, where PLAN is JSON: a list of runs, one after the other, each
-`[directory, when]`: `when` is null, or `[event, n]` for what happens as `event` happens for the n-th time. A process
-imports the framework once, and forks for each run. It prints how each ended, in JSON.
+`python resume_run.py BACKEND PLAN DATA`, where DATA is "arrays" or "state", and PLAN is JSON: a list of runs, one after
+the other, each `[directory, when]`: `when` is null, or `[event, n]` for what happens as `event` happens for the n-th
+time. A process imports the framework once, and forks for each run. It prints how each ended, in JSON.
 """
 
 from __future__ import annotations
@@ -30,6 +30,33 @@ def data():
     return x, x @ np.ones((3, 1), "float32")
 
 
+class Stateful:
+    """The batches of arrays in an order of its own, with noise, and with a state."""
+
+    def __init__(self, x, y, seed):
+        self.arrays, self.random, self.state = (x, y), np.random.default_rng(seed), None
+
+    def __iter__(self):
+        if self.state is None:
+            self.order, self.at = self.random.permutation(-(-len(self.arrays[0]) // 4)), 0
+        self.state = None
+        return self.batches()
+
+    def batches(self):
+        while self.at < len(self.order):
+            rows = slice(4 * self.order[self.at], 4 * self.order[self.at] + 4)
+            self.at += 1
+            x, y = (a[rows] for a in self.arrays)
+            yield x + self.random.standard_normal(x.shape).astype("float32"), y
+
+    def state_dict(self):
+        return {"random": self.random.bit_generator.state, "order": list(map(int, self.order)), "at": self.at}
+
+    def load_state_dict(self, state):
+        self.state, self.order, self.at = state, state["order"], state["at"]
+        self.random.bit_generator.state = state["random"]
+
+
 def callbacks():
     return [
         # Applied twice, it shows.
@@ -45,13 +72,15 @@ def model():
     return model
 
 
-def train(backend: str, directory: str, **options):
+def train(backend: str, directory: str, kind: str = "arrays", **options):
     x, y = data()
     checkpoints = kf.Checkpoints(directory, every=4, keep_last=2)
-    options = {"batch_size": 4, "epochs": EPOCHS, "verbose": 0, "callbacks": callbacks(), **options}
+    given = {"x": x, "y": y, "validation_data": (x[:5], y[:5]), "batch_size": 4}
+    if kind == "state":
+        given = {"x": Stateful(x, y, 0), "validation_data": Stateful(x[:5], y[:5], 1)}
+    options = {"epochs": EPOCHS, "verbose": 0, "callbacks": callbacks(), **given, **options}
     m = model()
-    history = m.fit(x, y, validation_data=(x[:5], y[:5]), resume=checkpoints, backend=backend, **options)
-    return m, history
+    return m, m.fit(resume=checkpoints, backend=backend, **options)
 
 
 def result(m, history) -> dict:
@@ -118,17 +147,17 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def one(backend: str, directory: str, when) -> None:
+def one(backend: str, directory: str, when, kind: str) -> None:
     """A run, in a process of its own."""
     if when is not None:
         event, n, *how = when
         at(event, n, terminate if how else die)
-    m, history = train(backend, directory)
+    m, history = train(backend, directory, kind)
     assert threading.active_count() == 1 or backend != "numpy"
     np.savez(os.path.join(directory, "result.npz"), **result(m, history))
 
 
-def main(backend: str, plan: list) -> None:
+def main(backend: str, plan: list, kind: str) -> None:
     kf.asarray(np.zeros(1), backend=backend) if backend in FORKABLE else kf.backends.get(backend)
     ends = []
     for directory, when in plan:
@@ -136,7 +165,7 @@ def main(backend: str, plan: list) -> None:
         if (child := os.fork()) == 0:
             status = 1
             try:
-                one(backend, directory, when)
+                one(backend, directory, when, kind)
                 status = 0
             except BaseException:
                 traceback.print_exc()
@@ -149,4 +178,4 @@ def main(backend: str, plan: list) -> None:
 FORKABLE = ("numpy",)
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3])

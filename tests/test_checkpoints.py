@@ -18,6 +18,7 @@ from backends import TRAINING
 
 import kfunc as kf
 from kfunc import files, nn
+from kfunc.data.states import unpacked_state
 from kfunc.errors import ArgumentError, FileError
 
 TREE = {"w": np.arange(6.0, dtype="float32").reshape(2, 3), "n": np.asarray(3, "int32"), "s": "text", "none": None}
@@ -647,6 +648,52 @@ def put(x, path, value):
 
 
 def test_a_forged_checkpoint_gives_a_file_error(tmp_path):
+    forge(tmp_path, lambda: {"validation_data": (X, Y)}, nodes, 16)
+
+
+def test_a_forged_state_of_data_gives_a_file_error(tmp_path):
+    """Or it is another state, with which the data go on, or fail and are read from their beginning."""
+
+    def states(tree):
+        return [("run", "kept", *path) for path in nodes(tree["run"]["kept"])]
+
+    forge(tmp_path, lambda: {"x": Steps(), "y": None, "batch_size": None, "validation_data": Steps()}, states, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[", '["list"', '["what"]', '["dict",[1]]', '["dict",[["list"],1]]', '["bytes",9]', '["bytes",-1]',
+        '["list",["bytes",0],["bytes",0]]', '["array",0,"no such backend"]', '["scalar",0]', '["int","0xz"]',
+        '["int",5]', '["list",' * 99 + "1" + "]" * 99, '{"a":1}', '["bytes",true]',
+    ],
+)  # fmt: skip
+def test_no_text_makes_a_state_of_another_kind(text):
+    with pytest.raises((TypeError, ValueError)):
+        unpacked_state({"text": text, "arrays": [np.zeros(2)]})
+
+
+class Steps:
+    """Batches with a state."""
+
+    at = 0
+
+    def __iter__(self):
+        while self.at < 5:
+            self.at += 1
+            yield X[self.at : self.at + 4], Y[self.at : self.at + 4]
+        self.at = 0
+
+    def state_dict(self):
+        return {"at": self.at, "more": [b"ab", 2**70, np.ones(2)]}
+
+    def load_state_dict(self, state):
+        assert 0 <= state["at"] < 5
+        self.at = state["at"]
+
+
+def forge(tmp_path, data, places_of, part):
+    """Put other values into places of a checkpoint, one part of all of them, and go on from it."""
     callbacks = [
         kf.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
         kf.callbacks.ReduceLROnPlateau("loss", patience=1),
@@ -656,22 +703,25 @@ def test_a_forged_checkpoint_gives_a_file_error(tmp_path):
     ]
 
     def fit(m, directory, **options):
-        return m.fit(**{**FIT, "callbacks": callbacks, "validation_data": (X, Y), **options}, resume=directory)
+        return m.fit(**{**FIT, "callbacks": callbacks, **data(), **options}, resume=directory)
 
     sound = kf.Checkpoints(tmp_path / "sound", every=4, keep_last=None)
     fit(compiled(), sound)
     whole = files.load(sound.path(8))
+    assert (whole["tree"]["run"]["kept"] != [None, None]) == ("x" in data())
     forged = kf.Checkpoints(tmp_path / "forged")
     forged.prepare()
-    places = [("metrics",), ("step",), *(("tree", *path) for path in nodes(whole["tree"]))]
+    places = [("metrics",), ("step",), *(("tree", *path) for path in places_of(whole["tree"]))]
     ends = {"refused": 0, "taken": 0}
     for path in places:
         for number, value in enumerate(WRONG):
-            if zlib.crc32(f"{path} {number}".encode()) % 16:
-                continue  # a sixteenth of all, the same ones each time
+            if zlib.crc32(f"{path} {number}".encode()) % part:
+                continue  # a part of all, the same ones each time
             files.save(put(whole, path, value), forged.path(8))
             try:
-                fit(compiled(), tmp_path / "forged")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", kf.errors.ResumeWarning)
+                    fit(compiled(), tmp_path / "forged")
                 ends["taken"] += 1
             except FileError:
                 ends["refused"] += 1

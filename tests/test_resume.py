@@ -41,17 +41,36 @@ KILLS = {
 }
 """For each backend the rows, each of which is a training that was killed, once or several times: at what, and when."""
 
+STATE_KILLS = [
+    *([["step", n]] for n in (3, 5, 6, 9, 14)),
+    [["step", 8], ["step", 1], ["rename", 2]],
+    [["validation", 2]],
+    [["validation", 1], ["step", 7, "SIGTERM"], ["step", 3]],
+]
+"""The same for data with a state of their own, on NumPy."""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("backend", params(KILLS))
 def test_killed_at_any_moment_training_goes_on_to_the_bit(backend, tmp_path):
-    rows = {str(tmp_path / str(i)): kills for i, kills in enumerate(KILLS[backend])}
+    kill(backend, KILLS[backend], "arrays", tmp_path)
+
+
+@pytest.mark.numpy
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_any_moment_data_with_a_state_go_on_to_the_bit(tmp_path):
+    kill("numpy", STATE_KILLS, "state", tmp_path)
+
+
+def kill(backend, kills_of_rows, kind, tmp_path):
+    """Run each row in processes that are killed, and hold its end against that of a run that is not."""
+    rows = {str(tmp_path / str(i)): kills for i, kills in enumerate(kills_of_rows)}
     whole = str(tmp_path / "whole")
     plan = [(whole, None), *((directory, kill) for directory, kills in rows.items() for kill in (*kills, None))]
     path = [str(pathlib.Path(resume_run.__file__).parent), *sys.path]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     done = subprocess.run(
-        [sys.executable, resume_run.__file__, backend, json.dumps(plan)],
+        [sys.executable, resume_run.__file__, backend, json.dumps(plan), kind],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "TF_CPP_MIN_LOG_LEVEL": "3", **cache},
         capture_output=True,
         text=True,

@@ -26,6 +26,91 @@ class Draws:
             self.random.random()
 
 
+class Stateful:
+    """An iterable with the methods of torchdata's loader; the state has long integers, bytes, tuples and arrays.
+
+    Attributes:
+        lacks: What the state does not have.
+        adds: What it has besides.
+        read: How many batches were read.
+    """
+
+    def __init__(self, seed=3, lacks=(), **adds):
+        self.random, self.lacks, self.adds = np.random.default_rng(seed), lacks, adds
+        self.order, self.at, self.loaded, self.read = None, 0, False, 0
+
+    def __iter__(self):
+        if not self.loaded:
+            self.order, self.at = self.random.permutation(6), 0
+        self.loaded = False
+        return self.batches()
+
+    def batches(self):
+        while self.at < 6:
+            x, y = batches()[self.order[self.at]]
+            self.at, self.read = self.at + 1, self.read + 1
+            yield x + self.random.standard_normal(x.shape).astype("float32"), y
+
+    def state_dict(self):
+        parts = {
+            "random": self.random.bit_generator.state,
+            "order": (self.order, [None, b"."]),
+            "at": np.int64(self.at),
+        }
+        return {name: part for name, part in parts.items() if name not in self.lacks} | self.adds
+
+    def load_state_dict(self, state):
+        assert state.keys() == self.state_dict().keys()
+        self.order, self.at, self.loaded = state.get("order", [self.order])[0], state["at"], True
+        self.random.bit_generator.state = state.get("random", self.random.bit_generator.state)
+
+
+class Walk:
+    """An iterator with the methods of grain's: a generator of its own, and a place."""
+
+    def __init__(self, seed=3):
+        self.random, self.at, self.read = np.random.default_rng(seed), 0, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        x, y = batches()[self.at % 6]
+        self.at, self.read = self.at + 1, self.read + 1
+        return x + self.random.standard_normal(x.shape).astype("float32"), y
+
+    def get_state(self):
+        return {"at": self.at, "random": self.random.bit_generator.state}
+
+    def set_state(self, state):
+        self.at, self.random.bit_generator.state = state["at"], state["random"]
+
+
+class Pairs:
+    """Single samples by their numbers."""
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        return X[i], Y[i]
+
+    def __repr__(self):
+        return "Pairs()"  # grain's DataLoader compares it
+
+
+def grain_map(epochs=None, seed=3):
+    grain = pytest.importorskip("grain")
+    data = grain.MapDataset.source(Pairs()).seed(seed).shuffle()
+    return (data if epochs is None else data.repeat(epochs)).batch(4)
+
+
+def grain_loader():
+    grain = pytest.importorskip("grain")
+    sampler = grain.samplers.IndexSampler(len(X), shuffle=True, seed=3, num_epochs=1)
+    return grain.DataLoader(data_source=Pairs(), sampler=sampler, operations=[grain.transforms.Batch(4)])
+
+
 class Shuffled(kf.data.Dataset):
     """A data set that shuffles at the end of an epoch, as Keras's do."""
 
@@ -102,6 +187,37 @@ def loader(dataset=None, sampler=None, batch_sampler=False, seed=5, **options):
     return DataLoader(data, **({} if batch_sampler else {"batch_size": 4}), **options)
 
 
+def stateful_loader(whole=True):
+    """A loader of PyTorch's with a state. As in torchdata's, it lacks what the generator has drawn after the order."""
+    import torch
+
+    class Loader(torch.utils.data.DataLoader):
+        state = None
+
+        def __iter__(self):
+            state, self.state = self.state, None
+            if state is not None and whole:
+                self.generator.set_state(state["generator"])
+            self.begun, self.count = self.generator.get_state(), 0
+            order = torch.randperm(6, generator=self.generator)
+            if state is None:
+                torch.rand(1, generator=self.generator)
+            return self.batches(order[0 if state is None else state["count"] :])
+
+        def batches(self, order):
+            for i in order:
+                self.count += 1
+                yield batches()[i]
+
+        def state_dict(self):
+            return {"generator": self.begun, "count": self.count}
+
+        def load_state_dict(self, state):
+            self.state = state
+
+    return Loader(list(range(6)), generator=torch.Generator().manual_seed(5), shuffle=True)
+
+
 def both(data):
     return {"x": data, "validation_data": data}
 
@@ -128,6 +244,27 @@ ROWS = {
         "x": Six(), "validation_data": Shuffled(), "validation_steps": 2,
     },
     "one that is told the epoch": told,
+    "a state": lambda: {"x": Stateful()},
+    "a state, in epochs of 4": lambda: {"x": Stateful(), "steps_per_epoch": 4},
+    "validation on a state": lambda: {"x": Six(), "validation_data": Stateful(), "validation_steps": 4},
+    "a state, validation on another": lambda: {"x": Stateful(), "validation_data": Stateful(4), "validation_freq": 2},
+    "an iterator with a state": lambda: {"x": Walk(), "steps_per_epoch": 5},
+    "an iterator with a state, validation on it": lambda: {**both(Walk()), "steps_per_epoch": 5, "validation_steps": 2},
+    "validation on an iterator with a state": lambda: {
+        "x": Draws(), "validation_data": Walk(), "validation_steps": 2,
+    },
+    "grain's loader": lambda: {"x": grain_loader()},
+    "grain's loader in epochs of 4": lambda: {"x": grain_loader(), "steps_per_epoch": 4},
+    "grain's map": lambda: {"x": grain_map()},
+    "grain's map for both": lambda: both(grain_map()),
+    "grain's iterator": lambda: {"x": iter(grain_map(9)), "steps_per_epoch": 5},
+    "validation on grain's iterator": lambda: {
+        "x": grain_map(9).to_iter_dataset(), "steps_per_epoch": 5,
+        "validation_data": iter(grain_map(9)), "validation_steps": 2,
+    },
+    "torch, a state": lambda: {"x": stateful_loader()},
+    "torch, a state in epochs of 4": lambda: {"x": stateful_loader(), "steps_per_epoch": 4},
+    "torch, a state for both": lambda: both(stateful_loader()),
     "torch, a loader": lambda: {"x": loader()},
     "torch, a sampler": lambda: {"x": loader(sampler=True)},
     "torch, a batch sampler": lambda: {"x": loader(batch_sampler=True)},
@@ -175,6 +312,97 @@ def test_data_that_are_told_the_epoch_are_not_read_again(tmp_path, monkeypatch):
     given = told()
     run(given, tmp_path)
     assert given["x"].read <= 1 + 2 * 6  # the first batch, and the last epochs
+
+
+KEPT = {
+    "a state": (lambda: {"x": Stateful()}, lambda given: given["x"].read),
+    "an iterator": (lambda: {"x": Walk(), "steps_per_epoch": 6}, lambda given: given["x"].read),
+    "validation": (
+        lambda: {"x": Six(), "validation_data": Stateful()}, lambda given: given["validation_data"].read - 6,
+    ),
+}  # fmt: skip
+"""Data whose state is stored, and how many batches of them were read in the epochs after an interruption."""
+
+
+@pytest.mark.parametrize("when", ["in an epoch", "after an epoch"])
+@pytest.mark.parametrize("name", KEPT)
+def test_data_with_a_state_are_not_read_again(name, when, tmp_path, monkeypatch, recwarn):
+    make, count = KEPT[name]
+    with dying(monkeypatch, "step", {"in an epoch": 21, "after an epoch": 19}[when]):
+        run(make(), tmp_path)
+    given = make()
+    run(given, tmp_path)
+    assert count(given) <= 2 + 6  # the first batch, the one that tells whether all is as it was, and the last epoch
+    assert not [w for w in recwarn if w.category is kf.errors.ResumeWarning]
+
+
+def test_other_first_batches_do_not_matter_where_there_is_a_state(tmp_path, monkeypatch, recwarn):
+    expected = resume_run.result(*run({"x": Stateful(1)}, tmp_path / "whole"))
+    with dying(monkeypatch, "step", 9):
+        run({"x": Stateful(1)}, tmp_path / "died")
+    assert same_values(resume_run.result(*run({"x": Stateful(2)}, tmp_path / "died")), expected)
+    assert not [w for w in recwarn if w.category is kf.errors.ResumeWarning]
+
+
+def containing_itself():
+    loop: list = []
+    loop.append(loop)
+    return loop
+
+
+UNSTORABLE = {
+    "an object": (object(), " of type object, at more/0, cannot be stored."),
+    "numbers that no file has": (np.zeros(2, "complex128"), "of type ndarray, at more/0, cannot be stored."),
+    "a key": ({(1, 2): 3}, "a key, at more/0, is neither text nor number."),
+    "itself": (containing_itself(), "it is nested more than 50 deep, or contains itself"),
+}
+
+
+@pytest.mark.parametrize("name", UNSTORABLE)
+def test_a_state_that_cannot_be_stored_is_said(name, tmp_path, monkeypatch):
+    value, said = UNSTORABLE[name]
+
+    def given():
+        return {"x": Stateful(more=[value])}
+
+    expected = resume_run.result(*run({"x": Stateful()}, tmp_path / "whole"))
+    with (
+        pytest.warns(
+            kf.errors.ResumeWarning, match="The state of `x` cannot be saved: state_dict.. of Stateful: "
+        ) as found,
+        dying(monkeypatch, "step", 9),
+    ):
+        run(given(), tmp_path / "died")
+    assert len(found) == 1 and said in str(found[0].message)
+    with pytest.warns(kf.errors.ResumeWarning, match="cannot be saved"):
+        assert same_values(resume_run.result(*run(given(), tmp_path / "died")), expected)
+
+
+LACKING = {
+    "the order": (lambda: Stateful(lacks=("order",)), "it does not bring back all that the batches depend on", False),
+    "what set_state needs": (lambda: Stateful(lacks=("at",)), "KeyError: 'at'", True),
+    "torch, the order": (lambda: stateful_loader(whole=False), "it does not bring back all", True),
+}
+"""States in which something is missing, what is said then, and whether reading from the beginning mends all."""
+
+
+def lacking():
+    for name in LACKING:
+        yield pytest.param(name, marks=getattr(pytest.mark, "torch" if "torch" in name else "numpy"))
+
+
+@pytest.mark.parametrize("when", ["in an epoch", "after an epoch"])
+@pytest.mark.parametrize("name", list(lacking()))
+def test_a_state_that_lacks_something_is_said(name, when, tmp_path, monkeypatch, recwarn):
+    make, said, exact = LACKING[name]
+    expected = resume_run.result(*run({"x": make()}, tmp_path / "whole"))
+    with dying(monkeypatch, "step", {"in an epoch": 15, "after an epoch": 19}[when]):
+        run({"x": make()}, tmp_path / "died")
+    assert not [w for w in recwarn if w.category is kf.errors.ResumeWarning]
+    found = resume_run.result(*run({"x": make()}, tmp_path / "died"))
+    told = [str(w.message) for w in recwarn if w.category is kf.errors.ResumeWarning]
+    assert told[0].startswith("The state of `x` that was saved cannot be restored: ") and said in told[0]
+    assert len(told) == 1 + (not exact) and (not exact or same_values(found, expected))
 
 
 def unlike(seed):

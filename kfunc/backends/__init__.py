@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from .base import Backend, Kind
-from .registry import available, common_backend, get, install_command, kind_of, known, register
+from .registry import available, common_backend, get, install_command, kind_of, known, loaded, register
 
-__all__ = ["Backend", "Kind", "available", "common_backend", "get", "install_command", "kind_of", "known", "register"]
+__all__ = [
+    "Backend",
+    "Kind",
+    "available",
+    "common_backend",
+    "get",
+    "install_command",
+    "kind_of",
+    "known",
+    "loaded",
+    "register",
+]

@@ -120,6 +120,11 @@ class Backend:
         """The native array `x`, which an op has made without being told on which backend; see `constants`."""
         return x
 
+    def generators(self, batches: Any) -> tuple[Any, ...]:
+        """The generators of random numbers, with `get_state` and `set_state`, from which a loader of the library draws
+        when an iteration begins."""
+        return ()
+
     def is_traced(self, x: Any) -> bool:
         """Whether the value of `x` is not known yet, since a function is being compiled."""
         return False

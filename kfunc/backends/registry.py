@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 from ..errors import BackendNotInstalledError, MixedBackendsError, UnknownBackendError
 from .base import Backend, Kind
 
-__all__ = ["add_kind", "available", "common_backend", "get", "install_command", "kind_of", "known", "register"]
+__all__ = [
+    "add_kind",
+    "available",
+    "common_backend",
+    "get",
+    "install_command",
+    "kind_of",
+    "known",
+    "loaded",
+    "register",
+]
 
 
 class Entry(NamedTuple):
@@ -71,6 +81,11 @@ def install_command(name: str) -> str:
 def available() -> tuple[str, ...]:
     """Names of the backends whose framework is installed. Imports none of them."""
     return tuple(name for name in _ENTRIES if _is_installed(name))
+
+
+def loaded() -> tuple[Backend, ...]:
+    """The backends that are in use: their frameworks are imported."""
+    return tuple(_loaded.values())
 
 
 def _is_installed(name: str) -> bool:

@@ -101,6 +101,7 @@ class Ahead(Reader):
         size: Samples in a batch; the last one may have fewer.
         done: Called when the end was reached, by the thread that calls `read`.
         back: Called with the items that were read but not used, if the reader is left before the end.
+        used: Called at the beginning of each `read` with the number of batches that it has returned so far.
     """
 
     def __init__(
@@ -110,13 +111,17 @@ class Ahead(Reader):
         size: int,
         done: Callable[[], None] | None = None,
         back: Callable[[list[Any]], None] | None = None,
+        used: Callable[[int], None] | None = None,
     ):
         self._items, self._prepare, self._size, self._done, self._back = items, prepare, size, done, back
+        self._used, self._given = used, 0
         self._shelf = _Shelf()
         self._thread: threading.Thread | None = None
 
     def read(self, n: int) -> Batch | None:
         shelf, found, shapes = self._shelf, list[Batch](), list[Any]()
+        if self._used is not None:
+            self._used(self._given)
         if 2 * n > shelf.depth:
             shelf.depth = 2 * n
             _ring(shelf.taken)
@@ -141,6 +146,7 @@ class Ahead(Reader):
         error = None if found else shelf.found[0][1]
         _ring(shelf.taken)
         self.steps: int = len(found)
+        self._given += self.steps
         if isinstance(error, BaseException):
             try:
                 raise error

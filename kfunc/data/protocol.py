@@ -77,21 +77,31 @@ class Source:
         """Bring the data to where an `epoch(before=before)` would leave them, which another process has read.
 
         Data in memory stay as they are. A data set has its hooks called. An iterable is read, since its state cannot be
-        saved, unless it is a list, or the orders of its batches follow from a `set_epoch`.
+        saved, unless it is a list, or the orders of its batches follow from a `set_epoch`, or `follow` was given what
+        `kept` returned.
         """
 
-    def follow(self, name: str, wanted: Sequence[int] = ()) -> None:
-        """Note from now on what is read, for `mark`.
+    def follow(self, name: str, wanted: Sequence[int] = (), kept: Any = None, shared: bool = False) -> None:
+        """Note from now on what is read, for `mark` and `kept`.
 
         Args:
             name: The argument of `fit` that holds the data.
             wanted: What `mark` returned in another process: what is read is held against it, and a `ResumeWarning` says
                 where it differs.
+            kept: What `kept` returned there, as a file gave it back.
+            shared: Whether `fit` reads the same data elsewhere, too, so that their state is not that of this source.
         """
 
     def mark(self, batch: int | None = None) -> list[int]:
         """Numbers that tell what was read before number `batch` of the epoch (None for all of it), for a checkpoint."""
         return []
+
+    def kept(self, batch: int | None = None) -> Any:
+        """The data's own state before the last batch that `mark` tells of, as a tree for a file; None if it has none.
+
+        So the one batch that is read again tells whether the state brings the data to where they were.
+        """
+        return None
 
     def check(self, check: Callable[[Batch], None]) -> None:
         """Run `check`, which raises what it finds, on all data: now if they are in memory, else on each batch read."""

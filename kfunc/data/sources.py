@@ -48,7 +48,7 @@ class ArraySource(Source):
         self.first: Batch = batch
         self._marks: list[int] = []
 
-    def follow(self, name: str, wanted: Sequence[int] = ()) -> None:
+    def follow(self, name: str, wanted: Sequence[int] = (), kept: Any = None, shared: bool = False) -> None:
         some = rows(self.batch, slice(None, None, max(1, self.size // _LOOKED_AT)))
         Trail(name, some, wanted, others="some of its numbers are others")
         self._marks = Trail(name, some).mark()

@@ -30,6 +30,7 @@ class Trail:
         wanted: What `mark` returned in the process that was interrupted; empty for a training that begins.
         chained: Whether all batches are read again, and each digest covers those before it.
         others: What to say if `first` is another one.
+        late: Whether `check_first` is called later, if at all: the data's own state brings them to where they were.
     """
 
     def __init__(
@@ -39,24 +40,34 @@ class Trail:
         wanted: Sequence[int] = (),
         chained: bool = True,
         others: str = "its first batch is another one",
+        late: bool = False,
     ):
         self.lost = False
         self.epochs = 0
         self.numbers = array("q")
         self._name, self._first, self._wanted, self._chained = name, digest(first), tuple(wanted), chained
-        self._digests, self._start = array("Q"), 0
-        if wanted and wanted[0] != self._first:
-            self._lose(others)
+        self._digests, self._start, self._before = array("Q"), 0, 0
+        self._others = others
+        if not late:
+            self.check_first()
 
-    def begin(self, start: int = 0) -> None:
-        """Begin an epoch. Its batches before number `start` are not read, as after a resume within the epoch."""
+    def check_first(self) -> None:
+        """Hold the first batch against the one of the other process."""
+        if self._wanted and self._wanted[0] != self._first:
+            self._lose(self._others)
+
+    def begin(self, start: int = 0, before: int = 0) -> None:
+        """Begin an epoch. Its batches before number `start` are not read, as after a resume within the epoch.
+
+        `before` is the digest of the last of these, if digests are chained.
+        """
         self.epochs += 1
-        self._digests, self.numbers, self._start = array("Q"), array("q"), start
+        self._digests, self.numbers, self._start, self._before = array("Q"), array("q"), start, before
 
     def note(self, batch: Batch) -> None:
         """A batch of the epoch was read."""
-        before = self._digests[-1] if self._chained and self._digests else 0
-        self._digests.append(digest(batch, before))
+        before = self._digests[-1] if self._digests else self._before
+        self._digests.append(digest(batch, before if self._chained else 0))
         if self._wanted[1:3] == (self.epochs, self._start + len(self._digests)):
             self.compare(self._digests[-1])
 
@@ -66,17 +77,35 @@ class Trail:
             self._lose(f"the batches before number {self._wanted[2]} of its epoch number {self.epochs} are others")
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Where the other process stood: the number of the epoch, from 1, and how many batches of it were read."""
+        return self._wanted[1:3] if self._wanted else (0, 0)  # type: ignore[return-value]
+
+    def ends_with(self, batch: Batch, before: int) -> bool:
+        """Whether `batch`, after batches of the digest `before`, is the last one that the other process has read."""
+        return digest(batch, before if self._chained else 0) == self._wanted[3]
+
+    @property
     def wanted(self) -> int | None:
         """The number of the batch that was read last by the other process, if that was in the epoch of now."""
         return self._wanted[4] if self._wanted[1:2] == (self.epochs,) and not self.lost else None
 
     def mark(self, batch: int | None = None) -> list[int]:
         """Numbers that tell what was read before number `batch` of the epoch; None for all of it."""
-        count = self._start + len(self._digests) if batch is None else batch
-        i = count - self._start - 1
+        count, i = self._found(batch)
         if not 0 <= i < len(self._digests):  # no batch was read since the training was resumed
             return list(self._wanted) or [self._first, 0, 0, 0, -1]
         return [self._first, self.epochs, count, self._digests[i], self.numbers[i] if self.numbers else -1]
+
+    def before(self, batch: int | None = None) -> int:
+        """The digest of the batches before the last one that `mark` tells of."""
+        i = self._found(batch)[1]
+        return self._digests[i - 1] if 0 < i <= len(self._digests) else self._before
+
+    def _found(self, batch: int | None) -> tuple[int, int]:
+        """How many batches of the epoch were read before number `batch`, and the place of the last one's digest."""
+        count = self._start + len(self._digests) if batch is None else batch
+        return count, count - self._start - 1
 
     def _lose(self, what: str) -> None:
         self.lost = True

@@ -6,12 +6,13 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import files, tree
 from ..arrays import to_numpy
 from ..data.protocol import Source
+from ..data.states import unpacked_state
 from ..errors import ArgumentError, FileError, shown
 from ..metrics import Mean
 from ..registry import described
@@ -114,13 +115,11 @@ class _Saver(Saver):
         """
         run, newest = self._run, self._checkpoints.newest()
         if newest is None:
-            run.source.follow("x")
-            if run.validation is not None:
-                run.validation.follow("validation_data")
+            self._follow(((), ()), (None, None))
             return
         path, found, ts = self._checkpoints.path(newest[0]), newest[1], self._model.train_state
         assert ts is not None
-        state, progress, places, stop, callbacks, setting, read, epochs, history = _content(found, ts, path)
+        state, progress, places, stop, callbacks, setting, read, kept, epochs, history = _content(found, ts, path)
         if self._model.step is not None and not fresh.metrics:  # only a step tells the names of its logs
             paths = [path.removeprefix("metrics/") for path in progress if path.startswith("metrics/")]
             names = {path.rpartition("/")[0] for path in paths}
@@ -143,17 +142,23 @@ class _Saver(Saver):
             run.history.epochs[name], run.history.history[name] = numbers, values
         self._restore()
         if run.epoch < run.schedule.epochs:  # otherwise nothing is left to be done
-            self._bring_data_to(read)
+            self._bring_data_to(read, kept)
 
-    def _bring_data_to(self, read: list[list[int]]) -> None:
+    def _follow(self, read: Sequence[Sequence[int]], kept: Sequence[Any]) -> None:
+        """Have the data note what is read of them."""
+        data, held_out = self._run.source, self._run.validation
+        shared = held_out is not None and getattr(data, "batches", data) is getattr(held_out, "batches", held_out)
+        data.follow("x", read[0], kept[0], shared)
+        if held_out is not None:
+            held_out.follow("validation_data", read[1], kept[1], shared)
+
+    def _bring_data_to(self, read: list[list[int]], kept: list[Any]) -> None:
         """Leave the data as the epochs did that came before.
 
         They are read in the same order as then, since two of them may draw from one generator of random numbers.
         """
         run = self._run
-        run.source.follow("x", read[0])
-        if run.validation is not None:
-            run.validation.follow("validation_data", read[1])
+        self._follow(read, kept)
         for epoch in range(run.initial, run.epoch):
             run.source.skip(epoch - run.initial)
             if run.validation is not None and run.schedule.validates(epoch):
@@ -232,12 +237,13 @@ class _Saver(Saver):
         ]
         held_out = [] if run.validation is None else run.validation.mark()
         read = [run.source.mark(run.batch or None), held_out]
+        kept = [run.source.kept(run.batch or None), None if run.validation is None else run.validation.kept()]
         places = {name: getattr(run, name) for name in _PLACES}
         return {
             "train_state": self._model.train_state,
             # Keys must not have dots, which names of the user's may have.
             "progress": {"names": tree.paths(progress), "values": tree.leaves(progress)},
-            "run": {**places, "setting": self._text, "read": read},
+            "run": {**places, "setting": self._text, "read": read, "kept": kept},
             "stop_training": self._model.stop_training,
             "history": [_packed(history.epoch), quantities],
             "callbacks": run.callbacks.get_state(),
@@ -326,7 +332,7 @@ def _another(path: str, others: list[tuple[str, Any, Any]]) -> ArgumentError | F
     )
 
 
-_Content = tuple[dict, dict, dict, bool, dict, dict, list, list, dict]
+_Content = tuple[dict, dict, dict, bool, dict, dict, list, list, list, dict]
 
 
 def _content(found: Any, ts: Any, path: str) -> _Content:
@@ -352,9 +358,12 @@ def _content(found: Any, ts: Any, path: str) -> _Content:
                 setting, read = files.decoded(text(run["setting"])), [_marks(marks) for marks in run["read"]]
                 if not isinstance(setting, dict) or len(read) != 2 or any(len(marks) not in (0, 5) for marks in read):
                     raise ValueError("a setting or data of another form")
+                kept = [_kept(of) for of in run.get("kept", [None, None])]  # older ones have none
+                if len(kept) != 2:
+                    raise ValueError("the states of other data")
                 progress = dict(zip(map(text, names), values, strict=True))
                 state = by_path(dict(zip(ts._fields, parts, strict=True)))
-                return state, progress, places, stop, callbacks, setting, read, _counts(epochs), history
+                return state, progress, places, stop, callbacks, setting, read, kept, _counts(epochs), history
         raise ValueError("another tree")
     except (KeyError, TypeError, ValueError, AttributeError, FileError) as error:
         raise _no_checkpoint(path, str(error)) from error
@@ -378,6 +387,18 @@ def _marks(values: Any) -> list[int]:
     if not all(type(value) is int and -1 <= value < 2**32 for value in found):
         raise TypeError(f"{shown(found)} are not the marks of data")
     return found
+
+
+def _kept(found: Any) -> Any:
+    """The state of data, as `Source.kept` returned it."""
+    match found:
+        case None:
+            return None
+        case {"number": int(number), "digest": int(before), "text": str(), "arrays": [*arrays], **rest} if not rest:
+            whole(number), whole(before, below=2**32)
+            unpacked_state({"text": found["text"], "arrays": arrays})
+            return found
+    raise TypeError(f"{shown(found)} is not the state of data")
 
 
 def _packed(values: list) -> Any:

@@ -64,6 +64,13 @@ class TorchBackend(Backend):
             raise self.unsupported("NumPy's bfloat16 without ml_dtypes", "pip install ml-dtypes") from None
         return x.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
 
+    def generators(self, batches: Any) -> Any:
+        if not isinstance(batches, torch.utils.data.DataLoader):
+            return ()
+        owners = batches, batches.sampler, getattr(batches.batch_sampler, "sampler", None)
+        found = {id(g): g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)}
+        return (*found.values(), *([torch.default_generator] if batches.generator is None else []))
+
     def is_traced(self, x: Any) -> Any:
         return torch.compiler.is_compiling()
 
