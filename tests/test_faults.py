@@ -16,6 +16,7 @@ from backends import IN_PLACE, NAMES, in_place, params
 
 import kfunc as kf
 from kfunc import nn, optim
+from kfunc.arrays import native
 from kfunc.callbacks.base import HOOKS
 from kfunc.data.batches import Batch
 from kfunc.training.state import TrainState, start
@@ -93,6 +94,50 @@ def trained(request):
 def case(trained):
     trained.model.train_state = trained.start
     return trained
+
+
+# -- parameters that an optimizer makes not finite ---------------------------------------------------------------------
+
+
+def spoils(value, at=2):
+    """Gradient descent, by a pair of functions, which puts `value` into all updates of one step."""
+    xp = kf.namespace
+
+    def init(params):
+        return {"count": kf.tree.map(lambda p: xp(p).zeros_like(p), params)}
+
+    def update(grads, state, params=None):
+        count = kf.tree.map(lambda c: c + 1, state["count"])
+        return kf.tree.map(lambda g, c: xp(g).where(c == at, value, -0.1 * g), grads, count), {"count": count}
+
+    return optim.GradientTransformation(native(init), native(update))
+
+
+SPOILT = {
+    "NaN": (np.nan, None, lambda o: o),
+    "infinity": (np.inf, None, lambda o: o),
+    "what float16 does not hold": (1e6, "float16", lambda o: o),
+    "inside of ours": (np.nan, None, lambda o: optim.chain(optim.clip_by_value(9.0), o)),
+    "with a scale": (np.nan, "mixed_float16", lambda o: o),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize("row", SPOILT)
+@pytest.mark.parametrize("name", params(BACKENDS))
+def test_parameters_that_a_foreign_optimizer_spoils(name, row):
+    value, policy, wrap = SPOILT[row]
+    model = kf.Model(nn.Dense(1, dtype=policy))
+    model.compile(wrap(spoils(value)), "mse")
+    x, y = X[:, :3], Y[:, :1]
+    model.fit(x[:SIZE], y[:SIZE], batch_size=SIZE, shuffle=False, verbose=0, backend=name)
+    before = leaves(model.train_state)
+    words = r"step 1: the optimizer test_faults.spoils makes the parameter \w+ NaN or infinite, from gradients that are"
+    with pytest.raises(kf.errors.NonFiniteError, match=words) as error:
+        model.fit(x, y, batch_size=SIZE, shuffle=False, verbose=0)
+    assert error.value.path in ("kernel", "bias")
+    for got, want in zip(leaves(model.train_state), before, strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 # -- numbers that are not finite ---------------------------------------------------------------------------------------

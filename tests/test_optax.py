@@ -67,6 +67,19 @@ def test_a_line_search_sees_the_loss_of_the_batch():
     assert losses[-1] < 1e-6 * losses[0]
 
 
+@pytest.mark.parametrize("wrap", [lambda o: o, lambda o: optim.chain(optim.clip_by_global_norm(1.0), o)])
+def test_parameters_that_it_makes_nan(wrap):
+    """In bfloat16 `b2 = 0.999` rounds to 1, so that Adam's correction of its second moment divides by 0."""
+    model = kf.Model(nn.Dense(1, dtype="bfloat16"))
+    model.compile(wrap(optax.inject_hyperparams(optax.adam)(learning_rate=0.1)), "mse")
+    model.build(kf.Spec((None, 3)), backend="jax")
+    before = kf.to_backend(model.train_state, "numpy")
+    words = "step 0: the optimizer optax.inject_hyperparams makes the parameter (bias|kernel) NaN or infinite"
+    with pytest.raises(kf.errors.NonFiniteError, match=words):
+        model.fit(X, Y, 8, 2, verbose=0, backend="jax")
+    kf.tree.map(np.testing.assert_array_equal, kf.to_backend(model.train_state, "numpy"), before)
+
+
 def test_inside_of_ours():
     with pytest.raises(kf.errors.ArgumentError, match=LOSS):
         fitted(optim.chain(optax.adam(0.1), contrib.reduce_on_plateau()), None)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..arrays import to_numpy
 from ..errors import ArgumentError
 from ..training import history
 from ..training.checkpoints import text, texts, whole
@@ -106,7 +107,7 @@ class RemoteMonitor(Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         from urllib import error, parse, request
 
-        text = json.dumps({"epoch": epoch, **(logs or {})})
+        text = json.dumps({"epoch": epoch, **(logs or {})}, default=lambda x: to_numpy(x).tolist())
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
         body = text if self.send_as_json else parse.urlencode({self.field: text})
         headers = {"Content-Type": kind, **self.headers}
@@ -114,7 +115,10 @@ class RemoteMonitor(Callback):
             with request.urlopen(request.Request(self.root + self.path, body.encode(), headers), timeout=10):
                 pass
         except (error.URLError, OSError, ValueError) as problem:
-            warnings.warn(f"RemoteMonitor could not send epoch {epoch} to {self.root}: {problem}", stacklevel=2)
+            warnings.warn(
+                f"Could not reach RemoteMonitor root server at {self.root}: epoch {epoch} was not sent. {problem}",
+                stacklevel=2,
+            )
 
 
 class CSVLogger(Callback):

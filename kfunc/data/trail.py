@@ -18,9 +18,9 @@ _SAMPLED = 4096  # numbers of an array that a digest reads: it takes microsecond
 
 
 class Trail:
-    """Numbers that tell what a source has read. A checkpoint holds some of them, in place of the data's own state.
+    """Numbers that tell what a source has read, for a checkpoint.
 
-    The state of a user's data (a generator of random numbers, a file that was read half) cannot be saved. So a resumed
+    The state of most data (a generator of random numbers, a file that was read half) cannot be saved. So a resumed
     training brings the data to where they were by reading them once more, and holds what it reads against the trail.
     Where they differ, it says so by a `ResumeWarning`.
 

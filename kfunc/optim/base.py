@@ -16,7 +16,7 @@ from ..dataclasses import dataclass
 from ..elsewhere import Told
 from ..errors import ArgumentError
 from ..ops._promotion import dtype_of
-from ..registry import register, resolve
+from ..registry import is_ours, register, resolve
 from ..typing import Array, Tree
 
 __all__ = ["GradientTransformation", "Parts", "apply_updates", "chain", "global_norm"]
@@ -93,6 +93,18 @@ class GradientTransformation(Told):
         found = {name: native(fun) for name, fun in inner._asdict().items() if fun is not None}
         for name, value in (found | {"inner": inner, "elementwise": inner.elementwise}).items():
             object.__setattr__(self, name, value)
+
+
+def foreign_part(optimizer: Any) -> Any:
+    """The first part of an optimizer that is not kfunc's own, such as one of optax; None if all are kfunc's."""
+    config = getattr(optimizer, "config", None)
+    if config is None or not is_ours(type(optimizer)):
+        return optimizer
+    for value in config["config"].values():
+        for part in value if type(value) in (list, tuple) else (value,):
+            if hasattr(part, "update") and (found := foreign_part(part)) is not None:
+                return found
+    return None
 
 
 OptimizerLike: TypeAlias = (

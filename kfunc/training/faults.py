@@ -8,6 +8,7 @@ from typing import Any
 from .. import tree
 from ..arrays import to_numpy
 from ..errors import IndexingError, NonFiniteError
+from ..optim.base import foreign_part
 from ..typing import Tree
 from .state import Progress, TrainState
 
@@ -51,7 +52,9 @@ def check_state(ts: TrainState, when: str = "") -> None:
     check_arrays(when, fix, parameter=ts.params, state=ts.state)
 
 
-def stopped(progress: Progress, ts: TrainState, tables: Mapping[str, int] | None, net: Any) -> Exception:
+def stopped(
+    progress: Progress, ts: TrainState, tables: Mapping[str, int] | None, net: Any, optimizer: Any
+) -> Exception:
     """The error about a training step that was refused.
 
     Args:
@@ -59,14 +62,22 @@ def stopped(progress: Progress, ts: TrainState, tables: Mapping[str, int] | None
         ts: The train state, which is that before the step.
         tables: The sizes of the tables in which layers look up rows, by path; None for a step of the user's own.
         net: The network.
+        optimizer: The optimizer.
     """
     paths = tree.paths(ts.params)
     step, what, value = progress.fault.tolist()
     when = f"Training stopped at step {step}: "
+    cure = "look for NaN in the data, lower the learning rate, or clip gradients by their global norm"
+    cause = what_happened = ""
     if tables is None:
         logs = sorted(progress.metrics)
         path = None if what < len(logs) else paths[what - len(logs)]
         cause = f"the parameter {path}" if path else f"what the step logs as {logs[what]!r}"
+    elif what > len(paths) + len(tables):
+        path = paths[what - len(paths) - len(tables) - 1]
+        made = f"the optimizer {_named(foreign_part(optimizer))} makes the parameter {path} NaN or infinite, "
+        what_happened = f"{made}from gradients that are finite."
+        cure = "take another optimizer, such as one of kf.optim, or a policy that keeps the parameters in float32"
     elif what > len(paths):
         return outside(tables, what - len(paths) - 1, value, net, when)
     else:
@@ -74,13 +85,19 @@ def stopped(progress: Progress, ts: TrainState, tables: Mapping[str, int] | None
         path = paths[what - 1] if what else None
         cause = f"the gradient of {path}" if path else "the loss"
     return NonFiniteError(
-        f"{when}{cause} is not finite.",
+        when + (what_happened or f"{cause} is not finite."),
         path=path,
         expected="finite numbers",
         got="NaN or infinity",
-        fix="look for NaN in the data, lower the learning rate, or clip gradients by their global norm; "
-        "the parameters are those from before that step",
+        fix=f"{cure}; the parameters are those from before that step",
     )
+
+
+def _named(optimizer: Any) -> str:
+    """A name for an optimizer that may be a pair of functions: `optax.inject_hyperparams`."""
+    update = optimizer.update
+    name = getattr(update, "__qualname__", type(update).__name__).partition(".")[0]
+    return f"{getattr(update, '__module__', None) or '?'}".partition(".")[0] + f".{name}"
 
 
 def outside(tables: Mapping[str, int], number: int, value: int, net: Any, when: str = "") -> IndexingError:

@@ -281,7 +281,7 @@ def numbers(setup: Setup, carry: TrainCarry) -> dict[str, Any]:
     progress = tree.map(to_numpy, carry.progress)
     if progress.fault[0] >= 0:
         tables = setup.traced.tables if setup.step is None and setup.traced is not None else None
-        raise faults.stopped(progress, _state(carry), tables, setup.net)
+        raise faults.stopped(progress, _state(carry), tables, setup.net, setup.optimizer)
     return setup.objective.numbers(progress)
 
 

@@ -12,6 +12,7 @@ from ..data.batches import Batch
 from ..errors import ArgumentError, KfuncError
 from ..nn.constraints import constrain
 from ..optim import GradientTransformation, apply_updates
+from ..optim.base import foreign_part
 from ..transforms import choose, fori_loop, training_gradient
 from .custom_objective import OwnObjective, Seen
 from .logs import counted_logs
@@ -116,7 +117,8 @@ def make_train_step(
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
 
     It minimises the loss and the network's auxiliary losses. If a gradient overflows, an optimizer that scales the loss
-    skips the step and lowers the scale; at the scale 1, or with other optimizers, the overflow is a fault.
+    skips the step and lowers the scale; at the scale 1, or with other optimizers, the overflow is a fault. It is one, too,
+    if an optimizer that is not kfunc's makes parameters that are not finite.
 
     Args:
         net: A layer.
@@ -129,7 +131,7 @@ def make_train_step(
             its table is a fault.
     """
     look, skips = _look(net, optimizer, loss, metrics, tables or {}), hasattr(optimizer, "skipped")
-    asks = _asks(optimizer)
+    asks, foreign = _asks(optimizer), foreign_part(optimizer) is not None
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
         seen = look(ts, progress, batch)
@@ -137,7 +139,11 @@ def make_train_step(
         def advance():
             updates, opt_state = _updates(optimizer, asks, seen, ts)
             params = constrain(apply_updates(ts.params, updates), constraints or {})
-            return params, seen.state, opt_state, ts.step + 1, progress.fault
+            after = params, seen.state, opt_state, ts.step + 1, progress.fault
+            if not foreign or not tree.leaves(params):
+                return after
+            good, fault = _made_finite(tree.leaves(params), tree.leaves(ts.params), ts.step, len(tables or {}))
+            return choose(good, lambda: after, lambda: (ts.params, ts.state, ts.opt_state, ts.step, fault))
 
         def refuse():
             return ts.params, ts.state, ts.opt_state, ts.step, seen.fault()
@@ -321,6 +327,15 @@ def _may_skip(scale, fault, good, worst):
     """Whether a step that overflowed may be skipped: the scale can still be lowered, and all indices are good."""
     may = (scale > 1) & (fault[0] < 0)
     return may if worst is None else may & namespace(good).all(good[good.shape[0] - worst.shape[0] :])
+
+
+@native
+def _made_finite(after: list[Any], before: list[Any], step: Any, tables: int) -> tuple[Any, Any]:
+    """Whether an optimizer has kept finite parameters finite, and the `Progress.fault` if not."""
+    good = ops.all_finite(*after) | ~ops.all_finite(*before)
+    xp = namespace(good)
+    what = xp.argmin(xp.astype(good, xp.int32)) + (1 + len(after) + tables)
+    return xp.all(good), xp.stack([step, xp.astype(what, xp.int32), xp.zeros_like(step)])
 
 
 @native
