@@ -969,12 +969,14 @@ def test_the_numbers_go_to_a_server(as_json):
     made.compile("sgd", "mse")
     x = np.ones((4, 2), np.float32)
     history = made.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[monitor]).history
+    monitor.on_epoch_end(2, {"loss": np.float32(0.5), "each": np.arange(2)})
     server.shutdown()
     server.server_close()
-    assert [(path, token) for path, token, _ in got] == [("/here", "t")] * 2
+    assert [(path, token) for path, token, _ in got] == [("/here", "t")] * 3
     texts = [body if as_json else urllib.parse.parse_qs(body)["numbers"][0] for *_, body in got]
     assert [json.loads(text) for text in texts] == [
-        {"epoch": i, "loss": loss} for i, loss in enumerate(history["loss"])
+        *({"epoch": i, "loss": loss} for i, loss in enumerate(history["loss"])),
+        {"epoch": 2, "loss": 0.5, "each": [0, 1]},
     ]
     with pytest.warns(
         UserWarning, match="Could not reach RemoteMonitor .*: epoch 0 was not sent"

@@ -117,8 +117,8 @@ def make_train_step(
     """The function `(train_state, progress, batch) -> (train_state, progress)` of one training step.
 
     It minimises the loss and the network's auxiliary losses. If a gradient overflows, an optimizer that scales the loss
-    skips the step and lowers the scale; at the scale 1, or with other optimizers, the overflow is a fault. It is one, too,
-    if an optimizer that is not kfunc's makes parameters that are not finite.
+    skips the step and lowers the scale; at the scale 1, or with other optimizers, the overflow is a fault. So are
+    parameters that are not finite, if an optimizer that is not kfunc's has made them.
 
     Args:
         net: A layer.
