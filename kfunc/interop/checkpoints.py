@@ -42,7 +42,7 @@ class Checkpoint(Mapping[str, Any]):
     """
 
     def __init__(self, path: str | os.PathLike[str], backend: str | Backend = "numpy"):
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._backend = get(backend)
         with files.blaming(path):
             self._parts = _folder(self.path) if os.path.isdir(self.path) else _file(self.path)

@@ -35,6 +35,9 @@ class Op(Generic[P, R]):
     reference: Callable[P, R]
     name: str
     nested: bool
+    elementwise: bool
+    along_axis: bool
+    grows: bool
     on_specs: Callable[..., Any] | None
     on_tape: Callable[..., Any] | None
 
@@ -53,7 +56,9 @@ class Op(Generic[P, R]):
         self.name = reference.__name__
         self.nested = nested
         self.single = single
-        self.elementwise, self.along_axis, self.grows = elementwise, along_axis, grows
+        self.elementwise = elementwise
+        self.along_axis = along_axis
+        self.grows = grows
         self.on_specs: Callable[..., Any] | None = None
         self.on_tape: Callable[..., Any] | None = None
         self._implementations: dict[Any, Callable[..., Any]] = {}
