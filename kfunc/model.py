@@ -588,7 +588,7 @@ class Model(GraphFace):
             data, setup = self._trainable(data, backend)
             validation = None
             if held_out is not None:
-                held_out, judging = self._evaluable(held_out)
+                held_out, judging = self._evaluable(self._ranked(held_out))
                 judging = self._with_objective(setup._replace(objective=judging), held_out, train=False).objective
                 validation = held_out, judging
             stops = self.stop_training
@@ -631,7 +631,7 @@ class Model(GraphFace):
 
     def predict_on_batch(self, x: Any, *, backend: str | Backend | None = None) -> Any:
         """`predict` on all samples as one batch."""
-        data = one_batch(prepared(x))
+        data = self._ranked(one_batch(prepared(x)))
         self._make_ready(data.first.x, backend)
         self._known()
         return predict_batch(self._setup(backend, Objective()), self._carry, data)
@@ -652,6 +652,7 @@ class Model(GraphFace):
             raise target.unsupported(
                 "training", 'train elsewhere, such as backend="numpy", and move the model to serve'
             )
+        data = self._ranked(data) if self.step is None else data
         self._make_ready(data.first.x, backend, trace=self.step is None)
         self._check_newest()
         self._trains()
@@ -720,6 +721,7 @@ class Model(GraphFace):
             NonFiniteError: A number is NaN, and so is a parameter or a part of the network's state.
         """
         data = source(x, y, sample_weight, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
+        data = self._ranked(data) if self.eval_step is None else data
         self._make_ready(data.first.x, backend, trace=self.eval_step is None)
         data, objective = self._evaluable(data)
         setup = self._with_objective(self._setup(backend, objective), data, train=False)
@@ -753,7 +755,7 @@ class Model(GraphFace):
         Raises:
             NonFiniteError: An output is NaN, and so is a parameter or a part of the network's state.
         """
-        data = source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
+        data = self._ranked(source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True)))
         self._make_ready(data.first.x, backend)
         data = data.map(lambda batch: Batch(batch.x))
         data.check(Forms(self._known(), data.first))
@@ -956,6 +958,8 @@ class Model(GraphFace):
     def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
         """The network's output for arrays, on the model's backend; see `__call__`."""
         inputs = tuple([_of_numbers(x) for x in inputs])
+        if change := self._ranks(inputs[0] if len(inputs) == 1 else inputs):
+            inputs = change(inputs) if len(inputs) > 1 else (change(inputs[0]),)
         self._make_ready(inputs[0] if len(inputs) == 1 else list(inputs), None)
         with contextlib.ExitStack() as stack:
             with self._carry.lock:  # or another thread may freeze layers in between

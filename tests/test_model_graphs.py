@@ -488,3 +488,59 @@ def test_a_layer_of_a_graph_that_is_gone():
     for _ in range(200):
         layer(nn.Input((4,)))
     assert len(layer._calls) < 100  # no loop makes a layer large
+
+
+# -- a last axis of size 1 -------------------------------------------------------------------------------------------
+
+COLUMN = np.arange(12, dtype=np.float32)
+
+
+def of_columns():
+    a, b = nn.Input((1,), name="a"), nn.Input((1,), name="b")
+    return kf.Model([a, b], nn.Dense(2)(ops.concatenate([a, b], -1)))
+
+
+def of_images():
+    x = nn.Input((4, 4, 1))
+    return kf.Model(x, nn.Dense(2)(nn.Flatten()(x)))
+
+
+def of_rows():
+    return kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(2)]))
+
+
+IMAGES = RNG.normal(size=(12, 4, 4, 1)).astype(np.float32)
+LAST_AXIS = {  # the model, inputs as it takes them, and the same as Keras takes them, too
+    "columns in a list": (of_columns, [COLUMN[:, None]] * 2, [COLUMN, COLUMN[:, None]]),
+    "columns by name": (of_columns, [COLUMN[:, None]] * 2, {"b": COLUMN, "a": COLUMN}),
+    "images without channels": (of_images, IMAGES, IMAGES[..., 0]),
+    "rows with channels": (of_rows, X, X[..., None]),
+}
+
+
+@pytest.mark.parametrize("backend", EAGER)
+@pytest.mark.parametrize("row", LAST_AXIS)
+def test_a_last_axis_of_one(row, backend):
+    make, whole, other = LAST_AXIS[row]
+    model, same = make().build(backend=backend), make().build(backend=backend)
+    want = same.predict(whole, batch_size=12)
+    np.testing.assert_array_equal(model.predict(other, batch_size=12), want)
+    np.testing.assert_array_equal(model.predict_on_batch(other), want)
+    if not isinstance(other, dict):
+        given = other if isinstance(other, list) else [other]
+        out = kf.to_numpy(model(*(kf.asarray(x, backend=backend) for x in given)))
+        np.testing.assert_allclose(out, want, rtol=16 * EPS, atol=4 * EPS)  # a program of its own
+    y, logs = want + 1, []
+    for each, x in ((model, other), (same, whole)):
+        each.compile("sgd", "mse")
+        before = each.evaluate(x, y, verbose=0)
+        history = each.fit(x, y, 4, 2, verbose=0, validation_data=(x, y)).history
+        logs.append((before, history, each.train_on_batch(x, y)))
+    assert logs[0] == logs[1]
+
+
+def test_other_axes_are_as_they_are():
+    with pytest.raises(kf.errors.ShapeError, match="built for"):
+        of_rows().build().predict(X[..., None].repeat(2, -1))
+    with pytest.raises(kf.KfuncError):
+        of_columns().predict([COLUMN[:, None, None].repeat(2, -1)] * 2)

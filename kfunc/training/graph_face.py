@@ -6,12 +6,13 @@ import itertools
 import numbers
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import tree
 from ..arrays import asarray, dtype_name
 from ..backends import Backend
+from ..data.protocol import Source
 from ..elsewhere import OVERRIDDEN, Told
 from ..errors import ArgumentError, shown
 from ..nn.graph import Graph
@@ -123,6 +124,40 @@ class GraphFace(Told):
     def built(self) -> bool:
         """Whether the model has weights."""
         return self._carry.train_state is not None
+
+    def _ranks(self, x: Any) -> Callable[[Any], Any] | None:
+        """A function that gives inputs like `x` the number of axes that the network takes, or None if they have it.
+
+        As in Keras, a last axis of size 1 is added or removed where an `nn.Input` says so: columns (samples,) are
+        taken for `nn.Input((1,))`.
+        """
+        specs: Any = self.net.input_specs()
+        if specs is None or (len(specs) == 1 and len(getattr(x, "shape", ())) == len(getattr(specs[0], "shape", "?"))):
+            return None
+        named = getattr(self.net, "input_names", None)
+        if isinstance(x, dict) and named is not None and not isinstance(specs[0], dict):
+            by_name = dict(zip(named(), tree.leaves(specs), strict=True))
+            wanted = [by_name.get(name) for name in tree.paths(x)]
+        else:
+            wanted = tree.leaves(specs)
+        given = tree.leaves(x)
+        if len(wanted) != len(given):
+            return None  # the network says what is missing
+        more = [_more(spec, leaf) for spec, leaf in zip(wanted, given, strict=True)]
+        if not any(more):
+            return None
+
+        def fitted(x: Any) -> Any:
+            leaves, structure = tree.flatten(x)
+            changed = [a[..., None] if n > 0 else a[..., 0] if n else a for n, a in zip(more, leaves, strict=True)]
+            return tree.unflatten(structure, changed)
+
+        return fitted
+
+    def _ranked(self, data: Source) -> Source:
+        """The data, with the inputs as `_ranks` changes them."""
+        change = self._ranks(data.first.x)
+        return data if change is None else data.map(lambda batch: batch._replace(x=change(batch.x)))
 
     def _as_layer(self) -> Layer:
         """The network, as a part of another."""
@@ -245,6 +280,14 @@ class Share:
         self.trains: dict[str, bool] | None = None
         self.said: int = 0
         self.sharing: tuple[int, list[Any]] = 0, []
+
+
+def _more(spec: Any, x: Any) -> int:
+    """How many axes of size 1 the array `x` must get at its end, 1, 0 or -1, to be as `spec` says."""
+    wanted, shape = tuple(getattr(spec, "shape", ())), tuple(getattr(x, "shape", ()))
+    if len(wanted) == len(shape) + 1 > 1 and wanted[-1] == 1:
+        return 1
+    return -1 if wanted and len(wanted) == len(shape) - 1 and shape[-1] == 1 else 0
 
 
 def _sizes(of: tuple[Any, ...]) -> Any:
