@@ -543,4 +543,4 @@ def test_other_axes_are_as_they_are():
     with pytest.raises(kf.errors.ShapeError, match="built for"):
         of_rows().build().predict(X[..., None].repeat(2, -1))
     with pytest.raises(kf.KfuncError):
-        of_columns().predict([COLUMN[:, None, None].repeat(2, -1)] * 2)
+        of_columns().build().predict([COLUMN[:, None, None].repeat(2, -1)] * 2)
