@@ -631,10 +631,12 @@ class Model(GraphFace):
 
     def predict_on_batch(self, x: Any, *, backend: str | Backend | None = None) -> Any:
         """`predict` on all samples as one batch."""
-        data = self._ranked(one_batch(prepared(x)))
-        self._make_ready(data.first.x, backend)
+        batch = prepared(x)
+        change = self._ranks(batch.x)
+        batch = batch if change is None else batch._replace(x=change(batch.x))
+        self._make_ready(batch.x, backend)
         self._known()
-        return predict_batch(self._setup(backend, Objective()), self._carry, data)
+        return predict_batch(self._setup(backend, Objective()), self._carry, batch)
 
     def _trainable(self, data: Source, backend: Any) -> tuple[Source, Setup]:
         """Check that the model can train on `data`, before anything changes.

@@ -100,13 +100,23 @@ class TrainCarry(Carry):
         """The train state, for the package's own use: who hands it out sets `seen`."""
         return self.value[0]
 
+    # The leaves of the progress are the last ones. Steps that run alone read and replace it each time: to make the
+    # whole tree for that, and to take it apart, would take as long as a twentieth of a small step.
+
     @property
     def progress(self) -> Progress | None:
-        return self.value[1]
+        leaves, structure, _ = self._now
+        part = structure.child(1)
+        return tree.unflatten(part, leaves[len(leaves) - part.num_leaves :])
 
     @progress.setter
     def progress(self, progress: Progress | None) -> None:
-        self.replace((self.train_state, progress), 0)
+        leaves, structure, _ = self._now
+        (found, part), old = tree.flatten(progress), structure.child(1)
+        if part == old:
+            self.put([*leaves[: len(leaves) - len(found)], *found], structure, 0)
+        else:
+            self.replace((self.train_state, progress), 0)
 
     def own(self, copy: Callable[[Any], Any]) -> None:
         """Have no array that anybody else has, by `copy(x)` of each if somebody may. Call it within `taking`.

@@ -20,7 +20,7 @@ from .feed import read
 from .program import for_evaluation
 from .progress_bar import Bar
 from .setup import Setup, placed
-from .state import TrainState, start
+from .state import TrainState
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -72,7 +72,7 @@ def _evaluated(
     """The numbers of one train state."""
     setup = with_logs(setup, data, ts, evaluates=True)
     each = hooks.has("on_test_batch_begin", "on_test_batch_end")
-    carry = Carry(start(setup.objective.metrics, setup.backend, setup.where))
+    carry = Carry(setup.fresh())
     program = for_evaluation(setup, data, ts, drawing_key(setup, ts), carry, alone=each)
     ahead = program.feed.ahead if program.at_once == 1 and not setup.host else None
     number = 0

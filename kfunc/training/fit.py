@@ -28,7 +28,7 @@ from .progress_bar import Bar
 from .resume import Saver, saving
 from .setup import Setup
 from .signals import Deferral
-from .state import TrainState, start
+from .state import TrainState
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -162,7 +162,7 @@ def fit(
         validates=validates,
     )  # fmt: skip
     setup = with_logs(setup, data, ts)
-    fresh = start(setup.objective.metrics, setup.backend, setup.where)
+    fresh = setup.fresh()
     held_out = None if validation is None else validation[0]
     run = Run(data, held_out, schedule, History(), hooks, carry, schedule.initial, initial=schedule.initial)
     run.done = int(to_numpy(ts.step))
@@ -211,7 +211,7 @@ def _epoch(
     data, hooks, carry = run.source, run.callbacks, run.carry
     if run.batch == 0:
         run.skipped, run.first = _skipped(setup, carry), int(to_numpy(_state(carry).step))
-        carry.progress = start(setup.objective.metrics, setup.backend, setup.where)
+        carry.progress = setup.fresh()
         hooks("on_epoch_begin", run.epoch, {})
     # The order is drawn on the host, from a stream of its own: steps draw from fold_in(key, step).
     key = random.fold_in(to_numpy(_state(carry).key), 0xFFFFFFFF) if run.schedule.shuffle else None
@@ -263,7 +263,7 @@ def one_step(setup: Setup, carry: TrainCarry, data: Source) -> dict[str, Any]:
     """One step on all of `data`, as one batch; the numbers of it."""
     ts = _state(carry)
     setup = with_logs(setup, data, ts)
-    fresh = start(setup.objective.metrics, setup.backend, setup.where)
+    fresh = setup.fresh()
     with Deferral() as signals:
         program = for_training(setup, data, carry, fresh, signals)
         del ts

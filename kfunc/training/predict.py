@@ -8,14 +8,14 @@ from typing import Any
 from .. import random, tree
 from ..arrays import to_numpy
 from ..callbacks.base import CallbackList
-from ..data.batches import Batch
+from ..data.batches import Batch, sizes
 from ..data.protocol import Source
 from . import faults
 from .carry import TrainCarry
 from .evaluate import drawing_key
 from .feed import read
 from .outputs import Outputs
-from .program import for_prediction
+from .program import for_prediction, for_prediction_of_one
 from .progress_bar import Bar
 from .setup import Setup, placed
 from .state import TrainState
@@ -47,17 +47,21 @@ def predict(
     return made
 
 
-def predict_batch(setup: Setup, state: TrainCarry, data: Source) -> Any:
-    """The outputs for `data`, one batch, as `predict` gives them. There is no loop, which would take longer than a
-    small network."""
+def predict_batch(setup: Setup, state: TrainCarry, batch: Batch) -> Any:
+    """The outputs for one batch, as `predict` gives them. There is no loop, which would take longer than a small
+    network."""
+    n, tables = sizes(batch), _tables(setup)
     with state.lent() as ts:
         ts = placed(setup, ts)
-        outputs = _outputs(setup, drawing_key(setup, ts))
-        program = for_prediction(setup, data, ts, outputs, alone=False)
+        root = drawing_key(setup, ts)
+        step, feed = for_prediction_of_one(setup, batch)
         with setup.backend.inferring():
-            program.advance(outputs, data.first)
-            outputs.dispatched(data.first)
-        return _sound(outputs.all(), ts)
+            out = step((ts.params, ts.state), None if root is None else random.fold_in(root, 0), feed.one(batch))
+        if tables:
+            out, indices = out
+            _check(indices, tables, setup.net)
+        # A copy: the memory may be that of the framework's array.
+        return _sound(tree.map(lambda x: to_numpy(x)[:n].copy(), out), ts)
 
 
 def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, verbose: int | str, key: Any) -> Any:
@@ -87,12 +91,17 @@ def _predicted(setup: Setup, ts: TrainState, data: Source, hooks: CallbackList, 
 
 def _outputs(setup: Setup, root: Any) -> Outputs:
     """Where the results go; `root` is the key of a network that draws, or None."""
-    assert setup.traced is not None
-    tables = setup.traced.tables
+    tables = _tables(setup)
     return Outputs(
         check=(lambda indices: _check(indices, tables, setup.net)) if tables else None,
         key=lambda samples: None if root is None else random.fold_in(root, samples),
     )
+
+
+def _tables(setup: Setup) -> Mapping[str, int]:
+    """The sizes of the tables in which layers look up rows, by path."""
+    assert setup.traced is not None
+    return setup.traced.tables
 
 
 def _sound(made: Any, ts: TrainState) -> Any:

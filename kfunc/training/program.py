@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .. import tree
-from ..data.batches import Batch, rows
+from ..data.batches import Batch, room, rows
 from ..data.prefetch import STAGED
 from ..data.protocol import Source
 from .carry import Carry, TrainCarry
@@ -38,6 +38,7 @@ __all__ = [
     "RecordedLoop",
     "for_evaluation",
     "for_prediction",
+    "for_prediction_of_one",
     "for_training",
 ]
 
@@ -178,15 +179,15 @@ def for_training(setup: Setup, data: Source, carry: Carry, progress: Progress, s
         signals: They wait while a step has the memory of its carry.
     """
     ts = carry.value[0]
-    given: dict[str, Any] = {"data": data, "carry": Carry((ts, progress)), "signals": signals}
+    given: dict[str, Any] = {"data": data, "carry": lambda: Carry((ts, progress)), "signals": signals}
     if setup.step is not None:
         return _program(setup, custom_steps, setup.step, **given)
     objective, traced = setup.objective, setup.traced
     assert traced is not None
     parts = setup.net, setup.optimizer, objective.loss, objective.metrics
     fills, tables = functools.partial(_fillable, setup, data), _tables(setup)
-    if _in_place(setup, traced, ts):
-        feed = _feed(setup, data, fills)
+    if _in_place(setup, traced, carry):
+        feed = _feed(setup, data.batch_size, fills)
         return InPlaceSteps(setup.functions.get(setup.backend, halves, *parts, tables), feed, signals)
     return _program(setup, train_steps, *parts, traced.constraints, tables, fills=fills, **given)
 
@@ -199,7 +200,7 @@ def for_evaluation(setup: Setup, data: Source, ts: TrainState, key: Any, carry: 
         key: For networks that draw random numbers outside training; None for others.
         alone: Whether each step has to run by itself, as somebody looks at each.
     """
-    given: dict[str, Any] = {"data": data, "carry": carry, "alone": alone}
+    given: dict[str, Any] = {"data": data, "carry": lambda: carry, "alone": alone}
     if setup.eval_step is not None:
         return _program(setup, custom_evaluations, setup.eval_step, fixed=ts, **given)
     objective, fixed = setup.objective, (ts.params, ts.state) if key is None else (ts.params, ts.state, key)
@@ -220,7 +221,7 @@ def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs,
     traced = setup.traced
     assert traced is not None
     program = _program(
-        setup, predictions, setup.net, traced.tables, data=data, carry=outputs, fixed=(ts.params, ts.state),
+        setup, predictions, setup.net, traced.tables, data=data, carry=lambda: outputs, fixed=(ts.params, ts.state),
         fills=lambda: traced.separates, alone=alone,
         constant_argnums=(0,),  # not for other programs: training changes the parameters at each step
     )  # fmt: skip
@@ -228,12 +229,20 @@ def for_prediction(setup: Setup, data: Source, ts: TrainState, outputs: Outputs,
     return program
 
 
+def for_prediction_of_one(setup: Setup, batch: Batch) -> tuple[Callable[..., Any], Feed]:
+    """The function `(fixed, key, batch) -> results` of a prediction of one batch, and what brings it to the device."""
+    traced = setup.traced
+    assert traced is not None
+    step = _step(setup, batch, predictions, setup.net, traced.tables, constant_argnums=(0,))
+    return step, _feed(setup, room(batch.size), lambda: traced.separates, still=True)
+
+
 def _program(
     setup: Setup,
     make: Callable[..., Any],
     *parts: Any,
     data: Source,
-    carry: Any,
+    carry: Callable[[], Any],
     fixed: Any = (),
     fills: Callable[[], bool] = lambda: False,
     signals: Deferral | None = None,
@@ -251,7 +260,8 @@ def _program(
 
     Args:
         data: Where the batches come from.
-        carry, fixed: What the function is given.
+        carry, fixed: What the function is given. The carry is made only where a loop may pay: a step of a small network
+            would take a tenth longer.
         fills: Says whether samples that do not count may fill up a batch. Only asked where that matters.
         signals: If it trains: they wait while a step has the memory of its carry.
         alone: Whether each step has to run by itself.
@@ -259,14 +269,12 @@ def _program(
     """
     functions, backend, predicts = setup.functions, setup.backend, make is predictions
     # Hooks of batches may write to the memory that batches come in.
-    feed = _feed(setup, data, fills, still=signals is None and not alone)
+    feed = _feed(setup, data.batch_size, fills, still=signals is None and not alone)
     compiled = functions.compiles(backend)
     takes = signals is not None and compiled and backend.donates
     if takes:
         options = {"donate_argnums": (1,), "static_argnames": ("structure",)}
-    if compiled and backend.leaves_open and make in (train_steps, evaluations, predictions):
-        options |= {"open_axes": _open_axes(setup, data.first, predicts)}
-    step = functions.get(backend, *((flat, make) if takes else (make,)), *parts, **options)
+    step = _step(setup, data.first, *((flat, make) if takes else (make,)), *parts, **options)
     run = functools.partial(_pure, fixed=fixed)
     if signals is not None and takes:
         run = functools.partial(_taking, fixed=fixed, closed=signals.closed, copy=backend.released)
@@ -287,17 +295,25 @@ def _program(
     paced = feed, most, functions.paces, (step, *((a.shape, a.dtype) for a in tree.leaves(first)))
     if recorded:
         return RecordedLoop(step.loop(fixed), *paced)
-    if not (compiled and _repeats(backend, step, fixed, carry, feed.one(first), takes)):
+    if not (compiled and _repeats(backend, step, fixed, carry(), feed.one(first), takes)):
         return one
     several = (mapped, backend, make, *parts) if predicts else (repeated_steps, make, *parts)
     many = functions.get(backend, *((flat, *several) if takes else several), **(options if takes else {}))
     return ManySteps(one.run, functools.partial(run, many), *paced)
 
 
-def _feed(setup: Setup, data: Source, fills: Callable[[], bool], still: bool = False) -> Feed:
+def _step(setup: Setup, first: Batch, make: Callable[..., Any], *parts: Any, **options: Any) -> Any:
+    """`make(*parts)`, compiled or recorded, for batches like `first`."""
+    backend = setup.backend
+    if backend.leaves_open and make in (train_steps, evaluations, predictions) and setup.functions.compiles(backend):
+        options |= {"open_axes": _open_axes(setup, first, make is predictions)}
+    return setup.functions.get(backend, make, *parts, **options)
+
+
+def _feed(setup: Setup, size: int, fills: Callable[[], bool], still: bool = False) -> Feed:
     compiled = setup.functions.compiles(setup.backend)
     filled = compiled and setup.backend.one_size and fills()
-    return Feed(setup.backend, setup.where, data.batch_size, filled, compiled, still)
+    return Feed(setup.backend, setup.where, size, filled, compiled, still)
 
 
 def _open_axes(setup: Setup, first: Batch, predicts: bool) -> tuple[tuple[int, ...], ...]:
@@ -356,9 +372,9 @@ def _repeats(backend: Any, step: Callable[..., Any], fixed: Any, carry: Any, bat
     return backend.repeats(step, fixed, carry.value, batch)
 
 
-def _in_place(setup: Setup, traced: Traced, ts: TrainState) -> bool:
+def _in_place(setup: Setup, traced: Traced, carry: Carry) -> bool:
     """Whether the state is so large that a training step changes it where it lies, and whether that can be done."""
-    backend = setup.backend
+    backend, ts = setup.backend, carry.value[0]
     return (
         backend.large is not None
         and setup.functions.compiles(backend) == backend.compiles
@@ -366,5 +382,14 @@ def _in_place(setup: Setup, traced: Traced, ts: TrainState) -> bool:
         and getattr(setup.optimizer, "elementwise", None) is not None
         and not traced.constraints
         and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
-        and sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state))) >= backend.large
+        and _size(setup, traced, carry) >= backend.large
     )
+
+
+def _size(setup: Setup, traced: Traced, carry: Carry) -> int:
+    """How many numbers parameters and optimizer hold: once, since to ask takes TensorFlow a tenth of a small step."""
+    known, key = setup.functions.sizes, (traced, carry.structure)
+    if key not in known:
+        ts = carry.value[0]
+        known[key] = sum(math.prod(x.shape) for x in tree.leaves((ts.params, ts.opt_state)))
+    return known[key]

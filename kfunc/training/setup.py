@@ -10,7 +10,7 @@ from ..backends import Backend
 from ..nn.layer import Layer
 from .functions import Functions
 from .objective import Objective
-from .state import TrainState
+from .state import Progress, TrainState
 from .traced import Traced
 
 __all__ = ["Setup", "placed"]
@@ -38,6 +38,10 @@ class Setup(NamedTuple):
     where: Any
     host: bool
     objective: Objective
+
+    def fresh(self) -> Progress:
+        """The progress before the first step."""
+        return self.functions.fresh(self.backend, self.where, self.objective.metrics)
 
 
 def placed(setup: Setup, ts: TrainState) -> TrainState:

@@ -131,12 +131,12 @@ class Deferral:
             handler = handler._handlers[number]
         if handler is not None and (callable(handler) or not of_python):
             self._found[number], self._handlers[number] = found, handler
-            signal.signal(number, self)
+            _signal.signal(number, self)
 
     def _give_back(self) -> None:
         for number, found in self._found.items():
             if _signal.getsignal(number) is self:  # and not another one, which somebody has put there since
-                signal.signal(number, found)
+                _signal.signal(number, found)
 
 
 class _At(AbstractContextManager[None]):

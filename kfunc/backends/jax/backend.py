@@ -88,7 +88,8 @@ class JaxBackend(Backend):
             ) from error
 
     def released(self, x: Any) -> Any:
-        return x.copy().block_until_ready() if isinstance(x, jax.Array) else x
+        # `x.copy()` would compile a program for each shape: 5 % of the processor time of a small network's first `fit`.
+        return jax.device_put(x, may_alias=False).block_until_ready() if isinstance(x, jax.Array) else x
 
     def value_and_grad(self, fun: Any, argnums: Any = 0, has_aux: bool = False, strict: bool = False) -> Any:
         return jax.value_and_grad(_dependent(fun) if strict else fun, argnums, has_aux)
