@@ -113,10 +113,13 @@ class TrainCarry(Carry):
     def progress(self, progress: Progress | None) -> None:
         leaves, structure, _ = self._now
         (found, part), old = tree.flatten(progress), structure.child(1)
-        if part == old:
-            self.put([*leaves[: len(leaves) - len(found)], *found], structure, 0)
-        else:
+        if part != old:
             self.replace((self.train_state, progress), 0)
+            return
+        known, new = self._tree, [*leaves[: len(leaves) - len(found)], *found]
+        self.put(new, structure, 0)
+        if known[0] is leaves:  # the train state stays the same object, by which callbacks know it
+            self._tree = new, (known[1][0], progress)
 
     def own(self, copy: Callable[[Any], Any]) -> None:
         """Have no array that anybody else has, by `copy(x)` of each if somebody may. Call it within `taking`.
