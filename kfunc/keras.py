@@ -117,6 +117,7 @@ class models:
 
     Model = Model
     Sequential = Sequential
+    clone_model = staticmethod(Model.clone)
     load_model = staticmethod(Model.load)
 
 

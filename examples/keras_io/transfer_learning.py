@@ -1,7 +1,7 @@
 """Transfer learning and fine-tuning, after https://keras.io/guides/transfer_learning/
 
-The base is trained here on the digits below 5, and the new problem is whether one of the others is odd. The published one
-takes an Xception from keras.applications, and resizes, crops and rescales images in layers that are not here yet.
+The base is trained here on the digits below 5, and the new problem is whether one of the others is odd. The published
+one takes an Xception from keras.applications, and resizes, crops and rescales images in layers that are not here yet.
 """
 
 import numpy as np
