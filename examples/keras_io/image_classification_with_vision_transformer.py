@@ -13,14 +13,14 @@ from kfunc.keras import layers, ops
 
 num_classes = 10
 input_shape = (8, 8, 1)
-(x_train, y_train), (x_test, y_test) = digits(256, 64)
+(x_train, y_train), (x_test, y_test) = digits(320, 64)
 x_train = np.expand_dims(x_train.astype("float32") / 8 - 1, -1)
 x_test = np.expand_dims(x_test.astype("float32") / 8 - 1, -1)
 
 learning_rate = 3e-3
 weight_decay = 0.0001
 batch_size = 32
-num_epochs = 3
+num_epochs = 2
 image_size = 8
 patch_size = 2
 num_patches = (image_size // patch_size) ** 2
