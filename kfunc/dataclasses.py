@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import inspect
 import numbers
+import types
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -22,7 +23,7 @@ from .docstrings import Documentation
 from .elsewhere import ARGUMENTS, setting
 from .errors import FrozenError
 
-__all__ = ["arguments", "build", "dataclass", "fields", "is_open", "replace"]
+__all__ = ["Undecorated", "arguments", "build", "dataclass", "fields", "is_open", "replace"]
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
@@ -198,6 +199,17 @@ def _undecorated(cls: type) -> TypeError:
         f"{cls.__name__} is a subclass of {base} without the decorator {decorator}: write {decorator} above "
         f"`class {cls.__name__}`, in place of any other dataclass decorator"
     )
+
+
+class Undecorated:
+    """A base whose subclasses need no decorator if they have methods and no fields, as those written for Keras."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        outside = cls.__module__.partition(".")[0] != __name__.partition(".")[0]
+        methods = any(isinstance(value, types.FunctionType) for value in vars(cls).values())
+        if outside and methods and not inspect.get_annotations(cls):
+            dataclass(cls, eq=cls.__eq__ is not object.__eq__)
 
 
 # -- the methods that all classes share --------------------------------------------------------------------------------

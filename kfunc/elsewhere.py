@@ -218,8 +218,8 @@ MEMBERS: dict[str, dict[str, str]] = {
         "add_loss": "in forward, s.add_loss(value)",
         "add_metric": "metrics belong to model.compile",
         "add_variable": "in forward, s.param(name, shape, initializer)",
-        "add_weight": "self.add_weight in build of a layer with call; in forward, s.param(name, shape, initializer) or "
-        "s.state of what does not train",
+        "add_weight": "a layer with call(self, x) calls it in build(self, input_shape), and not in __init__; in "
+        "forward, s.param(name, shape, initializer), or s.state of what does not train",
         "build": "layers are built by running forward on shapes: params, state = layer.init(0, x)",
         "built": "layers hold no arrays: model.built says whether a model has weights",
         "call": "in kfunc a layer computes in forward(self, s, x), where s has its parameters and s.train",

@@ -32,7 +32,7 @@ from .training.fit import Schedule, fit, one_step, sources
 from .training.forms import Forms
 from .training.freezing import rearranged
 from .training.functions import Functions
-from .training.graph_face import GraphFace, inherited, network, taken
+from .training.graph_face import GraphFace, inherited, network, of_shapes, taken
 from .training.history import History
 from .training.objective import Objective, fitted
 from .training.predict import predict, predict_batch
@@ -328,14 +328,15 @@ class Model(GraphFace):
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
 
-        Without inputs, those of `nn.Input` count. Layers that another model has may bring their weights along; see
-        `Model`.
+        Shapes, as Keras's `build(input_shape)` takes them, are those of float32 arrays: `build((None, 16))`, or a list
+        or dict of shapes. Without inputs, those of `nn.Input` count. Layers that another model has may bring their
+        weights along; see `Model`.
 
         A size of the batch that a `Spec` names is kept: stateful layers need one.
         """
         with self._carry.lock:
             self._carry.check_mine()
-            self._build(inputs, backend)
+            self._build(of_shapes(inputs), backend)
         return self
 
     def _build(self, inputs: tuple[Any, ...], backend: str | Backend | None) -> None:

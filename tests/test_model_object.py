@@ -199,6 +199,30 @@ def test_names():
     assert nn.Residual(nn.Dense(3)).body.name == "body"
 
 
+BUILT = {  # what `build` takes as Keras's does, and the shapes that it means
+    "a shape": (lambda: nn.Dense(2), (None, 16), ((None, 16),)),
+    "a list": (lambda: nn.Dense(2), [None, 16], ((None, 16),)),
+    "a batch": (lambda: nn.Dense(2), (3, 16), ((3, 16),)),
+    "shapes of a graph": (lambda: two_inputs(list).net, [(None, 3), (None, 4)], ((None, 3), (None, 4))),
+    "shapes by name": (lambda: two_inputs(dict).net, {"a": (None, 3), "b": (None, 4)}, ((None, 3), (None, 4))),
+}
+
+
+def two_inputs(kind):
+    a, b = nn.Input((3,)), nn.Input((4,))
+    return kf.Model({"a": a, "b": b} if kind is dict else [a, b], nn.Dense(1)(kf.ops.concatenate([a, b], -1)))
+
+
+@pytest.mark.parametrize("row", BUILT)
+def test_build_takes_shapes(row):
+    make, shape, shapes = BUILT[row]
+    model = kf.Model(make()).build(shape)
+    assert tuple(tuple(x.shape) for x in kf.tree.leaves(model._traced.inputs)) == shapes
+    samples = [np.ones((3, *s[1:]), np.float32) for s in shapes]
+    x = dict(zip("ab", samples, strict=True)) if isinstance(shape, dict) else samples if len(shapes) > 1 else samples[0]
+    assert len(model.predict(x)) == 3
+
+
 # -- random draws outside training -------------------------------------------------------------------------------------
 
 

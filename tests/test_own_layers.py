@@ -700,6 +700,114 @@ def test_a_loss_with_an_init(name):
         assert copied(loss) == loss and copied(loss).factor == 0.5
 
 
+class KerasLoss(kf.losses.Loss):
+    """Without a decorator, as Keras's users write it."""
+
+    def __init__(self, factor=0.5, name="own"):
+        super().__init__(name=name)
+        self.factor = 2 * factor
+
+    def call(self, y_true, y_pred):
+        return self.factor * kf.ops.mean(kf.ops.abs(y_pred - y_true), axis=-1)
+
+
+class KerasLossBare(kf.losses.Loss):
+    def call(self, y_true, y_pred):
+        return 0.5 * kf.ops.mean(kf.ops.abs(y_pred - y_true), axis=-1)
+
+
+class KerasSchedule(optim.schedules.LearningRateSchedule):
+    def __init__(self, initial_learning_rate):
+        self.initial_learning_rate = initial_learning_rate
+
+    def __call__(self, step):
+        return self.initial_learning_rate / (1 + kf.ops.cast(step, "float32"))
+
+
+class KerasInitializer(nn.initializers.Initializer):
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, shape, dtype=None):
+        return self.scale * kf.ops.ones(shape, dtype)
+
+
+class KerasRegularizer(nn.regularizers.Regularizer):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * kf.ops.sum(kf.ops.square(x))
+
+
+class KerasConstraint(nn.constraints.Constraint):
+    def __init__(self, most):
+        self.most = most
+
+    def __call__(self, w):
+        return kf.ops.clip(w, -self.most, self.most)
+
+
+def half_error(y_true, y_pred):
+    return kf.ops.mean(kf.ops.abs(y_pred - y_true), axis=-1) / 2
+
+
+IN_KERAS_FORM = {  # a model with a class of the user's own, and one with ours that does the same
+    "loss": lambda own: (nn.Dense(2), optim.sgd(0.1), KerasLoss(0.25) if own else half_error),
+    "loss without init": lambda own: (nn.Dense(2), optim.sgd(0.1), KerasLossBare() if own else half_error),
+    "schedule": lambda own: (
+        nn.Dense(2),
+        optim.sgd(KerasSchedule(0.1) if own else optim.InverseTimeDecay(0.1, 1, 1.0)),
+        "mse",
+    ),
+    "initializer": lambda own: (
+        nn.Dense(2, kernel_initializer=KerasInitializer(0.1) if own else nn.initializers.Constant(0.1)),
+        optim.sgd(0.1),
+        "mse",
+    ),
+    "regularizer": lambda own: (
+        nn.Dense(2, kernel_regularizer=KerasRegularizer(0.1) if own else nn.regularizers.L2(0.1)),
+        optim.sgd(0.1),
+        "mse",
+    ),
+    "constraint": lambda own: (
+        nn.Dense(2, kernel_constraint=KerasConstraint(0.2) if own else lambda w: kf.ops.clip(w, -0.2, 0.2)),
+        optim.sgd(0.1),
+        "mse",
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", TRAINING)
+@pytest.mark.parametrize("row", IN_KERAS_FORM)
+def test_classes_in_keras_form(row, backend):
+    histories = []
+    for own in (True, False):
+        net, optimizer, loss = IN_KERAS_FORM[row](own)
+        model = kf.Model(net)
+        model.compile(optimizer, loss)
+        histories.append(model.fit(X, X[:, :2], epochs=3, verbose=0, backend=backend).history["loss"])
+    np.testing.assert_allclose(*histories, rtol=1e-5)
+    assert histories[0][0] > histories[0][-1]
+
+
+def test_what_is_assigned_in_keras_form_is_frozen():
+    loss = KerasLoss(0.25)
+    assert (loss.factor, loss.name, repr(loss)) == (0.5, "own", "KerasLoss(factor=0.25)")
+    assert loss == KerasLoss(0.25) != KerasLoss(1.0) and copy.deepcopy(loss) == loss
+    with pytest.raises(kf.errors.FrozenError, match="KerasLoss is frozen"):
+        loss.factor = 1.0
+    np.testing.assert_array_equal(KerasInitializer(2.0)((2, 3)), np.full((2, 3), 2.0))
+
+
+def test_a_metric_with_keras_s_methods_is_told():
+    with pytest.raises(kf.errors.ArgumentError, match="defines `update_state`, which nothing calls"):
+
+        class Own(kf.metrics.Metric):
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                pass
+
+
 @pytest.mark.parametrize("layer", OWN[1:-1], ids=lambda layer: type(layer).__name__)
 def test_models_of_layers_with_an_init_are_saved(tmp_path, layer):
     model = kf.Model(nn.Sequential([layer, nn.Dense(2)]))

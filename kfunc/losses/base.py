@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from .. import checks
 from ..arrays import namespace, native
-from ..dataclasses import dataclass
+from ..dataclasses import Undecorated, dataclass
 from ..errors import ArgumentError, LabelError, ShapeError
 from ..nn import dtype_policies
 from ..nn.masks import hidden
@@ -185,7 +185,7 @@ _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", 
 
 
 @dataclass
-class Loss:
+class Loss(Undecorated):
     """A number that says how wrong predictions are. Subclasses are frozen dataclasses that define `call`.
 
     Args:

@@ -15,6 +15,7 @@ from ..backends import Backend
 from ..backends import get as get_backend
 from ..dataclasses import dataclass
 from ..elsewhere import Told
+from ..errors import ArgumentError
 from ..losses.base import real, warn_of_ranks, weights
 from ..nn.masks import hidden
 from ..registry import register, snake_case
@@ -62,6 +63,18 @@ class Metric(Told):
 
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
     """The functions that check the fields of a subclass, by the names of the fields."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "update_state" in vars(cls):
+            raise ArgumentError(
+                f"{cls.__name__} defines `update_state`, which nothing calls: metrics of kfunc have no state, unlike "
+                "Keras's.",
+                argument="update_state",
+                fix="as a function (y_true, y_pred) -> values, give it to compile: the values are averaged over the "
+                "samples; or define measure(self, y_true, y_pred, sample_weight, mask), the sums of a batch, and "
+                "finish(self, sums), with @kf.dataclass above the class",
+            )
 
     def __post_init__(self) -> None:
         if self.name is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 import typing
 from collections.abc import Callable, Sequence
@@ -597,8 +598,21 @@ def get(initializer: InitializerLike) -> Callable[..., Array] | None:
 class Initializer:
     """Base of initializers of your own, as Keras has it. Any function `(key, shape, dtype) -> array` is one, too.
 
-    Register the class, `@kf.register("initializer")`, so that files can name it.
+    Register the class, `@kf.register("initializer")`, so that files can name it. A `__call__(self, shape, dtype=None)`
+    as in Keras is taken, too: it gets no key.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls).get("__call__")
+        if own is not None and list(inspect.signature(own).parameters)[1:2] == ["shape"]:
+
+            @functools.wraps(own)
+            def __call__(self: Any, *args: Any, dtype: str = "float32") -> Array:
+                shape, *rest = args[1:] if len(args) > 1 and hasattr(args[0], "dtype") else args
+                return own(self, shape, dtype=rest[0] if rest else dtype)
+
+            cls.__call__ = __call__  # type: ignore[method-assign]
 
     def __call__(self, key: Array, shape: Shape, dtype: str = "float32") -> Array:
         """The first values, which depend on nothing but the arguments: `key` is where random numbers come from."""

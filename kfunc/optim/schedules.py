@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import checks
 from ..arrays import asarray, kind_of_tree, namespace, native
-from ..dataclasses import dataclass
+from ..dataclasses import Undecorated, dataclass
 from ..errors import ArgumentError, shown
 from ..registry import configs, register
 from ..typing import Array
@@ -38,7 +38,7 @@ __all__ = [
 
 
 @dataclass
-class Schedule:
+class Schedule(Undecorated):
     """Base of the schedules. Subclasses are frozen dataclasses that define `at(xp, t)` for a floating array `t`."""
 
     def __post_init__(self) -> None:

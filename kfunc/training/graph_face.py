@@ -19,8 +19,9 @@ from ..nn.graph import Graph
 from ..nn.layer import Layer
 from ..nn.nodes import Node
 from ..nn.scope import Call, Scope
+from ..tracing.spec import Spec
 
-__all__ = ["GraphFace", "inherited", "network", "taken"]
+__all__ = ["GraphFace", "inherited", "network", "of_shapes", "taken"]
 
 _clock = itertools.count(1)
 _networks = itertools.count(1)
@@ -50,6 +51,23 @@ def network(net: Any, outputs: Any, name: str | None, inputs: Any, seed: int) ->
             got=repr(given)[:200],
         )
     return Graph(given, outputs, name=name), seed, True
+
+
+def of_shapes(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of `Model.build`, with `Spec`s in place of shapes."""
+
+    def spec(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {name: spec(value) for name, value in x.items()}
+        if not isinstance(x, list | tuple) or not x:
+            return x
+        if all(n is None or isinstance(n, int) for n in x):
+            return Spec(tuple(x), "float32")
+        return type(x)(map(spec, x)) if type(x) in (list, tuple) else x
+
+    specs = tuple(map(spec, inputs))
+    several = len(specs) == 1 and isinstance(specs[0], list | tuple) and specs[0] is not inputs[0]
+    return tuple(specs[0]) if several else specs
 
 
 class GraphFace(Told):
