@@ -612,7 +612,7 @@ class Initializer:
                 shape, *rest = args[1:] if len(args) > 1 and hasattr(args[0], "dtype") else args
                 return own(self, shape, dtype=rest[0] if rest else dtype)
 
-            cls.__call__ = __call__  # type: ignore[method-assign]
+            cls.__call__ = __call__  # type: ignore[assignment, method-assign]
 
     def __call__(self, key: Array, shape: Shape, dtype: str = "float32") -> Array:
         """The first values, which depend on nothing but the arguments: `key` is where random numbers come from."""
