@@ -98,3 +98,40 @@ def shapes(n: int, size: int = 16, seed: int = 0):
     ground, colour = rng.uniform(0, 100, (n, 1, 1, 3)), rng.uniform(155, 255, (n, 1, 1, 3))
     images = np.where(masks[..., None] == 2, ground, colour) + rng.normal(0, 10, (n, size, size, 3))
     return images.clip(0, 255).astype("uint8"), masks[..., None], labels
+def texts(n: int = 256):
+    """Short reviews of films, a list of strings, and whether each is a good one (n,), int32."""
+    rng = np.random.default_rng(1)
+    things = "this movie|the film|the acting|the plot|the music|the ending|every scene".split("|")
+    verbs, words = "is was seems felt".split(), "quite really so very rather".split()
+    opinions = "bad boring poor awful silly dull".split(), "good great funny clever moving superb".split()
+    labels = rng.integers(0, 2, n).astype("int32")
+    made = []
+    for label in labels:
+        parts = []
+        for _ in range(rng.integers(1, 4)):
+            kind = label if rng.random() < 0.9 else 1 - label
+            parts.append(" ".join(map(str, [*map(rng.choice, (things, verbs, words, opinions[kind]))])))
+        made.append(" and ".join(parts))
+    return made, labels
+
+
+def reviews(num_words: int, n_train: int = 192, n_test: int = 64):
+    """The texts as lists of numbers, and the labels; to train on, and held out: as those of IMDB in Keras.
+
+    1 begins a text, 2 stands for a rare word, and the most frequent words have the numbers from 4 on.
+    """
+    found, labels = texts(n_train + n_test)
+    words, counts = np.unique([w for text in found for w in text.split()], return_counts=True)
+    number = {w: i + 4 for i, w in enumerate(words[np.argsort(-counts, kind="stable")])}
+    x = [[1, *(number[w] if number[w] < num_words else 2 for w in text.split())] for text in found]
+    return (x[:n_train], labels[:n_train]), (x[n_train:], labels[n_train:])
+
+
+def translations():
+    """Counted things in English and in French: a list of pairs of short strings, in a random order."""
+    numbers = "two deux three trois four quatre five cinq six six seven sept eight huit nine neuf ten dix".split()
+    things = "cats chats dogs chiens birds oiseaux books livres trees arbres roses roses hats chapeaux".split()
+    pairs = [
+        (f"{n} {t}", f"{m} {u}") for n, m in zip(numbers[::2], numbers[1::2]) for t, u in zip(things[::2], things[1::2])
+    ]
+    return [pairs[i] for i in np.random.default_rng(2).permutation(len(pairs))]
