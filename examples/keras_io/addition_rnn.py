@@ -45,7 +45,7 @@ while len(questions) < TRAINING_SIZE:
 
 x = np.zeros((len(questions), MAXLEN, len(chars)), dtype="float32")
 y = np.zeros((len(questions), DIGITS + 1, len(chars)), dtype="float32")
-for i, (question, answer) in enumerate(zip(questions, expected)):
+for i, (question, answer) in enumerate(zip(questions, expected, strict=True)):
     x[i] = ctable.encode(question, MAXLEN)
     y[i] = ctable.encode(answer, DIGITS + 1)
 

@@ -129,9 +129,8 @@ def reviews(num_words: int, n_train: int = 192, n_test: int = 64):
 
 def translations():
     """Counted things in English and in French: a list of pairs of short strings, in a random order."""
-    numbers = "two deux three trois four quatre five cinq six six seven sept eight huit nine neuf ten dix".split()
-    things = "cats chats dogs chiens birds oiseaux books livres trees arbres roses roses hats chapeaux".split()
-    pairs = [
-        (f"{n} {t}", f"{m} {u}") for n, m in zip(numbers[::2], numbers[1::2]) for t, u in zip(things[::2], things[1::2])
-    ]
+    numbers = "two/deux three/trois four/quatre five/cinq six/six seven/sept eight/huit nine/neuf ten/dix"
+    things = "cats/chats dogs/chiens birds/oiseaux books/livres trees/arbres roses/roses hats/chapeaux"
+    split = [[word.split("/") for word in words.split()] for words in (numbers, things)]
+    pairs = [(f"{n} {t}", f"{m} {u}") for n, m in split[0] for t, u in split[1]]
     return [pairs[i] for i in np.random.default_rng(2).permutation(len(pairs))]

@@ -30,7 +30,7 @@ target_token_index = {char: i for i, char in enumerate(target_characters)}
 encoder_input_data = np.zeros((len(input_texts), max_encoder_seq_length, num_encoder_tokens), dtype="float32")
 decoder_input_data = np.zeros((len(input_texts), max_decoder_seq_length, num_decoder_tokens), dtype="float32")
 decoder_target_data = np.zeros((len(input_texts), max_decoder_seq_length, num_decoder_tokens), dtype="float32")
-for i, (input_text, target_text) in enumerate(zip(input_texts, target_texts)):
+for i, (input_text, target_text) in enumerate(zip(input_texts, target_texts, strict=True)):
     for t, char in enumerate(input_text.ljust(max_encoder_seq_length)):
         encoder_input_data[i, t, input_token_index[char]] = 1.0
     for t, char in enumerate(target_text.ljust(max_decoder_seq_length)):
@@ -64,7 +64,7 @@ history = model.fit(
 )
 # Keras:
 # path = os.path.join(tempfile.mkdtemp(), "s2s_model.keras")
-# kfunc: the file is a safetensors file
+# kfunc: files are safetensors
 path = os.path.join(tempfile.mkdtemp(), "s2s_model.safetensors")
 # end
 model.save(path)
