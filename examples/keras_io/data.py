@@ -98,6 +98,8 @@ def shapes(n: int, size: int = 16, seed: int = 0):
     ground, colour = rng.uniform(0, 100, (n, 1, 1, 3)), rng.uniform(155, 255, (n, 1, 1, 3))
     images = np.where(masks[..., None] == 2, ground, colour) + rng.normal(0, 10, (n, size, size, 3))
     return images.clip(0, 255).astype("uint8"), masks[..., None], labels
+
+
 def texts(n: int = 256):
     """Short reviews of films, a list of strings, and whether each is a good one (n,), int32."""
     rng = np.random.default_rng(1)
