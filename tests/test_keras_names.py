@@ -173,6 +173,24 @@ def test_the_alias_has_keras_s_names():
         keras.config  # noqa: B018
 
 
+def test_the_alias_s_constants():
+    from kfunc import keras as ours
+
+    theirs = pytest.importorskip("keras")
+    for name in ("epsilon", "floatx", "image_data_format"):
+        assert getattr(ours.backend, name)() == getattr(theirs.backend, name)(), name
+
+
+def test_the_alias_s_clone():
+    from kfunc import keras
+
+    model = keras.Sequential([keras.Input((4,)), nn.Dense(3)]).build()
+    clone = keras.models.clone_model(model)
+    clone.set_weights([2 * w for w in clone.get_weights()])
+    assert type(clone) is keras.Sequential and clone.count_params() == model.count_params()
+    assert (clone.get_weights()[0] == 2 * model.get_weights()[0]).all()
+
+
 def test_the_alias_s_sequential():
     from kfunc import keras
 
