@@ -80,6 +80,25 @@ def test_layers(backend, name):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
+@nn.layer
+class Masked(nn.Layer):
+    attention: nn.Layer
+
+    def forward(self, s, x, mask):
+        return self.attention(s, x, x, query_mask=mask, value_mask=mask)
+
+
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in NAMES])
+def test_what_comes_after_finite_numbers(backend):
+    """A program that has seen finite numbers alone hides the others nevertheless."""
+    net, kept = kf.Model(Masked(nn.MultiHeadAttention(2, 3))), MASK[..., None]
+    net.build(kf.Spec((None, T, D)), kf.Spec((None, T), "bool"), backend=backend)
+    want = net.predict_on_batch([X * kept, MASK])
+    for hidden in (np.nan, np.inf, 0.0):
+        got = net.predict_on_batch([np.where(kept, X, np.float32(hidden)), MASK])
+        np.testing.assert_allclose(got * kept, want * kept, rtol=1e-6, atol=1e-6)  # the same sums
+
+
 WEIGHTS = {n: np.random.default_rng(n).normal(size=(7, n * 3)).astype(np.float32) / 2 for n in (1, 3, 4)}
 
 

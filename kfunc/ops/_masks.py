@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays import device, namespace
+from ..typing import Array
+from ._op import op
 from ._promotion import kind
 
 __all__ = ["hidden"]
@@ -25,5 +27,15 @@ def hidden(x: Any, mask: Any, fill: float = 0.0) -> Any:
     seen = xp.astype(mask, xp.bool, copy=False)
     for _ in range(x.ndim - mask.ndim):
         seen = xp.expand_dims(seen, axis=-1)
+    return without_nans(x, seen, fill)
+
+
+@op
+def without_nans(x: Array, seen: Array, fill: float) -> Array:
+    """`x` with `fill` in place of NaN and infinities where `seen`, which broadcasts to the shape of `x`, is False.
+
+    It is an op, since a backend may look first whether there is any: this costs little, and then nothing is to be done.
+    """
+    xp = namespace(x, seen)
     hides = xp.full((), fill, dtype=x.dtype, device=device(x))
     return xp.where(xp.logical_or(seen, xp.isfinite(x)), x, hides)

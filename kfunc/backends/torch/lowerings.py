@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from ... import ops
 from ...ops._axes import normal_axes
+from ...ops._masks import without_nans
 from ...ops._op import lowering
 from ...ops.attention import unseen
 from ...ops.manipulation import pad_pairs
@@ -221,6 +222,15 @@ def _all_finite(*arrays):
         return torch.ones(len(arrays), dtype=torch.bool)
     # One call for all arrays: the largest magnitude is finite if and only if all elements are.
     return torch.isfinite(torch.stack(torch._foreach_norm(arrays, float("inf"))))
+
+
+@lowering(backend, without_nans)
+def _without_nans(x, seen, fill):
+    # One sum instead of seven kernels, forwards and backwards: masked attention of (16, 32, 64) took 1.4 times as long.
+    # A sum that overflows leads to the reference, too.
+    if on_host(x, seen) and x.is_floating_point() and math.isfinite(x.detach().sum().item()):
+        return x
+    return NotImplemented
 
 
 @lowering(backend, ops.adam)
