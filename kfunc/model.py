@@ -503,7 +503,7 @@ class Model(GraphFace):
                 target = backend_of(key)
                 return Setup(
                     self.net, self.optimizer, self.step, self.eval_step, self._traced, self._functions,
-                    target, device(target.lift(key)), on_host(key), objective,
+                    target, device(target.lift(key)), on_host(key), objective, self._carry.arranged,
                 )  # fmt: skip
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -678,7 +678,7 @@ class Model(GraphFace):
             return setup
         own, given = OwnObjective(self.objective), (self.metrics, self.weighted_metrics)
         with self._carry.lent() as ts:
-            setup = with_objective(setup, own, data, placed(setup, ts), *given, train)
+            setup = with_objective(setup, own, data, placed(setup, ts, self._carry), *given, train)
         self.metrics_names = ["loss", *setup.objective.metrics]
         return setup
 
@@ -894,6 +894,7 @@ class Model(GraphFace):
             ts, traced = self._carry.train_state, self._traced
             if ts is not None:
                 traced = Traced(net, self._known().inputs)
+                self._carry.arranged += 1  # before the state changes: who reads that first, sees this, too
                 self._carry.assign(rearranged(ts, traced.call, self.optimizer))
             self._net, self._traced = net, traced
             self._functions = self._functions.renewed()

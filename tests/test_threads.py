@@ -325,6 +325,73 @@ def test_a_look_while_the_state_is_copied():
 
 
 @every(TRAINING)
+def in_a_thread(fun):
+    thread = threading.Thread(target=fun)
+    thread.start()
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+@every(TRAINING)
+def test_a_freeze_after_a_call_has_begun(case):
+    """The call goes on with the network of before, and the numbers are the same; those of training may differ."""
+    model = made(case)
+    expected, losses = model.predict(X, 8), model.evaluate(X, Y, 8, verbose=0)
+    turns = [lambda: model.freeze("dense"), lambda: model.unfreeze("dense")] * 2
+
+    def turn(*_):
+        in_a_thread(turns.pop())
+
+    hooks = kf.callbacks.LambdaCallback(on_predict_begin=turn, on_test_begin=turn)
+    for _ in range(2):
+        np.testing.assert_array_equal(model.predict(X, 8, callbacks=hooks), expected)
+        assert model.evaluate(X, Y, 8, verbose=0, callbacks=hooks) == losses
+    assert not turns
+
+
+@every(params(["numpy", "torch"]))
+def test_a_storm_of_freezes(case, monkeypatch):
+    setup = kf.Model._setup
+
+    def slow(*args, **options):
+        made = setup(*args, **options)
+        time.sleep(0.002)  # in which a freeze comes
+        return made
+
+    monkeypatch.setattr(kf.Model, "_setup", slow)
+    model = made(case)
+    one, all_ = model.predict_on_batch(X[:2]), model.predict(X, 8)
+    end, errors = time.monotonic() + 1.5, []
+
+    def until_the_end(fun):
+        def run():
+            try:
+                while time.monotonic() < end and not errors:
+                    fun()
+            except BaseException as error:
+                errors.append(error)
+
+        return run
+
+    def turns():
+        model.freeze("dense")
+        model.unfreeze()
+
+    reads = [
+        lambda: np.testing.assert_array_equal(model.predict_on_batch(X[:2]), one),
+        lambda: np.testing.assert_array_equal(model.predict(X, 8), all_),
+        lambda: model.evaluate(X, Y, 8, verbose=0),
+        lambda: model(X[:2]),
+    ]
+    threads = [threading.Thread(target=until_the_end(fun)) for fun in (turns, *reads)]
+    with hasty():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+    assert not errors, errors
+
+
 def test_two_threads_that_build_at_once(case, monkeypatch):
     want, init, inits, both = made(case).predict(X), nn.Layer.init, [], threading.Barrier(2)
 

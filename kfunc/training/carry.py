@@ -78,6 +78,7 @@ class TrainCarry(Carry):
         seen: Whether somebody may hold arrays of the train state for ever. See `own`.
         lock: Held while the parts of the model that belong together are read or replaced, for moments only.
         taking: A context for the moments in which a step takes the memory of its carry.
+        arranged: How often layers were frozen or unfrozen, which moves arrays between parameters and state.
         fits: How many calls of `fit` and `train_on_batch` are under way. All of them are of one thread.
     """
 
@@ -86,6 +87,7 @@ class TrainCarry(Carry):
         self.seen: bool = True
         self.lock: AbstractContextManager[Any] = threading.RLock()
         self.taking: _Taking = _Taking()
+        self.arranged: int = 0
         self.fits: int = 0
         self._gate = threading.Lock()
         self._owner: int | None = None  # the thread that may replace the train state, if no other may

@@ -60,7 +60,7 @@ def evaluate(
     with state.unless_it_fails():
         hooks("on_test_begin", {})
         with state.lent() as ts:
-            logs = _evaluated(setup, placed(setup, ts), data, hooks, verbose, resting)
+            logs = _evaluated(setup, placed(setup, ts, state), data, hooks, verbose, resting)
         model.metrics_names = list(logs)
         hooks("on_test_end", logs)
     return logs

@@ -42,7 +42,7 @@ def predict(
     with state.unless_it_fails():
         hooks("on_predict_begin", {})
         with state.lent() as ts:
-            made = _predicted(setup, placed(setup, ts), data, hooks, verbose, key)
+            made = _predicted(setup, placed(setup, ts, state), data, hooks, verbose, key)
         hooks("on_predict_end", {})
     return made
 
@@ -52,7 +52,7 @@ def predict_batch(setup: Setup, state: TrainCarry, batch: Batch) -> Any:
     network."""
     n, tables = sizes(batch), _tables(setup)
     with state.lent() as ts:
-        ts = placed(setup, ts)
+        ts = placed(setup, ts, state)
         root = drawing_key(setup, ts)
         step, feed = for_prediction_of_one(setup, batch)
         with setup.backend.inferring():
