@@ -930,6 +930,7 @@ class Model(GraphFace):
 
         Raises:
             ShapeError: Their number or a shape is another. The model is then as it was.
+            ArgumentError: An array is complex, and should be real. The same holds.
         """
         with self._carry.lock:
             traced, ts = self._known(), self._built()

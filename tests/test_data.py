@@ -909,3 +909,36 @@ def test_many_fits_leave_no_threads():
     for _ in range(20):
         model.fit(data, verbose=0)
     assert not threads() and not data._checks and not data._changes
+
+
+class Cardinal(Again):
+    """Batches with a method that has nothing to do with batches."""
+
+    def cardinality(self, of):
+        raise AssertionError("nobody asked")
+
+
+def test_a_method_of_a_like_name_is_not_called():
+    model = kf.Model(nn.Dense(1))
+    model.compile("sgd", "mse")
+    assert len(model.fit(Cardinal([(X, Y)]), epochs=2, verbose=0).epoch) == 2
+
+
+@pytest.mark.tensorflow
+def test_data_of_tensorflow_without_end():
+    model = kf.Model(nn.Dense(1))
+    model.compile("sgd", "mse")
+    with pytest.raises(DataError, match="yields batches without end"):
+        model.fit(tf_dataset().repeat(), verbose=0, backend="numpy")
+    model.fit(tf_dataset().repeat(), steps_per_epoch=2, verbose=0, backend="numpy")
+
+
+@pytest.mark.parametrize("where", ["y_true", "sample_weight"])
+@pytest.mark.parametrize("name", TRAINING)
+def test_complex_numbers_where_they_must_be_real(name, where):
+    model = kf.Model(nn.Dense(1))
+    model.compile("sgd", "mse")
+    given = {"y": np.ones((len(X), 1)), "sample_weight": np.ones(len(X))}
+    given["y" if where == "y_true" else where] = given["y" if where == "y_true" else where] * (1 + 1j)
+    with pytest.raises(ArgumentError, match=f"`{where}` is complex, and must be real"):
+        model.fit(X, **given, verbose=0, backend=name)

@@ -321,6 +321,10 @@ def test_weights_as_a_list():
     for wrong, words in ((weights[:-1], "must have 12 arrays, got 11"), ([*weights[:-1], X], r"`weights\[11\]`")):
         with pytest.raises(kf.errors.ShapeError, match=words):
             other.set_weights(wrong)
+    with pytest.raises(
+        kf.errors.ArgumentError, match=r"`weights\[11\]`, which is .*, is complex, and the network's is"
+    ):
+        other.set_weights([*weights[:-1], weights[-1] + 1j])
     np.testing.assert_array_equal(other.predict(X), m.predict(X))
 
 

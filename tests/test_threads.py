@@ -324,7 +324,6 @@ def test_a_look_while_the_state_is_copied():
 # -- the first call ----------------------------------------------------------------------------------------------------
 
 
-@every(TRAINING)
 def in_a_thread(fun):
     thread = threading.Thread(target=fun)
     thread.start()
@@ -392,6 +391,7 @@ def test_a_storm_of_freezes(case, monkeypatch):
     assert not errors, errors
 
 
+@every(TRAINING)
 def test_two_threads_that_build_at_once(case, monkeypatch):
     want, init, inits, both = made(case).predict(X), nn.Layer.init, [], threading.Barrier(2)
 

@@ -125,6 +125,10 @@ class Backend:
         when an iteration begins."""
         return ()
 
+    def is_endless(self, batches: Any) -> bool:
+        """Whether `batches` is one of the library's data sets, and is known to have no end."""
+        return False
+
     def is_traced(self, x: Any) -> bool:
         """Whether the value of `x` is not known yet, since a function is being compiled."""
         return False

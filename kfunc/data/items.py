@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from .. import checks
+from ..backends import loaded
 from ..errors import DataError, ResumeWarning
 from .batches import Batch, check_like, unpacked
 from .prefetch import Ahead
@@ -115,13 +116,12 @@ def length(x: Any) -> int | None:
 
 
 def _is_endless(x: Any) -> bool:
-    """Whether it is known that `x` has no end, as `tf.data` that repeats, and itertools. A generator does not say."""
+    """Whether it is known that `x` has no end: data sets that repeat, and itertools. A generator does not say."""
     if isinstance(x, itertools.cycle | itertools.count):
         return True
     if isinstance(x, itertools.repeat):
         return operator.length_hint(x, -1) < 0
-    cardinality = getattr(x, "cardinality", None)
-    return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
+    return any(backend.is_endless(x) for backend in loaded())
 
 
 class IterableSource(ItemSource):

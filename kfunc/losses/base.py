@@ -60,6 +60,25 @@ def real(x: Any) -> Array:
     return x if x.dtype in wide else xp.astype(x, xp.float32)
 
 
+def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
+    """`x` in `dtype`.
+
+    Raises:
+        ArgumentError: It is complex, and `dtype` is not: its imaginary part would be lost.
+    """
+    if x.dtype == dtype:
+        return x
+    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        raise ArgumentError(
+            f"`{argument}` is complex, and must be real.",
+            argument=argument,
+            expected=f"real numbers, {dtype}",
+            got=str(x.dtype),
+            fix="give its real part, its absolute value, or both parts as an axis",
+        )
+    return xp.astype(x, dtype)
+
+
 def fitting(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
     """Both in the dtype of `y_pred` and in one shape; a last axis of size 1 that only one of them has is dropped.
 
@@ -67,7 +86,7 @@ def fitting(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
         ShapeError: Their shapes differ in another way.
     """
     # The namespace of both arrays: if `y_pred` is on the gradient tape, labels become constants of the tape.
-    y_true = namespace(y_true, y_pred).astype(y_true, y_pred.dtype, copy=False)
+    y_true = _cast("y_true", y_true, y_pred.dtype, namespace(y_true, y_pred))
     y_true, y_pred = same_rank(y_true, y_pred)
     check_shape(y_true.shape, y_pred.shape)
     return y_true, y_pred
@@ -172,7 +191,7 @@ def _aligned(values, x, argument):
 def weights(values: Array, sample_weight: Array, mask: Array = None) -> Array:
     """The product of `sample_weight` and `mask`, with as many axes as `values`; None if both are None."""
     given = [
-        _aligned(values, namespace(x).astype(x, values.dtype), argument)
+        _aligned(values, _cast(argument, x, values.dtype, namespace(x)), argument)
         for x, argument in ((mask, "mask"), (sample_weight, "sample_weight"))
         if x is not None
     ]

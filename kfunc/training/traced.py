@@ -10,7 +10,7 @@ from typing import Any
 from .. import tree
 from ..arrays import asarray, dtype_name
 from ..backends import Backend
-from ..errors import KfuncError, ShapeError
+from ..errors import ArgumentError, KfuncError, ShapeError
 from ..nn.freezing import layers_by_path
 from ..nn.layer import Layer
 from ..nn.scope import Call, Declaration
@@ -148,6 +148,7 @@ class Traced:
 
         Raises:
             ShapeError: Their number or a shape is another.
+            ArgumentError: An array is complex, and should be real.
         """
         weights = list(weights)
         by_name = dict(zip(self.order, weights, strict=False))
@@ -169,6 +170,14 @@ class Traced:
                     argument="weights",
                     expected=f"shape {tuple(spec.shape)}",
                     got=f"shape {tuple(value.shape)}",
+                )
+            if "complex" in dtype_name(value.dtype) and "complex" not in dtype_name(spec.dtype):
+                raise ArgumentError(
+                    f"`weights[{self.order.index(name)}]`, which is {name}, is complex, and the network's is real.",
+                    argument="weights",
+                    expected=f"real numbers, {dtype_name(spec.dtype)}",
+                    got=dtype_name(value.dtype),
+                    fix="give its real part, or its absolute value",
                 )
             return asarray(value, dtype_name(spec.dtype), backend=backend, device=on)
 

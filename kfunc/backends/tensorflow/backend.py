@@ -73,6 +73,9 @@ class TensorflowBackend(Backend):
 
     extent, part, write = staticmethod(memory.extent), staticmethod(memory.part), staticmethod(memory.write)
 
+    def is_endless(self, batches: Any) -> bool:
+        return isinstance(batches, tf.data.Dataset) and int(batches.cardinality()) == tf.data.INFINITE_CARDINALITY
+
     def released(self, x: Any) -> Any:
         return tf.raw_ops.DeepCopy(x=x) if isinstance(x, tf.Tensor) else x
 
