@@ -21,8 +21,7 @@ EMBEDDING_SIZE = 8
 
 # Keras:
 # class RecommenderNet(keras.Model):
-# kfunc: layers are frozen dataclasses with one forward
-@layers.layer
+# kfunc: a model is made of a layer
 class RecommenderNet(keras.Layer):
     # end
     def __init__(self, num_users, num_movies, embedding_size, **kwargs):
@@ -45,19 +44,11 @@ class RecommenderNet(keras.Layer):
         )
         self.movie_bias = layers.Embedding(num_movies, 1)
 
-    # Keras:
-    # def call(self, inputs):
-    #     user_vector = self.user_embedding(inputs[:, 0])
-    #     user_bias = self.user_bias(inputs[:, 0])
-    #     movie_vector = self.movie_embedding(inputs[:, 1])
-    #     movie_bias = self.movie_bias(inputs[:, 1])
-    # kfunc: layers are frozen dataclasses with one forward
-    def forward(self, s, inputs):
-        user_vector = self.user_embedding(s, inputs[:, 0])
-        user_bias = self.user_bias(s, inputs[:, 0])
-        movie_vector = self.movie_embedding(s, inputs[:, 1])
-        movie_bias = self.movie_bias(s, inputs[:, 1])
-        # end
+    def call(self, inputs):
+        user_vector = self.user_embedding(inputs[:, 0])
+        user_bias = self.user_bias(inputs[:, 0])
+        movie_vector = self.movie_embedding(inputs[:, 1])
+        movie_bias = self.movie_bias(inputs[:, 1])
         dot_user_movie = ops.sum(user_vector * movie_vector, axis=1, keepdims=True)
         x = dot_user_movie + user_bias + movie_bias
         return ops.sigmoid(x)

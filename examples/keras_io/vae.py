@@ -15,25 +15,22 @@ from kfunc.keras import layers, ops
 # end
 
 
-# Keras:
-# class Sampling(layers.Layer):
-#     def __init__(self, **kwargs):
-#         super().__init__(**kwargs)
-#         self.seed_generator = keras.random.SeedGenerator(1337)
-#
-#     def call(self, inputs):
-# kfunc: layers are frozen dataclasses with one forward
-@layers.layer
 class Sampling(layers.Layer):
-    def forward(self, s, inputs):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # Keras:
+        # self.seed_generator = keras.random.SeedGenerator(1337)
+        # kfunc: keys instead of seeds
         # end
+
+    def call(self, inputs):
         z_mean, z_log_var = inputs
         batch = ops.shape(z_mean)[0]
         dim = ops.shape(z_mean)[1]
         # Keras:
         # epsilon = keras.random.normal(shape=(batch, dim), seed=self.seed_generator)
         # kfunc: keys instead of seeds
-        epsilon = keras.random.normal(s.key(), shape=(batch, dim))
+        epsilon = keras.random.normal(self.scope.key(), shape=(batch, dim))
         # end
         return z_mean + ops.exp(0.5 * z_log_var) * epsilon
 
