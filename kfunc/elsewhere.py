@@ -71,7 +71,7 @@ PLACES: dict[str, dict[str, str]] = {
         "map_structure": "kf.tree.map",
         "pack_sequence_as": "kf.tree.unflatten",
     },
-    "kfunc.utils": {"Sequence": "kf.utils.PyDataset", "register_keras_serializable": "kf.register"},
+    "kfunc.utils": {"register_keras_serializable": "kf.register"},
 }
 """For each of our namespaces, Keras's name and ours."""
 

@@ -14,9 +14,11 @@ from .data.windows import timeseries_dataset_from_array
 from .elsewhere import looked_up
 from .errors import ArgumentError, IndexingError, ShapeError
 
-__all__ = ["PyDataset", "pad_sequences", "timeseries_dataset_from_array", "to_categorical"]
+__all__ = ["PyDataset", "Sequence", "pad_sequences", "timeseries_dataset_from_array", "to_categorical"]
 
 __getattr__ = looked_up(__name__)
+
+Sequence = PyDataset
 
 
 def pad_sequences(

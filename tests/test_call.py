@@ -165,7 +165,49 @@ def training(keras):
     return (6,), lambda x: Both()(x)
 
 
-CASES = {case.__name__: case for case in (parts, inner, positions, masks, weights, training)}
+def built(keras):
+    """Layers that `build` makes, as it knows shapes: one, a model, and several in a list and a dict."""
+    layers = keras.layers
+
+    class Built(layers.Layer):
+        def build(self, input_shape):
+            size = input_shape[-1]
+            self.gate = layers.Dense(size, activation="sigmoid")
+            self.ffn = keras.Sequential([layers.Dense(4, activation="relu"), layers.Dense(size)])
+            self.several = [layers.Dense(size) for _ in range(2)]
+            self.named = {"last": layers.Dense(2)}
+
+        def call(self, x):
+            x = self.gate(x) * self.ffn(x)
+            for layer in self.several:
+                x = layer(x)
+            return self.named["last"](x)
+
+    return (6,), lambda x: Built(name="mine")(x)
+
+
+def arrays(keras):
+    """NumPy arrays in attributes, and arrays of the size of the batch, which is not known while shapes are found."""
+    layers, ops = keras.layers, keras.ops
+
+    class Arrays(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mask = np.array([0, 1] * 3, "float32")
+            self.several = [np.eye(6, dtype="float32"), np.ones((6,), "float32")]
+            self.dense = layers.Dense(6)
+
+        def call(self, x):
+            batch = ops.shape(x)[0]
+            x = self.mask * self.dense(x) + (1 - self.mask) * ops.matmul(x, self.several[0]) * self.several[1]
+            out = ops.zeros((batch, 6)) + ops.full([batch, 1], 2.0)
+            out += x * ops.ones([batch, 1])
+            return ops.reshape(ops.reshape(out, [batch, -1, 2]), (batch, 6))
+
+    return (6,), lambda x: Arrays()(x)
+
+
+CASES = {case.__name__: case for case in (parts, inner, positions, masks, weights, training, built, arrays)}
 
 
 def made(keras, case):

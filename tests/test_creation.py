@@ -210,3 +210,19 @@ def test_errors(name, i):
     with pytest.raises(error, match=match) as caught:
         call(kf.asarray(X, backend=name))
     assert caught.value.op
+
+
+SIZES = {
+    "zeros": lambda: ops.zeros((None, 3)),
+    "ones": lambda: ops.ones([None, 3]),
+    "empty": lambda: ops.empty((None, 3)),
+    "full": lambda: ops.full((None, 3), 2.0),
+    "reshape": lambda: ops.reshape(kf.Spec((None, 6)), (None, -1, 3))[:, 0],
+}
+
+
+@pytest.mark.parametrize("row", SIZES)
+def test_a_size_that_is_not_known(row):
+    """Layers make such arrays of `ops.shape(x)[0]` while shapes are found."""
+    out = SIZES[row]()
+    assert isinstance(out, kf.Spec) and out.shape == (None, 3) and out.dtype == "float32"

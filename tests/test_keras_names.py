@@ -214,6 +214,21 @@ def test_the_alias_s_sequential():
     np.testing.assert_array_equal(head.get_weights()[0], before[0])
 
 
+def test_one_output_in_a_list():
+    """Its metrics have the names that they have without the list, as in Keras: callbacks look for "val_accuracy"."""
+    from kfunc import keras
+
+    x, y = np.ones((8, 3), "float32"), np.zeros((8, 1))
+    inputs = keras.Input((3,))
+    for made in (lambda node: node, lambda node: [node], lambda node: {"a": node}):
+        model = keras.Model(inputs, made(nn.Dense(4)(inputs)))
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        history = model.fit(x, y, validation_split=0.5, verbose=0).history
+        assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    clone = keras.models.clone_model(model)
+    assert clone.layers[1].units == 4 and clone.optimizer is None
+
+
 CONFIGS = {  # an object of each namespace with `serialize` and `deserialize`
     "nn": nn.Dense(3, "relu"),
     "optim": kf.optim.adam(0.1),

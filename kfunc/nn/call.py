@@ -82,6 +82,7 @@ class Bound:
         self._like: Any = like if parent is None else parent._like
         self._masks: list[tuple[Any, Any]] = [] if parent is None else parent._masks
         self._weights = itertools.count()
+        self._made: list[Any] = []
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # so that isinstance and super() take it for the layer
@@ -93,6 +94,23 @@ class Bound:
             self._scope = self._parent.scope.child(self._layer)
         assert self._scope is not None
         return self._scope
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value if name in _OWN else self._with_made(name, value))
+
+    def _with_made(self, name: str, value: Any) -> Any:
+        """`value`, in which layers that were made during the call, as `build` may do, are children with this name."""
+        value = as_layer(value)
+        if type(value) in (tuple, list):
+            return type(value)([self._with_made(f"{name}_{i}", v) for i, v in enumerate(value)])
+        if type(value) is dict:
+            return {key: self._with_made(f"{name}_{key}", v) for key, v in value.items()}
+        if type(value) is Bound or not hasattr(type(value), "_masked"):
+            return value
+        if id(value) not in self._layer._children:
+            self._made.append(value)  # the scope knows it by its id, so it must live as long
+            self.scope.adopt(value, name)
+        return Bound(value, None, self)
 
     def __getattr__(self, name: str) -> Any:
         layer = self._layer
@@ -117,7 +135,8 @@ class Bound:
             return type(value)([self._part(v) for v in value])
         if type(value) is dict:
             return {name: self._part(v) for name, v in value.items()}
-        return value
+        kind = kind_of(type(value))  # PyTorch's operators do not take a plain NumPy array
+        return value if kind is None else kind.backend.constant(value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tree:
         """The output of a child, which gets the masks of its inputs, as in Keras."""
@@ -171,3 +190,7 @@ class Bound:
         """Add the sum of `loss` to what training minimises."""
         if self.scope.wants_losses:
             self.scope.add_loss(namespace(loss).sum(loss))
+
+
+_OWN = frozenset(("_layer", "_scope", "_parent", "_like", "_masks", "_weights", "_made"))
+"""The attributes of a `Bound` itself."""

@@ -137,6 +137,7 @@ class Result(NamedTuple):
 
 _NOT_SAID = object()
 _AS_STORED: dict[str, Callable[..., Any]] = {}
+_NONE_MADE: dict[int, tuple[str, int]] = {}
 
 
 class Scope:
@@ -152,7 +153,7 @@ class Scope:
 
     __slots__ = (
         *("_call", "_frozen", "_layer", "_number", "_params", "_parent", "_parts", "_policies", "_said", "_seen_as"),
-        *("_state", "_trains", "_views", "mask", "policy"),
+        *("_made", "_state", "_trains", "_views", "mask", "policy"),
     )
 
     def __init__(
@@ -171,6 +172,7 @@ class Scope:
         self.mask: Any = _NOT_SAID
         self._seen_as = _AS_STORED
         self._views: dict[int, dict[str, Callable[..., Any]]] | None = None
+        self._made: dict[int, tuple[str, int]] = _NONE_MADE
         policies: Any = layer.dtype
         if parent is None:
             self._parts: tuple[str, ...] = ()
@@ -227,15 +229,18 @@ class Scope:
         state = self._state.get(name) if self._state else None
         return Scope(self._call, layer, params, state, self, name, number)
 
+    def adopt(self, layer: Layer, name: str) -> None:
+        """Let `layer`, which was made during this call, be a child with this name until the call ends."""
+        self._made = {**self._made, id(layer): (name, name_id(name))}
+
     def child(self, layer: Layer) -> Scope:
         """The scope of `layer`, one of this layer's children.
 
         Raises:
             LayerError: `layer` is not a child of this layer, or it is a child of another layer, too.
         """
-        try:
-            name, number = self._layer._children[id(layer)]
-        except KeyError:
+        found = self._layer._children.get(id(layer)) or self._made.get(id(layer))
+        if found is None:
             raise LayerError(
                 f"{type(self._layer).__name__} called a {type(layer).__name__} that is not one of its children.",
                 path=self.path,
@@ -243,8 +248,8 @@ class Scope:
                 got=repr(layer),
                 fix=f"make it a field of {type(self._layer).__name__}, or assign it in __init__: the name of the "
                 "attribute is its name in the parameter tree",
-            ) from None
-        scope = self._below(layer, name, number)
+            )
+        scope = self._below(layer, *found)
         if self._views is not None:
             scope._seen_as = self._views.get(id(layer), _AS_STORED)
         if self._call.declared is not None:

@@ -17,6 +17,7 @@ from ..backends import Backend, get, kind_of
 from ..backends.constants import origin
 from ..backends.standard import DTYPES
 from ..errors import ArgumentError, ShapeError, shown
+from ..tracing.spec import Spec
 from ..typing import Array, DType
 from . import _promotion
 from ._axes import normal_axis
@@ -80,9 +81,14 @@ def _object(xp: Any, name: str) -> Any:
         ) from None
 
 
-def _create(make: Callable, dtype: Any, backend: Any, like: Any) -> Any:
-    """`make(xp, dtype=…, device=…)` on the backend that is asked for."""
+def _create(make: Callable, dtype: Any, backend: Any, like: Any, shape: Any = ()) -> Any:
+    """`make(xp, dtype=…, device=…)` on the backend that is asked for.
+
+    A size None in `shape` is that of an array without values, while shapes are found; so is the result.
+    """
     _check_one_choice(backend, like)
+    if backend is None and like is None and isinstance(shape, list | tuple) and None in shape:
+        like = Spec(())
     name = _name(dtype)
     if like is not None:
         xp, kind = namespace(like), kind_of(type(like))
@@ -124,7 +130,7 @@ def zeros(
     like: Array | None = None,
 ) -> Array:
     """Zeros (*shape,); float32 by default."""
-    return _create(lambda xp, **options: xp.zeros(_sizes(shape), **options), dtype, backend, like)
+    return _create(lambda xp, **options: xp.zeros(_sizes(shape), **options), dtype, backend, like, shape)
 
 
 @op
@@ -136,7 +142,7 @@ def ones(
     like: Array | None = None,
 ) -> Array:
     """Ones (*shape,); float32 by default."""
-    return _create(lambda xp, **options: xp.ones(_sizes(shape), **options), dtype, backend, like)
+    return _create(lambda xp, **options: xp.ones(_sizes(shape), **options), dtype, backend, like, shape)
 
 
 @op
@@ -148,7 +154,7 @@ def empty(
     like: Array | None = None,
 ) -> Array:
     """An array (*shape,) whose elements may be anything; float32 by default."""
-    return _create(lambda xp, **options: xp.empty(_sizes(shape), **options), dtype, backend, like)
+    return _create(lambda xp, **options: xp.empty(_sizes(shape), **options), dtype, backend, like, shape)
 
 
 @op
@@ -164,7 +170,7 @@ def full(
     if kind_of(type(fill_value)) is not None:
         values = _promotion.cast(fill_value, _name(dtype))
         return namespace(values).broadcast_to(values, _sizes(shape))
-    return _create(lambda xp, **options: xp.full(_sizes(shape), fill_value, **options), dtype, backend, like)
+    return _create(lambda xp, **options: xp.full(_sizes(shape), fill_value, **options), dtype, backend, like, shape)
 
 
 @op(elementwise=True)

@@ -154,7 +154,9 @@ def _split_first_shape(x, like):
 
 
 def _known(sizes):
-    return tuple(-1 if n is None else n for n in sizes)
+    """`sizes` with -1 for the one that is not known. Of several, only shapes without values can make sense."""
+    unknown = sum(n is None or n == -1 for n in sizes)
+    return tuple(-1 if n is None and unknown == 1 else n for n in sizes)
 
 
 @op(elementwise=True)

@@ -390,7 +390,8 @@ def monitors(
                     )
                 argument = "weighted_metrics" if heeds else "metrics"
                 made = metrics.resolve(metric, own.get(i), outs[i].shape, target.shape, argument)
-                name, prefix = metric if isinstance(metric, str) else str(made.name), f"{names[i]}_" if several else ""
+                name = metric if isinstance(metric, str) else str(made.name)
+                prefix = f"{names[i]}_" if len(outs) > 1 else ""
                 full = f"{prefix}weighted_{name}" if heeds and prefix + name in found else prefix + name
                 numbered = itertools.chain([full], (f"{full}_{n}" for n in itertools.count(1)))
                 found[next(n for n in numbered if n not in found)] = OutputMetric(made, i if several else None, heeds)
