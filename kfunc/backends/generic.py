@@ -11,6 +11,26 @@ from .base import Backend, Kind
 __all__ = ["GenericBackend"]
 
 
+class _Namespace:
+    """A library's namespace, whose `take` gets the dtype of indices that the library prefers.
+
+    The standard allows any integers there, but not all libraries do: ndonnx takes int64 alone.
+    """
+
+    def __init__(self, xp: Any):
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._xp)
+
+    def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+        dtype = self._xp.__array_namespace_info__().default_dtypes()["indexing"]
+        return self._xp.take(x, self._xp.astype(indices, dtype, copy=False), axis=axis)
+
+
 class GenericBackend(Backend):
     """The backend of an array class with `__array_namespace__`.
 
@@ -29,7 +49,7 @@ class GenericBackend(Backend):
     def xp(self) -> Any:
         if self._xp is None:
             # The standard wants an array here, but the answer does not depend on it.
-            self._xp = self.cls.__array_namespace__(None)  # type: ignore[attr-defined]
+            self._xp = _Namespace(self.cls.__array_namespace__(None))  # type: ignore[attr-defined]
         return self._xp
 
     def jit(self, fun: Any, *, static_argnames: Any = (), constant_argnums: Any = (), donate_argnums: Any = ()) -> Any:
