@@ -136,3 +136,27 @@ def translations():
     split = [[word.split("/") for word in words.split()] for words in (numbers, things)]
     pairs = [(f"{n} {t}", f"{m} {u}") for n, m in split[0] for t, u in split[1]]
     return [pairs[i] for i in np.random.default_rng(2).permutation(len(pairs))]
+
+
+def voices(speakers: int = 4, each: int = 40, length: int = 256):
+    """Sounds of speakers, each with three tones of its own: (n, length, 1) float32; who speaks (n,) int32; noises."""
+    rng = np.random.default_rng(3)
+    pitch = rng.uniform(0.05, 0.45, (speakers, 3))
+    labels = rng.permutation(np.repeat(np.arange(speakers), each)).astype("int32")
+    phase, loud = rng.uniform(0, 2 * np.pi, (len(labels), 3, 1)), rng.uniform(0.02, 0.06, (len(labels), 3, 1))
+    tones = np.sin(2 * np.pi * pitch[labels][:, :, None] * np.arange(length) + phase) * loud
+    noises = rng.normal(size=(8, length, 1)).astype("float32")
+    return tones.sum(1)[..., None].astype("float32"), labels, noises
+
+
+def captchas(n: int = 160, characters: int = 3, height: int = 8, width: int = 28):
+    """Real digits beside each other, at random places: images (n, height, width, 1) of 0 to 1, and strings."""
+    rng = np.random.default_rng(4)
+    (digit, label), _ = digits(n * characters)
+    images = np.zeros((n, height, width, 1), dtype="float32")
+    for i in range(n):
+        gaps = np.sort(rng.integers(0, width - 8 * characters + 1, characters))
+        for k in range(characters):
+            start = 8 * k + gaps[k]
+            images[i, :, start : start + 8, 0] = digit[i * characters + k] / 16
+    return images, ["".join(map(str, row)) for row in label.reshape(n, characters)]
