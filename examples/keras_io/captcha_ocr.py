@@ -34,14 +34,9 @@ class CTCLayer(layers.Layer):
     """Add CTC's loss, and return the predictions."""
 
     def call(self, y_true, y_pred):
-        # Keras:
-        # batch_len = ops.shape(y_true)[0]
-        # input_length = ops.shape(y_pred)[1] * ops.ones((batch_len,), dtype="int32")
-        # label_length = ops.shape(y_true)[1] * ops.ones((batch_len,), dtype="int32")
-        # kfunc: the size of the batch may be unknown
-        input_length = ops.shape(y_pred)[1] * ops.ones_like(y_true[:, 0])
-        label_length = ops.shape(y_true)[1] * ops.ones_like(y_true[:, 0])
-        # end
+        batch_len = ops.shape(y_true)[0]
+        input_length = ops.shape(y_pred)[1] * ops.ones((batch_len,), dtype="int32")
+        label_length = ops.shape(y_true)[1] * ops.ones((batch_len,), dtype="int32")
         loss = ops.ctc_loss(y_true, y_pred, label_length, input_length)
         self.add_loss(ops.mean(loss))
         return y_pred
