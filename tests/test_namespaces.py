@@ -256,22 +256,3 @@ def test_creation_takes_a_dtype_and_a_device(name, make):
         if str(device) != "meta":  # torch's device without memory
             out = make(xp, dtype=xp.float64, device=device)
             assert (out.dtype, out.device, out.shape) == (xp.float64, device, (2,))
-
-
-@pytest.mark.array_api_strict
-def test_a_library_that_takes_indices_of_one_dtype_alone():
-    """As ndonnx does; the standard allows any integers, and kfunc makes them int32."""
-    import types
-
-    import array_api_strict as strict
-
-    from kfunc.backends.generic import GenericBackend
-
-    def take(x, indices, /, *, axis=None):
-        assert indices.dtype == strict.int64
-        return strict.take(x, indices, axis=axis)
-
-    picky = types.SimpleNamespace(**{**{n: getattr(strict, n) for n in dir(strict)}, "take": take})
-    backend = GenericBackend(type("Picky", (), {"__array_namespace__": lambda self: picky}))
-    found = backend.xp.take(strict.asarray([3.0, 4.0, 5.0]), strict.asarray([2, 0], dtype=strict.int32))
-    assert np.asarray(found).tolist() == [5.0, 3.0] and backend.xp.exp is strict.exp

@@ -159,3 +159,22 @@ def test_erfinv_near_1(k):
     """The polynomial for float32 against that for float64: ten roundings of half an eps each, and three eps its own."""
     x = np.float32(1 - 2.0**-k)
     np.testing.assert_allclose(ops.erfinv(x), ops.erfinv(np.float64(x)), rtol=8 * EPS)
+
+
+@pytest.mark.array_api_strict
+def test_a_library_that_takes_indices_of_one_dtype_alone():
+    """As ndonnx does; the standard allows any integers, and kfunc makes them int32."""
+    import types
+
+    import array_api_strict as strict
+
+    from kfunc.backends.generic import GenericBackend
+
+    def take(x, indices, /, *, axis=None):
+        assert indices.dtype == strict.int64
+        return strict.take(x, indices, axis=axis)
+
+    picky = types.SimpleNamespace(**{**{n: getattr(strict, n) for n in dir(strict)}, "take": take})
+    backend = GenericBackend(type("Picky", (), {"__array_namespace__": lambda self: picky}))
+    found = backend.xp.take(strict.asarray([3.0, 4.0, 5.0]), strict.asarray([2, 0], dtype=strict.int32))
+    assert np.asarray(found).tolist() == [5.0, 3.0] and backend.xp.exp is strict.exp
