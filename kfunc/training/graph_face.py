@@ -78,6 +78,7 @@ class GraphFace(Told):
     _net: Layer
     _shared: Share
     _shapes: Any
+    _traced: Any
 
     @property
     def net(self) -> Layer:
@@ -149,7 +150,7 @@ class GraphFace(Told):
         As in Keras, a last axis of size 1 is added or removed where an `nn.Input` says so: columns (samples,) are
         taken for `nn.Input((1,))`.
         """
-        specs: Any = self.net.input_specs()
+        specs: Any = self.net.input_specs() if self._traced is None else self._traced.entry
         if specs is None or (len(specs) == 1 and len(getattr(x, "shape", ())) == len(getattr(specs[0], "shape", "?"))):
             return None
         named = getattr(self.net, "input_names", None)

@@ -44,6 +44,11 @@ class Traced:
         self.tables: Mapping[str, int] = self.call.tables
 
     @functools.cached_property
+    def entry(self) -> tuple[Any, ...] | None:
+        """The `Spec`s of the inputs as `nn.Input` says them; None if it says nothing."""
+        return self.net.input_specs()
+
+    @functools.cached_property
     def output_names(self) -> list[str] | None:
         """A name for each of several outputs; None where the output is a dict, whose keys name them, or one array."""
         return None if isinstance(self.output, dict) else self.net.output_names()
