@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from .errors import UnknownAttributeError, UnknownImportError
 
-__all__ = ["ARGUMENTS", "MEMBERS", "OVERRIDDEN", "PLACES", "REASONS", "Told", "looked_up", "setting"]
+__all__ = ["ARGUMENTS", "MEMBERS", "OVERRIDDEN", "PLACES", "REASONS", "looked_up", "setting", "tell"]
 
 _PREPROCESSING = (
     "preprocessing layers are not here yet: do it to the arrays, in a kf.data.Dataset, or in a layer of your own with "
@@ -328,24 +328,27 @@ def setting(name: str) -> str | None:
     return _SETS.get(name)
 
 
-class Told:
-    """The base of a class whose missing members may be Keras's: `_in_keras` is its key in `MEMBERS`."""
+class _Told:
+    """A member that a class has in Keras: an error about it says what is in its place.
 
-    _in_keras: ClassVar[str]
+    A class with a `__getattr__` would do it, too, but PyTorch's compiler cannot run through one.
+    """
 
-    if not TYPE_CHECKING:  # type checkers would allow every attribute
+    def __init__(self, name: str, reason: str):
+        self.name, self.reason = name, reason
 
-        def __getattr__(self, name: str) -> NoReturn:
-            reason = MEMBERS[self._in_keras].get(name)
-            if reason is not None:
-                raise UnknownAttributeError(
-                    f"{type(self).__name__} has no `{name}`, unlike in Keras.",
-                    argument=name,
-                    fix=f"{reason}; docs/from_keras.md has more",
-                )
-            if any(name in vars(cls) for cls in type(self).__mro__):
-                return object.__getattribute__(self, name)  # a property has raised, and its error says more
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        raise UnknownAttributeError(
+            f"{owner.__name__} has no `{self.name}`, unlike in Keras.",
+            argument=self.name,
+            fix=f"{self.reason}; docs/from_keras.md has more",
+        )
+
+
+def tell(cls: type, of: str) -> None:
+    """Let the class `cls` answer for the members that Keras's class has and it has not: those of `MEMBERS[of]`."""
+    for name, reason in MEMBERS[of].items():
+        setattr(cls, name, _Told(name, reason))
 
 
 def looked_up(namespace: str) -> Callable[[str], Any]:

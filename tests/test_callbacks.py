@@ -455,14 +455,6 @@ def test_schedule_free_is_swapped_for_its_mean():
     assert same(made.train_state.params, plain.train_state.params)
 
 
-def test_attributes_of_a_lambda_callback():
-    """As Keras's, it takes further arguments, which hooks may read."""
-    seen = []
-    own = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(own.custom), custom=3)
-    fit(model(), own, epochs=2)
-    assert seen == [3, 3]
-
-
 def test_restored_parameters_are_not_swapped():
     """Those of a callback before: here the first epoch's own, which no later average replaces."""
     best = callbacks.EarlyStopping("epoch", mode="min", patience=5, restore_best_weights=True)

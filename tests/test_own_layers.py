@@ -818,6 +818,25 @@ def test_models_of_layers_with_an_init_are_saved(tmp_path, layer):
     np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
 
 
+@nn.layer
+class AsksItself(nn.Layer):
+    body: nn.Layer = nn.Dense(2)
+
+    def forward(self, s, x):
+        more = 1.0 if hasattr(self, "thing") else 0.0
+        return self.body(s, x) + getattr(self, "other", more)
+
+
+@pytest.mark.parametrize("backend", COMPILING)
+def test_attributes_that_are_missing_in_a_compiled_forward(backend):
+    """PyTorch's compiler runs through what looks for them: a `__getattr__` with errors of ours would end it."""
+    net, x = AsksItself(), kf.asarray(X, backend=backend)
+    params, _ = net.init(0, x)
+    want = net.body.apply(params["body"], x)[0]
+    got = kf.jit(lambda params, x: net.apply(params, x)[0])(params, x)
+    np.testing.assert_allclose(kf.to_numpy(got), kf.to_numpy(want), rtol=1e-6, atol=1e-6)
+
+
 # -- `training` in a call --------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from ..arrays import backend_of, device, namespace, native
 from ..backends import Backend
 from ..backends import get as get_backend
 from ..dataclasses import dataclass
-from ..elsewhere import Told
+from ..elsewhere import tell
 from ..errors import ArgumentError
 from ..losses.base import real, warn_of_ranks, weights
 from ..nn.masks import hidden
@@ -41,7 +41,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 @dataclass
-class Metric(Told):
+class Metric:
     """A number about predictions that is computed from sums over all samples. Its functions are pure.
 
     `acc = metric.init(like=y_pred)` starts, `acc = metric.update(acc, y_true, y_pred)` adds a batch, and
@@ -58,7 +58,6 @@ class Metric(Told):
     name: str | None = dataclasses.field(default=None, kw_only=True)
     dtype: str | None = dataclasses.field(default=None, kw_only=True)
 
-    _in_keras: ClassVar[str] = "Metric"
     _positions: ClassVar[tuple[Any, ...]] = ("dtype", "name")
 
     _checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
@@ -147,6 +146,9 @@ class Metric(Told):
     def result(self, acc: dict[str, Any]) -> Array:
         """The value of the metric: an array (), or of the shape that the metric says; 0 if there were no samples."""
         return self.finish(acc["sums"] - acc["lost"])
+
+
+tell(Metric, "Metric")
 
 
 def added(acc: dict[str, Any], batch: Any) -> dict[str, Any]:

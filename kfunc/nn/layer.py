@@ -18,7 +18,7 @@ from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace, to_numpy
 from ..backends import Backend, get
 from ..dataclasses import arguments, dataclass, is_open
-from ..elsewhere import Told
+from ..elsewhere import tell
 from ..errors import ArgumentError, KfuncError, LayerError, UnknownAttributeError, shown
 from ..ops._promotion import floating, kind
 from ..random.keys import check_key
@@ -112,7 +112,7 @@ class _NodeOf:
 
 
 @base_layer
-class Layer(Told):
+class Layer:
     """Base of all layers. Subclasses are decorated with `@nn.layer`, and define `forward`.
 
     Or they define `call(self, x)` as in Keras, and need no decorator: `self.dense(x)` calls a child without a scope,
@@ -156,8 +156,6 @@ class Layer(Told):
 
     _trains: dict[str, bool] | None = dataclasses.field(default=None, init=False, repr=False)
     """For paths of layers below this one: whether they train, whatever they say themselves; see `nn.freeze`."""
-
-    _in_keras: ClassVar[str] = "Layer"
 
     __decorator__: ClassVar[str] = "@nn.layer"
     """The decorator that an error names if a subclass has none."""
@@ -648,6 +646,7 @@ class Layer(Told):
 
 
 Layer.name = _Name()  # type: ignore[assignment]
+tell(Layer, "Layer")
 
 
 def _check_build(cls: Any) -> None:

@@ -12,7 +12,7 @@ from .. import ops, tree
 from ..arrays import dtype_name
 from ..backends import Backend, Kind, kind_of
 from ..backends.registry import add_kind
-from ..elsewhere import Told
+from ..elsewhere import tell
 from ..errors import GraphError
 from ..tracing.spec import Spec
 from ..typing import Tree
@@ -42,7 +42,7 @@ def _logical(name: str) -> Callable[..., Any]:
     return function
 
 
-class Node(Told):
+class Node:
     """A value in a graph that is being built: an `Input`, or what a layer or a function of `kf.ops` makes of others.
 
     It computes as arrays do: `x + y`, `x[:, 0]`, `x > 0` and all of `kf.ops` give further nodes. Arrays and numbers may
@@ -53,7 +53,6 @@ class Node(Told):
         name: Of an `Input`, the name that it was given, or None.
     """
 
-    _in_keras = "Node"
     name: str | None = None
     entry: Layer | None = None
     """The `InputLayer` that stands for the node where it is an input."""
@@ -155,6 +154,9 @@ class Node(Told):
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         self._no_value("NumPy and other libraries cannot compute with it", "use the function of kf.ops")
+
+
+tell(Node, "Node")
 
 
 class Part(Node):

@@ -8,12 +8,12 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeAlias
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
 from ..dataclasses import dataclass
-from ..elsewhere import Told
+from ..elsewhere import tell
 from ..errors import ArgumentError
 from ..ops._promotion import dtype_of
 from ..registry import is_ours, register, resolve
@@ -45,7 +45,7 @@ class Update(Protocol):
 
 
 @dataclass(eq=False)
-class GradientTransformation(Told):
+class GradientTransformation:
     """`init, update = transformation`: an optimizer, or a part of one.
 
     `init(params) -> opt_state` and `update(grads, opt_state, params=None) -> (updates, opt_state)` are pure functions,
@@ -70,8 +70,6 @@ class GradientTransformation(Told):
             Its `update` takes the argument `overwrite`: whether the results may lie in the memory of the arguments.
         inner: The same functions on conforming arrays.
     """
-
-    _in_keras: ClassVar[str] = "Optimizer"
 
     init: Callable[[Tree], Tree]
     update: Update
@@ -106,6 +104,8 @@ def foreign_part(optimizer: Any) -> Any:
                 return found
     return None
 
+
+tell(GradientTransformation, "Optimizer")
 
 OptimizerLike: TypeAlias = (
     GradientTransformation | tuple[Callable[..., Any], Callable[..., Any]] | str | Mapping[str, Any] | type

@@ -13,7 +13,7 @@ from .. import tree
 from ..arrays import asarray, dtype_name
 from ..backends import Backend
 from ..data.protocol import Source
-from ..elsewhere import OVERRIDDEN, Told
+from ..elsewhere import OVERRIDDEN, tell
 from ..errors import ArgumentError, shown
 from ..nn.graph import Graph
 from ..nn.layer import Layer
@@ -70,10 +70,9 @@ def of_shapes(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(specs[0]) if several else specs
 
 
-class GraphFace(Told):
+class GraphFace:
     """The part of `Model` that is about its network."""
 
-    _in_keras = "Model"
     _carry: Any
     _net: Layer
     _shared: Share
@@ -267,6 +266,8 @@ class GraphFace(Told):
                 stacklevel=4,
             )
 
+
+tell(GraphFace, "Model")
 
 _latest = [0]
 """The number of the network that a model was made of last."""
