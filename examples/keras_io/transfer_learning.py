@@ -9,7 +9,7 @@ from data import digits, where
 
 from kfunc import keras
 
-(images, labels), _ = digits(1000, 0)
+(images, labels), _ = digits(640, 0)
 images = np.expand_dims(images.astype("float32") / 16, -1)
 known, new = labels < 5, labels >= 5
 
@@ -17,17 +17,17 @@ known, new = labels < 5, labels >= 5
 base_inputs = keras.Input(shape=(8, 8, 1))
 x = keras.layers.Conv2D(8, 3, activation="relu")(base_inputs)
 x = keras.layers.BatchNormalization(momentum=0.9)(x)
-x = keras.layers.Conv2D(16, 3, activation="relu")(x)
+x = keras.layers.Conv2D(8, 3, activation="relu")(x)
 top = keras.layers.Dense(5)(keras.layers.Flatten()(x))
 pretrained = keras.Model(base_inputs, top)
 pretrained.compile(
-    optimizer=keras.optimizers.Adam(1e-2), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer=keras.optimizers.Adam(5e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 )
 pretrained.fit(images[known], labels[known], epochs=3, **where)
 base_model = keras.Model(base_inputs, x)
 
-x_train, x_val = images[new][:160], images[new][160:320]
-y_train, y_val = labels[new][:160] % 2, labels[new][160:320] % 2
+x_train, x_val = images[new][:160], images[new][160:]
+y_train, y_val = labels[new][:160] % 2, labels[new][160:] % 2
 
 base_model.trainable = False  # freezes it
 
