@@ -150,11 +150,22 @@ def test_jax_export(i):
 # -- random numbers ----------------------------------------------------------------------------------------------------
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
-NET = nn.Sequential([nn.Dense(3), nn.Dropout(0.5), nn.GaussianNoise(0.1)])
+NET = nn.Sequential([nn.Dense(3), nn.Dropout(0.5), nn.AlphaDropout(0.2), nn.GaussianNoise(0.1)])
 
 
 def dropped(params, x, key):
     return NET.apply(params, x, key=key, train=True)[0]
+
+
+@pytest.mark.torch
+def test_attributes_that_a_layer_may_lack():
+    class Halved(nn.Layer):
+        def forward(self, s, x):
+            return x * getattr(self, "share", 0.5)
+
+    torch = importlib.import_module("torch")
+    program = torch.compile(nn.layer(Halved)().apply, fullgraph=True, backend="eager")
+    np.testing.assert_array_equal(program({}, torch.ones(2))[0], [0.5, 0.5])
 
 
 @pytest.mark.torch
@@ -166,12 +177,18 @@ def test_seeds_under_jit(seed):
     np.testing.assert_allclose(kf.jit(dropped)(params, x, seed), dropped(params, x, seed), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("torch", "jax")])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("torch", "jax", "tensorflow")]
+)
 def test_dropout_for_any_batch(name):
     x, key = kf.to_backend(X, name), kf.random.key(3, backend=name)
     params, _ = NET.init(0, x)
     if name == "torch":
         program = exported(lambda x, key: dropped(params, x, key), [x, key])
+    elif name == "tensorflow":
+        tf = importlib.import_module("tensorflow")
+        signature = [tf.TensorSpec((None, 6), x.dtype), tf.TensorSpec((2,), key.dtype)]
+        program = tf.function(lambda x, key: dropped(params, x, key), signature, autograph=False)
     else:
         jax, export = importlib.import_module("jax"), importlib.import_module("jax.export")
         spec = jax.ShapeDtypeStruct((export.symbolic_shape("batch")[0], 6), x.dtype)

@@ -324,6 +324,11 @@ EMPTY = {
     "vectorize": (ops.vectorize(lambda x: x * x), (0, 3)),
     "vectorize of vectors": (ops.vectorize(lambda x: ops.sum(x * x), signature="(n)->()"), (2, 3, 0)),
     "vmap": (lambda x: kf.vmap(lambda x: x * x)(x), (0, 3)),
+    **{
+        f"norm {ord} {axis}": (lambda x, ord=ord, axis=axis: ops.norm(x, ord=ord, axis=axis), (2, 0, 3))
+        for ord, axis in ((math.inf, 1), (1, 1), (2, 1), ("nuc", (1, 2)), (2, (1, 2)), (math.inf, (1, 2)), (1, (2, 1)))
+    },
+    "matrix_rank": (lambda x: ops.multiply(ops.sum(x), ops.matrix_rank(x)), (0, 3)),
 }
 
 
@@ -344,6 +349,21 @@ def test_empty_axes(name, case):
     for g, shape in zip(gradients, shapes, strict=True):
         np.testing.assert_array_equal(kf.to_numpy(g), np.zeros(shape))
     np.testing.assert_array_equal(kf.to_numpy(out), np.zeros(wanted.shape))
+
+
+@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize(
+    "call",
+    [
+        ops.max,
+        lambda x: ops.adaptive_max_pool(x, 2),
+        lambda x: ops.norm(x, ord=-math.inf, axis=1),
+        lambda x: ops.norm(x, ord=-2, axis=(1, 2)),
+    ],
+)
+def test_the_extreme_of_nothing_is_refused(name, call):
+    with pytest.raises(kf.errors.ShapeError):
+        call(kf.asarray(np.ones((2, 0, 3), np.float32), backend=name))
 
 
 LAYERS = [i for i, row in enumerate(ROWS) if row.kind == "layer"]

@@ -137,6 +137,10 @@ class Backend:
         """Whether `size` stands for any size of an axis: a program is exported for all of them."""
         return False
 
+    def sizes(self, x: Any) -> tuple[Any, ...]:
+        """The sizes of the axes of `x`; where a program does not know one yet, an integer that it computes with."""
+        return tuple(x.shape)
+
     def key_words(self, key: Any) -> Any:
         """The words, uint32 (2,), of a random key of the library's own type; None if `key` is none."""
         return None

@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from .. import checks, ops, random
-from ..arrays import dtype_name, namespace
+from ..arrays import backend_of, dtype_name, namespace
 from ..errors import ShapeError
 from ..ops.bits import random_mask
 from ..typing import Array
@@ -26,8 +26,9 @@ __all__ = [
 
 def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...]:
     """`shape`, in which None is replaced by the size of `x`."""
+    own = backend_of(x).sizes(x)
     if shape is None:
-        return tuple(x.shape)
+        return own
     if len(shape) != x.ndim or any(m not in (None, 1, n) for m, n in zip(shape, x.shape, strict=True)):
         raise ShapeError(
             f"`noise_shape` {tuple(shape)} does not broadcast to the input {tuple(x.shape)}.",
@@ -35,7 +36,7 @@ def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...
             expected=f"for each axis None, 1 or its size, of {tuple(x.shape)}",
             got=shape,
         )
-    return tuple(n if m is None else m for m, n in zip(shape, x.shape, strict=True))
+    return tuple(n if m is None else m for m, n in zip(shape, own, strict=True))
 
 
 @base_layer
@@ -186,7 +187,9 @@ class GaussianDropout(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
-        return x * random.normal(s.key(), x.shape, dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate)))
+        return x * random.normal(
+            s.key(), _noise_shape(None, x), dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate))
+        )
 
 
 @layer
@@ -207,4 +210,4 @@ class GaussianNoise(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.stddev == 0:
             return x
-        return x + random.normal(s.key(), x.shape, dtype_name(x.dtype), 0.0, self.stddev)
+        return x + random.normal(s.key(), _noise_shape(None, x), dtype_name(x.dtype), 0.0, self.stddev)

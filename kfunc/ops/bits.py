@@ -38,7 +38,7 @@ def sizes(shape: Any, key: Array = None) -> tuple[int, ...]:
         known: Any = tuple([_size(n, key, unknown) for n in given])
     except TypeError:
         known = (-1,)
-    if any(n is not None and n < 0 for n in known):
+    if any(type(n) is int and n < 0 for n in known):
         raise ShapeError(
             f"Random numbers need a shape of known sizes, got {shape}.",
             argument="shape",
@@ -137,8 +137,9 @@ def random_bits(key: Array, shape: tuple[int, ...], dtype: str = "uint32") -> Ar
     xp = namespace(key)
     size = math.prod(shape)
     parts = []
-    for start in range(0, max(size, 1), WORD):
-        lo = xp.arange(min(size - start, WORD), dtype=xp.uint32, device=device(key))
+    several = not backend_of(key).is_symbol(size) and size > WORD
+    for start in range(0, size, WORD) if several else (0,):
+        lo = xp.arange(min(size - start, WORD) if several else size, dtype=xp.uint32, device=device(key))
         hi = xp.full_like(lo, start // WORD)
         x0, x1 = _threefry(xp, key, hi, lo)
         parts.append(x0 ^ x1)

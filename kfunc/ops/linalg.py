@@ -309,7 +309,9 @@ def matrix_rank(x: Array, tol: Array | None = None) -> Array:
     values = _linalg("svdvals", x)(x)
     if kind_of(type(tol)) is not None:
         tol = xp.expand_dims(tol, axis=-1)
-    if tol is None:
+    if tol is None and 0 in x.shape[-2:]:
+        tol = 0.0  # there are no values, and so the rank is 0
+    elif tol is None:
         tol = xp.max(values, axis=-1, keepdims=True) * (max(sizes_of(x, -2, -1)) * xp.finfo(values.dtype).eps)
     return xp.astype(xp.count_nonzero(values > tol, axis=-1), xp.int32)
 
@@ -345,6 +347,16 @@ def norm(
     if len(axes) == 1 and isinstance(ord, str):
         raise ArgumentError(
             f"`ord` must be a number for vectors, got {shown(ord)}.", argument="ord", expected="a number", got=repr(ord)
+        )
+    nothing = 0 in [x.shape[a] for a in axes]
+    if nothing and (isinstance(ord, str) or (ord is not None and ord > 0)):
+        return namespace(x).sum(namespace(x).abs(x), axis=axes, keepdims=keepdims)
+    if nothing and ord is not None and (len(axes) == 2 or ord == -math.inf):
+        raise ShapeError(
+            f"`x` has no elements along the axes of the norm {ord}, so that none of them is the smallest.",
+            argument="x",
+            expected="one element or more",
+            got=tuple(x.shape),
         )
     if len(axes) == 1 or ord in (None, "fro"):
         return _linalg("vector_norm", x)(

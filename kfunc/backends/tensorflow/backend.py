@@ -94,6 +94,12 @@ class TensorflowBackend(Backend):
         x = self.lower(x)
         return tf.is_symbolic_tensor(x) if isinstance(x, tf.Tensor) else not tf.executing_eagerly()
 
+    def is_symbol(self, size: Any) -> Any:
+        return isinstance(size, Array)
+
+    def sizes(self, x: Any) -> Any:
+        return tuple(Array(tf.shape(x.tensor)[i]) if n is None else n for i, n in enumerate(x.shape))
+
     # -- ops ---------------------------------------------------------------------------------------------------------
 
     def implement(self, op: Any, native: Any) -> Any:

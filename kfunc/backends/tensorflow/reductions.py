@@ -56,7 +56,20 @@ prod: Callable[..., Any]
 sum, prod = _reduction(tf.reduce_sum, typed=True), _reduction(tf.reduce_prod, typed=True)
 max: Callable[..., Any]
 min: Callable[..., Any]
-max, min = _reduction(tf.reduce_max), _reduction(tf.reduce_min)
+
+
+def _of_some(kernel):
+    """A reduction of one element or more: of none, TensorFlow gives an infinity, and no error."""
+
+    def reduce(x, axes, keepdims):
+        if 0 in [x.shape[a] for a in axes]:
+            raise ValueError(f"An array of shape {tuple(x.shape)} has no largest and no smallest element.")
+        return kernel(x, axes, keepdims)
+
+    return reduce
+
+
+max, min = _reduction(_of_some(tf.reduce_max)), _reduction(_of_some(tf.reduce_min))
 mean: Callable[..., Any] = _reduction(
     lambda x, axes, keep: tf.reduce_mean(cast(x, float32) if x.dtype.is_integer else x, axes, keep)
 )
