@@ -136,4 +136,4 @@ start_tokens = [word_to_index.get(word, 1) for word in start_prompt.split()]
 text_gen_callback = TextGenerator(5, start_tokens, vocab, top_k=3)
 
 model = create_model()
-history = model.fit(x, [y, None], batch_size=32, verbose=2, epochs=4, callbacks=[text_gen_callback], **where)
+history = model.fit(x, y, batch_size=32, verbose=2, epochs=4, callbacks=[text_gen_callback], **where)
