@@ -351,10 +351,10 @@ def containing_itself():
 
 
 UNSTORABLE = {
-    "an object": (object(), " of type object, at more/0, cannot be stored."),
-    "numbers that no file has": (np.zeros(2, "complex128"), "of type ndarray, at more/0, cannot be stored."),
-    "a key": ({(1, 2): 3}, "a key, at more/0, is neither text nor number."),
-    "itself": (containing_itself(), "it is nested more than 50 deep, or contains itself"),
+    "an object": (object(), "An object of type object, at more/0, cannot be stored."),
+    "numbers that no file has": (np.zeros(2, "complex128"), "An object of type ndarray, at more/0, cannot be stored."),
+    "a key": ({(1, 2): 3}, "A key, at more/0, is neither text nor number."),
+    "itself": (containing_itself(), "The state is nested more than 50 deep, or contains itself"),
 }
 
 

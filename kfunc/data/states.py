@@ -129,7 +129,7 @@ def _described(x: Any, path: str, arrays: list[Any], depth: int) -> Any:
     import numpy as np
 
     if depth > _DEPTH:
-        raise ArgumentError(f"it is nested more than {_DEPTH} deep, or contains itself.")
+        raise ArgumentError(f"The state is nested more than {_DEPTH} deep, or contains itself.")
     cls, at = type(x), path and f", at {path},"
     if cls is int:
         return x if abs(x) < 2**63 else ["int", hex(x)]
@@ -137,7 +137,7 @@ def _described(x: Any, path: str, arrays: list[Any], depth: int) -> Any:
         return x
     if cls in (dict, OrderedDict):
         if any(type(key) not in (str, int, bool, float, type(None)) for key in x):
-            raise ArgumentError(f"a key{at} is neither text nor number.")
+            raise ArgumentError(f"A key{at} is neither text nor number.")
         return ["dict", *([_described(k, path, arrays, depth), _inside(x, k, path, arrays, depth)] for k in x)]
     if cls in (list, tuple):
         return [cls.__name__, *(_inside(x, i, path, arrays, depth) for i in range(len(x)))]
@@ -150,7 +150,7 @@ def _described(x: Any, path: str, arrays: list[Any], depth: int) -> Any:
             arrays.append(array)
             rest = ["scalar"] if isinstance(x, np.generic) else ["array", kind.backend.name]
             return [rest[0], len(arrays) - 1, *rest[1:]]
-    raise ArgumentError(f"{shown(x)} of type {cls.__name__}{at} cannot be stored.")
+    raise ArgumentError(f"An object of type {cls.__name__}{at} cannot be stored.")
 
 
 def _inside(x: Any, key: Any, path: str, arrays: list[Any], depth: int) -> Any:

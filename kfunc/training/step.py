@@ -142,8 +142,13 @@ def make_train_step(
             after = params, seen.state, opt_state, ts.step + 1, progress.fault
             if not foreign or not tree.leaves(params):
                 return after
-            good, fault = _made_finite(tree.leaves(params), tree.leaves(ts.params), ts.step, len(tables or {}))
-            return choose(good, lambda: after, lambda: (ts.params, ts.state, ts.opt_state, ts.step, fault))
+            good = ops.all_finite(*tree.leaves(params))
+
+            def spoilt():
+                fault = _spoilt(good, ts.step, 1 + len(tree.leaves(params)) + len(tables or {}))
+                return ts.params, ts.state, ts.opt_state, ts.step, fault
+
+            return choose(_all(good), lambda: after, spoilt)
 
         def refuse():
             return ts.params, ts.state, ts.opt_state, ts.step, seen.fault()
@@ -330,12 +335,16 @@ def _may_skip(scale, fault, good, worst):
 
 
 @native
-def _made_finite(after: list[Any], before: list[Any], step: Any, tables: int) -> tuple[Any, Any]:
-    """Whether an optimizer has kept finite parameters finite, and the `Progress.fault` if not."""
-    good = ops.all_finite(*after) | ~ops.all_finite(*before)
+def _all(good: Any) -> Any:
+    return namespace(good).all(good)
+
+
+@native
+def _spoilt(good: Any, step: Any, first: int) -> Any:
+    """The `Progress.fault` of a step in which an optimizer has made parameters that are not finite."""
     xp = namespace(good)
-    what = xp.argmin(xp.astype(good, xp.int32)) + (1 + len(after) + tables)
-    return xp.all(good), xp.stack([step, xp.astype(what, xp.int32), xp.zeros_like(step)])
+    what = xp.argmin(xp.astype(good, xp.int32)) + first
+    return xp.stack([step, xp.astype(what, xp.int32), xp.zeros_like(step)])
 
 
 @native
