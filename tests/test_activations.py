@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import numpy as np
 import pytest
-from backends import EAGER
+from backends import EAGER, TRAINING
 from catalogue import activations as rows
 
 import kfunc as kf
@@ -39,6 +40,39 @@ def test_numbers_above_a_half_are_a_mask(name):
     out = kf.to_numpy(kf.nn.Softmax().apply({}, x, mask=mask)[0])
     second = 1 / (1 + np.exp(-1.0))
     np.testing.assert_allclose(out, [[0, 0, 1 - second, second]], rtol=8 * np.finfo(np.float32).eps)
+
+
+INF = math.inf
+LIMITS = {
+    **{name: (-1, INF) for name in ("celu", "elu")},
+    **{
+        name: (0, INF)
+        for name in ("exponential", "gelu", "hard_silu", "mish", "relu", "silu", "softplus", "sparse_plus")
+    },
+    **{name: (-INF, INF) for name in ("hard_shrink", "leaky_relu", "linear", "soft_shrink", "tanh_shrink")},
+    **{name: (0, 1) for name in ("hard_sigmoid", "sigmoid", "sparse_sigmoid")},
+    **{name: (-1, 1) for name in ("hard_tanh", "softsign", "tanh")},
+    "log_sigmoid": (-INF, 0),
+    "relu6": (0, 6),
+    "selu": (-1.0507009873554805 * 1.6732632423543772, INF),
+    "squareplus": (0, INF),
+}
+QUOTIENTS = ("gelu", "hard_silu", "mish", "silu", "softsign")
+"""Those that the kernels of all libraries make NaN at infinities, such as 0 times infinity."""
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, for infinities
+@pytest.mark.parametrize("fun", LIMITS)
+@pytest.mark.parametrize("name", TRAINING)
+def test_limits(name, fun):
+    activation, ends = getattr(activations, fun), np.float32([-INF, INF])
+    out = kf.to_numpy(activation(kf.asarray(ends, backend=name)))
+    right = np.isclose(out, LIMITS[fun], rtol=4 * np.finfo(np.float32).eps)
+    assert np.all(right | np.isnan(out) if fun in QUOTIENTS else right)
+    far = kf.asarray(np.float32([-1e18, 1e18]), backend=name)
+    slopes = kf.grad(lambda x: kf.ops.sum(activation(x)))(far)
+    for x in (activation(far), slopes):
+        assert not np.isnan(kf.to_numpy(x)).any()
 
 
 def test_get():
