@@ -3,8 +3,8 @@
 Integers are taken as float32, except by `relu`, `hard_tanh` and `threshold`, which keep them.
 
 At infinity the functions have their limits, but for five: `silu`, `hard_silu`, `gelu` and `mish` are NaN at -inf,
-`gelu` at inf, too, on PyTorch, and `softsign` at both. The kernels of all libraries do this; a test for infinities would take
-another pass. The slopes of these five may be NaN there, too.
+`gelu` at inf, too, on PyTorch, and `softsign` at both. The kernels of all libraries do this; a test for infinities
+would take another pass. The slopes of these five may be NaN there, too.
 """
 
 from __future__ import annotations
