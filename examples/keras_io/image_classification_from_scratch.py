@@ -57,7 +57,7 @@ epochs = 3
 callbacks = [keras.callbacks.ModelCheckpoint(folder() / "save_at_{epoch}.safetensors")]
 # end
 model.compile(
-    optimizer=keras.optimizers.Adam(3e-3),
+    optimizer=keras.optimizers.Adam(1e-3),
     loss=keras.losses.BinaryCrossentropy(from_logits=True),
     metrics=[keras.metrics.BinaryAccuracy(name="acc")],
 )

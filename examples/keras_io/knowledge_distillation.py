@@ -75,7 +75,7 @@ x_train = np.reshape(x_train.astype("float32") / 16, (-1, 8, 8, 1))
 x_test = np.reshape(x_test.astype("float32") / 16, (-1, 8, 8, 1))
 
 teacher.compile(
-    optimizer=keras.optimizers.Adam(1e-2),
+    optimizer=keras.optimizers.Adam(3e-3),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=[keras.metrics.SparseCategoricalAccuracy()],
 )
@@ -85,7 +85,7 @@ teacher.evaluate(x_test, y_test)
 teacher.trainable = False
 distiller = Distiller(student=student, teacher=teacher)
 distiller.compile(
-    optimizer=keras.optimizers.Adam(1e-2),
+    optimizer=keras.optimizers.Adam(3e-3),
     metrics=[keras.metrics.SparseCategoricalAccuracy()],
     student_loss_fn=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     distillation_loss_fn=keras.losses.KLDivergence(),
@@ -96,7 +96,7 @@ history = distiller.fit(x_train, y_train, epochs=3, **where)
 print("Distilled:", distiller.evaluate(x_test, y_test))
 
 student_scratch.compile(
-    optimizer=keras.optimizers.Adam(1e-2),
+    optimizer=keras.optimizers.Adam(3e-3),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=[keras.metrics.SparseCategoricalAccuracy()],
 )
