@@ -169,7 +169,9 @@ def _weight_map(index: str) -> dict[str, str]:
     # A name with a folder in it could lead out of the checkpoint.
     outside = [name for name in where.values() if re.search(r"[/\\:\0]", name) or not name.endswith(".safetensors")]
     if outside:
-        raise FileError("The index names a file that lies outside the folder, or is not a safetensors file.", got=shown(outside[0]))
+        raise FileError(
+            "The index names a file that lies outside the folder, or is not a safetensors file.", got=shown(outside[0])
+        )
     return where
 
 
