@@ -106,6 +106,9 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
         dtype: Name of the dtype, such as `"float32"`; that of `x` by default, Python floats giving float32.
         backend: Name of the backend; that of `x` by default, else NumPy.
         device: The device, in the form that the backend knows; the backend's default device by default.
+
+    Raises:
+        ArgumentError: `x` has no numbers, or complex ones for a `dtype` of real ones.
     """
     kind = kind_of(type(x))
     target = get(backend) if backend is not None else get("numpy") if kind is None else kind.backend
@@ -120,6 +123,14 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
         if values.dtype.kind in "OSU":
             raise _no_numbers(x)
         x = values
+    if dtype is not None and dtype != "bool" and "complex" not in dtype and "complex" in str(x.dtype):
+        raise ArgumentError(
+            f"`x` is complex, and `dtype` is {dtype}: the imaginary part would be lost.",
+            argument="dtype",
+            expected="complex64 or complex128, or an array of real numbers",
+            got=dtype,
+            fix="take the real part or the absolute value, or cast by kf.ops.cast, which takes the real part",
+        )
     return target.asarray(x, dtype, device)
 
 

@@ -933,12 +933,12 @@ def test_data_of_tensorflow_without_end():
     model.fit(tf_dataset().repeat(), steps_per_epoch=2, verbose=0, backend="numpy")
 
 
-@pytest.mark.parametrize("where", ["y_true", "sample_weight"])
+@pytest.mark.parametrize("where, argument", [("y_true", "y"), ("sample_weight", "sample_weight"), ("y_pred", "x")])
 @pytest.mark.parametrize("name", TRAINING)
-def test_complex_numbers_where_they_must_be_real(name, where):
+def test_complex_numbers_where_they_must_be_real(name, where, argument):
     model = kf.Model(nn.Dense(1))
     model.compile("sgd", "mse")
-    given = {"y": np.ones((len(X), 1)), "sample_weight": np.ones(len(X))}
-    given["y" if where == "y_true" else where] = given["y" if where == "y_true" else where] * (1 + 1j)
+    given = {"x": X, "y": np.ones((len(X), 1)), "sample_weight": np.ones(len(X))}
+    given[argument] = given[argument] * np.complex64(1 + 1j)
     with pytest.raises(ArgumentError, match=f"`{where}` is complex, and must be real"):
-        model.fit(X, **given, verbose=0, backend=name)
+        model.fit(**given, verbose=0, backend=name)

@@ -19,6 +19,7 @@ from kfunc import nn, optim
 from kfunc.arrays import native
 from kfunc.callbacks.base import HOOKS
 from kfunc.data.batches import Batch
+from kfunc.optim.base import foreign_part
 from kfunc.training.state import TrainState, start
 from kfunc.training.step import make_train_step
 
@@ -119,6 +120,10 @@ SPOILT = {
     "what float16 does not hold": (1e6, "float16", lambda o: o),
     "inside of ours": (np.nan, None, lambda o: optim.chain(optim.clip_by_value(9.0), o)),
     "with a scale": (np.nan, "mixed_float16", lambda o: o),
+    "a pair in ours": (np.nan, None, lambda o: optim.accumulate((o.init, o.update), 1)),
+    "in a dict": (np.nan, None, lambda o: optim.multi_transform({"it": o}, {"": "it"})),
+    "in a map": (np.nan, None, lambda o: optim.multi_optimizer(optim.OptimizerMap("sgd", {".*": o}))),
+    "chosen by a function": (np.nan, None, lambda o: optim.multi_optimizer(lambda path: o)),
 }
 
 
@@ -132,12 +137,25 @@ def test_parameters_that_a_foreign_optimizer_spoils(name, row):
     x, y = X[:, :3], Y[:, :1]
     model.fit(x[:SIZE], y[:SIZE], batch_size=SIZE, shuffle=False, verbose=0, backend=name)
     before = leaves(model.train_state)
-    words = r"step 1: the optimizer test_faults.spoils makes the parameter \w+ NaN or infinite, from gradients that are"
+    words = r"step 1: the optimizer test_faults.(spoils|<lambda>) makes the parameter \w+ NaN or infinite, from gradients that are"
     with pytest.raises(kf.errors.NonFiniteError, match=words) as error:
         model.fit(x, y, batch_size=SIZE, shuffle=False, verbose=0)
     assert error.value.path in ("kernel", "bias")
     for got, want in zip(leaves(model.train_state), before, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+OURS = {
+    "one": lambda: optim.Adam(optim.CosineDecay(0.1, 9)),
+    "in others": lambda: optim.chain(optim.clip_by_norm(1.0), optim.accumulate(optim.ema("adam"), 2)),
+    "in a dict": lambda: optim.by_part({"a": "adam", "b": optim.SGD()}),
+    "in a map": lambda: optim.multi_optimizer(optim.OptimizerMap("sgd", {"a": optim.Adam()})),
+}
+
+
+@pytest.mark.parametrize("row", OURS)
+def test_parameters_that_our_optimizers_make_are_not_judged(row):
+    assert foreign_part(OURS[row]()) is None
 
 
 # -- numbers that are not finite ---------------------------------------------------------------------------------------

@@ -111,7 +111,8 @@ def _methods(x: Any) -> tuple[str, str] | None:
 
 # -- states as data --------------------------------------------------------------------------------------------------
 # In the JSON text, `["dict", [key, value], ...]`, `["list", ...]` and `["tuple", ...]` are containers, `["int", "0x5"]`
-# is a long integer, `["bytes", i]`, `["scalar", i]` and `["array", i, backend]` are array `i`; all else is itself.
+# is a long integer. `["bytes", i]`, `["bytearray", i]`, `["scalar", i]` and `["array", i, backend]` are array `i`. All
+# else is itself.
 
 
 def packed(*states: Any) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _described(x: Any, path: str, arrays: list[Any], depth: int) -> Any:
         return [cls.__name__, *(_inside(x, i, path, arrays, depth) for i in range(len(x)))]
     if cls in (bytes, bytearray):
         arrays.append(np.frombuffer(bytes(x), np.uint8))
-        return ["bytes", len(arrays) - 1]
+        return [cls.__name__, len(arrays) - 1]
     if (kind := kind_of(cls)) is not None and kind.backend in loaded():
         array = np.array(to_numpy(x), order="C")
         if files.is_storable(array):
@@ -195,6 +196,8 @@ def _made(x: Any, arrays: list[Any], depth: int) -> Any:
             return int(digits, 16)
         case ["bytes", i]:
             return array(i).tobytes()
+        case ["bytearray", i]:
+            return bytearray(array(i).tobytes())
         case ["scalar", i]:
             return array(i).reshape(())[()]
         case ["array", i, str(name)]:

@@ -53,11 +53,14 @@ def warn_of_ranks(of: Any, method: str, y_true: Any, y_pred: Any) -> None:
             )
 
 
-def real(x: Any) -> Array:
-    """`x` in float32 if its dtype is half precision, integer or bool; otherwise `x` itself."""
+def real(x: Any, argument: str = "y_pred") -> Array:
+    """`x`, which the user gave as `argument`, in float32 if it is half precision, integer or bool; else `x` itself.
+
+    Raises:
+        ArgumentError: It is complex.
+    """
     xp = namespace(x)
-    wide = (xp.float32, getattr(xp, "float64", None))
-    return x if x.dtype in wide else xp.astype(x, xp.float32)
+    return x if x.dtype == getattr(xp, "float64", None) else _cast(argument, x, xp.float32, xp)
 
 
 def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
@@ -74,7 +77,7 @@ def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
             argument=argument,
             expected=f"real numbers, {dtype}",
             got=str(x.dtype),
-            fix="give its real part, its absolute value, or both parts as an axis",
+            fix="take its real part, its absolute value, or both parts as an axis",
         )
     return xp.astype(x, dtype)
 

@@ -191,7 +191,7 @@ def metric(*names: str, name: str | None = "", function: Callable[..., Array] | 
 
 def mean_sums(values: Array, weights: Any) -> Array:
     """The sum of values (batch, ...), which are first averaged for each sample, and the sum of their weights: (2,)."""
-    values = real(values)
+    values = real(values, "values")
     xp = namespace(values)
     if weights is not None:
         weights = xp.zeros_like(values) + weights
@@ -220,7 +220,7 @@ def mean_of(sums: Array) -> Array:
 def loss_sums(loss: Any, y_true: Array, y_pred: Array, sample_weight: Array, mask: Array) -> Array:
     """`mean_sums` of the values of a `Loss`, without the values that it ignores."""
     warn_of_ranks(loss, "call", y_true, y_pred)
-    values = real(loss.call(y_true, y_pred))
+    values = real(loss.call(y_true, y_pred), "values")
     counted, given = loss.mask(y_true, y_pred, values), weights(values, sample_weight, mask)
     return mean_sums(values, given if counted is None else weights(values, given, counted))
 
@@ -247,7 +247,7 @@ class MeanMetric(Metric):
 
     def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None, mask: Array | None) -> Array:
         warn_of_ranks(self, "call", y_true, y_pred)
-        values = real(self.call(y_true, y_pred))
+        values = real(self.call(y_true, y_pred), "values")
         return mean_sums(values, weights(values, sample_weight, mask))
 
     def finish(self, sums: Array) -> Array:

@@ -26,7 +26,7 @@ class OfValues(Metric):
         self, acc: dict[str, Any], values: Array, sample_weight: Array = None, mask: Array = None
     ) -> dict[str, Any]:
         """The accumulator after more values, (batch, ...). Weights and mask are as in `Metric.update`."""
-        values = hidden(real(values), mask)
+        values = hidden(real(values, "values"), mask)
         return added(acc, self.sums(values, weights(values, sample_weight, mask)))
 
     def sums(self, values: Array, weights: Array) -> Array:

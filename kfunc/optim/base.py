@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from .. import tree
 from ..arrays import backend_of, device, dtype_name, namespace, native
-from ..dataclasses import dataclass
+from ..dataclasses import arguments, dataclass
 from ..elsewhere import tell
 from ..errors import ArgumentError
 from ..ops._promotion import dtype_of
@@ -94,15 +94,37 @@ class GradientTransformation:
 
 
 def foreign_part(optimizer: Any) -> Any:
-    """The first part of an optimizer that is not kfunc's own, such as one of optax; None if all are kfunc's."""
+    """The first part of an optimizer that is not kfunc's own, such as one of optax; None if all are kfunc's.
+
+    A function that chooses an optimizer for each parameter is such a part, too: its choices are not known.
+    """
     config = getattr(optimizer, "config", None)
     if config is None or not is_ours(type(optimizer)):
         return optimizer
-    for value in config["config"].values():
-        for part in value if type(value) in (list, tuple) else (value,):
-            if hasattr(part, "update") and (found := foreign_part(part)) is not None:
-                return found
-    return None
+    found = (foreign_part(part) for name, value in config["config"].items() for part in _parts_in(name, value))
+    return next((part for part in found if part is not None), None)
+
+
+def _parts_in(name: str, value: Any) -> Iterator[Any]:
+    """The optimizers in an argument of one of kfunc's optimizers, in each form that `parts_of` takes."""
+    if _is_pair(value) or (hasattr(value, "update") and not isinstance(value, type | dict)):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _parts_in(name, inner)
+    elif type(value) in (list, tuple):
+        for inner in value:
+            yield from _parts_in(name, inner)
+    elif name == "optimizer_map" and is_ours(type(value)):  # an `OptimizerMap`
+        for field, inner in arguments(value).items():
+            yield from _parts_in(field, inner)
+    elif name == "optimizer_map" and callable(value):
+        yield value
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether `value` is a pair (init, update) without a class of its own."""
+    return type(value) is tuple and len(value) == 2 and all(callable(f) and not isinstance(f, type) for f in value)
 
 
 tell(GradientTransformation, "Optimizer")

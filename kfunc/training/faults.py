@@ -68,24 +68,24 @@ def stopped(
     step, what, value = progress.fault.tolist()
     when = f"Training stopped at step {step}: "
     cure = "look for NaN in the data, lower the learning rate, or clip gradients by their global norm"
-    cause = what_happened = ""
     if tables is None:
         logs = sorted(progress.metrics)
         path = None if what < len(logs) else paths[what - len(logs)]
-        cause = f"the parameter {path}" if path else f"what the step logs as {logs[what]!r}"
+        subject = f"the parameter {path}" if path else f"the number that the step logs as {logs[what]!r}"
+        problem = f"{subject} is not finite."
     elif what > len(paths) + len(tables):
         path = paths[what - len(paths) - len(tables) - 1]
-        made = f"the optimizer {_named(foreign_part(optimizer))} makes the parameter {path} NaN or infinite, "
-        what_happened = f"{made}from gradients that are finite."
+        named = _named(foreign_part(optimizer))
+        problem = f"the optimizer {named} makes the parameter {path} NaN or infinite, from gradients that are finite."
         cure = "take another optimizer, such as one of kf.optim, or a policy that keeps the parameters in float32"
     elif what > len(paths):
         return outside(tables, what - len(paths) - 1, value, net, when)
     else:
         check_state(ts, when)
         path = paths[what - 1] if what else None
-        cause = f"the gradient of {path}" if path else "the loss"
+        problem = f"the gradient of {path} is not finite." if path else "the loss is not finite."
     return NonFiniteError(
-        when + (what_happened or f"{cause} is not finite."),
+        when + problem,
         path=path,
         expected="finite numbers",
         got="NaN or infinity",
@@ -93,9 +93,9 @@ def stopped(
     )
 
 
-def _named(optimizer: Any) -> str:
-    """A name for an optimizer that may be a pair of functions: `optax.inject_hyperparams`."""
-    update = optimizer.update
+def _named(part: Any) -> str:
+    """A name for an optimizer that may be a pair of functions, or a function: `optax.inject_hyperparams`."""
+    update = part[1] if type(part) is tuple else getattr(part, "update", part)
     name = getattr(update, "__qualname__", type(update).__name__).partition(".")[0]
     return f"{getattr(update, '__module__', None) or '?'}".partition(".")[0] + f".{name}"
 

@@ -127,8 +127,7 @@ def make_train_step(
         metrics: Name to metric.
         constraints: The constraint of each parameter that has one, by path, as `net.constraints` finds them.
         tables: The sizes of the tables in which layers look up rows, by path, as `net.trace` finds them. An index
-        outside
-            its table is a fault.
+            outside its table is a fault.
     """
     look, skips = _look(net, optimizer, loss, metrics, tables or {}), hasattr(optimizer, "skipped")
     asks, foreign = _asks(optimizer), foreign_part(optimizer) is not None
