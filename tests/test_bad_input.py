@@ -85,6 +85,15 @@ def test_arrays_of_two_backends(call):
     assert caught.value.op in ("add", "concatenate")
 
 
+@pytest.mark.parametrize("make", [np.asarray, list, kf.asarray])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_complex_numbers_for_a_real_dtype(name, make):
+    x = make(np.complex64([1 + 2j, 0]))
+    with pytest.raises(ArgumentError, match="`x` is complex, and `dtype` is float32"):
+        kf.asarray(x, dtype="float32", backend=name)
+    np.testing.assert_array_equal(kf.to_numpy(kf.asarray(x, dtype="bool", backend=name)), [True, False])
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_numpy_scalars_are_numbers_beside_any_array(name):
     x = kf.asarray(f(3), backend=name)

@@ -137,7 +137,7 @@ def test_parameters_that_a_foreign_optimizer_spoils(name, row):
     x, y = X[:, :3], Y[:, :1]
     model.fit(x[:SIZE], y[:SIZE], batch_size=SIZE, shuffle=False, verbose=0, backend=name)
     before = leaves(model.train_state)
-    words = r"step 1: the optimizer test_faults.(spoils|<lambda>) makes the parameter \w+ NaN or infinite, from gradients that are"
+    words = r"step 1: the optimizer test_faults.(spoils|<lambda>) makes the parameter \w+ NaN or infinite"
     with pytest.raises(kf.errors.NonFiniteError, match=words) as error:
         model.fit(x, y, batch_size=SIZE, shuffle=False, verbose=0)
     assert error.value.path in ("kernel", "bias")

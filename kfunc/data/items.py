@@ -206,8 +206,8 @@ class IterableSource(ItemSource):
             self._stream.undo()
             warnings.warn(
                 ResumeWarning(
-                    f"The state of `{self._name}` that was saved cannot be restored, so the data are read again from their "
-                    "beginning.",
+                    f"The state of `{self._name}` that was saved cannot be restored, so the data are read again from "
+                    "their beginning.",
                     argument=self._name,
                     expected="data that take the state that they returned before training was interrupted",
                     got=f"{type(error).__name__}: {error}",
