@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from .. import checks
-from ..arrays import namespace, native
+from ..arrays import dtype_name, namespace, native
 from ..dataclasses import Undecorated, dataclass
 from ..errors import ArgumentError, LabelError, ShapeError
 from ..nn import dtype_policies
@@ -75,8 +75,8 @@ def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
         raise ArgumentError(
             f"`{argument}` is complex, and must be real.",
             argument=argument,
-            expected=f"real numbers, {dtype}",
-            got=str(x.dtype),
+            expected=f"real numbers, {dtype_name(dtype)}",
+            got=dtype_name(x.dtype),
             fix="take its real part, its absolute value, or both parts as an axis",
         )
     return xp.astype(x, dtype)
