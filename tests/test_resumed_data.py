@@ -8,6 +8,7 @@ import resume_run
 from test_resume import Six, batches, dense, dying, same_values
 
 import kfunc as kf
+from kfunc.data.states import packed, unpacked_state
 
 X, Y = (np.concatenate(parts) for parts in zip(*batches(), strict=True))
 
@@ -354,6 +355,17 @@ def containing_itself():
     loop: list = []
     loop.append(loop)
     return loop
+
+
+STATE = {
+    1: (2**70, -(2**63), [True, None, "\ud800"]), "1": [b"", b"a", bytearray(b"ab")], None: ["dict", 1],
+    "numbers": [np.inf, np.float32(2), np.array(5), np.zeros((0, 3)), np.arange(3)[::-1], np.bool_(True)],
+}  # fmt: skip
+
+
+def test_a_state_comes_back_as_it_was():
+    (found,) = unpacked_state(packed(STATE))
+    assert repr(found) == repr(STATE)  # types, too
 
 
 UNSTORABLE = {

@@ -127,6 +127,9 @@ WRONG_WINDOWS = {
     "no batch": ({"sequence_length": 2, "batch_size": 0}, "`batch_size` must be a positive integer or None, got 0"),
     "stride": ({"sequence_length": 2, "sequence_stride": -1}, "`sequence_stride` must be a positive integer, got -1"),
     "empty part": ({"sequence_length": 2, "start_index": 30}, "has 0 moments"),
+    "seed": ({"sequence_length": 2, "seed": -1}, "`seed` must be an integer of at least 0 or None, got -1"),
+    "start": ({"sequence_length": 2, "start_index": 0.5}, "`start_index` must be an integer or None, got 0.5"),
+    "end": ({"sequence_length": 2, "end_index": "4"}, "`end_index` must be an integer or None, got '4'"),
 }
 
 
@@ -135,3 +138,9 @@ def test_windows_that_are_refused(row):
     arguments, message = WRONG_WINDOWS[row]
     with pytest.raises(ArgumentError, match=message):
         kf.utils.timeseries_dataset_from_array(SERIES, None, **arguments)
+
+
+def test_windows_of_one_number_are_refused():
+    for arrays in ((3.0, None), (SERIES, 3.0)):
+        with pytest.raises(kf.errors.ShapeError, match="must have 1 axis or more"):
+            kf.utils.timeseries_dataset_from_array(*arrays, sequence_length=2)

@@ -22,8 +22,10 @@ class States:
     """Reads the state of an iterable before each of its batches, and keeps those that a checkpoint may need.
 
     The state is that of the iterable itself, if it has `state_dict` and `load_state_dict`, as torchdata's
-    StatefulDataLoader and Hugging Face's data sets; then it also tells what the next iterations draw. Or it is that of
-    the iterator, which has these methods, or `get_state` and `set_state`, as grain's have.
+    StatefulDataLoader; then it also tells what the next iterations draw. Only the first iteration after
+    `load_state_dict` may begin at the state. Hugging Face's streamed data sets begin there each time, until somebody
+    calls their `set_epoch`. Or the state is that of the iterator, which has these methods, or `get_state` and
+    `set_state`, as grain's have.
 
     Args:
         batches: The iterable.

@@ -70,18 +70,25 @@ def timeseries_dataset_from_array(
 
     Raises:
         ArgumentError: The series is shorter than a window, or an argument has a value that is not allowed.
+        ShapeError: The series or the targets are one number.
     """
     for name, value in [("sequence_length", sequence_length), ("sequence_stride", sequence_stride)]:
         checks.positive(name, value)
     checks.positive("sampling_rate", sampling_rate)
     checks.positive("batch_size", batch_size, none=True)
     checks.boolean("shuffle", shuffle)
+    checks.natural("seed", seed, none=True)
+    for name, value in [("start_index", start_index), ("end_index", end_index)]:
+        checks.integer(name, value, none=True)
     series = _as_numpy(data)
+    checks.rank("data", series, 1, least=True)
     # As a slice does, indices count from the end if they are negative.
     start, end, _ = slice(start_index, end_index).indices(len(series))
     series = series[start:end]
     if targets is not None:
-        targets = _as_numpy(targets)[start:end]
+        targets = _as_numpy(targets)
+        checks.rank("targets", targets, 1, least=True)
+        targets = targets[start:end]
     count = len(series) - (sequence_length - 1) * sampling_rate
     if count < 1:
         raise ArgumentError(
