@@ -145,6 +145,20 @@ def test_parameters_that_a_foreign_optimizer_spoils(name, row):
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+@pytest.mark.parametrize("name", params(BACKENDS))
+def test_parameters_that_a_constraint_spoils(name):
+    model = kf.Model(nn.Dense(1, kernel_constraint=native(lambda w: w / (w - w))))
+    model.compile("sgd", "mse")
+    model.build(kf.Spec((None, 3)), backend=name)
+    before = leaves(model.train_state)
+    words = "step 0: the parameter kernel becomes NaN or infinite by its constraint or the learning rate"
+    with pytest.raises(kf.errors.NonFiniteError, match=words):
+        model.fit(X[:, :3], Y[:, :1], batch_size=SIZE, verbose=0)
+    for got, want in zip(leaves(model.train_state), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 OURS = {
     "one": lambda: optim.Adam(optim.CosineDecay(0.1, 9)),
     "in others": lambda: optim.chain(optim.clip_by_norm(1.0), optim.accumulate(optim.ema("adam"), 2)),

@@ -75,9 +75,13 @@ def stopped(
         problem = f"{subject} is not finite."
     elif what > len(paths) + len(tables):
         path = paths[what - len(paths) - len(tables) - 1]
-        named = _named(foreign_part(optimizer))
-        problem = f"the optimizer {named} makes the parameter {path} NaN or infinite, from gradients that are finite."
-        cure = "take another optimizer, such as one of kf.optim, or a policy that keeps the parameters in float32"
+        if (part := foreign_part(optimizer)) is not None:
+            problem = f"the optimizer {_named(part)} makes the parameter {path} NaN or infinite, "
+            cure = "take another optimizer, such as one of kf.optim, or a policy that keeps the parameters in float32"
+        else:
+            problem = f"the parameter {path} becomes NaN or infinite by its constraint or the learning rate, "
+            cure = "look for a division by 0 in the constraint, or lower the learning rate"
+        problem += "from gradients that are finite."
     elif what > len(paths):
         return outside(tables, what - len(paths) - 1, value, net, when)
     else:

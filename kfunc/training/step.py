@@ -13,6 +13,7 @@ from ..errors import ArgumentError, KfuncError
 from ..nn.constraints import constrain
 from ..optim import GradientTransformation, apply_updates
 from ..optim.base import foreign_part
+from ..registry import is_ours
 from ..transforms import choose, fori_loop, training_gradient
 from .custom_objective import OwnObjective, Seen
 from .logs import counted_logs
@@ -118,7 +119,7 @@ def make_train_step(
 
     It minimises the loss and the network's auxiliary losses. If a gradient overflows, an optimizer that scales the loss
     skips the step and lowers the scale; at the scale 1, or with other optimizers, the overflow is a fault. So are
-    parameters that are not finite, if an optimizer that is not kfunc's has made them.
+    parameters that are not finite, if an optimizer or a constraint that is not kfunc's may have made them.
 
     Args:
         net: A layer.
@@ -130,7 +131,8 @@ def make_train_step(
             outside its table is a fault.
     """
     look, skips = _look(net, optimizer, loss, metrics, tables or {}), hasattr(optimizer, "skipped")
-    asks, foreign = _asks(optimizer), foreign_part(optimizer) is not None
+    asks = _asks(optimizer)
+    foreign = foreign_part(optimizer) is not None or not all(map(is_ours, (constraints or {}).values()))
 
     def step(ts: TrainState, progress: Progress, batch: Batch) -> tuple[TrainState, Progress]:
         seen = look(ts, progress, batch)
