@@ -78,8 +78,8 @@ def timeseries_dataset_from_array(
     checks.positive("batch_size", batch_size, none=True)
     checks.boolean("shuffle", shuffle)
     checks.natural("seed", seed, none=True)
-    for name, value in [("start_index", start_index), ("end_index", end_index)]:
-        checks.integer(name, value, none=True)
+    checks.integer("start_index", start_index, none=True)
+    checks.integer("end_index", end_index, none=True)
     series = _as_numpy(data)
     checks.rank("data", series, 1, least=True)
     # As a slice does, indices count from the end if they are negative.
