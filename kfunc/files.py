@@ -867,8 +867,9 @@ def blaming(path: str | os.PathLike[str], done: str = "read") -> Iterator[None]:
     try:
         yield
     except FileError as error:
-        error.problem = f"{name}: {error.problem}"
-        error.args = (error.problem,)
+        if not error.problem.startswith(name):  # a file in the folder `path` is named already
+            error.problem = f"{name}: {error.problem}"
+            error.args = (error.problem,)
         raise
     except OSError as error:
         reason = error.strerror or str(error)

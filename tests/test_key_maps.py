@@ -7,7 +7,7 @@ import pytest
 
 import kfunc as kf
 from kfunc import nn
-from kfunc.interop import KeyMap
+from kfunc.interop import KeyMap, keymap
 
 torch = pytest.importorskip("torch")
 
@@ -207,6 +207,8 @@ UNFIT = {  # the tensors, the rules, and what the error says
         RULES,
         "a.bias: its dtype is int64, and float32 is needed",
     ),
+    "no array": (GOOD | {"a.bias": [0.0] * 3}, RULES, "a.bias: it is of the type list, and an array is needed"),
+    "long number": (GOOD | {"l" + "9" * 5000: GOOD["a.bias"]}, [*RULES, ("l{i}", "l/{i}")], "9: no rule has it"),
     "two rules": (GOOD, [*RULES, ("{i}.bias", "{i}/bias"), ("a.bias", "a/bias")], "a.bias: two rules have it"),
     "two tensors": (GOOD | {"c": GOOD["a.bias"]}, [*RULES, ("c", "a/bias")], "a/bias: two rules have a tensor for it"),
     "no path": (GOOD | {"c": GOOD["a.bias"]}, [*RULES, ("c", "c/bias")], "c: the network has no c/bias"),
@@ -248,6 +250,8 @@ def test_a_stack_needs_all_of_its_numbers():
 UNSAVED = {
     "no rule": ({"a": {"kernel": 0, "other": 0}}, [("w", "a/kernel")], "a/other: no rule has it"),
     "not zero": ({"a": {"bias": 1}}, [(None, "a/bias")], "the checkpoint has no place for it, and it is not zero"),
+    "two rules": ({"a": 0}, [("v", "a"), ("w", "a")], "a: two rules have it"),
+    "one tensor twice": ({"a": 0, "b": 1}, [("w", "a"), ("w", "b")], "w: two rules have it"),
     "half": ({"a": {"q": 0}}, [("w", ("a/q", "a/k"), "(s i) -> s i")], "a/q, a/k: there is no a/k beside it"),
 }
 
@@ -261,6 +265,10 @@ def test_arrays_that_do_not_fit(name):
 
 WRONG = {
     "parts": (("w",), "is not"),
+    "text": ("wk", "is not"),
+    "number": ((("w", 1), "k"), "is not a string"),
+    "form": (("w", "k", ("o", "i")), "is not a string"),
+    "no tensor": (((), "k"), "no name of a tensor"),
     "no path": (("w", None), "has no path"),
     "arrow": (("w", "k", "o i"), "without one arrow"),
     "brackets": (("w", "k", "(o i -> i o"), "brackets"),
@@ -281,3 +289,74 @@ def test_rules_that_cannot_be_read(name):
     rule, words = WRONG[name]
     with pytest.raises(kf.errors.ArgumentError, match=words):
         KeyMap([rule])
+
+
+SIZED = [("w", "k", "(h d) i -> i h d")]
+ARGUMENTS = {  # further arguments of a KeyMap, and what the error says
+    "zero": ({"h": 0}, "`h` must be a positive integer, got 0"),
+    "negative": ({"h": -1}, "`h` must be a positive integer, got -1"),
+    "float": ({"h": 2.0}, "`h` must be a positive integer, got 2.0"),
+    "text": ({"h": "2"}, "`h` must be a positive integer, got '2'"),
+    "not in a form": ({"x": 2}, "A size is given for `x`, and no form has that axis"),
+    "one text": ({"ignore": "w.*"}, "`ignore` must be a list of regular expressions"),
+    "no expression": ({"ignore": ["("]}, "`ignore` must be a list of regular expressions"),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_that_cannot_be_used(name):
+    arguments, words = ARGUMENTS[name]
+    with pytest.raises(kf.errors.ArgumentError, match=words):
+        KeyMap(SIZED, **arguments)
+
+
+@pytest.mark.parametrize("tensors", [[1], {1: np.zeros(3)}, None])
+def test_tensors_without_names(tensors):
+    with pytest.raises(kf.errors.ArgumentError, match="`tensors` must be a mapping from names to arrays"):
+        KeyMap(RULES).load(tensors, DENSE, kf.Spec((None, 3)))
+
+
+@nn.layer
+class Counters(nn.Layer):
+    """Integers, as `number` of them."""
+
+    number: int = 1
+
+    def forward(self, s, x):
+        for i in range(self.number):
+            s.state(f"count{i}", (2,), "zeros", dtype="int32")
+        return x
+
+
+@pytest.mark.parametrize("largest", [2**31 - 1, 2**31])
+def test_integers_do_not_wrap(largest):
+    keys, tensors = KeyMap([("n1{i}", "count{i}")]), {"n10": np.array([-(2**31), largest])}
+    if largest < 2**31:
+        _, state = keys.load(tensors, Counters(), kf.Spec((None, 2)))
+        np.testing.assert_array_equal(state["count0"], tensors["n10"])
+        return
+    with pytest.raises(kf.errors.ParamError, match="n10: its dtype is int64, and its numbers are too large for int32"):
+        keys.load(tensors, Counters(), kf.Spec((None, 2)))
+
+
+@pytest.mark.parametrize("kind", ["tensors", "zeros"])
+def test_a_name_is_compared_with_few_rules(kind, monkeypatch):
+    """20000 rules of 20000 tensors must not mean 400 million comparisons."""
+    compared, n = [], 200
+
+    class Counted:
+        def __init__(self, pattern):
+            self.pattern = pattern
+
+        def fullmatch(self, name):
+            compared.append(name)
+            return self.pattern.fullmatch(name)
+
+    plain = keymap._pattern
+    monkeypatch.setattr(keymap, "_pattern", lambda template: Counted(plain(template)))
+    rules = [(f"n{i}" if kind == "tensors" else None, f"count{i}") for i in range(n)]
+    keys = KeyMap(rules)
+    tensors = {f"n{i}": np.full(2, i, "int32") for i in range(n if kind == "tensors" else 0)}
+    params, state = keys.load(tensors, Counters(n), kf.Spec((None, 2)))
+    assert keys.save(params, state).keys() == tensors.keys()
+    assert 2 * n <= len(compared) <= 3 * n

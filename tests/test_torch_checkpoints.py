@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -106,6 +108,102 @@ def test_one_tensor_is_read_at_a_time(tmp_path):
     assert peak < 3 * 64 * 1024 * 4
 
 
+@pytest.mark.parametrize("before, after", [(1, 1), (2, 2), (1, 2), (2, 1), (2, 3)])
+def test_an_interrupted_save_mixes_nothing(before, after, tmp_path, monkeypatch):
+    """Whenever a save is interrupted, the folder has the old tensors, the new ones, or no checkpoint."""
+    done, stop = 0, -1
+
+    def step(plain, *args):
+        nonlocal done
+        done += 1
+        if done == stop:
+            raise KeyboardInterrupt
+        return plain(*args)
+
+    for name in ("replace", "remove", "fsync"):
+        monkeypatch.setattr(os, name, functools.partial(step, getattr(os, name)))
+
+    def save(folder, fill, shards):
+        save_checkpoint({n: np.full(2, fill, "float32") for n in "abcdef"}, folder, shard_size=48 // shards)
+
+    seen = []
+    for at in itertools.count(1):
+        folder, stop = tmp_path / str(at), -1
+        save(folder, 0, before)
+        (folder / "config.json").write_text("{}")
+        done, stop = 0, at
+        try:
+            save(folder, 1, after)
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        listing = folder / "model.safetensors.index.json"
+        if listing.exists():
+            assert set(json.loads(listing.read_text())["weight_map"].values()) <= set(os.listdir(folder))
+        try:
+            found = {float(x[0]) for x in Checkpoint(folder).values()}
+        except kf.errors.FileError:
+            found = set()
+        assert len(found) < 2 and (found or before == after > 1)
+        seen.append(found)
+    assert len(seen) > 3 and seen[0] == {0.0}
+    shards = [f"model-0000{i + 1}-of-0000{after}.safetensors" for i in range(after)] if after > 1 else []
+    files = [*shards, "model.safetensors.index.json"] if shards else ["model.safetensors"]
+    assert sorted(os.listdir(folder)) == sorted([*files, "config.json"])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "float8_e4m3fn", "float8_e5m2", "complex64"])
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2)])
+def test_rare_dtypes_and_shapes(dtype, backend, shape, tmp_path):
+    given = {"a": torch.ones(shape).to(getattr(torch, dtype))}
+    save_checkpoint(given, tmp_path)
+    found = Checkpoint(tmp_path, backend)["a"]
+    assert kf.to_numpy(found).dtype.name == dtype and tuple(found.shape) == shape
+    assert torch.equal(
+        load_file(tmp_path / "model.safetensors")["a"].to(torch.complex64), given["a"].to(torch.complex64)
+    )
+    np.testing.assert_array_equal(kf.to_numpy(found).astype("complex64"), 1)
+
+
+UNREADABLE = {  # what a file of PyTorch's has in it, and what the error says
+    "two": ({"optimizer": {"w": torch.zeros(1)}, "model": {"w": torch.ones(1)}}, "more than one dict of tensors"),
+    "numbers": ({1: torch.zeros(1), "1": torch.ones(1)}, "no tensors by name"),
+    "sparse": ({"w": torch.eye(3).to_sparse()}, "A tensor is sparse"),
+    "meta": ({"w": torch.zeros(3, device="meta")}, "A tensor is sparse"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_files_of_torch_that_have_no_arrays(name, tmp_path):
+    inside, words = UNREADABLE[name]
+    torch.save(inside, tmp_path / "x.pt")
+    with pytest.raises(kf.errors.FileError, match=words) as error:
+        Checkpoint(tmp_path / "x.pt")
+    assert error.value.problem.count("x.pt") == 1
+
+
+@pytest.mark.parametrize("path", [None, 3, "a\0b"])
+def test_paths_that_are_none(path):
+    for use in (Checkpoint, lambda path: save_checkpoint({}, path)):
+        with pytest.raises(kf.errors.ArgumentError, match="`path` must be a path"):
+            use(path)
+
+
+@pytest.mark.parametrize("tensors", [{"a": [1.0]}, [np.zeros(1)]])
+def test_tensors_that_are_none(tensors, tmp_path):
+    with pytest.raises(kf.errors.ArgumentError, match="`tensors` must be a mapping from names to arrays"):
+        save_checkpoint(tensors, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.bin", "x.h5"])
+def test_a_folder_is_not_called_as_files_of_others(name, tmp_path):
+    with pytest.raises(kf.errors.ArgumentError, match=r"`path` must be a path that ends in \.safetensors"):
+        save_checkpoint({"a": np.zeros(1)}, tmp_path / name)
+    assert not os.listdir(tmp_path)
+
+
 class Evil:
     def __reduce__(self):
         return (os.mkdir, ("executed",))
@@ -149,6 +247,8 @@ def spoiled(kind, folder):
             index(folder, {"weight_map": where | {first: "../other.safetensors"}})
         case "absolute":
             index(folder, {"weight_map": where | {first: str(folder / "x.safetensors")}})
+        case "surrogate":
+            index(folder, {"weight_map": where | {first: "\ud800.safetensors"}})
         case "another file":
             index(folder, {"weight_map": where | {first: "x.bin"}})
         case "too few":
@@ -169,7 +269,7 @@ def spoiled(kind, folder):
 
 
 SHARDS = ("half of the shards", "truncated shard", "outside", "absolute", "another file", "too few", "too many")
-SHARDS += ("wrong shard", "twice", "no map", "no json", "a list")
+SHARDS += ("surrogate", "wrong shard", "twice", "no map", "no json", "a list")
 ALONE = ("nothing", "missing", "pickle", "torch pickle", "no tensors", "truncated")
 
 
@@ -181,7 +281,7 @@ def test_bad_checkpoints_are_refused(kind, tmp_path, monkeypatch):
     assert not pathlib.Path("executed").exists()
 
 
-@pytest.mark.parametrize("size", [0, -1, "5 apples", "GB", 1.5, None])
+@pytest.mark.parametrize("size", [0, -1, True, "5 apples", "GB", "\u0663GB", 1.5, None])
 def test_sizes_of_shards(size, tmp_path):
     with pytest.raises(kf.errors.ArgumentError, match="`shard_size` must be a positive number of bytes"):
         save_checkpoint({}, tmp_path, shard_size=size)

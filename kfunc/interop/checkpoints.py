@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import files
 from ..arrays import asarray, to_numpy
-from ..backends import Backend, get
+from ..backends import Backend, get, kind_of
 from ..errors import ArgumentError, FileError, MissingPackageError, shown
 from ..typing import Array
 
@@ -19,6 +19,7 @@ __all__ = ["Checkpoint", "save_checkpoint"]
 _INDEX, _ONE = "model.safetensors.index.json", "model.safetensors"
 _OF_TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_NAME = re.compile(r"[^/\\:\0\ud800-\udfff]+\.safetensors")
 _INDEX_BYTES, _LISTED = 100_000_000, 20
 
 
@@ -35,16 +36,18 @@ class Checkpoint(Mapping[str, Any]):
         backend: The backend of the arrays.
 
     Raises:
-        FileError: A file is missing, truncated or corrupt; or the index names other tensors than the shards have, or
-            files outside the folder.
+        ArgumentError: `path` is not a path.
+        FileError: A file is missing, truncated or corrupt; the index names other tensors than the shards have, or files
+            outside the folder; or a file of PyTorch's has not just one dict of tensors, or has a tensor that is sparse,
+            quantized, nested or without values.
         MissingPackageError: The file is PyTorch's, and torch is not installed.
         BackendNotInstalledError, UnknownBackendError: There is no such backend here.
     """
 
     def __init__(self, path: str | os.PathLike[str], backend: str | Backend = "numpy"):
-        self.path: str = os.fspath(path)
         self._backend = get(backend)
         with files.blaming(path):
+            self.path: str = os.fsdecode(path)
             self._parts = _folder(self.path) if os.path.isdir(self.path) else _file(self.path)
 
     def __getitem__(self, name: str) -> Array:
@@ -69,7 +72,8 @@ def save_checkpoint(
         tensors: Arrays of any backend by name, such as those of `KeyMap.save`. They are moved to NumPy's memory one
             shard at a time.
         path: A `.safetensors` file, or a folder. In a folder, one shard is `model.safetensors`; several are numbered,
-            and have an index. The index is written last.
+            and have an index. They replace a checkpoint that is there when all of them are written. Whenever that is
+            interrupted, the folder has the old checkpoint, the new one, or none, and never parts of both.
         shard_size: The most bytes of a shard, as a number or such as "500MB" or "5GB". A larger tensor is a shard of
             its own. A file is not divided.
 
@@ -77,17 +81,25 @@ def save_checkpoint(
         The paths of the files.
 
     Raises:
-        ArgumentError: `shard_size` is no size; or a name or dtype cannot be stored.
+        ArgumentError: `shard_size` is no size; `path` ends as files of another format do; or a name or dtype cannot be
+            stored.
         FileError: A file could not be written.
     """
-    most, path = _in_bytes(shard_size), os.fspath(path)
-    texts = {"format": "pt"}  # transformers asks for it
-    if path.endswith(".safetensors"):
-        files.write(path, {name: to_numpy(x) for name, x in tensors.items()}, texts)
+    import tempfile  # takes milliseconds
+
+    most = _in_bytes(shard_size)
+    with files.blaming(path, "written"):
+        path = files.safetensors_path("path", path)
+    if not isinstance(tensors, Mapping):
+        raise ArgumentError.must_be("tensors", "a mapping from names to arrays", tensors)
+    if path.lower().endswith(".safetensors"):
+        _write(path, tensors, tensors)
         return [path]
     shards: list[list[str]] = [[]]
     filled = total = 0
     for name, x in tensors.items():
+        if kind_of(type(x)) is None:
+            raise ArgumentError.must_be("tensors", "a mapping from names to arrays", {name: x})
         size = files.size(x)
         if shards[-1] and filled + size > most:
             shards.append([])
@@ -98,27 +110,48 @@ def save_checkpoint(
     names = names if len(shards) > 1 else [_ONE]
     with files.blaming(path, "written"):
         files.make_directory(path)
-    for name, shard in zip(names, shards, strict=True):
-        save_checkpoint({n: tensors[n] for n in shard}, os.path.join(path, name))
-    if len(shards) > 1:
-        where = {n: name for name, shard in zip(names, shards, strict=True) for n in shard}
-        index = {"metadata": {"total_size": total}, "weight_map": where}
-        files.write_text(os.path.join(path, _INDEX), json.dumps(index, indent=2, sort_keys=True) + "\n")
-        names.append(_INDEX)
-    with files.blaming(path, "written"):
-        # What was there before would be read beside these files, or in their place.
-        for name in os.listdir(path):
-            if name not in names and (name in (_ONE, _INDEX) or _SHARD.fullmatch(name)):
-                os.remove(os.path.join(path, name))
+        with tempfile.TemporaryDirectory(prefix=".kfunc-", dir=path) as new:
+            for name, shard in zip(names, shards, strict=True):
+                _write(os.path.join(new, name), tensors, shard)
+            if len(shards) > 1:
+                where = {n: name for name, shard in zip(names, shards, strict=True) for n in shard}
+                index = {"metadata": {"total_size": total}, "weight_map": where}
+                files.write_text(os.path.join(new, _INDEX), json.dumps(index, indent=2, sort_keys=True) + "\n")
+                names.append(_INDEX)
+            _moved(new, path, names)
     return [os.path.join(path, name) for name in names]
 
 
+def _write(path: str, tensors: Mapping[str, Any], names: Iterable[str]) -> None:
+    # transformers asks for the text.
+    files.write(path, {name: to_numpy(tensors[name]) for name in names}, {"format": "pt"})
+
+
+def _moved(new: str, path: str, names: list[str]) -> None:
+    """Move the files of a checkpoint, the index last, into a folder, where they replace another one."""
+    there = os.listdir(path)
+    if _INDEX in there and any(_SHARD.fullmatch(name) and name in names for name in there):
+        # The old index would name new shards, too.
+        os.remove(os.path.join(path, _INDEX))
+        files.sync_directory(path)
+    for name in names:
+        os.replace(os.path.join(new, name), os.path.join(path, name))
+        files.sync_directory(path)
+    # The rest of the old checkpoint would be read beside these files, or in their place; first goes its index.
+    for name in sorted(there, key=lambda name: name != _INDEX):
+        at = os.path.join(path, name)
+        if name not in names and (name in (_ONE, _INDEX) or _SHARD.fullmatch(name)) and os.path.lexists(at):
+            os.remove(at)
+            files.sync_directory(path)
+
+
 def _in_bytes(size: int | str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B", size) if isinstance(size, str) else None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)B", size) if isinstance(size, str) else None
+    given = size
     if match is not None:
         size = int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
-    if not isinstance(size, int) or size < 1:
-        raise ArgumentError.must_be("shard_size", 'a positive number of bytes, such as "5GB"', size)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ArgumentError.must_be("shard_size", 'a positive number of bytes, such as "5GB"', given)
     return size
 
 
@@ -167,7 +200,7 @@ def _weight_map(index: str) -> dict[str, str]:
     if not isinstance(where, dict) or not where or not all(isinstance(name, str) for name in where.values()):
         raise FileError("The index has no weight_map from tensors to files.", got=shown(found))
     # A name with a folder in it could lead out of the checkpoint.
-    outside = [name for name in where.values() if re.search(r"[/\\:\0]", name) or not name.endswith(".safetensors")]
+    outside = [name for name in where.values() if not _NAME.fullmatch(name)]
     if outside:
         raise FileError(
             "The index names a file that lies outside the folder, or is not a safetensors file.", got=shown(outside[0])
@@ -191,11 +224,32 @@ def _of_torch(path: str) -> Mapping[str, Any]:
             raise FileError(
                 "PyTorch does not read the file as tensors.", got=shown(str(error).splitlines()[:1])
             ) from error
-        inside = [found, *(found.values() if isinstance(found, dict) else ())]
-        for one in inside:
-            if isinstance(one, dict) and one and all(isinstance(x, torch.Tensor) for x in one.values()):
-                return {str(name): x.detach() for name, x in one.items()}
-        raise FileError("The file has no tensors by name.", expected="a state_dict", got=shown(found))
+        inside = (
+            [found] if _is_named(found) else list(filter(_is_named, found.values() if isinstance(found, dict) else ()))
+        )
+        if len(inside) != 1:
+            several = "more than one dict of tensors" if inside else "no tensors by name"
+            raise FileError(
+                f"The file has {several}.",
+                expected="a state_dict",
+                got=shown(list(found)) if isinstance(found, dict) else shown(found),
+                fix="give KeyMap.load the dict of tensors in what torch.load returns",
+            )
+        for name, x in inside[0].items():
+            if x.layout is not torch.strided or x.is_quantized or x.is_nested or x.is_meta:
+                raise FileError("A tensor is sparse, quantized, nested or without values.", got=shown(name))
+        return {name: x.detach() for name, x in inside[0].items()}
+
+
+def _is_named(x: Any) -> bool:
+    """Whether this is a dict of tensors by name."""
+    import torch
+
+    return (
+        isinstance(x, dict)
+        and bool(x)
+        and all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in x.items())
+    )
 
 
 def _brief(names: list[str]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .. import tree
+from .. import checks, tree
 from ..arrays import asarray, backend_of, dtype_name, namespace, native, to_numpy
-from ..backends import Backend
+from ..backends import Backend, kind_of
 from ..errors import ArgumentError, ParamError
 from ..nn.layer import Layer
 from ..typing import Array, Tree
@@ -19,7 +18,8 @@ __all__ = ["KeyMap"]
 
 _HOLE = re.compile(r"\{(\w+)\}")
 _TERM = re.compile(r"\([^()]*\)|[^\s()]+")
-_Side = tuple[tuple[str, ...], ...]
+_Index = dict[str, list[tuple[int, int, re.Pattern[str]]]]
+"""Numbers of rules, and which of their names, with the names' patterns."""
 _LISTED = 20
 """How many tensors an error lists."""
 
@@ -49,21 +49,33 @@ class KeyMap:
         sizes: Sizes of axes that do not follow from shapes.
 
     Raises:
-        ArgumentError: A rule cannot be read, or would lose something on the way back.
+        ArgumentError: A rule or a regular expression cannot be read; a rule would lose something on the way back; or a
+            size is not a positive integer, or that of an axis that no form has.
     """
 
     def __init__(self, rules: Iterable[tuple[Any, ...]], ignore: Iterable[str] = (), **sizes: int):
-        self.rules: tuple[tuple[Any, ...], ...] = tuple(tuple(rule) for rule in rules)
-        self.ignore: tuple[str, ...] = tuple(ignore)
-        self.sizes: dict[str, int] = sizes
-        self._rules = [_rule(rule) for rule in self.rules]
-        self._by_form: dict[str, list[tuple[int, int, re.Pattern[str]]]] = {}
-        for i, rule in enumerate(self._rules):
-            for copy, name in enumerate(rule.theirs):
-                self._by_form.setdefault(_numberless(name), []).append((i, copy, _pattern(name)))
+        self._rules = [_rule(rule) for rule in rules]
+        self.ignore: tuple[str, ...] = () if isinstance(ignore, str) else tuple(ignore)
+        try:
+            self._ignored = [re.compile(pattern) for pattern in self.ignore]
+        except (re.error, TypeError):
+            self._ignored = []
+        if isinstance(ignore, str) or len(self._ignored) < len(self.ignore):
+            raise ArgumentError.must_be("ignore", "a list of regular expressions", ignore)
+        axes = {name for rule in self._rules for side in rule.form or () for term in side for name in term} - {"1"}
+        self.sizes: dict[str, int] = {name: checks.count(name, size) for name, size in sizes.items()}
+        for name in sizes.keys() - axes:
+            raise ArgumentError(
+                f"A size is given for `{name}`, and no form has that axis.",
+                argument=name,
+                expected=", ".join(sorted(axes)) or "no sizes",
+                got=repr(sizes[name]),
+            )
+        self._theirs = _index([rule.theirs for rule in self._rules])
+        self._ours = _index([rule.ours for rule in self._rules])
 
     def __repr__(self) -> str:
-        return f"KeyMap({len(self.rules)} rules)"
+        return f"KeyMap({len(self._rules)} rules)"
 
     def load(
         self,
@@ -80,33 +92,43 @@ class KeyMap:
                 files needs memory for one at a time.
             net: The network. Nothing is drawn for it.
             inputs, options: The arguments of its `forward`, samples or `Spec`s with a batch axis.
-            backend: The backend of the result; by default that of each tensor.
+            backend: The backend of the result; by default that of the first tensor.
 
         Returns:
             (params, state): as of `net.init`, in the dtypes that the network declares.
 
         Raises:
+            ArgumentError: `tensors` is no mapping from names.
             ParamError: A tensor has no rule, or two, or its shape does not fit; or an array gets no tensor, or two. The
                 error lists all of them.
         """
+        if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
+            raise ArgumentError.must_be("tensors", "a mapping from names to arrays", tensors)
         call = net.trace(*inputs, **options)
         declared = {"/".join(path): d.spec for path, d in (call.declared or {}).items()}
         problems: list[str] = []
         found: dict[str, Any] = {}
-        rules = zip(self._rules, self._by_rule(tensors, problems), strict=True)
-        for rule, names in sorted(rules, key=lambda each: not each[0].theirs):  # zeros last, beside the others
-            for theirs, ours in rule.groups(names, declared):
+        loaded = (name for name in tensors if not any(pattern.fullmatch(name) for pattern in self._ignored))
+        matches = self._by_rule(self._theirs, loaded, problems)
+        for path in declared:
+            for i, match in _matches(self._ours, path):
+                if not self._rules[i].theirs:
+                    matches[i].append(match)
+        rules = zip(self._rules, matches, strict=True)
+        for rule, each in sorted(rules, key=lambda pair: not pair[0].theirs):  # zeros last, beside the others
+            for ours, group in rule.groups(each):
                 problems += [f"{path}: two rules have a tensor for it" for path in ours if path in found]
                 try:
-                    values = rule.loaded(theirs, ours, tensors, declared, self.sizes)
+                    values = rule.loaded(group, ours, tensors, declared, self.sizes)
                 except ValueError as error:
-                    problems.append(f"{', '.join(theirs)}: {error}")
+                    problems.append(f"{', '.join(m.name for m in group)}: {error}")
                     values = []
-                target = backend if backend is not None else backend_of(found or values)
+                if backend is None and values:
+                    backend = backend_of(values)
                 dtypes = [dtype_name(declared[path].dtype) for path in ours[: len(values)]]
                 found.update(dict.fromkeys(ours))
                 for path, dtype, value in zip(ours, dtypes, values, strict=False):
-                    found[path] = asarray(value, dtype, backend=target)
+                    found[path] = asarray(value, dtype, backend=backend)
         problems += [f"{path}: no tensor is for it" for path in declared if path not in found]
         if problems:
             raise _unfit("The tensors do not fit the network", problems)
@@ -122,40 +144,32 @@ class KeyMap:
             Arrays of the same backend by name.
 
         Raises:
-            ParamError: An array has no rule; or it is one that the checkpoint does not have, and is not zero. The error
-                lists all of them.
+            ParamError: An array has no rule, or two; a tensor would be written twice; or an array is not zero, and the
+                checkpoint does not have it. The error lists all of them.
         """
         arrays: dict[str, Any] = {}
         for part in (params, state):
             arrays.update(zip(tree.paths(part), tree.leaves(part), strict=True))
         problems: list[str] = []
         out: dict[str, Any] = {}
-        left = dict(arrays)
-        for rule in self._rules:
-            for holes in [h for path in arrays if (h := _holes(rule.ours[0], path)) is not None]:
-                ours = [_filled(path, holes) for path in rule.ours]
-                for path in ours:
-                    left.pop(path, None)
+        for rule, matches in zip(self._rules, self._by_rule(self._ours, arrays, problems), strict=True):
+            for ours, group in rule.groups(matches):
                 try:
-                    out.update(rule.saved(ours, holes, arrays, self.sizes))
+                    saved = rule.saved(ours, group[0].holes, arrays, self.sizes)
                 except ValueError as error:
                     problems.append(f"{', '.join(ours)}: {error}")
-        problems += [f"{path}: no rule has it" for path in left]
+                    continue
+                problems += [f"{name}: two rules have it" for name in saved if name in out]
+                out.update(saved)
         if problems:
             raise _unfit("The arrays do not fit the checkpoint", problems)
         return out
 
-    def _by_rule(self, names: Iterable[str], problems: list[str]) -> list[list[_Match]]:
+    def _by_rule(self, index: _Index, names: Iterable[str], problems: list[str]) -> list[list[_Match]]:
         """The names that belong to each rule."""
         matches: list[list[_Match]] = [[] for _ in self._rules]
         for name in names:
-            if any(re.fullmatch(pattern, name) for pattern in self.ignore):
-                continue
-            found = [
-                (i, _Match(name, copy, held.groupdict()))
-                for i, copy, pattern in self._by_form.get(_numberless(name), ())
-                if (held := pattern.fullmatch(name))
-            ]
+            found = _matches(index, name)
             if len(found) != 1:
                 problems.append(f"{name}: {'two rules have' if found else 'no rule has'} it")
             for i, match in found[:1]:
@@ -164,7 +178,7 @@ class KeyMap:
 
 
 class _Match(NamedTuple):
-    """A tensor's name, which of the copies in the rule it is, and the numbers in it."""
+    """A name, which of the names in the rule describes it, and the numbers in it."""
 
     name: str
     copy: int
@@ -179,22 +193,19 @@ class _Rule(NamedTuple):
     form: _Form | None
     stacked: str | None
 
-    def groups(self, matches: list[_Match], declared: Mapping[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
-        """The tensors that are read together, and the paths that they are for. Copies stand one after the other."""
-        if not self.theirs:
-            yield from (([], [path]) for path in declared if _holes(self.ours[0], path) is not None)
-            return
+    def groups(self, matches: list[_Match]) -> Iterable[tuple[tuple[str, ...], list[_Match]]]:
+        """The paths that belong together, and the matches that are for them. Copies stand one after the other."""
         groups: dict[tuple[str, ...], list[_Match]] = {}
         for match in matches:
             groups.setdefault(tuple(_filled(path, match.holes) for path in self.ours), []).append(match)
-        for ours, group in groups.items():
+        for group in groups.values():
             group.sort(key=lambda match: (match.copy, int(match.holes.get(self.stacked or "", 0))))
-            yield [match.name for match in group], list(ours)
+        return groups.items()
 
     def loaded(
         self,
-        theirs: list[str],
-        ours: list[str],
+        theirs: list[_Match],
+        ours: tuple[str, ...],
         tensors: Mapping[str, Any],
         declared: Mapping[str, Any],
         sizes: Mapping[str, int],
@@ -204,7 +215,7 @@ class _Rule(NamedTuple):
         if lacking:
             raise ValueError(f"the network has no {', '.join(lacking)}")
         shape = tuple(declared[ours[0]].shape)
-        if not theirs:
+        if not self.theirs:
             import numpy as np
 
             return [np.zeros(shape, "float32")]
@@ -213,12 +224,12 @@ class _Rule(NamedTuple):
             if len(others) > 1:
                 raise ValueError(f"its parts have different shapes, {', '.join(map(str, sorted(others)))}")
             shape = (len(ours), *shape)
-        xs = [tensors[name] for name in theirs]
-        dtypes = [dtype_name(x.dtype) for x in (declared[ours[0]], *xs)]
-        if len(set(map(_kind, dtypes))) > 1:
-            raise ValueError(f"its dtype is {dtypes[1]}, and {dtypes[0]} is needed")
+        xs = [_array(tensors[match.name]) for match in theirs]
+        dtype = dtype_name(declared[ours[0]].dtype)
+        for x in xs:
+            _check_dtype(x, dtype)
         if self.stacked is not None:
-            numbers = [int((_holes(self.theirs[0], name) or {})[self.stacked]) for name in theirs]
+            numbers = [int(match.holes[self.stacked]) for match in theirs]
             if numbers != list(range(len(xs))):
                 raise ValueError(f"their numbers are not 0 to {len(xs) - 1}")
             x = _stacked(xs)
@@ -233,13 +244,13 @@ class _Rule(NamedTuple):
         return _parts(x) if len(ours) > 1 else [x]
 
     def saved(
-        self, ours: list[str], holes: dict[str, str], arrays: Mapping[str, Any], sizes: Mapping[str, int]
+        self, ours: tuple[str, ...], holes: dict[str, str], arrays: Mapping[str, Any], sizes: Mapping[str, int]
     ) -> dict[str, Any]:
         """The tensors that the arrays at the paths `ours` become. A ValueError says what does not fit."""
         lacking = [path for path in ours if path not in arrays]
         if lacking:
             raise ValueError(f"there is no {', '.join(lacking)} beside it")
-        xs = [arrays[path] for path in ours]
+        xs = [_array(arrays[path]) for path in ours]
         if not self.theirs:
             if to_numpy(xs[0]).any():
                 raise ValueError("the checkpoint has no place for it, and it is not zero")
@@ -298,7 +309,7 @@ def _solved(
     return sizes
 
 
-def _rule(rule: tuple[Any, ...]) -> _Rule:
+def _rule(rule: Any) -> _Rule:
     """A rule as it was written, checked."""
 
     def wrong(why: str) -> ArgumentError:
@@ -309,12 +320,18 @@ def _rule(rule: tuple[Any, ...]) -> _Rule:
             got=repr(rule),
         )
 
-    if len(rule) not in (2, 3) or not all(part is None or isinstance(part, str | tuple) for part in rule):
+    if not isinstance(rule, tuple | list) or len(rule) not in (2, 3):
         raise wrong("is not (theirs, ours) or (theirs, ours, form)")
-    theirs, ours = (part if isinstance(part, tuple) else () if part is None else (part,) for part in rule[:2])
+    text = rule[2] if len(rule) == 3 else None
+    theirs, ours = (
+        tuple(part) if isinstance(part, tuple | list) else () if part is None else (part,) for part in rule[:2]
+    )
+    if not all(isinstance(part, str) for part in (*theirs, *ours, text or "")):
+        raise wrong("has a name or a form that is not a string")
     if not ours:
         raise wrong("has no path of the network")
-    text = rule[2] if len(rule) == 3 else None
+    if not theirs and rule[0] is not None:
+        raise wrong("has no name of a tensor")
     form = None if not text else _form(text, wrong)
     found = [_HOLE.findall(name) for name in (*theirs, *ours)]
     if any(len(set(names)) < len(names) or not all(map(str.isidentifier, names)) for names in found):
@@ -364,20 +381,49 @@ def _same_names(form: _Form) -> bool:
 
 def _numberless(name: str) -> str:
     """What names that differ in their numbers have in common with the template that describes them."""
-    return re.sub(r"\{\w+\}|[0-9]+", "#", name)
+    return re.sub(r"(?:\{\w+\}|[0-9])+", "#", name)
 
 
-@functools.cache
+def _index(templates: Iterable[tuple[str, ...]]) -> _Index:
+    """The names in rules, those with holes by what they are without numbers: a name is compared with few of them."""
+    index: _Index = {}
+    for i, names in enumerate(templates):
+        for copy, name in enumerate(names):
+            index.setdefault(_numberless(name) if _HOLE.search(name) else name, []).append((i, copy, _pattern(name)))
+    return index
+
+
+def _matches(index: _Index, name: str) -> list[tuple[int, _Match]]:
+    """The numbers of the rules that a name belongs to, and how."""
+    return [
+        (i, _Match(name, copy, held.groupdict()))
+        for key in dict.fromkeys((name, _numberless(name)))
+        for i, copy, pattern in index.get(key, ())
+        if (held := pattern.fullmatch(name))
+    ]
+
+
 def _pattern(template: str) -> re.Pattern[str]:
-    """What describes the names of a template, whose holes are numbers."""
+    """What describes the names of a template, whose holes are numbers; longer ones would be no numbers of layers."""
     parts = _HOLE.split(template)
-    return re.compile("".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>[0-9]+)" for i, p in enumerate(parts)))
+    return re.compile("".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>[0-9]{{1,9}})" for i, p in enumerate(parts)))
 
 
-def _holes(template: str, name: str) -> dict[str, str] | None:
-    """The numbers in a name that a template describes; None if it describes another."""
-    match = _pattern(template).fullmatch(name)
-    return None if match is None else match.groupdict()
+def _array(x: Any) -> Any:
+    if kind_of(type(x)) is None:
+        raise ValueError(f"it is of the type {type(x).__name__}, and an array is needed")
+    return x
+
+
+def _check_dtype(x: Any, wanted: str) -> None:
+    """A ValueError says what is lost if `x` becomes an array of the dtype `wanted`. That of floats is just rounding."""
+    given = dtype_name(x.dtype)
+    if _kind(given) != _kind(wanted):
+        raise ValueError(f"its dtype is {given}, and {wanted} is needed")
+    if given != wanted and _kind(given) in ("int", "uint"):
+        numbers = to_numpy(x)
+        if (numbers.astype(wanted) != numbers).any():
+            raise ValueError(f"its dtype is {given}, and its numbers are too large for {wanted}")
 
 
 def _kind(dtype: str) -> str:

@@ -22,6 +22,10 @@ from .levels import differentiated_twice, differentiating, in_functorch, in_vmap
 __all__ = ["TorchBackend", "backend"]
 
 
+_BITS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
+"""Dtypes that torch does not take from NumPy, nor give to it, and those with their bits."""
+
+
 class TorchBackend(Backend):
     name = "torch"
     large: int | None = 1 << 21  # from this size on it is faster, too
@@ -43,12 +47,14 @@ class TorchBackend(Backend):
             return torch.as_tensor(x).to(device=device, dtype=dtype)
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
         x = np.array(x, order="C")
-        bits = x.dtype.name == "bfloat16"  # bfloat16, which torch does not take from NumPy, nor give to it
-        tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16) if bits else torch.from_numpy(x)
+        bits = _BITS.get(x.dtype.name)
+        tensor = (
+            torch.from_numpy(x) if bits is None else torch.from_numpy(x.view(bits)).view(getattr(torch, x.dtype.name))
+        )
         return tensor.to(device=device, dtype=dtype)
 
     def staged(self, x: Any, device: Any = None) -> Any:
-        if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name == "bfloat16":
+        if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name in _BITS:
             return self.asarray(x, device=device)
         tensor = torch.from_numpy(x)
         return tensor if device is None else tensor.to(device)
@@ -56,13 +62,14 @@ class TorchBackend(Backend):
     def to_numpy(self, x: Any) -> Any:
         # Conjugates and signs may be put off, as after an FFT, and zeros as those of second derivatives may be unmade.
         x = x.detach().cpu().resolve_conj().resolve_neg()
-        if x.dtype != torch.bfloat16:
+        name = str(x.dtype)[6:]
+        if name not in _BITS:
             return x.numpy(force=True)
         try:
             import ml_dtypes
         except ModuleNotFoundError:
-            raise self.unsupported("NumPy's bfloat16 without ml_dtypes", "pip install ml-dtypes") from None
-        return x.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+            raise self.unsupported(f"NumPy's {name} without ml_dtypes", "pip install ml-dtypes") from None
+        return x.contiguous().view(getattr(torch, _BITS[name])).numpy().view(getattr(ml_dtypes, name))
 
     def generators(self, batches: Any) -> Any:
         if not isinstance(batches, torch.utils.data.DataLoader):
