@@ -78,6 +78,9 @@ CALLS = [
     ),
     (lambda x: ops.moments(x, 0), (np.float16([-1000, 1000]),), (np.float16(0), np.finfo(np.float16).max)),
     (lambda x: ops.moments(x, 0)[0], (np.float16([np.inf, 1]),), np.inf),
+    (lambda x: ops.scatter_update(x, np.zeros((0, 1), np.int32), np.zeros((0, 3), np.float32)), (X,), X),
+    (lambda x: ops.einsum("...i,...i->...i", x, x[:1, :]), (X,), X * X[:1]),
+    (lambda x: ops.bitwise_invert(ops.trunc(x)), (X > 0,), X <= 0),  # booleans stay so
     (lambda k: ops.hanning(k), (np.int32(3),), [0, 1, 0]),
     (
         lambda x: ops.lu_factor(x)[0],  # of rank 2
@@ -311,6 +314,11 @@ EMPTY = {
         (2, 4, 2, 3),
         (2, 0, 2, 3),
     ),
+    "take of none": (lambda x: ops.take(x, np.zeros(0, np.int32), axis=0), (3, 2)),
+    "scatter_update of none": (
+        lambda x: ops.scatter_update(np.zeros((3, 2), np.float32), np.zeros((0, 1), np.int32), x),
+        (0, 2),
+    ),
     "max_pool": (lambda x: ops.max_pool(x, 2), (2, 6, 6, 0)),
     "average_pool": (lambda x: ops.average_pool(x, 2), (2, 6, 0)),
     "adaptive_max_pool": (lambda x: ops.adaptive_max_pool(x, 2), (2, 6, 0)),
@@ -364,6 +372,49 @@ def test_empty_axes(name, case):
 def test_the_extreme_of_nothing_is_refused(name, call):
     with pytest.raises(kf.errors.ShapeError):
         call(kf.asarray(np.ones((2, 0, 3), np.float32), backend=name))
+
+
+PLACES = np.zeros((2, 1), np.int32)
+MISFITS = {  # calls of ops with arrays that do not fit, the error, and the shapes of the arrays
+    "take": (lambda x: ops.take(x, PLACES, axis=0), kf.errors.IndexingError, (0, 4)),
+    "take of all": (lambda x: ops.take(x, PLACES), kf.errors.IndexingError, (0, 4)),
+    "take_along_axis": (lambda x: ops.take_along_axis(x, PLACES, axis=1), kf.errors.IndexingError, (2, 0)),
+    "einsum of none": (lambda x: ops.einsum("ii", x), kf.errors.ShapeError, (0, 4)),
+    "einsum of one": (lambda x, y: ops.einsum("ij,jk->ik", x, y), kf.errors.ShapeError, (3, 5), (1, 4)),
+    "einsum of one diagonal": (lambda x: ops.einsum("ii->i", x), kf.errors.ShapeError, (1, 4)),
+    **{
+        f"no classes {logits}": (
+            lambda x, logits=logits: ops.sparse_categorical_crossentropy(PLACES, x, logits),
+            kf.errors.ShapeError,
+            (2, 0),
+        )
+        for logits in (True, False)
+    },
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+@pytest.mark.parametrize("name", EAGER)
+def test_arrays_that_do_not_fit(name, case):
+    call, error, *shapes = MISFITS[case]
+    with pytest.raises(error):
+        call(*[kf.asarray(np.ones(shape, np.float32), backend=name) for shape in shapes])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("call", [ops.cholesky, ops.inv, lambda x: ops.solve(x, x)])
+@pytest.mark.parametrize("name", EAGER)
+def test_singular_matrices(name, call):
+    """A typed error, or no finite number that could be taken for a result; and the other half of a factor is 0."""
+    x = kf.asarray(np.ones((3, 3), np.float32), backend=name)
+    try:
+        got = kf.to_numpy(call(x))
+    except kf.errors.ArgumentError as error:
+        assert "singular" in error.problem
+        return
+    assert name in ("jax", "tensorflow") and not np.isfinite(np.diag(got)).all()
+    if call is ops.cholesky:
+        np.testing.assert_array_equal(np.triu(got, 1), 0)
 
 
 LAYERS = [i for i, row in enumerate(ROWS) if row.kind == "layer"]

@@ -10,7 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from .. import tree
 from ..backends import Backend, Kind, common_backend, kind_of
 from ..backends.constants import is_constant, join
-from ..errors import ArgumentError, KfuncError, ShapeError
+from ..errors import ArgumentError, KfuncError, ShapeError, shown
 from ..tracing.spec import Spec
 from ._promotion import dtype_of, in_single
 
@@ -167,7 +167,8 @@ def _with_constants(op: Op, run: Callable, kind: Kind, *args: Any, **kwargs: Any
 
 
 def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Exception:
-    """The error to raise in place of `error`: if shapes and dtypes alone lead to an error, that one.
+    """The error to raise in place of `error`: if shapes and dtypes alone lead to an error, that one. A framework's own
+    error about the numbers in matrices becomes an `ArgumentError`.
 
     It is the same on every backend. It names the outermost op, which is the one that the caller wrote.
     """
@@ -188,6 +189,10 @@ def _explained(op: Op, error: Exception, args: tuple, kwargs: dict[str, Any]) ->
             error = better
         except Exception:
             pass  # shapes and dtypes alone do not show the fault
+    if type(error).__name__.lstrip("_") == "LinAlgError" or "not invertible" in str(error):
+        error = ArgumentError(
+            "The matrices are singular, not positive definite, or not finite.", got=shown(str(error).splitlines()[0])
+        )
     if isinstance(error, KfuncError):
         error.op = op.name
     return error

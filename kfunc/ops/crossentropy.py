@@ -121,6 +121,13 @@ def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: b
             expected=f"{tuple(wanted)}, the shape of output without its axis of classes",
             got=tuple(target.shape),
         )
+    if output.shape[classes] == 0:
+        raise ShapeError(
+            f"`output` has no classes, got shape {tuple(output.shape)}.",
+            argument="output",
+            expected=f"one class or more along axis {classes}",
+            got=tuple(output.shape),
+        )
     target = target if xp.isdtype(target.dtype, "signed integer") else cast(target, "int32")
     if from_logits:
         return label_crossentropy(output, target, axis)

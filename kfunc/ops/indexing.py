@@ -10,7 +10,7 @@ from typing import Any
 from .. import checks
 from ..arrays import backend_of, device, kind_of_tree, namespace
 from ..backends import kind_of
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, IndexingError, ShapeError
 from ..tracing.spec import Spec
 from ..typing import Array, DType
 from ._axes import normal_axis
@@ -96,6 +96,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
     axis = normal_axis(axis, x.ndim)
+    _check_some(x, indices, axis)
     if kind(indices) == "i":
         n = x.shape[axis]
         indices = xp.where(indices < 0, indices + n, indices) if n is not None else indices
@@ -134,6 +135,7 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
             got=tuple(indices.shape),
         )
     axis = normal_axis(axis, x.ndim)
+    _check_some(x, indices, axis)
     if kind(indices) == "i" and x.shape[axis] is not None:
         indices = xp.where(indices < 0, indices + x.shape[axis], indices)
     for n in range(x.ndim):
@@ -143,6 +145,16 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
             small = xp.broadcast_to(small, wide)
             x, indices = (small, indices) if other is indices else (x, small)
     return xp.take_along_axis(x, indices, axis=axis)
+
+
+def _check_some(x, indices, axis):
+    if x.shape[axis] == 0 and all(indices.shape):  # None stands for a size that may be 0
+        raise IndexingError(
+            f"`x` has no elements to take along its axis {axis}, got shape {tuple(x.shape)}.",
+            argument="x",
+            expected="a size of 1 or more there",
+            got=tuple(x.shape),
+        )
 
 
 @op

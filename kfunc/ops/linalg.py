@@ -98,7 +98,11 @@ def logdet(x: Array) -> Array:
 
 @op(single=True)
 def inv(x: Array) -> Array:
-    """The inverses of square matrices (..., n, n)."""
+    """The inverses of square matrices (..., n, n). Of singular ones, JAX returns numbers that are not finite.
+
+    Raises:
+        ArgumentError: On the other backends, a matrix is singular.
+    """
     x = _matrices(x, square=True)
     return _linalg("inv", x)(x)
 
@@ -144,6 +148,9 @@ def solve(a: Array, b: Array) -> Array:
     Args:
         a: (..., n, n).
         b: (..., n) or (..., n, k).
+
+    Raises:
+        ArgumentError: A matrix is singular; JAX returns numbers that are not finite.
     """
     a, b, vectors = _system(a, b)
     return _solution(_linalg("solve", a, b)(_matrices(a, square=True), b), vectors)
@@ -184,7 +191,10 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> Array:
 def cholesky(x: Array, upper: bool = False) -> Array:
     """The Cholesky factors of positive definite matrices (..., n, n): `x = l @ l.T`, or `u.T @ u` with `upper`.
 
-    For other matrices, the backend raises an error or returns NaN.
+    For other matrices, JAX and TensorFlow return NaN.
+
+    Raises:
+        ArgumentError: On the other backends, a matrix is not positive definite.
     """
     x = _matrices(x, square=True)
     return _linalg("cholesky", x)(x, upper=upper)

@@ -281,6 +281,8 @@ def scatter_update(inputs: Array, indices: Array, updates: Array, reduction: str
     xp = namespace(inputs, indices, updates)
     k, shape = indices.shape[-1], tuple(inputs.shape)
     _check_written("updates", updates, indices, shape)
+    if 0 in indices.shape[:-1]:
+        return inputs
     size = math.prod(shape[:k])
     flat = xp.reshape(flat_index(xp, indices, shape[:k]), (-1,))
     old, new = xp.reshape(inputs, (size, *shape[k:])), xp.reshape(updates, (-1, *shape[k:]))

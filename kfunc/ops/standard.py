@@ -388,9 +388,9 @@ def _tanh_share(xp, g, out, x):
 
 @op(elementwise=True)
 def trunc(x: Array) -> Array:
-    """Each element of `x` rounded towards 0, in the dtype of `x`; booleans are taken as int32."""
-    x = numeric(x)
-    return namespace(x).trunc(x)
+    """Each element of `x` rounded towards 0, in the dtype of `x`."""
+    x = lift(x)
+    return x if kind(x) == "b" else namespace(x).trunc(x)
 
 
 @op(elementwise=True)

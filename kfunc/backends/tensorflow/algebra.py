@@ -21,6 +21,8 @@ def _alike(*xs) -> bool:
 def _einsum(subscripts, *operands):
     if not _alike(*operands) or ("..." in subscripts and "->" not in subscripts):
         return NotImplemented  # TensorFlow leaves axes that broadcast out of a result that is not written down
+    if any(0 in x.shape for x in operands):
+        return NotImplemented  # for arrays without elements, TensorFlow takes shapes that do not fit
     return tf.einsum(subscripts, *operands)
 
 

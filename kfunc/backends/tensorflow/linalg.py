@@ -104,7 +104,8 @@ def eigvalsh(x: Any, /) -> Any:
 
 
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
-    lower = tf.linalg.cholesky(raw(x))
+    # Of matrices that are not positive definite, the kernel leaves the upper half as the memory was.
+    lower = tf.linalg.band_part(tf.linalg.cholesky(raw(x)), -1, 0)
     return Array(_adjoint(lower) if upper else lower)
 
 

@@ -7,6 +7,7 @@ import torch
 from ... import ops
 from ...arrays import dtype_name
 from ...ops._op import lowering
+from ...ops.contraction import parse
 from .backend import backend
 
 __all__: list[str] = []
@@ -22,7 +23,23 @@ def _alike(*xs) -> bool:
 @lowering(backend, ops.einsum)
 def _einsum(subscripts, *operands):
     # For more than two arrays the reference takes less time than torch.
-    return torch.einsum(subscripts, *operands) if len(operands) < 3 and _alike(*operands) else NotImplemented
+    if len(operands) > 2 or not _alike(*operands):
+        return NotImplemented
+    if any(1 in x.shape for x in operands) and _repeats(subscripts, operands):
+        return NotImplemented  # the reference refuses it
+    return torch.einsum(subscripts, *operands)
+
+
+def _repeats(subscripts, operands) -> bool:
+    """Whether one letter stands for several sizes; torch repeats what has the size 1."""
+    terms, _ = parse(subscripts, [x.ndim for x in operands])
+    pairs = {
+        (axis, n)
+        for x, term in zip(operands, terms, strict=True)
+        for axis, n in zip(term, x.shape, strict=True)
+        if isinstance(axis, str)
+    }
+    return len(dict(pairs)) < len(pairs)
 
 
 @lowering(backend, ops.solve_triangular)
