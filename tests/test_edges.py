@@ -381,6 +381,23 @@ MISFITS = {  # calls of ops with arrays that do not fit, the error, and the shap
     "take_along_axis": (lambda x: ops.take_along_axis(x, PLACES, axis=1), kf.errors.IndexingError, (2, 0)),
     "einsum of none": (lambda x: ops.einsum("ii", x), kf.errors.ShapeError, (0, 4)),
     "einsum of one": (lambda x, y: ops.einsum("ij,jk->ik", x, y), kf.errors.ShapeError, (3, 5), (1, 4)),
+    "attention of one key": (
+        lambda q, k, v: ops.dot_product_attention(q, k, v),
+        kf.errors.ShapeError,
+        (2, 5, 4, 3),
+        (2, 1, 4, 3),
+        (2, 6, 4, 3),
+    ),
+    "vdot": (ops.vdot, kf.errors.ShapeError, (1,), (4,)),
+    "dot": (ops.dot, kf.errors.ShapeError, (2, 3, 1), (5, 4, 2)),
+    "inner": (ops.inner, kf.errors.ShapeError, (3, 1), (3, 4)),
+    "tensordot": (lambda x, y: ops.tensordot(x, y, axes=2), kf.errors.ShapeError, (3, 1, 5), (4, 5, 2)),
+    "tensordot of lists": (
+        lambda x, y: ops.tensordot(x, y, axes=([0], [1])),
+        kf.errors.ShapeError,
+        (1, 3),
+        (2, 4),
+    ),
     "einsum of one diagonal": (lambda x: ops.einsum("ii->i", x), kf.errors.ShapeError, (1, 4)),
     **{
         f"no classes {logits}": (

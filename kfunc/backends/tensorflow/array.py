@@ -269,6 +269,8 @@ def matmul(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     if not n or not m:
         raise ValueError("matmul needs arrays of one axis at least.")
     if m == 1:
+        if n == 1 and not x.shape.is_compatible_with(y.shape):  # their product would repeat a vector of size 1
+            raise ValueError(f"matmul: shapes {tuple(x.shape)} and {tuple(y.shape)} do not fit together.")
         out = tf.linalg.matvec(x, y) if n > 1 else tf.reduce_sum(x * y)
     elif n == 1:
         out = tf.linalg.matvec(y, x, transpose_a=True)

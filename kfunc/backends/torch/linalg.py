@@ -38,6 +38,10 @@ def outer(x1: Any, x2: Any, /) -> Any:
 
 
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    first, second = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
+    # Torch repeats an axis of size 1.
+    if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
+        raise ValueError(f"tensordot: shapes {tuple(x1.shape)} and {tuple(x2.shape)} do not fit together.")
     return _product(_compat.tensordot, x1, x2, axes=axes)
 
 

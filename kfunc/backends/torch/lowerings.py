@@ -293,9 +293,9 @@ def _dot_product_attention(
         key, value = unseen(mask, key, value)
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     # With another number of axes this fails, and the reference says why.
-    (_, heads, _, _), (_, groups, _, _), (_, others, _, _) = q.shape, k.shape, v.shape
-    if groups != others or heads % groups or attn_logits_soft_cap is not None:
-        return NotImplemented
+    (_, heads, _, _), (_, groups, _, _) = q.shape, k.shape
+    if k.shape[:3] != v.shape[:3] or heads % groups or attn_logits_soft_cap is not None:
+        return NotImplemented  # the kernel would repeat a single key
     if mask is not None and not key.shape[1]:
         return NotImplemented  # the mean of no values is NaN
     if groups == heads and bias is None and mask is None and scale is None:
