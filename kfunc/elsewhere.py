@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -337,7 +338,10 @@ class _Told:
     def __init__(self, name: str, reason: str):
         self.name, self.reason = name, reason
 
-    def __get__(self, instance: Any, owner: type) -> NoReturn:
+    def __get__(self, instance: Any, owner: type) -> Any:
+        offered = getattr(type(instance), "__offered__", {})  # of a layer in its `call`, by way of super()
+        if self.name in offered:
+            return types.MethodType(offered[self.name], instance)
         raise UnknownAttributeError(
             f"{owner.__name__} has no `{self.name}`, unlike in Keras.",
             argument=self.name,

@@ -288,21 +288,24 @@ class Form(NamedTuple):
 
 
 def write(
-    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+    argument: str = "path",
 ) -> None:
     """Write NumPy arrays by name, and texts, to one safetensors file, completely or not at all.
 
     The bytes are written to a temporary file in the same directory; when they are on the disk, it gets the name `path`
     in one step. Such files of writers that were killed are removed. A link is followed. A file that is replaced keeps
-    its permissions. The same contents give the same bytes.
+    its permissions. The same contents give the same bytes. Errors call `path` by the name `argument`.
 
     Raises:
         ArgumentError: The format has no code for a dtype, a name or text is not a string, or `path` ends as files of
             another format do.
         FileError: The file could not be written. What was at `path` before is still there.
     """
-    with blaming(path, "written"):
-        safetensors_path("path", path)
+    with blaming(path, "written", argument):
+        safetensors_path(argument, path)
     texts = {**(metadata or {}), _FORMAT: "1"}
     for text in (*arrays, *(metadata or {}), *texts.values()):
         if not isinstance(text, str) or text in ("__metadata__", _FORMAT, _DIGEST):
@@ -364,7 +367,9 @@ def _bytes(array: np.ndarray) -> Any:
 
 
 def read(
-    path: str | os.PathLike[str], check: Callable[[Mapping[str, Form], Mapping[str, str]], Any] | None = None
+    path: str | os.PathLike[str],
+    check: Callable[[Mapping[str, Form], Mapping[str, str]], Any] | None = None,
+    argument: str = "path",
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, in memory of their own, and its texts.
 
@@ -376,12 +381,13 @@ def read(
         path: One regular file, or a link to one.
         check: Called with the dtypes and shapes by name, and with the texts, before any tensor is read. A `FileError`
             that it raises comes out of `read`.
+        argument: What errors call `path`.
 
     Raises:
         FileError: The file cannot be read, is truncated or corrupt, is not a safetensors file, or exceeds these bounds.
     """
     _ml_dtypes()  # imported here, so that the import does not depend on the file
-    with blaming(path), naming_the_format(path):
+    with blaming(path, argument=argument), naming_the_format(path):
         with _open(path) as file:
             forms, texts, _ = _beginning(file)
             if check is not None:
@@ -851,7 +857,7 @@ def naming_the_format(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blaming(path: str | os.PathLike[str], done: str = "read") -> Iterator[None]:
+def blaming(path: str | os.PathLike[str], done: str = "read", argument: str = "path") -> Iterator[None]:
     """Name the file in every `FileError`, and turn the operating system's errors into such errors.
 
     Raises:
@@ -863,7 +869,7 @@ def blaming(path: str | os.PathLike[str], done: str = "read") -> Iterator[None]:
     except TypeError:
         good = False
     if not good:
-        raise ArgumentError.must_be("path", "a path (a string or a pathlib.Path)", path)
+        raise ArgumentError.must_be(argument, "a path (a string or a pathlib.Path)", path)
     try:
         yield
     except FileError as error:

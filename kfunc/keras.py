@@ -14,6 +14,7 @@ from typing import Any
 from . import __version__, callbacks, losses, metrics, nn, ops, random, tree, utils
 from . import nn as layers
 from . import optim as optimizers
+from .dataclasses import replace
 from .elsewhere import looked_up
 from .errors import ArgumentError
 from .losses import Loss
@@ -43,6 +44,7 @@ from .nn import (
 from .nn.dtype_policies import DTypePolicy
 from .nn.dtype_policies import DTypePolicy as FloatDTypePolicy
 from .nn.initializers import Initializer
+from .nn.nodes import Node
 from .nn.regularizers import Regularizer
 from .optim import Optimizer
 from .tracing.spec import Spec as InputSpec
@@ -64,24 +66,28 @@ class Sequential(Model):
     """
 
     def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None):
-        self._given = list(layers or ())  # with the Input, which `nn.Sequential.layers` does not list
-        super().__init__(nn.Sequential(self._given, trainable=trainable, name=name))
+        super().__init__(nn.Sequential(list(layers or ()), trainable=trainable, name=name))
 
     def add(self, layer: Any) -> None:
-        """Append a layer or a model.
+        """Append a layer or a model. What is frozen stays frozen, and the model stays compiled.
 
         Raises:
             ArgumentError: The model has weights already, which belong to the layers that there were.
         """
-        self._replace([*self._given, layer])
+        net: Any = self.net
+        if isinstance(layer, Node) and net.inputs is not None:
+            raise ArgumentError.must_be("layer", "a layer, since the model has an Input already", layer)
+        self._replace(net + [layer])
 
     def pop(self) -> Any:
         """Remove the last layer, and return it. The same error as that of `add`."""
-        last = self._given[-1]
-        self._replace(self._given[:-1])
-        return last
+        net: Any = self.net
+        if not net.layers:
+            raise ArgumentError("A Sequential without layers has none to remove.", argument="layers")
+        self._replace(replace(net, layers=net.layers[:-1]))
+        return net.layers[-1]
 
-    def _replace(self, layers: list[Any]) -> None:
+    def _replace(self, net: Layer) -> None:
         if self.train_state is not None:
             raise ArgumentError(
                 "The layers of a Sequential with weights cannot be changed.",
@@ -90,7 +96,7 @@ class Sequential(Model):
                 got=f"a model with {self.count_params()} weights",
                 fix="make a new one of the layers: keras.Sequential([*model.layers, layer])",
             )
-        Sequential.__init__(self, layers, self.net.trainable, self.net.name)
+        self._with_net(net)
 
 
 class backend:

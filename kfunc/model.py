@@ -343,7 +343,7 @@ class Model(GraphFace):
         traced = Traced(self.net, inputs or self.net.input_specs() or ())
         known = inherited(self, traced.call)
         target = get(backend if backend is not None else backend_of(*known.values()) if known else "numpy")
-        ts = self._first(traced, target)
+        ts = self._first(traced, target, self.seed)
         if known:
             params, state = taken(known, ts.params, ts.state, target)
             ts = ts._replace(params=params, state=state)
@@ -354,10 +354,10 @@ class Model(GraphFace):
         self._traced = traced
         self._begins()
 
-    def _first(self, traced: Traced, target: Backend) -> TrainState:
+    def _first(self, traced: Traced, target: Backend, seed: int) -> TrainState:
         """The train state before the first step, without an optimizer's state."""
-        params, state = self.net.init(self.seed, *traced.inputs, backend=target)
-        key = random.key(self.seed, backend=target)
+        params, state = self.net.init(seed, *traced.inputs, backend=target)
+        key = random.key(seed, backend=target)
         return TrainState(params, state, None, key, asarray(0, "int32", backend=target))
 
     def reset(self, seed: int | None = None) -> Model:
@@ -374,12 +374,15 @@ class Model(GraphFace):
         """
         with self._carry.lock:
             self._check_no_fit("a fit goes on with the weights that it has", "reset the model")
-            self._seed = self._seed if seed is None else checks.integer("seed", seed)
-            self._stored_opt_state, self.history = None, None
-            if self._carry.train_state is not None:
+            seed = self._seed if seed is None else checks.integer("seed", seed)
+            built = self._carry.train_state is not None
+            if built:  # first, since it may fail
                 traced, key = self._known(), self._built().key
                 target = backend_of(key)
-                ts = self._with_opt_state(self._first(traced, target))
+                ts = self._first(traced, target, seed)
+            self._seed, self._stored_opt_state, self.history = seed, None, None
+            if built:
+                ts = self._with_opt_state(ts)
                 self.train_state = to_backend(ts, target, device(target.lift(key)))
         return self
 
@@ -810,33 +813,33 @@ class Model(GraphFace):
 
     # -- files and copies --------------------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
 
         An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading, and
         steps of your own to `load`.
 
         Args:
-            path: The file.
+            filepath: The file.
             overwrite: Whether a file that is there already is replaced. Keras asks in a dialog if not, and here it is
                 an error.
 
         Raises:
             ArgumentError: A layer is not registered, or the network is larger than `load` takes.
-            FileError: It could not be written, or there is a file that must stay; what was at `path` is as it was.
+            FileError: It could not be written, or there is a file that must stay; what was at `filepath` is as it was.
         """
-        model_file.check_free(path, overwrite)
+        model_file.check_free(filepath, overwrite)
         with contextlib.ExitStack() as stack:
             with self._carry.lock:  # or the optimizer may be another than that of the state
                 traced, ts = self._known(), stack.enter_context(self._carry.lent())
                 own = {"seed": self.seed, "step": self.step, "objective": self.objective}
                 described: Any = types.SimpleNamespace(**own, **self._compiled)
-            model_file.write(path, described, traced, ts)
+            model_file.write(filepath, described, traced, ts)
 
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike[str],
+        filepath: str | os.PathLike[str],
         backend: str | Backend = "numpy",
         *,
         step: Callable[..., Any] | None = None,
@@ -845,7 +848,8 @@ class Model(GraphFace):
     ) -> Model:
         """The model in a file that `save` wrote, on `backend`, with its optimizer's state, ready to go on training.
 
-        Steps and objectives of one's own are code, which no file holds: give them again.
+        Steps and objectives of one's own are code, which no file holds: give them again. Nor does it hold the arguments
+        of a subclass: its `__init__` does not run, and attributes of its own are missing.
 
         The file may come from anywhere: it can name kfunc's classes and those that you have registered, and nothing
         else. What it describes is run on shapes, within the bounds of `registry.from_config`, and held against the
@@ -857,12 +861,19 @@ class Model(GraphFace):
             BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
         target = get(backend)
-        model, traced, ts, stored = model_file.read(cls, path)
-        _check_read(path, ts.params, stored)
+        model, traced, ts, stored = model_file.read(cls, filepath)
+        _check_read(filepath, ts.params, stored)
         model._traced, model._stored_opt_state = traced, stored
         model.step, model.eval_step = step or model.step, eval_step
         model.objective = objective or model.objective
         model.train_state = to_backend(model._with_opt_state(ts), target)
+        return model
+
+    @classmethod
+    def _of(cls, net: Layer, seed: int) -> Model:
+        """A model of `net`, without the `__init__` of a subclass, whose arguments are not known."""
+        model = cls.__new__(cls)
+        Model.__init__(model, net, seed)
         return model
 
     # -- parts that do not train -------------------------------------------------------------------------------------
@@ -977,27 +988,27 @@ class Model(GraphFace):
             x = arrays[0] if len(arrays) == 1 else arrays
             return forward(traced.net, ts.params, x, state=ts.state, key=key, train=training, **options)[0]
 
-    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
 
         Args:
-            path, overwrite: As for `save`.
+            filepath, overwrite: As for `save`.
 
         Raises:
-            FileError: It could not be written, or there is a file that must stay; what was at `path` is as it was.
+            FileError: It could not be written, or there is a file that must stay; what was at `filepath` is as it was.
         """
-        model_file.check_free(path, overwrite)
+        model_file.check_free(filepath, overwrite)
         self._built()
         with self._carry.lent() as ts:
-            model_file.write_weights(path, ts)
+            model_file.write_weights(filepath, ts)
 
-    def load_weights(self, path: str | os.PathLike[str], skip_mismatch: bool = False) -> dict[str, str]:
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> dict[str, str]:
         """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
 
         In the network of the file, other layers may have been frozen than in this one.
 
         Args:
-            path: The file.
+            filepath: The file.
             skip_mismatch: Whether to leave arrays as they are that the file does not have in their shape, such as those
                 of another last layer, and to pass over arrays of the file that this network does not have.
 
@@ -1010,13 +1021,13 @@ class Model(GraphFace):
             NonFiniteError: A parameter in it is NaN; the same holds.
         """
         traced = self._known()
-        found, skipped = model_file.read_weights(path, traced, checks.boolean("skip_mismatch", skip_mismatch))
+        found, skipped = model_file.read_weights(filepath, traced, checks.boolean("skip_mismatch", skip_mismatch))
         with self._carry.lock:
             traced, ts = self._known(), self._built()
             found = model_file.placed(traced, found)  # another thread may have frozen layers meanwhile
             own = model_file.named({"params": ts.params, "state": ts.state}) if skipped else {}
             read = model_file.trees(traced, own | found)
-            _check_read(path, read[0])
+            _check_read(filepath, read[0])
             params, state = to_backend(read, backend_of(ts.key))
             self.train_state = ts._replace(params=params, state=state)
         return skipped

@@ -187,7 +187,8 @@ class Layer:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "call" in cls.__dict__ and "forward" not in cls.__dict__:
+        defines = next(vars(c) for c in cls.__mro__ if "call" in vars(c) or "forward" in vars(c))
+        if "forward" not in defines:
             derive_forward(cls)
         if hasattr(cls, "call") and not inspect.get_annotations(cls):
             dataclass(cls, eq=False)  # Keras's layers have no decorator; one that registers the class may follow
@@ -288,11 +289,11 @@ class Layer:
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         """The name and the object of each child. A child that comes twice shares its weights."""
-        return [*_layers_in(self._arguments()), *self._assigned_children()]
+        return [*layers_in(self._arguments()), *self._assigned_children()]
 
     def _assigned_children(self) -> Iterable[tuple[str, Layer]]:
         """The children that the class's own `__init__` has assigned, beside those in fields."""
-        return _layers_in(self._assigned())
+        return layers_in(self._assigned())
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
         """The fields; for a class with its own `__init__`, those of its base."""
@@ -660,17 +661,17 @@ def _check_build(cls: Any) -> None:
         )
 
 
-def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
+def layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
     """The layers that are attributes, or lie in lists, tuples and dicts that are, with their names."""
     for name, value in attributes:
         value = as_layer(value)
         if isinstance(value, Layer):
             yield name, value
         elif isinstance(value, list | tuple | deque | UserList):
-            yield from _layers_in((f"{name}_{i}", v) for i, v in enumerate(value))
+            yield from layers_in((f"{name}_{i}", v) for i, v in enumerate(value))
         elif isinstance(value, Mapping):
-            yield from _layers_in((f"{name}_{k}", v) for k, v in value.items())
-        elif isinstance(value, Set | ValuesView) and any(True for _ in _layers_in((name, v) for v in value)):
+            yield from layers_in((f"{name}_{k}", v) for k, v in value.items())
+        elif isinstance(value, Set | ValuesView) and any(True for _ in layers_in((name, v) for v in value)):
             raise LayerError(
                 f"`{name}` holds layers in a {type(value).__name__}, where they have no names.",
                 argument=name,

@@ -40,7 +40,7 @@ def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
 def write(path: str | os.PathLike[str], model: Model, traced: Traced, ts: TrainState) -> None:
     """See `Model.save`."""
     texts = {MODEL: json.dumps(config_of(model, traced))}
-    files.write(path, {name: to_numpy(x) for name, x in named(ts._asdict()).items()}, texts)
+    files.write(path, {name: to_numpy(x) for name, x in named(ts._asdict()).items()}, texts, "filepath")
 
 
 def read(cls: type[Model], path: str | os.PathLike[str]) -> tuple[Model, Traced, TrainState, dict[str, Any]]:
@@ -50,7 +50,7 @@ def read(cls: type[Model], path: str | os.PathLike[str]) -> tuple[Model, Traced,
         FileError: As `Model.load` says.
     """
     found: list[tuple[Model, Traced]] = []
-    arrays, _ = files.read(path, lambda forms, texts: found.append(model_of(cls, forms, texts)))
+    arrays, _ = files.read(path, lambda forms, texts: found.append(model_of(cls, forms, texts)), "filepath")
     model, traced = found[0]
     ts = TrainState(*trees(traced, arrays), None, arrays["key"], arrays["step"])
     return model, traced, ts, split(arrays)[1]
@@ -59,7 +59,7 @@ def read(cls: type[Model], path: str | os.PathLike[str]) -> tuple[Model, Traced,
 def write_weights(path: str | os.PathLike[str], ts: TrainState) -> None:
     """See `Model.save_weights`."""
     arrays = named({"params": ts.params, "state": ts.state})
-    files.write(path, {name: to_numpy(x) for name, x in arrays.items()})
+    files.write(path, {name: to_numpy(x) for name, x in arrays.items()}, argument="filepath")
 
 
 def read_weights(path: str | os.PathLike[str], traced: Traced, skip: bool) -> tuple[dict[str, Any], dict[str, str]]:
@@ -87,7 +87,7 @@ def read_weights(path: str | os.PathLike[str], traced: Traced, skip: bool) -> tu
         if not wanted.keys() - skipped.keys():
             check(wanted, own)  # nothing is left, and this says why
 
-    found = placed(traced, files.read(path, fits)[0])
+    found = placed(traced, files.read(path, fits, "filepath")[0])
     return {name: x for name, x in found.items() if name not in skipped}, skipped
 
 
@@ -181,7 +181,7 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
     """
     try:
         config = files.decoded(texts[MODEL])
-        model = cls(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
+        model = cls._of(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
         inputs = _decoded(config["inputs"])
         if config["optimizer"] is not None:
             model.compile(
