@@ -96,6 +96,7 @@ class Sequential(Model):
                 got=f"a model with {self.count_params()} weights",
                 fix="make a new one of the layers: keras.Sequential([*model.layers, layer])",
             )
+        self._traced = None
         self._with_net(net)
 
 

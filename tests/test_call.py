@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import gc
+import pickle
+import re
+import weakref
 
 import numpy as np
 import pytest
@@ -207,7 +212,77 @@ def arrays(keras):
     return (6,), lambda x: Arrays()(x)
 
 
-CASES = {case.__name__: case for case in (parts, inner, positions, masks, weights, training, built, arrays)}
+def names(keras):
+    """Names that a layer in a call might need for itself, two weights of one name, setters and other descriptors."""
+    layers = keras.layers
+
+    class Mixin:
+        def call(self, x):
+            return self.rest(x)
+
+    class Names(Mixin, layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self._factor = 1.0
+            self.scope, self._layer = layers.Dense(3), layers.Dense(3)
+            self.several = [layers.Dense(3, activation="tanh") for _ in range(3)]
+
+        @property
+        def factor(self):
+            return self._factor
+
+        @factor.setter
+        def factor(self, value):
+            self._factor = value * 10
+
+        @functools.cached_property
+        def last(self):
+            return self.several[-1]
+
+        def _part(self, x, by):
+            return x * by
+
+        twice = functools.partialmethod(_part, by=2)
+
+        def build(self, input_shape):
+            self.pair = [self.add_weight(shape=(3,), initializer="ones", name="w") for _ in range(2)]
+            super().build(input_shape)
+
+        def rest(self, x):
+            self.factor = 2.0
+            x = self._layer(self.scope(x))
+            for layer in self.several:
+                x = self.twice(layer(x)) if layer is self.last else layer(x)
+            return x * self.pair[0] - self.pair[1] * self.factor
+
+    return (6,), lambda x: Names()(x)
+
+
+def shorter(keras):
+    """A layer that computes its mask."""
+    layers = keras.layers
+
+    class Shorter(layers.Layer):
+        def call(self, x):
+            return x[:, ::2] * 1.0
+
+        def compute_mask(self, x, mask=None):
+            return None if mask is None else mask[:, ::2]
+
+    def made(x):
+        x = Shorter()(layers.Embedding(5, 3, mask_zero=True)(x))
+        return layers.GlobalAveragePooling1D()(x)
+
+    return (4, "int32"), made
+
+
+CASES = {
+    case.__name__: case for case in (parts, inner, positions, masks, weights, training, built, arrays, names, shorter)
+}
+
+
+COMPILED = ("inner", "masks", "weights")
+"""PyTorch's compiler cannot run through `super()` in a `call`, and warns of layers that `build` makes."""
 
 
 def made(keras, case):
@@ -290,6 +365,83 @@ def test_random_numbers():
     np.testing.assert_array_equal(first, Noise().apply({}, X, key=0)[0])
 
 
+class Scaled(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.scale = 1.0
+
+    @property
+    def fixed(self):
+        return 2
+
+    def call(self, x, scale=1.0):
+        return x * self.scale * scale
+
+
+def assigned(self, name, value):
+    setattr(self, name, value)
+
+
+def set_and_called(self, x, name, value):
+    setattr(self.inner, name, value)
+    return self.inner(x)
+
+
+REFUSED = {  # what `call` does, and the words of the error: all of it had no effect, or ended in a RecursionError
+    "an argument that is not there": (lambda self, x: self.inner(x, scal=2.0), "unexpected keyword argument 'scal'"),
+    "an attribute of a child": (lambda self, x: set_and_called(self, x, "scale", 2.0), "`scale` of Scaled was set"),
+    "freezing a child": (lambda self, x: set_and_called(self, x, "trainable", False), r"model\.freeze\('path'\)"),
+    "a property without a setter": (
+        lambda self, x: assigned(self.inner, "fixed", 3),
+        "'fixed' of Scaled has no setter",
+    ),
+    "copy": (lambda self, x: copy.copy(self), "cannot be copied or pickled inside"),
+    "deepcopy of a child": (lambda self, x: copy.deepcopy(self.inner), "cannot be copied or pickled inside"),
+    "pickle": (lambda self, x: pickle.dumps(self), "cannot be copied or pickled inside"),
+    "a call of itself": (lambda self, x: self(x), "calls itself"),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_refused(row):
+    do, words = REFUSED[row]
+
+    class Outer(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Scaled()
+
+        def call(self, x):
+            return do(self, x)
+
+    with pytest.raises((TypeError, AttributeError, kf.errors.LayerError)) as error:
+        Outer().apply({}, X)
+    assert re.search(words, str(error.value))
+
+
+def test_arrays_are_freed_with_the_call():
+    """Not when Python looks for cycles of references: activations would fill the memory until then."""
+    alive = []
+
+    class Made(nn.Layer):
+        def build(self, input_shape):
+            self.dense = nn.Dense(3)
+
+        def call(self, x):
+            self.dense.seen = self.seen = y = self.dense(x)
+            if isinstance(y, np.ndarray):
+                alive.append(weakref.ref(y))
+            return y * 2
+
+    params, _ = Made().init(0, X)
+    gc.disable()
+    try:
+        Made().apply(params, X)
+        assert alive and all(ref() is None for ref in alive)
+    finally:
+        gc.enable()
+
+
 def test_nothing_is_kept():
     """What `call` assigns is gone after it: the layer is frozen, and a call is a pure function."""
 
@@ -302,3 +454,15 @@ def test_nothing_is_kept():
     layer.apply({}, X)
     with pytest.raises(AttributeError):
         layer.seen  # noqa: B018
+
+
+@pytest.mark.parametrize("backend", params(("jax", "torch", "tensorflow")))
+@pytest.mark.parametrize("case", COMPILED)
+def test_compiled(case, backend):
+    """Compilers run through the whole of `call`: PyTorch's looks at objects before they are complete."""
+    model, x = made(ours, case)
+    net, (params, state) = model.net, model.net.init(0, x)
+    want, _ = net.apply(params, x, state=state)
+    params, state, x = kf.to_backend((params, state, x), backend)
+    got = kf.jit(lambda params, x: net.apply(params, x, state=state)[0])(params, x)
+    np.testing.assert_allclose(kf.to_numpy(got), want, rtol=1e-5, atol=1e-5)

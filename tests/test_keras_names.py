@@ -215,6 +215,41 @@ def test_the_alias_s_sequential():
     np.testing.assert_array_equal(head.get_weights()[0], before[0])
 
 
+def test_adding_keeps_what_was_said():
+    """A model stays compiled and frozen, and is as it was if a layer cannot be added."""
+    from kfunc import keras
+
+    model = keras.Sequential([keras.Input((3,)), nn.Dense(3, name="base")]).freeze("base")
+    model.compile("sgd", "mse")
+    for layer in (nn.Dense(3, name="base"), keras.Input((3,)), "dense"):
+        with pytest.raises(kf.KfuncError):
+            model.add(layer)
+    model.add(nn.Dense(2, name="head"))
+    model.fit(X, X[:, :2], verbose=0)
+    assert list(model.train_state.params) == ["head"]
+    with pytest.raises(kf.errors.ArgumentError, match="without layers has none to remove"):
+        keras.Sequential().pop()
+
+
+def test_files_of_models(tmp_path):
+    """Methods call the file as Keras does, and a subclass is loaded without its `__init__`."""
+    from kfunc import keras
+
+    model = keras.Sequential([keras.Input((3,)), nn.Dense(2)]).build()
+    model.save(filepath=tmp_path / "model.safetensors")
+    model.save_weights(filepath=tmp_path / "weights.safetensors")
+    model.load_weights(filepath=tmp_path / "weights.safetensors")
+    assert keras.models.load_model(filepath=tmp_path / "model.safetensors").layers[0].units == 2
+    assert type(keras.Sequential.load(tmp_path / "model.safetensors")) is keras.Sequential
+    theirs = pytest.importorskip("keras")
+    for name in ("save", "save_weights", "load_weights"):
+        first = [list(inspect.signature(getattr(of, name)).parameters)[1] for of in (keras.Model, theirs.Model)]
+        assert first == ["filepath", "filepath"]
+    for do in (model.save, model.save_weights, model.load_weights, keras.load_model):
+        with pytest.raises(kf.errors.ArgumentError, match="`filepath` must be a path"):
+            do(3)
+
+
 def test_one_output_in_a_list():
     """Its metrics have the names that they have without the list, as in Keras: callbacks look for "val_accuracy"."""
     from kfunc import keras

@@ -7,6 +7,7 @@ that scope, too, so nothing is global, and the layer itself stays frozen and wit
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import types
@@ -22,7 +23,7 @@ from ..tracing.spec import Spec
 from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike, Tree
 from .scope import Scope
 
-__all__ = ["Bound", "as_layer", "derive_forward"]
+__all__ = ["Bound", "as_layer", "derive_forward", "written"]
 
 
 def as_layer(x: Any) -> Any:
@@ -117,7 +118,8 @@ class Bound:
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # so that isinstance and super() take it for the layer
-        return self.__layer.__class__
+        layer = vars(self).get("_Bound__layer")
+        return Bound if layer is None else type(layer)  # Dynamo looks at objects before their `__init__` has run
 
     def __forget__(self) -> None:
         """End the call: without cycles of references, arrays are freed at once."""
@@ -140,7 +142,7 @@ class Bound:
         if name.startswith("_Bound__"):
             object.__setattr__(self, name, value)
             return
-        found = _of_class(self.__layer, name)
+        found = self.__layer._written.get(name)
         if isinstance(found, property):
             if found.fset is None:
                 raise AttributeError(f"property {name!r} of {type(self.__layer).__name__} has no setter")
@@ -157,20 +159,22 @@ class Bound:
         self.__assigned[name] = self.__part(value) if layers else value
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_Bound__"):
+            raise AttributeError(name)
         layer = self.__layer
         if name in self.__assigned:
             return self.__assigned[name]
         if name in vars(layer):
             return self.__part(getattr(layer, name))
-        found = _of_class(layer, name)
+        found = layer._written.get(name)
         if isinstance(found, types.FunctionType):
-            return types.MethodType(found, self)
+            return functools.partial(found, self)
         if isinstance(found, property) and found.fget is not None:
             return found.fget(self)
         if found is not None and hasattr(type(found), "__get__"):
             return found.__get__(self, type(layer))
         if found is None and name in self.__offered__:
-            return types.MethodType(self.__offered__[name], self)
+            return functools.partial(self.__offered__[name], self)
         if found is None and name == "scope":
             return self.__own_scope()
         return self.__part(getattr(layer, name))
@@ -260,15 +264,18 @@ class Bound:
     def __build(self, *shapes: Any) -> None:
         """Nothing: for `super().build(input_shape)`, with which a `build` for Keras may end."""
 
-    __offered__ = {"add_weight": __add_weight, "add_loss": __add_loss, "build": __build}
+    __offered__: dict[str, Callable[..., Any]] = {"add_weight": __add_weight, "add_loss": __add_loss, "build": __build}
 
 
-def _of_class(layer: Any, name: str) -> Any:
-    """What the layer's class has by this name, or None if it is kfunc's own, which works on the layer itself."""
-    for cls in type(layer).__mro__:
-        if name in vars(cls):
-            return None if cls.__module__.startswith(_KFUNC) else vars(cls)[name]
-    return None
+def written(cls: Any) -> dict[str, Any]:
+    """What a class and its bases define, but for those of kfunc, whose methods work on the layer itself."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        if base.__module__.startswith(_KFUNC):
+            found = {name: value for name, value in found.items() if name not in vars(base)}
+        else:
+            found |= vars(base)
+    return found
 
 
 _KFUNC = f"{__package__.partition('.')[0]}."

@@ -26,7 +26,7 @@ from ..registry import register, resolve, snake_case
 from ..tracing.spec import Spec
 from ..typing import Array, RegularizerLike, Tree
 from . import dtype_policies
-from .call import as_layer, derive_forward
+from .call import as_layer, derive_forward, written
 from .dtype_policies import PolicyLike
 from .scope import Call, Declaration, Scope, name_id, updated
 
@@ -157,6 +157,9 @@ class Layer:
     _trains: dict[str, bool] | None = dataclasses.field(default=None, init=False, repr=False)
     """For paths of layers below this one: whether they train, whatever they say themselves; see `nn.freeze`."""
 
+    _written: ClassVar[dict[str, Any]] = {}
+    """Of a class with a `call`: what it defines, and its bases outside of kfunc."""
+
     __decorator__: ClassVar[str] = "@nn.layer"
     """The decorator that an error names if a subclass has none."""
 
@@ -190,6 +193,8 @@ class Layer:
         defines = next(vars(c) for c in cls.__mro__ if "call" in vars(c) or "forward" in vars(c))
         if "forward" not in defines:
             derive_forward(cls)
+        if hasattr(cls, "call"):
+            cls._written = written(cls)
         if hasattr(cls, "call") and not inspect.get_annotations(cls):
             dataclass(cls, eq=False)  # Keras's layers have no decorator; one that registers the class may follow
         if {"build", "forward"} <= cls.__dict__.keys() and not hasattr(cls, "call"):
