@@ -583,7 +583,8 @@ LOADING = {"load": files.load, "read": files.read, "Model.load": kf.Model.load, 
 @pytest.mark.parametrize("how", SAVING)
 @pytest.mark.parametrize("name", OTHERS)
 def test_suffixes_of_other_formats_are_not_written(name, how, tmp_path):
-    with pytest.raises(ArgumentError, match=r"`path` must be a path that ends in \.safetensors") as caught:
+    argument = "path" if how == "save" else "filepath"
+    with pytest.raises(ArgumentError, match=rf"`{argument}` must be a path that ends in \.safetensors") as caught:
         SAVING[how](tmp_path / name)
     assert caught.value.fix == f"write {tmp_path / name.partition('.')[0]}.safetensors"
     assert os.listdir(tmp_path) == []

@@ -49,6 +49,7 @@ def network(net: Any, outputs: Any, name: str | None, inputs: Any, seed: int) ->
             argument="net",
             expected="kf.Model(layer), or kf.Model(inputs, outputs) of nn.Input(...) and what layers make of it",
             got=repr(given)[:200],
+            fix=None if given is not None else "in a subclass, super().__init__(layer), where the layer is its network",
         )
     return Graph(given, outputs, name=name), seed, True
 
