@@ -148,10 +148,8 @@ class Bound:
                 raise AttributeError(f"property {name!r} of {type(self.__layer).__name__} has no setter")
             found.fset(self, value)
             return
-        from .layer import layers_in
-
         # Layers that were made during the call, as `build` may do, are children with this name.
-        layers = [(path, layer) for path, layer in layers_in([(name, value)]) if type(layer) is not Bound]
+        layers = [(path, layer) for path, layer in self.__layer._layers_in([(name, value)]) if type(layer) is not Bound]
         for path, layer in layers:
             if id(layer) not in self.__layer._children:
                 self.__made[id(layer)] = layer

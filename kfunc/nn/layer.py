@@ -294,11 +294,31 @@ class Layer:
 
     def children(self) -> Iterable[tuple[str, Layer]]:
         """The name and the object of each child. A child that comes twice shares its weights."""
-        return [*layers_in(self._arguments()), *self._assigned_children()]
+        return [*self._layers_in(self._arguments()), *self._assigned_children()]
+
+    @staticmethod
+    def _layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
+        """The layers that are attributes, or lie in lists, tuples and dicts that are, with their names."""
+        for name, value in attributes:
+            value = as_layer(value)
+            if isinstance(value, Layer):
+                yield name, value
+            elif isinstance(value, list | tuple | deque | UserList):
+                yield from Layer._layers_in((f"{name}_{i}", v) for i, v in enumerate(value))
+            elif isinstance(value, Mapping):
+                yield from Layer._layers_in((f"{name}_{k}", v) for k, v in value.items())
+            elif isinstance(value, Set | ValuesView) and any(True for _ in Layer._layers_in((name, v) for v in value)):
+                raise LayerError(
+                    f"`{name}` holds layers in a {type(value).__name__}, where they have no names.",
+                    argument=name,
+                    expected="layers in lists, tuples or dicts, to any depth",
+                    got=shown(value),
+                    fix=f"give `{name}` a list, whose order says the names of the parameters",
+                )
 
     def _assigned_children(self) -> Iterable[tuple[str, Layer]]:
         """The children that the class's own `__init__` has assigned, beside those in fields."""
-        return layers_in(self._assigned())
+        return self._layers_in(self._assigned())
 
     def _arguments(self) -> Iterable[tuple[str, Any]]:
         """The fields; for a class with its own `__init__`, those of its base."""
@@ -664,26 +684,6 @@ def _check_build(cls: Any) -> None:
             fix="declare weights in forward, by s.param(name, shape, initializer), where x.shape is known; or write "
             "call(self, x) in place of forward",
         )
-
-
-def layers_in(attributes: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Layer]]:
-    """The layers that are attributes, or lie in lists, tuples and dicts that are, with their names."""
-    for name, value in attributes:
-        value = as_layer(value)
-        if isinstance(value, Layer):
-            yield name, value
-        elif isinstance(value, list | tuple | deque | UserList):
-            yield from layers_in((f"{name}_{i}", v) for i, v in enumerate(value))
-        elif isinstance(value, Mapping):
-            yield from layers_in((f"{name}_{k}", v) for k, v in value.items())
-        elif isinstance(value, Set | ValuesView) and any(True for _ in layers_in((name, v) for v in value)):
-            raise LayerError(
-                f"`{name}` holds layers in a {type(value).__name__}, where they have no names.",
-                argument=name,
-                expected="layers in lists, tuples or dicts, to any depth",
-                got=shown(value),
-                fix=f"give `{name}` a list, whose order says the names of the parameters",
-            )
 
 
 def _plain(value: Any) -> Any:
