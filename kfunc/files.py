@@ -445,12 +445,24 @@ class Tensors(Mapping[str, Any]):
         begin, length = self._spans[name]
         form, data = self.forms[name], bytearray(length)
         with blaming(self.path):
-            with self._lock:
-                self._file.seek(begin)
-                if self._file.readinto(data) != length:  # type: ignore[attr-defined]
-                    raise _changed()
+            self._fill(data, begin)
             array = _array(name, form, data)
         return array.astype(_dtype(form.dtype, name), copy=False)
+
+    def _fill(self, data: bytearray, begin: int) -> None:
+        if not hasattr(os, "preadv"):
+            with self._lock:
+                self._file.seek(begin)
+                if self._file.readinto(data) != len(data):  # type: ignore[attr-defined]
+                    raise _changed()
+            return
+        # The place in the file is given with each call: forked processes share that of the handle.
+        rest = memoryview(data)
+        while rest:
+            count = os.preadv(self._file.fileno(), [rest], begin)
+            if not count:
+                raise _changed()
+            rest, begin = rest[count:], begin + count
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.forms)

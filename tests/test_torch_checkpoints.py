@@ -204,6 +204,17 @@ def test_a_folder_is_not_called_as_files_of_others(name, tmp_path):
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="Windows forks no processes")
+def test_forked_processes_read_what_they_ask_for(tmp_path):
+    """They share the place in the file that an open handle has; here it is moved as another process would."""
+    given = {f"t{i}": np.full(n, i, "float32") for i, n in enumerate((100, 100_000))}
+    save_checkpoint(given, tmp_path / "x.safetensors")
+    found = kf.files.Tensors(tmp_path / "x.safetensors")
+    for name in ("t0", "t1", "t0"):
+        np.testing.assert_array_equal(found[name], given[name])
+        os.lseek(found._file.fileno(), 0, os.SEEK_SET)
+
+
 class Evil:
     def __reduce__(self):
         return (os.mkdir, ("executed",))
