@@ -280,9 +280,10 @@ class Runner:
         self.items = {item.nodeid: item for item in session.items}
         gc.unfreeze()
         for found in gc.get_objects():
-            if isinstance(found, FunctionType):
+            kind = type(found)  # not `isinstance`: that also asks the object, and some of PyTorch's warn then
+            if issubclass(kind, FunctionType):
                 self.functions[place(found.__code__)].append(found)
-            elif isinstance(found, functools._lru_cache_wrapper) and not found.__module__.startswith("_"):
+            elif issubclass(kind, functools._lru_cache_wrapper) and not found.__module__.startswith("_"):
                 found.cache_clear()  # what was made before a change
         gc.freeze()
         self.work(self)

@@ -217,6 +217,11 @@ UNFIT = {  # the tensors, the rules, and what the error says
         [*RULES[:3], (("b.bias", "c"), "b/bias")],
         "b.bias, c: they are copies, and have different values",
     ),
+    "parts": (
+        GOOD | {"c": np.zeros(6, "float32")},
+        [("c", ("a/kernel", "a/bias"), "(s o) -> s o"), *RULES[2:]],
+        r"c: its parts have different shapes, \(3,\), \(3, 3\)",
+    ),
     "size": (
         GOOD,
         [("a.weight", "a/kernel", "(o p) i -> i (o p)"), *RULES[1:]],
@@ -278,6 +283,7 @@ WRONG = {
     "hole here": (("w", "k.{i}"), "stands in `ours` alone"),
     "hole there": (("w.{i}", "k"), "neither in `ours` nor an axis"),
     "holes": ((("w.{i}", "v.{j}"), "k.{i}"), "different holes"),
+    "holes here": (("w.{i}", ("q.{i}", "k"), "(s o) -> s o"), "different holes"),
     "hole twice": (("w.{i}.{i}", "k.{i}"), "one hole twice"),
     "uncounted": (("w", ("q", "k"), "(s i) -> (s i)"), "no axis that counts them"),
     "zeros": ((None, "k", "o i -> i o"), "without a form"),

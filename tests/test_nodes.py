@@ -190,6 +190,9 @@ SEPARATE = {
     "all pairs": (False, lambda x: ops.matmul(x, ops.transpose(x))),
     "softmax over samples": (False, lambda x: ops.softmax(x, axis=0)),
     "flat": (False, lambda x: ops.reshape(x, (2, -1))),
+    "chosen": (True, lambda x: ops.where(x > 0, x, -1.0)),
+    "places": (False, lambda x: ops.where(x > 0)[1]),
+    "places, in full": (False, lambda x: ops.where(x > 0, None, x2=None)[1]),
 }
 
 

@@ -237,6 +237,8 @@ def spoiled(kind, folder):
             return folder
         case "missing":
             return folder / "absent.safetensors"
+        case "missing, PyTorch's":
+            return folder / "absent.pt"
         case "pickle":
             (folder / "x.bin").write_bytes(pickle.dumps({"w": Evil()}))
             return folder / "x.bin"
@@ -281,13 +283,13 @@ def spoiled(kind, folder):
 
 SHARDS = ("half of the shards", "truncated shard", "outside", "absolute", "another file", "too few", "too many")
 SHARDS += ("surrogate", "wrong shard", "twice", "no map", "no json", "a list")
-ALONE = ("nothing", "missing", "pickle", "torch pickle", "no tensors", "truncated")
+ALONE = ("nothing", "missing", "missing, PyTorch's", "pickle", "torch pickle", "no tensors", "truncated")
 
 
 @pytest.mark.parametrize("kind", [*ALONE, *SHARDS])
 def test_bad_checkpoints_are_refused(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(kf.errors.FileError):
+    with pytest.raises(kf.errors.FileError, match="No such file" if "missing" in kind else "."):
         Checkpoint(spoiled(kind, tmp_path))
     assert not pathlib.Path("executed").exists()
 

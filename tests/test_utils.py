@@ -89,6 +89,7 @@ WINDOWS = {  # arguments of `timeseries_dataset_from_array`
     "a part": {"sequence_length": 3, "start_index": 2, "end_index": 11, "batch_size": 5},
     "few targets": {"targets": SERIES[:5, :1], "sequence_length": 3},
     "single ones": {"sequence_length": 5, "batch_size": None},
+    "float64, in lists": {"data": (SERIES / 3).tolist(), "targets": None, "sequence_length": 3},
 }
 
 
@@ -110,10 +111,11 @@ def test_windows_in_another_order(backend):
     """Shuffled windows are the same windows, with their own targets, and a model trains on them."""
     series = kf.asarray(SERIES.astype("float32"), backend=backend)
     arguments = {"sequence_length": 3, "batch_size": 18, "shuffle": True}
-    (x, y), (again, _) = (
-        kf.utils.timeseries_dataset_from_array(series, series[:, 0], **arguments, seed=seed)[0] for seed in (1, 1)
+    (x, y), (again, _), (other, _) = (
+        kf.utils.timeseries_dataset_from_array(series, series[:, 0], **arguments, seed=seed)[0] for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(x, again)
+    assert not np.array_equal(x, other)
     assert sorted(y.tolist()) == SERIES[:18, 0].tolist() != y.tolist()
     np.testing.assert_array_equal(x[:, 0, 0], y)
     model = kf.Model(kf.nn.Sequential([kf.nn.Flatten(), kf.nn.Dense(1)]))

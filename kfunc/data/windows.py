@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..arrays import kind_of, to_numpy
+from ..arrays import to_numpy
 from ..errors import ArgumentError
 from .dataset import Dataset
 
@@ -80,13 +80,13 @@ def timeseries_dataset_from_array(
     checks.natural("seed", seed, none=True)
     checks.integer("start_index", start_index, none=True)
     checks.integer("end_index", end_index, none=True)
-    series = _as_numpy(data)
+    series = to_numpy(data)
     checks.rank("data", series, 1, least=True)
     # As a slice does, indices count from the end if they are negative.
     start, end, _ = slice(start_index, end_index).indices(len(series))
     series = series[start:end]
     if targets is not None:
-        targets = _as_numpy(targets)
+        targets = to_numpy(targets)
         checks.rank("targets", targets, 1, least=True)
         targets = targets[start:end]
     count = len(series) - (sequence_length - 1) * sampling_rate
@@ -102,7 +102,3 @@ def timeseries_dataset_from_array(
     if shuffle:
         np.random.default_rng(seed or 0).shuffle(starts)
     return _Windows(series, targets, starts, np.arange(sequence_length) * sampling_rate, batch_size)
-
-
-def _as_numpy(x: Any) -> np.ndarray:
-    return np.asarray(x) if kind_of(type(x)) is None else to_numpy(x)

@@ -85,8 +85,8 @@ def separates(function: str, args: tuple, kwargs: dict[str, Any]) -> bool:
         if not isinstance(key, list | tuple) or not key or len(shapes) != 1:
             return False
         return key[0] == slice(None) or (key[0] is ... and sum(k is not None for k in key[1:]) < rank)
-    if function == "where" and len(args) + len(kwargs) < 3:  # the places of what is true: as many as there are
-        return False
+    if function == "where" and sum(x is not None for x in (*args, *kwargs.values())) < 3:
+        return False  # the places of what is true: as many as there are
     return op.elementwise
 
 
