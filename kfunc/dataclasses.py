@@ -209,7 +209,7 @@ class Undecorated:
         outside = cls.__module__.partition(".")[0] != __name__.partition(".")[0]
         methods = any(isinstance(value, types.FunctionType) for value in vars(cls).values())
         if outside and methods and not inspect.get_annotations(cls):
-            dataclass(cls, eq=cls.__eq__ is not object.__eq__)
+            dataclass(cls, eq=False)
 
 
 # -- the methods that all classes share --------------------------------------------------------------------------------

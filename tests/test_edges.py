@@ -61,6 +61,7 @@ CALLS = [
     (lambda x: ops.argmax(x, axis=1), (HOLES,), [1, 0, 0]),
     (lambda x: ops.argmin(x, axis=1), (HOLES,), [1, 0, 1]),
     (ops.argmax, (HOLES,), 1),
+    (lambda x: ops.round(8 * x, 1), (np.float32([0.03125, -0.15625]),), np.float32([0.2, -1.2])),
     (lambda x, y: ops.add(x > 0, y > 0), (X, X[:1]), (X > 0) | (X[:1] > 0)),
     (lambda x: ops.add(x > 0, True), (X,), X == X),
     (lambda x: ops.absolute(x > 0), (X,), X > 0),

@@ -500,6 +500,11 @@ def of_columns():
     return kf.Model([a, b], nn.Dense(2)(ops.concatenate([a, b], -1)))
 
 
+def of_a_column_and_rows():
+    z, a = nn.Input((1,), name="z"), nn.Input((4,), name="a")
+    return kf.Model([z, a], nn.Dense(2)(ops.concatenate([z, a], -1)))
+
+
 def of_images():
     x = nn.Input((4, 4, 1))
     return kf.Model(x, nn.Dense(2)(nn.Flatten()(x)))
@@ -513,6 +518,7 @@ IMAGES = RNG.normal(size=(12, 4, 4, 1)).astype(np.float32)
 LAST_AXIS = {  # the model, inputs as it takes them, and the same as Keras takes them, too
     "columns in a list": (of_columns, [COLUMN[:, None]] * 2, [COLUMN, COLUMN[:, None]]),
     "columns by name": (of_columns, [COLUMN[:, None]] * 2, {"b": COLUMN, "a": COLUMN}),
+    "a column and rows by name": (of_a_column_and_rows, [COLUMN[:, None], X], {"a": X, "z": COLUMN}),
     "images without channels": (of_images, IMAGES, IMAGES[..., 0]),
     "rows with channels": (of_rows, X, X[..., None]),
 }

@@ -87,6 +87,34 @@ class Walk:
         self.at, self.random.bit_generator.state = state["at"], state["random"]
 
 
+class Seeding:
+    """An iterable whose iterators have a state, without that which seeds them: how many batches were read before."""
+
+    read = 0
+
+    def __iter__(self):
+        return Sixth(self)
+
+
+class Sixth(Walk):
+    def __init__(self, owner):
+        super().__init__(owner.read)
+        self.owner = owner
+
+    def __next__(self):
+        if self.at == 6:
+            raise StopIteration
+        self.owner.read += 1
+        return super().__next__()
+
+    def get_state(self):
+        return {"at": self.at}
+
+    def set_state(self, state):
+        while self.at < state["at"]:
+            next(self)
+
+
 class Pairs:
     """Single samples by their numbers."""
 
@@ -257,6 +285,7 @@ ROWS = {
     "a state, validation on another": lambda: {"x": Stateful(), "validation_data": Stateful(4), "validation_freq": 2},
     "an iterator with a state": lambda: {"x": Walk(), "steps_per_epoch": 5},
     "an iterator with a state, validation on it": lambda: {**both(Walk()), "steps_per_epoch": 5, "validation_steps": 2},
+    "iterators with a state that another thing seeds": lambda: {"x": Seeding()},
     "validation on an iterator with a state": lambda: {
         "x": Draws(), "validation_data": Walk(), "validation_steps": 2,
     },

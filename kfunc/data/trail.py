@@ -83,7 +83,7 @@ class Trail:
 
     def ends_with(self, batch: Batch, before: int) -> bool:
         """Whether `batch`, after batches of the digest `before`, is the last one that the other process has read."""
-        return digest(batch, before if self._chained else 0) == self._wanted[3]
+        return digest(batch, before) == self._wanted[3]
 
     @property
     def wanted(self) -> int | None:
