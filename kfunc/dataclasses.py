@@ -37,7 +37,11 @@ def arguments(of: Any) -> dict[str, Any]:
     They are the fields. If the class has its own `__init__`, they are the arguments that it was called with.
     """
     cls = type(of)
-    return {name: vars(of)[name] for name in cls.__arguments__[1]} if cls.__own__ is None else vars(of)["_given"]
+    if cls.__own__ is not None:
+        return vars(of)["_given"]
+    # The name that a layer shows may be another than it was given. For all else `getattr`: PyTorch's Dynamo does not
+    # know the `vars` of objects that are made while it traces.
+    return {n: vars(of)[n] if n == "name" else getattr(of, n) for n in cls.__arguments__[1]}
 
 
 def build(cls: type[T], given: dict[str, Any]) -> T:

@@ -191,10 +191,10 @@ CASES = [
     ("split_first", (np.arange(84, dtype=np.float32).reshape(14, 6), np.ones((2, 7, 1), np.float32)), {}, 1),
     ("split_last", (X, (2, 2)), {}, 1),
     ("tanh", (WIDE,), {}, 1),
+    *_recurrences(),
     ("without_nans", (normal(2, 3, 4), SEEN, 0.0), {}, 1),
     ("without_nans", (np.where(SEEN, normal(2, 3, 4), np.float32(np.nan)), SEEN, 1.0), {}, 1),
     ("without_nans", (np.where(SEEN, normal(2, 3, 4), np.float32([1, np.inf, 2, -np.inf])), SEEN, 0.0), {}, 1),
-    *_recurrences(),
 ]
 # Their bits are compared with JAX's, exactly, in test_random.py.
 ELSEWHERE = {
