@@ -172,6 +172,15 @@ def test_ops_hand_on_no_mask():
         assert (net.apply(params, I, state=state, aux=True)[2].mask is not None) is masked
 
 
+def test_a_config_asks_for_too_much():
+    """A number in a file says how much there is to compute while the graph is made, so it has a limit."""
+    x = nn.Input((40,))
+    text = json.dumps(to_config("layer", nn.Graph(x, ops.diff(x, 17))))
+    from_config("layer", json.loads(text))
+    with pytest.raises(kf.errors.ArgumentError, match="asks diff for something too large to be safe"):
+        from_config("layer", json.loads(text.replace("17", "200000")))
+
+
 SEPARATE = {
     "elementwise": (True, lambda x: ops.exp(x) * 2 + x),
     "constant": (True, lambda x: x * ROW),
