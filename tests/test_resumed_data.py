@@ -163,6 +163,13 @@ class Shuffled(kf.data.Dataset):
         self.random.shuffle(self.order)
 
 
+class StatefulTold(Stateful):
+    """It has a `set_epoch` for nothing: one epoch depends on those before it."""
+
+    def set_epoch(self, epoch):
+        pass
+
+
 class Told:
     """An iterable whose order follows from what `set_epoch` was told."""
 
@@ -280,6 +287,7 @@ ROWS = {
     },
     "one that is told the epoch": told,
     "a state": lambda: {"x": Stateful()},
+    "a state that goes on, told the epoch": lambda: {"x": StatefulTold()},
     "a state, in epochs of 4": lambda: {"x": Stateful(), "steps_per_epoch": 4},
     "validation on a state": lambda: {"x": Six(), "validation_data": Stateful(), "validation_steps": 4},
     "a state, validation on another": lambda: {"x": Stateful(), "validation_data": Stateful(4), "validation_freq": 2},

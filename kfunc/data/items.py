@@ -257,8 +257,7 @@ class IterableSource(ItemSource):
         if self._kept is not None and trail is not None and trail.place[0] > self._epochs + 1:
             self._passed_over.append(before)
             self._begin()
-        elif stream.forgets or (trail is not None and trail.lost and not stream.once):
-            self._kept = None
+        elif self._kept is None and (stream.forgets or (trail is not None and trail.lost and not stream.once)):
             self._begin()  # the state would not be that of the other process anyway
         else:
             restored = self._begin_read()
