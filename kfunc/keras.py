@@ -83,7 +83,7 @@ class Sequential(Model):
         """Remove the last layer, and return it. The same error as that of `add`."""
         net: Any = self.net
         if not net.layers:
-            raise ArgumentError("A Sequential without layers has none to remove.", argument="layers")
+            raise ArgumentError("`pop` was called on a Sequential without layers.", argument="layers")
         self._replace(replace(net, layers=net.layers[:-1]))
         return net.layers[-1]
 

@@ -159,13 +159,13 @@ def dropped(params, x, key):
 
 @pytest.mark.torch
 def test_attributes_that_a_layer_may_lack():
-    class Halved(nn.Layer):
+    class Lacking(nn.Layer):
         def forward(self, s, x):
             return x * getattr(self, "share", 0.5)
 
     torch = importlib.import_module("torch")
     torch._dynamo.reset()
-    program = torch.compile(nn.layer(Halved)().apply, fullgraph=True, backend="eager")
+    program = torch.compile(nn.layer(Lacking)().apply, fullgraph=True, backend="eager")
     np.testing.assert_array_equal(program({}, kf.to_backend(np.ones(2, np.float32), "torch"))[0], [0.5, 0.5])
 
 

@@ -69,8 +69,6 @@ def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
     Raises:
         ArgumentError: It is complex, and `dtype` is not: its imaginary part would be lost.
     """
-    if x.dtype == dtype:
-        return x
     if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
         raise ArgumentError(
             f"`{argument}` is complex, and must be real.",
@@ -79,7 +77,7 @@ def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
             got=dtype_name(x.dtype),
             fix="take its real part, its absolute value, or both parts as an axis",
         )
-    return xp.astype(x, dtype)
+    return xp.astype(x, dtype, copy=False)  # on the tape, if `xp` is the tape's
 
 
 def fitting(y_true: Array, y_pred: Array) -> tuple[Any, Any]:
