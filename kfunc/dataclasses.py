@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from .docstrings import Documentation
-from .elsewhere import ARGUMENTS, setting
+from .elsewhere import ARGUMENTS, SETS
 from .errors import FrozenError
 
 __all__ = ["Undecorated", "arguments", "build", "dataclass", "fields", "is_open", "replace"]
@@ -230,7 +230,7 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     raise FrozenError(
         f"`{name}` cannot be set: {cls.__name__} is frozen; {instead} makes a changed copy.",
         argument=name,
-        fix=setting(name) or f"kfunc.replace(x, {name}=...) in place of x.{name} = ...",
+        fix=SETS.get(name) or f"kfunc.replace(x, {name}=...) in place of x.{name} = ...",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .errors import UnknownAttributeError, UnknownImportError
 
-__all__ = ["ARGUMENTS", "MEMBERS", "OVERRIDDEN", "PLACES", "REASONS", "looked_up", "setting", "tell"]
+__all__ = ["ARGUMENTS", "MEMBERS", "OVERRIDDEN", "PLACES", "REASONS", "SETS", "looked_up", "tell"]
 
 _PREPROCESSING = (
     "preprocessing layers are not here yet: do it to the arrays, in a kf.data.Dataset, or in a layer of your own with "
@@ -200,6 +200,10 @@ _STEP = (
     "kf.Model(net, objective=fun) has another loss, and kf.Model(net, step=fun) another training step, eval_step=fun "
     "another step of evaluate"
 )
+_STEPS = (
+    *("compute_loss", "compute_metrics", "make_predict_function", "make_test_function", "make_train_function"),
+    *("test_step", "train_step"),
+)
 _SPECS = "layer.trace(kf.Spec((None, 4))).outputs[-1][2].shape, and layer.output.shape in a graph"
 _LOSSES = "net.apply(..., aux=True) returns the losses that layers add as aux.losses, and fit adds them to its loss"
 _BATCH = "train_on_batch and test_on_batch return the numbers of their batch alone, so that nothing is to be reset"
@@ -245,14 +249,7 @@ MEMBERS: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             ("add", "pop"), "a network never changes: kf.Model(model.net + [layer]), or kfunc.keras.Sequential"
         ),
-        **dict.fromkeys(
-            (
-                *("compute_loss", "compute_metrics", "make_predict_function", "make_test_function"),
-                *("make_train_function", "predict_function", "predict_step", "test_function", "test_step"),
-                *("train_function", "train_step"),
-            ),
-            _STEP,
-        ),
+        **dict.fromkeys((*_STEPS, "predict_function", "predict_step", "test_function", "train_function"), _STEP),
         **dict.fromkeys(("get_metrics_result", "metrics_variables", "reset_metrics", "reset_states"), _BATCH),
         **dict.fromkeys(("from_config", "get_config", "to_json", "to_yaml"), _CONFIG),
         **dict.fromkeys(
@@ -308,25 +305,18 @@ ARGUMENTS: dict[str, str] = {
 
 OVERRIDDEN: dict[str, str] = {
     "call": "write the network as a layer with forward(self, s, x), and make kf.Model(layer) of it",
-    **dict.fromkeys(("compute_loss", "compute_metrics", "compute_mask"), _STEP),
-    **dict.fromkeys(("make_predict_function", "make_test_function", "make_train_function"), _STEP),
-    **dict.fromkeys(("test_step", "train_step"), _STEP),
+    **dict.fromkeys((*_STEPS, "compute_mask"), _STEP),
     "predict_step": "write a layer around the network, and call predict of kf.Model(layer)",
 }
 """Methods that subclasses of Keras's `Model` define, and what is written here."""
 
-_SETS: dict[str, str] = {
+SETS: dict[str, str] = {
     "trainable": "model.freeze('path') and model.unfreeze('path') do what layer.trainable = False and True do in "
     "Keras; nn.freeze(net, 'path') for a network alone",
     "learning_rate": "for a model that trains: ts = model.train_state; model.train_state = ts._replace(opt_state="
     "kf.optim.with_learning_rate(ts.opt_state, 1e-4)); kf.callbacks.LearningRateScheduler does it by epochs",
 }
 """For attributes that Keras's users set: what they write here."""
-
-
-def setting(name: str) -> str | None:
-    """What is written in place of the setting of an attribute, if Keras's users do that."""
-    return _SETS.get(name)
 
 
 class _Told:

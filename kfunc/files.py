@@ -472,7 +472,7 @@ class Tensors(Mapping[str, Any]):
 
 
 def _beginning(file: BinaryIO) -> tuple[dict[str, Form], dict[str, str], dict[str, tuple[int, int]]]:
-    """What the header of an open file holds, see `_header`. Afterwards the file stands where the header ends.
+    """The content of the header of an open file, see `_header`. The next read begins where the header ends.
 
     Raises:
         FileError: The file is not a safetensors file, or as for `_header`.

@@ -20,39 +20,22 @@ from .errors import ArgumentError
 from .losses import Loss
 from .metrics import Metric
 from .model import Model
-from .nn import (
-    Graph as Function,
-)
-from .nn import (
-    Graph as Functional,
-)
-from .nn import (
-    Input,
-    Layer,
-    activations,
-    constraints,
-    dtype_policies,
-    initializers,
-    regularizers,
-)
-from .nn import (
-    Layer as Operation,
-)
-from .nn import (
-    Remat as remat,
-)
+from .nn import Graph, Input, Layer, Remat, activations, constraints, dtype_policies, initializers, regularizers
 from .nn.dtype_policies import DTypePolicy
-from .nn.dtype_policies import DTypePolicy as FloatDTypePolicy
 from .nn.initializers import Initializer
 from .nn.nodes import Node
 from .nn.regularizers import Regularizer
 from .optim import Optimizer
-from .tracing.spec import Spec as InputSpec
-from .tracing.spec import Spec as KerasTensor
+from .tracing.spec import Spec
 
 __getattr__ = looked_up("kfunc")
 
+FloatDTypePolicy = DTypePolicy
+Function = Functional = Graph
+InputSpec = KerasTensor = Spec
+Operation = Layer
 load_model = Model.load
+remat = Remat
 version = __version__
 
 

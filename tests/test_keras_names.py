@@ -100,7 +100,7 @@ def test_members(of):
 def texts():
     for part in (*elsewhere.MEMBERS.values(), *elsewhere.REASONS.values()):
         yield from part.values()
-    yield from (*elsewhere.ARGUMENTS.values(), *elsewhere.OVERRIDDEN.values(), *elsewhere._SETS.values())
+    yield from (*elsewhere.ARGUMENTS.values(), *elsewhere.OVERRIDDEN.values(), *elsewhere.SETS.values())
 
 
 def test_what_the_texts_name_exists():

@@ -11,8 +11,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 where: dict = {}
-"""What `fit` is told beside the example's own arguments: `backend=`. Keras reads the backend from the environment
-instead, before it is imported, so this is empty there. `run.py` sets it."""
+"""An argument that all examples add to their calls of `fit`: `backend=`. `run.py` sets it. For Keras it is empty, since
+Keras reads the backend from the environment, before it is imported."""
 
 
 def digits(n_train: int = 512, n_test: int = 128):

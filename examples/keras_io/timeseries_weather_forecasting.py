@@ -1,6 +1,6 @@
 """The weather in some hours, after https://keras.io/examples/timeseries/timeseries_weather_forecasting/
 
-The published one has eight years of the weather in Jena in a table of pandas, of which it also draws pictures.
+The published example uses eight years of weather in Jena, which it reads with pandas. It also draws pictures of them.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What people bring from elsewhere, and take back home: checkpoints of other libraries."""
+"""Exchange with other libraries: their checkpoints are read and written."""
 
 from .checkpoints import Checkpoint, save_checkpoint
 from .keymap import KeyMap

@@ -41,7 +41,8 @@ class Checkpoint(Mapping[str, Any]):
             outside the folder; or a file of PyTorch's has not just one dict of tensors, or has a tensor that is sparse,
             quantized, nested or without values.
         MissingPackageError: The file is PyTorch's, and torch is not installed.
-        BackendNotInstalledError, UnknownBackendError: There is no such backend here.
+        BackendNotInstalledError: The framework of `backend` is not installed.
+        UnknownBackendError: No backend has the name `backend`.
     """
 
     def __init__(self, path: str | os.PathLike[str], backend: str | Backend = "numpy"):
@@ -191,7 +192,7 @@ def _folder(path: str) -> Mapping[str, Any]:
 
 
 def _weight_map(index: str) -> dict[str, str]:
-    """Which shard has which tensor."""
+    """The name of the shard that holds each tensor, as the index says it."""
     if os.path.getsize(index) > _INDEX_BYTES:
         raise FileError("The index is too large.", expected=f"up to {_INDEX_BYTES} bytes")
     with open(index, "rb") as file:

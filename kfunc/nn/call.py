@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from .. import tree
 from ..arrays import device, kind_of, namespace
-from ..elsewhere import setting
+from ..elsewhere import SETS
 from ..errors import LayerError
 from ..tracing.spec import Spec
 from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike, Tree
@@ -206,7 +206,7 @@ class Bound:
                 f"`{name}` of {type(layer).__name__} was set from outside in this call, and its own call would not see "
                 "the change.",
                 argument=name,
-                fix=setting(name) or f"pass it as an argument: def call(self, x, {name}); or set it in __init__",
+                fix=SETS.get(name) or f"pass it as an argument: def call(self, x, {name}); or set it in __init__",
             )
         masks: dict[Any, Any] = {}
         if known:

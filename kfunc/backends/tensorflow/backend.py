@@ -333,7 +333,7 @@ class TensorflowBackend(Backend):
 
 _READS = (AttributeError, NotImplementedError, TypeError, tf.errors.OperatorNotAllowedInGraphError)
 _SYMBOLIC = re.compile("SymbolicTensor|symbolic `?tf.Tensor")
-"""What TensorFlow and Python raise where a value is read that is not known, and what its text says then."""
+"""Errors of TensorFlow and Python about reading the value of a symbolic tensor, and a pattern that their texts have."""
 _NO_READ = re.compile("has no attribute '(?!numpy|item|tolist)|is not callable|item assignment")
 """Faults that an array of known values has, too."""
 
