@@ -1,0 +1,124 @@
+"""Which layer of kfunc a layer of Keras is, and where its config uses other words: read in both directions."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ... import nn
+from ...errors import ArgumentError
+
+__all__ = ["CONTAINERS", "KerasLayer", "array", "by_class", "by_name", "clean", "python_name", "to_snake_case"]
+
+
+class KerasLayer(NamedTuple):
+    """How Keras describes the layers of one class.
+
+    Attributes:
+        cls: The class here.
+        name: The class in a config.
+        python: The name of the Python class, by which weights files call the layer.
+        module: Where Keras has the class.
+        renamed: Keras's name of an argument to the one here.
+        read: Makes the arguments here of Keras's, when all else is done.
+        write: Makes Keras's arguments of those here, before anything else is done.
+        silent: Arguments in a config that say nothing about the layer.
+    """
+
+    cls: type[nn.Layer]
+    name: str
+    python: str
+    module: str = "keras.layers"
+    renamed: Mapping[str, str] = {}
+    read: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
+    write: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
+    silent: frozenset[str] = frozenset()
+
+
+_PLAIN = """
+    Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+    AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention Average
+    AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional Concatenate Conv1D
+    Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D
+    Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GRU
+    GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+    GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity LSTM
+    LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum
+    MultiHeadAttention Multiply PReLU Permute RMSNormalization RNN ReLU RepeatVector Reshape ReversibleEmbedding
+    SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D
+    SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+""".split()
+"""The classes with Keras's names and arguments; some have more to say below."""
+
+_WHOLE_KERNEL = frozenset({"filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"})
+"""What Keras 2 writes for all convolutions, also for those without a kernel of this kind."""
+
+
+def _one_axis(config: dict[str, Any]) -> dict[str, Any]:
+    """Keras 2 writes the axis in a list."""
+    axis = config.get("axis")
+    return {**config, "axis": axis[0]} if isinstance(axis, list | tuple) and len(axis) == 1 else config
+
+
+_MORE: dict[str, dict[str, Any]] = {
+    "BatchNormalization": {"read": _one_axis},
+    "DepthwiseConv1D": {"silent": _WHOLE_KERNEL},
+    "DepthwiseConv2D": {"silent": _WHOLE_KERNEL},
+    "GroupQueryAttention": {"python": "GroupedQueryAttention"},
+    "LayerNormalization": {"read": _one_axis},
+    "LeakyReLU": {"renamed": {"alpha": "negative_slope"}},
+    "SeparableConv1D": {"silent": _WHOLE_KERNEL},
+    "SeparableConv2D": {"silent": _WHOLE_KERNEL},
+}
+
+
+@functools.cache
+def by_name() -> dict[str, KerasLayer]:
+    """Each class that a config may name, by this name."""
+    rows = [KerasLayer(getattr(nn, name), **{"name": name, "python": name} | _MORE.get(name, {})) for name in _PLAIN]
+    return {row.name: row for row in rows}
+
+
+@functools.cache
+def by_class() -> dict[type[nn.Layer], KerasLayer]:
+    """The same, by the class here."""
+    return {row.cls: row for row in by_name().values()}
+
+
+def to_snake_case(name: str) -> str:
+    """The name of a class as files have it: `conv2d_transpose`. Keras's rule, which is not that of `kf.register`."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def array(value: Any, dtype: Any) -> np.ndarray:
+    """An array that stands in a config."""
+    if dtype not in ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))):
+        if dtype not in ("float16", "float32", "float64", "bfloat16"):
+            raise ArgumentError.must_be("dtype", "the name of a dtype", dtype)
+        return np.asarray(value, "float32" if dtype == "bfloat16" else dtype)
+    return np.asarray(value, dtype)
+
+
+def clean(name: Any) -> str:
+    """A name of Keras's as one that paths may have: 'conv 1/a' is 'conv_1_a'."""
+    if not isinstance(name, str):
+        raise ArgumentError.must_be("name", "a string", name)
+    return re.sub(r"[^\w-]", "_", name)
+
+
+CONTAINERS = {"Functional": "Functional", "Model": "Functional", "Sequential": "Sequential"}
+"""Networks by the name in a config, and the name of the Python class."""
+
+
+def python_name(obj: dict[str, Any]) -> str:
+    """The name of the Python class that a config describes."""
+    name = obj["class_name"]
+    known = by_name().get(name)
+    return CONTAINERS.get(name) or (known.python if known else name)
