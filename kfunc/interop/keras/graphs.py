@@ -107,7 +107,7 @@ class _Graph:
         self.builder.order[id(net)] = order
         return net
 
-    def tensor(self, history: list[Any], legacy: bool = False) -> Any:
+    def tensor(self, history: Any, legacy: bool = False) -> Any:
         """The node that a config means by a name and two numbers; None if it is not there yet."""
         name, node, index = history[:3]
         found = self.nodes[name]
