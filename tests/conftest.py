@@ -9,6 +9,7 @@ import signal
 import sys
 
 import pytest
+import sampling
 from backends import BACKENDS, NAMES, missing
 
 # Four frameworks make millions of objects, and Python looks at all of them again and again: an eighth of the time.
@@ -43,7 +44,12 @@ def pytest_addoption(parser):
         choices=NAMES,
         help="Leave out the tests of all other backends; may be given several times.",
     )
+    group.addoption("--all", action="store_true", help="Run every row of tables of which else a sample runs: hours.")
     group.addoption("--no-skips", action="store_true", help="Fail if any test was skipped.")
+
+
+def pytest_configure(config):
+    sampling.everything = config.getoption("--all")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,11 +10,11 @@ import re
 import signal
 import threading
 import warnings
-import zlib
 
 import numpy as np
 import pytest
 from backends import TRAINING
+from sampling import chosen
 
 import kfunc as kf
 from kfunc import files, nn
@@ -715,8 +715,8 @@ def forge(tmp_path, data, places_of, part):
     ends = {"refused": 0, "taken": 0}
     for path in places:
         for number, value in enumerate(WRONG):
-            if zlib.crc32(f"{path} {number}".encode()) % part:
-                continue  # a part of all, the same ones each time
+            if not chosen(part, path, number):
+                continue
             files.save(put(whole, path, value), forged.path(8))
             try:
                 with warnings.catch_warnings():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from catalogue_oracle import IDS, ROWS, is_array, made, weights
+from sampling import chosen
 
 import kfunc as kf
 from kfunc import nn
@@ -56,9 +56,9 @@ class Case:
 
 def sampled(kind: str, share: int, *always: str):
     """A sample of the rows, the same in each run, and those that once failed."""
-    chosen = [i for i in LAYERS if IDS[i] in always or zlib.crc32(f"{kind} {IDS[i]}".encode()) % share == 0]
-    assert set(always) <= {IDS[i] for i in chosen}
-    return pytest.mark.parametrize("i", chosen, ids=[IDS[i] for i in chosen])
+    rows = [i for i in LAYERS if IDS[i] in always or chosen(share, kind, IDS[i])]
+    assert set(always) <= {IDS[i] for i in rows}
+    return pytest.mark.parametrize("i", rows, ids=[IDS[i] for i in rows])
 
 
 @pytest.mark.torch

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import zlib
 
 import numpy as np
 import pytest
 from backends import TRAINING
+from sampling import chosen
 
 import kfunc as kf
 from kfunc import nn
@@ -152,8 +152,8 @@ FORWARD_ONLY = ("vmap", "jvp", "jvp of jvp", "vmap of jvp")
 
 
 def sample(name, share):
-    chosen = [c for c in CASES if zlib.crc32(f"{name} {c}".encode()) % share == 0]
-    return chosen + [c for c in ALWAYS.get(name, []) if c not in chosen]
+    found = [c for c in CASES if chosen(share, name, c)]
+    return found + [c for c in ALWAYS.get(name, []) if c not in found]
 
 
 ROWS = [
@@ -206,12 +206,7 @@ def traced_only(monkeypatch, request):
         for case in sorted(
             {
                 *always,
-                *(
-                    (*case, where)
-                    for case in CASES
-                    for where in ("around", "inside")
-                    if zlib.crc32(f"{name} {case} {where}".encode()) % 400 == 0
-                ),
+                *((*case, where) for case in CASES for where in ("around", "inside") if chosen(400, name, case, where)),
             }
         )
     ],

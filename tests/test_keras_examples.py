@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from backends import params
+from sampling import chosen, one_of
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples" / "keras_io"
 _spec = importlib.util.spec_from_file_location("keras_io_run", FOLDER / "run.py")
@@ -43,8 +43,14 @@ starts_afresh = pytest.mark.filterwarnings("ignore:The state of the optimizer af
 
 
 @starts_afresh
-@pytest.mark.parametrize("name", examples.EXAMPLES)
-@pytest.mark.parametrize("backend", params(("jax", "torch", "tensorflow")))
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        pytest.param(name, backend, marks=getattr(pytest.mark, backend))
+        for name in examples.EXAMPLES
+        for backend in one_of(("jax", "torch", "tensorflow"), name)
+    ],
+)
 def test_the_same_losses_on_every_backend(name, backend):
     """Float32 rounds each loss by about 1e-7, and some tens of steps of training multiply that."""
     want, got = on_numpy(name), history(name, backend)
@@ -61,7 +67,7 @@ def test_they_learn(name):
 
 
 @pytest.mark.filterwarnings("ignore")  # what Keras warns of, such as its own use of NumPy, is not ours to mend
-@pytest.mark.parametrize("name", examples.EXAMPLES)
+@pytest.mark.parametrize("name", [name for name in examples.EXAMPLES if chosen(4, name)])
 def test_the_programs_for_keras_run(name):
     """The other side of each file is no fiction: Keras runs it, and it learns about as much.
 
