@@ -40,7 +40,7 @@ ELSEWHERE: dict[str, str] = {
     "InputSpec": "kf.Spec",
     "Layer": "a base of layers, which have rows",
     "FlaxLayer": "a bridge to another library, not a layer",
-    "JaxLayer": "a bridge to another library, not a layer",
+    "JaxLayer": "a function of JAX as a layer: see test_jax_modules",
     "TFSMLayer": "a bridge to another library, not a layer",
     "TorchModuleWrapper": "a bridge to another library, not a layer",
     "Wrapper": "a base of layers, which have rows; ours does what its layer does, see test_combinators",

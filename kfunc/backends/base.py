@@ -11,6 +11,7 @@ from ..errors import UnsupportedError
 
 if TYPE_CHECKING:
     from ..ops._op import Op
+    from .foreign import Foreign
 
 __all__ = ["Backend", "Kind"]
 
@@ -181,6 +182,10 @@ class Backend:
         Where it returns NotImplemented, the op's reference runs.
         """
         return self.lowerings.get(op.name, op.reference)
+
+    def foreign(self, what: str, **given: Any) -> Foreign:
+        """A module of the library, such as "module" of PyTorch, as pure functions; `given` are the layer's fields."""
+        raise self.unsupported(f"{what} as a layer", "use a backend whose library has such modules")
 
     # -- programs ------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from .freezing import freeze as freeze
 from .freezing import unfreeze as unfreeze
 from .graph import Graph as Graph
 from .graph import Input as Input
+from .jax_layer import *
 from .layer import Aux as Aux
 from .layer import Layer as Layer
 from .layer import layer as layer

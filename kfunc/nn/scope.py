@@ -83,7 +83,11 @@ class Declaration:
     """"params" or "state". `kind` is the same, except that it is "state" for a parameter that is frozen."""
 
     def draw(self, key: Any, path: tuple[str, ...]) -> Any:
-        """Its first value. It depends on the key and the path alone, so that other layers do not change it."""
+        """Its first value. It depends on the key and the path alone, so that other layers do not change it.
+
+        An initializer that draws several variables at once has a path for all of them, `drawn_as`.
+        """
+        path = getattr(self.initializer, "drawn_as", path)
         digest = hashlib.blake2b("/".join(path).encode(), digest_size=8).digest()
         for word in (digest[:4], digest[4:]):
             key = random.fold_in(key, int.from_bytes(word, "big"))

@@ -1,0 +1,111 @@
+"""Modules of other libraries as pure functions of their arrays: what `kfunc.nn` asks of a network that it did not make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import tree
+from ..errors import MissingKeyError
+from ..tracing.spec import Spec
+
+__all__ = ["Foreign", "Variable", "by_sizes"]
+
+_SIZES = 96, 144
+"""In place of a size that is not known: what of the result differs is not known, either. Both have many divisors, so
+that a network may divide them."""
+
+
+class Variable(NamedTuple):
+    """A variable of a module.
+
+    Attributes:
+        path: Where it stands in the tree of the layer.
+        shape, dtype: Its shape, and the name of its dtype.
+        trainable: Whether it is a parameter; if not, it is a variable of the state.
+        first: From a random key, an array of any backend, to its first value, an array of any backend.
+    """
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    trainable: bool
+    first: Callable[[Any], Any]
+
+
+class Foreign:
+    """A module of another library. Trees take it for a leaf.
+
+    Attributes:
+        name: What errors call it: "FlaxLayer".
+        library: The name of the backend on whose arrays it runs.
+    """
+
+    name: str
+    library: str
+
+    def variables(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Variable, ...]:
+        """The variables, if it is called with these arguments: arrays or `Spec`s."""
+        raise NotImplementedError
+
+    def shapes(
+        self, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, train: bool
+    ) -> tuple[Any, bool]:
+        """What it returns, as a tree of `Spec`s, and whether it draws random numbers; all arguments are `Spec`s.
+
+        See `by_sizes`.
+        """
+        raise NotImplementedError
+
+    def run(
+        self, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, key: Any, train: bool
+    ) -> tuple[Any, list[Any] | None]:
+        """Run the module on the library's own arrays. It changes none of them.
+
+        Args:
+            values: The values of its variables, in the order of `variables`.
+            args, kwargs: Its arguments.
+            key: A random key, or None if the call has none.
+            train: Whether it behaves as in training.
+
+        Returns:
+            Its output, arrays in lists, tuples and dicts; and the new values of the variables that are not trainable,
+            in order, or None if none has changed.
+
+        Raises:
+            MissingKeyError: It draws random numbers, and `key` is None; see `lacks_key`.
+        """
+        raise NotImplementedError
+
+    def lacks_key(self) -> MissingKeyError:
+        """The error of a module that draws random numbers, and has no key."""
+        return MissingKeyError(
+            f"{self.name} draws random numbers, and the call was given no key.",
+            argument="key",
+            expected="a key, or a seed",
+            got=None,
+            fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
+        )
+
+
+def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
+    """The shapes that `run` returns for `specs`, of which it is shown copies whose sizes are all known.
+
+    Args:
+        run: A function of a tree like `specs`. It returns a tree of `Spec`s.
+        specs: A tree of `Spec`s.
+    """
+
+    def sized(n: int) -> Any:
+        return tree.map(
+            lambda x: Spec([n if k is None else k for k in x.shape], x.dtype) if isinstance(x, Spec) else x, specs
+        )
+
+    out = run(sized(_SIZES[0]))
+    if not any(None in x.shape for x in tree.leaves(specs) if isinstance(x, Spec)):
+        return out
+
+    def common(a: Spec, b: Spec) -> Spec:
+        return Spec([m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)], a.dtype)
+
+    return tree.map(common, out, run(sized(_SIZES[1])))

@@ -1,0 +1,60 @@
+"""Functions of JAX and modules of flax as layers: `JaxLayer` and `FlaxLayer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import checks
+from ..backends import get
+from ..backends.foreign import Foreign
+from ..typing import Array, Tree
+from .foreign import ForeignLayer
+from .layer import layer
+from .scope import Scope
+
+__all__ = ["JaxLayer"]
+
+
+@layer
+class JaxLayer(ForeignLayer):
+    """A function of JAX: arrays of JAX of any shapes, to what `call_fn` returns.
+
+    The parameters stand in the tree below "params", the state below "state": with the keys of dicts, the indices in
+    lists, and the names of attributes. So a module of equinox may be `params`. Random numbers come from the key of the
+    call, and the gradient is JAX's.
+
+    A file holds no code. A layer is saved if its functions are registered, by `@kf.register("layer")`.
+
+    Args:
+        call_fn: A function with the argument `inputs`, and any of `params`, `state`, `rng` and `training`, by these
+            names. It returns its output; or, if it takes `state`, (output, new state). `rng` is a key, uint32 (2,), in
+            training, and None else; `training` is a bool.
+        init_fn: A function with the argument `inputs`, an example of them, and any of `rng` and `training`. It returns
+            the parameters; or, if `call_fn` takes `state`, (parameters, state).
+        params, state: The first parameters and state themselves, in place of `init_fn`: pytrees of arrays. What is not
+            an array, such as a function, belongs to the network and stays as it is.
+        seed: A number that is mixed into the key that `call_fn` gets.
+
+    Raises:
+        ArgumentError: A function has other arguments, or parameters are needed and not given.
+        UnsupportedError: The arrays are not JAX's.
+
+    Source: Keras's layer of this name.
+    """
+
+    call_fn: str | Callable[..., Any]
+    init_fn: str | Callable[..., Any] | None = None
+    params: Any = None
+    state: Any = None
+    seed: int | None = None
+
+    def _made(self) -> Foreign:
+        given = {name: self._registered(name) for name in ("call_fn", "init_fn")}
+        return get("jax").foreign("JaxModule", name="JaxLayer", params=self.params, state=self.state, **given)
+
+    def _plain_fields(self) -> Any:
+        return [(name, value) for name, value in super()._plain_fields() if name not in ("params", "state")]
+
+    def forward(self, s: Scope, inputs: Tree) -> Tree:
+        return super().forward(s, inputs)
