@@ -84,6 +84,8 @@ class Backend:
         """The name of an op to what runs instead of its reference; see `kfunc.ops._op.lowering`."""
         self.pullbacks: dict[str, Callable[..., Any]] = {}
         """The name of an op to what the tape runs on plain arrays; see `kfunc.ops._op.pullback`."""
+        self.foreign: dict[str, Callable[..., Foreign]] = {}
+        """What makes a function of arrays of a module of the library, by the name of the layer around it."""
 
     def __repr__(self) -> str:
         return f"<kfunc backend {self.name}>"
@@ -182,10 +184,6 @@ class Backend:
         Where it returns NotImplemented, the op's reference runs.
         """
         return self.lowerings.get(op.name, op.reference)
-
-    def foreign(self, what: str, **given: Any) -> Foreign:
-        """A module of the library, such as "module" of PyTorch, as pure functions; `given` are the layer's fields."""
-        raise self.unsupported(f"{what} as a layer", "use a backend whose library has such modules")
 
     # -- programs ------------------------------------------------------------------------------------------------------
 

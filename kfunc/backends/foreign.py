@@ -1,4 +1,4 @@
-"""Modules of other libraries as pure functions of their arrays: what `kfunc.nn` asks of a network that it did not make."""
+"""Modules of other libraries as pure functions of their arrays: what `kfunc.nn` asks of them."""
 
 from __future__ import annotations
 

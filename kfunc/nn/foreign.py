@@ -49,7 +49,7 @@ class ForeignLayer(Layer):
     def forward(self, s: Scope, *inputs: Any, **options: Any) -> Tree:
         module = self._module
         variables = module.variables(inputs, options or None)
-        scopes = {(): s}
+        scopes: dict[tuple[str, ...], Scope] = {(): s}
         values = []
         for v in variables:
             for i in range(1, len(v.path)):

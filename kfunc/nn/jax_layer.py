@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import checks
 from ..backends import get
 from ..backends.foreign import Foreign
-from ..typing import Array, Tree
+from ..typing import Tree
 from .foreign import ForeignLayer
 from .layer import layer
 from .scope import Scope
@@ -51,7 +50,7 @@ class JaxLayer(ForeignLayer):
 
     def _made(self) -> Foreign:
         given = {name: self._registered(name) for name in ("call_fn", "init_fn")}
-        return get("jax").foreign("JaxModule", name="JaxLayer", params=self.params, state=self.state, **given)
+        return get("jax").foreign["JaxLayer"](**given, params=self.params, state=self.state)
 
     def _plain_fields(self) -> Any:
         return [(name, value) for name, value in super()._plain_fields() if name not in ("params", "state")]

@@ -136,11 +136,6 @@ class JaxBackend(Backend):
 
         return run
 
-    def foreign(self, what: Any, **given: Any) -> Any:
-        from . import modules
-
-        return getattr(modules, what)(**given)
-
     def repeats(self, fun: Any, fixed: Any, carry: Any, batch: Any) -> Any:
         # Remembered, since JAX keeps memory for every tracing of `fun` as long as `fun` lives.
         args = fixed, carry, batch

@@ -129,6 +129,9 @@ class JaxModule(Foreign):
         return out[0], trees.kept(values, out[1])
 
 
+backend.foreign["JaxLayer"] = functools.partial(JaxModule, "JaxLayer")
+
+
 class _Trees:
     """The trees of parameters and state of a module, and the variables that their arrays are.
 
