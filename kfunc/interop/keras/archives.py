@@ -1,0 +1,427 @@
+"""Keras's files: what there are, and what is in them. Models come out of them, and weights go in and out."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from ... import files, nn, random
+from ...arrays import asarray, backend_of, to_backend
+from ...backends import Backend, get
+from ...errors import ArgumentError, FileError, shown
+from ...model import Model
+from ...nn.freezing import layers_by_path
+from ...training import model_file
+from ...training.state import TrainState
+from ...training.traced import Traced
+from . import hdf5, weights
+from .configs import built
+
+__all__ = ["load", "load_weights", "save_weights", "write"]
+
+_CONFIG, _WEIGHTS, _SHARDS = "config.json", "model.weights.h5", "model.weights.json"
+_TEXT = 100_000_000  # bytes of a config
+_SLACK = 2**20  # bytes that a part of an archive may have beyond twice the archive
+_SHARD = re.compile(r"[^/\\:\0]+\.weights\.h5")
+_STATE_OF_SEEDS = re.compile(r"(.*/)?_?(seed_generator|generator|random_generator)/vars/\d")
+_BESIDE = re.compile(r"(optimizer|optimizer_weights|_?compile_metrics|_?loss_tracker|metrics|_metrics)(/.*)?")
+
+
+def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy") -> Model:
+    """The model in a file of Keras's, compiled as the file says, with its optimizer's state. Keras is not needed.
+
+    The file may come from anywhere: nothing in it is executed, and its layers come from a closed table, and from the
+    classes that you have registered. The network is run on shapes, and each array in the file is held against it before
+    one is read. Nothing is drawn.
+
+    Args:
+        filepath: A `.keras` file of Keras 3 or 2, an `.h5` file of either, or a folder as Keras writes it with
+            `zipped=False`.
+        backend: The backend of the arrays.
+
+    Raises:
+        FileError: The file is truncated or corrupt, has something in it that Keras does not write, or its arrays are
+            not those of its network; the error lists all that are not.
+        ArgumentError: A layer of it is not here; the error names the class.
+        MissingPackageError: h5py is not installed.
+        BackendNotInstalledError, UnknownBackendError: There is no such backend here.
+    """
+    target = get(backend)
+    with files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
+        if source.config is None:
+            raise FileError(
+                "The file has weights, and does not say of which network.",
+                expected="a file that model.save wrote",
+                got="one of model.save_weights",
+                fix="make the network, and call kf.interop.keras.load_weights(model, path)",
+            )
+        network = built(source.config)
+        if network.inputs is None:
+            raise FileError("The file does not say the shape of the inputs: the model was saved before it was built.")
+        traced = Traced(network.net, network.inputs)
+        params, state = _trees(source, traced, network.order, network.names, [])
+        model = Model(network.net)
+        key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
+        model._traced = traced
+        model.train_state = to_backend(TrainState(params, state, None, key, step), target)
+        return model
+
+
+def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str | Iterable[str] = ()) -> None:
+    """Replace the parameters and the state of a model by those in a file of Keras's.
+
+    The network is one that `load` or `convert` made, or is built of the same layers in the same order; or it is of your
+    own, and its fields have the names, and the order, of the attributes that the `__init__` of Keras's class assigns.
+
+    Args:
+        model: The model. If it was not built, its network must say the shapes of its inputs.
+        filepath: A `.weights.h5` file, a `.weights.json` file beside its shards, or whatever `load` takes.
+        ignore: Regular expressions for paths in the file, such as "loss_tracker/.*", of arrays that are passed over.
+
+    Raises:
+        FileError: As for `load`. The model is then as it was.
+        ArgumentError: The model was not built, and its network does not say the shapes of its inputs.
+        MissingPackageError: h5py is not installed.
+    """
+    patterns = [ignore] if isinstance(ignore, str) else list(ignore)
+    traced = _traced(model)
+    names = {id(layer): layer._given_name for layer in _all_layers(model.net) if layer._given_name is not None}
+    with files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
+        params, state = _trees(source, traced, None, names, patterns)
+    with model._carry.lock:
+        ts = model.train_state
+        if ts is None:
+            key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
+            model._traced = traced
+            model.train_state = model._with_opt_state(TrainState(params, state, None, key, step))
+        else:
+            params, state = to_backend((params, state), backend_of(ts.key))
+            model.train_state = ts._replace(params=params, state=state)
+
+
+def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write the parameters and the state of a model to a file that `load_weights` of Keras reads.
+
+    Args:
+        model: The model; as for `load_weights`.
+        filepath: A `.weights.h5` file.
+        overwrite: Whether a file that is there is replaced.
+
+    Raises:
+        ArgumentError: The model has no weights yet, or `filepath` has another ending.
+        FileError: The file could not be written, or is there already.
+        MissingPackageError: h5py is not installed.
+    """
+    with files.blaming(filepath, "written", "filepath"):
+        if not os.fsdecode(filepath).endswith(".weights.h5"):
+            raise ArgumentError.must_be("filepath", "a path that ends in .weights.h5, as Keras wants it", filepath)
+        model_file.check_free(filepath, overwrite)
+        traced, ts = model._known(), model._built()
+        declared = traced.call.declared or {}
+        found = weights.places(model.net, declared)
+        names = {id(layer): layer.name for layer in _all_layers(model.net) if layer.name is not None}
+        data = hdf5.write(weights.groups(found, declared, ts.params, ts.state, names))
+        files._replace(os.path.realpath(os.fsdecode(filepath)), [data])
+
+
+def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[tuple[str, str | None, list[Any]]]) -> None:
+    """Write a `.keras` file, completely or not at all.
+
+    Args:
+        filepath: The file.
+        config: Keras's config of the model, in JSON's types.
+        groups: What `hdf5.write` takes.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0", "date_saved": ""}))
+        archive.writestr(_CONFIG, json.dumps(config))
+        archive.writestr(_WEIGHTS, hdf5.write(groups))
+    with files.blaming(filepath, "written", "filepath"):
+        files._replace(os.path.realpath(os.fsdecode(filepath)), [out.getvalue()])
+
+
+def _traced(model: Model) -> Traced:
+    if model._traced is None and model.train_state is None and model.net.input_specs() is not None:
+        return Traced(model.net, model.net.input_specs())
+    return model._known()
+
+
+def _all_layers(net: nn.Layer) -> Iterator[nn.Layer]:
+    todo, seen = [net], {id(net)}
+    while todo:
+        layer = todo.pop()
+        yield layer
+        for _, child in layer.children():
+            if id(child) not in seen:
+                seen.add(id(child))
+                todo.append(child)
+
+
+# -- what is in a file -------------------------------------------------------------------------------------------------
+
+
+class _Source:
+    """The arrays in one or several HDF5 files, and the config beside them.
+
+    Attributes:
+        config: Keras's config of the model; None if there are weights alone.
+        parts: The HDF5 files.
+        legacy: The group of a file in the old format, in which each layer of the model has a flat list of arrays; None
+            for the new format.
+    """
+
+    def __init__(self, config: Any, parts: list[hdf5.File], legacy: str | None = None):
+        self.config, self.parts, self.legacy = config, parts, legacy
+        self.of: dict[str, hdf5.File] = {}
+        for part in parts:
+            twice = next((path for path in part.forms if path in self.of), None)
+            if twice is not None:
+                raise FileError("Two shards have the same array.", got=shown(twice))
+            self.of.update(dict.fromkeys(part.forms, part))
+
+    @property
+    def groups(self) -> set[str]:
+        return {path for part in self.parts for path in part.groups}
+
+
+def _trees(
+    source: _Source, traced: Traced, order: weights.Order | None, names: Mapping[int, str], ignore: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters and the state in a file, when all of them have been held against the network."""
+    declared = traced.call.declared or {}
+    problems = weights.Problems()
+    if source.legacy is None:
+        found = weights.places(traced.net, declared, order, source.groups)
+        at = _by_path(source, found, names, problems)
+    else:
+        at = _by_layer(source, traced.net, weights.places(traced.net, declared, order), declared, names, problems)
+    for file, path in at.items():
+        weights.checked(file, path, source.of[file].forms[file], declared[path], problems)
+    for path in sorted(declared.keys() - {*at.values()} - weights.unsaved(traced.net, declared)):
+        problems.add(f"the file has no array for {'/'.join(path)}")
+    skipped = [re.compile(pattern) for pattern in ignore]
+    for file, part in source.of.items():
+        if file not in at and not _passed_over(file) and not any(p.fullmatch(file) for p in skipped):
+            problems.add(f"the network has no variable for {file} in the file, of shape {part.forms[file].shape}")
+    problems.check()
+    arrays: dict[weights.Path, Any] = {}
+    for file, path in at.items():
+        array = source.of[file].read(file)
+        if path in arrays and arrays[path].tobytes() != array.tobytes():
+            raise FileError(f"The file has two values for {'/'.join(path)}, which Keras keeps in two places.")
+        arrays[path] = array
+    return weights.filled(traced.call, arrays)
+
+
+def _passed_over(path: str) -> bool:
+    return bool(_STATE_OF_SEEDS.fullmatch(path) or _BESIDE.fullmatch(path))
+
+
+def _by_path(
+    source: _Source, found: list[weights.Place], names: Mapping[int, str], problems: weights.Problems
+) -> dict[str, weights.Path]:
+    """The variable of the network for each array in a file of the new format."""
+    at: dict[str, weights.Path] = {}
+    known = {*names.values()}
+    for place in found:
+        group = f"{place.file}/vars" if place.file else "vars"
+        for i, path in enumerate(place.paths):
+            if (file := f"{group}/{i}") in source.of:
+                at[file] = path
+        part = next((part for part in source.parts if group in part.groups), None)
+        called = None if part is None else part.text(group, "name")
+        if called in known and called not in (names.get(id(place.layer)), *place.paths[0]):
+            problems.add(f"the file calls {place.file} {called!r}, which is the name of another layer")
+    return at
+
+
+def _by_layer(
+    source: _Source,
+    net: nn.Layer,
+    found: list[weights.Place],
+    declared: Mapping[weights.Path, Any],
+    names: Mapping[int, str],
+    problems: weights.Problems,
+) -> dict[str, weights.Path]:
+    """The variable of the network for each array in a file of the old format.
+
+    For each layer of the model, it has one list of all arrays in it, those that are trained first. Keras takes them in
+    this order, whatever they are called. Here, names are looked at, too.
+    """
+    part, root = source.parts[0], source.legacy or ""
+    lists: dict[str, list[weights.Path]] = {}
+    for path in dict.fromkeys(path for place in found for path in place.paths):
+        lists.setdefault(path[0] if len(path) > 1 else "", []).append(path)
+    children = dict(net.children())
+    wanted = {name: names.get(id(children.get(name))) for name in lists}
+    groups = {}
+    for layer in part.texts(root, "layer_names", len(part.groups)) or []:
+        group = f"{root}/{layer}" if root else layer
+        below = f"{group}/"
+        named = part.texts(group, "weight_names", sum(file.startswith(below) for file in part.forms))
+        if named:
+            groups[layer] = [f"{below}{name}" for name in named]
+    top = [f"{root}/{_TOP}/{name}".lstrip("/") for name in _top_names(part, root)]
+    if set(wanted.values()) - {None} != set(groups) or None in wanted.values():  # Keras's rule: the n-th is the n-th
+        wanted = dict(zip([name for name in lists if name], groups, strict=False))
+    layers = {tuple(path.split("/")): layer for path, layer in layers_by_path(net).items()}
+    at: dict[str, weights.Path] = {}
+    for name, paths in lists.items():
+        paths.sort(key=lambda path: declared[path].kind == "state")
+        files_of = groups.get(wanted.get(name) or "", []) if name else top
+        if len(files_of) != len(paths):
+            problems.add(f"the file has {len(files_of)} arrays for {name or 'the model itself'}, not {len(paths)}")
+        expected = {path: _chain(path, layers, names) for path in paths}
+        known = set().union(*expected.values())
+        for file, path in zip(files_of, paths, strict=False):
+            if file not in part.forms:
+                continue
+            at[file] = path
+            other = weights.contradicts(_parts_of(file), expected[path], known)
+            if other is not None:
+                problems.add(f"{'/'.join(path)} is at the place of {file} in the file, which names {other}")
+    return at
+
+
+_TOP = "top_level_model_weights"
+
+
+def _top_names(part: hdf5.File, root: str) -> list[str]:
+    group = f"{root}/{_TOP}" if root else _TOP
+    return (part.texts(group, "weight_names", len(part.forms)) or []) if group in part.groups else []
+
+
+def _parts_of(file: str) -> list[str]:
+    *layers, last = file.split("/")
+    return [*layers, last.partition(":")[0]]
+
+
+def _chain(path: weights.Path, layers: Mapping[weights.Path, nn.Layer], names: Mapping[int, str]) -> set[str]:
+    """What a file may call the parts of a path: the names of layers in Keras, and those of scopes here."""
+    out = set()
+    for n in range(1, len(path) + 1):
+        layer = layers.get(path[:n])
+        out |= {path[n - 1]} if layer is None else {names[id(layer)]} if id(layer) in names else set()
+    return out
+
+
+# -- the files ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
+    """What is in a file of one of Keras's formats, or in a folder."""
+    name = os.fsdecode(path)
+    with contextlib.ExitStack() as held:
+        if os.path.isdir(name):
+            yield _folder(name, held)
+            return
+        file = held.enter_context(files._open(name))
+        start = file.read(8)
+        file.seek(0)
+        if start[:4] == b"PK\3\4":
+            config, data = _unzipped(file)
+            yield _Source(config, [held.enter_context(hdf5.opened(io.BytesIO(data)))])
+        elif name.endswith(".json"):
+            yield _sharded(name, file, None, held)
+        else:
+            part = held.enter_context(hdf5.opened(file))
+            yield _h5(part)
+
+
+def _h5(part: hdf5.File) -> _Source:
+    config = part.text("", "model_config")
+    if config is not None or "model_weights" in part.groups:
+        return _Source(None if config is None else _decoded(config, "model_config"), [part], "model_weights")
+    return _Source(None, [part], None if part.texts("", "layer_names", len(part.groups)) is None else "")
+
+
+def _folder(path: str, held: contextlib.ExitStack) -> _Source:
+    with files._open(os.path.join(path, _CONFIG)) as file:
+        config = _decoded(_bounded(file, os.fstat(file.fileno()).st_size), _CONFIG)
+    index = os.path.join(path, _SHARDS)
+    if os.path.exists(index):
+        return _sharded(index, held.enter_context(files._open(index)), config, held)
+    file = held.enter_context(files._open(os.path.join(path, _WEIGHTS)))
+    return _Source(config, [held.enter_context(hdf5.opened(file))])
+
+
+def _sharded(path: str, file: BinaryIO, config: Any, held: contextlib.ExitStack) -> _Source:
+    """Shards, and the index that names them."""
+    index = _decoded(_bounded(file, os.fstat(file.fileno()).st_size), os.path.basename(path))
+    where = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(where, dict):
+        raise FileError("The index has no weight_map from groups to files.", got=shown(index))
+    lists = [names if isinstance(names, list) else [names] for names in where.values()]
+    shards = dict.fromkeys(name for names in lists for name in names if isinstance(name, str))
+    outside = [n for names in lists for n in names if not isinstance(n, str) or not _SHARD.fullmatch(n)]
+    if outside:
+        raise FileError("The index names a file that lies outside the folder, or is no shard.", got=shown(outside[0]))
+    opened = [held.enter_context(files._open(os.path.join(os.path.dirname(path), name))) for name in shards]
+    return _Source(config, [held.enter_context(hdf5.opened(shard)) for shard in opened])
+
+
+def _unzipped(file: BinaryIO) -> tuple[Any, bytes]:
+    """The config and the weights in an archive.
+
+    Raises:
+        FileError: It is truncated or corrupt, or has something in it that Keras does not write.
+    """
+    size = file.seek(0, io.SEEK_END)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+            names = [info.filename for info in infos]
+            twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+            if twice is not None:
+                raise FileError("The archive has two parts of one name.", got=shown(twice))
+            outside = [n for n in names if n.startswith(("/", "\\")) or ":" in n or ".." in re.split(r"[/\\]", n)]
+            if outside:
+                raise FileError("The archive has a part whose name leads out of it.", got=shown(outside[0]))
+            if sum(info.file_size for info in infos) > 2 * size + _SLACK:
+                raise FileError("The archive would become more than twice as large when it is unpacked.")
+            if _WEIGHTS not in names:
+                other = "model.weights.npz" in names
+                raise FileError(
+                    "The archive has no weights that can be read.",
+                    expected=_WEIGHTS,
+                    got="model.weights.npz, which holds pickled objects" if other else ", ".join(names[:20]),
+                )
+            if _CONFIG not in names:
+                raise FileError("The archive has no config.", expected=_CONFIG, got=", ".join(names[:20]))
+            config, data = (_member(archive, name) for name in (_CONFIG, _WEIGHTS))
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+        raise FileError("The file is truncated or corrupt, or is not a .keras file.", got=shown(str(error))) from None
+    if len(config) > _TEXT:
+        raise FileError("The config is too large.", expected=f"up to {_TEXT} bytes", got=f"{len(config)} bytes")
+    return _decoded(config, _CONFIG), data
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A part of an archive, of which no more is unpacked than it says to have."""
+    info = archive.getinfo(name)
+    with archive.open(info) as member:
+        data = member.read(info.file_size)
+        if len(data) != info.file_size or member.read(1):
+            raise FileError("A part of the archive has another size than it says.", got=shown(name))
+    return data
+
+
+def _bounded(file: BinaryIO, size: int) -> bytes:
+    if size > _TEXT:
+        raise FileError("The config is too large.", expected=f"up to {_TEXT} bytes", got=f"{size} bytes")
+    return file.read(size)
+
+
+def _decoded(text: str | bytes, what: str) -> Any:
+    try:
+        return files.decoded(text)
+    except FileError as error:
+        raise FileError(f"{what} in the file is not valid JSON, or has a name twice.", got=error.got) from None
