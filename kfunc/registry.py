@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .errors import ArgumentError, KfuncError, shown
 
-__all__ = ["configs", "described", "from_config", "is_ours", "names", "register", "resolve", "snake_case", "to_config"]
+__all__ = ["configs", "described", "from_config", "is_ours", "names", "register", "registered", "resolve", "snake_case", "to_config"]
 
 
 T = TypeVar("T")
@@ -110,6 +110,11 @@ def snake_case(name: str) -> str:
 def names(category: str) -> tuple[str, ...]:
     """All names that `resolve` accepts for `category`."""
     return tuple(_table(category))
+
+
+def registered(category: str, name: str) -> Any:
+    """The class, function or object that was registered as `name`, itself and not called."""
+    return _lookup(category, name).value
 
 
 def _lookup(category: str, name: Any, argument: str | None = None) -> Entry:
