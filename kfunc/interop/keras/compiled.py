@@ -130,9 +130,11 @@ def _plain(category: str, x: Any) -> Any:
 
 def _optimizer(given: Any) -> Any:
     name, config = _named(given)
+    name = name.rpartition(">")[2]  # Keras 2 writes "Custom>Adam"
     if config is None:
         return optim.get(_entry("optimizer", name if name in registry.names("optimizer") else name.lower()))
     rate = config.get("learning_rate", config.pop("lr", None))
+    config = {key: _shortest(x) if isinstance(x, float) else x for key, x in config.items()}
     if isinstance(rate, int | float):
         config["learning_rate"] = _shortest(rate)
     elif isinstance(rate, dict) and rate.get("class_name") not in registry.names("schedule"):
@@ -181,7 +183,7 @@ _OTHERWISE = {
 
 
 def _shortest(rate: float) -> float:
-    """The shortest number that is `rate` in float32, as which Keras keeps it: 0.001 for 0.0010000000474974513."""
+    """The shortest number that is `rate` in float32, in which Keras keeps it: 0.001 for 0.0010000000474974513."""
     import numpy as np
 
     short = float(str(np.float32(rate)))
@@ -201,6 +203,7 @@ def _loss(given: Any) -> Any:
         function = registry.resolve("loss", _entry("loss", name))
         if function not in OF_FUNCTION and not isinstance(function, losses.Loss):
             return FunctionLoss(function, **config)
+    config.pop("fn", None)  # Keras 2 writes it for each loss
     return _made("loss", name, config)
 
 
@@ -218,6 +221,7 @@ def _metric(given: Any) -> Any:
             return _made("metric", fn, {k: x for k, x in options.items() if x is not None})
         made = _made("loss", fn, config)
         return metrics.MeanMetricWrapper(made, options["name"], options["dtype"])
+    config.pop("fn", None)  # Keras 2 writes it for some
     return _made("metric", name, config)
 
 
@@ -354,12 +358,17 @@ class _Variable(NamedTuple):
             the state here has no such array, and then its value is 0.
         shape: Its shape; () if `leaves` says it.
         sign: -1 if the array here has the other sign.
+        only: "3" if Keras 2 has no such variable, "2" if Keras 3 has none; "" otherwise.
     """
 
     leaves: dict[str, int]
     shape: tuple[int, ...] = ()
     sign: int = 1
+    only: str = ""
 
+
+_Order = Mapping[str, tuple[int, ...]]
+"""The paths of parameters, and their shapes."""
 
 _SLOTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "adadelta": (("grads", "steps"),),
@@ -379,21 +388,24 @@ _SLOTS: dict[str, tuple[tuple[str, ...], ...]] = {
 """For each optimizer, the fields of its state in the order of Keras's variables: those of one tuple alternate."""
 
 
-def _variables(optimizer: Any, known: Mapping[str, Any], order: Sequence[str], at: str = "") -> Iterator[_Variable]:
+def _variables(
+    optimizer: Any, known: Mapping[str, Any], order: _Order, at: str = "", grouped: bool = False
+) -> Iterator[_Variable]:
     """The variables of Keras's optimizer, in their order.
 
     Args:
         optimizer: One of ours.
         known: The arrays of its state by name.
-        order: The paths of the parameters that train, in the order of Keras.
+        order: The paths of the parameters that train, in the order of Keras, and their shapes.
         at: What the names in `known` begin with.
+        grouped: Whether no kinds of variables alternate, as in Keras 2 before 2.11.
     """
     config = getattr(optimizer, "config", None) or {"class": type(optimizer).__name__, "config": {}}
     kind, given = config["class"], config["config"]
     if kind == "loss_scale":
         inner = optim.get(given["inner_optimizer"])
         yield from (_Variable({}), _Variable({}), _Variable({f"{at}steps": 1}), _Variable({f"{at}scale": 1}))
-        yield from _variables(inner, known, order, f"{at}inner.")
+        yield from _variables(inner, known, order, f"{at}inner.", grouped)
         return
     if kind == "multi_optimizer" and isinstance(given["optimizer_map"], optim.OptimizerMap):
         yield from _of_several(given["optimizer_map"], known, order, at)
@@ -408,79 +420,84 @@ def _variables(optimizer: Any, known: Mapping[str, Any], order: Sequence[str], a
         counts[f"{at}count"], sums, at = 1, f"{at}sums.", f"{at}inner."
     yield _Variable({**counts, f"{at}count": every})
     if f"{at}learning_rate" in known:
-        yield _Variable({f"{at}learning_rate": 1})
+        yield _Variable({f"{at}learning_rate": 1}, only="3")
     for trees in (average, sums):
         yield from (_Variable({trees + path: 1}) for path in order if trees is not None)
     at += "inner."
     if kind == "adafactor":
         yield from _factors(known, order, at)
+    if kind == "sgd" and not optimizer.momentum:
+        yield from (_Variable({}, shape, only="2") for shape in order.values())
     for group in _SLOTS.get(kind, ()):
-        for path in order:
-            for field in group:
-                shape = getattr(known.get(f"{at}{field}.{path}"), "shape", None)
-                if shape is not None and (kind != "muon" or field == "momentum" or shape):
-                    sign = -1 if (kind, field) == ("rmsprop", "momentum") else 1
-                    yield _Variable({f"{at}{field}.{path}": 1}, sign=sign)
+        each = [(path, field) for path in order for field in group]
+        for path, field in sorted(each, key=lambda x: group.index(x[1])) if grouped and kind != "ftrl" else each:
+            shape = getattr(known.get(f"{at}{field}.{path}"), "shape", None)
+            if shape is not None and (kind != "muon" or field == "momentum" or shape):
+                sign = -1 if (kind, field) == ("rmsprop", "momentum") else 1
+                yield _Variable({f"{at}{field}.{path}": 1}, sign=sign)
     if kind == "nadam":
-        yield _Variable({f"{at}product": 1})
+        yield _Variable({f"{at}product": 1}, only="3")
 
 
-def _factors(known: Mapping[str, Any], order: Sequence[str], at: str) -> Iterator[_Variable]:
+def _factors(known: Mapping[str, Any], order: _Order, at: str) -> Iterator[_Variable]:
     """The variables of Adafactor: of each parameter two vectors and the whole, of which one or the other is used."""
     for path in order:
         rows, columns, whole = (f"{at}{field}.{path}" for field in ("rows", "columns", "all"))
         if known[whole].shape or not known[rows].shape:  # a vector, whose means over rows and columns are not used
-            yield from (_Variable({}), _Variable({}), _Variable({whole: 1}))
+            yield from (_Variable({}, only="3"), _Variable({}, only="3"), _Variable({whole: 1}))
         else:  # Keras computes the whole anew from the vectors
             shape = (*known[rows].shape, known[columns].shape[-1])
             yield from (_Variable({rows: 1}), _Variable({columns: 1}), _Variable({}, shape))
 
 
-def _of_several(chosen: Any, known: Mapping[str, Any], order: Sequence[str], at: str) -> Iterator[_Variable]:
+def _of_several(chosen: Any, known: Mapping[str, Any], order: _Order, at: str) -> Iterator[_Variable]:
     """The variables of a MultiOptimizer: its own two, and those of each optimizer with its part of the parameters."""
     yield from (_Variable({f"{at}0.count": 1}), _Variable({}))
     by_id: dict[int, list[str]] = {}
-    paths = [path.replace(".", "/") for path in order]
+    paths = {path.replace(".", "/"): shape for path, shape in order.items()}
     for path in sorted(paths, key=lambda p: p.split("/")):  # as `tree.paths` has them, by which the state is numbered
         by_id.setdefault(id(chosen(path)), []).append(path)
     numbers = {name: i for i, name in enumerate(by_id)}
     each = {id(x): x for x in (*(chosen.optimizer_map or {}).values(), chosen.default_optimizer)}
     for name, optimizer in each.items():
         if name in numbers:
-            mine = [path for path in paths if path in by_id[name]]
+            mine = {path: shape for path, shape in paths.items() if path in by_id[name]}
             yield from _variables(optimizer, known, mine, f"{at}{numbers[name]}.")
         else:  # Keras has its counter and its learning rate all the same
             yield from [_Variable({})] * (1 if callable(optimizer.learning_rate) else 2)
 
 
-def _listed(model: Model, order: Sequence[str]) -> tuple[list[_Variable], dict[str, Any]]:
+def _listed(model: Model, places: Sequence[Any], grouped: bool = False) -> tuple[list[_Variable], dict[str, Any]]:
+    """The variables of Keras's optimizer in their order, and the arrays of the state here by name."""
     ts: Any = model.train_state
-    known = files.flatten(ts.opt_state)
-    return list(_variables(model.optimizer, known, order)), known
+    here, known = files.flatten(ts.params), files.flatten(ts.opt_state)
+    paths = dict.fromkeys(".".join(path) for place in places for path in place.paths)
+    order = {name: tuple(here[name].shape) for name in paths if name in here}
+    return list(_variables(model.optimizer, known, order, grouped=grouped)), known
 
 
-def variables(model: Model, order: Sequence[str]) -> list[Any]:
+def variables(model: Model, places: Sequence[Any]) -> list[Any]:
     """The optimizer's state as the arrays `optimizer/vars/0`, `1` ... of a Keras file.
 
     Args:
         model: A model that is compiled and has a state.
-        order: The paths of the parameters that train, "dense.kernel", in the order of Keras.
+        places: What `weights.places` found, in the order in which Keras makes the variables of its layers.
     """
     import numpy as np
 
     try:
-        found, known = _listed(model, order)
+        found, known = _listed(model, places)
     except _Lost as lost:
         _warn(f"The optimizer's state is not in the file: {lost}.")
         return []
     out = []
-    for variable in found:
+    for variable in (v for v in found if v.only != "2"):
         name = next(iter(variable.leaves), None)
         out.append(np.zeros(variable.shape, "float32") if name is None else to_numpy(known[name]) * variable.sign)
     return out
 
 
-def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, order: Sequence[str]) -> None:
+def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, places: Sequence[Any]) -> None:
     """Set the optimizer's state, and the number of steps, from the arrays of a Keras file.
 
     If they are not those of the optimizer, it starts afresh, and a warning says so.
@@ -489,13 +506,13 @@ def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, or
         model: A model that is compiled and has a state.
         arrays: NumPy's, in the order of the file.
         names: The names that a legacy `.h5` has for them; None if there are none.
-        order: As for `variables`.
+        places: As for `variables`.
     """
     ts: Any = model.train_state
     if model.optimizer is None or not arrays:
         return
     try:
-        filled, step = _filled(model, list(arrays), names, order)
+        filled, step = _filled(model, list(arrays), names, places)
     except _Lost as lost:
         _warn(f"The optimizer starts afresh, since its state in the file cannot be used: {lost}.")
         return
@@ -504,13 +521,17 @@ def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, or
     model.train_state = ts._replace(opt_state=opt_state, step=to_backend(step, target))
 
 
-def _filled(model: Model, arrays: list, names: Sequence[str] | None, order: Sequence[str]) -> tuple[dict, Any]:
+def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Sequence[Any]) -> tuple[dict, Any]:
     """The leaves of the new state by name, in their order, and the number of steps."""
     import numpy as np
 
-    found, known = _listed(model, order)
-    if len(found) != len(arrays):
-        raise _Lost(f"it has {len(arrays)} arrays, and {len(found)} are expected")
+    # The first name of Keras 2 before 2.11 is "Adam/iter:0", and later "iteration:0" and "adam/iteration".
+    grouped = names is not None and not names[0].partition(":")[0].endswith("iteration")
+    listed, known = _listed(model, places, grouped)
+    forms = [[v for v in listed if v.only in ("", version)] for version in ("3", "2")]
+    found = next((form for form in forms if len(form) == len(arrays)), None)
+    if found is None:
+        raise _Lost(f"it has {len(arrays)} arrays, and {len(forms[0])} are expected")
     filled, step = {name: to_numpy(x) for name, x in known.items()}, None
     for i, (variable, array) in enumerate(zip(found, arrays, strict=True)):
         for name, share in variable.leaves.items():
@@ -521,4 +542,7 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, order: Sequ
             filled[name] = np.asarray(value).astype(like.dtype)
         if step is None and any(name.endswith("count") for name in variable.leaves):
             step = array
+    if found is not forms[0] and "inner.product" in filled:  # of Nadam, which Keras 2 does not keep
+        momenta = model.optimizer.beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, int(step) + 1))
+        filled["inner.product"] = np.asarray(np.prod(momenta), filled["inner.product"].dtype)
     return filled, np.asarray(0 if step is None else step).astype("int32")
