@@ -12,7 +12,10 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .errors import ArgumentError, KfuncError, shown
 
-__all__ = ["configs", "described", "from_config", "is_ours", "names", "register", "registered", "resolve", "snake_case", "to_config"]
+__all__ = [
+    *("configs", "described", "from_config", "is_ours", "names", "register", "registered", "resolve"),
+    *("snake_case", "to_config"),
+]
 
 
 T = TypeVar("T")
