@@ -426,7 +426,7 @@ def _variables(
     at += "inner."
     if kind == "adafactor":
         yield from _factors(known, order, at)
-    if kind == "sgd" and not optimizer.momentum:
+    if kind == "sgd" and not given["momentum"]:
         yield from (_Variable({}, shape, only="2") for shape in order.values())
     for group in _SLOTS.get(kind, ()):
         each = [(path, field) for path in order for field in group]
@@ -532,7 +532,8 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Seq
     found = next((form for form in forms if len(form) == len(arrays)), None)
     if found is None:
         raise _Lost(f"it has {len(arrays)} arrays, and {len(forms[0])} are expected")
-    filled, step = {name: to_numpy(x) for name, x in known.items()}, None
+    filled = {name: to_numpy(x) for name, x in known.items()}
+    step: Any = None
     for i, (variable, array) in enumerate(zip(found, arrays, strict=True)):
         for name, share in variable.leaves.items():
             like = filled[name]
