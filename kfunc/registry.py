@@ -13,8 +13,16 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from .errors import ArgumentError, KfuncError, shown
 
 __all__ = [
-    *("configs", "described", "from_config", "is_ours", "names", "register", "registered", "resolve"),
-    *("snake_case", "to_config"),
+    "configs",
+    "described",
+    "from_config",
+    "is_ours",
+    "names",
+    "register",
+    "registered",
+    "resolve",
+    "snake_case",
+    "to_config",
 ]
 
 
