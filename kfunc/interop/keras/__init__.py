@@ -2,5 +2,6 @@
 
 from .archives import load, load_weights, save_weights
 from .configs import Built, built
+from .writing import config_of, save
 
-__all__ = ["Built", "built", "load", "load_weights", "save_weights"]
+__all__ = ["Built", "built", "config_of", "load", "load_weights", "save", "save_weights"]

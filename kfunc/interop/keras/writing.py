@@ -45,13 +45,16 @@ def save(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True)
     check_free(filepath, overwrite)
     with model._carry.lock:
         traced, ts = model._known(), model._built()
-    net = as_layer(model.net)
+    net, declared, params, state = model.net, traced.call.declared or {}, ts.params, ts.state
     config = config_of(net, traced.inputs)
     config["compile_config"] = compiled.described(model)
-    found = weights.places(net, traced.call.declared or {})
-    groups = weights.groups(found, {"params": ts.params, "state": ts.state})
+    found = weights.places(net, declared)
+    groups = weights.groups(found, declared, params, state, {})
     if config["compile_config"] is not None and (arrays := compiled.variables(model, found)):
         groups.append(("optimizer", model.optimizer.config["class"], arrays))
+    if not isinstance(net, nn.Sequential | nn.Graph):  # `config_of` has put it into a Sequential
+        first = f"layers/{weights.snake(weights.python_name(net))}"
+        groups = [(f"{first}/{x[0]}".rstrip("/") if x[0] != "optimizer" else x[0], *x[1:]) for x in groups]
     archives.write(filepath, config, groups)
 
 
