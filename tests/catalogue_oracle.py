@@ -235,6 +235,8 @@ def _layer(row: Row, given: Any) -> dict[str, list[np.ndarray]]:
     names = dict(zip([v.path for v in variables], matched(variables, ours), strict=True))
     for v in variables:
         v.assign(ours[names[v.path]])
+    if hasattr(theirs, "finalize_state"):  # Normalization computes with copies of its variables
+        theirs.finalize_state()
     training = {"training": row.train} if theirs._call_has_training_arg else {}
 
     def run(tree):

@@ -3,6 +3,7 @@
 from ..elsewhere import looked_up as _looked_up
 from ..registry import configs as _configs
 from . import activations as activations
+from . import applications as _applications  # noqa: F401  (files may name its layers)
 from . import constraints as constraints
 from . import dtype_policies as dtype_policies
 from . import initializers as initializers
@@ -34,6 +35,7 @@ from .merging import *
 from .normalization import *
 from .operations import *
 from .pooling import *
+from .preprocessing import *
 from .recurrent import *
 from .reshaping import *
 from .rotary import *

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-def _noise_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...]:
+def mask_shape(shape: tuple[int | None, ...] | None, x: Any) -> tuple[int, ...]:
     """`shape`, in which None is replaced by the size of `x`."""
     own = backend_of(x).sizes(x)
     if shape is None:
@@ -78,7 +78,7 @@ class Dropout(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.rate == 0:
             return x
-        return ops.dropout(x, s.key(), self.rate, _noise_shape(self.noise_shape, x))
+        return ops.dropout(x, s.key(), self.rate, mask_shape(self.noise_shape, x))
 
 
 @base_layer
@@ -100,7 +100,7 @@ class _SpatialDropout(_Noise):
             return x
         ones = (1,) * self.rank
         shape = (None, None, *ones) if getattr(self, "data_format", None) == "channels_first" else (None, *ones, None)
-        return ops.dropout(x, s.key(), self.rate, _noise_shape(shape, x))
+        return ops.dropout(x, s.key(), self.rate, mask_shape(shape, x))
 
 
 @layer
@@ -163,7 +163,7 @@ class AlphaDropout(_Noise):
         if not s.train or self.rate == 0:
             return x
         least = -1.0507009873554805 * 1.6732632423543772
-        keep = random_mask(s.key(), _noise_shape(self.noise_shape, x), 1 - self.rate)
+        keep = random_mask(s.key(), mask_shape(self.noise_shape, x), 1 - self.rate)
         scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5
         xp = namespace(x)
         return (xp.where(keep, x, xp.full_like(x, least)) - least * self.rate) * scale
@@ -188,7 +188,7 @@ class GaussianDropout(_Noise):
         if not s.train or self.rate == 0:
             return x
         return x * random.normal(
-            s.key(), _noise_shape(None, x), dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate))
+            s.key(), mask_shape(None, x), dtype_name(x.dtype), 1.0, math.sqrt(self.rate / (1 - self.rate))
         )
 
 
@@ -210,4 +210,4 @@ class GaussianNoise(_Noise):
     def forward(self, s: Scope, x: Array) -> Array:
         if not s.train or self.stddev == 0:
             return x
-        return x + random.normal(s.key(), _noise_shape(None, x), dtype_name(x.dtype), 0.0, self.stddev)
+        return x + random.normal(s.key(), mask_shape(None, x), dtype_name(x.dtype), 0.0, self.stddev)
