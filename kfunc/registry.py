@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from .errors import ArgumentError, KfuncError, shown
 
 __all__ = [
+    "Limits",
     "configs",
     "described",
     "from_config",
     "is_ours",
+    "made",
     "names",
     "register",
     "registered",
@@ -189,14 +191,70 @@ def _built(category: str, config: Any, argument: str | None = None) -> Any:
         ) from error
 
 
-class _Decoder:
-    """Builds what one config describes, and counts the objects, so that no short config takes forever."""
+def made(category: str, name: str, arguments: dict[str, Any]) -> Any:
+    """The object of the class that is registered as `name`, with the arguments of its config.
+
+    Raises:
+        ArgumentError: The name is unknown, or the arguments do not fit.
+    """
+    return _made(category, _lookup(category, name), arguments)
+
+
+def _made(category: str, entry: Entry, arguments: dict[str, Any]) -> Any:
+    make = getattr(entry.value, "from_config", None)
+    try:
+        return make(arguments) if make is not None else entry.value(**arguments)
+    except TypeError as error:
+        raise ArgumentError(
+            f"The config does not fit the {category} {entry.name!r}: {error}.",
+            argument="config",
+            got=", ".join(arguments) or "no arguments",
+            fix="check the names of the arguments; a file may come from another version",
+        ) from error
+
+
+class Limits:
+    """Counts what one config asks for, so that no short config takes forever."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[Any, int]] = []  # each object, and how many it is made of
         self.objects = 0  # those written out, and those used again
         self.written = 0
         self.left = dict(_REPEATS)
+
+    def again(self, objects: int) -> None:
+        """Count the objects of something that is used again."""
+        self.objects += objects
+        most = _AGAIN + (1 + _AGAIN_EACH) * self.written
+        self.check(self.objects <= most, f"at most {most} objects for {self.written} that are written out", "more")
+
+    def repeats(self, arguments: dict[str, Any]) -> None:
+        """Count the arguments that say how often something is repeated."""
+        for name in self.left.keys() & arguments.keys():
+            if isinstance(arguments[name], int):
+                self.left[name] -= arguments[name]
+                self.check(self.left[name] >= 0, f"{name} up to {_REPEATS[name]}", arguments[name])
+
+    def plain(self, value: Any) -> Any:
+        """`value`, if it is not a longer text or a larger integer than anything needs."""
+        if isinstance(value, str):
+            self.check(len(value) <= _TEXT, f"at most {_TEXT} characters", f"{len(value)} in a text")
+        elif isinstance(value, int):
+            self.check(-_INTEGER <= value < _INTEGER, "integers of 64 bits", f"one of {value.bit_length()}")
+        return value
+
+    def check(self, good: bool, expected: str, got: Any) -> None:
+        if not good:
+            raise ArgumentError(
+                "The config describes something too large to be safe.", argument="config", expected=expected, got=got
+            )
+
+
+class _Decoder(Limits):
+    """Builds what one config describes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Any, int]] = []  # each object, and how many it is made of
 
     def build(self, category: Any, config: Any, argument: str | None = None) -> Any:
         before = self.objects
@@ -205,20 +263,8 @@ class _Decoder:
             return _bare(category, _lookup(category, config, argument), argument)
         entry = _lookup(category, config.get("class"), argument)
         arguments = {self.plain(name): self.decode(v) for name, v in config.get("config", {}).items()}
-        for name in self.left.keys() & arguments.keys():
-            if isinstance(arguments[name], int):
-                self.left[name] -= arguments[name]
-                self.check(self.left[name] >= 0, f"{name} up to {_REPEATS[name]}", arguments[name])
-        make = getattr(entry.value, "from_config", None)
-        try:
-            value = make(arguments) if make is not None else entry.value(**arguments)
-        except TypeError as error:
-            raise ArgumentError(
-                f"The config does not fit the {category} {entry.name!r}: {error}.",
-                argument="config",
-                got=", ".join(arguments) or "no arguments",
-                fix="check the names of the arguments; a file may come from another version",
-            ) from error
+        self.repeats(arguments)
+        value = _made(category, entry, arguments)
         if beside := {name: self.decode(config[name]) for name in _BESIDE if name in config}:
             value.__setstate__(beside)
         self.seen.append((value, self.objects - before))
@@ -234,24 +280,9 @@ class _Decoder:
             return {self.plain(k): self.decode(v) for k, v in value["config"].items()}
         if category == "same":
             found, objects = self.seen[value["index"]]
-            self.objects += objects
-            most = _AGAIN + (1 + _AGAIN_EACH) * self.written
-            self.check(self.objects <= most, f"at most {most} objects for {self.written} that are written out", "more")
+            self.again(objects)
             return found
         return self.build(category, value if "class" in value else value.get("name"))
-
-    def plain(self, value: Any) -> Any:
-        if isinstance(value, str):
-            self.check(len(value) <= _TEXT, f"at most {_TEXT} characters", f"{len(value)} in a text")
-        elif isinstance(value, int):
-            self.check(-_INTEGER <= value < _INTEGER, "integers of 64 bits", f"one of {value.bit_length()}")
-        return value
-
-    def check(self, good: bool, expected: str, got: Any) -> None:
-        if not good:
-            raise ArgumentError(
-                "The config describes something too large to be safe.", argument="config", expected=expected, got=got
-            )
 
 
 def is_ours(value: Any) -> bool:

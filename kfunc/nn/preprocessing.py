@@ -112,7 +112,8 @@ class Normalization(Layer):
             return
         for argument in ("mean", "variance"):
             object.__setattr__(self, argument, _numbers(argument, getattr(self, argument)))
-        shapes = np.shape(self.mean), np.shape(self.variance)
+        given: tuple[Any, Any] = self.mean, self.variance
+        shapes = np.shape(given[0]), np.shape(given[1])
         if shapes[0] != shapes[1] or len(shapes[0]) > len(self._axes()):
             raise ArgumentError(
                 f"`mean` and `variance` do not fit to `axis` {self.axis}: they have the shapes {shapes[0]} and "
@@ -121,7 +122,7 @@ class Normalization(Layer):
                 expected=f"numbers, or arrays with {len(self._axes())} axes",
                 got=f"{shapes[0]}, {shapes[1]}",
             )
-        if np.min(self.variance) < 0:
+        if np.min(given[1]) < 0:
             raise ArgumentError.must_be("variance", "at least 0", self.variance)
 
     def _axes(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import nn
 from ...errors import ArgumentError
+from ...nn import applications
 
 __all__ = ["CONTAINERS", "KerasLayer", "array", "by_class", "by_name", "clean", "python_name", "to_snake_case"]
 
@@ -21,12 +22,12 @@ class KerasLayer(NamedTuple):
     Attributes:
         cls: The class here.
         name: The class in a config.
-        python: The name of the Python class, by which weights files call the layer.
+        python: The name of the Python class, by which files of weights call the layer.
         module: Where Keras has the class.
-        renamed: Keras's name of an argument to the one here.
-        read: Makes the arguments here of Keras's, when all else is done.
-        write: Makes Keras's arguments of those here, before anything else is done.
-        silent: Arguments in a config that say nothing about the layer.
+        renamed: The name here of an argument that Keras calls otherwise.
+        read: Changes the arguments of a config, translated already, into those that the class here takes.
+        write: Changes the arguments of a layer here into those of Keras, before they are translated.
+        silent: Arguments in configs that say nothing about this layer.
     """
 
     cls: type[nn.Layer]
@@ -34,8 +35,8 @@ class KerasLayer(NamedTuple):
     python: str
     module: str = "keras.layers"
     renamed: Mapping[str, str] = {}
-    read: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
-    write: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
+    read: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    write: Callable[[dict[str, Any]], dict[str, Any]] = dict
     silent: frozenset[str] = frozenset()
 
 
@@ -48,77 +49,87 @@ _PLAIN = """
     GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
     GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity LSTM
     LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum
-    MultiHeadAttention Multiply PReLU Permute RMSNormalization RNN ReLU RepeatVector Reshape ReversibleEmbedding
-    SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D
-    SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
-    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    MultiHeadAttention Multiply Normalization PReLU Permute RMSNormalization RNN ReLU RepeatVector Rescaling Reshape
+    ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax SpatialDropout1D
+    SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization
+    UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """.split()
-"""The classes with Keras's names and arguments; some have more to say below."""
+"""The classes that have Keras's name and arguments; `_MORE` has what else there is to say."""
 
-_WHOLE_KERNEL = frozenset({"filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"})
-"""What Keras 2 writes for all convolutions, also for those without a kernel of this kind."""
+_OF_KERNELS = frozenset({"filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"})
+"""What Keras 2 writes for all convolutions, also for those without one kernel."""
 
 
 def _one_axis(config: dict[str, Any]) -> dict[str, Any]:
-    """Keras 2 writes the axis in a list."""
+    """Keras 2 writes a single axis in a list."""
     axis = config.get("axis")
     return {**config, "axis": axis[0]} if isinstance(axis, list | tuple) and len(axis) == 1 else config
 
 
 _MORE: dict[str, dict[str, Any]] = {
     "BatchNormalization": {"read": _one_axis},
-    "DepthwiseConv1D": {"silent": _WHOLE_KERNEL},
-    "DepthwiseConv2D": {"silent": _WHOLE_KERNEL},
+    "DepthwiseConv1D": {"silent": _OF_KERNELS},
+    "DepthwiseConv2D": {"silent": _OF_KERNELS},
     "GroupQueryAttention": {"python": "GroupedQueryAttention"},
     "LayerNormalization": {"read": _one_axis},
     "LeakyReLU": {"renamed": {"alpha": "negative_slope"}},
-    "SeparableConv1D": {"silent": _WHOLE_KERNEL},
-    "SeparableConv2D": {"silent": _WHOLE_KERNEL},
+    "Normalization": {"read": _one_axis},
+    "SeparableConv1D": {"silent": _OF_KERNELS},
+    "SeparableConv2D": {"silent": _OF_KERNELS},
 }
+
+_APPLICATIONS = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+}
+"""The layers that Keras keeps to itself, and its modules that have them."""
 
 
 @functools.cache
 def by_name() -> dict[str, KerasLayer]:
     """Each class that a config may name, by this name."""
     rows = [KerasLayer(getattr(nn, name), **{"name": name, "python": name} | _MORE.get(name, {})) for name in _PLAIN]
+    rows += [KerasLayer(getattr(applications, name), name, name, module) for name, module in _APPLICATIONS.items()]
     return {row.name: row for row in rows}
 
 
 @functools.cache
 def by_class() -> dict[type[nn.Layer], KerasLayer]:
-    """The same, by the class here."""
+    """The same rows, by the class here."""
     return {row.cls: row for row in by_name().values()}
 
 
+CONTAINERS = {"Functional": "Functional", "Model": "Functional", "Sequential": "Sequential"}
+"""The networks that a config may name, and the names of their Python classes."""
+
+
+def python_name(obj: dict[str, Any]) -> str:
+    """The name of the Python class of what a config describes."""
+    name = obj["class_name"]
+    known = by_name().get(name)
+    return CONTAINERS.get(name) or (known.python if known else name)
+
+
 def to_snake_case(name: str) -> str:
-    """The name of a class as files have it: `conv2d_transpose`. Keras's rule, which is not that of `kf.register`."""
+    """The name of a class as files of weights have it: `conv2d_transpose`."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def array(value: Any, dtype: Any) -> np.ndarray:
-    """An array that stands in a config."""
-    if dtype not in ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))):
-        if dtype not in ("float16", "float32", "float64", "bfloat16"):
-            raise ArgumentError.must_be("dtype", "the name of a dtype", dtype)
-        return np.asarray(value, "float32" if dtype == "bfloat16" else dtype)
-    return np.asarray(value, dtype)
-
-
 def clean(name: Any) -> str:
-    """A name of Keras's as one that paths may have: 'conv 1/a' is 'conv_1_a'."""
+    """A name of Keras's as one that paths may have: 'conv 1/a' becomes 'conv_1_a'."""
     if not isinstance(name, str):
         raise ArgumentError.must_be("name", "a string", name)
     return re.sub(r"[^\w-]", "_", name)
 
 
-CONTAINERS = {"Functional": "Functional", "Model": "Functional", "Sequential": "Sequential"}
-"""Networks by the name in a config, and the name of the Python class."""
+_DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 bfloat16".split())
 
 
-def python_name(obj: dict[str, Any]) -> str:
-    """The name of the Python class that a config describes."""
-    name = obj["class_name"]
-    known = by_name().get(name)
-    return CONTAINERS.get(name) or (known.python if known else name)
+def array(value: Any, dtype: Any) -> np.ndarray:
+    """An array that stands in a config. One in bfloat16 becomes float32, which NumPy has."""
+    if dtype not in _DTYPES:
+        raise ArgumentError.must_be("dtype", "the name of a dtype of numbers", dtype)
+    return np.asarray(value, "float32" if dtype == "bfloat16" else dtype)
