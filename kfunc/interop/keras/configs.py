@@ -162,7 +162,7 @@ class Builder:
             argument="config",
             expected="layers of keras.layers that kfunc has, functions of keras.ops, and registered layers",
             got=f"{module}.{cls}" if module else cls,
-            fix=f'write it here with the arguments of its config, and register the class: @kf.register("layer", "{cls}")',
+            fix=f'write it here with the arguments of its config, and register it: @kf.register("layer", "{cls}")',
         )
 
     def leaf(self, row: KerasLayer, config: dict[str, Any], name: str | None) -> nn.Layer:

@@ -1,0 +1,102 @@
+"""A model of Keras that is in memory, as a model here: the same config as in a file, and the variables beside it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ... import random
+from ...arrays import asarray, to_backend
+from ...backends import Backend, get
+from ...errors import ArgumentError, shown
+from ...model import Model
+from ...training.state import TrainState
+from ...training.traced import Traced
+from . import weights
+from .configs import built
+from .hdf5 import Form
+from .layers import to_snake_case
+
+__all__ = ["convert"]
+
+
+def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model:
+    """The model that is equal to one of Keras's, 3 or 2, which stays as it is.
+
+    Args:
+        model: A Sequential or functional model that has its weights. Layers come from a closed table, and from the
+            classes that you have registered.
+        inputs: Samples of the inputs or their `Spec`s. They are needed only if the model does not know the shapes.
+        backend: The backend of the arrays, which need not be that of Keras.
+
+    Raises:
+        ArgumentError: A layer of it is not here; the error names the class. Or the model has no weights yet.
+        FileError: Its variables are not those of its layers: it was changed after it was made.
+        BackendNotInstalledError, UnknownBackendError: There is no such backend here.
+    """
+    target = get(backend)
+    if not hasattr(model, "to_json"):
+        raise ArgumentError.must_be("model", "a model of Keras", model)
+    network = built(json.loads(model.to_json()), _version(model))
+    specs = inputs or network.inputs
+    if specs is None:
+        raise ArgumentError(
+            "The Keras model does not know the shape of its inputs.",
+            argument="inputs",
+            expected="a model that was built or called, or samples of its inputs",
+            got="a model without shapes",
+            fix="call convert(model, kf.Spec((None, 28, 28, 1)))",
+        )
+    traced = Traced(network.net, specs)
+    declared = traced.call.declared or {}
+    problems = weights.Problems()
+    arrays: dict[tuple[str, ...], Any] = {}
+    for place in weights.places(network.net, declared, network.order):
+        found = _variables(_at(model, place.file))
+        if len(found) != len(place.paths):
+            problems.add(f"{place.file} has {len(found)} variables, and the layer here has {len(place.paths)}")
+            continue
+        for path, variable in zip(place.paths, found, strict=True):
+            array = np.asarray(variable)
+            weights.checked(place.file, path, Form(shape=array.shape, dtype=array.dtype.name), declared[path], problems)
+            arrays[path] = array
+    problems.check()
+    params, state = weights.filled(traced.call, arrays)
+    made = Model(network.net)
+    key, step = random.key(made.seed), asarray(0, "int32", backend="numpy")
+    made._traced = traced
+    made.train_state = to_backend(TrainState(params, state, None, key, step), target)
+    return made
+
+
+def _version(model: Any) -> str:
+    """The version of Keras by the module of the class."""
+    return "2" if any(cls.__module__.startswith(("tf_keras.", "keras.engine")) for cls in type(model).__mro__) else "3"
+
+
+def _at(model: Any, file: str) -> Any:
+    """The layer of Keras at a path of its files: attributes, and in lists the names of classes with numbers."""
+    found = model
+    for part in filter(None, file.split("/")):
+        found = _numbered(found)[part] if isinstance(found, list | tuple) else getattr(found, part)
+    return found
+
+
+def _numbered(layers: Any) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    used: dict[str, int] = {}
+    for layer in layers:
+        base = to_snake_case(type(layer).__name__)
+        used[base] = used.get(base, -1) + 1
+        named[f"{base}_{used[base]}" if used[base] else base] = layer
+    return named
+
+
+def _variables(layer: Any) -> list[Any]:
+    """The variables of the layer itself, in the order in which files have them."""
+    for kind in ("variables", "weights"):  # Keras 3, Keras 2
+        if hasattr(layer, f"_trainable_{kind}"):
+            return [*getattr(layer, f"_trainable_{kind}"), *getattr(layer, f"_non_trainable_{kind}")]
+    raise ArgumentError.must_be("model", "made of layers of Keras", shown(layer))
