@@ -17,7 +17,6 @@ from ...training.traced import Traced
 from . import weights
 from .configs import built
 from .hdf5 import Form
-from .layers import to_snake_case
 
 __all__ = ["convert"]
 
@@ -53,8 +52,9 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model
     declared = traced.call.declared or {}
     problems = weights.Problems()
     arrays: dict[tuple[str, ...], Any] = {}
+    layers = _Layers(model)
     for place in weights.places(network.net, declared, network.order):
-        found = _variables(_at(model, place.file))
+        found = _variables(layers.at(place.file))
         if len(found) != len(place.paths):
             problems.add(f"{place.file} has {len(found)} variables, and the layer here has {len(place.paths)}")
             continue
@@ -76,22 +76,22 @@ def _version(model: Any) -> str:
     return "2" if any(cls.__module__.startswith(("tf_keras.", "keras.engine")) for cls in type(model).__mro__) else "3"
 
 
-def _at(model: Any, file: str) -> Any:
-    """The layer of Keras at a path of its files: attributes, and in lists the names of classes with numbers."""
-    found = model
-    for part in filter(None, file.split("/")):
-        found = _numbered(found)[part] if isinstance(found, list | tuple) else getattr(found, part)
-    return found
+class _Layers:
+    """The layers of a Keras model by the paths that its files have: attributes, and names of classes with numbers."""
 
+    def __init__(self, model: Any):
+        self.known: dict[str, Any] = {"": model}
 
-def _numbered(layers: Any) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    used: dict[str, int] = {}
-    for layer in layers:
-        base = to_snake_case(type(layer).__name__)
-        used[base] = used.get(base, -1) + 1
-        named[f"{base}_{used[base]}" if used[base] else base] = layer
-    return named
+    def at(self, file: str) -> Any:
+        """The layer at a path; or the layers of a list by the names of their classes, "dense", "dense_1" and so on."""
+        if file not in self.known:
+            above, _, part = file.rpartition("/")
+            found = self.at(above)
+            found = found[part] if isinstance(found, dict) else getattr(found, part)
+            if isinstance(found, list | tuple):
+                found = dict(weights._numbered([(type(layer).__name__, layer) for layer in found], ""))
+            self.known[file] = found
+        return self.known[file]
 
 
 def _variables(layer: Any) -> list[Any]:

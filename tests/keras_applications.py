@@ -1,0 +1,143 @@
+"""The networks of keras.applications, from a live model and from a file: arrays bit for bit, and outputs against float64.
+
+    python tests/keras_applications.py                             # all 40, on all backends
+    python tests/keras_applications.py --backend numpy torch -- ResNet50 VGG16
+    python tests/keras_applications.py --whole                     # at their own image sizes, and not at 96 x 96
+
+A network passes if `convert(model)` and `load(file)` give equal trees, and if on each backend the outputs are at most
+twice as far from those of Keras in float64 as the outputs of Keras in float32 are. Keras computes on TensorFlow. The
+weights are random, and the statistics of BatchNormalization and all biases are perturbed, since a layer whose numbers
+are still 0 and 1 would hide that it got those of another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import kfunc as kf
+from kfunc.interop.keras import convert, load
+
+BACKENDS = ("numpy", "torch", "jax", "tensorflow", "openvino")
+SIZE = 96  # Xception and Inception need 75
+TIMES = 2.0
+
+NAMES = (
+    *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+    *(f"DenseNet{n}" for n in (121, 169, 201)),
+    *(f"EfficientNetB{n}" for n in range(8)),
+    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    *("InceptionResNetV2", "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small"),
+    *("NASNetLarge", "NASNetMobile", "ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"),
+    *("VGG16", "VGG19", "Xception"),
+)
+
+
+def perturb(model):
+    """Give the variables of a model other values than they have at first, positive ones where they are variances."""
+    rng = np.random.default_rng(0)
+    for v in model.variables:
+        old = keras.ops.convert_to_numpy(v)
+        if old.dtype.kind != "f":
+            continue
+        if "variance" in v.path:
+            v.assign(old * rng.uniform(0.7, 1.4, old.shape).astype(old.dtype))
+        else:
+            v.assign(old * rng.uniform(0.8, 1.2, old.shape) + 0.05 * rng.normal(size=old.shape) * (old.ndim < 2))
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def made(name, size, dtype):
+    """The network with logits, so that no softmax evens out what differs."""
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        shape = {} if size is None else {"input_shape": (size, size, 3)}
+        return getattr(keras.applications, name)(weights=None, classifier_activation=None, **shape)
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+
+
+def equal(a, b):
+    """Whether two trees have the same paths, and bits at each."""
+    pairs = zip(kf.tree.leaves(a), kf.tree.leaves(b), strict=True)
+    return kf.tree.paths(a) == kf.tree.paths(b) and all(
+        x.dtype == y.dtype and np.array_equal(x.view("u1"), y.view("u1")) for x, y in pairs if x.ndim
+    )
+
+
+def distance(a, b):
+    """The root of the mean of the squared differences."""
+    return float(np.sqrt(np.mean(np.square(np.asarray(a, np.float64) - b))))
+
+
+def check(name, backends, size, folder):
+    """The lines that tell of one network, and whether it passes."""
+    keras.utils.set_random_seed(1)
+    model = made(name, size, "float32")
+    perturb(model)
+    size = model.input_shape[1]
+    x = np.random.default_rng(1).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    theirs = keras.ops.convert_to_numpy(model(x, training=False))
+
+    path = Path(folder) / "model.keras"
+    model.save(path)
+    start = time.perf_counter()
+    ours = load(path)
+    seconds = time.perf_counter() - start
+    path.unlink()
+    live = convert(model)
+    same = equal([live.train_state.params, live.train_state.state], [ours.train_state.params, ours.train_state.state])
+    del live
+
+    wide = made(name, size, "float64")
+    for v, w in zip(wide.variables, model.variables, strict=True):
+        v.assign(keras.ops.convert_to_numpy(w))
+    for layer in wide._flatten_layers():
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+    exact = keras.ops.convert_to_numpy(wide(x.astype(np.float64), training=False))
+    del wide, model
+    keras.backend.clear_session()
+    gc.collect()
+
+    bound = distance(theirs, exact)
+    found = {b: distance(ours.predict(x, backend=b, verbose=0), exact) / bound for b in backends}
+    good = same and all(times <= TIMES for times in found.values())
+    line = " ".join(f"{b} {times:.2f}" for b, times in found.items())
+    scale = float(np.sqrt(np.mean(np.square(exact))))
+    return f"{name:18} {'ok' if good else 'FAILED':6} {line}   trees {'equal' if same else 'DIFFER'}, Keras's relative error {bound / scale:.1e}, load {seconds:.2f} s", good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="the networks; all by default")
+    parser.add_argument("--backend", nargs="+", default=BACKENDS, choices=BACKENDS)
+    parser.add_argument("--whole", action="store_true", help="at their own image sizes")
+    given = parser.parse_args()
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in given.names or NAMES:
+            line, good = check(name, given.backend, None if given.whole else SIZE, folder)
+            print(line, flush=True)
+            failed += [] if good else [name]
+    print(f"{len(given.names or NAMES) - len(failed)} of {len(given.names or NAMES)} passed", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
