@@ -1,4 +1,4 @@
-"""The networks of keras.applications, from a live model and from a file: arrays bit for bit, and outputs against float64.
+"""The networks of keras.applications, live and from files: arrays bit for bit, and outputs against float64.
 
     python tests/keras_applications.py                             # all 40, on all backends
     python tests/keras_applications.py --backend numpy torch -- ResNet50 VGG16
@@ -118,9 +118,10 @@ def check(name, backends, size, folder):
     bound = distance(theirs, exact)
     found = {b: distance(ours.predict(x, backend=b, verbose=0), exact) / bound for b in backends}
     good = same and all(times <= TIMES for times in found.values())
-    line = " ".join(f"{b} {times:.2f}" for b, times in found.items())
-    scale = float(np.sqrt(np.mean(np.square(exact))))
-    return f"{name:18} {'ok' if good else 'FAILED':6} {line}   trees {'equal' if same else 'DIFFER'}, Keras's relative error {bound / scale:.1e}, load {seconds:.2f} s", good
+    line = " ".join([f"{name:18}", "ok" if good else "FAILED", *(f"{b} {times:.2f}" for b, times in found.items())])
+    relative = bound / float(np.sqrt(np.mean(np.square(exact))))
+    trees = "equal" if same else "DIFFER"
+    return f"{line}; trees {trees}; Keras's relative error {relative:.1e}; loaded in {seconds:.2f} s", good
 
 
 def main():

@@ -91,7 +91,7 @@ def by_name() -> dict[str, KerasLayer]:
     """Each class that a config may name, by this name."""
     rows = [KerasLayer(getattr(nn, name), **{"name": name, "python": name} | _MORE.get(name, {})) for name in _PLAIN]
     rows += [KerasLayer(getattr(applications, name), name, name, module) for name, module in _APPLICATIONS.items()]
-    return {row.name: row for row in rows}
+    return {name: row for row in rows for name in (row.python, row.name)}  # legacy files have Python's names
 
 
 @functools.cache
