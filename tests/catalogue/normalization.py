@@ -77,6 +77,6 @@ ROWS = [
     layer(New("Normalization"), SEQUENCE, condition=2),
     layer(New("Normalization", (1, -1)), SEQUENCE, condition=2, note="axes"),
     layer(New("Normalization", None, 0.5, 2.0), SEQUENCE, condition=2, note="one"),
-    layer(New("Normalization", -1, [0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 2.0, 3.0, 4.0, 5.0], True), SEQUENCE, note="invert"),
+    layer(New("Normalization", -1, [0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 2.0, 3.0, 4.0, 5.0], True), SEQUENCE, note="out"),
     layer(New("Normalization", (1, 2), [0.1, 0.2, 0.3, 0.4, 0.5], [1.0, 0.0, 3.0, 4.0, 5.0]), SEQUENCE, note="fewer"),
 ]
