@@ -9,11 +9,11 @@ from .. import tree
 from ..errors import MissingKeyError
 from ..tracing.spec import Spec
 
-__all__ = ["Foreign", "Variable", "by_sizes"]
+__all__ = ["Foreign", "Variable", "by_sizes", "lacks_key"]
 
-_SIZES = 96, 144
-"""In place of a size that is not known: what of the result differs is not known, either. Both have many divisors, so
-that a network may divide them."""
+_SIZES = (96, 144), (8, 16), (2, 4)
+"""In place of a size that is not known: what of the result differs between two is not known, either. The first have many
+divisors, so that a network may divide them; a network that has a table of positions may take the smaller ones only."""
 
 
 class Variable(NamedTuple):
@@ -77,15 +77,16 @@ class Foreign:
         """
         raise NotImplementedError
 
-    def lacks_key(self) -> MissingKeyError:
-        """The error of a module that draws random numbers, and has no key."""
-        return MissingKeyError(
-            f"{self.name} draws random numbers, and the call was given no key.",
-            argument="key",
-            expected="a key, or a seed",
-            got=None,
-            fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
-        )
+
+def lacks_key(name: str) -> MissingKeyError:
+    """The error of a module that draws random numbers, and has no key. `name` is that of the layer."""
+    return MissingKeyError(
+        f"The module in {name} draws random numbers, and the call was given no key.",
+        argument="key",
+        expected="a key, or a seed",
+        got=None,
+        fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
+    )
 
 
 def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
@@ -101,11 +102,16 @@ def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
             lambda x: Spec([n if k is None else k for k in x.shape], x.dtype) if isinstance(x, Spec) else x, specs
         )
 
-    out = run(sized(_SIZES[0]))
-    if not any(None in x.shape for x in tree.leaves(specs) if isinstance(x, Spec)):
-        return out
-
     def common(a: Spec, b: Spec) -> Spec:
         return Spec([m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)], a.dtype)
 
-    return tree.map(common, out, run(sized(_SIZES[1])))
+    if not any(None in x.shape for x in tree.leaves(specs) if isinstance(x, Spec)):
+        return run(specs)
+    first: Exception | None = None
+    for n, m in _SIZES:
+        try:
+            return tree.map(common, run(sized(n)), run(sized(m)))
+        except Exception as error:
+            first = first or error
+    assert first is not None
+    raise first

@@ -12,7 +12,7 @@ from .foreign import ForeignLayer
 from .layer import layer
 from .scope import Scope
 
-__all__ = ["JaxLayer"]
+__all__ = ["FlaxLayer", "JaxLayer"]
 
 
 @layer
@@ -54,6 +54,52 @@ class JaxLayer(ForeignLayer):
 
     def _plain_fields(self) -> Any:
         return [(name, value) for name, value in super()._plain_fields() if name not in ("params", "state")]
+
+    def forward(self, s: Scope, inputs: Tree) -> Tree:
+        return super().forward(s, inputs)
+
+
+@layer
+class FlaxLayer(ForeignLayer):
+    """A module of flax, of linen or of nnx: arrays of JAX of any shapes, to what the module returns.
+
+    Of a module of linen, the tree has its variables as they are: the parameters below "params", and the state in its
+    other collections, such as "batch_stats". Of a module of nnx, parameters and state stand where the module has them,
+    and the values that it has are the first ones; the module itself never changes. Random numbers come from the key of
+    the call: in linen by the streams "dropout" and "params", the second for any other. The gradient is JAX's.
+
+    In training, and only then, a method of the module is called with `training=True`, or `train=True`, or
+    `deterministic=False`, or `use_running_average=False`, where it has such an argument. A module of nnx is in its mode
+    `train()` then, and else in `eval()`.
+
+    A file holds no code. A layer is saved if `module` is a function that makes it, registered by
+    `@kf.register("layer")`; or if the class of a module of linen is registered.
+
+    Args:
+        module: The module; or a function without arguments that makes it, or the name of one that is registered.
+        method: The method that is called: its name, or a function that takes the module first. By default `__call__`.
+            Besides, it takes one argument: an array, or a tree of several.
+        variables: The first variables of a module of linen: a dict with "params", and with the collections of its
+            state. By default, the module makes them itself, from the key of the network.
+
+    Raises:
+        ArgumentError: `module` is no module of flax.
+        MissingKeyError: The module draws random numbers, and there is no key.
+        UnsupportedError: The arrays are not JAX's.
+
+    Source: Keras's layer of this name, for linen.
+    """
+
+    module: Any
+    method: str | Callable[..., Any] | None = None
+    variables: Any = None
+
+    def _made(self) -> Foreign:
+        given = {"module": self._given("module"), "method": self.method, "variables": self.variables}
+        return get("jax").foreign["FlaxLayer"](**given)
+
+    def _plain_fields(self) -> Any:
+        return [(name, value) for name, value in super()._plain_fields() if name != "variables"]
 
     def forward(self, s: Scope, inputs: Tree) -> Tree:
         return super().forward(s, inputs)

@@ -13,11 +13,11 @@ import numpy as np
 
 from ... import tree
 from ...arrays import backend_of, dtype_name, to_numpy
-from ...errors import ArgumentError, shown
+from ...errors import ArgumentError, MissingKeyError, shown
 from ...ops._op import lowering
 from ...ops.foreign import foreign
 from ...tracing.spec import Spec
-from ..foreign import Foreign, Variable, by_sizes
+from ..foreign import Foreign, Variable, by_sizes, lacks_key
 from .backend import backend
 
 __all__ = ["JaxModule"]
@@ -40,6 +40,8 @@ class JaxModule(Foreign):
     Args:
         name: What errors call it.
         places: The paths below which the parameters and the state stand in the tree.
+        flax: Whether it is a module of flax: `call_fn` is then given keys outside of training, too, and the arrays lie
+            in boxes, whose attribute `value` is no part of a path.
     """
 
     library = "jax"
@@ -52,8 +54,9 @@ class JaxModule(Foreign):
         params: Any = None,
         state: Any = None,
         places: tuple[tuple[str, ...], tuple[str, ...]] = (("params",), ("state",)),
+        flax: bool = False,
     ):
-        self.name, self._places = name, places
+        self.name, self._places, self._flax = name, places, flax
         self._call, self._takes = call_fn, _arguments("call_fn", call_fn, _CALL)
         self._init, self._init_takes = init_fn, () if init_fn is None else _arguments("init_fn", init_fn, _INIT)
         self._known: dict[Any, _Trees] = {}
@@ -66,7 +69,7 @@ class JaxModule(Foreign):
                     expected="a function that makes the parameters and the state; or these themselves",
                     got=None,
                 )
-            self._fixed = _Trees((params, state), lambda key: (params, state), places)
+            self._fixed = _Trees((params, state), lambda key: (params, state), places, flax)
 
     def _trees(self, args: tuple) -> _Trees:
         """The variables for inputs like `args`: arrays or `Spec`s."""
@@ -79,7 +82,7 @@ class JaxModule(Foreign):
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             first = functools.partial(self._first, tree.map(_sample, args))
-            found = self._known[form] = _Trees(jax.eval_shape(first, _KEY), first, self._places)
+            found = self._known[form] = _Trees(jax.eval_shape(first, _KEY), first, self._places, self._flax)
         return found
 
     def _first(self, args: tuple, key: Any) -> tuple[Any, Any]:
@@ -94,32 +97,32 @@ class JaxModule(Foreign):
         return self._trees(args).variables
 
     def shapes(self, values: Any, args: Any, kwargs: Any, train: Any) -> Any:
-        trees = self._trees(args)
+        try:
+            return by_sizes(functools.partial(self._shapes, self._trees(args), values, None, train), args), False
+        except MissingKeyError:
+            return by_sizes(functools.partial(self._shapes, self._trees(args), values, _KEY, train), args), True
 
-        def run(args: Any) -> Any:
-            leaves, structure = tree.flatten(args)
-            key = _KEY if train and "rng" in self._takes else None
-            shown = [_struct(x) for x in (*values, *leaves) if isinstance(x, Spec)]
+    def _shapes(self, trees: _Trees, values: Any, key: Any, train: bool, args: Any) -> Any:
+        leaves, structure = tree.flatten(args)
+        shown = [_struct(x) for x in (*values, *leaves) if isinstance(x, Spec)]
 
-            def on_arrays(arrays: Any, key: Any) -> Any:
-                arrays = iter(arrays)
-                given = [next(arrays) if isinstance(x, Spec) else x for x in (*values, *leaves)]
-                inputs = tree.unflatten(structure, given[len(values) :])
-                return self._run(trees, given[: len(values)], inputs, key, train)[0]
+        def on_arrays(arrays: Any, key: Any) -> Any:
+            arrays = iter(arrays)
+            given = [next(arrays) if isinstance(x, Spec) else x for x in (*values, *leaves)]
+            inputs = tree.unflatten(structure, given[len(values) :])
+            return self._run(trees, given[: len(values)], inputs, key, train)[0]
 
-            return tree.map(lambda x: Spec(x.shape, x.dtype), jax.eval_shape(on_arrays, shown, key))
-
-        # `rng` is None outside of training, as in Keras.
-        return by_sizes(run, args), train and "rng" in self._takes
+        return tree.map(lambda x: Spec(x.shape, x.dtype), jax.eval_shape(on_arrays, shown, key))
 
     def run(self, values: Any, args: Any, kwargs: Any, key: Any, train: Any) -> Any:
         return self._run(self._trees(args), values, args, key, train)
 
     def _run(self, trees: _Trees, values: Any, args: Any, key: Any, train: Any) -> Any:
         params, state = trees.joined(values)
-        key = key if train else None
-        if train and key is None and "rng" in self._takes:
-            raise self.lacks_key()
+        if not self._flax:
+            key = key if train else None  # as in Keras
+            if train and key is None and "rng" in self._takes:
+                raise lacks_key(self.name)
         given = {"params": params, "state": state, "rng": key, "inputs": args[0], "training": train}
         out = self._call(*[given[name] for name in self._takes])
         if "state" not in self._takes:
@@ -139,20 +142,23 @@ class _Trees:
         both: (params, state), with arrays or their shapes.
         first: From a key to the same with the first values.
         places: The paths below which the two stand.
+        boxed: Whether arrays lie in boxes, as flax's.
     """
 
-    def __init__(self, both: Any, first: Callable[[Any], Any], places: Any):
+    def __init__(self, both: Any, first: Callable[[Any], Any], places: Any, boxed: bool):
         found, self._structure = jax.tree_util.tree_flatten_with_path(both)
         self._first, self._drawn = first, (b"", [])
         # What is no array is a part of the function, such as an activation in a module of equinox.
         self._leaves = [(i, x) for i, (_, x) in enumerate(found) if _is_array(x)]
         self._rest = [None if _is_array(x) else x for _, x in found]
-        self.variables = tuple([self._variable(i, *found[i], places) for i, _ in self._leaves])
+        self.variables = tuple([self._variable(i, *found[i], places, boxed) for i, _ in self._leaves])
         _check_paths([v.path for v in self.variables])
         self._of_params = len(jax.tree.leaves(both[0]))  # those of the state come after these
         self._state_structure = jax.tree.structure(both[1])
 
-    def _variable(self, i: int, path: Any, leaf: Any, places: Any) -> Variable:
+    def _variable(self, i: int, path: Any, leaf: Any, places: Any, boxed: bool) -> Variable:
+        if boxed and path[-1] == jax.tree_util.GetAttrKey("value"):
+            path = path[:-1]
         parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", "")))) for key in path[1:]]
         x = _struct(leaf)
         names = [*places[path[0].idx], *[p for part in parts for p in part.split("/")]]
