@@ -105,7 +105,7 @@ REASONS: dict[str, dict[str, str]] = {
         "wrappers": "estimators for scikit-learn are not here",
     },
     "kfunc.nn": {
-        **dict.fromkeys(("FlaxLayer", "TFSMLayer", "TorchModuleWrapper"), _BRIDGE),
+        "TorchModuleWrapper": _BRIDGE,
         **dict.fromkeys(
             (
                 *(

@@ -40,6 +40,7 @@ from .recurrent import *
 from .reshaping import *
 from .rotary import *
 from .scope import Scope as Scope
+from .tfsm_layer import *
 from .wrappers import *
 
 serialize, deserialize = _configs("layer")

@@ -7,8 +7,8 @@ import os
 # TensorFlow reads this when it is imported; without it, it fills the console with notices.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from . import algebra, lowerings, random, segments, windows  # they register themselves
+from . import algebra, lowerings, modules, random, segments, windows  # they register themselves
 from .array import Array
 from .backend import TensorflowBackend, backend
 
-__all__ = ["Array", "TensorflowBackend", "algebra", "backend", "lowerings", "random", "segments", "windows"]
+__all__ = ["Array", "TensorflowBackend", "algebra", "backend", "lowerings", "modules", "random", "segments", "windows"]
