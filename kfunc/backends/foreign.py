@@ -12,8 +12,8 @@ from ..tracing.spec import Spec
 __all__ = ["Foreign", "Variable", "by_sizes", "lacks_key"]
 
 _SIZES = (96, 144), (8, 16), (2, 4)
-"""In place of a size that is not known: what of the result differs between two is not known, either. The first have many
-divisors, so that a network may divide them; a network that has a table of positions may take the smaller ones only."""
+"""In place of a size that is not known: sizes of the result that differ between two are not known, either. The first
+have many divisors, so that a network may divide them. A network with a table of positions may need smaller ones."""
 
 
 class Variable(NamedTuple):

@@ -63,7 +63,7 @@ def _linen() -> Any:
                 params, state = self.net.init(self.make_rng("params"), *inputs, **options)
                 self._put("params", params)
                 self._put("state", state)
-            variables = core.unfreeze(self.variables)
+            variables: Any = core.unfreeze(dict(self.variables))
             params, state = variables.get("params", {}), variables.get("state", {})
             key = self.make_rng("dropout") if self.has_rng("dropout") else None
             aux = self.is_mutable_collection("losses") and not initializing
@@ -88,8 +88,8 @@ def to_nnx(net: Layer, params: Tree, state: Tree = None, *, rngs: Any = None) ->
     """`net` as a `flax.nnx.Module` that holds parameters and state, and changes its state where it is called.
 
     `module(x)` returns the output. The parameters are `nnx.Param` in the attribute `params`, the state `nnx.BatchStat`
-    in `state`: dicts like those of the network. The module behaves as in training after `module.train()`, as it is made,
-    and not after `module.eval()`.
+    in `state`: dicts like those of the network. The module behaves as in training until `module.eval()`, and again
+    after `module.train()`.
 
     Args:
         net: The network.

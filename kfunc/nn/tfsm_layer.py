@@ -19,15 +19,15 @@ __all__ = ["TFSMLayer"]
 
 @layer
 class TFSMLayer(ForeignLayer):
-    """A SavedModel of TensorFlow: arrays of TensorFlow of the shapes that it was saved for, to what it returns.
+    """A SavedModel of TensorFlow: arrays of TensorFlow (batch, ...), as it was saved for, to what it returns.
 
     Its variables are in the tree by their names, those that train as parameters and the others as state, and the values
-    in the folder are the first ones. The gradient is TensorFlow's, and so are random numbers, which do not come from the
+    in the folder are the first ones. The gradient is TensorFlow's. So are random numbers, which do not come from the
     key of the call. XLA does not compile it.
 
-    A SavedModel is a program, and this layer runs it: its operations can read and write files, and more. Load none whose
-    author you do not trust. So no model file can name a folder: a model with this layer is saved only if `filepath` is a
-    registered function.
+    A SavedModel is a program, and this layer runs it: its operations can read and write files, and more. Load none
+    whose author you do not trust. So no model file can name a folder: a model with this layer is saved only if
+    `filepath` is a registered function.
 
     Args:
         filepath: The folder; or a function without arguments that returns it, which may be registered by
