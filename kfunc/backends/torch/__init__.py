@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from . import activation, algebra, linear, lowerings, random, segments, standard, windows  # noqa: F401  (they register)
+from . import (  # noqa: F401  (they register)
+    activation,
+    algebra,
+    linear,
+    lowerings,
+    modules,
+    random,
+    segments,
+    standard,
+    windows,
+)
 from .backend import TorchBackend, backend
 
 __all__ = ["TorchBackend", "backend"]

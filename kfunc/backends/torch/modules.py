@@ -1,0 +1,246 @@
+"""Modules of PyTorch as pure functions of their parameters, buffers and a random key."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ... import tree
+from ...errors import ArgumentError, MissingKeyError, ShapeError, shown
+from ...ops._op import lowering
+from ...ops.foreign import foreign
+from ...tracing.spec import Spec
+from ..foreign import Foreign, Variable, by_sizes
+from ..standard import dtype_name
+from .backend import backend
+
+__all__ = ["TorchModule"]
+
+_HALF = (torch.float16, torch.bfloat16)
+_seeding = threading.RLock()
+"""The generators are PyTorch's own, which all threads share."""
+
+
+class TorchModule(Foreign):
+    """A `torch.nn.Module`, of which only the structure is kept; its tensors are read where first values are asked for.
+
+    Attributes:
+        tensors: The names of its parameters and buffers, and the tensors. Tied ones are there once.
+    """
+
+    name = "TorchModuleWrapper"
+    library = "torch"
+
+    def __init__(self, module: torch.nn.Module, output_shape: tuple[int | None, ...] | None = None):
+        self._module, self._output_shape = module, output_shape
+        self.tensors: dict[str, torch.Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        for name, x in self.tensors.items():
+            if torch.nn.parameter.is_lazy(x):
+                raise ArgumentError(
+                    f"The parameter {name!r} of the module {type(module).__name__} has no shape yet.",
+                    argument="module",
+                    expected="a module whose parameters have shapes",
+                    got=shown(module),
+                    fix="call it once before: module(x), since lazy modules find their shapes then",
+                )
+            if "/" in name:
+                raise ArgumentError.must_be("module", "a module without '/' in the names of its parts", name)
+        self._variables = tuple(self._variable(name, x) for name, x in self.tensors.items())
+        self._kept = [name for name, v in zip(self.tensors, self._variables, strict=True) if not v.trainable]
+        self._buffers = [name for name, _ in module.named_buffers()]
+        self._draws: dict[bool, bool] = {}
+        # `functional_call` puts tensors into a module while it runs, so no two threads may run one object.
+        self._structures = {train: self._structure(train) for train in (False, True)}
+        self._of_thread = threading.local()
+
+    def _variable(self, name: str, x: torch.Tensor) -> Variable:
+        trains = isinstance(x, torch.nn.Parameter) and x.requires_grad
+        path = tuple(name.split("."))
+        return Variable(path, tuple(x.shape), dtype_name(x.dtype), trains, lambda key: x.detach().clone())
+
+    def _structure(self, train: bool) -> torch.nn.Module:
+        """A copy of the module, in training or not, whose tensors have no values."""
+        memo: dict[int, Any] = {}
+        for x in self.tensors.values():
+            empty = x.detach().to("meta")
+            memo[id(x)] = (
+                torch.nn.Parameter(empty, x.requires_grad) if isinstance(x, torch.nn.Parameter) else empty
+            )
+        return copy.deepcopy(self._module, memo).train(train)
+
+    def variables(self, args: Any, kwargs: Any) -> tuple[Variable, ...]:
+        return self._variables
+
+    def draws(self, train: bool) -> bool | None:
+        """Whether it draws random numbers; None if that is not known, since `shapes` has not run."""
+        return self._draws.get(train)
+
+    # -- shapes --------------------------------------------------------------------------------------------------------
+
+    def shapes(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> Any:
+        try:
+            out = by_sizes(lambda given: self._run_on_specs(values, *given, train), (args, kwargs))
+        except (ArgumentError, MissingKeyError):
+            raise
+        except Exception as error:
+            if self._output_shape is None:
+                raise self._unfit(error, args, kwargs) from error
+            out = None
+        with contextlib.suppress(Exception):  # some modules refuse to train with such a batch
+            by_sizes(lambda given: self._run_on_specs(values, *given, not train), (args, kwargs))
+        if self._output_shape is None:
+            return out
+        floats = [x.dtype for x in tree.leaves((args, kwargs)) if isinstance(x, Spec) and "float" in dtype_name(x.dtype)]
+        return Spec(self._output_shape, floats[0] if floats else "float32")
+
+    def _run_on_specs(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> Any:
+        """What the module returns for these shapes, as `Spec`s. It also learns whether the module draws numbers."""
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        def empty(x: Any) -> Any:
+            return torch.empty(x.shape, dtype=getattr(torch, dtype_name(x.dtype))) if isinstance(x, Spec) else x
+
+        draws = _Draws()
+        with FakeTensorMode(allow_non_fake_inputs=True), draws, torch.no_grad():
+            given = dict(zip(self.tensors, map(empty, values), strict=True))
+            args, kwargs = tree.map(empty, (args, kwargs))
+            out = _called(self._structures[train], given, args, kwargs)
+        self._draws[train] = draws.found
+        return tree.map(lambda x: Spec(tuple(x.shape), dtype_name(x.dtype)) if isinstance(x, torch.Tensor) else x, out)
+
+    def _unfit(self, error: Exception, args: Any, kwargs: Any) -> ShapeError:
+        shapes = ", ".join(str(tuple(x.shape)) for x in tree.leaves((args, kwargs)) if isinstance(x, Spec))
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        return ShapeError(
+            f"The module {type(self._module).__name__} cannot be run on inputs of shape {shapes}: {reason}",
+            argument="x",
+            expected="inputs that the module takes",
+            got=shapes,
+            fix="if sizes that are not known are the reason, give them in the input's Spec, or give output_shape=",
+        )
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def run(self, values: list[Any], args: Any, kwargs: Any, key: Any, train: bool) -> tuple[Any, list[Any] | None]:
+        given = dict(zip(self.tensors, values, strict=True))
+        for name in self._buffers:  # modules write into them
+            given[name] = given[name].clone()
+        if self._draws.get(train) is not False:
+            out = self._run_drawing(given, args, kwargs, key, train)
+        else:
+            structure = self._structures[train] if torch.compiler.is_compiling() else self._own_structure(train)
+            out = _called(structure, given, args, kwargs)
+        return out, [given[name] for name in self._kept] if self._kept else None
+
+    @torch.compiler.disable(
+        reason="torch.compile cannot trace the random numbers of a TorchModuleWrapper, which depend on a key"
+    )
+    def _run_drawing(self, given: dict[str, Any], args: Any, kwargs: Any, key: Any, train: bool) -> Any:
+        with _drawing_from(key, list(given.values())):
+            return _called(self._own_structure(train), given, args, kwargs)
+
+    def _own_structure(self, train: bool) -> torch.nn.Module:
+        """The structure that belongs to this thread."""
+        name = f"train_{train}"
+        found = getattr(self._of_thread, name, None)
+        if found is None:
+            found = self._structure(train)
+            setattr(self._of_thread, name, found)
+        return found
+
+
+def _called(module: torch.nn.Module, given: dict[str, Any], args: Any, kwargs: Any) -> Any:
+    """The output of a module for these tensors. It leaves the new values of its buffers in `given`.
+
+    Half precision beside parameters in float32 is what a policy makes of the inputs: then PyTorch's autocast decides
+    what is computed in which precision.
+    """
+    halves = [x for x in tree.leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dtype in _HALF]
+    if not halves or all(x.dtype in _HALF for x in given.values() if x.is_floating_point()):
+        return _plain(functional_call(module, given, args, kwargs))
+    with torch.autocast(halves[0].device.type, halves[0].dtype, cache_enabled=False):
+        return _plain(functional_call(module, given, args, kwargs))
+
+
+class _Draws(TorchDispatchMode):
+    """Notes whether an operation draws random numbers."""
+
+    found = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found = self.found or torch.Tag.nondeterministic_seeded in func.tags
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _drawing_from(key: Any, values: list[Any]) -> Iterator[None]:
+    """Inside, PyTorch's generators start from `key`; afterwards they are as they were before."""
+    with _seeding:
+        generators = _generators(values)
+        before = [g.get_state() for g in generators]
+        if key is not None:
+            low, high = (int(word) for word in backend.to_numpy(key))
+            for g in generators:
+                g.manual_seed(high << 32 | low)
+        try:
+            yield
+            drawn = key is None and any(
+                g.get_state().numpy().tobytes() != state.numpy().tobytes()
+                for g, state in zip(generators, before, strict=True)
+            )
+        finally:
+            for g, state in zip(generators, before, strict=True):
+                g.set_state(state)
+    if drawn:
+        raise MissingKeyError(
+            "The module draws random numbers, and the call was given no key.",
+            argument="key",
+            expected="a key, or a seed",
+            got=None,
+            fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
+        )
+
+
+def _generators(values: list[Any]) -> list[torch.Generator]:
+    """The generators that operations on tensors beside `values` draw from."""
+    devices = {x.device for x in values if x.device.type not in ("cpu", "meta")}
+    found = [torch.default_generator]
+    for device in devices:
+        of_device = getattr(torch.get_device_module(device), "default_generators", ())
+        found += [of_device[device.index]] if of_device else []
+    return found
+
+
+def _plain(out: Any) -> Any:
+    """The output of a module with dicts, lists and tuples in place of classes of others, which trees do not know."""
+    if out is None or isinstance(out, torch.Tensor | bool | int | float):
+        return out
+    if isinstance(out, Mapping):
+        return {name: _plain(x) for name, x in out.items()}
+    if isinstance(out, list | tuple):
+        parts = [_plain(x) for x in out]
+        return parts if isinstance(out, list) else type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
+    if dataclasses.is_dataclass(out):
+        return {f.name: _plain(getattr(out, f.name)) for f in dataclasses.fields(out)}
+    raise ArgumentError(
+        f"The module returned a {type(out).__name__}, and not arrays.",
+        argument="module",
+        expected="a module that returns an array, or tuples, lists or dicts of arrays",
+        got=shown(out),
+        fix="wrap a module of your own around it, which returns arrays",
+    )
+
+
+@lowering(backend, foreign)
+def _(
+    module: Foreign, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: Any, train: bool
+) -> Any:
+    return module.run(values, args, kwargs, key, train) if isinstance(module, TorchModule) else NotImplemented
