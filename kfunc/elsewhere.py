@@ -15,7 +15,6 @@ _PREPROCESSING = (
     "preprocessing layers are not here yet: do it to the arrays, in a kf.data.Dataset, or in a layer of your own with "
     "the functions of kf.ops and kf.ops.image"
 )
-_BRIDGE = "networks of other libraries are not layers: a function of kf.Model(net, step=...) may call them"
 _SEEDS = (
     "there is no global seed, which any call could move on: kf.Model(net, seed=1) draws weights, the order of samples "
     "and dropout from one seed, and kf.random takes keys"
@@ -105,7 +104,6 @@ REASONS: dict[str, dict[str, str]] = {
         "wrappers": "estimators for scikit-learn are not here",
     },
     "kfunc.nn": {
-        "TorchModuleWrapper": _BRIDGE,
         **dict.fromkeys(
             (
                 *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,8 @@ class Module(Part):
         self._net = net
         self._draws = False
         """Whether the network has asked for a random key in evaluation."""
+        self._asked = False
+        """Whether it is known if the network has losses of its own."""
         self._fill(params or {}, buffers=False)
         self._fill(state or {}, buffers=True)
 
@@ -119,12 +122,16 @@ class Module(Part):
             state = self._guarded(state)
         if key is None and (self.training or self._draws):
             key = self._key(inputs)
-        given: Any = {"state": state, "train": self.training, "aux": aux, **options}
+        looks = self.training and not aux and not self._asked and not torch.compiler.is_compiling()
+        given: Any = {"state": state, "train": self.training, "aux": aux or looks, **options}
         try:
             out, new, *more = self._net.apply(params, *inputs, key=key, **given)
         except MissingKeyError:
             self._draws = True
             out, new, *more = self._net.apply(params, *inputs, key=self._key(inputs), **given)
+        if looks:
+            self._asked = True
+            _warn_of_losses(more[0].losses)
         if self.training:
             with torch.no_grad():
                 self._take(state, new)
@@ -136,6 +143,15 @@ class Module(Part):
         device = tensors[0].device if tensors else None
         words = torch.randint(-(2**31), 2**31, (2,), dtype=torch.int64, device=device)
         return words.to(torch.int32).view(torch.uint32)
+
+
+def _warn_of_losses(losses: dict[str, Any]) -> None:
+    if losses:
+        warnings.warn(
+            f"The network adds losses of its own, as regularizers do ({', '.join(losses)}), and they are not in the output "
+            "of the module: y, aux = module(x, aux=True), and add sum(aux.losses.values()) to the loss.",
+            stacklevel=5,
+        )
 
 
 def _check_modes(part: Part, training: bool, path: str = "") -> None:

@@ -41,6 +41,7 @@ from .reshaping import *
 from .rotary import *
 from .scope import Scope as Scope
 from .tfsm_layer import *
+from .torch_module_wrapper import *
 from .wrappers import *
 
 serialize, deserialize = _configs("layer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from typing import Any, ClassVar
 
@@ -56,7 +57,7 @@ class ForeignLayer(Layer):
                 if v.path[:i] not in scopes:
                     scopes[v.path[:i]] = scopes[v.path[: i - 1]].sub(v.path[i - 1])
             at = scopes[v.path[:-1]]
-            declare = at.param if v.trainable else at.state
+            declare = functools.partial(at.param, cast=False) if v.trainable else at.state  # its precision is its own
             values.append(declare(v.path[-1], v.shape, _First(v, s), v.dtype))
         key = s.maybe_key()
         out, new = foreign(module, values, inputs, options or None, key, s.train)

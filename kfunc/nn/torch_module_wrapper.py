@@ -43,4 +43,4 @@ class TorchModuleWrapper(ForeignLayer):
         super().__post_init__()
 
     def _made(self) -> Foreign:
-        return get("torch").foreign("module", module=self._given("module"), output_shape=self.output_shape)
+        return get("torch").foreign["TorchModuleWrapper"](self._given("module"), self.output_shape)

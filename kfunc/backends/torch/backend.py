@@ -53,11 +53,6 @@ class TorchBackend(Backend):
         )
         return tensor.to(device=device, dtype=dtype)
 
-    def foreign(self, what: str, **given: Any) -> Any:
-        from .modules import TorchModule  # which registers with this backend
-
-        return TorchModule(**given)
-
     def staged(self, x: Any, device: Any = None) -> Any:
         if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name in _BITS:
             return self.asarray(x, device=device)

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ... import tree
-from ...errors import ArgumentError, MissingKeyError, ShapeError, shown
+from ...errors import ArgumentError, KfuncError, ShapeError, shown
 from ...ops._op import lowering
 from ...ops.foreign import foreign
 from ...tracing.spec import Spec
@@ -40,6 +40,8 @@ class TorchModule(Foreign):
     library = "torch"
 
     def __init__(self, module: torch.nn.Module, output_shape: tuple[int | None, ...] | None = None):
+        if not isinstance(module, torch.nn.Module):
+            raise ArgumentError.must_be("module", "a torch.nn.Module, or a function that makes one", module)
         self._module, self._output_shape = module, output_shape
         self.tensors: dict[str, torch.Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
         for name, x in self.tensors.items():
@@ -64,42 +66,40 @@ class TorchModule(Foreign):
     def _variable(self, name: str, x: torch.Tensor) -> Variable:
         trains = isinstance(x, torch.nn.Parameter) and x.requires_grad
         path = tuple(name.split("."))
-        return Variable(path, tuple(x.shape), dtype_name(x.dtype), trains, lambda key: x.detach().clone())
+        return Variable(path, tuple(x.shape), dtype_name(x.dtype), trains, lambda key: x.detach())
 
     def _structure(self, train: bool) -> torch.nn.Module:
         """A copy of the module, in training or not, whose tensors have no values."""
         memo: dict[int, Any] = {}
         for x in self.tensors.values():
             empty = x.detach().to("meta")
-            memo[id(x)] = (
-                torch.nn.Parameter(empty, x.requires_grad) if isinstance(x, torch.nn.Parameter) else empty
-            )
+            memo[id(x)] = torch.nn.Parameter(empty, x.requires_grad) if isinstance(x, torch.nn.Parameter) else empty
         return copy.deepcopy(self._module, memo).train(train)
 
     def variables(self, args: Any, kwargs: Any) -> tuple[Variable, ...]:
         return self._variables
 
-    def draws(self, train: bool) -> bool | None:
-        """Whether it draws random numbers; None if that is not known, since `shapes` has not run."""
-        return self._draws.get(train)
-
     # -- shapes --------------------------------------------------------------------------------------------------------
 
-    def shapes(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> Any:
-        try:
-            out = by_sizes(lambda given: self._run_on_specs(values, *given, train), (args, kwargs))
-        except (ArgumentError, MissingKeyError):
-            raise
-        except Exception as error:
-            if self._output_shape is None:
-                raise self._unfit(error, args, kwargs) from error
-            out = None
+    def shapes(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> tuple[Any, bool]:
+        def found(train: bool) -> Any:
+            return by_sizes(lambda given: self._run_on_specs(values, *given, train), (args, kwargs))
+
         with contextlib.suppress(Exception):  # some modules refuse to train with such a batch
-            by_sizes(lambda given: self._run_on_specs(values, *given, not train), (args, kwargs))
+            found(not train)
         if self._output_shape is None:
-            return out
-        floats = [x.dtype for x in tree.leaves((args, kwargs)) if isinstance(x, Spec) and "float" in dtype_name(x.dtype)]
-        return Spec(self._output_shape, floats[0] if floats else "float32")
+            try:
+                out = found(train)
+            except KfuncError:
+                raise
+            except Exception as error:
+                raise self._unfit(error, args, kwargs) from error
+        else:
+            with contextlib.suppress(Exception):
+                found(train)
+            dtypes = [x.dtype for x in tree.leaves((args, kwargs)) if isinstance(x, Spec) and "float" in str(x.dtype)]
+            out = Spec(self._output_shape, dtypes[0] if dtypes else "float32")
+        return out, self._draws.get(train, False)
 
     def _run_on_specs(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> Any:
         """What the module returns for these shapes, as `Spec`s. It also learns whether the module draws numbers."""
@@ -144,8 +144,11 @@ class TorchModule(Foreign):
         reason="torch.compile cannot trace the random numbers of a TorchModuleWrapper, which depend on a key"
     )
     def _run_drawing(self, given: dict[str, Any], args: Any, kwargs: Any, key: Any, train: bool) -> Any:
-        with _drawing_from(key, list(given.values())):
-            return _called(self._own_structure(train), given, args, kwargs)
+        with _drawing_from(key, list(given.values())) as drawn:
+            out = _called(self._own_structure(train), given, args, kwargs)
+        if key is None and drawn[0]:
+            raise self.lacks_key()
+        return out
 
     def _own_structure(self, train: bool) -> torch.nn.Module:
         """The structure that belongs to this thread."""
@@ -181,8 +184,12 @@ class _Draws(TorchDispatchMode):
 
 
 @contextlib.contextmanager
-def _drawing_from(key: Any, values: list[Any]) -> Iterator[None]:
-    """Inside, PyTorch's generators start from `key`; afterwards they are as they were before."""
+def _drawing_from(key: Any, values: list[Any]) -> Iterator[list[bool]]:
+    """Inside, PyTorch's generators start from `key`, if there is one; afterwards they are as they were before.
+
+    The list has an entry when the context has ended: whether random numbers were drawn, if `key` is None.
+    """
+    drawn: list[bool] = []
     with _seeding:
         generators = _generators(values)
         before = [g.get_state() for g in generators]
@@ -191,22 +198,15 @@ def _drawing_from(key: Any, values: list[Any]) -> Iterator[None]:
             for g in generators:
                 g.manual_seed(high << 32 | low)
         try:
-            yield
-            drawn = key is None and any(
-                g.get_state().numpy().tobytes() != state.numpy().tobytes()
-                for g, state in zip(generators, before, strict=True)
-            )
+            yield drawn
         finally:
+            if key is None:
+                after = [g.get_state() for g in generators]
+                drawn.append(
+                    any(a.numpy().tobytes() != b.numpy().tobytes() for a, b in zip(after, before, strict=True))
+                )
             for g, state in zip(generators, before, strict=True):
                 g.set_state(state)
-    if drawn:
-        raise MissingKeyError(
-            "The module draws random numbers, and the call was given no key.",
-            argument="key",
-            expected="a key, or a seed",
-            got=None,
-            fix="pass key=, a seed such as key=0 or a key of the arrays' backend",
-        )
 
 
 def _generators(values: list[Any]) -> list[torch.Generator]:
@@ -240,7 +240,8 @@ def _plain(out: Any) -> Any:
 
 
 @lowering(backend, foreign)
-def _(
-    module: Foreign, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: Any, train: bool
-) -> Any:
+def _(module: Foreign, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: Any, train: bool) -> Any:
     return module.run(values, args, kwargs, key, train) if isinstance(module, TorchModule) else NotImplemented
+
+
+backend.foreign["TorchModuleWrapper"] = TorchModule
