@@ -148,8 +148,8 @@ class Module(Part):
 def _warn_of_losses(losses: dict[str, Any]) -> None:
     if losses:
         warnings.warn(
-            f"The network adds losses of its own, as regularizers do ({', '.join(losses)}), and they are not in the output "
-            "of the module: y, aux = module(x, aux=True), and add sum(aux.losses.values()) to the loss.",
+            f"The network adds losses of its own, as a regularizer does ({', '.join(losses)}), and they are not in the "
+            "output of the module: y, aux = module(x, aux=True), and add sum(aux.losses.values()) to the loss.",
             stacklevel=5,
         )
 
