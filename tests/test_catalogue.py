@@ -42,7 +42,7 @@ ELSEWHERE: dict[str, str] = {
     "FlaxLayer": "a module of flax as a layer: see test_jax_modules",
     "JaxLayer": "a function of JAX as a layer: see test_jax_modules",
     "TFSMLayer": "a program of TensorFlow as a layer: see test_tensorflow_modules",
-    "TorchModuleWrapper": "a bridge to another library, not a layer",
+    "TorchModuleWrapper": "a module of PyTorch as a layer: see test_torch_modules",
     "Wrapper": "a base of layers, which have rows; ours does what its layer does, see test_combinators",
     "Metric": "a base of metrics, which have rows",
     "Constraint": "a base of Keras's: here any function is one",

@@ -11,7 +11,7 @@ from .layouts import Move, to_layout
 
 __all__ = ["Checkpoint", "KeyMap", "Move", "save_checkpoint", "to_layout"]
 
-_MODULES = ("keras", "torch")
+_MODULES = ("jax", "keras", "tensorflow", "torch")
 """For one library each: they are imported when they are asked for."""
 
 

@@ -16,7 +16,7 @@ __all__ = ["TorchModuleWrapper"]
 
 @layer
 class TorchModuleWrapper(ForeignLayer):
-    """A `torch.nn.Module` as a layer, on arrays of PyTorch: its own inputs to its own outputs.
+    """A `torch.nn.Module` as a layer: arrays of PyTorch, of any shapes that it takes, to what it returns.
 
     Its parameters are those of the layer under their own names: `0.weight` is `params["0"]["weight"]`. Tied ones are
     one. Its buffers, and parameters that require no gradient, are a part of the state. `init` copies the values that

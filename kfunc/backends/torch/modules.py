@@ -18,7 +18,7 @@ from ...errors import ArgumentError, KfuncError, ShapeError, shown
 from ...ops._op import lowering
 from ...ops.foreign import foreign
 from ...tracing.spec import Spec
-from ..foreign import Foreign, Variable, by_sizes
+from ..foreign import Foreign, Variable, by_sizes, lacks_key
 from ..standard import dtype_name
 from .backend import backend
 
@@ -147,7 +147,7 @@ class TorchModule(Foreign):
         with _drawing_from(key, list(given.values())) as drawn:
             out = _called(self._own_structure(train), given, args, kwargs)
         if key is None and drawn[0]:
-            raise self.lacks_key()
+            raise lacks_key(self.name)
         return out
 
     def _own_structure(self, train: bool) -> torch.nn.Module:
