@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -11,17 +12,17 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from ... import files, nn, random
+from ... import checks, files, nn, random
 from ...arrays import asarray, backend_of, to_backend
 from ...backends import Backend, get
-from ...errors import ArgumentError, FileError, shown
+from ...errors import ArgumentError, FileError, KfuncError, shown
 from ...model import Model
 from ...nn.freezing import layers_by_path
 from ...training import model_file
 from ...training.state import TrainState
 from ...training.traced import Traced
-from . import hdf5, weights
-from .configs import built
+from . import compiled, hdf5, weights
+from .configs import Built, built
 
 __all__ = ["load", "load_weights", "save_weights", "write"]
 
@@ -29,11 +30,11 @@ _CONFIG, _WEIGHTS, _SHARDS = "config.json", "model.weights.h5", "model.weights.j
 _TEXT = 100_000_000  # bytes of a config
 _SLACK = 2**20  # bytes that a part of an archive may have beyond twice the archive
 _SHARD = re.compile(r"[^/\\:\0]+\.weights\.h5")
-_STATE_OF_SEEDS = re.compile(r"(.*/)?_?(seed_generator|generator|random_generator)/vars/\d")
-_BESIDE = re.compile(r"(optimizer|optimizer_weights|_?compile_metrics|_?loss_tracker|metrics|_metrics)(/.*)?")
+_SEEDS = re.compile(r"(.*/)?_?(seed_|random_)?generator/vars/\d")
+_BESIDE = re.compile(r"optimizer_weights/.*|(.*/)?(optimizer|_?(compile_)?metrics|_?loss_tracker)/(.*/)?vars/\d+")
 
 
-def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy") -> Model:
+def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, compile: bool = True) -> Model:
     """The model in a file of Keras's, compiled as the file says, with its optimizer's state. Keras is not needed.
 
     The file may come from anywhere: nothing in it is executed, and its layers come from a closed table, and from the
@@ -44,6 +45,7 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy") -> 
         filepath: A `.keras` file of Keras 3 or 2, an `.h5` file of either, or a folder as Keras writes it with
             `zipped=False`.
         backend: The backend of the arrays.
+        compile: Whether the model is compiled as the file says. What cannot be taken over is told in a warning.
 
     Raises:
         FileError: The file is truncated or corrupt, has something in it that Keras does not write, or its arrays are
@@ -61,16 +63,43 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy") -> 
                 got="one of model.save_weights",
                 fix="make the network, and call kf.interop.keras.load_weights(model, path)",
             )
-        network = built(source.config)
-        if network.inputs is None:
-            raise FileError("The file does not say the shape of the inputs: the model was saved before it was built.")
-        traced = Traced(network.net, network.inputs)
-        params, state = _trees(source, traced, network.order, network.names, [])
+        network, traced = _built(source.config)
+        found = _places(source, traced, network.order)
+        params, state = _trees(source, traced, found, network.names, [])
         model = Model(network.net)
         key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
         model._traced = traced
-        model.train_state = to_backend(TrainState(params, state, None, key, step), target)
-        return model
+        model.train_state = TrainState(params, state, None, key, step)
+        if checks.boolean("compile", compile):
+            compiled.compile_from(model, source.compiled)
+            compiled.restore(model, *_of_optimizer(source), found)
+        return model if target is get("numpy") else model.to(target)
+
+
+def _built(config: Any) -> tuple[Built, Traced]:
+    """The network that a config in a file describes, and what is known of it from running it on shapes.
+
+    Raises:
+        FileError: It describes no network.
+    """
+    try:
+        network = built(config)
+        if network.inputs is not None:
+            return network, Traced(network.net, network.inputs)
+    except KfuncError as error:
+        raise FileError(
+            error.problem,
+            path=error.path,
+            argument=error.argument,
+            expected=error.expected,
+            got=error.got,
+            fix=error.fix,
+        ) from error
+    except Exception as error:  # arguments from a file may make layers fail in any way
+        raise FileError(
+            f"The file holds no model that can be built: {str(error)[:2000]}", got=type(error).__name__
+        ) from error
+    raise FileError("The file does not say the shape of the inputs: the model was saved before it was built.")
 
 
 def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str | Iterable[str] = ()) -> None:
@@ -90,11 +119,10 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
         MissingPackageError: h5py is not installed.
     """
     patterns = [ignore] if isinstance(ignore, str) else list(ignore)
-    traced = _traced(model)
-    names = {id(layer): layer._given_name for layer in _all_layers(model.net) if layer._given_name is not None}
-    with files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
-        params, state = _trees(source, traced, None, names, patterns)
-    with model._carry.lock:
+    with model._carry.lock, files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
+        traced = _traced(model)
+        names = {id(layer): layer._given_name for layer in _all_layers(model.net) if layer._given_name is not None}
+        params, state = _trees(source, traced, _places(source, traced, None), names, patterns)
         ts = model.train_state
         if ts is None:
             key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
@@ -172,13 +200,15 @@ class _Source:
 
     Attributes:
         config: Keras's config of the model; None if there are weights alone.
+        compiled: Keras's config of the optimizer, the losses and the metrics; None if there is none.
         parts: The HDF5 files.
         legacy: The group of a file in the old format, in which each layer of the model has a flat list of arrays; None
             for the new format.
     """
 
-    def __init__(self, config: Any, parts: list[hdf5.File], legacy: str | None = None):
+    def __init__(self, config: Any, parts: list[hdf5.File], legacy: str | None = None, compiled: Any = None):
         self.config, self.parts, self.legacy = config, parts, legacy
+        self.compiled = config.get("compile_config") if isinstance(config, dict) and compiled is None else compiled
         self.of: dict[str, hdf5.File] = {}
         for part in parts:
             twice = next((path for path in part.forms if path in self.of), None)
@@ -191,24 +221,28 @@ class _Source:
         return {path for part in self.parts for path in part.groups}
 
 
+def _places(source: _Source, traced: Traced, order: weights.Order | None) -> list[weights.Place]:
+    there = source.groups if source.legacy is None else None
+    return weights.places(traced.net, traced.call.declared or {}, order, there)
+
+
 def _trees(
-    source: _Source, traced: Traced, order: weights.Order | None, names: Mapping[int, str], ignore: list[str]
+    source: _Source, traced: Traced, found: list[weights.Place], names: Mapping[int, str], ignore: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters and the state in a file, when all of them have been held against the network."""
     declared = traced.call.declared or {}
     problems = weights.Problems()
     if source.legacy is None:
-        found = weights.places(traced.net, declared, order, source.groups)
         at = _by_path(source, found, names, problems)
     else:
-        at = _by_layer(source, traced.net, weights.places(traced.net, declared, order), declared, names, problems)
+        at = _by_layer(source, traced.net, found, declared, names, problems)
     for file, path in at.items():
         weights.checked(file, path, source.of[file].forms[file], declared[path], problems)
     for path in sorted(declared.keys() - {*at.values()} - weights.unsaved(traced.net, declared)):
         problems.add(f"the file has no array for {'/'.join(path)}")
     skipped = [re.compile(pattern) for pattern in ignore]
     for file, part in source.of.items():
-        if file not in at and not _passed_over(file) and not any(p.fullmatch(file) for p in skipped):
+        if file not in at and not _passed_over(file, part.forms[file]) and not any(p.fullmatch(file) for p in skipped):
             problems.add(f"the network has no variable for {file} in the file, of shape {part.forms[file].shape}")
     problems.check()
     arrays: dict[weights.Path, Any] = {}
@@ -220,8 +254,23 @@ def _trees(
     return weights.filled(traced.call, arrays)
 
 
-def _passed_over(path: str) -> bool:
-    return bool(_STATE_OF_SEEDS.fullmatch(path) or _BESIDE.fullmatch(path))
+def _passed_over(path: str, form: hdf5.Form) -> bool:
+    """Whether an array is none of a network: it belongs to an optimizer or a metric, or is the state of a generator."""
+    if _BESIDE.fullmatch(path):
+        return True
+    return bool(_SEEDS.fullmatch(path)) and form.shape == (2,) and "int" in form.dtype
+
+
+def _of_optimizer(source: _Source) -> tuple[list[Any], list[str] | None]:
+    """The arrays of the optimizer in the order of the file, and their names if it has any."""
+    if source.legacy is None:
+        files_of = itertools.takewhile(source.of.__contains__, (f"optimizer/vars/{i}" for i in itertools.count()))
+        return [source.of[file].read(file) for file in files_of], None
+    part = source.parts[0]
+    group = "optimizer_weights"
+    names = (part.texts(group, "weight_names") or []) if group in part.groups else []
+    names = [name for name in names if f"{group}/{name}" in part.forms]
+    return [part.read(f"{group}/{name}") for name in names], names
 
 
 def _by_path(
@@ -262,12 +311,11 @@ def _by_layer(
     children = dict(net.children())
     wanted = {name: names.get(id(children.get(name))) for name in lists}
     groups = {}
-    for layer in part.texts(root, "layer_names", len(part.groups)) or []:
+    for layer in part.texts(root, "layer_names") or []:
         group = f"{root}/{layer}" if root else layer
-        below = f"{group}/"
-        named = part.texts(group, "weight_names", sum(file.startswith(below) for file in part.forms))
+        named = part.texts(group, "weight_names") if group in part.groups else None
         if named:
-            groups[layer] = [f"{below}{name}" for name in named]
+            groups[layer] = [f"{group}/{name}" for name in named]
     top = [f"{root}/{_TOP}/{name}".lstrip("/") for name in _top_names(part, root)]
     if set(wanted.values()) - {None} != set(groups) or None in wanted.values():  # Keras's rule: the n-th is the n-th
         wanted = dict(zip([name for name in lists if name], groups, strict=False))
@@ -295,7 +343,7 @@ _TOP = "top_level_model_weights"
 
 def _top_names(part: hdf5.File, root: str) -> list[str]:
     group = f"{root}/{_TOP}" if root else _TOP
-    return (part.texts(group, "weight_names", len(part.forms)) or []) if group in part.groups else []
+    return (part.texts(group, "weight_names") or []) if group in part.groups else []
 
 
 def _parts_of(file: str) -> list[str]:
@@ -323,39 +371,50 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
         if os.path.isdir(name):
             yield _folder(name, held)
             return
+        if name.endswith(".json"):
+            yield _sharded(name, None, held)
+            return
         file = held.enter_context(files._open(name))
-        start = file.read(8)
+        start = file.read(4)
         file.seek(0)
-        if start[:4] == b"PK\3\4":
+        if start == b"PK\3\4":
             config, data = _unzipped(file)
             yield _Source(config, [held.enter_context(hdf5.opened(io.BytesIO(data)))])
-        elif name.endswith(".json"):
-            yield _sharded(name, file, None, held)
         else:
-            part = held.enter_context(hdf5.opened(file))
-            yield _h5(part)
+            yield _h5(held.enter_context(hdf5.opened(file)))
 
 
 def _h5(part: hdf5.File) -> _Source:
-    config = part.text("", "model_config")
-    if config is not None or "model_weights" in part.groups:
-        return _Source(None if config is None else _decoded(config, "model_config"), [part], "model_weights")
-    return _Source(None, [part], None if part.texts("", "layer_names", len(part.groups)) is None else "")
+    config, compiled = (part.text("", name) for name in ("model_config", "training_config"))
+    if config is None and part.texts("", "layer_names") is not None:
+        return _Source(None, [part], "")
+    if config is None and "model_weights" not in part.groups:
+        return _Source(None, [part])
+    decoded = (None if x is None else _decoded(x, "a config") for x in (config, compiled))
+    return _Source(next(decoded), [part], "model_weights", next(decoded))
 
 
 def _folder(path: str, held: contextlib.ExitStack) -> _Source:
-    with files._open(os.path.join(path, _CONFIG)) as file:
-        config = _decoded(_bounded(file, os.fstat(file.fileno()).st_size), _CONFIG)
+    config = _json(os.path.join(path, _CONFIG))
     index = os.path.join(path, _SHARDS)
     if os.path.exists(index):
-        return _sharded(index, held.enter_context(files._open(index)), config, held)
-    file = held.enter_context(files._open(os.path.join(path, _WEIGHTS)))
-    return _Source(config, [held.enter_context(hdf5.opened(file))])
+        return _sharded(index, config, held)
+    return _Source(config, [_part(os.path.join(path, _WEIGHTS), held)])
 
 
-def _sharded(path: str, file: BinaryIO, config: Any, held: contextlib.ExitStack) -> _Source:
+def _part(path: str, held: contextlib.ExitStack) -> hdf5.File:
+    with files.blaming(path):
+        return held.enter_context(hdf5.opened(held.enter_context(files._open(path))))
+
+
+def _json(path: str) -> Any:
+    with files.blaming(path), files._open(path) as file:
+        return _decoded(_bounded(file, os.fstat(file.fileno()).st_size), os.path.basename(path))
+
+
+def _sharded(path: str, config: Any, held: contextlib.ExitStack) -> _Source:
     """Shards, and the index that names them."""
-    index = _decoded(_bounded(file, os.fstat(file.fileno()).st_size), os.path.basename(path))
+    index = _json(path)
     where = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(where, dict):
         raise FileError("The index has no weight_map from groups to files.", got=shown(index))
@@ -364,8 +423,7 @@ def _sharded(path: str, file: BinaryIO, config: Any, held: contextlib.ExitStack)
     outside = [n for names in lists for n in names if not isinstance(n, str) or not _SHARD.fullmatch(n)]
     if outside:
         raise FileError("The index names a file that lies outside the folder, or is no shard.", got=shown(outside[0]))
-    opened = [held.enter_context(files._open(os.path.join(os.path.dirname(path), name))) for name in shards]
-    return _Source(config, [held.enter_context(hdf5.opened(shard)) for shard in opened])
+    return _Source(config, [_part(os.path.join(os.path.dirname(path), name), held) for name in shards])
 
 
 def _unzipped(file: BinaryIO) -> tuple[Any, bytes]:

@@ -1,8 +1,11 @@
 """HDF5 files as Keras writes them, of unknown origin: what is in them is looked at before anything is read.
 
-h5py is the only parser. Keras uses a small part of the format: groups with hard links, and arrays of numbers that lie
+Keras uses a small part of the format: groups with hard links, and arrays of numbers that lie
 in the file in one piece. All else is refused: links to other places and other files, arrays whose numbers lie in other
 files, and compressed ones, a few bytes of which may fill the memory. So arrays take at most the size of the file.
+
+h5py reads everything but texts in attributes. For these it allocates as much as the attribute says, up to 4 GB, before
+it looks whether the file has so many bytes, and a damaged heap makes it run for ever: `_Texts` reads them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -36,10 +40,13 @@ class File:
         groups: The paths of all groups; "" is the root.
     """
 
-    def __init__(self, handle: Any, size: int):
+    def __init__(self, handle: Any, file: BinaryIO, size: int):
         self.handle, self.size = handle, size
         self.forms: dict[str, Form] = {}
         self.groups: dict[str, None] = {}
+        self._texts = _Texts(file, size)
+        if handle.userblock_size or handle.id.get_create_plist().get_sizes() != (8, 8):
+            raise FileError("The file has a form of HDF5 in which Keras does not write.")
         self._look()
 
     def _look(self) -> None:
@@ -91,43 +98,108 @@ class File:
     def text(self, group: str, name: str) -> str | None:
         """The attribute `name` of a group, which is a text; None if the group has no such attribute."""
         with parsing():
-            found = self._attribute(group, name, None)
-        return None if found is None else _text(found)
+            found = self._attribute(group, name, False)
+        return found[0] if found else None
 
-    def texts(self, group: str, name: str, most: int) -> list[str] | None:
-        """The texts in the attribute `name` of a group; None if the group has no such attribute.
-
-        Args:
-            most: How many there may be. Texts are kept once and may be referred to often, so that a small file could
-                fill the memory.
-        """
-        parts = 0
+    def texts(self, group: str, name: str) -> list[str] | None:
+        """The texts in the attribute `name` of a group; None if the group has no such attribute."""
         with parsing():
-            found = self._attribute(group, name, most)
-            if found is not None:
-                return list(map(_text, found))
-            out: list[str] = []  # Keras divides a list that is too long for one attribute
-            while (part := self._attribute(group, f"{name}{parts}", most - len(out))) is not None:
-                out += map(_text, part)
-                parts += 1
-            return out if parts else None
+            found = self._attribute(group, name, True)
+            parts: list[list[str]] = []  # Keras divides a list that is too long for one attribute
+            while found is None and (part := self._attribute(group, f"{name}{len(parts)}", True)) is not None:
+                parts.append(part)
+        return [text for part in parts for text in part] if parts else found
 
-    def _attribute(self, group: str, name: str, most: int | None) -> Any:
-        """The value of an attribute: a text, or up to `most` texts; None if there is no such attribute."""
-        from h5py import h5a, h5t
+    def _attribute(self, group: str, name: str, several: bool) -> list[str] | None:
+        """The texts that are the value of an attribute; None if there is no such attribute."""
+        from h5py import h5a, h5o, h5t
 
-        owner, raw = self.handle[group] if group else self.handle, name.encode()
+        owner, raw = self.handle[group] if group else self.handle["/"], name.encode()
         if not h5a.exists(owner.id, raw):
             return None
         found = h5a.open(owner.id, raw)
-        shape = found.shape
-        if most is not None and shape == (0,):
+        shape, kind = found.shape, found.get_type()
+        if several and shape == (0,):
             return []
-        if len(shape) != (most is not None) or any(n > most for n in shape) or found.get_storage_size() > self.size:
-            raise FileError(f"The attribute {shown(name)} in the file is too large, or no list of names.")
-        if not isinstance(found.get_type(), h5t.TypeStringID):
-            raise FileError(f"The attribute {shown(name)} in the file is not a text.")
-        return owner.attrs[name]
+        if not isinstance(kind, h5t.TypeStringID) or len(shape) != several:
+            raise FileError(f"The attribute {shown(name)} in the file is not a text, or is no list of texts.")
+        width = None if kind.is_variable_str() else kind.get_size()
+        return self._texts.of(h5o.get_info(owner.id).addr, raw, math.prod(shape), width)
+
+
+class _Texts:
+    """The texts in the attributes of an HDF5 file, of which no more is read than the file has.
+
+    See "HDF5 File Format Specification", version 3.0: IV.A.1.a for headers of objects, IV.A.2.m for attributes, and
+    III.E for the heap where texts of any length lie.
+    """
+
+    def __init__(self, file: BinaryIO, size: int):
+        self.file, self.size = file, size
+        self.left = 4 * size + 2**16  # bytes that may still be read: headers and heaps may refer to one place often
+        self.heaps: dict[int, dict[int, bytes]] = {}
+
+    def of(self, header: int, name: bytes, count: int, width: int | None) -> list[str]:
+        """The texts of an attribute of the object whose header lies there: `width` bytes each, or in the heap."""
+        data = next((data for found, data in self._attributes(header) if found == name), None)
+        if data is None or count * (width or 16) > len(data):
+            raise self._corrupt("an attribute")
+        if width is not None:
+            return [data[i * width : (i + 1) * width].rstrip(b"\0").decode() for i in range(count)]
+        return [self._in_heap(*struct.unpack_from("<IQI", data, 16 * i)).decode() for i in range(count)]
+
+    def _attributes(self, header: int) -> Iterator[tuple[bytes, bytes]]:
+        """The names and the values of the attributes in the header of an object."""
+        start = self._read(header, 16)
+        if start[0] != 1:
+            raise FileError(
+                "The file is in a newer form of HDF5, in which Keras does not write.",
+                fix="load the model in Keras and save it again",
+            )
+        blocks = [(header + 16, int.from_bytes(start[8:12], "little"))]
+        while blocks:
+            block, at = self._read(*blocks.pop()), 0
+            while at + 8 <= len(block):
+                kind, length = struct.unpack_from("<HH", block, at)
+                body = block[at + 8 : at + 8 + length]
+                at += 8 + length
+                if kind == 0x10:  # the header goes on elsewhere
+                    blocks.append(struct.unpack_from("<QQ", body))
+                elif kind == 0x0C:
+                    version, _, *sizes = struct.unpack_from("<BBHHH", body)
+                    first = 9 if version == 3 else 8
+                    begin = first + sum(-(-n // 8) * 8 if version == 1 else n for n in sizes)
+                    yield body[first : first + sizes[0]].rstrip(b"\0"), body[begin:]
+
+    def _in_heap(self, length: int, address: int, index: int) -> bytes:
+        if not length:
+            return b""
+        if address not in self.heaps:
+            start = self._read(address, 16)
+            heap = self._read(address, int.from_bytes(start[8:], "little")) if start[:4] == b"GCOL" else b""
+            found, at = {}, 16
+            while at + 16 <= len(heap):
+                number, _, _, size = struct.unpack_from("<HHIQ", heap, at)
+                if number == 0:  # free to the end
+                    break
+                found[number] = heap[at + 16 : at + 16 + size]
+                at += 16 + -(-size // 8) * 8
+            self.heaps[address] = found
+        text = self.heaps[address].get(index, b"")
+        self.left -= length
+        if len(text) < length or self.left < 0:
+            raise self._corrupt("a text")
+        return text[:length]
+
+    def _read(self, at: int, length: int) -> bytes:
+        self.left -= length
+        if at + length > self.size or self.left < 0:
+            raise self._corrupt("an address")
+        self.file.seek(at)
+        return self.file.read(length)
+
+    def _corrupt(self, what: str) -> FileError:
+        return FileError(f"The file is truncated or corrupt: {what} in it is not where it should be.")
 
 
 def _address(info: Any) -> Any:
@@ -201,7 +273,7 @@ def opened(file: BinaryIO) -> Iterator[File]:
     with contextlib.ExitStack() as held:
         with parsing():
             handle = held.enter_context(library.File(file, "r"))
-            found = File(handle, size)
+            found = File(handle, file, size)
         yield found
 
 
@@ -215,6 +287,7 @@ def write(groups: Iterable[tuple[str, str | None, list[Any]]]) -> bytes:
 
     out = io.BytesIO()
     with h5py().File(out, "w") as file:
+        file.create_group("vars")  # Keras 2 does not read a file without it
         for path, name, arrays in groups:
             group = file.require_group(f"{path}/vars" if path else "vars")
             if name is not None:

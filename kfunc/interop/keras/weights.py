@@ -312,8 +312,12 @@ def filled(call: Call, arrays: Mapping[Path, Any]) -> tuple[dict[str, Any], dict
             import ml_dtypes
 
             return array.view(ml_dtypes.bfloat16) if array.dtype.kind == "V" else array.astype(ml_dtypes.bfloat16)
-        cast = array.astype(np.dtype(wanted))
-        if array.dtype.kind in "iu" and not np.array_equal(cast, array):
+        with np.errstate(over="ignore"):
+            cast = array.astype(np.dtype(wanted))
+        alike = (
+            np.array_equal(cast, array) if array.dtype.kind in "iu" else (np.isfinite(cast) >= np.isfinite(array)).all()
+        )
+        if not alike:
             raise FileError(f"{'/'.join(path)} is {wanted}, and the file has numbers that are too large for it.")
         return cast
 
