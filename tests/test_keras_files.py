@@ -1,9 +1,7 @@
-"""Weights in Keras's files: each array arrives at the variable that Keras means, or an error lists what does not fit."""
+"""Weights in Keras's files: each array arrives where Keras means it, or an error lists what does not fit."""
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 
 import keras
@@ -12,9 +10,7 @@ import pytest
 from keras import layers
 
 import kfunc as kf
-from kfunc import nn
-from kfunc.errors import ArgumentError, FileError
-from kfunc.interop.keras import archives, built, hdf5, load, load_weights, save_weights, weights
+from kfunc.interop.keras import load, load_weights, save_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning", "ignore:You are saving")
 HERE = Path(__file__).parent / "keras_files"

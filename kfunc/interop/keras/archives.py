@@ -319,7 +319,7 @@ def _by_layer(
     top = [f"{root}/{_TOP}/{name}".lstrip("/") for name in _top_names(part, root)]
     if set(wanted.values()) - {None} != set(groups) or None in wanted.values():  # Keras's rule: the n-th is the n-th
         wanted = dict(zip([name for name in lists if name], groups, strict=False))
-    layers = {tuple(path.split("/")): layer for path, layer in layers_by_path(net).items()}
+    layers = {tuple(path.split("/")) if path else (): layer for path, layer in layers_by_path(net).items()}
     at: dict[str, weights.Path] = {}
     for name, paths in lists.items():
         paths.sort(key=lambda path: declared[path].kind == "state")
@@ -327,7 +327,7 @@ def _by_layer(
         if len(files_of) != len(paths):
             problems.add(f"the file has {len(files_of)} arrays for {name or 'the model itself'}, not {len(paths)}")
         expected = {path: _chain(path, layers, names) for path in paths}
-        known = set().union(*expected.values())
+        known = {*names.values()}.union(*expected.values())
         for file, path in zip(files_of, paths, strict=False):
             if file not in part.forms:
                 continue
@@ -354,7 +354,7 @@ def _parts_of(file: str) -> list[str]:
 def _chain(path: weights.Path, layers: Mapping[weights.Path, nn.Layer], names: Mapping[int, str]) -> set[str]:
     """What a file may call the parts of a path: the names of layers in Keras, and those of scopes here."""
     out = set()
-    for n in range(1, len(path) + 1):
+    for n in range(len(path) + 1):
         layer = layers.get(path[:n])
         out |= {path[n - 1]} if layer is None else {names[id(layer)]} if id(layer) in names else set()
     return out
@@ -377,7 +377,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
         file = held.enter_context(files._open(name))
         start = file.read(4)
         file.seek(0)
-        if start == b"PK\3\4":
+        if start[:2] == b"PK":
             config, data = _unzipped(file)
             yield _Source(config, [held.enter_context(hdf5.opened(io.BytesIO(data)))])
         else:

@@ -1,0 +1,87 @@
+"""Keras's files under attack: those of `fuzz/keras_corpus.py`, and damaged ones, end in a `FileError`, cost next to
+nothing, and open nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from fuzz import keras_corpus as corpus
+
+HERE = os.path.dirname(__file__)
+
+# Each file in a child of one process: what it raises, opens and takes. HDF5's library opens files without Python's
+# knowledge; for these a pipe stands there, at which it would wait for ever.
+_WATCH = r"""
+import json, os, resource, signal, sys, tempfile
+from pathlib import Path
+from fuzz import keras_corpus as corpus
+import kfunc as kf
+
+watching, events = False, []
+LOUD = ("os.", "subprocess", "socket", "shutil", "import", "exec", "compile", "ctypes")
+
+def hook(event, args):
+    if watching and (event.startswith(LOUD) or (event == "open" and not isinstance(args[0], int))):
+        events.append([event, repr(args)[:200]])
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+def child(name):
+    global watching
+    os.chdir(folder := Path(tempfile.mkdtemp()))
+    path = corpus.put(name, folder)
+    before = peak()
+    signal.alarm(60)
+    watching, error = True, None
+    try:
+        corpus.attempt(corpus.ROWS[name][0], path)
+    except BaseException as caught:
+        watching = False
+        error = [type(caught).__name__, str(caught)]
+    watching = False
+    seen = [e for e in events if not e[1].startswith(f"('{folder}/x") or e[0] != "open"]
+    return {"name": name, "error": error, "events": seen, "grown": peak() - before, "size": os.path.getsize(path)}
+
+for kind, data in (("WEIGHTS", corpus.hdf5()), ("LEGACY", corpus.legacy()), ("ARCHIVES", corpus.archive(corpus.GOOD))):
+    path = os.path.join(tempfile.mkdtemp(), corpus.ENDINGS[kind])
+    Path(path).write_bytes(data)
+    corpus.attempt(kind, path)  # so that all is imported
+sys.addaudithook(hook)
+for name in corpus.ROWS:
+    there, here = os.pipe()
+    if (pid := os.fork()) == 0:
+        with open(here, "w") as out:
+            json.dump(child(name), out)
+        os._exit(0)
+    os.close(here)
+    with open(there) as answer:
+        text = answer.read()
+    status = os.waitpid(pid, 0)[1]
+    print(text if text else json.dumps({"name": name, "died": status}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def watched():
+    pytest.importorskip("resource", reason="Windows has no fork")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, os.path.dirname(HERE), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-c", _WATCH], env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("name", corpus.ROWS)
+def test_hostile_files(name, watched):
+    row = watched[name]
+    assert "died" not in row
+    kind, text = row["error"] or ("nothing", "")
+    assert kind == "FileError", row["error"]
+    assert re.search(corpus.ROWS[name][2], text), text
+    assert not row["events"]
+    assert row["grown"] <= 2 * row["size"] + 32 * 2**20
