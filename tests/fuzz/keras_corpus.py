@@ -91,12 +91,12 @@ def _chunked(group, name):
 
 
 def _bomb(group, name):
-    """A few bytes that become a gigabyte, in a piece that says to have one megabyte."""
+    """A few bytes that become 64 megabytes, in a piece that says to have one."""
     import zlib
 
     array = group.create_dataset(name, (3, 3), "f4", chunks=(512, 512), maxshape=(None, None), compression="gzip")
     packed = zlib.compressobj(9)
-    data = b"".join([packed.compress(bytes(2**20)) for _ in range(1024)] + [packed.flush()])
+    data = b"".join([packed.compress(bytes(2**20)) for _ in range(64)] + [packed.flush()])
     array.id.write_direct_chunk((0, 0), data)
 
 
@@ -295,8 +295,8 @@ ARCHIVES = {
     "no config": (lambda: archive({k: v for k, v in GOOD.items() if k != "config.json"}), "no config"),
     "no weights": (lambda: archive({k: v for k, v in GOOD.items() if "weights" not in k}), "no weights"),
     "pickled weights": (lambda: archive({"config.json": GOOD["config.json"], "model.weights.npz": b""}), "pickled"),
-    "a bomb": (lambda: archive({**GOOD, "config.json": bytes(2**28)}, zipfile.ZIP_DEFLATED), "twice as large"),
-    "a bomb beside it": (lambda: archive({**GOOD, "assets/x": bytes(2**28)}, zipfile.ZIP_DEFLATED), "twice as large"),
+    "a bomb": (lambda: archive({**GOOD, "config.json": bytes(2**26)}, zipfile.ZIP_DEFLATED), "twice as large"),
+    "a bomb beside it": (lambda: archive({**GOOD, "assets/x": bytes(2**26)}, zipfile.ZIP_DEFLATED), "twice as large"),
     "a bomb of weights": (lambda: _with(model__weights__h5=replaced(_bomb)), "compressed"),
     "a part that is encrypted": (lambda: _flagged(archive(GOOD), "config.json"), "truncated or corrupt"),
     "a config that is no JSON": (lambda: _with(config__json="{"), "not valid JSON"),

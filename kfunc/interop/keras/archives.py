@@ -233,7 +233,7 @@ def _trees(
     declared = traced.call.declared or {}
     problems = weights.Problems()
     if source.legacy is None:
-        at = _by_path(source, found, names, problems)
+        at = _by_path(source, traced.net, found, names, problems)
     else:
         at = _by_layer(source, traced.net, found, declared, names, problems)
     for file, path in at.items():
@@ -274,11 +274,11 @@ def _of_optimizer(source: _Source) -> tuple[list[Any], list[str] | None]:
 
 
 def _by_path(
-    source: _Source, found: list[weights.Place], names: Mapping[int, str], problems: weights.Problems
+    source: _Source, net: nn.Layer, found: list[weights.Place], names: Mapping[int, str], problems: weights.Problems
 ) -> dict[str, weights.Path]:
     """The variable of the network for each array in a file of the new format."""
     at: dict[str, weights.Path] = {}
-    known = {*names.values()}
+    listed = _listed(net, names)
     for place in found:
         group = f"{place.file}/vars" if place.file else "vars"
         for i, path in enumerate(place.paths):
@@ -286,7 +286,7 @@ def _by_path(
                 at[file] = path
         part = next((part for part in source.parts if group in part.groups), None)
         called = None if part is None else part.text(group, "name")
-        if called in known and called not in (names.get(id(place.layer)), *place.paths[0]):
+        if called in listed and called not in (names.get(id(place.layer)), *place.paths[0]):
             problems.add(f"the file calls {place.file} {called!r}, which is the name of another layer")
     return at
 
@@ -320,22 +320,32 @@ def _by_layer(
     if set(wanted.values()) - {None} != set(groups) or None in wanted.values():  # Keras's rule: the n-th is the n-th
         wanted = dict(zip([name for name in lists if name], groups, strict=False))
     layers = {tuple(path.split("/")) if path else (): layer for path, layer in layers_by_path(net).items()}
+    listed = _listed(net, names)
     at: dict[str, weights.Path] = {}
     for name, paths in lists.items():
         paths.sort(key=lambda path: declared[path].kind == "state")
         files_of = groups.get(wanted.get(name) or "", []) if name else top
         if len(files_of) != len(paths):
             problems.add(f"the file has {len(files_of)} arrays for {name or 'the model itself'}, not {len(paths)}")
-        expected = {path: _chain(path, layers, names) for path in paths}
-        known = {*names.values()}.union(*expected.values())
+        own = {path[n] for path in paths for n in range(len(path)) if path[: n + 1] not in layers}
         for file, path in zip(files_of, paths, strict=False):
             if file not in part.forms:
                 continue
             at[file] = path
-            other = weights.contradicts(_parts_of(file), expected[path], known)
-            if other is not None:
-                problems.add(f"{'/'.join(path)} is at the place of {file} in the file, which names {other}")
+            expected = _chain(path, layers, names)
+            others = [shown(part) for part in _parts_of(file) if part in listed | own and part not in expected]
+            if others:
+                problems.add(f"{'/'.join(path)} is at the place of {file} in the file, which names {others[0]}")
     return at
+
+
+def _listed(net: nn.Layer, names: Mapping[int, str]) -> set[str]:
+    """The names of layers in `Sequential`s and `Graph`s.
+
+    Others, such as those of cells, are often made up by Keras, and the file may have the same for another layer.
+    """
+    containers = [layer for layer in layers_by_path(net).values() if isinstance(layer, nn.Sequential | nn.Graph)]
+    return {names[id(child)] for layer in containers for _, child in layer.children() if id(child) in names}
 
 
 _TOP = "top_level_model_weights"

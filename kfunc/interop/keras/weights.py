@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ... import nn
 from ...arrays import dtype_name, to_numpy
-from ...errors import FileError, shown
+from ...errors import FileError
 from ...nn.call import as_layer
 from ...nn.freezing import layers_by_path
 from ...nn.scope import Call, Declaration
@@ -343,8 +343,3 @@ def groups(
         return to_numpy(leaf)
 
     return [(place.file, names.get(id(place.layer)), [value(p) for p in place.paths]) for place in found]
-
-
-def contradicts(parts: Iterable[str], expected: set[str], known: set[str]) -> str | None:
-    """The part of a name in a file that is the name of another layer or variable than the expected one."""
-    return next((shown(part) for part in parts if part in known and part not in expected), None)
