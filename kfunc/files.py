@@ -16,6 +16,7 @@ import hashlib
 import itertools
 import json
 import math
+import mmap
 import os
 import re
 import stat
@@ -63,6 +64,7 @@ _DEPTH = 64  # names in a tensor's path, and containers in each other
 _DICTS, _DICTS_EACH = 16384, 4
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
 _ROOT = "array"
+_MAPPED = 2**16  # bytes; to read fewer takes no longer than to read a page of a mapped file
 
 # -- trees -----------------------------------------------------------------------------------------------------------
 
@@ -418,7 +420,7 @@ def read(
 
 
 class Tensors(Mapping[str, Any]):
-    """The arrays of a safetensors file by name, each read when it is asked for, as NumPy's.
+    """The arrays of a safetensors file by name, each read when it is asked for, as NumPy's, in memory of its own.
 
     The file stays open, and should not be changed. A digest of kfunc's is not checked, since that reads everything.
 
@@ -437,6 +439,7 @@ class Tensors(Mapping[str, Any]):
         with blaming(path), naming_the_format(path):
             self._file, self._lock = _open(path), threading.Lock()
             weakref.finalize(self, self._file.close)
+            self._map: mmap.mmap | None = None
             self.forms, _, spans = _beginning(self._file)
             first = self._file.tell()
             self._spans = {name: (first + begin, end - begin) for name, (begin, end) in spans.items()}
@@ -448,6 +451,24 @@ class Tensors(Mapping[str, Any]):
             self._fill(data, begin)
             array = _array(name, form, data)
         return array.astype(_dtype(form.dtype, name), copy=False)
+
+    def mapped(self, name: str) -> np.ndarray:
+        """A large array as a view of the file, whose pages are read when they are first used; a small one as it is.
+
+        What is written into the array does not go into the file. A program that writes into the file itself, in place
+        of putting another one there, changes the array, or ends this process if it makes the file shorter.
+        """
+        begin, length = self._spans[name]
+        if length < _MAPPED or os.name == "nt":  # Windows does not let anybody replace a file that is mapped
+            return self[name]
+        with blaming(self.path), self._lock:
+            if self._map is None:
+                self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+            if len(self._map) < begin + length:
+                raise _changed()
+        form = self.forms[name]
+        array = _array(name, form, memoryview(self._map)[begin : begin + length])
+        return array if array.flags.aligned and array.dtype.isnative else self[name]
 
     def _fill(self, data: bytearray, begin: int) -> None:
         if not hasattr(os, "preadv"):
@@ -609,7 +630,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _array(name: str, form: Form, data: bytearray) -> np.ndarray:
+def _array(name: str, form: Form, data: bytearray | memoryview) -> np.ndarray:
     """The tensor in `data`, without a copy; little-endian."""
     import numpy as np
 
@@ -773,6 +794,60 @@ def sweep(directory: str, names: str = ".+") -> None:
                 os.unlink(path)
             finally:
                 os.close(handle)
+
+
+@contextlib.contextmanager
+def new_directory(directory: str) -> Iterator[str]:
+    """The path of a new hidden directory in `directory`, for files that are moved away before the end.
+
+    It is removed at the end. Those of writers that were killed are removed, too: as with `sweep`, a lock says whether
+    its writer is alive.
+    """
+    if os.name != "nt":  # Windows has no handles of directories, so nobody could see that a writer is alive
+        for name in os.listdir(directory):
+            if _HIDDEN.fullmatch(name):
+                with contextlib.suppress(OSError):  # another process has locked or removed it
+                    _remove(os.path.join(directory, name), locked=False)
+    while True:
+        path = os.path.join(directory, f".kfunc-{os.urandom(8).hex()}")
+        os.mkdir(path)
+        try:
+            with _held(path):
+                if os.path.isdir(path):  # otherwise another process removed it before it was locked
+                    yield path
+                    return
+        finally:
+            with contextlib.suppress(OSError):
+                _remove(path)
+
+
+_HIDDEN = re.compile(r"\.kfunc-[0-9a-z_]{8,16}")
+
+
+@contextlib.contextmanager
+def _held(path: str, wait: bool = True) -> Iterator[None]:
+    """Lock a directory; see `_lock`."""
+    if os.name == "nt":
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if wait:
+            with contextlib.suppress(OSError):  # some file systems have no locks
+                _lock(handle)
+        else:
+            _lock(handle, wait=False)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove(path: str, locked: bool = True) -> None:
+    """Remove a directory of files; a lock of another process is respected unless this one has it."""
+    with contextlib.nullcontext() if locked else _held(path, wait=False):
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
 
 
 def _lock(handle: int, wait: bool = True) -> None:

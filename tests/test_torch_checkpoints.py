@@ -14,7 +14,7 @@ import pytest
 from backends import params
 
 import kfunc as kf
-from kfunc.interop import Checkpoint, save_checkpoint
+from kfunc.interop import Checkpoint, KeyMap, save_checkpoint
 
 torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
@@ -108,6 +108,50 @@ def test_one_tensor_is_read_at_a_time(tmp_path):
     assert peak < 3 * 64 * 1024 * 4
 
 
+@pytest.mark.parametrize("backend", params(NAMES))
+def test_large_tensors_are_views_of_the_file(backend, tmp_path):
+    """What is written into an array stays out of the file, and a file that replaces another one changes no array."""
+    given = {"a": torch.randn(300, 200), "b": torch.randn(300, 200).to(torch.bfloat16)}
+    save_checkpoint(given, tmp_path / "x.safetensors")
+    before = (tmp_path / "x.safetensors").read_bytes()
+    found = dict(Checkpoint(tmp_path / "x.safetensors", backend))
+    same(found, given)
+    if backend in ("numpy", "torch"):
+        found["a"][0] = 7.0
+        found["b"][0] = 7.0
+    assert (tmp_path / "x.safetensors").read_bytes() == before
+    save_checkpoint({n: torch.zeros_like(x) for n, x in given.items()}, tmp_path / "x.safetensors")
+    for name in "ab":
+        np.testing.assert_array_equal(
+            kf.to_numpy(found[name])[1:].astype("float64"), given[name][1:].double().numpy(), err_msg=name
+        )
+
+
+def test_a_file_that_became_shorter(tmp_path):
+    save_checkpoint({"a": torch.zeros(300, 200), "b": torch.ones(300, 200)}, tmp_path / "x.safetensors")
+    found = Checkpoint(tmp_path / "x.safetensors")
+    os.truncate(tmp_path / "x.safetensors", 300_000)
+    assert not found["a"].any()
+    with pytest.raises(kf.errors.FileError, match="The file changed while it was read"):
+        found["b"]
+
+
+def test_tensors_of_another_dtype_take_no_memory_twice(tmp_path):
+    """A network in float32 from a checkpoint in bfloat16: its own size, and that of the largest tensor."""
+    tracemalloc = pytest.importorskip("tracemalloc")
+    given = {f"{i}.weight": torch.randn(256, 256).to(torch.bfloat16) for i in range(20)}
+    save_checkpoint(given, tmp_path, shard_size=400_000)
+    net = kf.nn.Sequential([kf.nn.Dense(256, use_bias=False, name=str(i)) for i in range(20)])
+    keys = KeyMap([("{i}.weight", "{i}/kernel", "o i -> i o")])
+    found = Checkpoint(tmp_path)
+    keys.load(found, net, kf.Spec((None, 256)))  # imports, and names in caches
+    tracemalloc.start()
+    keys.load(found, net, kf.Spec((None, 256)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 256 * 256 * 4 + 3 * 256 * 256 * 4
+
+
 @pytest.mark.parametrize("before, after", [(1, 1), (2, 2), (1, 2), (2, 1), (2, 3)])
 def test_an_interrupted_save_mixes_nothing(before, after, tmp_path, monkeypatch):
     """Whenever a save is interrupted, the folder has the old tensors, the new ones, or no checkpoint."""
@@ -151,6 +195,24 @@ def test_an_interrupted_save_mixes_nothing(before, after, tmp_path, monkeypatch)
     shards = [f"model-0000{i + 1}-of-0000{after}.safetensors" for i in range(after)] if after > 1 else []
     files = [*shards, "model.safetensors.index.json"] if shards else ["model.safetensors"]
     assert sorted(os.listdir(folder)) == sorted([*files, "config.json"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of directories")
+def test_what_killed_writers_left_is_removed(tmp_path):
+    """Not what a writer has that is alive, and nothing that is no file of such a folder."""
+    folders = {name: tmp_path / f".kfunc-{name}" for name in ("0123456789abcdef", "ab_c1234", "fedcba9876543210")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "model-00001-of-00002.safetensors").write_bytes(b"part")
+    (tmp_path / ".kfunc-ab_c1234" / "more").mkdir()  # not one of ours
+    (tmp_path / ".kfunc-aaaaaaaaaaaaaaaa").symlink_to(tmp_path / ".kfunc-ab_c1234")
+    with kf.files._held(str(folders["fedcba9876543210"])):
+        save_checkpoint({"a": np.zeros(2, "float32")}, tmp_path)
+        assert not folders["0123456789abcdef"].exists()
+        assert (folders["fedcba9876543210"] / "model-00001-of-00002.safetensors").exists()
+    assert (folders["ab_c1234"] / "more").exists() and (tmp_path / ".kfunc-aaaaaaaaaaaaaaaa").is_symlink()
+    save_checkpoint({"a": np.zeros(2, "float32")}, tmp_path)
+    assert not folders["fedcba9876543210"].exists() and (tmp_path / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "float8_e4m3fn", "float8_e5m2", "complex64"])

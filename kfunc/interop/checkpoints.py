@@ -26,6 +26,9 @@ _INDEX_BYTES, _LISTED = 100_000_000, 20
 class Checkpoint(Mapping[str, Any]):
     """The tensors of a checkpoint by name. Each is read when it is asked for, so that memory is needed for one.
 
+    Large tensors are views of a safetensors file on NumPy and PyTorch. Nothing that is done with them changes the file;
+    but a program that writes into the file in place, rather than putting another there, would change them.
+
     Files are data, and nothing in them is executed: safetensors files are read by kfunc, and those of PyTorch by
     `torch.load(weights_only=True)`, which refuses all but tensors and plain containers.
 
@@ -52,7 +55,22 @@ class Checkpoint(Mapping[str, Any]):
             self._parts = _folder(self.path) if os.path.isdir(self.path) else _file(self.path)
 
     def __getitem__(self, name: str) -> Array:
-        return asarray(self._parts[name][name], backend=self._backend)
+        return self.read(name)
+
+    def read(self, name: str, dtype: str | None = None, backend: str | Backend | None = None) -> Array:
+        """A tensor. It may be a view of the file: its values are read from there when they are first used.
+
+        Args:
+            name: Its name.
+            dtype: The dtype that the caller is going to give it. If it has another one, it is not a view, so that the
+                file takes no memory beside the array in that dtype.
+            backend: The backend of the array, in place of the checkpoint's.
+        """
+        part, target = self._parts[name], self._backend if backend is None else get(backend)
+        if not isinstance(part, files.Tensors):
+            return asarray(part[name], backend=target)
+        x = part.mapped(name) if dtype in (None, part.forms[name].dtype) else part[name]
+        return target.staged(x)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
@@ -86,8 +104,6 @@ def save_checkpoint(
             stored.
         FileError: A file could not be written.
     """
-    import tempfile  # takes milliseconds
-
     most = _in_bytes(shard_size)
     with files.blaming(path, "written"):
         path = files.safetensors_path("path", path)
@@ -111,7 +127,7 @@ def save_checkpoint(
     names = names if len(shards) > 1 else [_ONE]
     with files.blaming(path, "written"):
         files.make_directory(path)
-        with tempfile.TemporaryDirectory(prefix=".kfunc-", dir=path) as new:
+        with files.new_directory(path) as new:
             for name, shard in zip(names, shards, strict=True):
                 _write(os.path.join(new, name), tensors, shard)
             if len(shards) > 1:

@@ -13,6 +13,7 @@ from ..backends import Backend, kind_of
 from ..errors import ArgumentError, ParamError
 from ..nn.layer import Layer
 from ..typing import Array, Tree
+from .checkpoints import Checkpoint
 
 __all__ = ["KeyMap"]
 
@@ -119,7 +120,7 @@ class KeyMap:
             for ours, group in rule.groups(each):
                 problems += [f"{path}: two rules have a tensor for it" for path in ours if path in found]
                 try:
-                    values = rule.loaded(group, ours, tensors, declared, self.sizes)
+                    values = rule.loaded(group, ours, tensors, declared, self.sizes, backend)
                 except ValueError as error:
                     problems.append(f"{', '.join(m.name for m in group)}: {error}")
                     values = []
@@ -209,6 +210,7 @@ class _Rule(NamedTuple):
         tensors: Mapping[str, Any],
         declared: Mapping[str, Any],
         sizes: Mapping[str, int],
+        backend: str | Backend | None,
     ) -> list[Any]:
         """The arrays for the paths `ours`. A ValueError says what does not fit."""
         lacking = [path for path in ours if path not in declared]
@@ -224,8 +226,8 @@ class _Rule(NamedTuple):
             if len(others) > 1:
                 raise ValueError(f"its parts have different shapes, {', '.join(map(str, sorted(others)))}")
             shape = (len(ours), *shape)
-        xs = [_array(tensors[match.name]) for match in theirs]
         dtype = dtype_name(declared[ours[0]].dtype)
+        xs = [_read(tensors, match.name, dtype, backend) for match in theirs]
         for x in xs:
             _check_dtype(x, dtype)
         if self.stacked is not None:
@@ -407,6 +409,11 @@ def _pattern(template: str) -> re.Pattern[str]:
     """What describes the names of a template, whose holes are numbers; longer ones would be no numbers of layers."""
     parts = _HOLE.split(template)
     return re.compile("".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>[0-9]{{1,9}})" for i, p in enumerate(parts)))
+
+
+def _read(tensors: Mapping[str, Any], name: str, dtype: str, backend: str | Backend | None) -> Any:
+    """A tensor that becomes an array of this dtype, already on the backend where the checkpoint can put it there."""
+    return tensors.read(name, dtype, backend) if isinstance(tensors, Checkpoint) else _array(tensors[name])
 
 
 def _array(x: Any) -> Any:

@@ -46,17 +46,12 @@ class TorchBackend(Backend):
         if torch.compiler.is_compiling():
             return torch.as_tensor(x).to(device=device, dtype=dtype)
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
-        x = np.array(x, order="C")
-        bits = _BITS.get(x.dtype.name)
-        tensor = (
-            torch.from_numpy(x) if bits is None else torch.from_numpy(x.view(bits)).view(getattr(torch, x.dtype.name))
-        )
-        return tensor.to(device=device, dtype=dtype)
+        return _shared(np.array(x, order="C")).to(device=device, dtype=dtype)
 
     def staged(self, x: Any, device: Any = None) -> Any:
-        if not (x.flags.c_contiguous and x.flags.writeable) or x.dtype.name in _BITS:
+        if not (x.flags.c_contiguous and x.flags.writeable):
             return self.asarray(x, device=device)
-        tensor = torch.from_numpy(x)
+        tensor = _shared(x)
         return tensor if device is None else tensor.to(device)
 
     def to_numpy(self, x: Any) -> Any:
@@ -452,3 +447,9 @@ def _nodes(value):
 
 
 backend: TorchBackend = TorchBackend()
+
+
+def _shared(x: Any) -> Any:
+    """The NumPy array `x` as a tensor with the same memory."""
+    bits = _BITS.get(x.dtype.name)
+    return torch.from_numpy(x) if bits is None else torch.from_numpy(x.view(bits)).view(getattr(torch, x.dtype.name))
