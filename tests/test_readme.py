@@ -18,7 +18,7 @@ import pytest
 from backends import NAMES
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/from_keras.md", "docs/checkpoints.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/from_keras.md", "docs/checkpoints.md", "docs/modules.md")
 _PART = re.compile(r"^(#+) ([^\n]*)$|^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
