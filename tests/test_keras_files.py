@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import kfunc as kf
+from kfunc import nn
+from kfunc.errors import ArgumentError, FileError
 from kfunc.interop.keras import load, load_weights, save_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning", "ignore:You are saving")
@@ -128,3 +131,287 @@ def test_each_array_arrives_at_its_place(name, tmp_path):
     other.load_weights(tmp_path / "y.weights.h5")
     for x, y in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+# -- networks of one's own ---------------------------------------------------------------------------------------------
+
+
+class KerasBlock(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.wide, self._narrow = layers.Dense(4), layers.Dense(4)
+
+    def build(self, shape):
+        self.seen = self.add_weight(shape=(4,), trainable=False, name="seen")
+        self.scale = self.add_weight(shape=(4,), name="scale")
+        self.wide.build(shape)
+        self._narrow.build(shape)
+
+    def call(self, x):
+        return self._narrow(self.wide(x)) * self.scale + self.seen
+
+
+KerasBlock.__name__ = "Block"  # files call layers in lists by their classes
+
+
+class KerasEncoder(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.before, self.zoom, self.after = (layers.Dense(4) for _ in range(3))
+
+    def call(self, x):
+        return self.after(self.zoom(self.before(x)))
+
+
+class KerasNet(keras.Model):
+    def __init__(self, encoder, spare):
+        super().__init__()
+        self.blocks = [KerasBlock(), layers.Dense(4), KerasBlock()]
+        self.first = self.blocks[1]
+        self.by_name = {"x": layers.Dense(4), "a": [layers.Dense(4)]}
+        self.encoder = encoder()
+        self.out = keras.Sequential([layers.Dense(4), layers.Dropout(0.1), layers.Dense(4)])
+        self.head = layers.Dense(4)
+        if spare:
+            self.a_spare = layers.Dense(4)
+            self.a_spare.build((None, 4))
+
+    def call(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x = self.encoder(self.by_name["a"][0](self.by_name["x"](x)))
+        return self.head(self.out(x))
+
+
+class Block(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.wide, self._narrow = nn.Dense(4), nn.Dense(4)
+
+    def build(self, shape):
+        self.seen = self.add_weight(shape=(4,), trainable=False, name="seen")
+        self.scale = self.add_weight(shape=(4,), name="scale")
+
+    def call(self, x):
+        return self._narrow(self.wide(x)) * self.scale + self.seen
+
+
+@nn.layer
+class Encoder(nn.Layer):
+    before: nn.Layer = nn.Dense(4)
+    zoom: nn.Layer = nn.Dense(4)
+    after: nn.Layer = nn.Dense(4)
+
+    def forward(self, s, x):
+        return self.after(s, self.zoom(s, self.before(s, x)))
+
+
+class KerasEncoderLayer(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.before, self.zoom, self.after = (layers.Dense(4) for _ in range(3))
+
+    def call(self, x):
+        return self.after(self.zoom(self.before(x)))
+
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.blocks = [Block(), nn.Dense(4), Block()]
+        self.first = self.blocks[1]
+        self.by_name = {"x": nn.Dense(4), "a": [nn.Dense(4)]}
+        self.encoder = Encoder()
+        self.out = nn.Sequential([nn.Dense(4), nn.Dropout(0.1), nn.Dense(4)])
+        self.head = nn.Dense(4)
+
+    def call(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x = self.encoder(self.by_name["a"][0](self.by_name["x"](x)))
+        return self.head(self.out(x))
+
+
+def of_ones_own(encoder, spare=False):
+    model = KerasNet(encoder, spare)
+    x = np.linspace(-1, 1, 8).reshape(2, 4).astype("f4")
+    model(x)
+    numbered(model)
+    model.set_weights([w / (1 + np.abs(w).max() * 4) for w in model.get_weights()])  # or else the numbers are too large
+    return model, x, np.asarray(model(x))
+
+
+def own_model():
+    return kf.Model(Net()).build((None, 4))
+
+
+@pytest.mark.parametrize("encoder", [KerasEncoder, KerasEncoderLayer])
+def test_networks_of_ones_own(encoder, tmp_path):
+    """A list, a dict, private attributes, one layer in two, a model in a model, and `layers`, which models have."""
+    model, x, y = of_ones_own(encoder, spare=True)
+    model.save_weights(tmp_path / "x.weights.h5")
+    ours = own_model()
+    with pytest.raises(FileError, match="no variable for a_spare/vars/0"):
+        load_weights(ours, tmp_path / "x.weights.h5")
+    load_weights(ours, tmp_path / "x.weights.h5", ignore="a_spare/.*")
+    np.testing.assert_allclose(ours.predict(x, verbose=0), y, rtol=1e-6)
+    if encoder is KerasEncoderLayer:
+        save_weights(ours, tmp_path / "y.weights.h5")
+        other, _, _ = of_ones_own(encoder)
+        other.set_weights([0 * w for w in other.get_weights()])  # a layer that is not found would keep its numbers
+        other.load_weights(tmp_path / "y.weights.h5")
+        np.testing.assert_array_equal(np.asarray(other(x)), y)
+
+
+# -- files of Keras 2 --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["keras2.keras", "keras2.h5"])
+def test_files_of_keras_2(name):
+    """`keras_files/make.py` wrote them with tf_keras: weights by their names, and what the model returned."""
+    with np.load(HERE / "keras2.npz") as known:
+        x, y = known["x"], known["y"]
+        expected = {(i, n.removeprefix("weight/").partition(":")[0]): known[n] for i, n in enumerate(known.files[2:])}
+    ours = load(HERE / name)
+    assert same(ours, expected)
+    np.testing.assert_allclose(ours.predict(x, verbose=0), y, rtol=1e-5)
+    for weights_file in ("keras2_weights.h5", "keras2.weights.h5"):
+        other = kf.Model(ours.net)
+        load_weights(other, HERE / weights_file)
+        assert same(other, expected)
+
+
+def test_a_file_of_keras_2_12(tmp_path):
+    """It has another name for `layers`."""
+    model = NETS["dense"]()
+    expected = numbered(model)
+    model.save_weights(tmp_path / "x.weights.h5")
+    with h5py.File(tmp_path / "x.weights.h5", "r+") as file:
+        file.move("layers", "_layer_checkpoint_dependencies")
+    ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4), nn.Dense(4)]))
+    load_weights(ours, tmp_path / "x.weights.h5")
+    assert same(ours, expected)
+
+
+# -- shards and folders ------------------------------------------------------------------------------------------------
+
+
+def test_shards(tmp_path):
+    """A layer's own arrays may lie in several."""
+    model = nested()
+    expected = numbered(model)
+    model.save_weights(tmp_path / "x.weights.json", max_shard_size=1e-7)
+    assert len(list(tmp_path.iterdir())) > 3
+    model.save(tmp_path / "x.keras")
+    ours = load(tmp_path / "x.keras")
+    other = kf.Model(ours.net)
+    load_weights(other, tmp_path / "x.weights.json")
+    assert same(other, expected)
+
+
+def test_folders(tmp_path):
+    """`zipped=False` of Keras, and a folder whose weights are in shards."""
+    model = nested()
+    expected = numbered(model)
+    keras.saving.save_model(model, tmp_path / "x", zipped=False)
+    assert same(load(tmp_path / "x"), expected)
+    (tmp_path / "x" / "model.weights.h5").unlink()
+    model.save_weights(tmp_path / "x" / "model.weights.json", max_shard_size=1e-7)
+    assert same(load(tmp_path / "x"), expected)
+    (tmp_path / "x" / "model_00001.weights.h5").unlink()
+    with pytest.raises(FileError, match=r"model_00001.weights.h5 could not be read: No such file"):
+        load(tmp_path / "x")
+
+
+# -- what is in a file besides -----------------------------------------------------------------------------------------
+
+
+def test_compiled_models(tmp_path):
+    """The arrays of optimizers, of the model and of a part of it, are none of the network."""
+    model = nested()
+    model.layers[1].compile("adam", "mse")
+    model.compile("adam", "mse", metrics=["mae"])
+    for part in (model.layers[1], model):
+        part.fit(np.ones((4, 4)), np.ones((4, 4)), verbose=0)
+    model.save(tmp_path / "x.keras")
+    expected = {(i, v.path): np.asarray(v) for i, v in enumerate(model.weights)}
+    ours = load(tmp_path / "x.keras")
+    assert same(ours, expected)
+    assert int(ours.train_state.step) == 1
+    plain = load(tmp_path / "x.keras", compile=False)
+    assert plain.optimizer is None and plain.train_state.opt_state is None
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_drawn(tmp_path, monkeypatch):
+    """Import is fast, since no array is made that the file does not have."""
+    nested().save(tmp_path / "x.keras")
+    monkeypatch.setattr(nn.Layer, "init", None)
+    monkeypatch.setattr(kf.nn.scope.Declaration, "draw", None)
+    load(tmp_path / "x.keras")
+
+
+def test_a_file_that_does_not_fit_changes_nothing(tmp_path):
+    numbered(model := NETS["dense"]())
+    model.save_weights(tmp_path / "x.weights.h5")
+    ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4), nn.Dense(5), nn.Dense(4)])).build()
+    before = ours.train_state
+    with pytest.raises(FileError) as error:
+        load_weights(ours, tmp_path / "x.weights.h5")
+    assert ours.train_state is before
+    lines = [
+        "dense_1/kernel has shape (4, 5), and layers/dense_1/vars/0 in the file (4, 4)",
+        "dense_1/bias has shape (5,), and layers/dense_1/vars/1 in the file (4,)",
+        "the file has no array for dense_2/kernel",
+        "the file has no array for dense_2/bias",
+    ]
+    assert all(line in str(error.value) for line in lines)
+
+
+def test_names_that_a_network_gives_its_layers(tmp_path):
+    """Two layers of one shape that stand in another order: only their names tell."""
+    numbered(model := NETS["dense"]())
+    model.save_weights(tmp_path / "x.weights.h5")
+    model.save(tmp_path / "x.h5")
+    for path in ("x.weights.h5", "x.h5"):
+        ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4, name="y"), nn.Dense(4, name="x")]))
+        if path == "x.h5":  # here each layer has its name
+            load_weights(ours, tmp_path / path)
+            np.testing.assert_array_equal(ours.train_state.params["x"]["bias"], model.layers[0].bias)
+        else:
+            with pytest.raises(FileError, match="the name of another layer"):
+                load_weights(ours, tmp_path / path)
+
+
+def test_the_model_keeps_its_backend_and_its_optimizer(tmp_path):
+    expected = numbered(model := NETS["dense"]())
+    model.save_weights(tmp_path / "x.weights.h5")
+    ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4), nn.Dense(4)]))
+    ours.compile("adam", "mse")
+    ours.fit(np.ones((4, 4)), np.ones((4, 4)), verbose=0, backend="torch")
+    load_weights(ours, tmp_path / "x.weights.h5")
+    assert ours.backend == "torch" and same(ours, expected) and int(ours.train_state.step) == 1
+
+
+@pytest.mark.parametrize(
+    "change, error, match",
+    [
+        (lambda m, p: load(5), ArgumentError, "must be a path"),
+        (lambda m, p: load(p / "nothing.keras"), FileError, "No such file"),
+        (lambda m, p: load(p / "x.weights.h5"), FileError, "does not say of which network"),
+        (lambda m, p: load(p / "x.keras", "os.system"), kf.errors.UnknownBackendError, "os.system"),
+        (lambda m, p: save_weights(m, p / "x.h5"), ArgumentError, "ends in .weights.h5"),
+        (lambda m, p: save_weights(m, p / "x.weights.h5", overwrite=False), FileError, "exists already"),
+        (lambda m, p: save_weights(m, p / "no" / "x.weights.h5"), FileError, "could not be written"),
+        (lambda m, p: save_weights(kf.Model(nn.Dense(3)), p / "y.weights.h5"), ArgumentError, "no parameters"),
+        (lambda m, p: load_weights(kf.Model(nn.Dense(3)), p / "x.weights.h5"), ArgumentError, "no parameters"),
+        (lambda m, p: load_weights(m, p / "x.weights.h5", ignore="("), ArgumentError, "ignore"),
+    ],
+)
+def test_errors(change, error, match, tmp_path):
+    ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4)])).build()
+    save_weights(ours, tmp_path / "x.weights.h5")
+    with pytest.raises(error, match=match):
+        change(ours, tmp_path)

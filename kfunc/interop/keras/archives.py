@@ -115,10 +115,11 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
 
     Raises:
         FileError: As for `load`. The model is then as it was.
-        ArgumentError: The model was not built, and its network does not say the shapes of its inputs.
+        ArgumentError: The model was not built, and its network does not say the shapes of its inputs; or `ignore` has
+            something else than regular expressions.
         MissingPackageError: h5py is not installed.
     """
-    patterns = [ignore] if isinstance(ignore, str) else list(ignore)
+    patterns = [_pattern(each) for each in ([ignore] if isinstance(ignore, str) else ignore)]
     with model._carry.lock, files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
         traced = _traced(model)
         names = {id(layer): layer._given_name for layer in _all_layers(model.net) if layer._given_name is not None}
@@ -175,6 +176,13 @@ def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[tuple[
         files._replace(os.path.realpath(os.fsdecode(filepath)), [out.getvalue()])
 
 
+def _pattern(text: Any) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except (TypeError, re.error):
+        raise ArgumentError.must_be("ignore", "regular expressions for paths in the file", text) from None
+
+
 def _traced(model: Model) -> Traced:
     if model._traced is None and model.train_state is None and model.net.input_specs() is not None:
         return Traced(model.net, model.net.input_specs())
@@ -227,7 +235,7 @@ def _places(source: _Source, traced: Traced, order: weights.Order | None) -> lis
 
 
 def _trees(
-    source: _Source, traced: Traced, found: list[weights.Place], names: Mapping[int, str], ignore: list[str]
+    source: _Source, traced: Traced, found: list[weights.Place], names: Mapping[int, str], ignore: list[re.Pattern[str]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters and the state in a file, when all of them have been held against the network."""
     declared = traced.call.declared or {}
@@ -240,9 +248,12 @@ def _trees(
         weights.checked(file, path, source.of[file].forms[file], declared[path], problems)
     for path in sorted(declared.keys() - {*at.values()} - weights.unsaved(traced.net, declared)):
         problems.add(f"the file has no array for {'/'.join(path)}")
-    skipped = [re.compile(pattern) for pattern in ignore]
     for file, part in source.of.items():
-        if file not in at and not _passed_over(file, part.forms[file]) and not any(p.fullmatch(file) for p in skipped):
+        if (
+            file not in at
+            and not _passed_over(file, part.forms[file])
+            and not any(pattern.fullmatch(file) for pattern in ignore)
+        ):
             problems.add(f"the network has no variable for {file} in the file, of shape {part.forms[file].shape}")
     problems.check()
     arrays: dict[weights.Path, Any] = {}

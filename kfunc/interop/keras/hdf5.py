@@ -36,20 +36,20 @@ class File:
     """An HDF5 file that has been looked at.
 
     Attributes:
-        forms: The form of each array by its path.
-        groups: The paths of all groups; "" is the root.
+        forms: The form of each array by its path. Keras 2.12 has another name for the groups "layers".
+        groups: h5py's object of each group by its path; "" is the root.
     """
 
     def __init__(self, handle: Any, file: BinaryIO, size: int):
-        self.handle, self.size = handle, size
+        self.size = size
         self.forms: dict[str, Form] = {}
-        self.groups: dict[str, None] = {}
+        self.groups: dict[str, Any] = {}
         self._texts = _Texts(file, size)
         if handle.userblock_size or handle.id.get_create_plist().get_sizes() != (8, 8):
             raise FileError("The file has a form of HDF5 in which Keras does not write.")
-        self._look()
+        self._look(handle.id)
 
-    def _look(self) -> None:
+    def _look(self, root: Any) -> None:
         """Find all that is in the file, without reading arrays.
 
         Raises:
@@ -57,15 +57,16 @@ class File:
         """
         from h5py import h5g, h5l, h5o
 
-        todo, seen, total = [("", self.handle.id)], {_address(h5o.get_info(self.handle.id))}, 0
+        todo, seen, total = [("", h5g.open(root, b"/"))], {_address(h5o.get_info(root))}, 0
         while todo:
             path, group = todo.pop()
-            self.groups[path] = None
+            self.groups[path] = group
             if path.count("/") >= _DEPTH or len(self.groups) + len(self.forms) > _OBJECTS:
                 raise FileError("The file has too many groups and arrays.", expected=f"up to {_OBJECTS}, {_DEPTH} deep")
             for raw in h5g.GroupIter(group):
                 name = raw.decode() if isinstance(raw, bytes) else raw
-                at = f"{path}/{name}" if path else name
+                called = "layers" if name == "_layer_checkpoint_dependencies" else name
+                at = f"{path}/{called}" if path else called
                 if len(name) > _NAME:
                     raise FileError("A name in the file is too long.", expected=f"up to {_NAME} characters")
                 if group.links.get_info(raw).type != h5l.TYPE_HARD:
@@ -92,8 +93,11 @@ class File:
 
     def read(self, path: str) -> Any:
         """The array at a path, as NumPy's."""
+        from h5py import Dataset, h5d
+
+        group, _, name = path.rpartition("/")
         with parsing():
-            return self.handle[path][()]
+            return Dataset(h5d.open(self.groups[group], name.encode()))[()]
 
     def text(self, group: str, name: str) -> str | None:
         """The attribute `name` of a group, which is a text; None if the group has no such attribute."""
@@ -114,17 +118,17 @@ class File:
         """The texts that are the value of an attribute; None if there is no such attribute."""
         from h5py import h5a, h5o, h5t
 
-        owner, raw = self.handle[group] if group else self.handle["/"], name.encode()
-        if not h5a.exists(owner.id, raw):
+        owner, raw = self.groups[group], name.encode()
+        if not h5a.exists(owner, raw):
             return None
-        found = h5a.open(owner.id, raw)
+        found = h5a.open(owner, raw)
         shape, kind = found.shape, found.get_type()
         if several and shape == (0,):
             return []
         if not isinstance(kind, h5t.TypeStringID) or len(shape) != several:
             raise FileError(f"The attribute {shown(name)} in the file is not a text, or is no list of texts.")
         width = None if kind.is_variable_str() else kind.get_size()
-        return self._texts.of(h5o.get_info(owner.id).addr, raw, math.prod(shape), width)
+        return self._texts.of(h5o.get_info(owner).addr, raw, math.prod(shape), width)
 
 
 class _Texts:

@@ -135,7 +135,7 @@ class _Walk:
         if id(layer) in self.visited:
             return []
         self.visited.add(id(layer))
-        children = {id(child): name for name, child in layer.children()}
+        children = {i: name for i, (name, _) in layer._children.items()}
         if isinstance(layer, _THROUGH):
             return [p for child in map(as_layer, [layer.layer]) for p in self.places(child, file, (*path, "layer"))]
         found: dict[int, list[Place]] = {}
