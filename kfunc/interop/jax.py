@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from ..arrays import to_backend
 from ..errors import MissingPackageError
 from ..nn import Layer
 from ..typing import Tree
@@ -58,6 +59,7 @@ def _linen() -> Any:
 
         @linen.compact
         def __call__(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
+            inputs, options = to_backend((inputs, options), "jax")
             initializing = self.is_initializing()
             if initializing:
                 params, state = self.net.init(self.make_rng("params"), *inputs, **options)
@@ -119,6 +121,7 @@ def _nnx() -> Any:
             self.deterministic = False
 
         def __call__(self, *inputs: Any, **options: Any) -> Any:
+            inputs, options = to_backend((inputs, options), "jax")
             train = not self.deterministic
             params, state = jax.tree.map(lambda v: v[...], (self.params, self.state), is_leaf=_is_variable)
             key = self.rngs() if train and self.rngs is not None else None
@@ -168,6 +171,7 @@ def _equinox() -> Any:
         inference: bool = False
 
         def __call__(self, *inputs: Any, state: Any = None, key: Any = None, **options: Any) -> Any:
+            inputs, options = to_backend((inputs, options), "jax")
             train = not self.inference
             out, new, *more = self.net.apply(self.params, *inputs, state=state, key=key, train=train, **options)
             found = (out, *more) if state is None else (out, new, *more)

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from .. import tree
-from ..arrays import asarray, dtype_name
+from ..arrays import asarray, dtype_name, to_backend
 from ..backends import get
 from ..nn import Layer
 from ..typing import Tree
@@ -65,6 +65,7 @@ def _module() -> Any:
 
         @tf.autograph.experimental.do_not_convert
         def __call__(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
+            inputs, options = to_backend((inputs, options), "tensorflow")
             params = tree.map(tf.convert_to_tensor, _plain(self.params))
             kept, structure = tree.flatten(_plain(self.state))
             state = [tf.convert_to_tensor(variable) for variable in kept]

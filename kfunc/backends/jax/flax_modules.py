@@ -90,9 +90,8 @@ def _nnx(module: Any, method: Any) -> Foreign:
 
     def run(params: Any, state: Any, rng: Any, inputs: Any, training: bool) -> Any:
         graph, _, random, sown, _ = forms[training]
-        if rng is not None:
-            random = _keyed(random, rng)
-        copy = nnx.merge(graph, params, random, sown, state)
+        keyed, sown = jax.tree.map(lambda x: x, (random if rng is None else _keyed(random, rng), sown))
+        copy = nnx.merge(graph, params, keyed, sown, state)  # which takes the variables, and will write to them
         out = call(copy, inputs, **_told(modes, training))
         _, _, after, _, state = nnx.split(copy, *kinds)
         # A module that draws counts its draws.

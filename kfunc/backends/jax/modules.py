@@ -149,9 +149,10 @@ class _Trees:
         found, self._structure = jax.tree_util.tree_flatten_with_path(both)
         self._first, self._drawn = first, (b"", [])
         # What is no array is a part of the function, such as an activation in a module of equinox.
-        self._leaves = [(i, x) for i, (_, x) in enumerate(found) if _is_array(x)]
+        self._leaves = [i for i, (_, x) in enumerate(found) if _is_array(x)]
         self._rest = [None if _is_array(x) else x for _, x in found]
-        self.variables = tuple([self._variable(i, *found[i], places, boxed) for i, _ in self._leaves])
+        self._impls = {i: _impl(x) for i, (_, x) in enumerate(found) if _is_key(x)}
+        self.variables = tuple([self._variable(i, *found[i], places, boxed) for i in self._leaves])
         _check_paths([v.path for v in self.variables])
         self._of_params = len(jax.tree.leaves(both[0]))  # those of the state come after these
         self._state_structure = jax.tree.structure(both[1])
@@ -176,8 +177,8 @@ class _Trees:
     def joined(self, values: Any) -> tuple[Any, Any]:
         """(params, state) with these values of the variables."""
         leaves = list(self._rest)
-        for (i, like), value in zip(self._leaves, values, strict=True):
-            leaves[i] = jax.random.wrap_key_data(value, impl=jax.random.key_impl(like)) if _is_key(like) else value
+        for i, value in zip(self._leaves, values, strict=True):
+            leaves[i] = jax.random.wrap_key_data(value, impl=self._impls[i]) if i in self._impls else value
         return jax.tree.unflatten(self._structure, leaves)
 
     def kept(self, values: Any, state: Any) -> list[Any]:
@@ -192,7 +193,7 @@ class _Trees:
             )
         each = zip(self.variables, self._leaves, values, strict=True)
         n = self._of_params
-        return [_as_plain(leaves[i - n]) if i >= n else value for v, (i, _), value in each if not v.trainable]
+        return [_as_plain(leaves[i - n]) if i >= n else value for v, i, value in each if not v.trainable]
 
 
 def _arguments(argument: str, fun: Any, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -236,6 +237,13 @@ def _is_key(x: Any) -> bool:
 def _as_plain(x: Any) -> Any:
     """`x`; of random keys of JAX's own type, their words."""
     return jax.random.key_data(x) if _is_key(x) else x
+
+
+def _impl(x: Any) -> Any:
+    """The generator of the random keys `x`, or of keys of which only shape and dtype are known."""
+    found = []
+    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), x)
+    return found[0]
 
 
 def _struct(x: Any) -> Any:
