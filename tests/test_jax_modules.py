@@ -324,7 +324,11 @@ class Registered(linen.Module):
 
 
 WRONG = {
-    "backend": (lambda: nn.JaxLayer(affine, affine_init).apply(*_numpy()), "UnsupportedError", "JaxLayer computes with"),
+    "backend": (
+        lambda: nn.JaxLayer(affine, affine_init).apply(*_numpy()),
+        "UnsupportedError",
+        "JaxLayer computes with",
+    ),
     "numpy model": (lambda: kf.Model(nn.FlaxLayer(Linen())).predict(X), "UnsupportedError", "arrays of jax only"),
     "no key": (lambda: _trained("linen"), "MissingKeyError", "FlaxLayer draws random numbers"),
     "no rng": (lambda: _trained("state"), "MissingKeyError", "JaxLayer draws random numbers"),

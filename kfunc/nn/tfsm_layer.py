@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .. import registry
 from ..backends import get
 from ..backends.foreign import Foreign
 from ..errors import ArgumentError
@@ -22,8 +23,9 @@ class TFSMLayer(ForeignLayer):
     """A SavedModel of TensorFlow: arrays of TensorFlow (batch, ...), as it was saved for, to what it returns.
 
     Its variables are in the tree by their names, those that train as parameters and the others as state, and the values
-    in the folder are the first ones. The gradient is TensorFlow's. So are random numbers, which do not come from the
-    key of the call. XLA does not compile it.
+    in the folder are the first ones. Random numbers are TensorFlow's own, and do not come from the key of the call. The
+    gradient is TensorFlow's, and has no derivative itself. XLA does not compile the program. TensorFlow cannot
+    differentiate it in a compiled function if it reads variables in loops: `model.compile(jit_compile=False)` helps.
 
     A SavedModel is a program, and this layer runs it: its operations can read and write files, and more. Load none
     whose author you do not trust. So no model file can name a folder: a model with this layer is saved only if
@@ -51,6 +53,8 @@ class TFSMLayer(ForeignLayer):
 
     def _made(self) -> Foreign:
         path: Any = self.filepath
+        if path in registry.names("layer"):
+            path = self._registered("filepath")
         path = path() if callable(path) else path
         if not isinstance(path, str | os.PathLike):
             raise ArgumentError.must_be("filepath", "the path of a folder", path)
@@ -64,7 +68,7 @@ class TFSMLayer(ForeignLayer):
     def from_config(cls, config: dict[str, Any]) -> TFSMLayer:
         """The layer that `get_config` described, if it names a registered function."""
         path = config.get("filepath")
-        if not callable(path):
+        if not callable(path) and path not in registry.names("layer"):
             raise ArgumentError(
                 "A TFSMLayer cannot be in a model file: the file would name a program for TensorFlow to run.",
                 argument="filepath",

@@ -101,7 +101,10 @@ class SavedModel(Foreign):
         # The variables that the graph reads are made anew from the values, so that calls do not know of each other. The
         # gradient is that of the new variables.
         @tf.custom_gradient
-        def run(*tensors):
+        def run(*given_tensors):
+            # Under two tapes, TensorFlow would fail for variables that are read in loops: so the outer one sees this
+            # function as one operation.
+            tensors = [tf.stop_gradient(x) for x in given_tensors]
             handles = [_variable_of(value) for value in tensors[n:]]
             given = list(leaves)
             for i, x in zip(places, tensors, strict=False):
@@ -121,6 +124,7 @@ class SavedModel(Foreign):
             def gradient(*upstream, variables=None):
                 shares = tape.gradient(flat, [*tensors[:n], *handles], list(upstream[: len(flat)]))
                 found = [tf.zeros_like(x) if g is None else g for x, g in zip(tensors, shares, strict=True)]
+                found = _once(len(found), *found, *given_tensors, *[x for x in upstream if x is not None])
                 return found if variables is None else (found, [None] * len(variables))
 
             return [*flat, *after], gradient
@@ -147,6 +151,22 @@ def _variable_of(value):
     handle = tf.raw_ops.VarHandleOp(dtype=value.dtype, shape=value.shape, shared_name=_UNNAMED)
     tf.raw_ops.AssignVariableOp(resource=handle, value=value)
     return handle
+
+
+def _once(n: int, *tensors: Any) -> list[Any]:
+    """The first `n` of `tensors`, which are a gradient with respect to the others: it has no derivative itself."""
+
+    @tf.custom_gradient
+    def once(*tensors):
+        def refuse(*_, variables=None):
+            raise backend.unsupported(
+                "the derivative of a TFSMLayer's derivative",
+                "take first derivatives only, or write the network in kfunc",
+            )
+
+        return [tf.identity(x) for x in tensors[:n]], refuse
+
+    return once(*tensors)
 
 
 def _called(fun: Any, inputs: tuple, options: dict) -> Any:
