@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .. import registry
 from ..backends import get
 from ..backends.foreign import Foreign
 from ..errors import ArgumentError
@@ -53,7 +52,7 @@ class TFSMLayer(ForeignLayer):
 
     def _made(self) -> Foreign:
         path: Any = self.filepath
-        if path in registry.names("layer"):
+        if _is_name(path):
             path = self._registered("filepath")
         path = path() if callable(path) else path
         if not isinstance(path, str | os.PathLike):
@@ -68,7 +67,7 @@ class TFSMLayer(ForeignLayer):
     def from_config(cls, config: dict[str, Any]) -> TFSMLayer:
         """The layer that `get_config` described, if it names a registered function."""
         path = config.get("filepath")
-        if not callable(path) and path not in registry.names("layer"):
+        if not callable(path) and not _is_name(path):
             raise ArgumentError(
                 "A TFSMLayer cannot be in a model file: the file would name a program for TensorFlow to run.",
                 argument="filepath",
@@ -78,3 +77,8 @@ class TFSMLayer(ForeignLayer):
                 "weights alone, by model.save_weights, and make the layer anew",
             )
         return cls(**config)
+
+
+def _is_name(path: Any) -> bool:
+    """Whether `path` is the name of something that a user has registered."""
+    return isinstance(path, str) and path.startswith("custom:")
