@@ -892,7 +892,7 @@ def sync_directory(directory: str) -> None:
 
 
 # Files of other formats, by their suffixes: the format's name, and how to come from it to kfunc.
-_KERAS = "Keras", "load it with Keras, and save its arrays: kf.save({v.path: v.numpy() for v in model.variables}, path)"
+_KERAS = "Keras", "load it with kf.interop.keras.load, or its weights with kf.interop.keras.load_weights"
 _TORCH = "PyTorch", "load it with torch.load, and save its tensors by safetensors.torch.save_file; kf.load reads that"
 _NUMPY = "NumPy", "load it with np.load, and save its arrays by kf.save"
 _SAVE = "load it with the program that wrote it, and save its arrays by kf.save"
@@ -935,8 +935,9 @@ def naming_the_format(path: str | os.PathLike[str]) -> Iterator[None]:
         if suffix not in _OTHERS:
             raise
         name, fix = _OTHERS[suffix]
+        where = "which is read by kf.interop.keras" if name == "Keras" else "which kfunc does not read"
         raise FileError(
-            f"Files that end in {suffix} are in the format of {name}, which kfunc does not read.",
+            f"Files that end in {suffix} are in the format of {name}, {where}.",
             expected="a safetensors file",
             got=error.problem,
             fix=fix,

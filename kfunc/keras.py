@@ -8,15 +8,16 @@ layer in `kf.nn`. The error about a name that is missing says what to write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from . import __version__, callbacks, losses, metrics, nn, ops, random, tree, utils
+from . import __version__, callbacks, checks, losses, metrics, nn, ops, random, tree, utils
 from . import nn as layers
 from . import optim as optimizers
 from .dataclasses import replace
 from .elsewhere import looked_up
-from .errors import ArgumentError
+from .errors import ArgumentError, shown
 from .losses import Loss
 from .metrics import Metric
 from .model import Model
@@ -26,7 +27,11 @@ from .nn.initializers import Initializer
 from .nn.nodes import Node
 from .nn.regularizers import Regularizer
 from .optim import Optimizer
+from .registry import register
 from .tracing.spec import Spec
+from .training.model_file import format_of
+
+T = TypeVar("T")
 
 __getattr__ = looked_up("kfunc")
 
@@ -34,9 +39,49 @@ FloatDTypePolicy = DTypePolicy
 Function = Functional = Graph
 InputSpec = KerasTensor = Spec
 Operation = Layer
-load_model = Model.load
 remat = Remat
 version = __version__
+
+
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
+    """The model in a file: Keras's (`.keras`, `.h5`, a folder), or one that `Model.save` wrote (`.safetensors`).
+
+    Args:
+        filepath: The file.
+        custom_objects: Classes of layers, losses, metrics and optimizers of your own, by their names in the file. They
+            stay registered, as with `@kf.register`.
+        compile: Whether the model is compiled as the file says.
+        safe_mode: True. Code in a file is never run.
+
+    Raises:
+        FileError: The file cannot be read, or holds no model.
+        ArgumentError: A layer of it is not here, or an argument is none of these.
+    """
+    for name, value in (custom_objects or {}).items():
+        saving.register_keras_serializable(name=name)(value)
+    if checks.boolean("safe_mode", safe_mode) is False:
+        raise ArgumentError(
+            "`safe_mode` must be True: code in a file is never run.",
+            argument="safe_mode",
+            expected="True",
+            got="False",
+            fix="write its functions as layers, and register them: @kf.register('layer')",
+        )
+    if format_of(filepath) is not None or (isinstance(filepath, str | os.PathLike) and os.path.isdir(filepath)):
+        from .interop import keras
+
+        return keras.load(filepath, compile=checks.boolean("compile", compile))
+    return Model.load(filepath)
+
+
+def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """`model.save(filepath)`."""
+    model.save(filepath, overwrite)
 
 
 class Sequential(Model):
@@ -108,7 +153,45 @@ class models:
     Model = Model
     Sequential = Sequential
     clone_model = staticmethod(Model.clone)
-    load_model = staticmethod(Model.load)
+    load_model = staticmethod(load_model)
+    save_model = staticmethod(save_model)
+
+
+class saving:
+    """`keras.saving`."""
+
+    load_model = staticmethod(load_model)
+    load_weights = staticmethod(Model.load_weights)
+    save_model = staticmethod(save_model)
+    save_weights = staticmethod(Model.save_weights)
+
+    @staticmethod
+    def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[T], T]:
+        """Decorate a class of a layer, loss, metric or optimizer, so that files may name it; as `kf.register` does.
+
+        Args:
+            package: Has no effect.
+            name: The name in files; that of the class by default.
+        """
+
+        def decorate(value: T) -> T:
+            category = next(
+                (c for c, base in _BASES.items() if isinstance(value, type) and issubclass(value, base)), None
+            )
+            if category is None:
+                raise ArgumentError(
+                    f"The kind of {shown(value)} is not known.",
+                    argument="custom_objects",
+                    expected="classes of layers, losses, metrics and optimizers",
+                    got=shown(value),
+                    fix='register functions where they are defined: @kf.register("activation")',
+                )
+            return register(category, *([] if name is None else [name]))(value)
+
+        return decorate
+
+
+_BASES: dict[str, type] = {"layer": Layer, "loss": Loss, "metric": Metric, "optimizer": Optimizer}
 
 
 __all__ = [
@@ -144,6 +227,7 @@ __all__ = [
     "random",
     "regularizers",
     "remat",
+    "saving",
     "tree",
     "utils",
     "version",

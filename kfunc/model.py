@@ -816,6 +816,8 @@ class Model(GraphFace):
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write everything to one `.safetensors` file: config, parameters, state, optimizer state, key and step.
 
+        A path that ends in `.keras` gets a file for Keras: see `kf.interop.keras.save`.
+
         An optimizer, loss or metric that is no object of kfunc is not stored; give it to `compile` after loading, and
         steps of your own to `load`.
 
@@ -828,6 +830,8 @@ class Model(GraphFace):
             ArgumentError: A layer is not registered, or the network is larger than `load` takes.
             FileError: It could not be written, or there is a file that must stay; what was at `filepath` is as it was.
         """
+        if (other := model_file.format_of(filepath)) is not None:
+            return other.save(self, filepath, overwrite)
         model_file.check_free(filepath, overwrite)
         with contextlib.ExitStack() as stack:
             with self._carry.lock:  # or the optimizer may be another than that of the state
@@ -848,6 +852,8 @@ class Model(GraphFace):
     ) -> Model:
         """The model in a file that `save` wrote, on `backend`, with its optimizer's state, ready to go on training.
 
+        A file of Keras's, `.keras` or `.h5`, is loaded by `kf.interop.keras.load`.
+
         Steps and objectives of one's own are code, which no file holds: give them again. Nor does it hold the arguments
         of a subclass: its `__init__` does not run, and attributes of its own are missing.
 
@@ -861,6 +867,10 @@ class Model(GraphFace):
             BackendNotInstalledError, UnknownBackendError: There is no such backend here.
         """
         target = get(backend)
+        if (other := model_file.format_of(filepath)) is not None:
+            model = other.load(filepath, target)
+            model.step, model.eval_step, model.objective = step, eval_step, objective
+            return model
         model, traced, ts, stored = model_file.read(cls, filepath)
         _check_read(filepath, ts.params, stored)
         model._traced, model._stored_opt_state = traced, stored
@@ -991,12 +1001,16 @@ class Model(GraphFace):
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the parameters and the state alone to a `.safetensors` file, for `load_weights` of such a network.
 
+        A path that ends in `.weights.h5` gets a file for Keras: see `kf.interop.keras.save_weights`.
+
         Args:
             filepath, overwrite: As for `save`.
 
         Raises:
             FileError: It could not be written, or there is a file that must stay; what was at `filepath` is as it was.
         """
+        if (other := model_file.format_of(filepath)) is not None:
+            return other.save_weights(self, filepath, overwrite)
         model_file.check_free(filepath, overwrite)
         self._built()
         with self._carry.lent() as ts:
@@ -1005,7 +1019,8 @@ class Model(GraphFace):
     def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> dict[str, str]:
         """Replace parameters and state by those in a file that `save_weights` or `save` wrote; all else stays.
 
-        In the network of the file, other layers may have been frozen than in this one.
+        In the network of the file, other layers may have been frozen than in this one. A file of Keras's is read by
+        `kf.interop.keras.load_weights`.
 
         Args:
             filepath: The file.
@@ -1020,6 +1035,9 @@ class Model(GraphFace):
                 `skip_mismatch`, none of them is. The model is then as it was.
             NonFiniteError: A parameter in it is NaN; the same holds.
         """
+        if (other := model_file.format_of(filepath)) is not None and not skip_mismatch:
+            other.load_weights(self, filepath)
+            return {}
         traced = self._known()
         found, skipped = model_file.read_weights(filepath, traced, checks.boolean("skip_mismatch", skip_mismatch))
         with self._carry.lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from . import formats as formats
 from .checkpoints import Checkpoint, save_checkpoint
 from .keymap import KeyMap
 from .layouts import Move, to_layout

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import checks, files, losses, tree
 from ..arrays import dtype_name, to_numpy
@@ -19,10 +19,32 @@ from .traced import Traced
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["check_free", "named", "read", "read_weights", "write", "write_weights"]
+__all__ = ["FORMATS", "Format", "check_free", "format_of", "named", "read", "read_weights", "write", "write_weights"]
 
 MODEL = "kfunc.model"
 _NAMED = 1000  # arrays that an error tells of
+
+
+class Format(NamedTuple):
+    """The functions that save and load models, and weights, in the format of another library.
+
+    They take what the methods of `Model` take: `save(model, path, overwrite)`, `load(path, backend)`,
+    `save_weights(model, path, overwrite)` and `load_weights(model, path)`.
+    """
+
+    save: Callable[..., None]
+    load: Callable[..., Any]
+    save_weights: Callable[..., None]
+    load_weights: Callable[..., None]
+
+
+FORMATS: dict[str, Format] = {}
+"""Formats of other libraries by the suffix of a file, which `kfunc.interop` adds."""
+
+
+def format_of(path: Any) -> Format | None:
+    """The format of another library that a path has; None for kfunc's own."""
+    return FORMATS.get(os.path.splitext(path)[1].lower()) if isinstance(path, str | os.PathLike) else None
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:

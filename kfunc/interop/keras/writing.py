@@ -154,6 +154,8 @@ class _Writer:
         given = dict(arguments(layer))
         for common in config:
             given.pop(common, None)
+        if given.get("activity_regularizer") is None or known.name == "ActivityRegularization":  # which makes its own
+            given.pop("activity_regularizer", None)
         for key, value in known.write(given).items():
             if key in _OURS.get(known.name, ()):
                 if value not in (None, False, "channels_last"):
