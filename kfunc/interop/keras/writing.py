@@ -150,10 +150,12 @@ class _Writer:
         if known is None:
             self.refuse(layer, path)
         policy = None if policies is None else policies.at(path)
-        config = {"name": name, "trainable": not frozen, "dtype": "float32" if policy is None else policy.name}
+        config: dict[str, Any] = {"name": name, "dtype": "float32" if policy is None else policy.name}
         given = dict(arguments(layer))
-        for common in config:
+        for common in (*config, "trainable"):
             given.pop(common, None)
+        if frozen and not known.name.startswith("SpatialDropout"):  # which has no weights, and no such argument
+            config["trainable"] = False
         if given.get("activity_regularizer") is None or known.name == "ActivityRegularization":  # which makes its own
             given.pop("activity_regularizer", None)
         for key, value in known.write(given).items():
