@@ -75,7 +75,8 @@ def load_model(
     if format_of(filepath) is not None or (isinstance(filepath, str | os.PathLike) and os.path.isdir(filepath)):
         from .interop import keras
 
-        return keras.load(filepath, compile=checks.boolean("compile", compile))
+        options: dict[str, Any] = {} if checks.boolean("compile", compile) else {"compile": False}
+        return keras.load(filepath, **options)
     return Model.load(filepath)
 
 

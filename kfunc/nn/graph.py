@@ -209,9 +209,7 @@ class Graph(Layer):
 
         def mask_of(x: Any) -> Any:
             if isinstance(x, Part) and x not in masks:
-                # One mask is that of the first value; else there is a mask for each value.
-                given = masks.get(x.whole)
-                return given[x.index] if isinstance(given, list | tuple) else given if x.index == 0 else None
+                return _spread(masks.get(x.whole), x.whole.spec)[x.index]
             return masks.get(x) if isinstance(x, Node) else None
 
         some = mask is not None  # most graphs have no masks
@@ -389,6 +387,15 @@ def _flat_masks(mask: Any, n: int) -> list:
     """One mask for each input. A single mask is that of the first input."""
     given = list(mask) if isinstance(mask, list | tuple) else [mask]
     return [*given, *[None] * (n - len(given))]
+
+
+def _spread(mask: Any, spec: Any) -> list:
+    """A mask for each value that a layer returns: there is one for each, or one only, which is that of the first."""
+    if isinstance(mask, dict) and isinstance(spec, dict) and mask.keys() == spec.keys():
+        mask, spec = ([x[name] for name in sorted(spec)] for x in (mask, spec))
+    if isinstance(mask, list | tuple) and isinstance(spec, list | tuple) and len(mask) == len(spec):
+        return [each for part in zip(mask, spec, strict=True) for each in _spread(*part)]
+    return [mask, *[None] * (len(tree.leaves(spec)) - 1)]
 
 
 def _described(node: Node) -> list:

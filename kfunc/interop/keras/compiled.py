@@ -150,7 +150,7 @@ def _optimizer(given: Any) -> Any:
         made = optim.OptimizerMap(_optimizer(parts["default_optimizer"]), each)
         if each:
             _warn(_PATTERNS.format(", ".join(map(repr, each))))
-        return optim.MultiOptimizer(made, config.get("loss_scale_factor"))
+        return optim.MultiOptimizer(made, config.get("loss_scale_factor"), config.get("name"))
     return _made("optimizer", name, config)
 
 
@@ -222,6 +222,8 @@ def _metric(given: Any) -> Any:
         made = _made("loss", fn, config)
         return metrics.MeanMetricWrapper(made, options["name"], options["dtype"])
     config.pop("fn", None)  # Keras 2 writes it for some
+    if str(config.get("dtype")).startswith("int"):  # in which Keras counts; here counts are floats with their errors
+        config["dtype"] = None
     return _made("metric", name, config)
 
 
@@ -332,7 +334,10 @@ def _metric_config(given: Any) -> Any:
     if isinstance(given, str) and given in ("accuracy", "acc", "crossentropy", "ce"):
         return given
     metric = metrics.get(given)
-    name, config = type(metric).__name__, {k: x for k, x in arguments(metric).items() if x is not None}
+    name, config = type(metric).__name__, dict(arguments(metric))
+    config.pop("num_outputs", None)  # Keras finds it by the data
+    if config["dtype"] is None:
+        del config["dtype"]
     own = not registry.is_ours(type(metric))
     if isinstance(metric, metrics.MeanMetricWrapper):
         loss = metric.fn
