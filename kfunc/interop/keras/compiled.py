@@ -1,6 +1,6 @@
 """What a Keras file says of training, both ways: the arguments of `compile`, and the variables of the optimizer.
 
-`compile_from` and `restore` read them, `described` and `variables` write them. What the other side lacks is told in a
+`compile_from` and `restore` read them, `described` and `groups` write them. What the other side lacks is told in a
 warning that names it: the model is then not compiled, or a metric or the optimizer's state is left out.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from ...dataclasses import arguments
 from ...errors import ArgumentError, FileError, shown
 from ...losses.base import OF_FUNCTION, FunctionLoss
 from ...model import Model
+from .weights import snake
 
-__all__ = ["compile_from", "described", "restore", "variables"]
+__all__ = ["compile_from", "described", "groups", "restore"]
 
 
 class _Lost(Exception):
@@ -360,14 +362,15 @@ class _Variable(NamedTuple):
 
     Attributes:
         leaves: The arrays of our state that hold it, by name; each is the variable divided by a number. None of them if
-            the state here has no such array, and then its value is 0.
-        shape: Its shape; () if `leaves` says it.
+            the state here has no such array.
+        shape, value: Its shape and its value, if there are no leaves.
         sign: -1 if the array here has the other sign.
         only: "3" if Keras 2 has no such variable, "2" if Keras 3 has none; "" otherwise.
     """
 
     leaves: dict[str, int]
     shape: tuple[int, ...] = ()
+    value: float = 0.0
     sign: int = 1
     only: str = ""
 
@@ -407,16 +410,21 @@ def _variables(
     """
     config = getattr(optimizer, "config", None) or {"class": type(optimizer).__name__, "config": {}}
     kind, given = config["class"], config["config"]
-    if kind == "loss_scale":
-        inner = optim.get(given["inner_optimizer"])
-        yield from (_Variable({}), _Variable({}), _Variable({f"{at}steps": 1}), _Variable({f"{at}scale": 1}))
-        yield from _variables(inner, known, order, f"{at}inner.", grouped)
-        return
-    if kind == "multi_optimizer" and isinstance(given["optimizer_map"], optim.OptimizerMap):
-        yield from _of_several(given["optimizer_map"], known, order, at)
+    if inside := _inside(optimizer, order, at):
+        if kind == "loss_scale":
+            yield from (_Variable({}), _Variable({}), _Variable({f"{at}steps": 1}), _Variable({f"{at}scale": 1}))
+        else:
+            yield from (_Variable({f"{at}0.count": 1}), _Variable({}))
+        for _, inner, mine, below in inside:
+            yield from _variables(inner, known, mine, below, grouped)
         return
     if not isinstance(optimizer, optim.Optimizer) or kind not in (*_SLOTS, "adafactor"):
         raise _Lost(f"Keras has no optimizer like {kind}")
+    if f"{at}count" not in known:  # one of several, and without parameters
+        yield _Variable({})
+        if not callable(optimizer.learning_rate):
+            yield _Variable({}, value=float(to_numpy(optimizer.learning_rate)), only="3")
+        return
     every, counts = optimizer.gradient_accumulation_steps or 1, {}
     average = sums = None
     if optimizer.use_ema:
@@ -455,51 +463,77 @@ def _factors(known: Mapping[str, Any], order: _Order, at: str) -> Iterator[_Vari
             yield from (_Variable({rows: 1}), _Variable({columns: 1}), _Variable({}, shape))
 
 
-def _of_several(chosen: Any, known: Mapping[str, Any], order: _Order, at: str) -> Iterator[_Variable]:
-    """The variables of a MultiOptimizer: its own two, and those of each optimizer with its part of the parameters."""
-    yield from (_Variable({f"{at}0.count": 1}), _Variable({}))
+def _inside(optimizer: Any, order: _Order, at: str) -> list[tuple[str, Any, _Order, str]]:
+    """The optimizers in an optimizer, whose variables follow its own: each with its place in Keras's file, the
+    parameters that it updates, and the beginning of the names of its state."""
+    config = getattr(optimizer, "config", None) or {"class": None}
+    if config["class"] == "loss_scale":
+        return [("inner_optimizer", optim.get(config["config"]["inner_optimizer"]), order, f"{at}inner.")]
+    chosen = config["config"]["optimizer_map"] if config["class"] == "multi_optimizer" else None
+    if not isinstance(chosen, optim.OptimizerMap):
+        return []
     by_id: dict[int, list[str]] = {}
     paths = {path.replace(".", "/"): shape for path, shape in order.items()}
     for path in sorted(paths, key=lambda p: p.split("/")):  # as `tree.paths` has them, by which the state is numbered
         by_id.setdefault(id(chosen(path)), []).append(path)
     numbers = {name: i for i, name in enumerate(by_id)}
-    each = {id(x): x for x in (*(chosen.optimizer_map or {}).values(), chosen.default_optimizer)}
-    for name, optimizer in each.items():
-        if name in numbers:
-            mine = {path: shape for path, shape in paths.items() if path in by_id[name]}
-            yield from _variables(optimizer, known, mine, f"{at}{numbers[name]}.")
-        else:  # Keras has its counter and its learning rate all the same
-            yield from [_Variable({})] * (1 if callable(optimizer.learning_rate) else 2)
+    out: list[tuple[str, Any, _Order, str]] = []
+    used = Counter[str]()
+    for one in {id(x): x for x in (*(chosen.optimizer_map or {}).values(), chosen.default_optimizer)}.values():
+        one = optim.get(one)
+        name = snake(type(one).__name__)
+        number, mine = used[name], {path: x for path, x in paths.items() if path in by_id.get(id(one), ())}
+        used[name] += 1
+        # An optimizer without parameters has a counter and a learning rate in Keras, and no state here.
+        out.append(
+            (
+                f"optimizers/{name}_{number}" if number else f"optimizers/{name}",
+                one,
+                mine,
+                f"{at}{numbers.get(id(one))}.",
+            )
+        )
+    return out
 
 
-def _listed(model: Model, places: Sequence[Any], grouped: bool = False) -> tuple[list[_Variable], dict[str, Any]]:
-    """The variables of Keras's optimizer in their order, and the arrays of the state here by name."""
-    ts: Any = model.train_state
-    here, known = files.flatten(ts.params), files.flatten(ts.opt_state)
+def _order(model: Model, places: Sequence[Any]) -> _Order:
+    """The parameters that train in Keras's order, and their shapes."""
+    here = files.flatten(model.train_state.params)  # type: ignore[union-attr]
     paths = dict.fromkeys(".".join(path) for place in places for path in place.paths)
-    order = {name: tuple(here[name].shape) for name in paths if name in here}
-    return list(_variables(model.optimizer, known, order, grouped=grouped)), known
+    return {name: tuple(here[name].shape) for name in paths if name in here}
 
 
-def variables(model: Model, places: Sequence[Any]) -> list[Any]:
-    """The optimizer's state as the arrays `optimizer/vars/0`, `1` ... of a Keras file.
+def groups(model: Model, places: Sequence[Any]) -> list[tuple[str, str | None, list[Any]]]:
+    """The optimizer's state as groups of a Keras file, `optimizer` and those of the optimizers in it.
 
     Args:
         model: A model that is compiled and has a state.
         places: What `weights.places` found, in the order in which Keras makes the variables of its layers.
     """
-    import numpy as np
-
     try:
-        found, known = _listed(model, places)
+        order, known = _order(model, places), files.flatten(model.train_state.opt_state)  # type: ignore[union-attr]
+        found = list(_grouped("optimizer", model.optimizer, known, order, ""))
     except _Lost as lost:
         _warn(f"The optimizer's state is not in the file: {lost}.")
         return []
-    out = []
-    for variable in (v for v in found if v.only != "2"):
-        name = next(iter(variable.leaves), None)
-        out.append(np.zeros(variable.shape, "float32") if name is None else to_numpy(known[name]) * variable.sign)
-    return out
+    return [(file, None, [_value(v, known) for v in own if v.only != "2"]) for file, own in found]
+
+
+def _grouped(
+    file: str, optimizer: Any, known: Mapping[str, Any], order: _Order, at: str
+) -> Iterator[tuple[str, list[_Variable]]]:
+    yield file, list(_variables(optimizer, known, order, at))
+    for name, inner, mine, below in _inside(optimizer, order, at):
+        yield from _grouped(f"{file}/{name}", inner, known, mine, below)
+
+
+def _value(variable: _Variable, known: Mapping[str, Any]) -> Any:
+    import numpy as np
+
+    name = next(iter(variable.leaves), None)
+    if name is None:
+        return np.full(variable.shape, variable.value, "float32")
+    return to_numpy(known[name]) * variable.sign
 
 
 def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, places: Sequence[Any]) -> None:
@@ -511,7 +545,7 @@ def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, pl
         model: A model that is compiled and has a state.
         arrays: NumPy's, in the order of the file.
         names: The names that a legacy `.h5` has for them; None if there are none.
-        places: As for `variables`.
+        places: As for `groups`.
     """
     ts: Any = model.train_state
     if model.optimizer is None or not arrays:
@@ -532,7 +566,8 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Seq
 
     # The first name of Keras 2 before 2.11 is "Adam/iter:0", and later "iteration:0" and "adam/iteration".
     grouped = names is not None and not names[0].partition(":")[0].endswith("iteration")
-    listed, known = _listed(model, places, grouped)
+    known = files.flatten(model.train_state.opt_state)  # type: ignore[union-attr]
+    listed = list(_variables(model.optimizer, known, _order(model, places), grouped=grouped))
     forms = [[v for v in listed if v.only in ("", version)] for version in ("3", "2")]
     found = next((form for form in forms if len(form) == len(arrays)), None)
     if found is None:

@@ -50,11 +50,11 @@ def save(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True)
     config["compile_config"] = compiled.described(model)
     found = weights.places(net, declared)
     groups = weights.groups(found, declared, params, state, {})
-    if config["compile_config"] is not None and (arrays := compiled.variables(model, found)):
-        groups.append(("optimizer", model.optimizer.config["class"], arrays))
     if not isinstance(net, nn.Sequential | nn.Graph):  # `config_of` has put it into a Sequential
         first = f"layers/{weights.snake(weights.python_name(net))}"
-        groups = [(f"{first}/{x[0]}".rstrip("/") if x[0] != "optimizer" else x[0], *x[1:]) for x in groups]
+        groups = [(f"{first}/{file}".rstrip("/"), *rest) for file, *rest in groups]  # type: ignore[misc]
+    if config["compile_config"] is not None:
+        groups += compiled.groups(model, found)
     archives.write(filepath, config, groups)
 
 
