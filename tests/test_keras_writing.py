@@ -368,3 +368,191 @@ def test_layers(name, tmp_path):
     model = drawn(kf.Model(nn.Graph(inputs if len(inputs) > 1 else inputs[0], out)).build())
     arrays = [x for x in kf.tree.leaves((list(row.args), dict(row.options))) if hasattr(x, "shape")]
     there_and_back(model, tmp_path, *arrays)
+
+
+def shared():
+    """A network in a network that is called twice, an input in a dict, two outputs, and operations between them."""
+    a, b = nn.Input((4,), name="a"), nn.Input((4,), name="b")
+    tower = nn.Graph(
+        x := nn.Input((4,)), nn.Dense(3)(nn.Sequential([nn.Dense(5, activation="relu"), nn.Dropout(0.5)])(x))
+    )
+    dense = nn.Dense(3, name="dense")
+    out = nn.Concatenate()([tower(a), tower(b), dense(a) * 2.0 - dense(b)[:, ::-1]])
+    return nn.Graph({"a": a, "b": b}, {"x": nn.Dense(1)(out), "y": ops.softmax(out, axis=-1)})
+
+
+def frozen():
+    net = nn.Sequential([nn.Input((4,)), nn.Dense(3, name="base"), nn.BatchNormalization(), nn.Dense(2, name="head")])
+    return nn.freeze(net, "base", "batch_normalization")
+
+
+NETWORKS = {
+    "a layer": lambda: (nn.Dense(2), [(3, 4)]),
+    "a cell": lambda: (nn.LSTM(3), [(2, 5, 4)]),
+    "frozen": lambda: (frozen(), [(3, 4)]),
+    "one input in a list": lambda: (nn.Graph([x := nn.Input((4,))], [nn.Dense(2)(x)]), [(3, 4)]),
+    "a constant": lambda: (nn.Graph(x := nn.Input((4,)), nn.Dense(2)(x + np.arange(4.0, dtype="float32"))), [(3, 4)]),
+    "half precision": lambda: (nn.Sequential([nn.Input((4,)), nn.Dense(2)], dtype="mixed_float16"), [(3, 4)]),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(name, tmp_path):
+    net, shapes = NETWORKS[name]()
+    inputs = () if net.input_specs() is not None else tuple(kf.Spec((None, *shape[1:])) for shape in shapes)
+    model = drawn(kf.Model(net).build(*inputs))
+    xs = [RNG.normal(size=shape).astype("float32") for shape in shapes]
+    files.save(model, tmp_path / "model.keras")
+    theirs = keras.models.load_model(tmp_path / "model.keras")
+    want = np.asarray(kf.tree.leaves(model(*xs))[0], "float64")
+    # In float16, of 11 bits, each of the four sums of both sides is rounded by 2**-12 of the largest number, at most.
+    tolerance = 2**-9 * float(abs(want).max()) if name == "half precision" else 1e-5
+    given = xs if name == "one input in a list" else xs[0]
+    got = np.asarray(kf.tree.leaves(theirs(given, training=False))[0]).astype("float64")
+    np.testing.assert_allclose(got, want, atol=tolerance)
+    assert len(theirs.trainable_variables) == len(kf.tree.leaves(model.train_state.params))
+    again = files.load(tmp_path / "model.keras")
+    for x, y in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(*(np.asarray(kf.tree.leaves(m(*xs))[0]) for m in (again, model)))
+
+
+def test_shared_and_nested(tmp_path):
+    model = drawn(kf.Model(shared()).build())
+    xs = {name: RNG.normal(size=(3, 4)).astype("float32") for name in "ab"}
+    theirs = there_and_back(model, tmp_path, xs)
+    assert set(theirs.output_names) == {"x", "y"} or len(theirs.outputs) == 2
+
+
+X1 = nn.Input((4, 3))
+GRAPHS = {
+    "get_item": lambda x: x[:, 1:, ..., None],
+    "operators": lambda x: -(abs(x) ** 2) / 3 + (x > 0) * 1.0,
+    "reductions": lambda x: ops.mean(x, axis=(1, 2), keepdims=True) + ops.max(x, axis=1, keepdims=True),
+    "shapes": lambda x: ops.transpose(ops.reshape(ops.expand_dims(x, 1), (-1, 3, 4)), (0, 2, 1)),
+    "joined": lambda x: ops.concatenate([x, ops.flip(x, 1), ops.stack([x, x], axis=1)[:, 0]], axis=-1),
+    "parts": lambda x: ops.split(x, 3, axis=-1)[1],
+    "products": lambda x: ops.einsum("bij,bkj->bik", x, ops.matmul(ops.swapaxes(x, 1, 2), x)[:, :1]),
+    "choices": lambda x: ops.where(ops.isfinite(x), ops.clip(x, -0.5, 0.5), 0.0),
+    "activations": lambda x: ops.gelu(x, approximate=False) + ops.leaky_relu(x, negative_slope=0.1),
+    "casts": lambda x: ops.cast(ops.one_hot(ops.argmax(x, axis=-1), 3), "float32"),
+    "normal": lambda x: ops.normalize(x, axis=1) + ops.logsumexp(x, axis=-1, keepdims=True),
+    "padded": lambda x: ops.pad(x, ((0, 0), (1, 0), (0, 2)), constant_values=2.0),
+    "images": lambda x: ops.image.resize(ops.expand_dims(x, -1), (5, 6)),
+    "stopped": lambda x: kf.stop_gradient(x) * x,
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_operations(name, tmp_path):
+    x = nn.Input((4, 3))
+    model = kf.Model(nn.Graph(x, GRAPHS[name](x))).build()
+    there_and_back(model, tmp_path, RNG.normal(size=(2, 4, 3)).astype("float32"))
+
+
+def test_the_table_of_operations():
+    """Keras has each of them at that place, and takes the arguments as the table says; and the table has all."""
+    found = set()
+    for module in writing._OPERATIONS:
+        there = importlib.import_module(f"keras.src.ops.{module}")
+        for cls in [c for c in vars(there).values() if inspect.isclass(c) and c.__module__ == there.__name__]:
+            function = next((f for f in writing._OPERATIONS[module] if writing.class_of(f) == cls.__name__), None)
+            if function is None:
+                assert "".join(c for c in cls.__name__.lower()) not in {f.replace("_", "") for f in OPS}
+                continue
+            found.add(function)
+            called, config = writing.signature_of(function)
+            takes = [n for n in inspect.signature(cls.call).parameters if n not in ("self", "kwargs", "axes_lengths")]
+            assert called == takes, function
+            assert set(config) <= set(inspect.signature(cls.__init__).parameters), function
+    assert found == set().union(*writing._OPERATIONS.values()) and found <= set(OPS)
+
+
+REFUSED = {
+    "layer": (lambda: nn.Residual(nn.Dense(4)), "Keras has no layer like Residual"),
+    "inside": (lambda: nn.Sequential([nn.Dense(4), nn.Stack(nn.Dense(4), 2)]), "Keras has no layer like Stack"),
+    "function": (lambda: nn.Lambda(lambda x: x), "Keras has no layer like Lambda"),
+    "argument": (lambda: nn.LayerNormalization(rms_scaling=True), "`rms_scaling` of LayerNormalization is True"),
+    "activation": (lambda: nn.Dense(4, activation=lambda x: x), "`activation` is .*, which Keras does not know"),
+    "twice": (lambda: nn.Sequential([d := nn.Dense(4), d]), "A layer stands twice in a Sequential"),
+    "operation": (lambda: nn.Graph(x := nn.Input((4,)), ops.layer_normalization(x)), "Keras has no operation like it"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_keras_lacks_is_refused_by_name(name, tmp_path):
+    make, said = REFUSED[name]
+    model = kf.Model(make()).build(kf.Spec((None, 4)))
+    with pytest.raises(ArgumentError, match=said):
+        model.save(tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
+
+
+# -- a Keras user's fingers --------------------------------------------------------------------------------------------
+
+
+@ours.saving.register_keras_serializable()
+class Doubled(ours.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def test_fingers(tmp_path):
+    """Programs for Keras save and load as they always did."""
+    model = built()
+    model.compile("adam", "mse")
+    model.fit(X, Y, verbose=0)
+    path = tmp_path / "model.keras"
+    for save in (model.save, lambda p: ours.saving.save_model(model, p), lambda p: ours.models.save_model(model, p)):
+        save(path)
+        for load in (ours.models.load_model, ours.saving.load_model, ours.load_model, kf.Model.load, files.load):
+            again = load(path)
+            same_state(again.train_state.opt_state, model.train_state.opt_state)
+    assert ours.models.load_model(path, compile=False).optimizer is None
+    with pytest.raises(FileError, match="exists already"):
+        model.save(path, overwrite=False)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = built().reset(3)
+    other.load_weights(tmp_path / "model.weights.h5")
+    same_state(other.train_state.params, model.train_state.params)
+    model.save(tmp_path / "model.safetensors")
+    same_state(ours.models.load_model(tmp_path / "model.safetensors").train_state.params, model.train_state.params)
+
+
+def test_classes_of_one_s_own(tmp_path):
+    """`custom_objects` are registered, and a file that Keras wrote with such a layer is loaded."""
+
+    class Tripled(ours.layers.Layer):
+        def call(self, x):
+            return 3 * x
+
+    class Theirs(importlib.import_module("keras").layers.Layer):
+        def call(self, x):
+            return 3 * x
+
+    Theirs.__name__ = "Tripled"
+    theirs = keras.Sequential([keras.Input((3,)), Theirs()])
+    theirs.save(tmp_path / "theirs.keras")
+    with pytest.raises(kf.KfuncError, match="of the class 'Tripled', which kfunc does not know"):
+        ours.models.load_model(tmp_path / "theirs.keras")
+    model = ours.models.load_model(tmp_path / "theirs.keras", custom_objects={"Tripled": Tripled})
+    np.testing.assert_array_equal(model(X), 3 * X)
+    with pytest.raises(ArgumentError, match="`safe_mode` must be True"):
+        ours.models.load_model(tmp_path / "theirs.keras", safe_mode=False)
+    with pytest.raises(ArgumentError, match="The kind of 3 is not known"):
+        ours.models.load_model(tmp_path / "theirs.keras", custom_objects={"x": 3})
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.HDF5"])
+def test_files_that_are_something_else(name, tmp_path):
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(200))
+    for do in (kf.Model.load, built().load_weights, ours.models.load_model):
+        with pytest.raises(FileError):
+            do(tmp_path / name)
+
+
+def test_other_suffixes_of_keras_are_not_written(tmp_path):
+    for name, do in (("m.h5", built().save), ("m.weights.h5", built().save), ("m.keras", built().save_weights)):
+        with pytest.raises(ArgumentError, match="`filepath` must be a path that ends in"):
+            do(tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -143,6 +143,8 @@ class Builder:
         if f"custom:{cls}" not in registry.names("layer"):
             self.refuse(obj)
         given = {k: self.value(v, k) for k, v in (obj.get("config") or {}).items()}
+        if given.get("autocast") is True:  # as it always is here
+            del given["autocast"]
         return registry.made("layer", f"custom:{cls}", self.common(given, name))
 
     def refuse(self, obj: dict[str, Any]) -> NoReturn:

@@ -154,8 +154,8 @@ class _Writer:
         given = dict(arguments(layer))
         for common in (*config, "trainable"):
             given.pop(common, None)
-        if frozen and not known.name.startswith("SpatialDropout"):  # which has no weights, and no such argument
-            config["trainable"] = False
+        if not known.name.startswith("SpatialDropout"):  # which has no weights, and no such argument
+            config["trainable"] = not frozen
         if given.get("activity_regularizer") is None or known.name == "ActivityRegularization":  # which makes its own
             given.pop("activity_regularizer", None)
         for key, value in known.write(given).items():
@@ -277,25 +277,25 @@ class _Writer:
         signature = inspect.signature(OPS[layer.function].reference)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        more, less = _CALLED.get(layer.function, ((), ()))
+        names, options = signature_of(layer.function)
         called: list[Any] = []
         named: dict[str, Any] = {}
         config: dict[str, Any] = {}
         for name, value in bound.arguments.items():
             kind = signature.parameters[name].kind
-            is_array = "Array" in str(signature.parameters[name].annotation) and name not in less
             if kind is inspect.Parameter.VAR_KEYWORD:
                 named |= value
-            elif is_array or name in more:
+            elif name in names:
                 called += list(value) if kind is inspect.Parameter.VAR_POSITIONAL else [value]
-            elif name not in ("backend", "like"):
+            elif name in options:
                 if any(isinstance(x, Node) for x in tree.leaves(value)):
                     self.refuse_function(layer, path, name)
                 config[name] = self.value(value, name, path, None, False)
+            elif value is not None:
+                self.refuse_function(layer, path, name)
         while called and called[-1] is None and len(called) > 1:
             called.pop()
-        name = _OPERATION_NAMES.get(layer.function) or "".join(p.capitalize() for p in layer.function.split("_"))
-        return called, named, _object(f"keras.src.ops.{module}", name, config)
+        return called, named, _object(f"keras.src.ops.{module}", class_of(layer.function), config)
 
     def refuse_function(self, layer: Operation, path: str, argument: str | None = None) -> NoReturn:
         what = "no operation like it" if argument is None else f"no graph in which its `{argument}` is computed"
@@ -419,10 +419,13 @@ _OPERATION_NAMES = {
 }
 """Their classes, where the rule does not give them."""
 
+_HERE = ("backend", "bias", "like")
+"""Arguments of functions here that no operation of Keras has."""
+
 _CALLED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bincount": ((), ("weights",)),
     "clip": ((), ("x_min", "x_max")),
-    "dot_product_attention": (("scale",), ()),
+    "dot_product_attention": (("bias", "scale"), ()),
     "elastic_transform": ((), ("seed",)),
     "get_item": (("key",), ()),
     "isclose": (("rtol", "atol"), ()),
@@ -439,6 +442,21 @@ _CALLED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "trapezoid": ((), ("x",)),
 }
 """Arguments that Keras's operation is called with though they are no arrays, and arrays that stand in its config."""
+
+
+def class_of(function: str) -> str:
+    """The name of Keras's class for a function of `kf.ops`."""
+    return _OPERATION_NAMES.get(function) or "".join(part.capitalize() for part in function.split("_"))
+
+
+def signature_of(function: str) -> tuple[list[str], list[str]]:
+    """What Keras's operation for a function is called with, which are arrays in most cases; and what it is made of."""
+    parameters = inspect.signature(OPS[function].reference).parameters.values()
+    more, less = _CALLED.get(function, ((), ()))
+    less = (*less, *_HERE)
+    called = [p.name for p in parameters if p.name in more or ("Array" in str(p.annotation) and p.name not in less)]
+    rest = [p for p in parameters if p.name not in called and p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return called, [p.name for p in rest if p.name not in _HERE]
 
 
 def _joined(path: str, name: str) -> str:
