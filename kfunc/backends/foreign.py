@@ -57,6 +57,10 @@ class Foreign:
         """
         raise NotImplementedError
 
+    def draws(self, train: bool) -> bool | None:
+        """Whether it is known to draw random numbers; None if that is not known. If not, it is given no key."""
+        return None
+
     def run(
         self, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, key: Any, train: bool
     ) -> tuple[Any, list[Any] | None]:

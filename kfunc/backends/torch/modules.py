@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -59,7 +60,7 @@ class TorchModule(Foreign):
         self._kept = [name for name, v in zip(self.tensors, self._variables, strict=True) if not v.trainable]
         self._buffers = [name for name, _ in module.named_buffers()]
         self._draws: dict[bool, bool] = {}
-        # `functional_call` puts tensors into a module while it runs, so no two threads may run one object.
+        # Tensors are put into a structure while it runs, so each thread has its own. These are for programs.
         self._structures = {train: self._structure(train) for train in (False, True)}
         self._of_thread = threading.local()
 
@@ -68,16 +69,20 @@ class TorchModule(Foreign):
         path = tuple(name.split("."))
         return Variable(path, tuple(x.shape), dtype_name(x.dtype), trains, lambda key: x.detach())
 
-    def _structure(self, train: bool) -> torch.nn.Module:
+    def _structure(self, train: bool) -> _Structure:
         """A copy of the module, in training or not, whose tensors have no values."""
         memo: dict[int, Any] = {}
         for x in self.tensors.values():
             empty = x.detach().to("meta")
             memo[id(x)] = torch.nn.Parameter(empty, x.requires_grad) if isinstance(x, torch.nn.Parameter) else empty
-        return copy.deepcopy(self._module, memo).train(train)
+        names = {id(memo[id(x)]): name for name, x in self.tensors.items()}
+        return _Structure(copy.deepcopy(self._module, memo).train(train), names)
 
     def variables(self, args: Any, kwargs: Any) -> tuple[Variable, ...]:
         return self._variables
+
+    def draws(self, train: bool) -> bool | None:
+        return self._draws.get(train)
 
     # -- shapes --------------------------------------------------------------------------------------------------------
 
@@ -108,12 +113,12 @@ class TorchModule(Foreign):
         def empty(x: Any) -> Any:
             return torch.empty(x.shape, dtype=getattr(torch, dtype_name(x.dtype))) if isinstance(x, Spec) else x
 
-        draws = _Draws()
-        with FakeTensorMode(allow_non_fake_inputs=True), draws, torch.no_grad():
+        draws, structure = _Draws(), self._own_structure(train)
+        with _silent(), FakeTensorMode(allow_non_fake_inputs=True), draws, torch.no_grad():
             given = dict(zip(self.tensors, map(empty, values), strict=True))
             args, kwargs = tree.map(empty, (args, kwargs))
-            out = _called(self._structures[train], given, args, kwargs)
-        self._draws[train] = draws.found
+            out = _called(structure, given, args, kwargs)
+        self._draws[train] = self._draws.get(train, False) or draws.found
         return tree.map(lambda x: Spec(tuple(x.shape), dtype_name(x.dtype)) if isinstance(x, torch.Tensor) else x, out)
 
     def _unfit(self, error: Exception, args: Any, kwargs: Any) -> ShapeError:
@@ -150,7 +155,7 @@ class TorchModule(Foreign):
             raise lacks_key(self.name)
         return out
 
-    def _own_structure(self, train: bool) -> torch.nn.Module:
+    def _own_structure(self, train: bool) -> _Structure:
         """The structure that belongs to this thread."""
         name = f"train_{train}"
         found = getattr(self._of_thread, name, None)
@@ -160,17 +165,63 @@ class TorchModule(Foreign):
         return found
 
 
-def _called(module: torch.nn.Module, given: dict[str, Any], args: Any, kwargs: Any) -> Any:
-    """The output of a module for these tensors. It leaves the new values of its buffers in `given`.
+class _Structure:
+    """A module without values, which runs with any.
+
+    Args:
+        module: A module that is used here alone.
+        names: For the id of each of its tensors, the name by which it is given.
+    """
+
+    def __init__(self, module: torch.nn.Module, names: dict[int, str]):
+        self._module = module
+        self._places: dict[str, list[tuple[dict[str, Any], str]]] = {}
+        for part in module.modules():
+            for owner in (part._parameters, part._buffers):
+                for key, x in owner.items():
+                    if id(x) in names:
+                        self._places.setdefault(names[id(x)], []).append((owner, key))
+
+    def __call__(self, given: dict[str, Any], args: Any, kwargs: Any) -> Any:
+        """The output for these tensors. Afterwards, `given` has those that the module has put in their places."""
+        if torch.compiler.is_compiling():
+            return functional_call(self._module, given, args, kwargs)
+        # `functional_call` takes as long as a small module.
+        for name, value in given.items():
+            for owner, key in self._places[name]:
+                owner[key] = value
+        try:
+            return self._module(*args, **(kwargs or {}))
+        finally:
+            for name, places in self._places.items():
+                owner, key = places[0]
+                given[name] = owner[key]
+                for owner, key in places:
+                    owner[key] = None  # so that no memory is held
+
+
+def _called(run: _Structure, given: dict[str, Any], args: Any, kwargs: Any) -> Any:
+    """The output of a module for these tensors; see `_Structure`.
 
     Half precision beside parameters in float32 is what a policy makes of the inputs: then PyTorch's autocast decides
     what is computed in which precision.
     """
     halves = [x for x in tree.leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dtype in _HALF]
     if not halves or all(x.dtype in _HALF for x in given.values() if x.is_floating_point()):
-        return _plain(functional_call(module, given, args, kwargs))
+        return _plain(run(given, args, kwargs))
     with torch.autocast(halves[0].device.type, halves[0].dtype, cache_enabled=False):
-        return _plain(functional_call(module, given, args, kwargs))
+        return _plain(run(given, args, kwargs))
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Inside, PyTorch does not log that shapes do not fit, which may be found by trying."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 class _Draws(TorchDispatchMode):
