@@ -39,6 +39,21 @@ class Attention(torch.nn.Module):
         return self.attention(x, x, x, need_weights=False)[0]
 
 
+class Grouped(torch.nn.Module):
+    """Attention in which two heads share a key and a value, and one matrix makes queries, keys and values."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = torch.nn.Linear(12, (4 + 2 + 2) * 3)
+        self.out = torch.nn.Linear(12, 12)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (8, 3)).transpose(1, 2).split([4, 2, 2], 1)
+        k, v = (y.repeat_interleave(2, 1) for y in (k, v))
+        y = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
 class Tied(torch.nn.Module):
     """A table that also is the last layer, as in language models; its checkpoint has both names."""
 
@@ -101,6 +116,18 @@ def attention():
     return Attention(), AttentionHere(), KeyMap(rules), "floats"
 
 
+def grouped():
+    """Parts of a fused tensor that have different sizes."""
+    parts = ("query", "key", "value")
+    rules = [
+        ("qkv.weight", tuple(f"attention/{p}/kernel" for p in parts), "(h+ d) i -> i h d"),
+        ("qkv.bias", tuple(f"attention/{p}/bias" for p in parts), "(h+ d) -> h d"),
+        ("out.weight", "attention/attention_output/kernel", "o (h d) -> h d o"),
+        ("out.bias", "attention/attention_output/bias"),
+    ]
+    return Grouped(), AttentionHere(nn.GroupQueryAttention(3, 4, 2)), KeyMap(rules), "floats"
+
+
 def stacked():
     theirs = torch.nn.Sequential(
         *[torch.nn.Sequential(torch.nn.Linear(12, 12), torch.nn.LayerNorm(12, eps=1e-3)) for _ in range(11)]
@@ -128,12 +155,24 @@ def recurrent():
     return theirs, nn.LSTM(5, use_bias=False, return_sequences=True), KeyMap(rules), "floats"
 
 
+def biases():
+    """An LSTM of PyTorch has two biases, which it adds."""
+    theirs = torch.nn.LSTM(12, 5, num_layers=2, batch_first=True)
+    ours = nn.Sequential([nn.LSTM(5, return_sequences=True, name=f"l{i}") for i in range(2)])
+    rules = [
+        ("weight_ih_l{i}", "l{i}/kernel", LINEAR),
+        ("weight_hh_l{i}", "l{i}/recurrent_kernel", LINEAR),
+        ("bias_ih_l{i} + bias_hh_l{i}", "l{i}/bias"),
+    ]
+    return theirs, ours, KeyMap(rules), "floats"
+
+
 def tied():
     rules = [(("table.weight", "head.weight"), "table/embeddings")]
     return Tied(), TiedHere(), KeyMap(rules), "integers"
 
 
-ROWS = {f.__name__: f for f in (convolutions, attention, stacked, lacking, recurrent, tied)}
+ROWS = {f.__name__: f for f in (convolutions, attention, grouped, stacked, lacking, recurrent, biases, tied)}
 
 
 def inputs(kind):
@@ -172,6 +211,10 @@ def test_outputs_are_torch_s_and_tensors_come_back(name, backend):
     back = keys.save(params, state)
     missing = {key for key in tensors if key not in back}
     assert missing == {key for key in tensors if "num_batches" in key or (name == "tied" and key == "head.weight")}
+    if name == "biases":  # the first one is the sum, and the other one zeros
+        for i in range(2):
+            both = [f"bias_{n}_l{i}" for n in ("ih", "hh")]
+            tensors |= {both[0]: tensors[both[0]] + tensors[both[1]], both[1]: np.zeros_like(tensors[both[1]])}
     for key, value in back.items():
         assert kf.backend_of(value).name == backend
         np.testing.assert_array_equal(kf.to_numpy(value), tensors[key])
@@ -189,6 +232,18 @@ def test_pairs_that_are_rotated():
             for half in range(2):
                 want[:, head, half * 2 + pair] = x[head * 4 + pair * 2 + half]
     np.testing.assert_array_equal(params["kernel"], want)
+    np.testing.assert_array_equal(keys.save(params)["w"], x)
+
+
+def test_parts_within_groups():
+    """For each group two queries, a key and a value: the axis of the parts lies within others."""
+    x = np.arange(3 * 4 * 2 * 5, dtype="float32").reshape(24, 5)
+    net = nn.Parallel([nn.EinsumDense("bi,ihd->bhd", (n, 2)) for n in (6, 3, 3)])
+    keys = KeyMap([("w", tuple(f"einsum_dense{n}/kernel" for n in ("", "_1", "_2")), "(g h+ d) i -> i (g h) d")], g=3)
+    params, _ = keys.load({"w": x}, net, [kf.Spec((None, 5))] * 3)
+    groups = x.reshape(3, 4, 2, 5).transpose(3, 0, 1, 2)
+    np.testing.assert_array_equal(params["einsum_dense"]["kernel"], groups[:, :, :2].reshape(5, 6, 2))
+    np.testing.assert_array_equal(params["einsum_dense_2"]["kernel"], groups[:, :, 3])
     np.testing.assert_array_equal(keys.save(params)["w"], x)
 
 
@@ -221,6 +276,21 @@ UNFIT = {  # the tensors, the rules, and what the error says
         GOOD | {"c": np.zeros(6, "float32")},
         [("c", ("a/kernel", "a/bias"), "(s o) -> s o"), *RULES[2:]],
         r"c: its parts have different shapes, \(3,\), \(3, 3\)",
+    ),
+    "too few parts": (
+        GOOD | {"c": np.zeros((5, 3), "float32")},
+        [("c", ("a/kernel", "b/kernel"), "o+ i -> i o"), *RULES[1::2]],
+        r"c: its shape is \(5, 3\), and the parts make \(6, 3\)",
+    ),
+    "parts of other widths": (
+        GOOD | {"c": np.zeros((6, 3), "float32")},
+        [("c", ("a/kernel", "a/bias"), "o+ i -> i o"), *RULES[2:]],
+        r"c: its shape is \(3,\), and the form has 2 axes",
+    ),
+    "half of a sum": (
+        GOOD,
+        [RULES[0], ("a.bias + c.bias", "a/bias"), *RULES[2:]],
+        "a.bias: it is one of 2 tensors that are added, and others are missing",
     ),
     "size": (
         GOOD,
@@ -287,6 +357,10 @@ WRONG = {
     "hole twice": (("w.{i}.{i}", "k.{i}"), "one hole twice"),
     "uncounted": (("w", ("q", "k"), "(s i) -> (s i)"), "no axis that counts them"),
     "zeros": ((None, "k", "o i -> i o"), "without a form"),
+    "plus for one": (("w", "k", "o+ i -> i o"), "marks an axis by a plus"),
+    "two plusses": (("w", ("q", "k"), "o+ i+ -> i o"), "marks an axis by a plus"),
+    "plus on the right": (("w", ("q", "k"), "s o i -> s i+ o"), "axes that are no names"),
+    "sum of a stack": (("a.{n} + b.{n}", "k", "o -> n o"), "stacks tensors, and has several names"),
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -32,10 +34,13 @@ class KeyMap:
 
     - `theirs` is the name of a tensor, such as `"encoder.layer.{i}.attention.query.weight"`. A hole `{i}` stands for a
       number. Several names in a tuple are copies of one tensor (tied weights): one of them is enough to load, copies
-      must be equal, and the first is saved. None stands for an array that the checkpoint does not have: it is zeros,
-      and cannot be saved if it is not.
+      must be equal, and the first is saved. `"bias_ih + bias_hh"` is the sum of tensors; the first of them is saved as
+      the sum, and the others as zeros, with which a network computes the same. None stands for an array that the
+      checkpoint does not have: it is zeros, and cannot be saved if it is not.
     - `ours` is the path of a parameter or state variable, with slashes: `"encoder/{i}/attention/query/kernel"`. Several
-      paths in a tuple are equal parts of one tensor, which the first axis on the right of the form counts.
+      paths in a tuple are parts of one tensor. If they are equal, the first axis on the right of the form counts them.
+      If they have different sizes, they lie one after the other along the axis on the left that is marked by a plus:
+      `"(h+ d) i -> i h d"`, where queries have more heads than keys.
     - `form` says how their axes become ours, in the notation of einops: `"o i -> i o"` for a matrix that is stored the
       other way round, `"(h d) i -> i h d"` where heads have an axis of their own here, `"i (s h d) -> s i h d"` for a
       fused tensor, whose parts are several paths. Without a form, the axes are the same. A hole that `ours` does not
@@ -187,12 +192,20 @@ class _Match(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """A rule of a `KeyMap`. `stacked` is the hole that is an axis here, or None."""
+    """A rule of a `KeyMap`.
+
+    Attributes:
+        stacked: The hole that is an axis here, or None.
+        along: The axis on the left along which parts of different sizes lie, or None.
+        summed: Whether the array is the sum of the tensors, which are copies of each other otherwise.
+    """
 
     theirs: tuple[str, ...]
     ours: tuple[str, ...]
     form: _Form | None
     stacked: str | None
+    along: str | None
+    summed: bool
 
     def groups(self, matches: list[_Match]) -> Iterable[tuple[tuple[str, ...], list[_Match]]]:
         """The paths that belong together, and the matches that are for them. Copies stand one after the other."""
@@ -221,8 +234,9 @@ class _Rule(NamedTuple):
             import numpy as np
 
             return [np.zeros(shape, "float32")]
-        if len(ours) > 1:
-            others = {tuple(declared[path].shape) for path in ours}
+        shapes = [tuple(declared[path].shape) for path in ours]
+        if len(ours) > 1 and self.along is None:
+            others = set(shapes)
             if len(others) > 1:
                 raise ValueError(f"its parts have different shapes, {', '.join(map(str, sorted(others)))}")
             shape = (len(ours), *shape)
@@ -235,10 +249,16 @@ class _Rule(NamedTuple):
             if numbers != list(range(len(xs))):
                 raise ValueError(f"their numbers are not 0 to {len(xs) - 1}")
             x = _stacked(xs)
+        elif self.summed:
+            if len(xs) < len(self.theirs):
+                raise ValueError(f"it is one of {len(self.theirs)} tensors that are added, and others are missing")
+            x = _sum([asarray(x, dtype) for x in xs])
         else:
             x = xs[0]
             if any(not _equal(x, other) for other in xs[1:]):
                 raise ValueError("they are copies, and have different values")
+        if self.form is not None and self.along is not None:
+            return self.form.split(x, shapes, self.along, sizes)
         if self.form is not None:
             x = self.form.turned(x, shape, sizes)
         elif tuple(x.shape) != shape:
@@ -257,11 +277,14 @@ class _Rule(NamedTuple):
             if to_numpy(xs[0]).any():
                 raise ValueError("the checkpoint has no place for it, and it is not zero")
             return {}
+        if self.form is not None and self.along is not None:
+            return {_filled(self.theirs[0], holes): self.form.joined(xs, self.along, sizes)}
         x = _stacked(xs) if len(xs) > 1 else xs[0]
         if self.form is not None:
             x = self.form.reversed().turned(x, None, sizes)
         if self.stacked is None:
-            return {_filled(self.theirs[0], holes): x}
+            first, *others = [_filled(name, holes) for name in self.theirs]
+            return {first: x, **(dict.fromkeys(others, _zeros(x)) if self.summed else {})}
         numbered = [{**holes, self.stacked: str(i)} for i in range(x.shape[0])]
         return {_filled(self.theirs[0], h): part for h, part in zip(numbered, _parts(x), strict=True)}
 
@@ -279,9 +302,63 @@ class _Form(NamedTuple):
         """`x` with the axes of the right side, to `shape` where that is known. A ValueError says what does not fit."""
         known = [(self.left, tuple(x.shape)), *([(self.right, shape)] if shape is not None else [])]
         sizes = _solved(known, given)
-        names, turned = ([name for term in side for name in term if name != "1"] for side in (self.left, self.right))
+        names, turned = self._names()
         out = [math.prod(sizes[name] for name in term) for term in self.right]
         return _moved(x, [sizes[n] for n in names], [names.index(n) for n in turned], out)
+
+    def split(self, x: Any, shapes: list[tuple[int, ...]], along: str, given: Mapping[str, int]) -> list[Any]:
+        """The parts of `x`, of these shapes, that lie one after the other along an axis of the left side."""
+        each = self._each(shapes, along, given, tuple(x.shape))
+        total = {**each[0], along: sum(sizes[along] for sizes in each)}
+        if tuple(x.shape) != (whole := tuple(math.prod(total[name] for name in term) for term in self.left)):
+            raise ValueError(f"its shape is {tuple(x.shape)}, and the parts make {whole}")
+        names, turned = self._names()
+        out, begin = [], 0
+        x = _moved(x, [total[n] for n in names], [*range(len(names))], [total[n] for n in names])
+        for sizes, shape in zip(each, shapes, strict=True):
+            part = _part(x, names.index(along), begin, begin + sizes[along])
+            out.append(_moved(part, [sizes[n] for n in names], [names.index(n) for n in turned], list(shape)))
+            begin += sizes[along]
+        return out
+
+    def joined(self, xs: list[Any], along: str, given: Mapping[str, int]) -> Any:
+        """`split` backwards."""
+        each = self._each([tuple(x.shape) for x in xs], along, given)
+        names, turned = self._names()
+        parts = [
+            _moved(x, [sizes[n] for n in turned], [turned.index(n) for n in names], [sizes[n] for n in names])
+            for x, sizes in zip(xs, each, strict=True)
+        ]
+        total = {**each[0], along: sum(sizes[along] for sizes in each)}
+        whole = _concatenated(parts, names.index(along))
+        return _moved(
+            whole,
+            [total[n] for n in names],
+            [*range(len(names))],
+            [math.prod(total[n] for n in term) for term in self.left],
+        )
+
+    def _each(
+        self, shapes: list[tuple[int, ...]], along: str, given: Mapping[str, int], whole: tuple[int, ...] | None = None
+    ) -> list[dict[str, int]]:
+        """The sizes of all axes in each of the parts."""
+        known: list[Any] = []
+        if whole is not None:
+            if len(whole) != len(self.left):
+                raise ValueError(f"its shape is {whole}, and the form has {len(self.left)} axes")
+            pairs = [pair for pair in zip(self.left, whole, strict=True) if along not in pair[0]]
+            known = [(tuple(term for term, _ in pairs), tuple(size for _, size in pairs))]
+        each = [_solved([*known, (self.right, shape)], given) for shape in shapes]
+        if any({**sizes, along: 0} != {**each[0], along: 0} for sizes in each):
+            raise ValueError(
+                f"its parts have shapes that differ along more than {along}, {', '.join(map(str, shapes))}"
+            )
+        return each
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        """The axes on the left, and on the right."""
+        left, right = ([name for term in side for name in term if name != "1"] for side in (self.left, self.right))
+        return left, right
 
 
 def _solved(
@@ -330,11 +407,18 @@ def _rule(rule: Any) -> _Rule:
     )
     if not all(isinstance(part, str) for part in (*theirs, *ours, text or "")):
         raise wrong("has a name or a form that is not a string")
+    summed = isinstance(rule[0], str) and " + " in rule[0]
+    if summed:
+        theirs = tuple(rule[0].split(" + "))
     if not ours:
         raise wrong("has no path of the network")
     if not theirs and rule[0] is not None:
         raise wrong("has no name of a tensor")
-    form = None if not text else _form(text, wrong)
+    marked = re.findall(r"(\w+)\+", (text or "").partition("->")[0])
+    along = marked[0] if marked else None
+    if along is not None and (len(marked) > 1 or len(ours) < 2):
+        raise wrong("marks an axis by a plus, and does not have several paths that lie along that one axis")
+    form = None if not text else _form(text.replace(f"{along}+", f"{along}", 1), wrong)
     found = [_HOLE.findall(name) for name in (*theirs, *ours)]
     if any(len(set(names)) < len(names) or not all(map(str.isidentifier, names)) for names in found):
         raise wrong("has a name with one hole twice, or a hole that is no name")
@@ -349,7 +433,7 @@ def _rule(rule: Any) -> _Rule:
         raise wrong(f"has a hole {{{stacked[0]}}} that is neither in `ours` nor an axis on the right of the form")
     if stacked and (len(ours) > 1 or len(theirs) > 1):
         raise wrong("stacks tensors, and has several names for each")
-    if len(ours) > 1 and (form is None or len(form.right[0]) != 1):
+    if len(ours) > 1 and along is None and (form is None or len(form.right[0]) != 1):
         raise wrong("has several paths, and no axis that counts them comes first on the right of the form")
     if not theirs and (form is not None or len(ours) > 1):
         raise wrong("is for an array that the checkpoint does not have, which is one path without a form")
@@ -359,7 +443,7 @@ def _rule(rule: Any) -> _Rule:
             raise wrong(f"has the axis {stacked[0]} of its stack on the left, too")
     elif form is not None and not _same_names(form):
         raise wrong("does not have the same axes on both sides, each once")
-    return _Rule(theirs, ours, form, stacked[0] if stacked else None)
+    return _Rule(theirs, ours, form, stacked[0] if stacked else None, along, summed)
 
 
 def _form(text: str, wrong: Any) -> _Form:
@@ -457,6 +541,26 @@ def _moved(x: Any, sizes: list[int], order: list[int], shape: list[int]) -> Any:
 @native
 def _stacked(xs: list[Any]) -> Any:
     return namespace(*xs).stack(xs)
+
+
+@native
+def _sum(xs: list[Any]) -> Any:
+    return functools.reduce(operator.add, xs)
+
+
+@native
+def _zeros(x: Any) -> Any:
+    return namespace(x).zeros_like(x)
+
+
+@native
+def _concatenated(xs: list[Any], axis: int) -> Any:
+    return namespace(*xs).concat(xs, axis=axis)
+
+
+@native
+def _part(x: Any, axis: int, begin: int, end: int) -> Any:
+    return x[(*[slice(None)] * axis, slice(begin, end), ...)]
 
 
 @native
