@@ -262,6 +262,16 @@ UNFIT = {  # the tensors, the rules, and what the error says
         RULES,
         "a.bias: its dtype is int64, and float32 is needed",
     ),
+    "complex": (
+        GOOD | {"a.bias": np.zeros(3, "complex64")},
+        RULES,
+        "a.bias: its dtype is complex64, and float32 is needed",
+    ),
+    "packed": (
+        GOOD | {"a.weight": np.zeros((3, 3), "uint8")},  # four bits a number, as in quantized checkpoints
+        RULES,
+        "a.weight: its dtype is uint8, and float32 is needed",
+    ),
     "no array": (GOOD | {"a.bias": [0.0] * 3}, RULES, "a.bias: it is of the type list, and an array is needed"),
     "long number": (GOOD | {"l" + "9" * 5000: GOOD["a.bias"]}, [*RULES, ("l{i}", "l/{i}")], "9: no rule has it"),
     "two rules": (GOOD, [*RULES, ("{i}.bias", "{i}/bias"), ("a.bias", "a/bias")], "a.bias: two rules have it"),

@@ -8,6 +8,8 @@ import json
 import os
 import pathlib
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -96,7 +98,6 @@ def test_what_is_written_is_read_by_their_reader(size, files, backend, tmp_path)
 
 def test_one_tensor_is_read_at_a_time(tmp_path):
     """Memory for one: the others are not touched. A file of which one tensor is cut off still has the others."""
-    tracemalloc = pytest.importorskip("tracemalloc")
     many = {f"t{i}": np.full((64, 1024), i, "float32") for i in range(40)}  # 10 MB
     save_checkpoint(many, tmp_path / "x.safetensors")
     tracemalloc.start()
@@ -138,7 +139,6 @@ def test_a_file_that_became_shorter(tmp_path):
 
 def test_tensors_of_another_dtype_take_no_memory_twice(tmp_path):
     """A network in float32 from a checkpoint in bfloat16: its own size, and that of the largest tensor."""
-    tracemalloc = pytest.importorskip("tracemalloc")
     given = {f"{i}.weight": torch.randn(256, 256).to(torch.bfloat16) for i in range(20)}
     save_checkpoint(given, tmp_path, shard_size=400_000)
     net = kf.nn.Sequential([kf.nn.Dense(256, use_bias=False, name=str(i)) for i in range(20)])
@@ -282,6 +282,11 @@ class Evil:
         return (os.mkdir, ("executed",))
 
 
+class Bytes:
+    def __reduce__(self):
+        return (bytearray, (1_000_000_000,))
+
+
 def index(folder, where):
     (folder / "model.safetensors.index.json").write_text(where if isinstance(where, str) else json.dumps(where))
     return folder
@@ -307,6 +312,39 @@ def spoiled(kind, folder):
         case "torch pickle":
             torch.save({"w": Evil()}, folder / "x.pt")
             return folder / "x.pt"
+        case "bytes" | "old bytes":
+            torch.save(
+                {"w": torch.zeros(3), "b": Bytes()}, folder / "x.pt", _use_new_zipfile_serialization=kind == "bytes"
+            )
+            return folder / "x.pt"
+        case "bomb":
+            torch.save({"w": torch.zeros(2_000_000)}, folder / "y.pt")
+            with (
+                zipfile.ZipFile(folder / "y.pt") as a,
+                zipfile.ZipFile(folder / "x.pt", "w", zipfile.ZIP_DEFLATED) as b,
+            ):
+                for entry in a.infolist():
+                    b.writestr(entry.filename, a.read(entry))
+            return folder / "x.pt"
+        case "repeated":
+            torch.save({"w": torch.zeros(1).expand(10**9)}, folder / "x.pt")
+            return folder / "x.pt"
+        case "cut archive":
+            torch.save({"w": torch.zeros(1000)}, folder / "x.pt")
+            (folder / "x.pt").write_bytes((folder / "x.pt").read_bytes()[:-500])
+            return folder / "x.pt"
+        case "names twice":
+            entries = ('"a":{"dtype":"U8","shape":[%d],"data_offsets":[%d,1]}' % n for n in ((1, 0), (0, 1)))
+            header = ("{" + ",".join(entries) + "}").encode()
+            path.write_bytes(len(header).to_bytes(8, "little") + header + b"1")
+            return path
+        case "unknown dtype":
+            header = b'{"a":{"dtype":"F4","shape":[2],"data_offsets":[0,1]}}'
+            path.write_bytes(len(header).to_bytes(8, "little") + header + b"1")
+            return path
+        case "in two shards":
+            save_file({n: tensors()[n] for n in where}, folder / "model-00001-of-00002.safetensors")
+            index(folder, {"weight_map": where})
         case "no tensors":
             torch.save({"epoch": 3}, folder / "x.pt")
             return folder / "x.pt"
@@ -344,16 +382,38 @@ def spoiled(kind, folder):
 
 
 SHARDS = ("half of the shards", "truncated shard", "outside", "absolute", "another file", "too few", "too many")
-SHARDS += ("surrogate", "wrong shard", "twice", "no map", "no json", "a list")
+SHARDS += ("in two shards", "surrogate", "wrong shard", "twice", "no map", "no json", "a list")
 ALONE = ("nothing", "missing", "missing, PyTorch's", "pickle", "torch pickle", "no tensors", "truncated")
+ALONE += ("bytes", "old bytes", "bomb", "repeated", "cut archive", "names twice", "unknown dtype")
 
 
 @pytest.mark.parametrize("kind", [*ALONE, *SHARDS])
 def test_bad_checkpoints_are_refused(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    path = spoiled(kind, tmp_path)
+    tracemalloc.start()
     with pytest.raises(kf.errors.FileError, match="could not be read: No such" if "missing" in kind else "."):
-        Checkpoint(spoiled(kind, tmp_path))
+        Checkpoint(path)
+    assert tracemalloc.get_traced_memory()[1] < 32e6
+    tracemalloc.stop()
     assert not pathlib.Path("executed").exists()
+
+
+@pytest.mark.parametrize("kind", ["one", "shards"])
+def test_links_to_files_elsewhere(kind, tmp_path):
+    """Hugging Face's cache has folders of links to files with other names."""
+    folder, blobs = tmp_path / "snapshot", tmp_path / "blobs"
+    folder.mkdir(), blobs.mkdir()
+    written(folder, kind)
+    for i, name in enumerate(sorted(os.listdir(folder))):
+        os.rename(folder / name, blobs / f"{i:064x}")
+        os.symlink(f"../blobs/{i:064x}", folder / name)
+    same(Checkpoint(folder), tensors())
+    linked = sorted(os.listdir(folder))
+    os.remove(blobs / f"{0:064x}")
+    with pytest.raises(kf.errors.FileError, match=r"could not be read: No such|has no checkpoint"):
+        Checkpoint(folder)
+    assert sorted(os.listdir(folder)) == linked
 
 
 @pytest.mark.parametrize("size", [0, -1, True, "5 apples", "GB", "\u0663GB", 1.5, None])

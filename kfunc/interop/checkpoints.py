@@ -35,14 +35,14 @@ class Checkpoint(Mapping[str, Any]):
     Args:
         path: A `.safetensors` file; a file of PyTorch (`.pt`, `.pth`, `.bin`), for which torch must be installed; or a
             folder as Hugging Face's libraries write it, with `model.safetensors`, or with shards and their index
-            `model.safetensors.index.json`.
+            `model.safetensors.index.json`. It needs no config, and files may be links, as in Hugging Face's cache.
         backend: The backend of the arrays.
 
     Raises:
         ArgumentError: `path` is not a path.
         FileError: A file is missing, truncated or corrupt; the index names other tensors than the shards have, or files
-            outside the folder; or a file of PyTorch's has not just one dict of tensors, or has a tensor that is sparse,
-            quantized, nested or without values.
+            outside the folder; or a file of PyTorch's has not just one dict of tensors, would take much more memory
+            than it has bytes, or has a tensor that is sparse, quantized, nested or without values.
         MissingPackageError: The file is PyTorch's, and torch is not installed.
         BackendNotInstalledError: The framework of `backend` is not installed.
         UnknownBackendError: No backend has the name `backend`.
@@ -196,7 +196,10 @@ def _folder(path: str) -> Mapping[str, Any]:
         where = _weight_map(index)
     parts: dict[str, Any] = {}
     for shard in sorted(set(where.values())):
-        parts.update(_file(os.path.join(path, shard)))
+        more = _file(os.path.join(path, shard))
+        if twice := more.keys() & parts.keys():
+            raise FileError("Two shards have a tensor of the same name.", expected=_INDEX, got=_brief([*twice]))
+        parts.update(more)
     wrong = sorted(
         name
         for name in where.keys() | parts.keys()
@@ -235,8 +238,9 @@ def _of_torch(path: str) -> Mapping[str, Any]:
             raise MissingPackageError(
                 "A file of PyTorch's can only be read with torch.", fix='pip install "kfunc[torch]"'
             ) from error
+        mapped = _check_torch(path)
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and os.name != "nt")
         except Exception as error:  # of many kinds, and some with several pages
             raise FileError(
                 "PyTorch does not read the file as tensors.", got=shown(str(error).splitlines()[:1])
@@ -255,7 +259,52 @@ def _of_torch(path: str) -> Mapping[str, Any]:
         for name, x in inside[0].items():
             if x.layout is not torch.strided or x.is_quantized or x.is_nested or x.is_meta:
                 raise FileError("A tensor is sparse, quantized, nested or without values.", got=shown(name))
+            if x.numel() * x.itemsize > os.path.getsize(path):
+                raise FileError("A tensor repeats its values, and would be larger than the file.", got=shown(name))
         return {name: x.detach() for name, x in inside[0].items()}
+
+
+_BYTEARRAY = re.compile(rb"c(__builtin__|builtins)\nbytearray\n")
+"""How a pickle names a function that PyTorch allows, and that makes as many bytes as the pickle says."""
+
+
+def _check_torch(path: str) -> bool:
+    """Whether a file of PyTorch's is an archive, of which tensors can be views.
+
+    Raises:
+        FileError: To read it would take much more memory than it has bytes.
+    """
+    import mmap
+    import zipfile
+
+    size = os.path.getsize(path)
+    if not zipfile.is_zipfile(path):  # as before PyTorch 1.6
+        with open(path, "rb") as file:
+            if size:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    _check_pickle(data)
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+            if packed or sum(entry.file_size for entry in entries) > size:
+                raise FileError(
+                    "The file is compressed, and may be much larger when it is not.",
+                    expected="an archive as torch.save writes it",
+                    got="compressed entries" if packed else "entries that overlap",
+                )
+            for entry in entries:
+                if entry.filename.endswith(".pkl"):
+                    _check_pickle(archive.read(entry))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise FileError("The file is truncated or corrupt.", got=shown(str(error))) from error
+    return True
+
+
+def _check_pickle(data: Any) -> None:
+    if _BYTEARRAY.search(data):
+        raise FileError("The file asks for an array of bytes of any size.", expected="tensors", got="bytearray")
 
 
 def _is_named(x: Any) -> bool:
