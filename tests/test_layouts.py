@@ -208,7 +208,10 @@ for label, layer in {
     "PReLU": lambda: nn.PReLU(shared_axes=(1, 2)),
     "Dropout": lambda: nn.Dropout(0.5, noise_shape=(None, 1, 1, None)),
     "UpSampling": lambda: nn.UpSampling2D(2, interpolation="bilinear"),
-    "Embedding": lambda: nn.EinsumDense("bhwc,cd->bhwd", (None, None, 3), bias_axes="d"),
+    "Normalization": lambda: nn.Normalization(axis=(3, 1)),
+    "Normalization by numbers": lambda: nn.Normalization(mean=[1.0, 2, 3, 4], variance=[1.0, 2, 1, 0.5]),
+    "Rescaling": lambda: nn.Rescaling(0.5, [1.0, 2, 3, 4]),
+    "EinsumDense": lambda: nn.EinsumDense("bhwc,cd->bhwd", (None, None, 3), bias_axes="d"),
 }.items():
     ROWS[f"after {label}"] = one(2, lambda layer=layer: [nn.Conv2D(4, 3), layer(), nn.Conv2D(3, 2)])
 

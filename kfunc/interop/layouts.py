@@ -23,7 +23,7 @@ from .. import checks, nn, tree
 from ..arrays import device, dtype_name, namespace, native
 from ..dataclasses import replace
 from ..errors import ArgumentError, KfuncError, LayerError, ParamError
-from ..nn import activations, conv, convlstm, merging, pooling, reshaping
+from ..nn import activations, applications, conv, convlstm, merging, pooling, reshaping
 from ..nn.graph import _input, _ordered
 from ..nn.layer import Layer, _spec, base_layer
 from ..nn.nodes import Node, Part
@@ -753,6 +753,39 @@ def _along_axis(layer: Any, move: Move) -> Layer:
     return replace(layer, axis=move.axis(layer.axis))
 
 
+def _normalization(layer: Any, move: Move) -> Layer:
+    _whole(move._values)
+    rank, axes = len(move.order), layer._axes()
+    if not move._moved or not all(-rank <= axis < rank for axis in axes):
+        return copy.deepcopy(layer)
+    old = sorted(axis % rank for axis in axes)
+    new = sorted(move.order.index(axis) for axis in old)
+    turned = tuple([old.index(move.order[axis]) for axis in new])
+    changes: dict[str, Any] = {"axis": None if layer.axis is None else tuple(new) if len(new) > 1 else new[0]}
+    if turned != _same(len(turned)):
+        for name in ("mean", "variance"):
+            move.turn(name, turned)
+            if (value := getattr(layer, name)) is not None:
+                changes[name] = _broadcast(value, turned)
+    return replace(layer, **changes)
+
+
+def _rescaling(layer: Any, move: Move) -> Layer:
+    arrays = {n: v for n in ("scale", "offset") if isinstance(v := getattr(layer, n), tuple)}
+    if not arrays:
+        return copy.deepcopy(layer)
+    _whole(move._values)
+    return replace(layer, **{n: _broadcast(v, move.order) for n, v in arrays.items()} if move._moved else {})
+
+
+def _broadcast(value: Any, order: Order) -> Any:
+    """Numbers that broadcast to an array, for the same array with its axes in another order."""
+    import numpy as np
+
+    x = np.asarray(value)
+    return np.transpose(x.reshape((1,) * (len(order) - x.ndim) + x.shape), order)
+
+
 def _is_merge(layer: Any) -> bool:
     return isinstance(layer, merging._Merge)
 
@@ -860,12 +893,15 @@ _RULES: dict[type, Callable[[Any, Move], Any]] = {
     **dict.fromkeys((reshaping._UpSampling, nn.SpatialDropout2D, nn.SpatialDropout3D), _formatted),
     **dict.fromkeys((nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Identity, nn.ActivityRegularization), _keeping),
     **dict.fromkeys((nn.GaussianNoise, nn.GaussianDropout, merging._Merge), _keeping),
+    **dict.fromkeys((applications.StochasticDepth, applications.CustomScaleLayer), _keeping),
     nn.Dot: _taking,
     nn.Activation: _activating,
     **dict.fromkeys((nn.Dropout, nn.AlphaDropout), _dropping),
     nn.Lambda: _lambda,
     **dict.fromkeys((nn.BatchNormalization, nn.LayerNormalization, nn.GroupNormalization), _along_axis),
     **dict.fromkeys((nn.RMSNormalization, nn.UnitNormalization, nn.Softmax, nn.Concatenate), _along_axis),
+    nn.Normalization: _normalization,
+    nn.Rescaling: _rescaling,
     nn.PReLU: _prelu,
     nn.Dense: _dense,
     nn.Flatten: _flatten,
