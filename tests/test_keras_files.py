@@ -307,6 +307,12 @@ def test_shards(tmp_path):
     other = kf.Model(ours.net)
     load_weights(other, tmp_path / "x.weights.json")
     assert same(other, expected)
+    save_weights(ours, tmp_path / "y.weights.json", max_shard_size=1e-7)
+    assert len(list(tmp_path.glob("y_*"))) > 3
+    back = nested()
+    back.load_weights(tmp_path / "y.weights.json")
+    for x, y in zip(model.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_folders(tmp_path):
@@ -403,6 +409,8 @@ def test_the_model_keeps_its_backend_and_its_optimizer(tmp_path):
         (lambda m, p: load(p / "x.weights.h5"), FileError, "does not say of which network"),
         (lambda m, p: load(p / "x.keras", "os.system"), kf.errors.UnknownBackendError, "os.system"),
         (lambda m, p: save_weights(m, p / "x.h5"), ArgumentError, "ends in .weights.h5"),
+        (lambda m, p: save_weights(m, p / "x.weights.h5", max_shard_size=1), ArgumentError, "ends in .weights.json"),
+        (lambda m, p: save_weights(m, p / "x.weights.json", max_shard_size=0), ArgumentError, "max_shard_size"),
         (lambda m, p: save_weights(m, p / "x.weights.h5", overwrite=False), FileError, "exists already"),
         (lambda m, p: save_weights(m, p / "no" / "x.weights.h5"), FileError, "could not be written"),
         (lambda m, p: save_weights(kf.Model(nn.Dense(3)), p / "y.weights.h5"), ArgumentError, "no parameters"),

@@ -18,7 +18,14 @@ import pytest
 from backends import NAMES
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/from_keras.md", "docs/checkpoints.md", "docs/modules.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/from_keras.md",
+    "docs/checkpoints.md",
+    "docs/keras_files.md",
+    "docs/modules.md",
+)
 _PART = re.compile(r"^(#+) ([^\n]*)$|^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 

@@ -26,7 +26,8 @@ from .configs import Built, built
 
 __all__ = ["load", "load_weights", "save_weights", "write"]
 
-_CONFIG, _WEIGHTS, _SHARDS = "config.json", "model.weights.h5", "model.weights.json"
+_CONFIG, _ABOUT = "config.json", "metadata.json"
+_WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
 _TEXT = 100_000_000  # bytes of a config
 _SLACK = 2**20  # bytes that a part of an archive may have beyond twice the archive
 _SHARD = re.compile(r"[^/\\:\0]+\.weights\.h5")
@@ -63,7 +64,7 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
                 got="one of model.save_weights",
                 fix="make the network, and call kf.interop.keras.load_weights(model, path)",
             )
-        network, traced = _built(source.config)
+        network, traced = _built(source.config, source.version)
         found = _places(source, traced, network.order)
         params, state = _trees(source, traced, found, network.names, [])
         model = Model(network.net)
@@ -76,14 +77,14 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
         return model if target is get("numpy") else model.to(target)
 
 
-def _built(config: Any) -> tuple[Built, Traced]:
+def _built(config: Any, version: str | None) -> tuple[Built, Traced]:
     """The network that a config in a file describes, and what is known of it from running it on shapes.
 
     Raises:
         FileError: It describes no network.
     """
     try:
-        network = built(config)
+        network = built(config, version)
         if network.inputs is not None:
             return network, Traced(network.net, network.inputs)
     except KfuncError as error:
@@ -122,7 +123,11 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
     patterns = [_pattern(each) for each in ([ignore] if isinstance(ignore, str) else ignore)]
     with model._carry.lock, files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
         traced = _traced(model)
-        names = {id(layer): layer._given_name for layer in _all_layers(model.net) if layer._given_name is not None}
+        names = {
+            id(layer): layer._given_name
+            for layer in layers_by_path(model.net).values()
+            if layer._given_name is not None
+        }
         params, state = _trees(source, traced, _places(source, traced, None), names, patterns)
         ts = model.train_state
         if ts is None:
@@ -134,32 +139,66 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
             model.train_state = ts._replace(params=params, state=state)
 
 
-def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_weights(
+    model: Model, filepath: str | os.PathLike[str], overwrite: bool = True, max_shard_size: float | None = None
+) -> None:
     """Write the parameters and the state of a model to a file that `load_weights` of Keras reads.
 
     Args:
         model: The model; as for `load_weights`.
-        filepath: A `.weights.h5` file.
+        filepath: A `.weights.h5` file; or with `max_shard_size` a `.weights.json` file, beside which the shards lie.
         overwrite: Whether a file that is there is replaced.
+        max_shard_size: The most that the arrays of a shard have, in GB, as in Keras. An array that is larger is a
+            shard of its own. By default there is one file.
 
     Raises:
         ArgumentError: The model has no weights yet, or `filepath` has another ending.
         FileError: The file could not be written, or is there already.
         MissingPackageError: h5py is not installed.
     """
+    if max_shard_size is not None:
+        checks.number("max_shard_size", max_shard_size, above=0)
     with files.blaming(filepath, "written", "filepath"):
-        if not os.fsdecode(filepath).endswith(".weights.h5"):
-            raise ArgumentError.must_be("filepath", "a path that ends in .weights.h5, as Keras wants it", filepath)
+        path = os.path.realpath(os.fsdecode(filepath))
+        ending = ".weights.h5" if max_shard_size is None else ".weights.json"
+        if not path.endswith(ending):
+            raise ArgumentError.must_be("filepath", f"a path that ends in {ending}, as Keras wants it", filepath)
         model_file.check_free(filepath, overwrite)
         traced, ts = model._known(), model._built()
         declared = traced.call.declared or {}
-        found = weights.places(model.net, declared)
-        names = {id(layer): layer.name for layer in _all_layers(model.net) if layer.name is not None}
-        data = hdf5.write(weights.groups(found, declared, ts.params, ts.state, names))
-        files._replace(os.path.realpath(os.fsdecode(filepath)), [data])
+        names = {id(layer): layer.name for layer in layers_by_path(model.net).values() if layer.name is not None}
+        found = weights.groups(weights.places(model.net, declared), declared, ts.params, ts.state, names)
+        if max_shard_size is None:
+            files._replace(path, [hdf5.write(found)])
+            return
+        where: dict[str, list[str]] = {}
+        for i, shard in enumerate(_divided(found, max_shard_size * 2**30)):
+            name = f"{os.path.basename(path).removesuffix(ending)}_{i:05}.weights.h5"
+            files._replace(os.path.join(os.path.dirname(path), name), [hdf5.write(shard)])
+            for group, _, _ in shard:
+                where.setdefault(f"/{group}/vars" if group else "/vars", []).append(name)
+        size = sum(x.nbytes for _, _, arrays in found for x in arrays)
+        index = {"metadata": {"total_size": size}, "weight_map": where}
+        files.write_text(path, json.dumps(index, indent=4))
 
 
-def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[tuple[str, str | None, list[Any]]]) -> None:
+def _divided(groups: list[hdf5.Group], most: float) -> list[list[hdf5.Group]]:
+    """Groups in shards. A group may be in several, each of which has some of its arrays, and None for the others."""
+    shards: list[list[hdf5.Group]] = [[]]
+    filled = 0
+    for path, name, arrays in groups:
+        for i, array in enumerate(arrays):
+            if filled and filled + array.nbytes > most:
+                shards.append([])
+                filled = 0
+            if not shards[-1] or shards[-1][-1][0] != path:
+                shards[-1].append((path, name, [None] * len(arrays)))
+            shards[-1][-1][2][i] = array
+            filled += array.nbytes
+    return shards
+
+
+def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[hdf5.Group]) -> None:
     """Write a `.keras` file, completely or not at all.
 
     Args:
@@ -169,7 +208,7 @@ def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[tuple[
     """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0", "date_saved": ""}))
+        archive.writestr(_ABOUT, json.dumps({"keras_version": "3.0.0", "date_saved": ""}))
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, hdf5.write(groups))
     with files.blaming(filepath, "written", "filepath"):
@@ -189,17 +228,6 @@ def _traced(model: Model) -> Traced:
     return model._known()
 
 
-def _all_layers(net: nn.Layer) -> Iterator[nn.Layer]:
-    todo, seen = [net], {id(net)}
-    while todo:
-        layer = todo.pop()
-        yield layer
-        for _, child in layer.children():
-            if id(child) not in seen:
-                seen.add(id(child))
-                todo.append(child)
-
-
 # -- what is in a file -------------------------------------------------------------------------------------------------
 
 
@@ -209,13 +237,21 @@ class _Source:
     Attributes:
         config: Keras's config of the model; None if there are weights alone.
         compiled: Keras's config of the optimizer, the losses and the metrics; None if there is none.
+        version: The version of Keras that wrote the file; None if the file does not say it.
         parts: The HDF5 files.
         legacy: The group of a file in the old format, in which each layer of the model has a flat list of arrays; None
             for the new format.
     """
 
-    def __init__(self, config: Any, parts: list[hdf5.File], legacy: str | None = None, compiled: Any = None):
-        self.config, self.parts, self.legacy = config, parts, legacy
+    def __init__(
+        self,
+        config: Any,
+        parts: list[hdf5.File],
+        legacy: str | None = None,
+        compiled: Any = None,
+        version: str | None = None,
+    ):
+        self.config, self.parts, self.legacy, self.version = config, parts, legacy, version
         self.compiled = config.get("compile_config") if isinstance(config, dict) and compiled is None else compiled
         self.of: dict[str, hdf5.File] = {}
         for part in parts:
@@ -393,34 +429,34 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
             yield _folder(name, held)
             return
         if name.endswith(".json"):
-            yield _sharded(name, None, held)
+            yield _Source(None, _shards(name, held))
             return
         file = held.enter_context(files._open(name))
         start = file.read(4)
         file.seek(0)
         if start[:2] == b"PK":
-            config, data = _unzipped(file)
-            yield _Source(config, [held.enter_context(hdf5.opened(io.BytesIO(data)))])
+            config, about, data = _unzipped(file)
+            yield _Source(config, [held.enter_context(hdf5.opened(io.BytesIO(data)))], version=_version(about))
         else:
             yield _h5(held.enter_context(hdf5.opened(file)))
 
 
 def _h5(part: hdf5.File) -> _Source:
-    config, compiled = (part.text("", name) for name in ("model_config", "training_config"))
+    config, compiled, version = (part.text("", n) for n in ("model_config", "training_config", "keras_version"))
     if config is None and part.texts("", "layer_names") is not None:
         return _Source(None, [part], "")
     if config is None and "model_weights" not in part.groups:
         return _Source(None, [part])
     decoded = (None if x is None else _decoded(x, "a config") for x in (config, compiled))
-    return _Source(next(decoded), [part], "model_weights", next(decoded))
+    return _Source(next(decoded), [part], "model_weights", next(decoded), version)
 
 
 def _folder(path: str, held: contextlib.ExitStack) -> _Source:
-    config = _json(os.path.join(path, _CONFIG))
+    config, about = (os.path.join(path, name) for name in (_CONFIG, _ABOUT))
+    config, version = _json(config), _version(_json(about)) if os.path.exists(about) else None
     index = os.path.join(path, _SHARDS)
-    if os.path.exists(index):
-        return _sharded(index, config, held)
-    return _Source(config, [_part(os.path.join(path, _WEIGHTS), held)])
+    parts = _shards(index, held) if os.path.exists(index) else [_part(os.path.join(path, _WEIGHTS), held)]
+    return _Source(config, parts, version=version)
 
 
 def _part(path: str, held: contextlib.ExitStack) -> hdf5.File:
@@ -433,8 +469,8 @@ def _json(path: str) -> Any:
         return _decoded(_bounded(file, os.fstat(file.fileno()).st_size), os.path.basename(path))
 
 
-def _sharded(path: str, config: Any, held: contextlib.ExitStack) -> _Source:
-    """Shards, and the index that names them."""
+def _shards(path: str, held: contextlib.ExitStack) -> list[hdf5.File]:
+    """The shards that an index names."""
     index = _json(path)
     where = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(where, dict):
@@ -444,11 +480,11 @@ def _sharded(path: str, config: Any, held: contextlib.ExitStack) -> _Source:
     outside = [n for names in lists for n in names if not isinstance(n, str) or not _SHARD.fullmatch(n)]
     if outside:
         raise FileError("The index names a file that lies outside the folder, or is no shard.", got=shown(outside[0]))
-    return _Source(config, [_part(os.path.join(os.path.dirname(path), name), held) for name in shards])
+    return [_part(os.path.join(os.path.dirname(path), name), held) for name in shards]
 
 
-def _unzipped(file: BinaryIO) -> tuple[Any, bytes]:
-    """The config and the weights in an archive.
+def _unzipped(file: BinaryIO) -> tuple[Any, Any, bytes]:
+    """The config, the metadata and the weights in an archive.
 
     Raises:
         FileError: It is truncated or corrupt, or has something in it that Keras does not write.
@@ -476,11 +512,18 @@ def _unzipped(file: BinaryIO) -> tuple[Any, bytes]:
             if _CONFIG not in names:
                 raise FileError("The archive has no config.", expected=_CONFIG, got=", ".join(names[:20]))
             config, data = (_member(archive, name) for name in (_CONFIG, _WEIGHTS))
+            about = _member(archive, _ABOUT) if _ABOUT in names else b"{}"
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise FileError("The file is truncated or corrupt, or is not a .keras file.", got=shown(str(error))) from None
-    if len(config) > _TEXT:
+    if len(config) + len(about) > _TEXT:
         raise FileError("The config is too large.", expected=f"up to {_TEXT} bytes", got=f"{len(config)} bytes")
-    return _decoded(config, _CONFIG), data
+    return _decoded(config, _CONFIG), _decoded(about, _ABOUT), data
+
+
+def _version(about: Any) -> str | None:
+    """The version of Keras in the metadata beside a config."""
+    version = about.get("keras_version") if isinstance(about, dict) else None
+    return version if isinstance(version, str) else None
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

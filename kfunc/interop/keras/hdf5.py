@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 from ... import files
 from ...errors import FileError, KfuncError, MissingPackageError, shown
 
-__all__ = ["File", "Form", "opened", "write"]
+__all__ = ["File", "Form", "Group", "opened", "write"]
 
 _DEPTH, _NAME, _OBJECTS = 64, 1024, 1_000_000
 
@@ -30,6 +30,10 @@ class Form(NamedTuple):
 
     dtype: str
     shape: tuple[int, ...]
+
+
+Group = tuple[str, str | None, list[Any]]
+"""What is written of a layer: its path, its name, and its arrays, None for those that another shard has."""
 
 
 class File:
@@ -281,12 +285,8 @@ def opened(file: BinaryIO) -> Iterator[File]:
         yield found
 
 
-def write(groups: Iterable[tuple[str, str | None, list[Any]]]) -> bytes:
-    """An HDF5 file as Keras writes it.
-
-    Args:
-        groups: For each its path, the name of the layer, and its arrays.
-    """
+def write(groups: Iterable[Group]) -> bytes:
+    """An HDF5 file as Keras writes it."""
     import numpy as np
 
     out = io.BytesIO()
@@ -297,6 +297,8 @@ def write(groups: Iterable[tuple[str, str | None, list[Any]]]) -> bytes:
             if name is not None:
                 group.attrs["name"] = name
             for i, array in enumerate(arrays):
+                if array is None:
+                    continue
                 array = np.asarray(array)
                 if array.dtype.name == "bfloat16":
                     group.create_dataset(str(i), data=array.view("V2")).attrs["dtype"] = "bfloat16"

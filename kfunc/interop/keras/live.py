@@ -50,7 +50,7 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model
         )
     traced = Traced(network.net, specs)
     declared = traced.call.declared or {}
-    problems = weights.Problems()
+    problems = weights.Problems("the Keras model")
     arrays: dict[tuple[str, ...], Any] = {}
     layers = _Layers(model)
     for place in weights.places(network.net, declared, network.order):

@@ -8,7 +8,6 @@ last, and a layer that several attributes lead to is kept where it is found firs
 
 from __future__ import annotations
 
-import re
 from collections import UserList, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,7 +18,9 @@ from ...errors import FileError
 from ...nn.call import as_layer
 from ...nn.freezing import layers_by_path
 from ...nn.scope import Call, Declaration
-from .hdf5 import Form
+from .hdf5 import Form, Group
+from .layers import by_class
+from .layers import to_snake_case as snake
 
 __all__ = ["Place", "Problems", "filled", "groups", "places", "python_name", "snake"]
 
@@ -59,21 +60,14 @@ _INSIDE: dict[type, dict[str, str]] = {
     },
     **{cls: {"": "cell"} for cls in (nn.LSTM, nn.GRU, nn.SimpleRNN, nn.ConvLSTM1D, nn.ConvLSTM2D, nn.ConvLSTM3D)},
 }
-_PYTHON = {"Graph": "Functional", "GroupQueryAttention": "GroupedQueryAttention"}
 _THROUGH = (nn.Frozen, nn.Remat)  # what they wrap stands in their place in Keras
 
 
 def python_name(layer: nn.Layer) -> str:
     """The name of the Python class that Keras has for the layer, by which files call it."""
-    name = type(_inner(layer)).__name__
-    return _PYTHON.get(name, name)
-
-
-def snake(name: str) -> str:
-    """The name of a class as Keras's files write it."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    cls = type(_inner(layer))
+    known = by_class().get(cls)
+    return "Functional" if cls is nn.Graph else cls.__name__ if known is None else known.python
 
 
 def places(
@@ -246,11 +240,12 @@ def _inner(layer: nn.Layer) -> nn.Layer:
 
 
 class Problems:
-    """All that is wrong with the arrays of a file."""
+    """All that is wrong with the arrays of a file, or of something else that has the weights."""
 
     _MOST = 100
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "the file") -> None:
+        self.source = source
         self.found: list[str] = []
 
     def add(self, what: str) -> None:
@@ -263,7 +258,7 @@ class Problems:
         more = len(self.found) - 1
         others = f" {more} more {'array does' if more == 1 else 'arrays do'} not fit, either." if more else ""
         raise FileError(
-            f"The arrays in the file are not those of the network: {self.found[0]}.{others}",
+            f"The arrays in {self.source} are not those of the network: {self.found[0]}.{others}",
             expected="for each variable of the network one array of its shape, and no other arrays",
             got="".join(f"\n    {each}" for each in self.found[: self._MOST]) if more else self.found[0],
             fix="load it into the network that it was saved from; for arrays of other objects, such as metrics in "
@@ -276,9 +271,9 @@ def checked(place: str, path: Path, form: Form, declaration: Declaration, proble
     spec = declaration.spec
     name, wanted = "/".join(path), (tuple(spec.shape), dtype_name(spec.dtype))
     if form.shape != wanted[0]:
-        problems.add(f"{name} has shape {wanted[0]}, and {place} in the file {form.shape}")
+        problems.add(f"{name} has shape {wanted[0]}, and {place} in {problems.source} {form.shape}")
     elif not _fits(form.dtype, wanted[1]):
-        problems.add(f"{name} is {wanted[1]}, and {place} in the file {form.dtype}")
+        problems.add(f"{name} is {wanted[1]}, and {place} in {problems.source} {form.dtype}")
 
 
 def _fits(dtype: str, wanted: str) -> bool:
@@ -332,7 +327,7 @@ def _zero_key() -> Any:
 
 def groups(
     found: Iterable[Place], declared: Mapping[Path, Declaration], params: Any, state: Any, names: Mapping[int, str]
-) -> list[tuple[str, str | None, list[Any]]]:
+) -> list[Group]:
     """What `hdf5.write` takes: for each group its path, the name of the layer, and its arrays as NumPy's."""
     trees = {"params": params, "state": state}
 
