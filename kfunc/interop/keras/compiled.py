@@ -569,6 +569,8 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Seq
     known = files.flatten(model.train_state.opt_state)  # type: ignore[union-attr]
     listed = list(_variables(model.optimizer, known, _order(model, places), grouped=grouped))
     forms = [[v for v in listed if v.only in ("", version)] for version in ("3", "2")]
+    if model.optimizer.config["class"] == "loss_scale":  # which `compile` adds for one layer in float16, and Keras only
+        forms += [form[4:] for form in forms]  # if the policy of the whole model says so
     found = next((form for form in forms if len(form) == len(arrays)), None)
     if found is None:
         raise _Lost(f"it has {len(arrays)} arrays, and {len(forms[0])} are expected")
@@ -582,8 +584,10 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Seq
             value = array // share if share > 1 else array * variable.sign if variable.sign < 0 else array
             filled[name] = np.asarray(value).astype(like.dtype)
         if step is None and any(name.endswith("count") for name in variable.leaves):
-            step = array
-    if found is not forms[0] and "inner.product" in filled:  # of Nadam, which Keras 2 does not keep
-        momenta = model.optimizer.beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, int(step) + 1))
-        filled["inner.product"] = np.asarray(np.prod(momenta), filled["inner.product"].dtype)
-    return filled, np.asarray(0 if step is None else step).astype("int32")
+            step = int(array)
+    if step is None or not 0 <= step < 2**31:
+        raise _Lost(f"it has made {step} steps")
+    if found is forms[1] and "inner.product" in filled:  # of Nadam, which Keras 2 does not keep
+        first = np.prod(1 - 0.5 * 0.96 ** np.arange(1.0, min(step, 1000) + 1))  # all others are 1
+        filled["inner.product"] = np.asarray(model.optimizer.beta_1**step * first, filled["inner.product"].dtype)
+    return filled, np.asarray(step, "int32")
