@@ -17,7 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ... import tree
 from ...errors import ArgumentError, KfuncError, ShapeError, shown
 from ...ops._op import lowering
+from ...ops.dropout import dropout
 from ...ops.foreign import foreign
+from ...random import fold_in
 from ...tracing.spec import Spec
 from ..foreign import Foreign, Variable, by_sizes, lacks_key
 from ..standard import dtype_name
@@ -60,6 +62,7 @@ class TorchModule(Foreign):
         self._kept = [name for name, v in zip(self.tensors, self._variables, strict=True) if not v.trainable]
         self._buffers = [name for name, _ in module.named_buffers()]
         self._draws: dict[bool, bool] = {}
+        """Whether it draws from PyTorch's generators, in training or not, as far as that is known."""
         # Tensors are put into a structure while it runs, so each thread has its own. These are for programs.
         self._structures = {train: self._structure(train) for train in (False, True)}
         self._of_thread = threading.local()
@@ -76,13 +79,13 @@ class TorchModule(Foreign):
             empty = x.detach().to("meta")
             memo[id(x)] = torch.nn.Parameter(empty, x.requires_grad) if isinstance(x, torch.nn.Parameter) else empty
         names = {id(memo[id(x)]): name for name, x in self.tensors.items()}
-        return _Structure(copy.deepcopy(self._module, memo).train(train), names)
+        return _Structure(copy.deepcopy(self._module, memo), names, train)
 
     def variables(self, args: Any, kwargs: Any) -> tuple[Variable, ...]:
         return self._variables
 
     def draws(self, train: bool) -> bool | None:
-        return self._draws.get(train)
+        return self._structures[train].drops or self._draws.get(train)
 
     # -- shapes --------------------------------------------------------------------------------------------------------
 
@@ -104,7 +107,7 @@ class TorchModule(Foreign):
                 found(train)
             dtypes = [x.dtype for x in tree.leaves((args, kwargs)) if isinstance(x, Spec) and "float" in str(x.dtype)]
             out = Spec(self._output_shape, dtypes[0] if dtypes else "float32")
-        return out, self._draws.get(train, False)
+        return out, self._structures[train].drops or self._draws.get(train, False)
 
     def _run_on_specs(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> Any:
         """What the module returns for these shapes, as `Spec`s. It also learns whether the module draws numbers."""
@@ -138,19 +141,21 @@ class TorchModule(Foreign):
         given = dict(zip(self.tensors, values, strict=True))
         for name in self._buffers:  # modules write into them
             given[name] = given[name].clone()
+        if key is None and self._structures[train].drops:
+            raise lacks_key(self.name)
         if self._draws.get(train) is not False:
             out = self._run_drawing(given, args, kwargs, key, train)
         else:
             structure = self._structures[train] if torch.compiler.is_compiling() else self._own_structure(train)
-            out = _called(structure, given, args, kwargs)
+            out = _called(structure, given, args, kwargs, key)
         return out, [given[name] for name in self._kept] if self._kept else None
 
     @torch.compiler.disable(
-        reason="torch.compile cannot trace the random numbers of a TorchModuleWrapper, which depend on a key"
+        reason="torch.compile cannot trace random numbers of a TorchModuleWrapper, but for those of torch.nn.Dropout"
     )
     def _run_drawing(self, given: dict[str, Any], args: Any, kwargs: Any, key: Any, train: bool) -> Any:
         with _drawing_from(key, list(given.values())) as drawn:
-            out = _called(self._own_structure(train), given, args, kwargs)
+            out = _called(self._own_structure(train), given, args, kwargs, key)
         if key is None and drawn[0]:
             raise lacks_key(self.name)
         return out
@@ -168,24 +173,33 @@ class TorchModule(Foreign):
 class _Structure:
     """A module without values, which runs with any.
 
+    Attributes:
+        drops: Whether it has `torch.nn.Dropout`, which draws from the key itself.
+
     Args:
         module: A module that is used here alone.
         names: For the id of each of its tensors, the name by which it is given.
+        train: Whether it behaves as in training.
     """
 
-    def __init__(self, module: torch.nn.Module, names: dict[int, str]):
-        self._module = module
+    def __init__(self, module: torch.nn.Module, names: dict[int, str], train: bool):
+        self._keys = _Keys()
+        self._module = _with_keys(module, self._keys, {}).train(train)
+        self.drops = train and any(isinstance(part, _Dropout) and part.p > 0 for part in self._module.modules())
         self._places: dict[str, list[tuple[dict[str, Any], str]]] = {}
-        for part in module.modules():
+        for part in self._module.modules():
             for owner in (part._parameters, part._buffers):
                 for key, x in owner.items():
                     if id(x) in names:
                         self._places.setdefault(names[id(x)], []).append((owner, key))
 
-    def __call__(self, given: dict[str, Any], args: Any, kwargs: Any) -> Any:
+    def __call__(self, given: dict[str, Any], args: Any, kwargs: Any, key: Any) -> Any:
         """The output for these tensors. Afterwards, `given` has those that the module has put in their places."""
+        self._keys.start(key)
         if torch.compiler.is_compiling():
-            return functional_call(self._module, given, args, kwargs)
+            out = functional_call(self._module, given, args, kwargs)
+            self._keys.start(None)
+            return out
         # `functional_call` takes as long as a small module.
         for name, value in given.items():
             for owner, key in self._places[name]:
@@ -193,6 +207,7 @@ class _Structure:
         try:
             return self._module(*args, **(kwargs or {}))
         finally:
+            self._keys.start(None)
             for name, places in self._places.items():
                 owner, key = places[0]
                 given[name] = owner[key]
@@ -200,7 +215,48 @@ class _Structure:
                     owner[key] = None  # so that no memory is held
 
 
-def _called(run: _Structure, given: dict[str, Any], args: Any, kwargs: Any) -> Any:
+class _Keys:
+    """The random keys of one call of a module."""
+
+    def __init__(self) -> None:
+        self.start(None)
+
+    def start(self, key: Any) -> None:
+        self._key, self._drawn = key, 0
+
+    def next(self) -> Any:
+        """The next key; None where shapes are found."""
+        self._drawn += 1
+        return None if self._key is None else fold_in(self._key, self._drawn)
+
+
+class _Dropout(torch.nn.Dropout):
+    """Dropout whose numbers depend on a key: compiled and mapped functions can have it, and no device is waited for."""
+
+    def __init__(self, p: float, keys: _Keys):
+        super().__init__(p)
+        self._keys = keys
+
+    def forward(self, x: Any) -> Any:
+        if not self.training or self.p == 0:
+            return x
+        key = self._keys.next()
+        return x.clone() if key is None else dropout(x, key, float(self.p))
+
+
+def _with_keys(module: torch.nn.Module, keys: _Keys, known: dict[int, torch.nn.Module]) -> torch.nn.Module:
+    """`module` with `_Dropout` in place of `torch.nn.Dropout`, but for those that have hooks."""
+    if id(module) not in known:
+        known[id(module)] = module
+        if type(module) is torch.nn.Dropout and not (module._forward_hooks or module._forward_pre_hooks):
+            known[id(module)] = _Dropout(module.p, keys)
+        for name, part in module._modules.items():
+            if part is not None:
+                module._modules[name] = _with_keys(part, keys, known)
+    return known[id(module)]
+
+
+def _called(run: _Structure, given: dict[str, Any], args: Any, kwargs: Any, key: Any = None) -> Any:
     """The output of a module for these tensors; see `_Structure`.
 
     Half precision beside parameters in float32 is what a policy makes of the inputs: then PyTorch's autocast decides
@@ -208,9 +264,9 @@ def _called(run: _Structure, given: dict[str, Any], args: Any, kwargs: Any) -> A
     """
     halves = [x for x in tree.leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dtype in _HALF]
     if not halves or all(x.dtype in _HALF for x in given.values() if x.is_floating_point()):
-        return _plain(run(given, args, kwargs))
+        return _plain(run(given, args, kwargs, key))
     with torch.autocast(halves[0].device.type, halves[0].dtype, cache_enabled=False):
-        return _plain(run(given, args, kwargs))
+        return _plain(run(given, args, kwargs, key))
 
 
 @contextlib.contextmanager
