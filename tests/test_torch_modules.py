@@ -169,12 +169,12 @@ DRAWING = {
 
 
 class Function(torch.nn.Module):
-    def __init__(self, fun):
+    def __init__(self, fun, times=1):
         super().__init__()
-        self.fun = fun
+        self.fun, self.times = fun, times
 
     def forward(self, x):
-        return self.fun(x)
+        return self.fun(x) if self.times == 1 else [self.fun(x) for _ in range(self.times)]
 
 
 @pytest.mark.parametrize("traced", [True, False])
@@ -257,6 +257,9 @@ def test_dropout_in_transforms():
     # 1,800 numbers, each kept with probability 1/2: a standard deviation of the mean is 0.012.
     assert abs((out != 0).double().mean() - 0.5) < 6 * 0.012
     assert torch.equal(torch.compile(run, fullgraph=True, backend="eager")(x, key), out)
+    twice = nn.TorchModuleWrapper(Function(torch.nn.Dropout(0.5), times=2))
+    a, b = twice.apply({}, x, key=key, train=True)[0]
+    assert not torch.equal(a, b)
     keys = kf.random.split(key, 5)
     assert torch.equal(kf.vmap(run)(x, keys), torch.stack([run(*row) for row in zip(x, keys, strict=True)]))
 
@@ -316,21 +319,37 @@ def test_a_module_under_a_policy():
     assert torch.equal(out, wanted) and torch.equal(new["1"]["running_mean"], module[1].running_mean)
 
 
+MEETING = threading.Barrier(2, timeout=60)
+
+
+class Meeting(torch.nn.Module):
+    """Waits in training, until two threads are in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        if self.training and type(x) is torch.Tensor:
+            MEETING.wait()
+        return x * self.scale
+
+
 def test_threads_share_a_layer():
-    module, layer, params, state, x = wrapped("lstm")
-    wanted, found = module(x)[0], []
+    layer = nn.TorchModuleWrapper(Meeting())
+    layer.trace(kf.Spec((None, 4)))
+    x, found = normal(5, 4), {}
 
-    def run():
-        for _ in range(20):
-            found.append(layer.apply(params, x, state=state)[0][0])
+    def run(scale):
+        found[scale] = layer.apply({"scale": torch.tensor(scale)}, x, train=True)[0]
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
+    threads = [threading.Thread(target=run, args=(scale,)) for scale in (2.0, 3.0)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert len(found) == 80
-    close(found, [wanted] * 80)
+    for scale in (2.0, 3.0):
+        close(found[scale], x * scale)
 
 
 @kf.register("layer", "a module of test_torch_modules")
@@ -385,7 +404,19 @@ def network(**options):
     return nn.Sequential([*layers, nn.Dropout(0.5), nn.Dense(2, name="head", **options)])
 
 
+@nn.layer
+class Memory(nn.Layer):
+    """Its gradient needs the state that the step overwrites."""
+
+    def forward(self, s, x):
+        scale, last = s.param("scale", x.shape[1:], "ones"), s.state("last", x.shape[1:], "ones")
+        out = x + scale * last
+        s.set("last", kf.stop_gradient(kf.namespace(x).mean(out, axis=0)))
+        return out
+
+
 NETWORKS = {
+    "memory": (lambda: nn.Sequential([nn.Dense(4), Memory()]), (5, 3)),
     "convolution": (network, (5, 6, 6, 3)),
     "stateful": (lambda: nn.Sequential([nn.Dense(3), nn.LSTM(4, stateful=True)]), (5, 6, 3)),
     "attention": (
