@@ -301,6 +301,16 @@ def test_training_is_the_same():
     close(grads, back_grads, tol)
 
 
+@pytest.mark.parametrize("name", ["excitation", "several", "generator", "tokens"])
+def test_files_hold_the_new_network(name):
+    """Its layers have the same names when a file gives it back, so that they find their parameters."""
+    net, _, params, state, _ = row(name)
+    first, first_params, _ = to_layout(net, params, "channels_first", state=state)
+    again = nn.deserialize(nn.serialize(first))
+    declared = again.trace(*again.input_specs()).declared
+    assert {"/".join(path) for path, d in declared.items() if d.kind == "params"} == set(kf.tree.paths(first_params))
+
+
 def test_every_layer_with_a_format_or_an_axis_has_a_row():
     used: set[type] = set()
 
