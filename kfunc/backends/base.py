@@ -111,6 +111,13 @@ class Backend:
         """`x`, a NumPy array of a batch, in the form in which a step takes it fastest."""
         return self.asarray(x, device=device)
 
+    shares: bool = False
+    """Whether what `adopted` returns, and an array with its axes in another order, shares memory."""
+
+    def adopted(self, x: Any) -> Any:
+        """`x`, a NumPy array to which nobody else will write, as a native array: without a copy if that is possible."""
+        return self.asarray(x)
+
     def device(self, x: Any) -> Any:
         """The device of the array `x`, in the form that `device=` of the namespace's creation functions takes."""
         return x.device

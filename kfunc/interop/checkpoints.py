@@ -69,8 +69,8 @@ class Checkpoint(Mapping[str, Any]):
         part, target = self._parts[name], self._backend if backend is None else get(backend)
         if not isinstance(part, files.Tensors):
             return asarray(part[name], backend=target)
-        x = part.mapped(name) if dtype in (None, part.forms[name].dtype) else part[name]
-        return target.staged(x)
+        view = target.shares and dtype in (None, part.forms[name].dtype)
+        return target.adopted(part.mapped(name) if view else part[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

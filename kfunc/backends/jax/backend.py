@@ -52,6 +52,9 @@ class JaxBackend(Backend):
                 dtype = None  # asking for the dtype that is there already takes as long as the conversion
         return jnp.array(x, dtype=dtype, copy=False, device=device)
 
+    def adopted(self, x: Any) -> Any:
+        return jnp.array(x, copy=False)
+
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
 

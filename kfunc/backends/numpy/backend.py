@@ -40,6 +40,8 @@ class NumpyBackend(Backend):
     def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         return np.asarray(x, dtype=dtype)
 
+    shares = True
+
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)
 

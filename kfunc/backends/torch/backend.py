@@ -48,6 +48,11 @@ class TorchBackend(Backend):
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
         return _shared(np.array(x, order="C")).to(device=device, dtype=dtype)
 
+    shares = True
+
+    def adopted(self, x: Any) -> Any:
+        return self.staged(x)
+
     def staged(self, x: Any, device: Any = None) -> Any:
         if not (x.flags.c_contiguous and x.flags.writeable):
             return self.asarray(x, device=device)
