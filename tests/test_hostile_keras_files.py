@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 
 import pytest
 from fuzz import keras_corpus as corpus
+
+from kfunc.errors import FileError
 
 HERE = os.path.dirname(__file__)
 
@@ -85,3 +88,55 @@ def test_hostile_files(name, watched):
     assert re.search(corpus.ROWS[name][2], text), text
     assert not row["events"]
     assert row["grown"] <= 2 * row["size"] + 32 * 2**20
+
+
+# -- any file ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["WEIGHTS", "LEGACY", "ARCHIVES"])
+def test_cut_anywhere(kind, tmp_path):
+    data = {"WEIGHTS": corpus.hdf5, "LEGACY": corpus.legacy, "ARCHIVES": lambda: corpus.archive(corpus.GOOD)}[kind]()
+    path = tmp_path / corpus.ENDINGS[kind]
+    path.write_bytes(data)
+    corpus.attempt(kind, str(path))
+    for n in [len(data) - 1, *range(0, len(data) - 1, 97)]:
+        path.write_bytes(data[:n])
+        with pytest.raises(FileError):
+            corpus.attempt(kind, str(path))
+
+
+@pytest.mark.parametrize("kind", ["WEIGHTS", "ARCHIVES"])
+def test_any_edit(kind, tmp_path):
+    """The numbers themselves may change without a trace, but for those in archives, which have a checksum."""
+    good = {"WEIGHTS": corpus.hdf5, "ARCHIVES": lambda: corpus.archive(corpus.GOOD)}[kind]()
+    path, rng, failed = tmp_path / corpus.ENDINGS[kind], random.Random(0), 0
+    for _ in range(200):
+        data = bytearray(good)
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            data[rng.randrange(len(data))] = rng.choice([0, 255, rng.randrange(256)])
+        path.write_bytes(data)
+        try:
+            corpus.attempt(kind, str(path))
+        except FileError:
+            failed += 1
+    assert failed > 20
+
+
+PLACES = {
+    "a directory": os.mkdir,
+    "a pipe": lambda path: os.mkfifo(path),
+    "nothing": lambda path: None,
+    "a link to nothing": lambda path: os.symlink("nothing", path),
+    "a link to itself": lambda path: os.symlink(path, path),
+    "a link to a device": lambda path: os.symlink("/dev/zero", path),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX files")
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", corpus.ENDINGS)
+def test_what_is_no_regular_file(kind, place, tmp_path):
+    path = str(tmp_path / corpus.ENDINGS[kind])
+    PLACES[place](path)
+    with pytest.raises(FileError):
+        corpus.attempt(kind, path)

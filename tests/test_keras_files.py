@@ -19,6 +19,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 HERE = Path(__file__).parent / "keras_files"
 
 
+@pytest.fixture(autouse=True)
+def no_draws(monkeypatch):
+    """JAX would compile a program for each shape that Keras draws. All weights get other values here anyway."""
+    for name in ("Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"):
+        cls = getattr(keras.initializers, name)
+        monkeypatch.setattr(cls, "__call__", lambda self, shape, dtype=None: np.zeros(shape, dtype or "float32"))
+
+
 def functional(*made, shape=(6, 4), twice=False):
     x = inputs = keras.Input(shape)
     for layer in made:
@@ -78,6 +86,8 @@ NETS = {
     "Embedding": lambda: functional(layers.Embedding(7, 4), layers.EinsumDense("abc,cd->abd", (None, 5)), shape=(6,)),
     "bfloat16": lambda: functional(layers.Dense(4, dtype=keras.DTypePolicy("bfloat16")), layers.Dense(2)),
     "spectral": lambda: functional(layers.SpectralNormalization(layers.Dense(4))),
+    "stateful": lambda: keras.Sequential([keras.Input(batch_shape=(2, 3, 4)), layers.LSTM(3, stateful=True)]),
+    "frozen": lambda: functional(layers.Dense(4, trainable=False), layers.BatchNormalization(trainable=False)),
     "dropout": lambda: functional(layers.Dropout(0.1, seed=1), layers.GaussianNoise(0.1), layers.Dense(2)),
 }
 AUTOMATIC = {"lstm_cell", "gru_cell", "simple_rnn_cell", "stacked_rnn_cells", "conv_lstm_cell"}
@@ -335,6 +345,7 @@ def test_folders(tmp_path):
 def test_compiled_models(tmp_path):
     """The arrays of optimizers, of the model and of a part of it, are none of the network."""
     model = nested()
+    model.set_weights([np.random.default_rng(i).uniform(0.1, 1, w.shape) for i, w in enumerate(model.get_weights())])
     model.layers[1].compile("adam", "mse")
     model.compile("adam", "mse", metrics=["mae"])
     for part in (model.layers[1], model):
@@ -389,6 +400,21 @@ def test_names_that_a_network_gives_its_layers(tmp_path):
         else:
             with pytest.raises(FileError, match="the name of another layer"):
                 load_weights(ours, tmp_path / path)
+
+
+def test_old_files_whose_layers_have_other_names(tmp_path):
+    """As in Keras, the first list of arrays is that of the first layer, and so on; `beta` is not taken for `gamma`."""
+    model = functional(layers.Dense(4, name="u"), layers.BatchNormalization(name="v"), shape=(4,))
+    expected = numbered(model)
+    model.save(tmp_path / "x.h5")
+    ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4), nn.BatchNormalization()]))
+    load_weights(ours, tmp_path / "x.h5")
+    assert same(ours, expected)
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        named = file["model_weights/v"].attrs
+        named["weight_names"] = named["weight_names"][[1, 0, 2, 3]]
+    with pytest.raises(FileError, match=r"gamma is at the place of .*v/beta in the file, which names 'beta'"):
+        load_weights(ours, tmp_path / "x.h5")
 
 
 def test_the_model_keeps_its_backend_and_its_optimizer(tmp_path):

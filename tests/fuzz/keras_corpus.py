@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -175,6 +176,21 @@ def _long(data: bytes) -> bytes:
     return data[:at] + struct.pack("<I", 2**32 - 1) + data[at + 4 :]
 
 
+def _repeated() -> bytes:
+    """Names that are all one text of a megabyte: as many as an attribute holds are 3 GB."""
+    count, long = 3000, "x" * 2**20
+
+    def edit(file):
+        file.attrs["long"] = long
+        file["model_weights"].attrs["layer_names"] = [f"{i:04}" for i in range(count)]
+
+    data = legacy(edit)
+    names = re.search(rb"(?s:\x04\0\0\0.{12}){%d}" % count, data)
+    reference = re.search(struct.pack("<I", len(long)) + b"(?s:.{12})", data)
+    assert names is not None and reference is not None
+    return data[: names.start()] + reference[0] * count + data[names.end() :]
+
+
 def _large(units: int):
     config = json.loads(json.dumps(CONFIG))
     config["config"]["layers"][1]["config"]["units"] = units
@@ -281,6 +297,7 @@ LEGACY = {
         "3 arrays for a",
     ),
     "names of no list": (lambda: legacy(_legacy_attribute("model_weights/a", "weight_names", "a")), "no list of texts"),
+    "one long name often": (_repeated, "not where it should be"),
     "terabytes": (
         lambda: legacy(_legacy_attribute("/", "model_config", json.dumps(_large(2**40)))),
         r"has shape \(3, 1099511627776\)",
