@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import h5py
@@ -357,6 +358,71 @@ def test_compiled_models(tmp_path):
     assert int(ours.train_state.step) == 1
     plain = load(tmp_path / "x.keras", compile=False)
     assert plain.optimizer is None and plain.train_state.opt_state is None
+
+
+def changed(path, group, **arrays):
+    """The weights in a file, with other arrays in a group."""
+    with h5py.File(path, "r+") as file:
+        for number, array in arrays.items():
+            at = file.require_group(f"{group}/vars")
+            if number[1:] in at:
+                del at[number[1:]]
+            at[number[1:]] = array
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunks": (2, 3)},
+        {"compression": "gzip", "chunks": (3, 4)},
+        {"compression": "gzip", "shuffle": True, "fletcher32": True, "chunks": True},
+        {"fletcher32": True, "chunks": (64, 1)},
+    ],
+    ids=str,
+)
+def test_files_that_were_compressed(options, tmp_path):
+    ours = kf.Model(nn.Sequential([nn.Input((64,)), nn.Dense(5)])).build()
+    save_weights(ours, path := tmp_path / "x.weights.h5")
+    values = np.random.default_rng(0).standard_normal((64, 5)).astype(">f4")
+    with h5py.File(path, "r+") as file:
+        del file["layers/dense/vars/0"]
+        file.create_dataset("layers/dense/vars/0", data=values, **options)
+    load_weights(ours, path)
+    np.testing.assert_array_equal(ours.train_state.params["dense"]["kernel"], values)
+
+
+def test_states_of_seeds(tmp_path):
+    """Earlier versions of Keras 3 kept them. Other numbers under such a name are not passed over."""
+    model = NETS["dropout"]()
+    model.save_weights(path := tmp_path / "x.weights.h5")
+    ours = kf.Model(nn.Sequential([nn.Input((6, 4)), nn.Dropout(0.1), nn.GaussianNoise(0.1), nn.Dense(2)]))
+    changed(path, "layers/dropout/seed_generator", _0=np.array([1, 2], "uint32"))
+    load_weights(ours, path)
+    changed(path, "layers/dropout/generator", _0=np.array([1, 2], "float32"))
+    with pytest.raises(FileError, match="no variable for layers/dropout/generator/vars/0"):
+        load_weights(ours, path)
+
+
+@pytest.mark.parametrize(
+    "value, dtype, match", [(1e6, "float16", "too large"), (3, "float32", None), (3, "float16", None)]
+)
+def test_numbers_take_the_precision_of_the_network(value, dtype, match, tmp_path):
+    ours = kf.Model(nn.Sequential([nn.Input((2,)), nn.Dense(2, dtype=None if dtype == "float32" else dtype)])).build()
+    save_weights(ours, path := tmp_path / "x.weights.h5")
+    changed(path, "layers/dense", _1=np.array([value, np.inf], "float64"))
+    with contextlib.nullcontext() if match is None else pytest.raises(FileError, match=match):
+        load_weights(ours, path)
+        np.testing.assert_array_equal(ours.train_state.params["dense"]["bias"], np.array([value, np.inf], dtype))
+
+
+def test_what_keras_keeps_twice(tmp_path):
+    """SpectralNormalization has the kernel of its layer among its own variables."""
+    ours = kf.Model(nn.Sequential([nn.Input((2,)), nn.SpectralNormalization(nn.Dense(2))])).build()
+    save_weights(ours, path := tmp_path / "x.weights.h5")
+    load_weights(ours, path)
+    changed(path, "layers/spectral_normalization", _0=np.zeros((2, 2), "f4"))
+    with pytest.raises(FileError, match="two values for spectral_normalization/layer/kernel"):
+        load_weights(ours, path)
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,18 +88,31 @@ def replaced(kernel: Callable[[h5py.Group, str], object]) -> bytes:
     return hdf5(edit)
 
 
-def _chunked(group, name):
-    group.create_dataset(name, data=np.ones((3, 3), "f4"), chunks=(1, 3))
+def _chunked(group, name, chunks=(1, 3)):
+    group.create_dataset(name, data=np.ones((3, 3), "f4"), chunks=chunks, maxshape=(None, None))
+
+
+def _half(group, name):
+    group.create_dataset(name, (3, 3), "f4", chunks=(1, 3))[0] = 1
+
+
+def _zeros(group, name):
+    """As much as a file may become, and more, of zeros."""
+    group.create_dataset(name, data=np.zeros((3, 2**22), "f4"), compression="gzip", chunks=(1, 2**18))
+
+
+def _piece(data: bytes):
+    def kernel(group, name):
+        array = group.create_dataset(name, (3, 3), "f4", chunks=(512, 512), maxshape=(None, None), compression="gzip")
+        array.id.write_direct_chunk((0, 0), data)
+
+    return kernel
 
 
 def _bomb(group, name):
     """A few bytes that become 64 megabytes, in a piece that says to have one."""
-    import zlib
-
-    array = group.create_dataset(name, (3, 3), "f4", chunks=(512, 512), maxshape=(None, None), compression="gzip")
     packed = zlib.compressobj(9)
-    data = b"".join([packed.compress(bytes(2**20)) for _ in range(64)] + [packed.flush()])
-    array.id.write_direct_chunk((0, 0), data)
+    _piece(b"".join([packed.compress(bytes(2**20)) for _ in range(64)] + [packed.flush()]))(group, name)
 
 
 def _external(group, name):
@@ -170,6 +184,20 @@ def _legacy_attribute(where, name, value):
     return edit
 
 
+def _overlapping() -> bytes:
+    """Ten arrays of half a megabyte that lie at one place."""
+    place = []
+
+    def edit(file):
+        group = file["layers/dense/vars"]
+        first = group.create_dataset("2", data=np.ones((128, 1024), "f4"))
+        place.extend((first.id.get_offset(), first.id.get_storage_size()))
+        for i in range(3, 12):
+            _nowhere(group, str(i), first.shape)
+
+    return hdf5(edit).replace(struct.pack("<QQ", 2**64 - 1, 2**19), struct.pack("<QQ", *place), 9)
+
+
 def _long(data: bytes) -> bytes:
     """A text that says to be 4 GB long: libhdf5 would allocate them."""
     at = data.index(struct.pack("<IQ", 1, data.index(b"GCOL")))  # the name of a layer: 1 byte in the heap
@@ -229,12 +257,18 @@ WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "external storage": (lambda: replaced(_external), "lies in other files"),
     "a virtual dataset": (lambda: replaced(_virtual), "lies in other files"),
-    "a gzip bomb": (lambda: replaced(_bomb), "compressed"),
-    "gzip": (
-        lambda: replaced(lambda g, n: g.create_dataset(n, data=np.ones((3, 3)), compression="gzip")),
-        "compressed",
+    "a gzip bomb": (lambda: replaced(_bomb), "more bytes than"),
+    "a piece that is no gzip": (lambda: replaced(_piece(b"x" * 20)), "piece of an array"),
+    "a piece that is too short": (lambda: replaced(_piece(zlib.compress(bytes(20)))), "piece of an array"),
+    "half of a piece": (lambda: replaced(_piece(zlib.compress(bytes(2**20))[:-20])), "piece of an array"),
+    "a large piece": (lambda: replaced(lambda g, n: _chunked(g, n, (2048, 2048))), "pieces"),
+    "a piece that is missing": (lambda: replaced(_half), "not complete"),
+    "zeros in pieces": (lambda: hdf5(lambda f: _zeros(f["layers/dense/vars"], "2")), "more than twice"),
+    "lzf": (lambda: replaced(lambda g, n: g.create_dataset(n, data=np.ones((3, 3)), compression="lzf")), "lzf"),
+    "scale and offset": (
+        lambda: replaced(lambda g, n: g.create_dataset(n, data=np.ones((3, 3), "f4"), scaleoffset=2)),
+        "scaleoffset",
     ),
-    "pieces": (lambda: replaced(_chunked), "divided into pieces"),
     "references": (lambda: replaced(_of_type(h5py.ref_dtype)), "dtype that Keras does not write"),
     "regions": (lambda: replaced(_of_type(h5py.regionref_dtype)), "dtype that Keras does not write"),
     "lists": (lambda: replaced(_of_type(h5py.vlen_dtype("f4"))), "dtype that Keras does not write"),
@@ -254,6 +288,7 @@ WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "no shape": (lambda: replaced(_empty), "no shape"),
     "no bytes": (lambda: replaced(_nowhere), "not complete"),
     "terabytes that are not there": (lambda: replaced(lambda g, n: _nowhere(g, n, (2**20, 2**20))), "not complete"),
+    "arrays that overlap": (_overlapping, "overlap"),
     "another shape": (lambda: replaced(_of_type("f4", (3, 4))), r"has shape \(3, 3\)"),
     "a scalar": (lambda: replaced(_of_type("f4", ())), r"has shape \(3, 3\)"),
     "a group in place of an array": (lambda: replaced(lambda g, n: g.create_group(n)), "no array for a/kernel"),
@@ -314,7 +349,7 @@ ARCHIVES = {
     "pickled weights": (lambda: archive({"config.json": GOOD["config.json"], "model.weights.npz": b""}), "pickled"),
     "a bomb": (lambda: archive({**GOOD, "config.json": bytes(2**26)}, zipfile.ZIP_DEFLATED), "twice as large"),
     "a bomb beside it": (lambda: archive({**GOOD, "assets/x": bytes(2**26)}, zipfile.ZIP_DEFLATED), "twice as large"),
-    "a bomb of weights": (lambda: _with(model__weights__h5=replaced(_bomb)), "compressed"),
+    "a bomb of weights": (lambda: _with(model__weights__h5=replaced(_bomb)), "more bytes than"),
     "a part that is encrypted": (lambda: _flagged(archive(GOOD), "config.json"), "truncated or corrupt"),
     "a config that is no JSON": (lambda: _with(config__json="{"), "not valid JSON"),
     "a config with a name twice": (lambda: _with(config__json='{"a": 1, "a": 2}'), "name twice"),

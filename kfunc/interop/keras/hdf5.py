@@ -1,11 +1,14 @@
 """HDF5 files as Keras writes them, of unknown origin: what is in them is looked at before anything is read.
 
-Keras uses a small part of the format: groups with hard links, and arrays of numbers that lie
-in the file in one piece. All else is refused: links to other places and other files, arrays whose numbers lie in other
-files, and compressed ones, a few bytes of which may fill the memory. So arrays take at most the size of the file.
+Keras uses a small part of the format: groups with hard links, and arrays of numbers that lie in the file in one piece.
+Files that were compressed afterwards are read, too. All else is refused, such as links to other places and other files,
+and arrays whose numbers lie in other files. Arrays take at most the size of the file, and compressed ones at most twice
+that and 32 MB.
 
-h5py reads everything but texts in attributes. For these it allocates as much as the attribute says, up to 4 GB, before
-it looks whether the file has so many bytes, and a damaged heap makes it run for ever: `_Texts` reads them.
+h5py reads everything but two things, for which HDF5's library takes as much memory as a file wants. For a text in an
+attribute it allocates as much as the attribute says, up to 4 GB, before it looks whether the file has so many bytes;
+and a damaged heap makes it run for ever: `_Texts` reads them. A compressed piece of an array may become larger than the
+piece should be, without a limit: `_unpacked` stops there.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import contextlib
 import io
 import math
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,6 +27,7 @@ from ...errors import FileError, KfuncError, MissingPackageError, shown
 __all__ = ["File", "Form", "Group", "opened", "write"]
 
 _DEPTH, _NAME, _OBJECTS = 64, 1024, 1_000_000
+_SLACK = 32 * 2**20  # bytes that compressed arrays may have beyond twice the file
 
 
 class Form(NamedTuple):
@@ -61,7 +66,8 @@ class File:
         """
         from h5py import h5g, h5l, h5o
 
-        todo, seen, total = [("", h5g.open(root, b"/"))], {_address(h5o.get_info(root))}, 0
+        plain = packed = 0
+        todo, seen = [("", h5g.open(root, b"/"))], {_address(h5o.get_info(root))}
         while todo:
             path, group = todo.pop()
             self.groups[path] = group
@@ -86,13 +92,20 @@ class File:
                 if info.type == h5o.TYPE_GROUP:
                     todo.append((at, h5g.open(group, raw)))
                 elif info.type == h5o.TYPE_DATASET:
-                    self.forms[at], count = _form(group, raw, at)
-                    total += count
+                    self.forms[at], count, is_packed = _form(group, raw, at)
+                    packed, plain = packed + count * is_packed, plain + count * (not is_packed)
                 else:
                     raise FileError("The file has an object that is neither a group nor an array.", got=shown(at))
-        if total > self.size:
+        if plain > self.size:
             raise FileError(
-                "The arrays in the file overlap.", expected=f"up to {self.size} bytes", got=f"{total} bytes"
+                "The arrays in the file overlap.", expected=f"up to {self.size} bytes", got=f"{plain} bytes"
+            )
+        if packed and plain + packed > 2 * self.size + _SLACK:
+            raise FileError(
+                "The arrays in the file would be more than twice as large as the file.",
+                expected=f"up to {2 * self.size + _SLACK} bytes",
+                got=f"{plain + packed} bytes",
+                fix="if you trust the file: h5repack -f NONE -l CONTI old.h5 new.h5",
             )
 
     def read(self, path: str) -> Any:
@@ -101,7 +114,8 @@ class File:
 
         group, _, name = path.rpartition("/")
         with parsing():
-            return Dataset(h5d.open(self.groups[group], name.encode()))[()]
+            array = Dataset(h5d.open(self.groups[group], name.encode()))
+            return array[()] if array.chunks is None else _unpacked(array, self.size)
 
     def text(self, group: str, name: str) -> str | None:
         """The attribute `name` of a group, which is a text; None if the group has no such attribute."""
@@ -218,16 +232,21 @@ def _text(x: Any) -> str:
     return x.decode() if isinstance(x, bytes) else str(x)
 
 
-def _form(group: Any, name: bytes, at: str) -> tuple[Form, int]:
-    """The form of an array, and its bytes."""
+def _form(group: Any, name: bytes, at: str) -> tuple[Form, int, bool]:
+    """The form of an array, its bytes, and whether it is in pieces, which may be compressed."""
     from h5py import h5d, h5s, h5t
 
     array = h5d.open(group, name)
     made = array.get_create_plist()
-    if made.get_external_count() or made.get_layout() not in (h5d.CONTIGUOUS, h5d.COMPACT) or made.get_nfilters():
+    layout = made.get_layout()
+    if made.get_external_count() or layout not in (h5d.CONTIGUOUS, h5d.COMPACT, h5d.CHUNKED):
+        raise FileError("An array in the file lies in other files.", got=shown(at))
+    filters = [made.get_filter(i) for i in range(made.get_nfilters())]
+    unknown = [each[3].decode() for each in filters if each[0] not in _FILTERS]
+    if unknown:
         raise FileError(
-            "An array in the file is compressed or divided into pieces, or lies in other files.",
-            expected="arrays in one piece, as Keras writes them",
+            f"An array in the file is compressed by {shown(unknown[0])}, which is not read here.",
+            expected="arrays that are plain, or compressed by gzip",
             got=shown(at),
             fix="load the model in Keras and save it again; or h5repack -f NONE -l CONTI old.h5 new.h5",
         )
@@ -239,10 +258,64 @@ def _form(group: Any, name: bytes, at: str) -> tuple[Form, int]:
     dtype = kind.dtype if known else None
     if dtype is None or dtype.kind not in "fiubV" or (dtype.kind == "V" and dtype.itemsize != 2):
         raise FileError("An array in the file has a dtype that Keras does not write.", got=shown(at))
-    size = math.prod(space.shape) * dtype.itemsize
-    if array.get_storage_size() < size or kind.get_size() != dtype.itemsize:
+    size, packed = math.prod(space.shape) * dtype.itemsize, layout == h5d.CHUNKED
+    if kind.get_size() != dtype.itemsize or (not packed and array.get_storage_size() < size):
         raise FileError("An array in the file is not complete.", got=shown(at))
-    return Form("V2" if dtype.kind == "V" else dtype.name, tuple(space.shape)), size
+    form = Form("V2" if dtype.kind == "V" else dtype.name, tuple(space.shape))
+    if packed:
+        each = math.prod(made.get_chunk())
+        count = math.prod(-(-n // m) for n, m in zip(space.shape, made.get_chunk(), strict=True))
+        if each * count * dtype.itemsize > 16 * size + 2**20:
+            raise FileError("An array in the file is divided into pieces that are too large for it.", got=shown(at))
+        if array.get_num_chunks() != count:
+            raise FileError("An array in the file is not complete.", got=shown(at))
+    return form, size, packed
+
+
+def _unpacked(array: Any, size: int) -> Any:
+    """An array that is in pieces, which may be compressed, of a file of this size."""
+    import numpy as np
+
+    made, dtype, chunks = array.id.get_create_plist(), array.dtype, array.chunks
+    codes = [made.get_filter(i)[0] for i in range(made.get_nfilters())]
+    out, each = np.empty(array.shape, dtype), math.prod(chunks) * dtype.itemsize
+    seen = set()
+    for i in range(array.id.get_num_chunks()):
+        info = array.id.get_chunk_info(i)
+        begin = info.chunk_offset
+        mask, data = array.id.read_direct_chunk(begin) if info.size <= size else (0, b"")
+        for bit, code in reversed(list(enumerate(codes))):
+            if not mask >> bit & 1:
+                data = _FILTERS[code](data, each + 4, dtype.itemsize)
+        if len(data) != each or begin in seen:
+            raise FileError("A piece of an array in the file has fewer or more bytes than it should.", got=array.name)
+        seen.add(begin)
+        block = np.frombuffer(data, dtype).reshape(chunks)
+        at = tuple(slice(b, b + n) for b, n in zip(begin, chunks, strict=True))
+        place = out[at]
+        place[...] = block[tuple(slice(n) for n in place.shape)]
+    return out
+
+
+def _inflated(data: bytes, most: int, width: int) -> bytes:
+    unpacking = zlib.decompressobj()
+    try:
+        out = unpacking.decompress(data, most)
+    except zlib.error as error:
+        raise FileError("A piece of an array in the file is corrupt.", got=str(error)) from None
+    return out if unpacking.eof else b""  # it is not complete, or too large
+
+
+def _unshuffled(data: bytes, most: int, width: int) -> bytes:
+    import numpy as np
+
+    whole = len(data) // width * width  # bytes that are left over stay as they are
+    parts = np.frombuffer(data, "u1", whole).reshape(width, -1)
+    return parts.T.tobytes() + data[whole:]
+
+
+_FILTERS = {1: _inflated, 2: _unshuffled, 3: lambda data, most, width: data[:-4]}
+"""gzip, the bytes of numbers in another order, and a checksum: by their codes in HDF5."""
 
 
 @contextlib.contextmanager
