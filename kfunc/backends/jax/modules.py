@@ -147,7 +147,8 @@ class _Trees:
 
     def __init__(self, both: Any, first: Callable[[Any], Any], places: Any, boxed: bool):
         found, self._structure = jax.tree_util.tree_flatten_with_path(both)
-        self._first, self._drawn = first, (b"", [])
+        self._first = first
+        self._drawn: tuple[bytes, dict[int, Any]] = b"", {}
         # What is no array is a part of the function, such as an activation in a module of equinox.
         self._leaves = [i for i, (_, x) in enumerate(found) if _is_array(x)]
         self._rest = [None if _is_array(x) else x for _, x in found]
@@ -167,12 +168,15 @@ class _Trees:
         return Variable(tuple(names), x.shape, dtype_name(x.dtype), trainable, functools.partial(self._value, i))
 
     def _value(self, i: int, key: Any) -> Any:
-        if not backend_of(key).is_traced(key):
+        if backend_of(key).is_traced(key):
+            return _as_plain(jax.tree.leaves(self._first(key))[i])
+        # All values are drawn at once, and each is handed out once, so that they are not kept.
+        words, left = self._drawn
+        if words != to_numpy(key).tobytes() or i not in left:
             words = to_numpy(key).tobytes()
-            if self._drawn[0] != words:
-                self._drawn = words, jax.tree.leaves(self._first(jnp.asarray(to_numpy(key))))
-            return _as_plain(self._drawn[1][i])
-        return _as_plain(jax.tree.leaves(self._first(key))[i])
+            left = dict(enumerate(jax.tree.leaves(self._first(jnp.asarray(to_numpy(key))))))
+            self._drawn = words, left
+        return _as_plain(left.pop(i))
 
     def joined(self, values: Any) -> tuple[Any, Any]:
         """(params, state) with these values of the variables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,7 +90,7 @@ class SavedModel(Foreign):
                 "The SavedModel was saved for other inputs.",
                 argument="inputs",
                 expected=" or ".join(str(one.structured_input_signature[0]) for one in fun.concrete_functions),
-                got=str(tree.map(lambda x: getattr(x, "shape", x), args)),
+                got=", ".join(f"{x.dtype.name} {tuple(x.shape)}" for x in tree.leaves(args) if hasattr(x, "dtype")),
             ) from error
 
     def run(self, values: Any, args: Any, kwargs: Any, key: Any, train: Any) -> Any:
@@ -105,7 +106,7 @@ class SavedModel(Foreign):
             # Under two tapes, TensorFlow would fail for variables that are read in loops: so the outer one sees this
             # function as one operation.
             tensors = [tf.stop_gradient(x) for x in given_tensors]
-            handles = [_variable_of(value) for value in tensors[n:]]
+            handles = [_maker(tuple(value.shape), value.dtype)(value) for value in tensors[n:]]
             given = list(leaves)
             for i, x in zip(places, tensors, strict=False):
                 given[i] = x
@@ -123,7 +124,8 @@ class SavedModel(Foreign):
 
             def gradient(*upstream, variables=None):
                 shares = tape.gradient(flat, [*tensors[:n], *handles], list(upstream[: len(flat)]))
-                found = [tf.zeros_like(x) if g is None else g for x, g in zip(tensors, shares, strict=True)]
+                pairs = zip(tensors, shares, strict=True)
+                found = [tf.zeros_like(x) if g is None else tf.convert_to_tensor(g) for x, g in pairs]
                 found = _once(len(found), *found, *given_tensors, *[x for x in upstream if x is not None])
                 return found if variables is None else (found, [None] * len(variables))
 
@@ -144,13 +146,18 @@ class SavedModel(Foreign):
 backend.foreign["TFSMLayer"] = SavedModel
 
 
-@tf.function(autograph=False)
-def _variable_of(value):
-    """The handle of a new variable."""
+@functools.cache
+def _maker(shape: tuple[int, ...], dtype: Any) -> Any:
+    """A function from a value to the handle of a new variable that has it."""
+
     # In a function, since TensorFlow would look for the Python object of a variable that it sees in a gradient.
-    handle = tf.raw_ops.VarHandleOp(dtype=value.dtype, shape=value.shape, shared_name=_UNNAMED)
-    tf.raw_ops.AssignVariableOp(resource=handle, value=value)
-    return handle
+    @tf.function(autograph=False)
+    def make(value):
+        handle = tf.raw_ops.VarHandleOp(dtype=dtype, shape=shape, shared_name=_UNNAMED)
+        tf.raw_ops.AssignVariableOp(resource=handle, value=value)
+        return handle
+
+    return make.get_concrete_function(tf.TensorSpec(shape, dtype))
 
 
 def _once(n: int, *tensors: Any) -> list[Any]:
