@@ -12,7 +12,8 @@ import kfunc as kf
 from kfunc import nn
 from kfunc.interop import Checkpoint, KeyMap
 
-IMAGES = kf.Spec((None, 224, 224, 3))
+SIZE = 224
+IMAGES = kf.Spec((None, SIZE, SIZE, 3))
 STEM, HEAD, CLASSES = 32, 1280, 1000
 STAGES = [  # how many blocks, kernel size, strides of the first block, expansion, filters (Tan and Le, 2019)
     *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
@@ -94,7 +95,7 @@ def photographs():
     from sklearn.datasets import load_sample_images
 
     images = kf.ops.stack([image.astype("float32") for image in load_sample_images().images])
-    images = kf.ops.image.resize(images, IMAGES.shape[1:3], "bicubic", antialias=True, crop_to_aspect_ratio=True)
+    images = kf.ops.image.resize(images, (SIZE, SIZE), "bicubic", antialias=True, crop_to_aspect_ratio=True)
     return (images - 127) / 128
 
 
