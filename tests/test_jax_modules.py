@@ -252,6 +252,27 @@ def test_first_values(row):
         assert isinstance(leaf, np.ndarray) and leaf.flags.writeable and leaf.base is None
 
 
+def test_integers_do_not_train():
+    """They have no gradient, and stand in the state below "params"; the function gets them with the parameters."""
+    layer = nn.JaxLayer(lambda params, inputs: inputs * params["n"] * params["x"], params={"n": 3, "x": 2.0})
+    params, state = layer.init(0, jnp.asarray(X))
+    assert kf.tree.paths(params) == ["params/x"] and kf.tree.paths(state) == ["params/n"]
+    grads = kf.grad(lambda params: layer.apply(params, jnp.asarray(X), state=state)[0].sum())(params)
+    close(grads["params"]["x"], 3 * X.sum())
+    equal(layer.apply(params, jnp.asarray(X), state=state, train=True)[1], state)
+
+
+def test_the_seed_of_a_layer():
+    """Layers with other seeds draw other numbers from one key."""
+
+    def call(rng, inputs, training):
+        return jax.random.normal(rng, inputs.shape) if training else inputs
+
+    a, b, c = (nn.JaxLayer(call, seed=n).apply({}, jnp.asarray(X), key=0, train=True)[0] for n in (1, 1, 2))
+    equal(a, b)
+    assert not np.array_equal(a, c)
+
+
 def test_one_key():
     layer = nn.JaxLayer(lambda params, inputs: inputs, lambda rng, inputs: {"a": rng * 1.0, "b": rng * 1.0})
     params, _ = nn.Sequential([layer]).init(0, kf.Spec((1,)))
