@@ -118,6 +118,10 @@ def test_training_goes_on(name, tmp_path):
 
 def test_an_optimizer_s_state_in_a_legacy_file(tmp_path):
     theirs = small(O.Adam(0.01))
+    theirs.save(tmp_path / "untrained.keras")  # without the means
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert int(kf.Model.load(tmp_path / "untrained.keras").train_state.opt_state.count) == 0
     trained(theirs, 5)
     theirs.save(tmp_path / "theirs.h5")
     agree(theirs, kf.Model.load(tmp_path / "theirs.h5"))

@@ -550,6 +550,8 @@ def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, pl
     ts: Any = model.train_state
     if model.optimizer is None or not arrays:
         return
+    if all(x.shape == () for x in arrays) and int(arrays[0]) == 0:
+        return  # Keras writes the number of steps and the learning rate of an optimizer that has done nothing yet
     try:
         filled, step = _filled(model, list(arrays), names, places)
     except _Lost as lost:
