@@ -313,8 +313,8 @@ def test_variables_that_do_not_fit():
     before, places = model.train_state.opt_state, weights.places(model.net, model._known().call.declared)
     fitting = compiled.groups(model, places)[0][2]
     for arrays in (
-        [np.zeros(())] * 3,
-        [np.zeros(())] * 6,
+        [np.ones(())] * 3,
+        [np.ones(())] * 6,
         [np.asarray(2**40), *fitting[1:]],
         [-fitting[0] - 1, *fitting[1:]],
     ):
