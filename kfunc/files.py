@@ -439,7 +439,8 @@ class Tensors(Mapping[str, Any]):
         with blaming(path), naming_the_format(path):
             self._file, self._lock = _open(path), threading.Lock()
             weakref.finalize(self, self._file.close)
-            self._map: mmap.mmap | None = None
+            self._maps: dict[bool, mmap.mmap] = {}
+            self._passed = 0, 1  # where the array begins that was passed last, and its length
             self.forms, _, spans = _beginning(self._file)
             first = self._file.tell()
             self._spans = {name: (first + begin, end - begin) for name, (begin, end) in spans.items()}
@@ -452,22 +453,33 @@ class Tensors(Mapping[str, Any]):
             array = _array(name, form, data)
         return array.astype(_dtype(form.dtype, name), copy=False)
 
-    def mapped(self, name: str) -> np.ndarray:
+    def mapped(self, name: str, passing: bool = False) -> np.ndarray:
         """A large array as a view of the file, whose pages are read when they are first used; a small one as it is.
 
         What is written into the array does not go into the file. A program that writes into the file itself, in place
         of putting another one there, changes the array, or ends this process if it makes the file shorter.
+
+        Args:
+            name: The name of the tensor.
+            passing: Whether the caller only reads the array, and soon is done with it: its pages leave the memory when
+                the next one is asked for in this way.
         """
         begin, length = self._spans[name]
         if length < _MAPPED or os.name == "nt":  # Windows does not let anybody replace a file that is mapped
             return self[name]
         with blaming(self.path), self._lock:
-            if self._map is None:
-                self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
-            if len(self._map) < begin + length:
+            if passing not in self._maps:
+                self._maps[passing] = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+            data = self._maps[passing]
+            if len(data) < begin + length:
                 raise _changed()
+            if passing and hasattr(data, "madvise"):
+                # Where they are used again, they are read again.
+                data.madvise(mmap.MADV_DONTNEED, *self._passed)
+                start = begin - begin % mmap.PAGESIZE
+                self._passed = start, begin + length - start
         form = self.forms[name]
-        array = _array(name, form, memoryview(self._map)[begin : begin + length])
+        array = _array(name, form, memoryview(data)[begin : begin + length])
         return array if array.flags.aligned and array.dtype.isnative else self[name]
 
     def _fill(self, data: memoryview, begin: int) -> None:

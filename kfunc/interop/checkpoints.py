@@ -62,15 +62,15 @@ class Checkpoint(Mapping[str, Any]):
 
         Args:
             name: Its name.
-            dtype: The dtype that the caller is going to give it. If it has another one, it is not a view, so that the
-                file takes no memory beside the array in that dtype.
+            dtype: The dtype that the caller is going to give it. If it has another one, the file takes no memory any
+                more when the next tensor is read.
             backend: The backend of the array, in place of the checkpoint's.
         """
         part, target = self._parts[name], self._backend if backend is None else get(backend)
         if not isinstance(part, files.Tensors):
             return asarray(part[name], backend=target)
-        view = target.shares and dtype in (None, part.forms[name].dtype)
-        return target.adopted(part.mapped(name) if view else part[name])
+        kept = dtype in (None, part.forms[name].dtype)
+        return target.adopted(part.mapped(name, not kept) if target.shares else part[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
