@@ -182,7 +182,7 @@ class KerasNet(keras.Model):
         self.by_name = {"x": layers.Dense(4), "a": [layers.Dense(4)]}
         self.encoder = encoder()
         self.out = keras.Sequential([layers.Dense(4), layers.Dropout(0.1), layers.Dense(4)])
-        self.head = layers.Dense(4)
+        self.head, self._tail = layers.Dense(4), layers.Dense(4)
         if spare:
             self.a_spare = layers.Dense(4)
             self.a_spare.build((None, 4))
@@ -191,7 +191,7 @@ class KerasNet(keras.Model):
         for block in self.blocks:
             x = block(x)
         x = self.encoder(self.by_name["a"][0](self.by_name["x"](x)))
-        return self.head(self.out(x))
+        return self._tail(self.head(self.out(x)))
 
 
 class Block(nn.Layer):
@@ -234,13 +234,13 @@ class Net(nn.Layer):
         self.by_name = {"x": nn.Dense(4), "a": [nn.Dense(4)]}
         self.encoder = Encoder()
         self.out = nn.Sequential([nn.Dense(4), nn.Dropout(0.1), nn.Dense(4)])
-        self.head = nn.Dense(4)
+        self.head, self._tail = nn.Dense(4), nn.Dense(4)
 
     def call(self, x):
         for block in self.blocks:
             x = block(x)
         x = self.encoder(self.by_name["a"][0](self.by_name["x"](x)))
-        return self.head(self.out(x))
+        return self._tail(self.head(self.out(x)))
 
 
 def of_ones_own(encoder, spare=False):
@@ -290,6 +290,26 @@ def test_files_of_keras_2(name):
         other = kf.Model(ours.net)
         load_weights(other, HERE / weights_file)
         assert same(other, expected)
+
+
+class Own(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.first, self.parts = nn.Dense(4), [nn.Dense(4), nn.Dense(4)]
+        self.other, self._last = nn.Dense(4), nn.Dense(4)
+
+    def call(self, x):
+        for layer in (self.first, *self.parts, self.other, self._last):
+            x = layer(x)
+        return x
+
+
+def test_a_subclassed_model_of_keras_2():
+    """`layers` has what Keras 2, which goes backwards, has not found in `parts` and `other`."""
+    ours = kf.Model(Own()).build((None, 4))
+    load_weights(ours, HERE / "keras2_own.weights.h5")
+    found = {name: params["kernel"][0, 0] for name, params in ours.train_state.params.items()}
+    assert found == {"first": 1, "parts_0": 2, "parts_1": 3, "other": 4, "_last": 5}
 
 
 def test_a_file_of_keras_2_12(tmp_path):

@@ -229,6 +229,14 @@ def _with(**parts) -> bytes:
     return archive({**GOOD, **{name.replace("__", "."): data for name, data in parts.items()}})
 
 
+def _spoilt(method: int) -> bytes:
+    """An archive whose parts are compressed, with wrong bytes in the weights."""
+    data = bytearray(archive(GOOD, method))
+    at = data.index(b"model.weights.h5") + 60
+    data[at : at + 200] = b"\xff" * 200
+    return bytes(data)
+
+
 def _flagged(data: bytes, name: str) -> bytes:
     """An archive that says that a part is encrypted."""
     out = bytearray(data)
@@ -351,6 +359,9 @@ ARCHIVES = {
     "a bomb beside it": (lambda: archive({**GOOD, "assets/x": bytes(2**26)}, zipfile.ZIP_DEFLATED), "twice as large"),
     "a bomb of weights": (lambda: _with(model__weights__h5=replaced(_bomb)), "more bytes than"),
     "a part that is encrypted": (lambda: _flagged(archive(GOOD), "config.json"), "truncated or corrupt"),
+    "a deflated part that is spoilt": (lambda: _spoilt(zipfile.ZIP_DEFLATED), "truncated or corrupt"),
+    "an LZMA part that is spoilt": (lambda: _spoilt(zipfile.ZIP_LZMA), ""),
+    "a BZ2 part that is spoilt": (lambda: _spoilt(zipfile.ZIP_BZIP2), ""),
     "a config that is no JSON": (lambda: _with(config__json="{"), "not valid JSON"),
     "a config with a name twice": (lambda: _with(config__json='{"a": 1, "a": 2}'), "name twice"),
     "a config that is nested": (lambda: _with(config__json="[" * 10**5 + "]" * 10**5), "not valid JSON"),

@@ -28,6 +28,26 @@ def network(keras):
     return keras.Model(inputs, layers.Dense(2, name="out/logits")(x))
 
 
+def own(keras):
+    """A subclassed model: Keras 2 goes through the attributes backwards, and comes to `layers` before `first`."""
+    layers = keras.layers
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.parts = layers.Dense(4), [layers.Dense(4), layers.Dense(4)]
+            self.other, self._last = layers.Dense(4), layers.Dense(4)
+
+        def call(self, x):
+            for layer in (self.first, *self.parts, self.other, self._last):
+                x = layer(x)
+            return x
+
+    model = Own()
+    model(np.zeros((1, 4), "float32"))
+    return model
+
+
 def main() -> None:
     import tf_keras as keras
 
@@ -41,6 +61,12 @@ def main() -> None:
     model.save_weights(HERE / "keras2.weights.h5")
     named = {f"weight/{w.name}": w.numpy() for w in model.weights}
     np.savez_compressed(HERE / "keras2.npz", x=x, y=model(x).numpy(), **named)
+
+    subclassed = own(keras)
+    kernels = [i * np.eye(4, dtype="float32") for i in (1, 2, 3, 4, 5)]  # of first, parts, other and _last
+    for layer, kernel in zip(subclassed.layers, kernels, strict=True):
+        layer.set_weights([kernel, kernel[0]])
+    subclassed.save_weights(HERE / "keras2_own.weights.h5")
 
 
 if __name__ == "__main__":

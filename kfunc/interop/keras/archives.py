@@ -9,6 +9,7 @@ import json
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -49,9 +50,8 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
         compile: Whether the model is compiled as the file says. What cannot be taken over is told in a warning.
 
     Raises:
-        FileError: The file is truncated or corrupt, has something in it that Keras does not write, or its arrays are
-            not those of its network; the error lists all that are not.
-        ArgumentError: A layer of it is not here; the error names the class.
+        FileError: The file is truncated or corrupt, has something in it that Keras does not write, or a layer that is
+            not here; or its arrays are not those of its network. The error names the class, or lists all arrays.
         MissingPackageError: h5py is not installed.
         BackendNotInstalledError, UnknownBackendError: There is no such backend here.
     """
@@ -494,9 +494,10 @@ def _unzipped(file: BinaryIO) -> tuple[Any, Any, bytes]:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
             names = [info.filename for info in infos]
-            twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
-            if twice is not None:
-                raise FileError("The archive has two parts of one name.", got=shown(twice))
+            if len({*names}) < len(names):
+                raise FileError(
+                    "The archive has two parts of one name.", got=shown(Counter(names).most_common(1)[0][0])
+                )
             outside = [n for n in names if n.startswith(("/", "\\")) or ":" in n or ".." in re.split(r"[/\\]", n)]
             if outside:
                 raise FileError("The archive has a part whose name leads out of it.", got=shown(outside[0]))
@@ -513,7 +514,9 @@ def _unzipped(file: BinaryIO) -> tuple[Any, Any, bytes]:
                 raise FileError("The archive has no config.", expected=_CONFIG, got=", ".join(names[:20]))
             config, data = (_member(archive, name) for name in (_CONFIG, _WEIGHTS))
             about = _member(archive, _ABOUT) if _ABOUT in names else b"{}"
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+    except (KfuncError, MemoryError, OSError):
+        raise
+    except Exception as error:  # of zipfile, and of each way to compress
         raise FileError("The file is truncated or corrupt, or is not a .keras file.", got=shown(str(error))) from None
     if len(config) + len(about) > _TEXT:
         raise FileError("The config is too large.", expected=f"up to {_TEXT} bytes", got=f"{len(config)} bytes")

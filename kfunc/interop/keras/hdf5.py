@@ -7,7 +7,7 @@ that and 32 MB.
 
 h5py reads everything but two things, for which HDF5's library takes as much memory as a file wants. For a text in an
 attribute it allocates as much as the attribute says, up to 4 GB, before it looks whether the file has so many bytes;
-and a damaged heap makes it run for ever: `_Texts` reads them. A compressed piece of an array may become larger than the
+and a damaged heap makes it run for ever: `_Bytes` reads them. A compressed piece of an array may become larger than the
 piece should be, without a limit: `_unpacked` stops there.
 """
 
@@ -53,7 +53,7 @@ class File:
         self.size = size
         self.forms: dict[str, Form] = {}
         self.groups: dict[str, Any] = {}
-        self._texts = _Texts(file, size)
+        self._bytes = _Bytes(file, size)
         if handle.userblock_size or handle.id.get_create_plist().get_sizes() != (8, 8):
             raise FileError("The file has a form of HDF5 in which Keras does not write.")
         self._look(handle.id)
@@ -115,7 +115,7 @@ class File:
         group, _, name = path.rpartition("/")
         with parsing():
             array = Dataset(h5d.open(self.groups[group], name.encode()))
-            return array[()] if array.chunks is None else _unpacked(array, self.size)
+            return array[()] if array.chunks is None else _unpacked(array, self._bytes)
 
     def text(self, group: str, name: str) -> str | None:
         """The attribute `name` of a group, which is a text; None if the group has no such attribute."""
@@ -146,11 +146,11 @@ class File:
         if not isinstance(kind, h5t.TypeStringID) or len(shape) != several:
             raise FileError(f"The attribute {shown(name)} in the file is not a text, or is no list of texts.")
         width = None if kind.is_variable_str() else kind.get_size()
-        return self._texts.of(h5o.get_info(owner).addr, raw, math.prod(shape), width)
+        return self._bytes.of(h5o.get_info(owner).addr, raw, math.prod(shape), width)
 
 
-class _Texts:
-    """The texts in the attributes of an HDF5 file, of which no more is read than the file has.
+class _Bytes:
+    """What is read of an HDF5 file without h5py, which is never more than the file has: texts in attributes.
 
     See "HDF5 File Format Specification", version 3.0: IV.A.1.a for headers of objects, IV.A.2.m for attributes, and
     III.E for the heap where texts of any length lie.
@@ -215,7 +215,13 @@ class _Texts:
 
     def _read(self, at: int, length: int) -> bytes:
         self.left -= length
-        if at + length > self.size or self.left < 0:
+        if self.left < 0:
+            raise self._corrupt("an address")
+        return self.read(at, length)
+
+    def read(self, at: int, length: int) -> bytes:
+        """Some bytes of the file."""
+        if at + length > self.size:
             raise self._corrupt("an address")
         self.file.seek(at)
         return self.file.read(length)
@@ -272,8 +278,8 @@ def _form(group: Any, name: bytes, at: str) -> tuple[Form, int, bool]:
     return form, size, packed
 
 
-def _unpacked(array: Any, size: int) -> Any:
-    """An array that is in pieces, which may be compressed, of a file of this size."""
+def _unpacked(array: Any, bytes_of: _Bytes) -> Any:
+    """An array that is in pieces, which may be compressed."""
     import numpy as np
 
     made, dtype, chunks = array.id.get_create_plist(), array.dtype, array.chunks
@@ -282,8 +288,7 @@ def _unpacked(array: Any, size: int) -> Any:
     seen = set()
     for i in range(array.id.get_num_chunks()):
         info = array.id.get_chunk_info(i)
-        begin = info.chunk_offset
-        mask, data = array.id.read_direct_chunk(begin) if info.size <= size else (0, b"")
+        begin, mask, data = info.chunk_offset, info.filter_mask, bytes_of.read(info.byte_offset, info.size)
         for bit, code in reversed(list(enumerate(codes))):
             if not mask >> bit & 1:
                 data = _FILTERS[code](data, each + 4, dtype.itemsize)

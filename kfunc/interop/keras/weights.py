@@ -9,7 +9,7 @@ last, and a layer that several attributes lead to is kept where it is found firs
 from __future__ import annotations
 
 from collections import UserList, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ... import nn
@@ -60,6 +60,7 @@ _INSIDE: dict[type, dict[str, str]] = {
     },
     **{cls: {"": "cell"} for cls in (nn.LSTM, nn.GRU, nn.SimpleRNN, nn.ConvLSTM1D, nn.ConvLSTM2D, nn.ConvLSTM3D)},
 }
+_CONTAINERS = (Mapping, list, tuple, deque, UserList)
 _THROUGH = (nn.Frozen, nn.Remat)  # what they wrap stands in their place in Keras
 
 
@@ -193,34 +194,37 @@ class _Walk:
         else:
             own = [*layer._arguments(), *layer._assigned()]
             if not file or (self.there is not None and f"{file}/layers" in self.there):
-                own.append(("layers", [child for _, child in layer.children()]))
+                own.append(("layers", list(dict.fromkeys(child for _, child in layer.children()))))
         for name, value in sorted(own, key=self.place_of, reverse=self.reverse):
-            yield from _found(_joined(file, name), value)
+            yield from self.found(_joined(file, name), value)
 
     def place_of(self, item: tuple[str, Any]) -> str:
         return f"~{item[0]}" if item[0].startswith("_") and not self.reverse else item[0]
 
+    def found(self, file: str, value: Any) -> Iterator[tuple[str, nn.Layer]]:
+        """The layers in the value of an attribute, and their paths in the file."""
+        value = as_layer(value)
+        if isinstance(value, nn.Layer):
+            yield file, value
+        elif isinstance(value, _CONTAINERS):
+            given = map(as_layer, value.values() if isinstance(value, Mapping) else value)
+            named = [
+                (python_name(v) if isinstance(v, nn.Layer) else "container", v)
+                for v in given
+                if isinstance(v, (nn.Layer, *_CONTAINERS))
+            ]
+            # Keras 2 does not count layers that it has found before.
+            for path, inner in _numbered(named, file, self.visited if self.reverse else ()):
+                yield from self.found(path, inner)
 
-def _found(file: str, value: Any) -> Iterator[tuple[str, nn.Layer]]:
-    """The layers in the value of an attribute, and their paths in the file."""
-    value = as_layer(value)
-    if isinstance(value, nn.Layer):
-        yield file, value
-    elif isinstance(value, Mapping | list | tuple | deque | UserList):
-        given = list(value.values()) if isinstance(value, Mapping) else list(value)
-        named = [
-            (python_name(v) if isinstance(v, nn.Layer) else "container", v)
-            for v in map(as_layer, given)
-            if isinstance(v, nn.Layer | Mapping | list | tuple | deque | UserList)
-        ]
-        for path, inner in _numbered(named, file):
-            yield from _found(path, inner)
 
-
-def _numbered(named: Iterable[tuple[str, Any]], file: str) -> Iterator[tuple[str, Any]]:
-    """The paths of things in a container by the names of their classes: "dense", "dense_1", ..."""
+def _numbered(named: Iterable[tuple[str, Any]], file: str, known: Container[int] = ()) -> Iterator[tuple[str, Any]]:
+    """The paths of things in a container by the names of their classes: "dense", "dense_1", ...; not those of `known`
+    ids."""
     used: dict[str, int] = {}
     for name, value in named:
+        if id(value) in known:
+            continue
         base = snake(name)
         used[base] = used.get(base, -1) + 1
         yield _joined(file, f"{base}_{used[base]}" if used[base] else base), value
