@@ -78,10 +78,10 @@ def functions():
     h = nn.Conv2D(4, 3, padding="same")(x / 2 - 0.5)
     h = ops.concatenate([h, x], axis=-1)
     h = h - ops.mean(h, axis=(1, 2), keepdims=True)
-    h = nn.Conv2D(4, 3)(ops.softmax(h, axis=-1) + ops.tanh(h))
-    tokens = nn.Reshape((-1, 4))(h)
+    maps = nn.Conv2D(4, 3)(ops.softmax(h, axis=-1) + ops.tanh(h))
+    tokens = nn.Reshape((-1, 4))(maps)
     h = nn.Add()([nn.MultiHeadAttention(2, 2)(tokens, tokens), tokens])
-    return nn.Graph(x, [nn.Conv1D(3, 2)(h), nn.Conv1D(2, 2)(ops.max(h, axis=1)), ops.mean(h, axis=(-1, -2))])
+    return nn.Graph(x, [nn.Conv1D(3, 2)(h), nn.Conv1D(2, 2)(ops.max(maps, axis=1)), ops.mean(h, axis=(-1, -2))])
 
 
 def several():
