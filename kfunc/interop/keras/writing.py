@@ -87,7 +87,6 @@ def _input(inputs: tuple[Any, ...] | None, name: str | None = None) -> dict[str,
     if len(inputs) != 1 or not isinstance(inputs[0], Spec):
         raise ArgumentError(
             "A Sequential of Keras has one input, and the network has several.",
-            argument="model",
             expected="a network with one input; or an nn.Graph, which becomes a functional model",
             got=inputs,
         )
@@ -170,7 +169,6 @@ class _Writer:
         raise ArgumentError(
             f"Keras has no layer like {type(layer).__name__}, so the network cannot be written for it.",
             path=path or None,
-            argument="model",
             expected="layers that keras.layers has, in nn.Sequential and nn.Graph",
             got=shown(layer),
             fix="build the network of Keras's layers and of kf.ops; Model.save writes any network for kfunc",
@@ -178,7 +176,7 @@ class _Writer:
 
     def lacks(self, layer: nn.Layer, path: str, argument: str, value: Any) -> NoReturn:
         raise ArgumentError(
-            f"`{argument}` of {type(layer).__name__} is {shown(value)}, and the layer of Keras has no such argument.",
+            f"`{argument}` of {type(layer).__name__} is {shown(value)}, and the layer of Keras does not have this argument.",
             path=path or None,
             argument=argument,
             expected="arguments that the layer of Keras has",
@@ -204,7 +202,6 @@ class _Writer:
             raise ArgumentError(
                 "A layer stands twice in a Sequential, which Keras refuses.",
                 path=path or None,
-                argument="model",
                 expected="an nn.Graph, in which a layer may be called twice",
                 got=len(net.layers),
             )
@@ -302,7 +299,6 @@ class _Writer:
         raise ArgumentError(
             f"The network has the operation {layer.function}, and Keras has {what}.",
             path=path,
-            argument="model",
             expected="operations of keras.ops that stand in a functional model",
             got=f"kf.ops.{layer.function}",
         )
