@@ -176,7 +176,7 @@ class _Writer:
 
     def lacks(self, layer: nn.Layer, path: str, argument: str, value: Any) -> NoReturn:
         raise ArgumentError(
-            f"`{argument}` of {type(layer).__name__} is {shown(value)}, and the layer of Keras does not have this argument.",
+            f"`{argument}` of {type(layer).__name__} is {shown(value)}, and the layer of Keras lacks this argument.",
             path=path or None,
             argument=argument,
             expected="arguments that the layer of Keras has",
