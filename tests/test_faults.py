@@ -162,6 +162,67 @@ def test_parameters_that_a_constraint_spoils(name):
         np.testing.assert_array_equal(got, want)
 
 
+def rate(value, at=2):
+    """A learning rate that is `value` at one step."""
+    return native(lambda step: kf.namespace(step).where(step == at, value, 0.1 + 0.0 * step))
+
+
+class Rate:
+    """The same as an object."""
+
+    def __init__(self, value):
+        self.fun = rate(value)
+
+    def __call__(self, step):
+        return self.fun(step)
+
+
+RATES = {
+    "NaN": lambda: optim.adam(rate(np.nan)),
+    "infinity": lambda: optim.sgd(rate(-np.inf)),
+    "an object": lambda: optim.sgd(Rate(np.nan)),
+    "a transformation": lambda: optim.chain(optim.clip_by_norm(1.0), optim.scale_by_schedule(rate(np.nan))),
+    "of one part": lambda: optim.by_part({"kernel": optim.sgd(rate(np.nan)), "bias": "sgd"}),
+    "of decay alone": lambda: optim.lion(rate(np.nan), weight_decay=0.1),
+    "ours": lambda: optim.sgd(optim.PolynomialDecay(0.1, 2, power=-1.0)),
+}
+
+
+@pytest.mark.parametrize("row", [row for row in RATES if row != "NaN"])
+def test_parameters_that_a_learning_rate_spoils(row):
+    check_rate("numpy", row)
+
+
+@pytest.mark.parametrize("name", [*params(BACKENDS), *params(IN_PLACE, " in place")])
+def test_parameters_that_a_learning_rate_spoils_everywhere(name):
+    check_rate(name, "NaN")
+
+
+def check_rate(name, row):
+    name, _, where = name.partition(" ")
+    model = kf.Model(nn.Dense(1))
+    model.compile(RATES[row](), "mse")
+    x, y = X[:, :3], Y[:, :1]
+    with in_place(1, 7) if where else contextlib.nullcontext():
+        model.fit(x[: 2 * SIZE], y[: 2 * SIZE], batch_size=SIZE, shuffle=False, verbose=0, backend=name)
+        before = leaves(model.train_state)
+        words = r"step 2: the learning rate \w+\.\w+ makes the parameter \w+ NaN or infinite"
+        with pytest.raises(kf.errors.NonFiniteError, match=words):
+            model.fit(x, y, batch_size=SIZE, shuffle=False, verbose=0)
+    for got, want in zip(leaves(model.train_state), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("name", params(BACKENDS))
+def test_an_array_as_a_learning_rate(name, value):
+    given = kf.asarray(value, "float32", backend=name)
+    state = optim.sgd(0.1).init({"w": kf.asarray([1.0], "float32", backend=name)})
+    for make in (optim.sgd, optim.scale_by_learning_rate, lambda v: optim.with_learning_rate(state, v)):
+        with pytest.raises(kf.errors.ArgumentError, match=r"`learning_rate` must be a number at least 0, got (nan|inf|-1.0)"):
+            make(given)
+
+
 OURS = {
     "one": lambda: optim.Adam(optim.CosineDecay(0.1, 9)),
     "in others": lambda: optim.chain(optim.clip_by_norm(1.0), optim.accumulate(optim.ema("adam"), 2)),

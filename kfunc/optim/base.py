@@ -93,16 +93,26 @@ class GradientTransformation:
             object.__setattr__(self, name, value)
 
 
-def foreign_part(optimizer: Any) -> Any:
-    """The first part of an optimizer that is not kfunc's own, such as one of optax; None if all are kfunc's.
+def foreign_part(optimizer: Any) -> tuple[str, Any] | None:
+    """What may make NaN of finite gradients: the first part of an optimizer that is not kfunc's own; None if there is
+    none.
 
-    A function that chooses an optimizer for each parameter is such a part, too: its choices are not known.
+    Returns:
+        "optimizer" and a part such as one of optax, or a function that chooses an optimizer for each parameter, since
+        its choices are not known; or "learning rate" and a function that computes it.
     """
     config = getattr(optimizer, "config", None)
     if config is None or not is_ours(type(optimizer)):
-        return optimizer
-    found = (foreign_part(part) for name, value in config["config"].items() for part in _parts_in(name, value))
-    return next((part for part in found if part is not None), None)
+        return "optimizer", optimizer
+    for name, value in config["config"].items():
+        if name in ("learning_rate", "step_size_fn") and callable(value):
+            # `PolynomialDecay` of a negative power divides by 0 at its end.
+            if not is_ours(value) or getattr(value, "power", 0) < 0:
+                return "learning rate", value
+        for part in _parts_in(name, value):
+            if (found := foreign_part(part)) is not None:
+                return found
+    return None
 
 
 def _parts_in(name: str, value: Any) -> Iterator[Any]:

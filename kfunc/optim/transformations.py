@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import ops, tree
-from ..arrays import asarray, backend_of, dtype_name, kind_of_tree, namespace, native
+from ..arrays import asarray, backend_of, dtype_name, kind_of_tree, namespace, native, to_numpy
 from ..errors import ArgumentError
 from ..typing import Array, LearningRateLike, Tree
 from .base import (
@@ -120,7 +120,14 @@ def rate(learning_rate: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any],
         return lambda params: wide_scalar(value, params), lambda own, _: own
     if kind_of_tree(learning_rate) is None:
         in_range("learning_rate", learning_rate)
+    _check_array(learning_rate)
     return lambda params: None, lambda *_: learning_rate
+
+
+def _check_array(learning_rate: Any) -> None:
+    """Check the number in an array (), unless it is not known yet."""
+    if not backend_of(learning_rate).is_traced(learning_rate) and not len(learning_rate.shape):
+        in_range("learning_rate", float(to_numpy(learning_rate).reshape(())))
 
 
 @transformation("scale_by_learning_rate")
@@ -180,6 +187,7 @@ def with_learning_rate(opt_state: Any, value: Any) -> Any:
             in_range("learning_rate", float(new))
             found.append(_filled(old, float(new)))
         else:
+            _check_array(new)
             backend = backend_of(old)
             found.append(asarray(new, dtype_name(old.dtype), backend=backend, device=backend.device(backend.lift(old))))
         return found[-1]

@@ -76,8 +76,10 @@ def stopped(
     elif what > len(paths) + len(tables):
         path = paths[what - len(paths) - len(tables) - 1]
         if (part := foreign_part(optimizer)) is not None:
-            problem = f"the optimizer {_named(part)} makes the parameter {path} NaN or infinite, "
+            problem = f"the {part[0]} {_named(part[1])} makes the parameter {path} NaN or infinite, "
             cure = "take another optimizer, such as one of kf.optim, or a policy that keeps the parameters in float32"
+            if part[0] == "learning rate":
+                cure = "let the function return a finite number for each step"
         else:
             problem = f"the parameter {path} becomes NaN or infinite by its constraint or the learning rate, "
             cure = "look for a division by 0 in the constraint, or lower the learning rate"
@@ -98,7 +100,8 @@ def stopped(
 
 
 def _named(part: Any) -> str:
-    """A name for an optimizer that may be a pair of functions, or a function: `optax.inject_hyperparams`."""
+    """A name for an optimizer that may be a pair of functions, or a function: `optax.inject_hyperparams`; or for a
+    learning rate."""
     update = part[1] if type(part) is tuple else getattr(part, "update", part)
     name = getattr(update, "__qualname__", type(update).__name__).partition(".")[0]
     return f"{getattr(update, '__module__', None) or '?'}".partition(".")[0] + f".{name}"

@@ -16,6 +16,7 @@ from .. import tree
 from ..data.batches import Batch, room, rows
 from ..data.prefetch import STAGED
 from ..data.protocol import Source
+from ..optim.base import foreign_part
 from .carry import Carry, TrainCarry
 from .custom_objective import OwnObjective
 from .custom_steps import custom_evaluations, custom_steps
@@ -380,6 +381,7 @@ def _in_place(setup: Setup, traced: Traced, carry: Carry) -> bool:
         and setup.functions.compiles(backend) == backend.compiles
         and setup.host
         and getattr(setup.optimizer, "elementwise", None) is not None
+        and foreign_part(setup.optimizer) is None  # parameters that it makes NaN could not be put back
         and not traced.constraints
         and len({p.dtype for p in tree.leaves(ts.params)}) == 1  # from which optimizers take that of scalars
         and _size(setup, traced, carry) >= backend.large
