@@ -188,11 +188,13 @@ RATES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 @pytest.mark.parametrize("row", [row for row in RATES if row != "NaN"])
 def test_parameters_that_a_learning_rate_spoils(row):
     check_rate("numpy", row)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 @pytest.mark.parametrize("name", [*params(BACKENDS), *params(IN_PLACE, " in place")])
 def test_parameters_that_a_learning_rate_spoils_everywhere(name):
     check_rate(name, "NaN")
