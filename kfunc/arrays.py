@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from . import tree
 from .backends import Backend, Kind, common_backend, get, kind_of
+from .backends.base import CONSTANT
+from .backends.constants import beside, takes_constants
 from .backends.standard import dtype_name
 from .errors import ArgumentError, UnknownBackendError
 
@@ -48,7 +50,7 @@ def namespace(*arrays: Any) -> Any:
     return kind.backend.xp
 
 
-_types_kinds: dict[frozenset, Kind | None] = {}
+_types_kinds: dict[frozenset, tuple[Kind | None, bool]] = {}
 
 
 def kind_of_tree(*trees: Any) -> Kind | None:
@@ -57,12 +59,20 @@ def kind_of_tree(*trees: Any) -> Kind | None:
     Raises:
         MixedBackendsError: The arrays are of two backends.
     """
+    return _kind_and_constants(trees)[0]
+
+
+def _kind_and_constants(trees: Any) -> tuple[Kind | None, bool]:
+    """The common kind, and whether there are constants to join its arrays."""
     types = frozenset(map(type, tree.leaves(trees)))
     try:
         return _types_kinds[types]
     except KeyError:
-        kind = _types_kinds[types] = common_backend(k for k in map(kind_of, types) if k is not None)
-        return kind
+        kinds = [k for k in map(kind_of, types) if k is not None]
+        kind = common_backend(kinds)
+        mixed = kind is not None and takes_constants(kind) and any(k.rank == CONSTANT for k in kinds)
+        _types_kinds[types] = kind, mixed
+        return kind, mixed
 
 
 def backend_of(*trees: Any) -> Backend:
@@ -79,7 +89,9 @@ def enter(fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     differentiates some of the `args`, the other arrays become constants of the tape.
     """
     # Only the values of kwargs, since Dynamo cannot flatten the dict itself.
-    kind = kind_of_tree(args, tuple(kwargs.values()))
+    kind, mixed = _kind_and_constants((args, tuple(kwargs.values())))
+    if mixed:
+        args, kwargs = beside(kind, (args, kwargs))
     if kind is None or not kind.native:
         if alike and kind is not None and kind.rank > 0:
             args = tree.map(kind.backend.lift, args)

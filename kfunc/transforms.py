@@ -9,6 +9,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 from . import tree
 from .arrays import dtype_name, kind_of_tree
 from .backends import Backend, Kind, get, kind_of
+from .backends.constants import beside
 from .backends.defaults import perform
 from .errors import ArgumentError, ShapeError
 from .typing import Array, Tree
@@ -72,6 +73,8 @@ def _backend(kind: Kind | None) -> Backend:
 def _call(method: str, kind: Kind | None, *args: Any, **kwargs: Any) -> Any:
     """The backend's `method`, which takes functions of native arrays, called from anywhere; options by name."""
     backend = _backend(kind)
+    if kind is not None:
+        args = beside(kind, args)
     try:
         if not _conforms(kind):
             return perform(backend, method, *args, **kwargs)
@@ -94,6 +97,8 @@ def _through(
     def transformed(*args, **kwargs):
         # The values: Dynamo cannot flatten the dict of `**kwargs`.
         kind = kind_of_tree(args, tuple(kwargs.values()))
+        if kind is not None:
+            args, kwargs = beside(kind, (args, kwargs))
         conforms = _conforms(kind)
         if kind not in built:
             inner = fun if checks is None else _checked(fun, _backend(kind), checks)

@@ -15,7 +15,7 @@ import pytest
 from backends import BACKENDS, EAGER, NAMES, TRAINING, missing
 
 import kfunc as kf
-from kfunc import nn, ops
+from kfunc import losses, metrics, nn, ops, optim
 from kfunc.arrays import dtype_name, native
 from kfunc.backends.constants import weak_dtype
 from kfunc.tracing.record import record_of
@@ -373,6 +373,47 @@ def test_half_precision_stays(name, dtype):
     for constant in (F32, F64, I64, ops.ones(3)):
         for out in (ops.add(x, constant), kf.jit(lambda x, c=constant: ops.add(x, c))(x)):
             assert dtype_name(out.dtype) == dtype
+
+
+METRIC = metrics.SparseTopKCategoricalAccuracy(2)
+DENSE, TABLE = nn.Dense(2, use_bias=False), nn.Embedding(3, 2)
+DOORS = {
+    "loss": lambda x, c: losses.SparseCategoricalCrossentropy(from_logits=True)(c(ops.arange(2)), x),
+    "constant of a constant": lambda x, c: losses.CategoricalCrossentropy()(c(ops.one_hot(ops.arange(2), 3)), x),
+    "loss function": lambda x, c: losses.sparse_categorical_crossentropy(c(ops.arange(2)), x, from_logits=True),
+    "sample_weight": lambda x, c: losses.MeanSquaredError()(x, 2 * x, sample_weight=c(ops.linspace(0, 1, 2))),
+    "metric": lambda x, c: METRIC.update(METRIC.init(x), c(ops.arange(2)), x),
+    "layer": lambda x, c: DENSE.apply({"kernel": ops.reshape(x, (3, 2))}, c(ops.ones((4, 3))))[0],
+    "table": lambda x, c: TABLE.apply({"embeddings": ops.reshape(x, (3, 2))}, c(ops.arange(3)))[0],
+    "optimizer": lambda x, c: optim.sgd(0.5).update(
+        {"w": c(ops.ones(3))}, optim.sgd(0.5).init({"w": x[0, :]}), {"w": x[0, :]}
+    )[0],
+    "grad": lambda x, c: kf.grad(lambda x, w: ops.sum(x * w))(x, c(ops.linspace(0, 1, 3))),
+    "vmap": lambda x, c: kf.vmap(lambda a, b: a * b)(x, c(ops.linspace(0, 1, 2))),
+    "jit": lambda x, c: kf.jit(lambda a, b: a * b)(x, c(ops.linspace(0, 1, 3))),
+    "scan": lambda x, c: kf.scan(lambda a, b: (a + b, a), x[0, 0], c(ops.linspace(0, 1, 3)))[1],
+    "carry": lambda x, c: kf.scan(lambda a, b: (a + b, a), c(ops.zeros(())), x[0, :])[1],
+    "cond": lambda x, c: kf.cond(c(ops.ones((), dtype="bool")), lambda a: 2 * a, lambda a: a, x),
+}
+"""Functions that are no ops, of `x` and a constant that ops made. `c` makes data of it for the row of errors."""
+
+
+@pytest.mark.parametrize("row", DOORS)
+@pytest.mark.parametrize("name", [p for p in EAGER if p.values[0] not in ("numpy", "openvino")])
+def test_constants_at_every_door(name, row):
+    x = kf.asarray(X, backend=name)
+    out, wanted = DOORS[row](x, lambda c: c), DOORS[row](X, lambda c: c)
+    assert type(kf.tree.leaves(out)[0]) is type(x)
+    for a, b in zip(kf.tree.leaves(out), kf.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(kf.to_numpy(a), kf.to_numpy(b), rtol=2e-6)
+
+
+@pytest.mark.parametrize("row", DOORS)
+def test_data_of_numpy_at_no_door(row):
+    if reason := missing("torch"):
+        pytest.skip(reason)
+    with pytest.raises(kf.errors.MixedBackendsError):
+        DOORS[row](kf.asarray(X, backend="torch"), np.asarray)
 
 
 @pytest.mark.parametrize("pair", [("torch", "array_api_strict"), ("jax", "torch"), ("tensorflow", "jax")])

@@ -221,7 +221,9 @@ def test_an_array_as_a_learning_rate(name, value):
     given = kf.asarray(value, "float32", backend=name)
     state = optim.sgd(0.1).init({"w": kf.asarray([1.0], "float32", backend=name)})
     for make in (optim.sgd, optim.scale_by_learning_rate, lambda v: optim.with_learning_rate(state, v)):
-        with pytest.raises(kf.errors.ArgumentError, match=r"`learning_rate` must be a number at least 0, got (nan|inf|-1.0)"):
+        with pytest.raises(
+            kf.errors.ArgumentError, match=r"`learning_rate` must be a number at least 0, got (nan|inf|-1.0)"
+        ):
             make(given)
 
 

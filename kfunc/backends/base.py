@@ -22,12 +22,17 @@ class Kind(NamedTuple):
     Attributes:
         backend: The backend that the type belongs to.
         native: True if values of the type must be lifted to the namespace's array class before layer code sees them.
-        rank: Arrays that stand for other ones (spec, record, tape) have a higher rank, and win where kinds meet.
+        rank: Arrays that stand for other ones (spec, record, tape) have a higher rank, and win where kinds meet; what
+            joins others (`CONSTANT`, `SCALAR`) has a lower one.
     """
 
     backend: Backend
     native: bool = False
     rank: float = 0
+
+
+CONSTANT, SCALAR = -1, -2
+"""The ranks of arrays that ops made on their own, such as `ops.arange(3)`, and of NumPy's scalars."""
 
 
 class Backend:

@@ -8,7 +8,9 @@ constant of floats takes the width of the widest floats among the arrays, if tha
 integers keep their dtype.
 
 Where the framework's own arrays reach layer code, its own operators meet the constants. JAX's take NumPy's arrays;
-PyTorch's do not, so the ops that make arrays return a subclass that they take (`numpy/constant.py`).
+PyTorch's do not, so the ops that make arrays return a subclass that they take (`numpy/constant.py`). Functions that
+are no ops (layers, losses, transformations) take along arrays of this subclass alone, and refuse NumPy's own beside
+another backend's: these are data, and to copy them at each call would be slow without a word.
 
 On NumPy itself no array is a constant: there its own rules hold, and float64 wins.
 """
@@ -17,11 +19,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Backend, Kind
+from .. import tree
+from .base import SCALAR, Backend, Kind
 from .registry import kind_of
 from .standard import DTYPES, dtype_name, promote
 
-__all__ = ["FLOAT", "common", "is_constant", "join", "joined", "origin", "weak_dtype"]
+__all__ = ["FLOAT", "beside", "common", "is_constant", "join", "joined", "origin", "takes_constants", "weak_dtype"]
 
 FLOAT = "float32"
 """The dtype that integers take where only floats will do."""
@@ -84,11 +87,31 @@ def join(x: Any, kind: Kind, like: Any, dtypes: tuple[str, ...]) -> Any:
 
     A NumPy scalar is the Python number that it holds.
     """
-    if kind_of(type(x)).rank < 0:  # type: ignore[union-attr]
+    if kind_of(type(x)).rank == SCALAR:  # type: ignore[union-attr]
         return x.item()
     dtype = weak_dtype(x.dtype.name, dtypes)
     out = kind.backend.joined(x, None if dtype == x.dtype.name else dtype, like)
     return out if kind.native else kind.backend.lift(out)
+
+
+def beside(kind: Kind, trees: Any) -> Any:
+    """`trees`, where the constants that ops made have joined the arrays of `kind`."""
+    kinds = [(x, kind_of(type(x))) for x in tree.leaves(trees)]
+    if not any(_may_join(own) for _, own in kinds) or not takes_constants(kind):
+        return trees
+    arrays = [(x, own) for x, own in kinds if own is not None and not own.backend.joins]
+    like = next(x for x, own in arrays if own.backend is kind.backend)
+    dtypes = tuple([dtype_name(x.dtype) for x, _ in arrays])
+    return tree.map(lambda x: join(x, kind, like, dtypes) if _may_join(kind_of(type(x))) else x, trees)
+
+
+def takes_constants(kind: Kind) -> bool:
+    """Whether constants have to join arrays of `kind`. Arrays that stand for others take them as they are."""
+    return not kind.rank and not kind.backend.joins
+
+
+def _may_join(kind: Kind | None) -> bool:
+    return kind is not None and kind.backend.joins and kind.rank != SCALAR
 
 
 def joined(x: Any, like: Any) -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .. import tree
-from ..backends import Backend, Kind, common_backend, kind_of
+from ..backends import Backend, Kind, common_backend, get, kind_of
+from ..backends.base import CONSTANT
 from ..backends.constants import is_constant, join
 from ..errors import ArgumentError, KfuncError, ShapeError, shown
 from ..tracing.spec import Spec
@@ -141,9 +142,17 @@ def _for_kinds(op: Op, kinds: list[Kind | None]) -> Callable:
     if kind is None:
         return op.reference
     run = kind.backend.implement(op, kind.native)
+    if kind.rank == CONSTANT:
+        return functools.partial(_of_constants, op, run)
     if any(is_constant(k, kind.backend) for k in known):
         return functools.partial(_with_constants, op, run, kind)
     return run
+
+
+def _of_constants(op: Op, run: Callable, *args: Any, **kwargs: Any) -> Any:
+    """`run` on constants alone, whose results are constants again: `ops.one_hot(ops.arange(4), 4)`."""
+    out = run(*args, **kwargs)
+    return tree.map(get("numpy").constant, op.reference(*args, **kwargs) if out is NotImplemented else out)
 
 
 def _with_constants(op: Op, run: Callable, kind: Kind, *args: Any, **kwargs: Any) -> Any:

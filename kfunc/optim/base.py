@@ -93,6 +93,9 @@ class GradientTransformation:
             object.__setattr__(self, name, value)
 
 
+_RATES = ("learning_rate", "step_size_fn")
+
+
 def foreign_part(optimizer: Any) -> tuple[str, Any] | None:
     """What may make NaN of finite gradients: the first part of an optimizer that is not kfunc's own; None if there is
     none.
@@ -105,10 +108,9 @@ def foreign_part(optimizer: Any) -> tuple[str, Any] | None:
     if config is None or not is_ours(type(optimizer)):
         return "optimizer", optimizer
     for name, value in config["config"].items():
-        if name in ("learning_rate", "step_size_fn") and callable(value):
-            # `PolynomialDecay` of a negative power divides by 0 at its end.
-            if not is_ours(value) or getattr(value, "power", 0) < 0:
-                return "learning rate", value
+        # `PolynomialDecay` of a negative power divides by 0 at its end.
+        if name in _RATES and callable(value) and (not is_ours(value) or getattr(value, "power", 0) < 0):
+            return "learning rate", value
         for part in _parts_in(name, value):
             if (found := foreign_part(part)) is not None:
                 return found

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Backend, Kind
-from .constant import constant
+from ..base import CONSTANT, SCALAR, Backend, Kind
+from .constant import Constant, constant
 
 __all__ = ["NumpyBackend", "backend"]
 
@@ -33,9 +33,9 @@ class NumpyBackend(Backend):
 
     def kind(self, cls: Any) -> Any:
         if issubclass(cls, np.ndarray):
-            return Kind(self)
+            return Kind(self, rank=CONSTANT if issubclass(cls, Constant) else 0)
         # A NumPy scalar is what NumPy's own reductions return; beside another backend's arrays it is just a number.
-        return Kind(self, rank=-1) if issubclass(cls, np.generic) else None
+        return Kind(self, rank=SCALAR) if issubclass(cls, np.generic) else None
 
     def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         return np.asarray(x, dtype=dtype)

@@ -61,5 +61,5 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 
 
 def constant(x: Any) -> Any:
-    """The NumPy array `x` as a constant."""
-    return x.view(Constant)
+    """The NumPy array `x` as a constant; a number stays as it is."""
+    return x.view(Constant) if isinstance(x, np.ndarray) else x

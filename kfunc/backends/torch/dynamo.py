@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch._dynamo.variables.builder import VariableBuilder
 
-from ... import tree
+from ... import arrays, tree
 from ...ops import _promotion
-from .. import constants
+from .. import constants, registry
 from ..numpy.constant import Constant, constant
-from ..registry import get, kind_of
+from ..registry import common_backend, get, kind_of
 from ..standard import DTYPES
 
 # What a compiled function may ask about NumPy's constants is remembered beforehand: Dynamo cannot import the modules
 # that know it.
 get("numpy").xp  # noqa: B018
-for _cls in (np.ndarray, *set(np.sctypeDict.values())):
+for _cls in (np.ndarray, Constant, *set(np.sctypeDict.values())):
     kind_of(_cls)
 
 
@@ -87,6 +87,20 @@ def common(*dtypes: Any) -> Any:
     for dtype in dtypes[1:]:
         out = _COMMON[out, dtype]
     return out
+
+
+@torch.compiler.substitute_in_graph(registry.kind_of, skip_signature_check=True)
+def _kind_of(cls: Any) -> Any:
+    # Ours would remember for the class of constants what Dynamo says of it: that it is NumPy's own.
+    return registry._kinds[cls] if cls in registry._kinds else registry._find_kind(cls)
+
+
+@torch.compiler.substitute_in_graph(arrays._kind_and_constants, skip_signature_check=True)
+def _kind_and_constants(trees: Any) -> Any:
+    # To Dynamo, constants are NumPy's arrays like any others: they join, and ours must not remember that.
+    kinds = [k for k in [kind_of(type(x)) for x in leaves(trees)] if k is not None]
+    kind = common_backend([k for k in kinds if not k.backend.joins] or kinds)
+    return kind, kind is not None and any([k.backend.joins for k in kinds]) and constants.takes_constants(kind)
 
 
 @torch.compiler.substitute_in_graph(_promotion._alone, skip_signature_check=True)
