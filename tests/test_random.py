@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 
@@ -465,3 +466,13 @@ def test_errors(case):
     call, error, words = ERRORS[case]
     with pytest.raises(error, match=words):
         call()
+
+
+DRAWN = [n for n in random.__all__ if next(iter(inspect.signature(getattr(random, n)).parameters), "") == "key"]
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"bits", "fold_in", "split"}))
+def test_a_seed_is_no_key(name):
+    for args in ((), ((3,),)):
+        with pytest.raises(kf.errors.ArgumentError, match=f"`seed` is no argument of random.{name}: a key comes first"):
+            getattr(random, name)(*args, seed=1)

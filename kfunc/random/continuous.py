@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import device, dtype_name, namespace, native
+from ..arrays import device, dtype_name, namespace
 from ..errors import ArgumentError, ShapeError
 from ..ops.activation import sigmoid
 from ..ops.bits import fold_bits, random_bits, sizes
@@ -15,7 +15,7 @@ from ..ops.rejection import GAMMA_PROPOSALS, gamma_variates
 from ..tracing.spec.shapes import broadcast
 from ..transforms import stop_gradient
 from ..typing import Array, DType
-from .keys import check_key, split
+from .keys import check_key, drawing, split
 
 __all__ = [
     "beta",
@@ -95,7 +95,7 @@ def working(dtype: str) -> str:
     return dtype if dtype == "float64" else "float32"
 
 
-@native
+@drawing
 def uniform(
     key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32", minval: Array = 0.0, maxval: Array = 1.0
 ) -> Array:
@@ -112,7 +112,7 @@ def uniform(
     return _scaled(unit(key, sizes(shape, key), name), minval, maxval, name)
 
 
-@native
+@drawing
 def normal(
     key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32", mean: Array = 0.0, stddev: Array = 1.0
 ) -> Array:
@@ -143,7 +143,7 @@ def _moved(x: Array, mean: Array, stddev: Array) -> Any:
     return x if isinstance(mean, float) and mean == 0 else mean + x
 
 
-@native
+@drawing
 def truncated_normal(
     key: Array,
     lower: float = -2.0,
@@ -184,7 +184,7 @@ def truncated_normal(
     return namespace(x).astype(x, getattr(xp, name))
 
 
-@native
+@drawing
 def exponential(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32") -> Array:
     """Exponentially distributed random numbers with mean 1, as `jax.random.exponential` draws them.
 
@@ -197,7 +197,7 @@ def exponential(key: Array, shape: int | Sequence[int] = (), dtype: DType = "flo
     return -namespace(key).log1p(-unit(key, sizes(shape, key), float_name(dtype, key)))
 
 
-@native
+@drawing
 def gumbel(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32") -> Array:
     """Gumbel distributed random numbers, `-log(-log(u))`, as `jax.random.gumbel` draws them.
 
@@ -212,7 +212,7 @@ def gumbel(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32"
     return -xp.log(-xp.log(unit(key, sizes(shape, key), name) * (1.0 - _TINY[name]) + _TINY[name]))
 
 
-@native
+@drawing
 def laplace(key: Array, shape: int | Sequence[int] = (), dtype: DType = "float32") -> Array:
     """Laplace distributed random numbers with mean 0 and variance 2, as `jax.random.laplace` draws them.
 
@@ -265,7 +265,7 @@ def _gamma(key: Array, alpha: Array, shape: tuple[int, ...], dtype: str) -> tupl
     return xp.where(positive, value, xp.full_like(value, math.nan)), log_factor
 
 
-@native
+@drawing
 def gamma(key: Array, alpha: Array, shape: int | Sequence[int] | None = None, dtype: DType = "float32") -> Array:
     """Gamma distributed random numbers with shape `alpha` and scale 1.
 
@@ -286,7 +286,7 @@ def gamma(key: Array, alpha: Array, shape: int | Sequence[int] | None = None, dt
     return xp.astype(value * xp.exp(log_factor), getattr(xp, name))
 
 
-@native
+@drawing
 def beta(
     key: Array, alpha: Array, beta: Array, shape: int | Sequence[int] | None = None, dtype: DType = "float32"
 ) -> Array:

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import device, dtype_name, namespace, native
+from ..arrays import device, dtype_name, namespace
 from ..errors import ArgumentError, ShapeError
 from ..ops.bits import WORD, random_bits, random_integers, sizes
 from ..ops.dropout import dropout as dropout_op
@@ -16,7 +16,7 @@ from ..ops.sorting import argsort
 from ..tracing.spec import Spec
 from ..typing import Array, DType
 from .continuous import float_name, gumbel, open_unit, parameters, unit, working
-from .keys import check_key, split
+from .keys import check_key, drawing, split
 
 __all__ = [
     "bernoulli",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-@native
+@drawing
 def bernoulli(key: Array, p: Array = 0.5, shape: int | Sequence[int] | None = None) -> Array:
     """Booleans that are True with probability `p`.
 
@@ -49,7 +49,7 @@ def bernoulli(key: Array, p: Array = 0.5, shape: int | Sequence[int] | None = No
     return mantissa < max(min(math.ceil(float(np.float32(p)) * 2**23), 2**23), 0)
 
 
-@native
+@drawing
 def randint(key: Array, shape: int | Sequence[int], minval: int, maxval: int, dtype: DType = "int32") -> Array:
     """Random integers in `[minval, maxval)`, as `jax.random.randint` draws those of int32.
 
@@ -78,7 +78,7 @@ def randint(key: Array, shape: int | Sequence[int], minval: int, maxval: int, dt
     return out if name == "int32" else xp.astype(out, getattr(xp, name))
 
 
-@native
+@drawing
 def binomial(
     key: Array, counts: Array, probabilities: Array, shape: int | Sequence[int] | None = None, dtype: DType = "float32"
 ) -> Array:
@@ -103,7 +103,7 @@ def binomial(
     return xp.astype(xp.where(valid, k, xp.full_like(k, math.nan)), getattr(xp, name))
 
 
-@native
+@drawing
 def categorical(
     key: Array,
     logits: Array,
@@ -176,7 +176,7 @@ def _order(key: Array, shape: tuple[int, ...], axis: int) -> Any:
     return order
 
 
-@native
+@drawing
 def permutation(key: Array, x: Array, axis: int = 0, independent: bool = False) -> Array:
     """The integers below `x` in random order, int32; or the array `x` with the order along an axis random.
 
@@ -200,7 +200,7 @@ def permutation(key: Array, x: Array, axis: int = 0, independent: bool = False) 
     return xp.take(x, _order(key, sizes(x.shape[axis]), 0), axis=axis)
 
 
-@native
+@drawing
 def shuffle(key: Array, x: Array, axis: int = 0) -> Array:
     """The array `x` with the order along an axis random: `permutation` under Keras's name.
 
@@ -212,7 +212,7 @@ def shuffle(key: Array, x: Array, axis: int = 0) -> Array:
     return permutation(key, x, axis)
 
 
-@native
+@drawing
 def choice(
     key: Array, a: Array, shape: int | Sequence[int] = (), replace: bool = True, p: Array | None = None, axis: int = 0
 ) -> Array:
@@ -275,7 +275,7 @@ def choice(
     return xp.reshape(xp.take(a, index, axis=axis), (*a.shape[:axis], *shape, *a.shape[axis + 1 :]))
 
 
-@native
+@drawing
 def dropout(key: Array, x: Array, rate: float, noise_shape: tuple[int | None, ...] | None = None) -> Array:
     """`x` with each element 0 with probability `rate`, and the others scaled by `1 / (1 - rate)`.
 

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from ..arrays import asarray, backend_of, device, dtype_name, namespace, native
 from ..backends import Backend
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..ops.bits import WORD, fold_bits, random_bits, sizes
 from ..typing import Array, DType
 
-__all__ = ["bits", "check_key", "fold_in", "key", "split"]
+__all__ = ["bits", "check_key", "drawing", "fold_in", "key", "split"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def drawing(fun: F) -> F:
+    """`native(fun)` for a distribution, a function of a key first; and an error about Keras's `seed=`."""
+    door = native(fun)
+
+    @functools.wraps(fun)
+    def draw(*args, **kwargs):
+        if "seed" in kwargs:
+            name = fun.__name__
+            raise ArgumentError(
+                f"`seed` is no argument of random.{name}: a key comes first, and says which numbers are drawn.",
+                argument="seed",
+                expected="a key as the first argument",
+                got=f"seed={shown(kwargs['seed'])}",
+                fix=f"call random.{name}(kf.random.key(1), ...); the same key gives the same numbers, so take another "
+                "one for each draw: first, second = kf.random.split(key)",
+            )
+        return door(*args, **kwargs)
+
+    return draw  # type: ignore[return-value]
 
 
 def check_key(key: Array) -> Array:
