@@ -235,6 +235,13 @@ TWICE = {
         [half**half, -(half**half), 0.6, 1, half**half],
         [half**1.5 / 100, half**1.5 / 100, 16 / 125, 0, 0],
     ),
+    # The exponential overflows from 88.7 on, and the function from 91.9 on: SciPy's i1, and (i0 + iv(2)) / 2.
+    "i0": (
+        ops.i0,
+        [0.0, 88, 91, -91, 200, -inf],
+        [0, 6.9939388e36, 1.3816168e38, -1.3816168e38, inf, -inf],
+        [half, 6.9545431e36, 1.3740888e38, 1.3740888e38, inf, inf],
+    ),
     "logaddexp": (
         lambda x: ops.logaddexp(x, beside(x, [0, 200, -1e4, 1e30])),
         [0.0, 0, 1e4, -1e30],
@@ -267,6 +274,16 @@ def test_first_and_second_slopes(name, case):
     if second is not None:  # quotients of four roundings each, of numbers below 10
         got = kf.grad(lambda x: total(once(x)))(x)
         np.testing.assert_allclose(kf.to_numpy(got), second, rtol=64 * EPS, atol=64 * EPS)
+
+
+def test_second_slopes_of_a_power_at_an_exponent_of_0():
+    """By the tape; PyTorch's own second derivative lacks the mixed term."""
+    x = np.float32([0.0])
+
+    def once(x):
+        return kf.grad(lambda x: total(ops.power(2 + x, x)))(x)
+
+    np.testing.assert_allclose(kf.grad(lambda x: total(once(x)))(x), [math.log(2) ** 2 + 1], rtol=64 * EPS)
 
 
 OF_MATRICES = ("dets", "slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")

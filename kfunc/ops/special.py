@@ -221,12 +221,19 @@ def i0(x: Array) -> Array:
     """The modified Bessel function of the first kind of order 0, elementwise; integers are taken as float32."""
     x = floating(x)
     xp = namespace(x)
-    magnitude = xp.abs(x)
+    # Not `abs`, whose slope of 0 at 0 would make the second derivative 0 there.
+    magnitude, one = xp.where(x < 0, -x, x), xp.ones_like(x)
+    most = math.log(float(xp.finfo(x.dtype).max))
+    late, beyond = magnitude > most - 1, magnitude > most + 4.5
+    m = xp.where(late, one, magnitude)
     bound = xp.full_like(x, 8.0)
-    small, large = xp.where(magnitude <= 8, magnitude, bound), xp.where(magnitude > 8, magnitude, bound)
+    small, large = xp.where(m <= 8, m, bound), xp.where(m > 8, m, bound)
     scaled = xp.where(
-        magnitude <= 8,
-        _chebyshev(small / 4 - 1, _I0_SMALL),
-        _chebyshev(16 / large - 1, _I0_LARGE) / xp.sqrt(large),
+        m <= 8, _chebyshev(small / 4 - 1, _I0_SMALL), _chebyshev(16 / large - 1, _I0_LARGE) / xp.sqrt(large)
     )
-    return xp.exp(magnitude) * scaled
+    # The exponential overflows a little earlier than the result, and the slope of the result in `scaled`, too.
+    m = xp.where(late & ~beyond, magnitude, 10 * one)
+    factor = _chebyshev(16 / m - 1, tuple([4 * c for c in _I0_LARGE]))
+    near = xp.exp(m - 5) * xp.exp(5 - math.log(4) + xp.log(factor) - xp.log(m) / 2)
+    far = xp.exp(xp.where(beyond, magnitude, one))
+    return xp.where(beyond, far, xp.where(late, near, xp.exp(xp.where(late, one, magnitude)) * scaled))

@@ -50,8 +50,8 @@ def _sign(xp, g, out, x):
 def _pow_base(xp, g, out, x, y):
     if isinstance(y, (int, float, complex)):
         return xp.zeros_like(g) if y == 0 else g * (x * 2 if y == 2 else y * x ** (y - 1))
-    # Where y is 0 the derivative is 0, but x ** -1 may be infinite.
-    return choose(xp, g * (y * x ** (nonzero(xp, y) - 1)), y != 0)
+    # Where both are 0 the derivative is 0, but x ** -1 is infinite.
+    return choose(xp, g * (y * xp.where((x == 0) & (y == 0), xp.ones_like(x), x) ** (y - 1)), (x != 0) | (y != 0))
 
 
 def _pow_exponent(xp, g, out, x, y):
