@@ -90,7 +90,7 @@ def enter(fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     """
     # Only the values of kwargs, since Dynamo cannot flatten the dict itself.
     kind, mixed = _kind_and_constants((args, tuple(kwargs.values())))
-    if mixed:
+    if kind is not None and mixed:
         args, kwargs = beside(kind, (args, kwargs))
     if kind is None or not kind.native:
         if alike and kind is not None and kind.rank > 0:
