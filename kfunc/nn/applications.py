@@ -1,6 +1,5 @@
-"""Layers that only the networks of `keras.applications` have, and that Keras keeps to itself.
-
-They are here so that files with these networks can be read. They are not a part of `kf.nn`.
+"""What only files of Keras need: layers that the networks of `keras.applications` keep to themselves, and what Keras 2
+called otherwise. It is registered, so that such networks can be saved here, too, and is no part of `kf.nn`.
 """
 
 from __future__ import annotations
@@ -9,13 +8,14 @@ from typing import Any
 
 from .. import checks, ops
 from ..errors import ArgumentError
+from ..registry import register
 from ..typing import Array
 from .dropout import mask_shape
 from .initializers import Constant
 from .layer import Layer, layer
 from .scope import Scope
 
-__all__ = ["CustomScaleLayer", "LayerScale", "StochasticDepth"]
+__all__ = ["CustomScaleLayer", "LayerScale", "StochasticDepth", "hard_sigmoid_of_keras_2"]
 
 
 @layer
@@ -80,3 +80,9 @@ class CustomScaleLayer(Layer):
         if not isinstance(inputs, list | tuple) or len(inputs) != 2:
             raise ArgumentError.must_be("inputs", "a list of two arrays", inputs)
         return ops.add(inputs[0], inputs[1] * self.scale)
+
+
+@register("activation")
+def hard_sigmoid_of_keras_2(x: Array) -> Array:
+    """`0.2 * x + 0.5` between 0 and 1, of any shape. The `hard_sigmoid` of Keras 3 is `x / 6 + 0.5` there."""
+    return ops.clip(x * 0.2 + 0.5, 0.0, 1.0)

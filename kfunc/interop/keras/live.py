@@ -38,6 +38,7 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model
     target = get(backend)
     if not hasattr(model, "to_json"):
         raise ArgumentError.must_be("model", "a model of Keras", model)
+    _check_repeats(model)
     network = built(json.loads(model.to_json()), _version(model))
     specs = inputs or network.inputs
     if specs is None:
@@ -71,6 +72,22 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model
     return made
 
 
+def _check_repeats(model: Any) -> None:
+    """Raise an ArgumentError if a Sequential has a layer twice, since its config has it once."""
+    for layer in model._flatten_layers():
+        inner = layer.layers if type(layer).__name__ == "Sequential" else []
+        twice = next((x for i, x in enumerate(inner) if any(x is y for y in inner[:i])), None)
+        if twice is not None:
+            raise ArgumentError(
+                f"The Sequential {shown(layer.name)} has the layer {shown(twice.name)} twice, and Keras's config of it has "
+                "the layer once.",
+                argument="model",
+                expected="different layers in a Sequential; Keras loses the others, too, when it saves the model",
+                got=shown([x.name for x in inner]),
+                fix="call the layer twice in a functional model: keras.Model(x, layer(layer(x)))",
+            )
+
+
 def _version(model: Any) -> str:
     """The version of Keras by the module of the class."""
     return "2" if any(cls.__module__.startswith(("tf_keras.", "keras.engine")) for cls in type(model).__mro__) else "3"
@@ -87,7 +104,10 @@ class _Layers:
         if file not in self.known:
             above, _, part = file.rpartition("/")
             found = self.at(above)
-            found = found[part] if isinstance(found, dict) else getattr(found, part)
+            if isinstance(found, dict):
+                found = found[part]
+            else:  # Keras 2 has some attributes with an underscore in front
+                found = getattr(found, part) if hasattr(found, part) else getattr(found, f"_{part}")
             if isinstance(found, list | tuple):
                 found = dict(weights._numbered([(type(layer).__name__, layer) for layer in found], ""))
             self.known[file] = found
