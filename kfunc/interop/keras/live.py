@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
-from ... import random
-from ...arrays import asarray, to_backend
+from ... import checks, random
+from ...arrays import asarray, to_numpy
 from ...backends import Backend, get
 from ...errors import ArgumentError, shown
 from ...model import Model
 from ...training.state import TrainState
 from ...training.traced import Traced
-from . import weights
+from . import compiled, weights
 from .configs import built
 from .hdf5 import Form
 
 __all__ = ["convert"]
 
 
-def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model:
-    """The model that is equal to one of Keras's, 3 or 2, which stays as it is.
+def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile: bool = True) -> Model:
+    """The model that is equal to one of Keras's, 3 or 2, which stays as it is. It is compiled as Keras's is.
 
     Args:
         model: A Sequential or functional model that has its weights. Layers come from a closed table, and from the
             classes that you have registered.
         inputs: Samples of the inputs or their `Spec`s. They are needed only if the model does not know the shapes.
         backend: The backend of the arrays, which need not be that of Keras.
+        compile: Whether the optimizer with its state, losses and metrics are taken over, too. What cannot be taken over
+            is told in a warning.
 
     Raises:
         ArgumentError: A layer of it is not here; the error names the class. Or the model has no weights yet.
@@ -54,13 +54,14 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model
     problems = weights.Problems("the Keras model")
     arrays: dict[tuple[str, ...], Any] = {}
     layers = _Layers(model)
-    for place in weights.places(network.net, declared, network.order):
+    found_at = weights.places(network.net, declared, network.order)
+    for place in found_at:
         found = _variables(layers.at(place.file))
         if len(found) != len(place.paths):
             problems.add(f"{place.file} has {len(found)} variables, and the layer here has {len(place.paths)}")
             continue
         for path, variable in zip(place.paths, found, strict=True):
-            array = np.asarray(variable)
+            array = _array(variable)
             weights.checked(place.file, path, Form(shape=array.shape, dtype=array.dtype.name), declared[path], problems)
             arrays[path] = array
     problems.check()
@@ -68,8 +69,13 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy") -> Model
     made = Model(network.net)
     key, step = random.key(made.seed), asarray(0, "int32", backend="numpy")
     made._traced = traced
-    made.train_state = to_backend(TrainState(params, state, None, key, step), target)
-    return made
+    made.train_state = TrainState(params, state, None, key, step)
+    optimizer = getattr(model, "optimizer", None)
+    if checks.boolean("compile", compile) and optimizer is not None:
+        compiled.compile_from(made, model.get_compile_config())
+        values = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
+        compiled.restore(made, [_array(v) for v in values], None, found_at)
+    return made if target is get("numpy") else made.to(target)
 
 
 def _check_repeats(model: Any) -> None:
@@ -112,6 +118,11 @@ class _Layers:
                 found = dict(weights._numbered([(type(layer).__name__, layer) for layer in found], ""))
             self.known[file] = found
         return self.known[file]
+
+
+def _array(variable: Any) -> Any:
+    """The value of a variable of Keras as an array of NumPy: a copy, since Keras may train in that memory."""
+    return to_numpy(variable.value() if callable(variable.value) else variable.value).copy()
 
 
 def _variables(layer: Any) -> list[Any]:
