@@ -85,8 +85,8 @@ def _check_repeats(model: Any) -> None:
         twice = next((x for i, x in enumerate(inner) if any(x is y for y in inner[:i])), None)
         if twice is not None:
             raise ArgumentError(
-                f"The Sequential {shown(layer.name)} has the layer {shown(twice.name)} twice, and Keras's config of it has "
-                "the layer once.",
+                f"The Sequential {shown(layer.name)} has the layer {shown(twice.name)} twice, and Keras's config of "
+                "it has the layer once.",
                 argument="model",
                 expected="different layers in a Sequential; Keras loses the others, too, when it saves the model",
                 got=shown([x.name for x in inner]),
