@@ -214,9 +214,10 @@ def _repeated() -> bytes:
 
     data = legacy(edit)
     names = re.search(rb"(?s:\x04\0\0\0.{12}){%d}" % count, data)
-    reference = re.search(struct.pack("<I", len(long)) + b"(?s:.{12})", data)
-    assert names is not None and reference is not None
-    return data[: names.start()] + reference[0] * count + data[names.end() :]
+    assert names is not None
+    references = re.findall(struct.pack("<I", len(long)) + b"(?s:.{12})", data)
+    reference = next(r for r in references if data[(at := int.from_bytes(r[4:12], "little")) : at + 4] == b"GCOL")
+    return data[: names.start()] + reference * count + data[names.end() :]
 
 
 def _large(units: int):
