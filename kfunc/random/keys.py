@@ -32,8 +32,7 @@ def drawing(fun: F) -> F:
                 argument="seed",
                 expected="a key as the first argument",
                 got=f"seed={shown(kwargs['seed'])}",
-                fix=f"call random.{name}(kf.random.key(1), ...); the same key gives the same numbers, so take another "
-                "one for each draw: first, second = kf.random.split(key)",
+                fix=f"call random.{name}(kf.random.key(1), ...), and take another key for each draw, by kf.random.split",
             )
         return door(*args, **kwargs)
 
