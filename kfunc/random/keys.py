@@ -32,7 +32,8 @@ def drawing(fun: F) -> F:
                 argument="seed",
                 expected="a key as the first argument",
                 got=f"seed={shown(kwargs['seed'])}",
-                fix=f"call random.{name}(kf.random.key(1), ...), and take another key for each draw, by kf.random.split",
+                fix=f"call random.{name}(kf.random.key(1), ...), and take another key for each draw, "
+                "by kf.random.split",
             )
         return door(*args, **kwargs)
 
