@@ -117,7 +117,7 @@ def _unknown(what: str, name: Any, known: Any, argument: str | None) -> NoReturn
 
 def snake_case(name: str) -> str:
     """The name in Keras's style for layers and losses: `conv2d_transpose` for `Conv2DTranspose`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def names(category: str) -> tuple[str, ...]:

@@ -82,6 +82,13 @@ def test_names(theme, name, alias):
     assert kf.registry.snake_case(name) == naming.to_snake_case(name)  # what the layer is called in a network
 
 
+@pytest.mark.parametrize("name", ["My_Layer", "_Hidden", "ABlock", "X1Ab", "ReLU6B", "HTTPServer2", "aB", "MLP"])
+def test_names_of_ones_own(name):
+    """A file of Keras's has a class of the user's under this name."""
+    naming = importlib.import_module("keras.src.utils.naming")
+    assert kf.registry.snake_case(name) == naming.to_snake_case(name)
+
+
 def test_every_class_has_a_row():
     with_rows = {row.new.name for row in ROWS} | {f"initializers.{name}" for name in RANDOM}
     missing = {

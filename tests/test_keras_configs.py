@@ -113,7 +113,8 @@ def test_hard_sigmoid_of_keras_2():
     assert (
         built(config("recurrent_of_keras_2"), "2.15.0").net.layers[3].recurrent_activation == "hard_sigmoid_of_keras_2"
     )
-    assert built(config("recurrent"), "3.0").net.layers[3].recurrent_activation == "hard_sigmoid"
+    for version in ("3.0", "10.0.0", None):
+        assert built(config("recurrent"), version).net.layers[3].recurrent_activation == "hard_sigmoid"
     x = np.linspace(-4, 4, 33, dtype=np.float32)
     expected = np.clip(0.2 * x.astype(np.float64) + 0.5, 0, 1)
     activation = nn.activations.get("hard_sigmoid_of_keras_2")

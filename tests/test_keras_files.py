@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import json
+import os
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -14,9 +19,11 @@ from keras import layers
 import kfunc as kf
 from kfunc import nn
 from kfunc.errors import ArgumentError, FileError
-from kfunc.interop.keras import load, load_weights, save_weights
+from kfunc.interop.keras import convert, load, load_weights, save, save_weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning", "ignore:You are saving")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning", "ignore:You are saving", "ignore:SpectralNormalization"
+)
 HERE = Path(__file__).parent / "keras_files"
 
 
@@ -346,6 +353,50 @@ def test_shards(tmp_path):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize("before, after", [(1, 1), (3, 3), (1, 3), (3, 2)])
+def test_interrupted_shards_mix_nothing(before, after, tmp_path, monkeypatch):
+    """Whenever the writing is interrupted, there are the old weights, the new ones, or no index."""
+    done, stop = 0, -1
+
+    def step(plain, *args):
+        nonlocal done
+        done += 1
+        if done == stop:
+            raise KeyboardInterrupt
+        return plain(*args)
+
+    for name in ("replace", "remove", "fsync"):
+        monkeypatch.setattr(os, name, functools.partial(step, getattr(os, name)))
+    model = kf.Model(nn.Sequential([nn.Input((4,)), *[nn.Dense(4, use_bias=False) for _ in range(6)]])).build()
+    size = 6 * 4 * 4 * 4 / 2**30
+
+    def written(path, value, shards):
+        model.set_weights([np.full((4, 4), value, "float32")] * 6)
+        save_weights(model, path, max_shard_size=1.01 * size / shards)
+
+    seen = []
+    for at in itertools.count(1):
+        folder, stop = tmp_path / str(at), -1
+        folder.mkdir()
+        written(path := folder / "x.weights.json", 0, before)
+        done, stop = 0, at
+        try:
+            written(path, 1, after)
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        assert not [name for name in os.listdir(folder) if name.startswith(".")]
+        found = set()
+        if path.exists():
+            load_weights(model, path)
+            found = {float(x[0, 0]) for x in model.get_weights()}
+            assert len(found) == 1
+        seen.append(found)
+    assert seen[0] == {0.0} and set() in seen and {1.0} in seen
+    assert len({*itertools.chain(*json.loads(path.read_text())["weight_map"].values())}) == after
+
+
 def test_folders(tmp_path):
     """`zipped=False` of Keras, and a folder whose weights are in shards."""
     model = nested()
@@ -445,7 +496,39 @@ def test_what_keras_keeps_twice(tmp_path):
         load_weights(ours, path)
 
 
+def test_layers_that_compute_something_else_are_named(tmp_path):
+    """SpectralNormalization divides in inference here, and in Keras only in training: each way in and out says so."""
+    model = functional(layers.SpectralNormalization(layers.Dense(4), name="norm.a"))
+    model.save(tmp_path / "x.keras")
+    ours = load(tmp_path / "x.keras")
+    calls = [
+        lambda: load(tmp_path / "x.keras"),
+        lambda: convert(model),
+        lambda: save_weights(ours, tmp_path / "y.weights.h5"),
+        lambda: load_weights(ours, tmp_path / "y.weights.h5"),
+        lambda: save(ours, tmp_path / "y.keras"),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match="something else than in Keras, here in 'norm_a'") as found:
+            call()
+        assert [each.filename for each in found] == [__file__]
+
+
 # -- models ------------------------------------------------------------------------------------------------------------
+
+
+def test_archives_are_not_read_into_memory(tmp_path):
+    """The arrays are read from the file itself, and held once."""
+    save(
+        kf.Model(nn.Sequential([nn.Input((1024,)), nn.Dense(4096, "relu", True, "zeros")])).build(),
+        path := tmp_path / "x.keras",
+    )
+    load(path)  # imports, and names in caches
+    tracemalloc.start()
+    ours = load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ours.count_params() * 4 > 2**24 and peak < ours.count_params() * 4 + 4 * 2**20
 
 
 def test_nothing_is_drawn(tmp_path, monkeypatch):

@@ -8,10 +8,11 @@ import itertools
 import json
 import os
 import re
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ... import checks, files, nn, random
 from ...arrays import asarray, backend_of, to_backend
@@ -30,6 +31,7 @@ __all__ = ["load", "load_weights", "save_weights", "write"]
 _CONFIG, _ABOUT = "config.json", "metadata.json"
 _WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
 _TEXT = 100_000_000  # bytes of a config
+_HEADER = 30  # bytes before the name and the other data in front of a part of an archive, whose lengths come last
 _SLACK = 2**20  # bytes that a part of an archive may have beyond twice the archive
 _SHARD = re.compile(r"[^/\\:\0]+\.weights\.h5")
 _SEEDS = re.compile(r"(.*/)?_?(seed_|random_)?generator/vars/\d")
@@ -67,6 +69,7 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
         network, traced = _built(source.config, source.version)
         found = _places(source, traced, network.order)
         params, state = _trees(source, traced, found, network.names, [])
+        weights.warn_of_differences(network.net)
         model = Model(network.net)
         key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
         model._traced = traced
@@ -129,6 +132,7 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
             if layer._given_name is not None
         }
         params, state = _trees(source, traced, _places(source, traced, None), names, patterns)
+        weights.warn_of_differences(model.net)
         ts = model.train_state
         if ts is None:
             key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
@@ -149,7 +153,8 @@ def save_weights(
         filepath: A `.weights.h5` file; or with `max_shard_size` a `.weights.json` file, beside which the shards lie.
         overwrite: Whether a file that is there is replaced.
         max_shard_size: The most that the arrays of a shard have, in GB, as in Keras. An array that is larger is a
-            shard of its own. By default there is one file.
+            shard of its own. By default there is one file. Whenever the writing of shards is interrupted, there are the
+            old weights, the new ones, or no index, and never parts of both.
 
     Raises:
         ArgumentError: The model has no weights yet, or `filepath` has another ending.
@@ -168,18 +173,32 @@ def save_weights(
         declared = traced.call.declared or {}
         names = {id(layer): layer.name for layer in layers_by_path(model.net).values() if layer.name is not None}
         found = weights.groups(weights.places(model.net, declared), declared, ts.params, ts.state, names)
+        weights.warn_of_differences(model.net)
         if max_shard_size is None:
             files._replace(path, [hdf5.write(found)])
             return
-        where: dict[str, list[str]] = {}
-        for i, shard in enumerate(_divided(found, max_shard_size * 2**30)):
-            name = f"{os.path.basename(path).removesuffix(ending)}_{i:05}.weights.h5"
-            files._replace(os.path.join(os.path.dirname(path), name), [hdf5.write(shard)])
+        _write_shards(path, _divided(found, max_shard_size * 2**30))
+
+
+def _write_shards(path: str, shards: list[list[hdf5.Group]]) -> None:
+    """Write the shards of weights, and their index at `path`, which replace others when all of them are written."""
+    directory, index = os.path.split(path)
+    where: dict[str, list[str]] = {}
+    names = [f"{index.removesuffix('.weights.json')}_{i:05}.weights.h5" for i in range(len(shards))]
+    with files.new_directory(directory) as new:
+        for name, shard in zip(names, shards, strict=True):
+            files._replace(os.path.join(new, name), [hdf5.write(shard)])
             for group, _, _ in shard:
                 where.setdefault(f"/{group}/vars" if group else "/vars", []).append(name)
-        size = sum(x.nbytes for _, _, arrays in found for x in arrays)
-        index = {"metadata": {"total_size": size}, "weight_map": where}
-        files.write_text(path, json.dumps(index, indent=4))
+        size = sum(x.nbytes for shard in shards for _, _, arrays in shard for x in arrays if x is not None)
+        text = json.dumps({"metadata": {"total_size": size}, "weight_map": where}, indent=4)
+        files.write_text(os.path.join(new, index), text)
+        if os.path.lexists(path):  # an old index would name new shards
+            os.remove(path)
+            files.sync_directory(directory)
+        for name in [*names, index]:
+            os.replace(os.path.join(new, name), os.path.join(directory, name))
+            files.sync_directory(directory)
 
 
 def _divided(groups: list[hdf5.Group], most: float) -> list[list[hdf5.Group]]:
@@ -436,7 +455,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
         file.seek(0)
         if start[:2] == b"PK":
             config, about, data = _unzipped(file)
-            yield _Source(config, [held.enter_context(hdf5.opened(io.BytesIO(data)))], version=_version(about))
+            yield _Source(config, [held.enter_context(hdf5.opened(data))], version=_version(about))
         else:
             yield _h5(held.enter_context(hdf5.opened(file)))
 
@@ -483,8 +502,8 @@ def _shards(path: str, held: contextlib.ExitStack) -> list[hdf5.File]:
     return [_part(os.path.join(os.path.dirname(path), name), held) for name in shards]
 
 
-def _unzipped(file: BinaryIO) -> tuple[Any, Any, bytes]:
-    """The config, the metadata and the weights in an archive.
+def _unzipped(file: BinaryIO) -> tuple[Any, Any, BinaryIO]:
+    """The config, the metadata and the file of weights in an archive.
 
     Raises:
         FileError: It is truncated or corrupt, or has something in it that Keras does not write.
@@ -512,7 +531,7 @@ def _unzipped(file: BinaryIO) -> tuple[Any, Any, bytes]:
                 )
             if _CONFIG not in names:
                 raise FileError("The archive has no config.", expected=_CONFIG, got=", ".join(names[:20]))
-            config, data = (_member(archive, name) for name in (_CONFIG, _WEIGHTS))
+            config, data = _member(archive, _CONFIG), _file_in(archive, _WEIGHTS, file)
             about = _member(archive, _ABOUT) if _ABOUT in names else b"{}"
     except (KfuncError, MemoryError, OSError):
         raise
@@ -537,6 +556,46 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
         if len(data) != info.file_size or member.read(1):
             raise FileError("A part of the archive has another size than it says.", got=shown(name))
     return data
+
+
+def _file_in(archive: zipfile.ZipFile, name: str, file: BinaryIO) -> BinaryIO:
+    """A part of an archive, as a file. Keras does not compress it, and then it is not held in memory."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return io.BytesIO(_member(archive, name))
+    with archive.open(info) as member:  # at the end of the part, zipfile compares the checksum
+        size = sum(map(len, iter(lambda: member.read(2**20), b"")))
+    if size != info.file_size:
+        raise FileError("A part of the archive has another size than it says.", got=shown(name))
+    file.seek(info.header_offset)
+    header = file.read(_HEADER)
+    return cast(
+        BinaryIO, _Window(file, info.header_offset + _HEADER + sum(struct.unpack_from("<HH", header, 26)), size)
+    )
+
+
+class _Window(io.RawIOBase):
+    """The `size` bytes of an open file from `start` on, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int):
+        super().__init__()
+        self.file, self.start, self.size, self.at = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = offset + (0, self.at, self.size)[whence]
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        self.file.seek(self.start + self.at)
+        count = self.file.readinto(memoryview(buffer)[: max(self.size - self.at, 0)])  # type: ignore[attr-defined]
+        self.at += count
+        return count
 
 
 def _bounded(file: BinaryIO, size: int) -> bytes:

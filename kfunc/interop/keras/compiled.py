@@ -18,7 +18,6 @@ from ...dataclasses import arguments
 from ...errors import ArgumentError, FileError, shown
 from ...losses.base import OF_FUNCTION, FunctionLoss
 from ...model import Model
-from .weights import snake
 
 __all__ = ["compile_from", "described", "groups", "restore"]
 
@@ -481,7 +480,7 @@ def _inside(optimizer: Any, order: _Order, at: str) -> list[tuple[str, Any, _Ord
     used = Counter[str]()
     for one in {id(x): x for x in (*(chosen.optimizer_map or {}).values(), chosen.default_optimizer)}.values():
         one = optim.get(one)
-        name = snake(type(one).__name__)
+        name = registry.snake_case(type(one).__name__)
         number, mine = used[name], {path: x for path, x in paths.items() if path in by_id.get(id(one), ())}
         used[name] += 1
         # An optimizer without parameters has a counter and a learning rate in Keras, and no state here.

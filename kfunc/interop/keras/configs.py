@@ -73,7 +73,7 @@ class Builder:
         self.limits = registry.Limits()
         self.kept: dict[int, tuple[nn.Layer, int]] = {}
         """The layers, so that no id is given anew, and of how many each consists."""
-        self.version = str(version or config.get("keras_version") or "3")
+        self.of_keras_2 = str(version or config.get("keras_version")).partition(".")[0] in ("1", "2")
         self.mixed = set(_policies(config)) - {"float32"}
         """The policies of layers, if they are not all "float32". Where they are, no layer needs to cast its inputs."""
 
@@ -281,7 +281,7 @@ class Builder:
 
     def function(self, name: Any) -> Any:
         """An activation: one of the user's own goes by its name with "custom:" in front."""
-        if name == "hard_sigmoid" and self.version < "3":
+        if name == "hard_sigmoid" and self.of_keras_2:
             return "hard_sigmoid_of_keras_2"
         names = registry.names("activation")
         return f"custom:{name}" if name not in names and f"custom:{name}" in names else name

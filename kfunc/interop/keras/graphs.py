@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ... import nn, tree
+from ... import nn, registry, tree
 from ...errors import ArgumentError, shown
 from ...nn.nodes import Node
 from ...nn.operations import Operation, check_sizes
 from ...ops._op import OPS
-from .layers import by_name, python_name, to_snake_case
+from .layers import by_name, python_name
 
 if TYPE_CHECKING:
     from .configs import Builder
@@ -69,7 +69,7 @@ def function_of(obj: dict[str, Any]) -> str | None:
         name = str(obj["config"]["function"]).rpartition(".")[2]
         name = _TENSORFLOW.get(name, (name, {}))[0]
     else:
-        name = RENAMED.get(name) or to_snake_case(name)
+        name = RENAMED.get(name) or registry.snake_case(name)
     return name if name in OPS or name == "stop_gradient" else None
 
 

@@ -13,7 +13,7 @@ from ... import nn
 from ...errors import ArgumentError
 from ...nn import applications
 
-__all__ = ["CONTAINERS", "KerasLayer", "array", "by_class", "by_name", "clean", "python_name", "to_snake_case"]
+__all__ = ["CONTAINERS", "KerasLayer", "array", "by_class", "by_name", "clean", "python_name"]
 
 
 class KerasLayer(NamedTuple):
@@ -109,13 +109,6 @@ def python_name(obj: dict[str, Any]) -> str:
     name = obj["class_name"]
     known = by_name().get(name)
     return CONTAINERS.get(name) or (known.python if known else name)
-
-
-def to_snake_case(name: str) -> str:
-    """The name of a class as files of weights have it: `conv2d_transpose`."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def clean(name: Any) -> str:

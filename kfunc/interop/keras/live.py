@@ -66,6 +66,7 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
             arrays[path] = array
     problems.check()
     params, state = weights.filled(traced.call, arrays)
+    weights.warn_of_differences(network.net)
     made = Model(network.net)
     key, step = random.key(made.seed), asarray(0, "int32", backend="numpy")
     made._traced = traced

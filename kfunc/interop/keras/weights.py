@@ -8,21 +8,21 @@ last, and a layer that several attributes lead to is kept where it is found firs
 
 from __future__ import annotations
 
+import warnings
 from collections import UserList, deque
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ... import nn
+from ... import nn, registry
 from ...arrays import dtype_name, to_numpy
-from ...errors import FileError
+from ...errors import FileError, shown
 from ...nn.call import as_layer
 from ...nn.freezing import layers_by_path
 from ...nn.scope import Call, Declaration
 from .hdf5 import Form, Group
 from .layers import by_class
-from .layers import to_snake_case as snake
 
-__all__ = ["Place", "Problems", "filled", "groups", "places", "python_name", "snake"]
+__all__ = ["Place", "Problems", "filled", "groups", "places", "python_name", "warn_of_differences"]
 
 Path = tuple[str, ...]
 Order = Mapping[int, list[tuple[str, nn.Layer]]]
@@ -109,6 +109,18 @@ def unsaved(net: nn.Layer, declared: Mapping[Path, Declaration]) -> set[Path]:
     """The variables that Keras's files do not keep."""
     layers = layers_by_path(net)
     return {path for path in declared if not is_saved(layers.get("/".join(path[:-1]), net), path)}
+
+
+def warn_of_differences(net: nn.Layer) -> None:
+    """Warn, where a public function is called, of layers that compute something else than Keras's."""
+    found = [path for path, layer in layers_by_path(net).items() if isinstance(layer, nn.SpectralNormalization)]
+    if found:
+        where = ", ".join(shown(path) for path in found if path) or "the network"
+        warnings.warn(
+            f"SpectralNormalization computes something else than in Keras, here in {where}: it divides the kernel in "
+            "inference, too, and Keras's only in training. See docs/keras_files.md.",
+            stacklevel=3,
+        )
 
 
 class _Walk:
@@ -225,7 +237,7 @@ def _numbered(named: Iterable[tuple[str, Any]], file: str, known: Container[int]
     for name, value in named:
         if id(value) in known:
             continue
-        base = snake(name)
+        base = registry.snake_case(name)
         used[base] = used.get(base, -1) + 1
         yield _joined(file, f"{base}_{used[base]}" if used[base] else base), value
 

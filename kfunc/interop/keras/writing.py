@@ -50,8 +50,9 @@ def save(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True)
     config["compile_config"] = compiled.described(model)
     found = weights.places(net, declared)
     groups = weights.groups(found, declared, params, state, {})
+    weights.warn_of_differences(net)
     if not isinstance(net, nn.Sequential | nn.Graph):  # `config_of` has put it into a Sequential
-        first = f"layers/{weights.snake(weights.python_name(net))}"
+        first = f"layers/{registry.snake_case(weights.python_name(net))}"
         groups = [(f"{first}/{file}".rstrip("/"), *rest) for file, *rest in groups]  # type: ignore[misc]
     if config["compile_config"] is not None:
         groups += compiled.groups(model, found)
