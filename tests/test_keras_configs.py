@@ -9,6 +9,7 @@ import json
 import warnings
 import zipfile
 
+import keras_families
 import keras_models
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sampling import chosen, one_of
 
 import kfunc as kf
 from kfunc import nn
-from kfunc.interop.keras import built, convert, load
+from kfunc.interop.keras import built, convert, load, weights
 from kfunc.nn.scope import Declaration
 
 IDS = {row.name: i for i, row in enumerate(ROWS)}
@@ -312,3 +313,24 @@ def test_live_and_compiled():
     kernel = np.asarray(theirs.layers[0].kernel.value)
     # a quotient of moments, each of which has an error of a few eps, times the learning rate
     np.testing.assert_allclose(kf.tree.leaves(ours.train_state.params)[1], kernel, rtol=0, atol=32 * 2.0**-23)
+
+
+# -- keras.applications ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", keras_families.NAMES)
+def test_a_member_of_each_family(name):
+    """What Keras says in float64, with weights in its order. The roundings of layers add as in a random walk."""
+    answer = keras_families.FILE.answer(keras_families.NAMES.index(name))
+    made = built(json.loads(answer["config"][0].tobytes()))
+    call = made.net.trace(*made.inputs)
+    paths = [path for place in weights.places(made.net, call.declared, made.order) for path in place.paths]
+    arrays = {
+        path: keras_families.weight(i, path[-1], tuple(call.declared[path].spec.shape))
+        for i, path in enumerate(paths)
+        if path[-1] != "count"
+    }
+    params, state = weights.filled(call, arrays | {p: np.zeros((), np.int32) for p in paths if p[-1] == "count"})
+    out, _ = made.net.apply(params, keras_families.image(name), state=state)
+    bound = 8 * np.finfo(np.float32).eps * np.sqrt(len(made.net.layers)) * np.abs(answer["exact"][0]).max()
+    assert np.abs(out - answer["exact"][0]).max() <= bound
