@@ -7,7 +7,10 @@
 A network passes if `convert(model)` and `load(file)` give equal trees, and if on each backend the outputs are at most
 twice as far from those of Keras in float64 as the outputs of Keras in float32 are. Keras computes on TensorFlow. The
 weights are random, and the statistics of BatchNormalization and all biases are perturbed, since a layer whose numbers
-are still 0 and 1 would hide that it got those of another.
+are still 0 and 1 would hide that it got those of another. If Keras's own error is above 1e-4, the network fails, too:
+then so much rounding is allowed that the comparison would say nothing.
+
+Each network has a process of its own, since TensorFlow keeps memory of all that it has computed.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +36,10 @@ from kfunc.interop.keras import convert, load
 BACKENDS = ("numpy", "torch", "jax", "tensorflow", "openvino")
 SIZE = 96  # Xception and Inception need 75
 TIMES = 2.0
+MOST = 1e-4  # Keras's own error, relative to the outputs
+GAINS = {"EfficientNetV2M": 0.9, "EfficientNetV2L": 0.85}
+"""What the gammas of BatchNormalization are multiplied by. Untrained statistics normalize nothing: through these many
+blocks numbers would grow until the last bits decide, and Keras's own error would be 0.5."""
 
 NAMES = (
     *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
@@ -44,8 +52,11 @@ NAMES = (
 )
 
 
-def perturb(model):
-    """Give the variables of a model other values than they have at first, positive ones where they are variances."""
+def perturb(model, gain=1.0):
+    """Give the variables of a model other values than they have at first, positive ones where they are variances.
+
+    Gammas are multiplied by `gain`, too.
+    """
     rng = np.random.default_rng(0)
     for v in model.variables:
         old = keras.ops.convert_to_numpy(v)
@@ -54,7 +65,8 @@ def perturb(model):
         if "variance" in v.path:
             v.assign(old * rng.uniform(0.7, 1.4, old.shape).astype(old.dtype))
         else:
-            v.assign(old * rng.uniform(0.8, 1.2, old.shape) + 0.05 * rng.normal(size=old.shape) * (old.ndim < 2))
+            new = old * rng.uniform(0.8, 1.2, old.shape) + 0.05 * rng.normal(size=old.shape) * (old.ndim < 2)
+            v.assign(new * (gain if "gamma" in v.path else 1))
     for layer in model._flatten_layers():
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
@@ -89,7 +101,7 @@ def check(name, backends, size, folder):
     """The lines that tell of one network, and whether it passes."""
     keras.utils.set_random_seed(1)
     model = made(name, size, "float32")
-    perturb(model)
+    perturb(model, GAINS.get(name, 1.0))
     size = model.input_shape[1]
     x = np.random.default_rng(1).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
     theirs = keras.ops.convert_to_numpy(model(x, training=False))
@@ -117,9 +129,9 @@ def check(name, backends, size, folder):
 
     bound = distance(theirs, exact)
     found = {b: distance(ours.predict(x, backend=b, verbose=0), exact) / bound for b in backends}
-    good = same and all(times <= TIMES for times in found.values())
-    line = " ".join([f"{name:18}", "ok" if good else "FAILED", *(f"{b} {times:.2f}" for b, times in found.items())])
     relative = bound / float(np.sqrt(np.mean(np.square(exact))))
+    good = same and relative <= MOST and all(times <= TIMES for times in found.values())
+    line = " ".join([f"{name:18}", "ok" if good else "FAILED", *(f"{b} {times:.2f}" for b, times in found.items())])
     trees = "equal" if same else "DIFFER"
     return f"{line}; trees {trees}; Keras's relative error {relative:.1e}; loaded in {seconds:.2f} s", good
 
@@ -130,14 +142,16 @@ def main():
     parser.add_argument("--backend", nargs="+", default=BACKENDS, choices=BACKENDS)
     parser.add_argument("--whole", action="store_true", help="at their own image sizes")
     given = parser.parse_args()
-    failed = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in given.names or NAMES:
-            line, good = check(name, given.backend, None if given.whole else SIZE, folder)
-            print(line, flush=True)
-            failed += [] if good else [name]
-    print(f"{len(given.names or NAMES) - len(failed)} of {len(given.names or NAMES)} passed", flush=True)
-    sys.exit(1 if failed else 0)
+    names = given.names or NAMES
+    if len(names) == 1:
+        with tempfile.TemporaryDirectory() as folder:
+            line, good = check(names[0], given.backend, None if given.whole else SIZE, folder)
+        print(line, flush=True)
+        sys.exit(not good)
+    options = ["--backend", *given.backend, *(["--whole"] if given.whole else [])]
+    done = [subprocess.run([sys.executable, __file__, name, *options], check=False).returncode for name in names]
+    print(f"{done.count(0)} of {len(names)} passed", flush=True)
+    sys.exit(any(done))
 
 
 if __name__ == "__main__":

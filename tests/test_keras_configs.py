@@ -6,6 +6,7 @@ import copy
 import functools
 import io
 import json
+import math
 import warnings
 import zipfile
 
@@ -146,6 +147,35 @@ def test_a_class_of_ones_own(monkeypatch):
     assert (type(found), found.units, found.name, type(found.inner[0])) == (Doubled, 3, "mine", nn.Dense)
 
 
+def of_tensorflow(function, **given):
+    """A functional model of Keras 2 with one function of TensorFlow."""
+    inputs = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4], "name": "x"}, "inbound_nodes": []}
+    called = {"class_name": "TFOpLambda", "name": "f", "config": {"name": "f", "trainable": True, "function": function}}
+    layers = [{**inputs, "name": "x"}, {**called, "inbound_nodes": [["x", 0, 0, given]]}]
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [["f", 0, 0]]}
+    return {"class_name": "Functional", "keras_version": "2.15.0", "config": {"name": "m", "layers": layers, **ends}}
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "expected"),
+    [
+        ("nn.gelu", {}, lambda x: [[v * math.erfc(-v / 2**0.5) / 2 for v in row] for row in x]),
+        ("nn.gelu", {"approximate": True}, lambda x: x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2),
+        ("math.argmax", {}, lambda x: x.argmax(0)),
+        ("math.argmin", {"axis": None}, lambda x: x.argmin(0)),
+        ("math.argmin", {"axis": 1}, lambda x: x.argmin(1)),
+        ("math.cumsum", {}, lambda x: x.cumsum(0)),
+        ("math.cumprod", {"axis": 1}, lambda x: x.cumprod(1)),
+    ],
+)
+def test_functions_of_tensorflow(function, given, expected):
+    """In graphs of Keras 2, functions compute what TensorFlow computes, also where no argument is given."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    net = built(of_tensorflow(function, **given)).net
+    out = net.apply(*net.init(kf.random.key(0), x), x)[0]
+    np.testing.assert_allclose(out, expected(x.astype(np.float64)), rtol=1e-6, atol=1e-6)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +231,10 @@ REFUSALS = {
         "`sparse` must be False",
     ),
     "shapes that do not fit": (sequential(layer("Conv2D", filters=2, kernel_size=3)), "must have 4 axes"),
+    "a function of TensorFlow that is another one here": (
+        of_tensorflow("linalg.trace"),
+        "'f' .* is the function 'linalg.trace'",
+    ),
     "nothing": ({}, "must be a dict with a class_name"),
     "a list": ([1, 2], "malformed"),
     "a model without layers": ({"class_name": "Functional", "config": {"layers": 3, "input_layers": []}}, "malformed"),
@@ -295,6 +329,38 @@ def test_a_layer_twice_in_a_sequential():
     inner = keras.Model(x, keras.layers.Dense(3)(x), name="inner")
     with pytest.raises(kf.errors.ArgumentError, match="has the layer 'inner' twice"):
         convert(keras.Sequential([keras.Input((3,)), inner, inner]))
+
+
+@pytest.mark.jax
+def test_a_live_model_of_other_variables():
+    """A layer of the user's own that is not the same on both sides: all that does not fit is named."""
+    import keras
+
+    class Twofold(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(3,), name="scale")
+            self.more = keras.layers.Dense(2, name="more")
+            self.more.build(shape)
+
+        def call(self, x):
+            return x * self.scale
+
+    @kf.register("layer", "Twofold")
+    @kf.dataclass
+    class OurTwofold(nn.Layer):
+        inner: nn.Layer = nn.Dense(3, use_bias=False)
+
+        def forward(self, s, x):
+            return self.inner(s, x) * s.param("scale", (3,), "ones")
+
+    with pytest.raises(kf.errors.FileError, match="The arrays in the Keras model are not those") as error:
+        convert(keras.Sequential([keras.Input((3,)), Twofold(name="mine")]))
+    for line in (
+        "has no variable for mine/inner/kernel",
+        "more/kernel of the Keras model",
+        "more/bias of the Keras model",
+    ):
+        assert line in str(error.value)
 
 
 @pytest.mark.jax

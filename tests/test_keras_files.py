@@ -556,6 +556,19 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path):
     assert all(line in str(error.value) for line in lines)
 
 
+def test_parameters_that_are_nan(tmp_path):
+    """As in files of our own: training could not go on from them."""
+    model = NETS["dense"]()
+    model.layers[1].bias.assign([1, 2, np.nan, 4])
+    model.save(tmp_path / "x.keras")
+    ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4), nn.Dense(4)])).build()
+    before = ours.train_state
+    for call in (load, lambda path: load_weights(ours, path)):
+        with pytest.raises(kf.errors.NonFiniteError, match=r"x.keras cannot be used: the parameter .*/bias is not"):
+            call(tmp_path / "x.keras")
+    assert ours.train_state is before
+
+
 def test_names_that_a_network_gives_its_layers(tmp_path):
     """Two layers of one shape that stand in another order: only their names tell."""
     numbered(model := NETS["dense"]())

@@ -21,6 +21,7 @@ from ...errors import ArgumentError, FileError, KfuncError, shown
 from ...model import Model
 from ...nn.freezing import layers_by_path
 from ...training import model_file
+from ...training.faults import check_arrays
 from ...training.state import TrainState
 from ...training.traced import Traced
 from . import compiled, hdf5, weights
@@ -54,6 +55,7 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
     Raises:
         FileError: The file is truncated or corrupt, has something in it that Keras does not write, or a layer that is
             not here; or its arrays are not those of its network. The error names the class, or lists all arrays.
+        NonFiniteError: A parameter in it is NaN.
         MissingPackageError: h5py is not installed.
         BackendNotInstalledError, UnknownBackendError: There is no such backend here.
     """
@@ -69,6 +71,7 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
         network, traced = _built(source.config, source.version)
         found = _places(source, traced, network.order)
         params, state = _trees(source, traced, found, network.names, [])
+        _check_finite(filepath, params)
         weights.warn_of_differences(network.net)
         model = Model(network.net)
         key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
@@ -118,7 +121,7 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
         ignore: Regular expressions for paths in the file, such as "loss_tracker/.*", of arrays that are passed over.
 
     Raises:
-        FileError: As for `load`. The model is then as it was.
+        FileError, NonFiniteError: As for `load`. The model is then as it was.
         ArgumentError: The model was not built, and its network does not say the shapes of its inputs; or `ignore` has
             something else than regular expressions.
         MissingPackageError: h5py is not installed.
@@ -132,6 +135,7 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
             if layer._given_name is not None
         }
         params, state = _trees(source, traced, _places(source, traced, None), names, patterns)
+        _check_finite(filepath, params)
         weights.warn_of_differences(model.net)
         ts = model.train_state
         if ts is None:
@@ -318,6 +322,11 @@ def _trees(
             raise FileError(f"The file has two values for {'/'.join(path)}, which Keras keeps in two places.")
         arrays[path] = array
     return weights.filled(traced.call, arrays)
+
+
+def _check_finite(filepath: str | os.PathLike[str], params: Any) -> None:
+    """Raise NonFiniteError if a parameter in the file is NaN."""
+    check_arrays(f"{os.fspath(filepath)} cannot be used: ", "take another file", parameter=params)
 
 
 def _passed_over(path: str, form: hdf5.Form) -> bool:

@@ -48,6 +48,15 @@ _TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Functions of TensorFlow, which stand in graphs of Keras 2: what they and their arguments are called here."""
 
+_ON_ITS_OWN: dict[str, dict[str, Any]] = {
+    **{name: {"axis": 0} for name in ("argmax", "argmin", "cumprod", "cumsum")},
+    "gelu": {"approximate": False},
+}
+"""What functions of TensorFlow take where no argument is given, and the functions here of this name do not."""
+
+_UNLIKE = frozenset("diag dropout eig identity normalize rot90 svd trace unique".split())
+"""Functions of TensorFlow that compute something else than the functions here of this name."""
+
 _LEGACY = ("TFOpLambda", "SlicingOpLambda")
 
 
@@ -67,7 +76,7 @@ def function_of(obj: dict[str, Any]) -> str | None:
     name = obj["class_name"]
     if name in _LEGACY:
         name = str(obj["config"]["function"]).rpartition(".")[2]
-        name = _TENSORFLOW.get(name, (name, {}))[0]
+        name = "" if name in _UNLIKE else _TENSORFLOW.get(name, (name, {}))[0]
     else:
         name = RENAMED.get(name) or registry.snake_case(name)
     return name if name in OPS or name == "stop_gradient" else None
@@ -79,6 +88,15 @@ def operation(builder: Builder, obj: dict[str, Any], name: str | None) -> nn.Lay
     if function is None:
         if obj.get("module") is None and obj["class_name"] in by_name():
             return builder.leaf(by_name()[obj["class_name"]], obj.get("config") or {}, name)
+        if obj["class_name"] in _LEGACY:
+            theirs = f"{shown(obj['config']['function'])} of TensorFlow"
+            raise ArgumentError(
+                f"The layer {shown(name)} of the Keras model is the function {theirs}, which kfunc does not know.",
+                argument="config",
+                expected="functions that kf.ops has",
+                got=theirs,
+                fix="use layers or operators in its place in Keras, and save the model again",
+            )
         builder.refuse(obj)
     return Operation(function, name=name)
 
@@ -260,7 +278,8 @@ class _Graph:
         if obj["class_name"] in _LEGACY:
             theirs = str(obj["config"]["function"]).rpartition(".")[2]
             renamed = _TENSORFLOW.get(theirs, (theirs, {}))[1]
-            kwargs = {renamed.get(k, k): v for k, v in kwargs.items()}
+            kwargs = {renamed.get(k, k): v for k, v in kwargs.items() if v is not None}
+            kwargs = {**_ON_ITS_OWN.get(theirs, {}), **kwargs}
             if "slice_spec" in kwargs:
                 return [first, kwargs["slice_spec"]], {}
             return [first, *([kwargs.pop("y")] if "y" in kwargs else [])], kwargs

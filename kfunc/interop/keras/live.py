@@ -53,17 +53,23 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
     declared = traced.call.declared or {}
     problems = weights.Problems("the Keras model")
     arrays: dict[tuple[str, ...], Any] = {}
-    layers = _Layers(model)
+    layers, taken = _Layers(model), set()
     found_at = weights.places(network.net, declared, network.order)
     for place in found_at:
         found = _variables(layers.at(place.file))
         if len(found) != len(place.paths):
             problems.add(f"{place.file} has {len(found)} variables, and the layer here has {len(place.paths)}")
-            continue
-        for path, variable in zip(place.paths, found, strict=True):
+        for path, variable in zip(place.paths, found, strict=False):
             array = _array(variable)
             weights.checked(place.file, path, Form(shape=array.shape, dtype=array.dtype.name), declared[path], problems)
             arrays[path] = array
+            taken.add(id(variable))
+    for path in sorted(declared.keys() - arrays.keys() - weights.unsaved(network.net, declared)):
+        problems.add(f"the Keras model has no variable for {'/'.join(path)}")
+    for variable in model.weights:
+        if id(variable) not in taken:
+            name = getattr(variable, "path", variable.name)
+            problems.add(f"the network has no variable for {name} of the Keras model, of shape {tuple(variable.shape)}")
     problems.check()
     params, state = weights.filled(traced.call, arrays)
     weights.warn_of_differences(network.net)
@@ -107,14 +113,17 @@ class _Layers:
         self.known: dict[str, Any] = {"": model}
 
     def at(self, file: str) -> Any:
-        """The layer at a path; or the layers of a list by the names of their classes, "dense", "dense_1" and so on."""
+        """The layer at a path; or the layers of a list by the names of their classes, "dense", "dense_1" and so on.
+
+        None if the model has nothing there.
+        """
         if file not in self.known:
             above, _, part = file.rpartition("/")
             found = self.at(above)
             if isinstance(found, dict):
-                found = found[part]
+                found = found.get(part)
             else:  # Keras 2 has some attributes with an underscore in front
-                found = getattr(found, part) if hasattr(found, part) else getattr(found, f"_{part}")
+                found = getattr(found, part, None) or getattr(found, f"_{part}", None)
             if isinstance(found, list | tuple):
                 found = dict(weights._numbered([(type(layer).__name__, layer) for layer in found], ""))
             self.known[file] = found
@@ -127,7 +136,9 @@ def _array(variable: Any) -> Any:
 
 
 def _variables(layer: Any) -> list[Any]:
-    """The variables of the layer itself, in the order in which files have them."""
+    """The variables of the layer itself, in the order in which files have them; none if there is no layer."""
+    if layer is None:
+        return []
     for kind in ("variables", "weights"):  # Keras 3, Keras 2
         if hasattr(layer, f"_trainable_{kind}"):
             return [*getattr(layer, f"_trainable_{kind}"), *getattr(layer, f"_non_trainable_{kind}")]
