@@ -248,6 +248,14 @@ def _flagged(data: bytes, name: str) -> bytes:
     return bytes(out)
 
 
+def _longer() -> bytes:
+    """An archive that says of the weights, which are not compressed, that they have eight bytes more."""
+    out = bytearray(archive(GOOD))
+    at = out.rindex(b"PK\1\2", 0, out.rindex(b"model.weights.h5")) + 24
+    out[at : at + 4] = struct.pack("<I", struct.unpack_from("<I", out, at)[0] + 8)
+    return bytes(out)
+
+
 WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "an external link": (lambda: hdf5(_linked(h5py.ExternalLink(FORBIDDEN, "/x"))), "link to another place"),
     "a soft link": (lambda: hdf5(_linked(h5py.SoftLink("/layers/dense"))), "link to another place"),
@@ -360,6 +368,11 @@ ARCHIVES = {
     "a bomb beside it": (lambda: archive({**GOOD, "assets/x": bytes(2**26)}, zipfile.ZIP_DEFLATED), "twice as large"),
     "a bomb of weights": (lambda: _with(model__weights__h5=replaced(_bomb)), "more bytes than"),
     "a part that is encrypted": (lambda: _flagged(archive(GOOD), "config.json"), "truncated or corrupt"),
+    "a number that was changed": (
+        lambda: archive(GOOD).replace(struct.pack("<f", 1), struct.pack("<f", 2), 1),
+        "not a .keras file",
+    ),
+    "a part that says to be longer": (_longer, "another size than it says"),
     "a deflated part that is spoilt": (lambda: _spoilt(zipfile.ZIP_DEFLATED), "truncated or corrupt"),
     "an LZMA part that is spoilt": (lambda: _spoilt(zipfile.ZIP_LZMA), ""),
     "a BZ2 part that is spoilt": (lambda: _spoilt(zipfile.ZIP_BZIP2), ""),
