@@ -262,6 +262,26 @@ def test_integers_do_not_train():
     equal(layer.apply(params, jnp.asarray(X), state=state, train=True)[1], state)
 
 
+@pytest.mark.parametrize("row", ["function", "linen", "linen in half precision", "nnx"])
+def test_under_a_policy(row):
+    """The parameters stay as they are, the inputs come in half precision, and the library says what follows."""
+    half = jnp.bfloat16
+    module = {
+        "linen": lambda: linen.Dense(2),
+        "linen in half precision": lambda: linen.Dense(2, dtype=half),
+        "nnx": lambda: nnx.Linear(3, 2, rngs=nnx.Rngs(0)),
+    }
+    layer = nn.JaxLayer(affine, affine_init) if row == "function" else nn.FlaxLayer(module[row]())
+    net = nn.Sequential([layer], dtype="mixed_bfloat16")
+    x = jnp.asarray(X)
+    params, state = net.init(0, x)
+    assert {v.dtype for v in kf.tree.leaves(params)} == {np.dtype("float32")}
+    out, _ = net.apply(params, x, state=state)
+    assert out.dtype == (half if row == "linen in half precision" else jnp.float32)
+    plain, _ = layer.apply(params[next(iter(params))], x.astype(half), state=state.get("flax_layer", {}))
+    equal(out, plain)
+
+
 def test_the_seed_of_a_layer():
     """Layers with other seeds draw other numbers from one key."""
 

@@ -186,6 +186,19 @@ def test_in_a_model(layer, native):
     close(model.predict(X), before)
 
 
+def test_in_a_network_of_half_precision(folder, native):
+    """The program has dtypes of its own, which the layer says by its own policy."""
+    with pytest.raises(kf.errors.ShapeError, match="dtype='float32'"):
+        nn.Sequential([nn.TFSMLayer(folder)], dtype="mixed_bfloat16").init(0, tf.constant(X))
+    layers = [nn.TFSMLayer(folder, dtype="float32"), nn.Dense(2)]
+    net, x = nn.Sequential(layers, dtype="mixed_bfloat16"), tf.constant(X)
+    params, state = net.init(0, x)
+    assert params["tfsm_layer"]["a"]["kernel"].dtype == tf.float32
+    assert net.apply(params, x, state=state)[0].dtype == tf.bfloat16
+    x = tf.cast(tf.cast(x, tf.bfloat16), tf.float32)  # the network rounds it
+    close(net.layers[0].apply(params["tfsm_layer"], x, state=state["tfsm_layer"])[0], native.serve(x))
+
+
 @pytest.mark.parametrize(
     ("endpoint", "x", "want"),
     [

@@ -196,6 +196,71 @@ def test_random_numbers_of_a_module(name, traced):
     assert net.trace(kf.Spec((None, 7, 4))).draws is (name in ("function", "noise"))  # these draw in inference, too
 
 
+class Writing(torch.nn.Module):
+    """Writes into a parameter that requires no gradient, as MoCo does, or into one that does."""
+
+    def __init__(self, write):
+        super().__init__()
+        self.q, self.k, self.write = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3), write
+        self.k.requires_grad_(False)
+
+    def forward(self, x, noisy=False, writes=True):
+        if writes:
+            with torch.no_grad():
+                self.write(self.q.weight, self.k.weight)
+        y = self.q(x) + self.k(x)
+        return y + torch.randn_like(y) if noisy else y
+
+
+def _assign(q, k):
+    k.data = 0.9 * k.data + 0.1 * q.data
+
+
+WRITING = {
+    "an average": lambda q, k: k.mul_(0.9).add_(q, alpha=0.1),
+    "by data": lambda q, k: k.data.mul_(0.9).add_(q.data, alpha=0.1),
+    "new data": _assign,
+    "a list": lambda q, k: torch._foreach_mul_([k], 0.9),
+    "out": lambda q, k: torch.add(k, q, out=k),
+    "a part": lambda q, k: k[0].zero_(),
+    "a parameter": lambda q, k: q.div_(q.norm()),
+    "as values say": lambda q, k: k.zero_() if q.sum() < 1000 else None,  # no shapes tell
+}
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("name", WRITING)
+def test_a_module_that_writes_into_its_parameters(name, traced):
+    """The arrays that it was given stay as they are, also if the trace saw a call that does not write."""
+    module = Writing(WRITING[name]).double()
+    layer = nn.TorchModuleWrapper(module, output_shape=(None, 3) if name == "as values say" else None)
+    x = normal(5, 4)
+    params, state = layer.init(0, x, writes=False) if traced else kf.interop.torch.from_module(module)[1:]
+    params, state = kf.tree.map(torch.clone, (params, state))
+    before = kf.tree.map(torch.clone, (params, state))
+    out, new = layer.apply(params, x, state=state)
+    close((params, state), before)
+    close(out, module(x))
+    close(new["k"], named(module.k, dict(module.k.named_parameters())))
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_random_numbers_that_an_option_asks_for(traced):
+    """Where the trace saw a call that draws nothing, another call draws from its key, too."""
+    layer = nn.TorchModuleWrapper(Writing(lambda q, k: None).double())
+    x = normal(5, 4)
+    params, state = layer.init(0, x) if traced else kf.interop.torch.from_module(layer.module)[1:]
+    torch.manual_seed(7)
+    a, b, c = (layer.apply(params, x, state=state, noisy=True, key=key)[0] for key in (1, 1, 2))
+    drawn = torch.rand(3)
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(3))
+    with pytest.raises(MissingKeyError, match="draws random numbers"):
+        layer.apply(params, x, state=state, noisy=True)
+    close(layer.apply(params, x, state=state)[0], layer.module(x))
+
+
 def test_the_same_key_draws_again_in_the_gradient():
     """`kf.checkpoint` runs the module a second time."""
     layer = nn.TorchModuleWrapper(DRAWING["dropout"]())

@@ -57,8 +57,8 @@ class Foreign:
         """
         raise NotImplementedError
 
-    def draws(self, train: bool) -> bool | None:
-        """Whether it is known to draw random numbers; None if that is not known. If not, it is given no key."""
+    def draws(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None, train: bool) -> bool | None:
+        """Whether it draws random numbers in such a call; None if that is not known. If not, it is given no key."""
         return None
 
     def run(

@@ -59,7 +59,8 @@ class ForeignLayer(Layer):
             at = scopes[v.path[:-1]]
             declare = functools.partial(at.param, cast=False) if v.trainable else at.state  # its precision is its own
             values.append(declare(v.path[-1], v.shape, _First(v, s), v.dtype))
-        key = None if module.draws(s.train) is False else s.maybe_key()
+        quiet = not s.initializing and module.draws(inputs, options or None, s.train) is False
+        key = None if quiet else s.maybe_key()
         out, new = foreign(module, values, inputs, options or None, key, s.train)
         if s.initializing:
             if new and key is None:

@@ -20,7 +20,8 @@ class TorchModuleWrapper(ForeignLayer):
 
     Its parameters are those of the layer under their own names: `0.weight` is `params["0"]["weight"]`. Tied ones are
     one. Its buffers, and parameters that require no gradient, are a part of the state. `init` copies the values that
-    the module has; the module itself never changes. In training, it behaves as after `module.train()`, and what it
+    the module has; the module itself never changes. What it writes into its buffers is in the new state, and what it
+    writes into parameters that train is not kept. In training, it behaves as after `module.train()`, and what it
     draws from PyTorch's generators, as in dropout, depends on the key of the call alone.
 
     The output may be an array, or tuples, lists and dicts of arrays.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import inspect
 from collections.abc import Callable
@@ -220,7 +221,8 @@ def _arguments(argument: str, fun: Any, known: tuple[str, ...]) -> tuple[str, ..
 def _check_paths(paths: list[tuple[str, ...]]) -> None:
     """Raise an ArgumentError if two variables have one path, or one stands below another."""
     above = {path[:n] for path in paths for n in range(len(path))}
-    twice = [path for i, path in enumerate(paths) if path in above or path in paths[:i] or "" in path]
+    counts = collections.Counter(paths)
+    twice = [path for path in paths if path in above or counts[path] > 1 or "" in path]
     if twice:
         raise ArgumentError(
             f"Two variables of the module have the name {'/'.join(twice[0])!r}.",

@@ -91,6 +91,7 @@ class SavedModel(Foreign):
                 argument="inputs",
                 expected=" or ".join(str(one.structured_input_signature[0]) for one in fun.concrete_functions),
                 got=", ".join(f"{x.dtype.name} {tuple(x.shape)}" for x in tree.leaves(args) if hasattr(x, "dtype")),
+                fix="give it such inputs; in a network of half precision, give the layer dtype='float32'",
             ) from error
 
     def run(self, values: Any, args: Any, kwargs: Any, key: Any, train: Any) -> Any:

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.func import functional_call
@@ -28,6 +28,8 @@ from .backend import backend
 __all__ = ["TorchModule"]
 
 _HALF = (torch.float16, torch.bfloat16)
+_REMEMBERED = 32
+"""For how many forms of its arguments it is found out what a module does besides."""
 _seeding = threading.RLock()
 """The generators are PyTorch's own, which all threads share."""
 
@@ -60,9 +62,9 @@ class TorchModule(Foreign):
                 raise ArgumentError.must_be("module", "a module without '/' in the names of its parts", name)
         self._variables = tuple(self._variable(name, x) for name, x in self.tensors.items())
         self._kept = [name for name, v in zip(self.tensors, self._variables, strict=True) if not v.trainable]
-        self._buffers = [name for name, _ in module.named_buffers()]
-        self._draws: dict[bool, bool] = {}
-        """Whether it draws from PyTorch's generators, in training or not, as far as that is known."""
+        self._buffers = tuple(name for name, _ in module.named_buffers())
+        self._effects: dict[Any, _Effects | None] = {}
+        """What calls do besides, by the form of their arguments; None where that cannot be found out."""
         # Tensors are put into a structure while it runs, so each thread has its own. These are for programs.
         self._structures = {train: self._structure(train) for train in (False, True)}
         self._of_thread = threading.local()
@@ -84,8 +86,9 @@ class TorchModule(Foreign):
     def variables(self, args: Any, kwargs: Any) -> tuple[Variable, ...]:
         return self._variables
 
-    def draws(self, train: bool) -> bool | None:
-        return self._structures[train].drops or self._draws.get(train)
+    def draws(self, args: Any, kwargs: Any, train: bool) -> bool | None:
+        effects = self._effects_of(args, kwargs, train)
+        return self._structures[train].drops or (None if effects is None else effects.draws)
 
     # -- shapes --------------------------------------------------------------------------------------------------------
 
@@ -107,22 +110,34 @@ class TorchModule(Foreign):
                 found(train)
             dtypes = [x.dtype for x in tree.leaves((args, kwargs)) if isinstance(x, Spec) and "float" in str(x.dtype)]
             out = Spec(self._output_shape, dtypes[0] if dtypes else "float32")
-        return out, self._structures[train].drops or self._draws.get(train, False)
+        effects = self._effects.get(_form(args, kwargs, train))
+        return out, self._structures[train].drops or (effects is not None and effects.draws)
+
+    def _effects_of(self, args: Any, kwargs: Any, train: bool) -> _Effects | None:
+        """What such a call does besides; None if that is not known. Arguments of a new form are tried on shapes."""
+        form = _form(args, kwargs, train)
+        if form not in self._effects and len(self._effects) < _REMEMBERED and not torch.compiler.is_compiling():
+            self._effects[form] = None
+            values = [Spec(v.shape, v.dtype) for v in self._variables]
+            with contextlib.suppress(Exception):  # the values of arrays may decide what the module does
+                by_sizes(lambda given: self._run_on_specs(values, *given, train), tree.map(_spec, (args, kwargs)))
+        return self._effects.get(form)
 
     def _run_on_specs(self, values: list[Any], args: Any, kwargs: Any, train: bool) -> Any:
-        """What the module returns for these shapes, as `Spec`s. It also learns whether the module draws numbers."""
+        """What the module returns for these shapes, as `Spec`s. `_effects` then has what it does besides."""
         from torch._subclasses.fake_tensor import FakeTensorMode
 
         def empty(x: Any) -> Any:
             return torch.empty(x.shape, dtype=getattr(torch, dtype_name(x.dtype))) if isinstance(x, Spec) else x
 
-        draws, structure = _Draws(), self._own_structure(train)
-        with _silent(), FakeTensorMode(allow_non_fake_inputs=True), draws, torch.no_grad():
+        form, structure = _form(args, kwargs, train), self._own_structure(train)
+        with _silent(), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             given = dict(zip(self.tensors, map(empty, values), strict=True))
             args, kwargs = tree.map(empty, (args, kwargs))
-            out = _called(structure, given, args, kwargs)
-        self._draws[train] = self._draws.get(train, False) or draws.found
-        return tree.map(lambda x: Spec(tuple(x.shape), dtype_name(x.dtype)) if isinstance(x, torch.Tensor) else x, out)
+            with _Watch(given) as watch:
+                out = _called(structure, given, args, kwargs)
+        self._effects[form] = watch.effects().joined(self._effects.get(form))
+        return tree.map(_spec, out)
 
     def _unfit(self, error: Exception, args: Any, kwargs: Any) -> ShapeError:
         shapes = ", ".join(str(tuple(x.shape)) for x in tree.leaves((args, kwargs)) if isinstance(x, Spec))
@@ -139,11 +154,13 @@ class TorchModule(Foreign):
 
     def run(self, values: list[Any], args: Any, kwargs: Any, key: Any, train: bool) -> tuple[Any, list[Any] | None]:
         given = dict(zip(self.tensors, values, strict=True))
-        for name in self._buffers:  # modules write into them
+        effects = self._effects_of(args, kwargs, train)
+        # Modules write into their buffers, and not all of PyTorch's operations say so.
+        for name in self.tensors if effects is None else (*self._buffers, *effects.writes.difference(self._buffers)):
             given[name] = given[name].clone()
         if key is None and self._structures[train].drops:
             raise lacks_key(self.name)
-        if self._draws.get(train) is not False:
+        if effects is None or effects.draws:
             out = self._run_drawing(given, args, kwargs, key, train)
         else:
             structure = self._structures[train] if torch.compiler.is_compiling() else self._own_structure(train)
@@ -280,14 +297,72 @@ def _silent() -> Iterator[None]:
         log.disabled = before
 
 
-class _Draws(TorchDispatchMode):
-    """Notes whether an operation draws random numbers."""
+class _Effects(NamedTuple):
+    """What a call of a module does besides.
 
-    found = False
+    Attributes:
+        draws: Whether it draws from PyTorch's generators.
+        writes: The names of the tensors that it writes into.
+    """
+
+    draws: bool
+    writes: frozenset[str]
+
+    def joined(self, other: _Effects | None) -> _Effects:
+        """What either of two calls does."""
+        return self if other is None else _Effects(self.draws or other.draws, self.writes | other.writes)
+
+
+class _Watch(TorchDispatchMode):
+    """Notes what operations do besides.
+
+    Args:
+        tensors: Those of which it is noted that something was written into them, by name.
+    """
+
+    def __init__(self, tensors: dict[str, Any]):
+        super().__init__()
+        self._tensors = {name: (x, _memory(x)) for name, x in tensors.items()}
+        self._draws, self._written = False, set[int]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.found = self.found or torch.Tag.nondeterministic_seeded in func.tags
-        return func(*args, **(kwargs or {}))
+        self._draws = self._draws or torch.Tag.nondeterministic_seeded in func.tags
+        kwargs = kwargs or {}
+        for i, declared in enumerate(func._schema.arguments):
+            if declared.alias_info is not None and declared.alias_info.is_write:
+                given = args[i] if i < len(args) else kwargs.get(declared.name)
+                self._written.update(_memory(x) for x in tree.leaves(given) if isinstance(x, torch.Tensor))
+        return func(*args, **kwargs)
+
+    def effects(self) -> _Effects:
+        # `x.data = y` is no operation: `x` then has the memory of `y`.
+        changed = {name for name, (x, m) in self._tensors.items() if m in self._written or m != _memory(x)}
+        return _Effects(self._draws, frozenset(changed))
+
+
+def _memory(x: torch.Tensor) -> int:
+    """A number that tensors have in common if they have the same memory."""
+    return x.untyped_storage()._cdata
+
+
+def _spec(x: Any) -> Any:
+    """Shape and dtype of an array; anything else is itself."""
+    return Spec(tuple(x.shape), dtype_name(x.dtype)) if hasattr(x, "dtype") else x
+
+
+def _form(args: Any, kwargs: Any, train: bool) -> Any:
+    """Something that is equal for calls that differ in their arrays alone. torch.compile understands it."""
+
+    def form(x: Any) -> Any:
+        if isinstance(x, Mapping):
+            return tuple([(name, form(value)) for name, value in x.items()])
+        if isinstance(x, list | tuple):
+            return tuple([form(value) for value in x])
+        if hasattr(x, "dtype"):
+            return "array"
+        return x if x is None or isinstance(x, bool | int | float | str) else repr(x)
+
+    return train, form(args), form(kwargs or {})
 
 
 @contextlib.contextmanager
