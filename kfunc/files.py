@@ -832,14 +832,18 @@ def new_directory(directory: str) -> Iterator[str]:
     while True:
         path = os.path.join(directory, f".kfunc-{os.urandom(8).hex()}")
         os.mkdir(path)
-        try:
-            with _held(path):
-                if os.path.isdir(path):  # otherwise another process removed it before it was locked
-                    yield path
-                    return
-        finally:
-            with contextlib.suppress(OSError):
-                _remove(path)
+        with contextlib.ExitStack() as stack:
+            # Another process may remove the directory before it is locked.
+            with contextlib.suppress(FileNotFoundError):
+                stack.enter_context(_held(path))
+            if not os.path.isdir(path):
+                continue
+            try:
+                yield path
+                return
+            finally:
+                with contextlib.suppress(OSError):
+                    _remove(path)
 
 
 _HIDDEN = re.compile(r"\.kfunc-[0-9a-z_]{8,16}")

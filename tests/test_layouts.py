@@ -151,6 +151,11 @@ ROWS = {
     "rule": one(2, lambda: [Scale(), nn.Conv2D(3, 3), Scale(1)]),
     "permuted": one(2, lambda: [nn.Conv2D(3, 3), nn.Permute((3, 1, 2)), nn.Flatten(), nn.Dense(2)]),
     "flattened maps": one(2, lambda: [nn.Conv2D(3, 3), nn.Flatten()]),
+    "flattened, halves multiplied": one(2, lambda: [nn.Conv2D(4, 3), nn.Flatten(), nn.Activation("glu"), nn.Dense(2)]),
+    "flattened, by a function": one(
+        2, lambda: [nn.Conv2D(4, 3), nn.Flatten(), nn.Lambda(lambda x: ops.roll(x, 1, axis=1)), nn.Dense(2)]
+    ),
+    "flattened, by a rule": one(2, lambda: [nn.Conv2D(4, 3), nn.Flatten(), Scale(), nn.Dense(2)]),
     "flattened twice": one(2, lambda: [nn.Conv2D(3, 3), nn.Flatten(), nn.Reshape((7, 8, 3)), nn.Conv2D(2, 2)]),
     "tables": (lambda: nn.Sequential([nn.Input((7, 5)), nn.Dense(4), nn.Flatten(), nn.Dense(2)]), {}),
     "video": one(
@@ -366,7 +371,30 @@ class Halved(nn.Conv2D):
         return super().convolve(s, x, window, channels) / 2
 
 
+@nn.layer
+class Scaled(nn.Layer):
+    body: nn.Layer
+
+    def forward(self, s, x):
+        return self.body(s, x) / x.shape[-1]
+
+
+@nn.layer
+class Chosen(nn.Layer):
+    body: nn.Layer
+    filters: int = 4
+
+    def forward(self, s, x):
+        return x + self.body(s, x) if x.shape[-1] == self.filters else x
+
+
 REFUSED = {
+    "sizes": (lambda: Scaled(nn.Conv2D(3, 3)), "scaled", "its forward computes with sizes of its inputs"),
+    "a choice": (
+        lambda: Chosen(nn.Conv2D(4, 3, padding="same")),
+        "chosen",
+        "its forward computes with sizes of its inputs",
+    ),
     "reduction": (lambda: Average(nn.Conv2D(3, 3)), "average", "its forward calls `mean`"),
     "namespace": (lambda: Native(), "native", "its forward does more than to call layers"),
     "own init": (lambda: Own(3), "own", "its __init__ makes the layers in it"),

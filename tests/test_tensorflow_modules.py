@@ -359,6 +359,6 @@ def test_auxiliary_losses_are_not_lost():
 
 
 def test_only_floats_train():
-
-    net = interop.to_module(nn.Dense(2), {"kernel": X[:, :2], "index": np.arange(3)})
-    assert [v.name for v in net.trainable_variables] == ["kernel:0"]
+    values = {"kernel": X[:, :2], "index": np.arange(3), "phase": np.ones(2, "complex64")}
+    module = interop.to_module(nn.Dense(2), values)
+    assert [v.name for v in module.trainable_variables] == ["kernel:0", "phase:0"]

@@ -215,6 +215,21 @@ def test_what_killed_writers_left_is_removed(tmp_path):
     assert not folders["fedcba9876543210"].exists() and (tmp_path / "model.safetensors").exists()
 
 
+def test_a_folder_that_another_writer_removes(tmp_path, monkeypatch):
+    """A writer that begins at the same time may take the new hidden folder for one of a killed writer."""
+    held, removed = kf.files._held, []
+
+    def late(path, wait=True):
+        if wait and not removed:
+            removed.append(path)
+            os.rmdir(path)
+        return held(path, wait)
+
+    monkeypatch.setattr(kf.files, "_held", late)
+    save_checkpoint({"a": np.zeros(2, "float32")}, tmp_path)
+    assert removed and os.listdir(tmp_path) == ["model.safetensors"]
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "float8_e4m3fn", "float8_e5m2", "complex64"])
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("shape", [(), (3,), (0, 2)])

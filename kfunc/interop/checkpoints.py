@@ -63,7 +63,7 @@ class Checkpoint(Mapping[str, Any]):
         Args:
             name: Its name.
             dtype: The dtype that the caller is going to give it. If it has another one, the file takes no memory any
-                more when the next tensor is read.
+                more when the next tensor is read, and what was written into this one may be lost then.
             backend: The backend of the array, in place of the checkpoint's.
         """
         part, target = self._parts[name], self._backend if backend is None else get(backend)

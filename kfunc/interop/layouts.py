@@ -32,6 +32,7 @@ from ..nn.scope import Call, Scope
 from ..ops._op import OPS, Op
 from ..tracing.spec import Spec
 from ..typing import Tree
+from .keymap import _stacked
 
 __all__ = ["Move", "to_layout"]
 
@@ -311,6 +312,7 @@ class _Walk:
 
     def _converted(self, layer: Layer, move: Move) -> _Done:
         if hasattr(layer, "to_layout"):
+            _whole(move._values)
             return move._done(layer.to_layout(move))
         cls = type(layer)
         for base in cls.__mro__:
@@ -348,7 +350,7 @@ class _Walk:
     def _of_children(self, layer: Layer, move: Move) -> _Done:
         if _has_other_format(layer, self.layout):
             raise move.refuse("its class is not kfunc's, and has a data_format")
-        nodes, inputs, out = _nodes(layer, move)
+        nodes, inputs, out = _nodes(layer, move, move._args)
         places: dict[Any, Any] = dict(zip(inputs, move._values, strict=True))
         children = {id(child): name for name, child in layer.children()}
         new: dict[int, Any] = {}
@@ -376,6 +378,13 @@ class _Walk:
         made = _with_children(layer, new)
         if made is None:
             raise move.refuse("its __init__ makes the layers in it")
+        wants = iter(move._wants)
+        new_args = tree.map(
+            lambda x: dataclasses.replace(x, spec=_ordered_spec(x, next(wants))) if isinstance(x, Value) else x,
+            move._args,
+        )
+        if _program(layer, nodes, inputs) != _program(made, *_nodes(made, move, new_args)[:2]):
+            raise move.refuse("its forward computes with sizes of its inputs")
         return _Done(made, move._wants, tree.map(lambda x: _placed(x, places), out), (), fix, move._args)
 
 
@@ -592,8 +601,8 @@ class _Calls:
         return self
 
 
-def _nodes(layer: Layer, move: Move) -> tuple[list[Node], list[Node], Any]:
-    """What the `forward` of a layer does: nodes in the order of computation, its inputs, and its output."""
+def _nodes(layer: Layer, move: Move, given: Any) -> tuple[list[Node], list[Node], Any]:
+    """What the `forward` of a layer does with these `Value`s: nodes in order, its inputs, and its output."""
     calls = _Calls()
     stubs = {id(child): _Stub(child, calls) for _, child in layer.children()}
     stubbed = _with_children(layer, stubs)
@@ -607,7 +616,7 @@ def _nodes(layer: Layer, move: Move) -> tuple[list[Node], list[Node], Any]:
         inputs.append(Node(None, spec=x.spec))
         return inputs[-1]
 
-    args, kwargs = tree.map(node, move._args)
+    args, kwargs = tree.map(node, given)
     scope = _Nodes(Call(declared={}), stubbed, None, None)
     scope._policies = scope.policy = None
     try:
@@ -619,6 +628,21 @@ def _nodes(layer: Layer, move: Move) -> tuple[list[Node], list[Node], Any]:
         raise move.refuse("its forward returns something that it was not given")
     found = _ordered(roots, set(map(id, inputs)))
     return [x for x in found if not isinstance(x, Part) and id(x) not in set(map(id, inputs))], inputs, out
+
+
+def _program(layer: Layer, nodes: list[Node], inputs: list[Node]) -> str:
+    """What `_nodes` found, as a text that is equal if the same is computed."""
+    children = {id(child): name for name, child in layer.children()}
+    numbers = {id(node): f"<{i}>" for i, node in enumerate([*inputs, *nodes])}
+
+    def named(x: Any) -> Any:
+        if isinstance(x, Part):
+            return numbers[id(x.whole)], x.index
+        return numbers[id(x)] if isinstance(x, Node) else x
+
+    return "\n".join(
+        f"{children.get(id(node.layer)) or node.layer} {tree.map(named, (node.args, node.kwargs))}" for node in nodes
+    )
 
 
 def _with_children(layer: Layer, new: dict[int, Any]) -> Any:
@@ -712,7 +736,10 @@ def _taking(layer: Any, move: Move) -> Layer:
 
 def _activating(layer: Any, move: Move) -> Layer:
     function = activations.get(layer.activation)
-    if _is_elementwise(function) or not move._moved:
+    if _is_elementwise(function):
+        return copy.deepcopy(layer)
+    _whole(move._values)
+    if not move._moved:
         return copy.deepcopy(layer)
     if function is activations.softmax:
         return replace(_activation(function, move), name=layer._given_name)
@@ -727,7 +754,10 @@ def _dropping(layer: Any, move: Move) -> Layer:
 
 
 def _lambda(layer: Any, move: Move) -> Layer:
-    if not move._moved or _is_elementwise(lambda x: layer.function(x, **(layer.arguments or {}))):
+    if _is_elementwise(lambda x: layer.function(x, **(layer.arguments or {}))):
+        return copy.deepcopy(layer)
+    _whole(move._values)
+    if not move._moved:
         return copy.deepcopy(layer)
     raise move.refuse("its function may give the axes a meaning")
 
@@ -824,21 +854,14 @@ def _flatten(layer: Any, move: Move) -> Layer:
     if None in sizes or move._path in move._walk.plain:
         move.take((0, *wanted))
         return replace(layer, data_format=None)
-    numbers = _numbers(sizes, [i - 1 for i in wanted])
-    place = {number: i for i, number in enumerate(numbers)}
-    rows = tuple([place[number] for number in _numbers(sizes, [i - 1 for i in here[None]])])
+    import numpy as np
+
+    numbers = np.arange(math.prod(sizes)).reshape((1, *sizes))
+    old, new = (np.transpose(numbers, (0, *axes)).ravel() for axes in (wanted, here[None]))
+    rows = tuple(np.argsort(old)[new].tolist())
     done = move._done(replace(layer, data_format=None))
     done.out = Value(done.out.spec, (0, 1), frozenset(), rows if rows != _same(len(rows)) else None, move._path)
     return done  # type: ignore[return-value]
-
-
-def _numbers(sizes: Any, axes: list[int]) -> list[int]:
-    """The numbers of the elements of an array, in the order in which they lie when its axes are permuted."""
-    strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
-    return [
-        sum(i * strides[axis] for i, axis in zip(place, axes, strict=True))
-        for place in itertools.product(*(range(sizes[axis]) for axis in axes))
-    ]
 
 
 def _permute(layer: Any, move: Move) -> Layer | None:
@@ -965,11 +988,6 @@ def _length(x: Any) -> int:
 
 
 @native
-def _stacked(xs: list[Any]) -> Any:
-    return namespace(*xs).stack(xs)
-
-
-@native
 def _turned(x: Any, order: Order | None, rows: tuple[int, ...] | None) -> Any:
     xp = namespace(x)
     if rows is not None:
@@ -1027,7 +1045,11 @@ def _placed(x: Any, places: dict[Any, Any]) -> Any:
 
 
 def _new_spec(x: Any) -> Any:
-    return Spec(tuple([x.spec.shape[i] for i in x.order]), dtype_name(x.spec.dtype)) if isinstance(x, Value) else x
+    return _ordered_spec(x, x.order) if isinstance(x, Value) else x
+
+
+def _ordered_spec(x: Value, order: Order) -> Spec:
+    return Spec(tuple([x.spec.shape[i] for i in order]), dtype_name(x.spec.dtype))
 
 
 def _same(rank: int) -> Order:

@@ -46,8 +46,8 @@ def _module() -> Any:
 
     def variables(values: Tree, trainable: bool) -> Tree:
         def variable(path: str, x: Any) -> Any:
-            real = "float" in dtype_name(x.dtype)
-            return tf.Variable(asarray(x, backend="tensorflow"), trainable=trainable and real, name=path)
+            trains = trainable and any(kind in dtype_name(x.dtype) for kind in ("float", "complex"))
+            return tf.Variable(asarray(x, backend="tensorflow"), trainable=trains, name=path)
 
         leaves, structure = tree.flatten(values)
         named = zip(tree.paths(values), leaves, strict=True)
