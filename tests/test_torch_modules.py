@@ -68,6 +68,24 @@ def torch_net():
     return torch.nn.Sequential(torch.nn.Conv1d(4, 6, 3), torch.nn.BatchNorm1d(6), torch.nn.GELU(), torch.nn.Flatten())
 
 
+def called(norm):
+    """A module with a norm of PyTorch's old kind, after a call, which leaves tensors with a gradient in attributes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        module = norm(torch.nn.Linear(4, 3))
+    module(torch.ones(5, 4))
+    return module
+
+
+class Keeping(torch.nn.Module):
+    """An attribute that depends on a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(4))
+        self.twice = 2 * self.w
+
+
 MODULES = {
     "linear": (lambda: torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2)), (5, 4)),
     "convolution": (torch_net, (5, 4, 8)),
@@ -75,6 +93,8 @@ MODULES = {
     "attention": (lambda: torch.nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True), (5, 6, 4)),
     "weight norm": (lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(4, 3)), (5, 4)),
     "spectral norm": (lambda: torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(4, 3)), (5, 4)),
+    "weight norm by hooks": (lambda: called(torch.nn.utils.weight_norm), (5, 4)),
+    "spectral norm by hooks": (lambda: called(torch.nn.utils.spectral_norm), (5, 4)),
     "tied": (Tied, (5, 4)),
     "frozen": (Frozen, (5, 4)),
 }
@@ -447,6 +467,8 @@ class Strange(torch.nn.Module):
     ("make", "words"),
     [
         (lambda: nn.TorchModuleWrapper(3), "`module` must be a torch.nn.Module"),
+        (lambda: nn.TorchModuleWrapper(Keeping()), "The module Keeping cannot be copied: Only Tensors created"),
+        (lambda: nn.TorchModuleWrapper(torch.jit.ScriptModule()), "`module` must be a module without parts"),
         (lambda: nn.TorchModuleWrapper(lambda: 3), "`module` must be a torch.nn.Module"),
         (lambda: nn.TorchModuleWrapper(torch.nn.Linear(4, 2), output_shape="a"), "`output_shape` must be a tuple"),
         (lambda: nn.TorchModuleWrapper(torch.nn.LazyLinear(3)), "'weight' of the module LazyLinear has no shape yet"),

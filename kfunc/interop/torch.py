@@ -121,14 +121,14 @@ class Module(Part):
         if self.training:
             state = self._guarded(state)
         if key is None and (self.training or self._draws):
-            key = self._key(inputs)
+            key = _drawn_key(params, state, inputs)
         looks = self.training and not aux and not self._asked and not torch.compiler.is_compiling()
         given: Any = {"state": state, "train": self.training, "aux": aux or looks, **options}
         try:
             out, new, *more = self._net.apply(params, *inputs, key=key, **given)
         except MissingKeyError:
             self._draws = True
-            out, new, *more = self._net.apply(params, *inputs, key=self._key(inputs), **given)
+            out, new, *more = self._net.apply(params, *inputs, key=_drawn_key(params, state, inputs), **given)
         if looks:
             self._asked = True
             _warn_of_losses(more[0].losses)
@@ -137,12 +137,12 @@ class Module(Part):
                 self._take(state, new)
         return (out, *more) if aux else out
 
-    def _key(self, inputs: Any) -> Any:
-        """A random key from the generator that `torch.manual_seed` sets, on the device of the parameters."""
-        tensors = [x for x in tree.leaves((self._trees(), inputs)) if isinstance(x, torch.Tensor)]
-        device = tensors[0].device if tensors else None
-        words = torch.randint(-(2**31), 2**31, (2,), dtype=torch.int64, device=device)
-        return words.to(torch.int32).view(torch.uint32)
+
+def _drawn_key(*values: Any) -> Any:
+    """A random key from the generator that `torch.manual_seed` sets, on the device of the first tensor in `values`."""
+    device = next((x.device for x in tree.leaves(values) if isinstance(x, torch.Tensor)), None)
+    words = torch.randint(-(2**31), 2**31, (2,), dtype=torch.int64, device=device)
+    return words.to(torch.int32).view(torch.uint32)
 
 
 def _warn_of_losses(losses: dict[str, Any]) -> None:

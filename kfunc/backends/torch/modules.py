@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.func import functional_call
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ... import tree
@@ -47,6 +49,8 @@ class TorchModule(Foreign):
     def __init__(self, module: torch.nn.Module, output_shape: tuple[int | None, ...] | None = None):
         if not isinstance(module, torch.nn.Module):
             raise ArgumentError.must_be("module", "a torch.nn.Module, or a function that makes one", module)
+        if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+            raise ArgumentError.must_be("module", "a module without parts of torch.jit", module)
         self._module, self._output_shape = module, output_shape
         self.tensors: dict[str, torch.Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
         for name, x in self.tensors.items():
@@ -81,7 +85,19 @@ class TorchModule(Foreign):
             empty = x.detach().to("meta")
             memo[id(x)] = torch.nn.Parameter(empty, x.requires_grad) if isinstance(x, torch.nn.Parameter) else empty
         names = {id(memo[id(x)]): name for name, x in self.tensors.items()}
-        return _Structure(copy.deepcopy(self._module, memo), names, train)
+        for values, name in _computed(self._module):
+            if isinstance(values.get(name), torch.Tensor):
+                memo[id(values[name])] = None
+        try:
+            return _Structure(copy.deepcopy(self._module, memo), names, train)
+        except RuntimeError as error:
+            raise ArgumentError(
+                f"The module {type(self._module).__name__} cannot be copied: {str(error).partition('.  ')[0]}.",
+                argument="module",
+                expected="a module that copy.deepcopy copies",
+                got=shown(self._module),
+                fix="let forward compute the tensors that depend on parameters, and keep none of them in attributes",
+            ) from error
 
     def variables(self, args: Any, kwargs: Any) -> tuple[Variable, ...]:
         return self._variables
@@ -209,6 +225,7 @@ class _Structure:
                 for key, x in owner.items():
                     if id(x) in names:
                         self._places.setdefault(names[id(x)], []).append((owner, key))
+        self._computed = _computed(self._module)
 
     def __call__(self, given: dict[str, Any], args: Any, kwargs: Any, key: Any) -> Any:
         """The output for these tensors. Afterwards, `given` has those that the module has put in their places."""
@@ -230,6 +247,18 @@ class _Structure:
                 given[name] = owner[key]
                 for owner, key in places:
                     owner[key] = None  # so that no memory is held
+            for owner, key in self._computed:
+                owner[key] = None
+
+
+def _computed(module: torch.nn.Module) -> list[tuple[dict[str, Any], str]]:
+    """The attributes that `torch.nn.utils.weight_norm` and `spectral_norm` compute from parameters in each call."""
+    return [
+        (vars(part), hook.name)
+        for part in module.modules()
+        for hook in part._forward_pre_hooks.values()
+        if isinstance(hook, WeightNorm | SpectralNorm)
+    ]
 
 
 class _Keys:
