@@ -388,7 +388,30 @@ class Chosen(nn.Layer):
         return x + self.body(s, x) if x.shape[-1] == self.filters else x
 
 
+@nn.layer
+class Twice(nn.Layer):
+    body: nn.Layer
+
+    def forward(self, s, x):
+        return self.body(s, self.body(s, x))
+
+
+@nn.layer
+class Training(nn.Layer):
+    body: nn.Layer
+
+    def forward(self, s, x):
+        y = self.body(s, x)
+        return y - ops.mean(y, axis=-1, keepdims=True) if s.train else y
+
+
 REFUSED = {
+    "training": (lambda: Training(nn.Conv2D(3, 3)), "training", "its forward computes something else in training"),
+    "twice": (
+        lambda: nn.Sequential([nn.Conv2D(3, 3), Twice(nn.Dense(3))]),
+        "sequential/twice/body",
+        "it is called several times, with maps in other formats",
+    ),
     "sizes": (lambda: Scaled(nn.Conv2D(3, 3)), "scaled", "its forward computes with sizes of its inputs"),
     "a choice": (
         lambda: Chosen(nn.Conv2D(4, 3, padding="same")),

@@ -354,6 +354,7 @@ class _Walk:
         places: dict[Any, Any] = dict(zip(inputs, move._values, strict=True))
         children = {id(child): name for name, child in layer.children()}
         new: dict[int, Any] = {}
+        moves: dict[int, Any] = {}
         fix: _Fix = {}
         for node in nodes:
             if node.layer is None:  # a parameter
@@ -364,6 +365,8 @@ class _Walk:
             path = move._path if name is None else f"{move._path}/{name}".lstrip("/")
             done = self.convert(node.layer, given, path)
             before = self.before(given, done)
+            if moves.setdefault(id(node.layer), before) != before:
+                raise _refused(node.layer, path, self.layout, "it is called several times, with maps in other formats")
             if name is not None:
                 made, inside, inner = _joined(node.layer, done, before, self.layout, path)
                 new.setdefault(id(node.layer), made)
@@ -383,8 +386,11 @@ class _Walk:
             lambda x: dataclasses.replace(x, spec=_ordered_spec(x, next(wants))) if isinstance(x, Value) else x,
             move._args,
         )
-        if _program(layer, nodes, inputs) != _program(made, *_nodes(made, move, new_args)[:2]):
+        program = _program(layer, nodes, inputs, out)
+        if program != _program(made, *_nodes(made, move, new_args)):
             raise move.refuse("its forward computes with sizes of its inputs")
+        if program != _program(layer, *_nodes(layer, move, move._args, train=True)):
+            raise move.refuse("its forward computes something else in training")
         return _Done(made, move._wants, tree.map(lambda x: _placed(x, places), out), (), fix, move._args)
 
 
@@ -601,7 +607,7 @@ class _Calls:
         return self
 
 
-def _nodes(layer: Layer, move: Move, given: Any) -> tuple[list[Node], list[Node], Any]:
+def _nodes(layer: Layer, move: Move, given: Any, train: bool = False) -> tuple[list[Node], list[Node], Any]:
     """What the `forward` of a layer does with these `Value`s: nodes in order, its inputs, and its output."""
     calls = _Calls()
     stubs = {id(child): _Stub(child, calls) for _, child in layer.children()}
@@ -617,7 +623,7 @@ def _nodes(layer: Layer, move: Move, given: Any) -> tuple[list[Node], list[Node]
         return inputs[-1]
 
     args, kwargs = tree.map(node, given)
-    scope = _Nodes(Call(declared={}), stubbed, None, None)
+    scope = _Nodes(Call(train, declared={}), stubbed, None, None)
     scope._policies = scope.policy = None
     try:
         out = stubbed.forward(scope, *args, **kwargs)
@@ -630,7 +636,7 @@ def _nodes(layer: Layer, move: Move, given: Any) -> tuple[list[Node], list[Node]
     return [x for x in found if not isinstance(x, Part) and id(x) not in set(map(id, inputs))], inputs, out
 
 
-def _program(layer: Layer, nodes: list[Node], inputs: list[Node]) -> str:
+def _program(layer: Layer, nodes: list[Node], inputs: list[Node], out: Any) -> str:
     """What `_nodes` found, as a text that is equal if the same is computed."""
     children = {id(child): name for name, child in layer.children()}
     numbers = {id(node): f"<{i}>" for i, node in enumerate([*inputs, *nodes])}
@@ -640,9 +646,8 @@ def _program(layer: Layer, nodes: list[Node], inputs: list[Node]) -> str:
             return numbers[id(x.whole)], x.index
         return numbers[id(x)] if isinstance(x, Node) else x
 
-    return "\n".join(
-        f"{children.get(id(node.layer)) or node.layer} {tree.map(named, (node.args, node.kwargs))}" for node in nodes
-    )
+    lines = [f"{children.get(id(x.layer)) or x.layer} {tree.map(named, (x.args, x.kwargs))}" for x in nodes]
+    return "\n".join([*lines, str(tree.map(named, out))])
 
 
 def _with_children(layer: Layer, new: dict[int, Any]) -> Any:
