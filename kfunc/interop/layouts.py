@@ -861,7 +861,8 @@ def _flatten(layer: Any, move: Move) -> Layer:
         return replace(layer, data_format=None)
     import numpy as np
 
-    numbers = np.arange(math.prod(sizes)).reshape((1, *sizes))
+    known = [n for n in sizes if n is not None]
+    numbers = np.arange(math.prod(known)).reshape((1, *known))
     old, new = (np.transpose(numbers, (0, *axes)).ravel() for axes in (wanted, here[None]))
     rows = tuple(np.argsort(old)[new].tolist())
     done = move._done(replace(layer, data_format=None))
