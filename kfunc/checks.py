@@ -19,6 +19,7 @@ from .errors import ArgumentError, ShapeError
 from .registry import resolve
 
 __all__ = [
+    "as_python",
     "boolean",
     "count",
     "data_format",
@@ -48,7 +49,7 @@ def _within(what: str, least: float | None = None, most: float | None = None, ab
     return what if not bounds else f"{what} {bounds}" if above is not None else f"{what} of {bounds}"
 
 
-def _python(value: Any) -> Any:
+def as_python(value: Any) -> Any:
     """A scalar of NumPy's as a number of Python's; anything else as it is."""
     return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
@@ -65,7 +66,7 @@ def integer(argument: str, value: Any, least: int | None = None, most: int | Non
     """An integer in `[least, most]`."""
     if none and value is None:
         return value
-    value = value if type(value) is int else _python(value)
+    value = value if type(value) is int else as_python(value)
     if not _whole(value) or (least is not None and value < least) or (most is not None and value > most):
         _refuse(argument, _within("an integer", least, most), value, none)
     return value
@@ -75,7 +76,7 @@ def positive(argument: str, value: Any, none: bool = False) -> Any:
     """An integer above 0."""
     if none and value is None:
         return value
-    value = value if type(value) is int else _python(value)
+    value = value if type(value) is int else as_python(value)
     if not _whole(value) or value < 1:
         _refuse(argument, "a positive integer", value, none)
     return value
@@ -123,7 +124,7 @@ def number(
     """A finite number in `[least, most]`, and larger than `above` if that is given."""
     if none and value is None:
         return value
-    value = value if type(value) is float else _python(value)
+    value = value if type(value) is float else as_python(value)
     good = _real(value) and math.isfinite(value)
     if not good or not least <= value <= most or (above is not None and not value > above):
         bounds = (least if least > -math.inf else None, most if most < math.inf else None)
@@ -133,7 +134,7 @@ def number(
 
 def probability(argument: str, value: Any, one: bool = False) -> float:
     """A number in [0, 1), or in [0, 1] with `one`."""
-    value = value if type(value) is float else _python(value)
+    value = value if type(value) is float else as_python(value)
     if not _real(value) or not (0 <= value < 1 or (one and value == 1)):
         what = "a probability between 0 and 1" if one else "a probability of at least 0 and below 1"
         said = f"0 <= {argument} {'<=' if one else '<'} 1"

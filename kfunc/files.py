@@ -931,20 +931,15 @@ _OTHERS = {
 }
 
 
-def safetensors_path(argument: str, path: str | os.PathLike[str], required: bool = False) -> str:
-    """`path` as a string, for a file to write.
-
-    Args:
-        argument: The argument that holds `path`, for the error.
-        required: Whether `path` must end in ".safetensors"; else only the suffixes of other formats are refused, since
-            the file would not be what its name says.
+def safetensors_path(argument: str, path: str | os.PathLike[str]) -> str:
+    """`path` as a string, for a file to write. Errors call it by the name `argument`.
 
     Raises:
-        ArgumentError: `path` has another suffix.
+        ArgumentError: `path` has the suffix of another format: the file would not be what its name says.
     """
     name = os.fsdecode(path)
     stem, suffix = os.path.splitext(name)
-    if suffix.lower() in _OTHERS or (required and suffix != ".safetensors"):
+    if suffix.lower() in _OTHERS:
         fix = f"write {stem.removesuffix('.weights')}.safetensors"
         raise ArgumentError.must_be(argument, "a path that ends in .safetensors", name, fix=fix)
     return name

@@ -62,9 +62,7 @@ def load_model(
         FileError: The file cannot be read, or holds no model.
         ArgumentError: A layer of it is not here, or an argument is none of these.
     """
-    for name, value in (custom_objects or {}).items():
-        saving.register_keras_serializable(name=name)(value)
-    if checks.boolean("safe_mode", safe_mode) is False:
+    if not checks.boolean("safe_mode", safe_mode):
         raise ArgumentError(
             "`safe_mode` must be True: code in a file is never run.",
             argument="safe_mode",
@@ -72,12 +70,19 @@ def load_model(
             got="False",
             fix="write its functions as layers, and register them: @kf.register('layer')",
         )
+    checks.boolean("compile", compile)
+    for name, value in (custom_objects or {}).items():
+        saving.register_keras_serializable(name=name)(value)
     if format_of(filepath) is not None or (isinstance(filepath, str | os.PathLike) and os.path.isdir(filepath)):
         from .interop import keras
 
-        options: dict[str, Any] = {} if checks.boolean("compile", compile) else {"compile": False}
-        return keras.load(filepath, **options)
-    return Model.load(filepath)
+        return keras.load(filepath, compile=compile)
+    model = Model.load(filepath)
+    if not compile:
+        ts: Any = model.train_state
+        model, known = Model(model.net, model.seed), model._traced
+        model._traced, model.train_state = known, ts._replace(opt_state=None)
+    return model
 
 
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
@@ -185,7 +190,7 @@ class saving:
                     argument="custom_objects",
                     expected="classes of layers, losses, metrics and optimizers",
                     got=shown(value),
-                    fix='register functions where they are defined: @kf.register("activation")',
+                    fix='register a function where it is defined: @kf.register("loss"), or "metric" or "activation"',
                 )
             return register(category, *([] if name is None else [name]))(value)
 

@@ -275,7 +275,7 @@ class Model(GraphFace):
             self._compiled = {
                 "optimizer": optimizer,
                 "loss": loss,
-                "loss_weights": loss_weights,
+                "loss_weights": tree.map(checks.as_python, loss_weights),
                 "metrics": metrics,
                 "weighted_metrics": weighted_metrics,
             }
@@ -869,6 +869,9 @@ class Model(GraphFace):
         target = get(backend)
         if (other := model_file.format_of(filepath)) is not None:
             model = other.load(filepath, target)
+            if cls is not Model:
+                parts, model = model._parts(), cls.__new__(cls)
+                model.__setstate__(parts)
             model.step, model.eval_step, model.objective = step, eval_step, objective
             return model
         model, traced, ts, stored = model_file.read(cls, filepath)
@@ -1031,15 +1034,26 @@ class Model(GraphFace):
             What was skipped: the name of each array, and why. Empty without `skip_mismatch`.
 
         Raises:
+            ArgumentError: `skip_mismatch` is True, and the file is one of Keras's.
             FileError: The file is truncated or corrupt, or its arrays are not those of this network; with
                 `skip_mismatch`, none of them is. The model is then as it was.
             NonFiniteError: A parameter in it is NaN; the same holds.
         """
-        if (other := model_file.format_of(filepath)) is not None and not skip_mismatch:
+        checks.boolean("skip_mismatch", skip_mismatch)
+        if (other := model_file.format_of(filepath)) is not None:
+            if skip_mismatch:
+                raise ArgumentError(
+                    "`skip_mismatch` must be False for a file of Keras's: all of its arrays are loaded, or none.",
+                    argument="skip_mismatch",
+                    expected="False",
+                    got="True",
+                    fix="load the model that the file was saved from, by kf.Model.load or into a network of the same "
+                    'layers; then model.save("x.safetensors"), and load_weights("x.safetensors", skip_mismatch=True)',
+                )
             other.load_weights(self, filepath)
             return {}
         traced = self._known()
-        found, skipped = model_file.read_weights(filepath, traced, checks.boolean("skip_mismatch", skip_mismatch))
+        found, skipped = model_file.read_weights(filepath, traced, skip_mismatch)
         with self._carry.lock:
             traced, ts = self._known(), self._built()
             found = model_file.placed(traced, found)  # another thread may have frozen layers meanwhile

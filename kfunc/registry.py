@@ -359,11 +359,9 @@ def _encode(
         return {"category": "same", "index": seen[id(value)][0]}
     known = _entries.get(id(type(value)))
     config = getattr(value, "config", None)
-    if known is not None and hasattr(value, "get_config"):
-        kind, name, arguments = known[0], known[1].name, value.get_config()
-    elif known is not None and dataclasses.is_dataclass(value):
+    arguments = None if known is None else _arguments(value, strict=other is None)
+    if known is not None and arguments is not None:
         kind, name = known[0], known[1].name
-        arguments = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
     elif isinstance(config, dict) and {"category", "class", "config"} == config.keys():
         kind, name, arguments = config["category"], config["class"], config["config"]
     elif isinstance(value, list | tuple):
@@ -377,6 +375,22 @@ def _encode(
         encoded[beside] = _encode(found, seen, None, other)
     seen[id(value)] = (len(seen), value)  # with the value, since its id may be given anew once it is gone
     return {"category": kind, "class": name, **encoded}
+
+
+def _arguments(value: Any, strict: bool) -> dict[str, Any] | None:
+    """What an object of a registered class was made with; None if it does not say that.
+
+    If not `strict`, an error of its `get_config` counts as saying nothing, as that of a `Lambda` of any function does.
+    """
+    if hasattr(value, "get_config"):
+        try:
+            return value.get_config()
+        except Exception:  # it may be the user's
+            if strict:
+                raise
+    if dataclasses.is_dataclass(value):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+    return None
 
 
 def _undescribable(value: Any, category: str | None) -> Any:

@@ -125,7 +125,8 @@ class Ours:
         self.train_state = self.train_state._replace(params={"w": np.full(1, epoch, np.float32)})
 
     def save(self, path):
-        self.saved[os.path.basename(path).removesuffix(".safetensors")] = self.weights
+        name = os.path.basename(path).removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
+        self.saved[name] = self.weights
 
     save_weights = save
 
@@ -272,7 +273,7 @@ def maker(cls, kwargs, folder, keras_s):
     kwargs = dict(kwargs)
     if "filepath" in kwargs:
         suffix = ".weights.h5" if kwargs.get("save_weights_only") else ".keras"
-        kwargs["filepath"] = os.path.join(folder, kwargs["filepath"] + (suffix if keras_s else ".safetensors"))
+        kwargs["filepath"] = os.path.join(folder, kwargs["filepath"] + suffix)
     if cls == "CSVLogger":
         kwargs["filename"] = os.path.join(folder, "table.csv")
     return lambda: getattr((keras if keras_s else kf).callbacks, cls)(**kwargs)
@@ -661,6 +662,22 @@ def test_tensorboard_sees_schedules(optimizer, tmp_path, monkeypatch):
     np.testing.assert_allclose(got, 0.1 * 0.5 ** (steps / 10), rtol=4 * EPS)
 
 
+def test_files_for_keras(tmp_path):
+    """Keras's most used callback, as programs for Keras have it."""
+    made, weights = model(), tmp_path / "best.weights.h5"
+    savers = (
+        callbacks.ModelCheckpoint(tmp_path / "at" / "{epoch}.keras"),
+        callbacks.ModelCheckpoint(weights, save_weights_only=True),
+    )
+    fit(made, *savers, epochs=2)
+    again, other = kf.Model.load(tmp_path / "at" / "2.keras"), model().build(kf.Spec((None, 4)))
+    assert int(again.train_state.step) == int(made.train_state.step) and (tmp_path / "at" / "1.keras").exists()
+    other.load_weights(weights)
+    for got in (again, other):
+        assert same(got.train_state.params, made.train_state.params)
+    assert same(again.train_state.opt_state, made.train_state.opt_state)
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 SCHEDULED = {"optimizer": optim.adam(optim.ExponentialDecay(0.1, 10, 0.5))}
@@ -670,8 +687,13 @@ ERRORS = {
     "patience": (lambda: C.EarlyStopping(patience=-1), ArgumentError, "patience"),
     "factor": (lambda: C.ReduceLROnPlateau(factor=1.0), ArgumentError, "factor"),
     "a misspelt argument": (lambda: C.ReduceLROnPlateau(patence=1), TypeError, "patence"),
-    "suffix": (lambda: C.ModelCheckpoint("m.keras"), ArgumentError, "m.safetensors"),
-    "suffix of weights": (lambda: C.ModelCheckpoint("a/m.weights.h5"), ArgumentError, "a/m.safetensors"),
+    "suffix": (lambda: C.ModelCheckpoint("m.h5"), ArgumentError, "m.safetensors or m.keras"),
+    "suffix of weights": (lambda: C.ModelCheckpoint("a/m.weights.h5"), ArgumentError, "a/m.safetensors or a/m.keras"),
+    "suffix of models": (
+        lambda: C.ModelCheckpoint("m.keras", save_weights_only=True),
+        ArgumentError,
+        "m.safetensors or m.weights.h5",
+    ),
     "frequency": (lambda: C.ModelCheckpoint("m.safetensors", save_freq="batch"), ArgumentError, "save_freq"),
     "a hook": (lambda: C.LambdaCallback(on_epoch=print), ArgumentError, "on_epoch"),
     "no hook": (lambda: C.LambdaCallback(on_epoch_end=3), ArgumentError, "on_epoch_end"),

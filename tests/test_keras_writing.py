@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import json
 import warnings
@@ -129,7 +129,9 @@ def test_an_optimizer_s_state_in_a_legacy_file(tmp_path):
 
 def keras_2(name):
     """An optimizer of Keras 2; those before version 2.11 are `legacy`."""
-    tf_keras = pytest.importorskip("tf_keras")
+    if importlib.util.find_spec("tf_keras") is None:  # not `importorskip`, which hides that a part of it is missing
+        pytest.skip("tf_keras is not installed")
+    tf_keras = importlib.import_module("tf_keras")
     of = tf_keras.optimizers
     return tf_keras, {
         "SGD": lambda: of.SGD(0.05),
@@ -275,8 +277,9 @@ def test_what_keras_lacks_is_told(name, tmp_path):
     options, said = LEFT_OUT[name]
     model = built()
     model.compile(**{"optimizer": "adam", "loss": "mse"} | options)
-    with pytest.warns(UserWarning, match=said):
+    with pytest.warns(UserWarning, match=said) as told:
         model.save(tmp_path / "ours.keras")
+    assert {w.filename for w in told} == {__file__}  # the line that a user can change
     theirs = keras.models.load_model(tmp_path / "ours.keras")
     assert theirs.compiled == (name in ("metric", "decay", "patterns"))
     same_state(theirs.get_weights(), model.get_weights())
@@ -317,6 +320,7 @@ def test_variables_that_do_not_fit():
         [np.ones(())] * 6,
         [np.asarray(2**40), *fitting[1:]],
         [-fitting[0] - 1, *fitting[1:]],
+        [np.asarray(np.nan), *fitting[1:]],
     ):
         with pytest.warns(UserWarning, match="The optimizer starts afresh"):
             compiled.restore(model, arrays, None, places)
@@ -334,6 +338,44 @@ def test_an_optimizer_that_keras_did_not_scale():
     compiled.restore(model, arrays, None, places)
     for x, y in zip(compiled.groups(model, places)[1][2], arrays, strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+def test_a_state_in_bfloat16(tmp_path):
+    """Keras writes its numbers as pairs of bytes without a meaning."""
+    dense = keras.layers.Dense(2, dtype="bfloat16")
+    theirs = keras.Sequential([keras.Input((3,), dtype="bfloat16"), dense])
+    theirs.compile("adam", "mse")
+    trained(theirs, 2)
+    theirs.save(tmp_path / "theirs.keras")
+    model = kf.Model.load(tmp_path / "theirs.keras")
+    means = model.train_state.opt_state.inner.mu["dense"]["kernel"]
+    same_state(means, np.asarray(theirs.optimizer.variables[2]).reshape(3, 2))
+    model.save(tmp_path / "ours.keras")
+    again = keras.models.load_model(tmp_path / "ours.keras")
+    same_state([np.asarray(v) for v in again.optimizer.variables], [np.asarray(v) for v in theirs.optimizer.variables])
+
+
+@pytest.mark.jax
+def test_a_model_that_trains_while_it_is_saved(tmp_path, monkeypatch):
+    """The file has the state of one step. Steps on JAX take the memory of the arrays before."""
+    model = built()
+    model.compile("adam", "mse")
+    model.fit(X, Y, verbose=0, backend="jax")
+    before = kf.tree.map(np.array, (model.train_state.params, model.train_state.opt_state))
+    groups = weights.groups
+
+    def meanwhile(*args):
+        model.train_on_batch(X, Y)
+        return groups(*args)
+
+    monkeypatch.setattr(weights, "groups", meanwhile)
+    model.save(tmp_path / "model.keras")
+    again = kf.Model.load(tmp_path / "model.keras")
+    same_state((again.train_state.params, again.train_state.opt_state), before)
+    now = model.get_weights()
+    model.save_weights(tmp_path / "model.weights.h5")
+    again.load_weights(tmp_path / "model.weights.h5")
+    same_state(again.get_weights(), now)
 
 
 # -- networks ----------------------------------------------------------------------------------------------------------
@@ -441,6 +483,30 @@ def test_networks(name, tmp_path):
     np.testing.assert_array_equal(*(np.asarray(kf.tree.leaves(m(*xs))[0]) for m in (again, model)))
 
 
+ACTING = {
+    "dropout": (lambda: nn.Dropout(0.5), "base/dropout"),
+    "no rate": (lambda: nn.Dropout(0.0), None),
+    "noise": (lambda: nn.GaussianNoise(0.1), "base/gaussian_noise"),
+    "recurrent": (lambda: nn.Sequential([nn.Reshape((3, 1)), nn.GRU(2, dropout=0.1)]), "base/sequential/gru"),
+    "spectral": (lambda: nn.SpectralNormalization(nn.Dense(2)), "base/spectral_normalization"),
+    "plain": (lambda: nn.BatchNormalization(), None),
+}
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_frozen_layers_that_act_in_keras_are_told(name):
+    make, path = ACTING[name]
+    for trainable in (True, False):
+        net = nn.Sequential([nn.Input((3,)), nn.Sequential([make()], name="base", trainable=trainable)])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            files.config_of(net)
+        wanted = (
+            [] if path is None or trainable else [f"Layers that are frozen go on acting in Keras's training: {path}."]
+        )
+        assert [str(w.message).partition(" Keras freezes")[0] for w in told] == wanted
+
+
 def test_shared_and_nested(tmp_path):
     model = drawn(kf.Model(shared()).build())
     xs = {name: RNG.normal(size=(3, 4)).astype("float32") for name in "ab"}
@@ -521,10 +587,14 @@ class Doubled(ours.layers.Layer):
         return 2 * x
 
 
+class Own(kf.Model):
+    pass
+
+
 def test_fingers(tmp_path):
     """Programs for Keras save and load as they always did."""
     model = built()
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", loss_weights=np.float32(2))
     model.fit(X, Y, verbose=0)
     path = tmp_path / "model.keras"
     for save in (model.save, lambda p: ours.saving.save_model(model, p), lambda p: ours.models.save_model(model, p)):
@@ -532,6 +602,8 @@ def test_fingers(tmp_path):
         for load in (ours.models.load_model, ours.saving.load_model, ours.load_model, kf.Model.load, files.load):
             again = load(path)
             same_state(again.train_state.opt_state, model.train_state.opt_state)
+            assert again.loss_weights == 2
+    assert type(Own.load(path)) is Own
     assert ours.models.load_model(path, compile=False).optimizer is None
     with pytest.raises(FileError, match="exists already"):
         model.save(path, overwrite=False)
@@ -541,6 +613,11 @@ def test_fingers(tmp_path):
     same_state(other.train_state.params, model.train_state.params)
     model.save(tmp_path / "model.safetensors")
     same_state(ours.models.load_model(tmp_path / "model.safetensors").train_state.params, model.train_state.params)
+    again = ours.models.load_model(tmp_path / "model.safetensors", compile=False)
+    assert again.optimizer is None and again.train_state.opt_state is None
+    same_state(again(X), model(X))
+    with pytest.raises(ArgumentError, match="`skip_mismatch` must be False"):
+        other.load_weights(tmp_path / "model.weights.h5", skip_mismatch=True)
 
 
 def test_classes_of_one_s_own(tmp_path):

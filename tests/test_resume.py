@@ -153,6 +153,12 @@ def dense(**options):
     return make
 
 
+def function():
+    m = kf.Model(nn.Sequential([nn.Lambda(lambda x: x + 1), nn.Dense(1)]))
+    m.compile("adam", "mse")
+    return m
+
+
 def scaled():
     m = kf.Model(nn.Sequential([nn.Dense(4, dtype="mixed_float16"), nn.Dense(1)]))
     m.compile(kf.optim.LossScaleOptimizer(kf.optim.Adam(0.01), initial_scale=2.0**40, dynamic_growth_steps=3), "mse")
@@ -218,6 +224,7 @@ ARRAYS = {"x": X, "y": Y, "batch_size": 4}
 
 CASES = {
     "arrays": (dense(), lambda: ARRAYS),
+    "a function in a layer": (function, lambda: ARRAYS),
     "in their order": (dense(), lambda: {**ARRAYS, "shuffle": False}),
     "weights": (dense(), lambda: {**ARRAYS, "class_weight": {0: 1.0, 1: 3.0}, "sample_weight": np.arange(22.0)}),
     "a split": (dense(), lambda: {**ARRAYS, "validation_split": 0.2}),

@@ -88,10 +88,9 @@ class ModelCheckpoint(_Saver):
     """Save the model, or its parameters and state alone, as training goes on.
 
     Args:
-        filepath: Path of a `.safetensors` file. "{epoch}", from 1, and the names in the logs are replaced by their
-        values,
-            as in "{epoch:02d}-{val_loss:.2f}.safetensors"; with a `save_freq` in steps also "{batch}". Directories are
-            made.
+        filepath: Path of a `.safetensors` file; or of a file for Keras, which ends in `.keras`, and in `.weights.h5`
+            with `save_weights_only`. "{epoch}", from 1, and the names in the logs are replaced by their values, as in
+            "{epoch:02d}-{val_loss:.2f}.keras"; with a `save_freq` in steps also "{batch}". Directories are made.
         monitor, mode: As for `MonitorCallback`, with `save_best_only`.
         verbose: 1 to print what it does.
         save_best_only: Whether only values that are better than all before are saved. In epochs without a value, as
@@ -102,8 +101,10 @@ class ModelCheckpoint(_Saver):
         initial_value_threshold: What the first value must be better than.
 
     Raises:
-        ArgumentError: `filepath` has another suffix, or a name in braces that is not in the logs.
+        ArgumentError: `filepath` has another suffix, or a name in braces that is not in the logs; or Keras lacks a
+            layer of the network, and the file is for Keras.
         FileError: It could not be written; an older file is as it was.
+        MissingPackageError: The file is for Keras, and h5py is not installed.
     """
 
     def __init__(
@@ -118,7 +119,16 @@ class ModelCheckpoint(_Saver):
         initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold, save_weights_only)
-        self.filepath: str = files.safetensors_path("filepath", filepath, required=True)
+        self.filepath: str = os.fsdecode(filepath)
+        endings = (".safetensors", ".weights.h5" if self.save_weights_only else ".keras")
+        if not self.filepath.endswith(endings):
+            stem = os.path.splitext(self.filepath)[0].removesuffix(".weights")
+            raise ArgumentError.must_be(
+                "filepath",
+                f"a path that ends in {' or '.join(endings)}",
+                self.filepath,
+                fix=f"write {' or '.join(stem + ending for ending in endings)}",
+            )
 
     def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
         path = self._path(epoch, batch, logs)

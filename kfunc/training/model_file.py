@@ -308,9 +308,8 @@ def _losses_of(config: Any) -> Any:
 
 
 def _weights_of(config: Any) -> Any:
-    values = config.values() if isinstance(config, dict) else [] if config is None else list(config)
-    for value in values:
-        checks.number("loss_weights", value, none=True)
+    for value in tree.leaves(config):
+        checks.number("loss_weights", value)
     return config
 
 

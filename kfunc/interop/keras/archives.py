@@ -167,17 +167,19 @@ def save_weights(
     """
     if max_shard_size is not None:
         checks.number("max_shard_size", max_shard_size, above=0)
-    with files.blaming(filepath, "written", "filepath"):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(files.blaming(filepath, "written", "filepath"))
         path = os.path.realpath(os.fsdecode(filepath))
         ending = ".weights.h5" if max_shard_size is None else ".weights.json"
         if not path.endswith(ending):
             raise ArgumentError.must_be("filepath", f"a path that ends in {ending}, as Keras wants it", filepath)
         model_file.check_free(filepath, overwrite)
-        traced, ts = model._known(), model._built()
-        declared = traced.call.declared or {}
-        names = {id(layer): layer.name for layer in layers_by_path(model.net).values() if layer.name is not None}
-        found = weights.groups(weights.places(model.net, declared), declared, ts.params, ts.state, names)
-        weights.warn_of_differences(model.net)
+        with model._carry.lock:  # or another thread may freeze layers in between
+            traced, ts = model._known(), stack.enter_context(model._carry.lent())
+        net, declared = traced.net, traced.call.declared or {}
+        names = {id(layer): layer.name for layer in layers_by_path(net).values() if layer.name is not None}
+        found = weights.groups(weights.places(net, declared), declared, ts.params, ts.state, names)
+        weights.warn_of_differences(net)
         if max_shard_size is None:
             files._replace(path, [hdf5.write(found)])
             return

@@ -7,6 +7,7 @@ warning that names it: the model is then not compiled, or a metric or the optimi
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,16 +19,21 @@ from ...dataclasses import arguments
 from ...errors import ArgumentError, FileError, shown
 from ...losses.base import OF_FUNCTION, FunctionLoss
 from ...model import Model
+from . import weights
 
-__all__ = ["compile_from", "described", "groups", "restore"]
+__all__ = ["compile_from", "described", "groups", "restore", "warn"]
 
 
 class _Lost(Exception):
     """Something that the other side lacks, in words for a warning."""
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=4)
+def warn(text: str) -> None:
+    """Warn at the line outside of kfunc that called it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "kfunc":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 # -- from Keras's configs ----------------------------------------------------------------------------------------------
@@ -51,7 +57,7 @@ def compile_from(model: Model, config: Mapping[str, Any] | None) -> None:
         weights, eagerly = config.get("loss_weights"), config.get("run_eagerly") is True
         model.compile(optimizer, loss, weights, **found, run_eagerly=eagerly)
     except _Lost as lost:
-        _warn(f"The model is not compiled: {lost}. Call its `compile`.")
+        warn(f"The model is not compiled: {lost}. Call its `compile`.")
     except Exception as error:  # arguments from a file may make losses, metrics and optimizers fail in any way
         raise FileError(
             f"The file says how the model was compiled, and that cannot be read: {str(error)[:2000]}",
@@ -150,7 +156,7 @@ def _optimizer(given: Any) -> Any:
         config["optimizer_map"] = None
         made = optim.OptimizerMap(_optimizer(parts["default_optimizer"]), each)
         if each:
-            _warn(_PATTERNS.format(", ".join(map(repr, each))))
+            warn(_PATTERNS.format(", ".join(map(repr, each))))
         return optim.MultiOptimizer(made, config.get("loss_scale_factor"), config.get("name"))
     return _made("optimizer", name, config)
 
@@ -169,7 +175,7 @@ def _of_keras_2(name: str, config: dict[str, Any]) -> dict[str, Any]:
             raise _Lost(f"the optimizer {name} has both a schedule and decay={decay}")
         config["learning_rate"] = optim.InverseTimeDecay(config["learning_rate"], 1, decay)
     if name in _OTHERWISE:
-        _warn(
+        warn(
             f"The optimizer {name} of Keras 2 {_OTHERWISE[name]}, unlike {name} of Keras 3 and the one here: training "
             "goes on a little differently."
         )
@@ -232,7 +238,7 @@ def _metric_or_none(given: Any) -> Any:
     try:
         return _metric(given)
     except (_Lost, ArgumentError) as error:
-        _warn(f"A metric of the file is left out: {str(error).splitlines()[0].rstrip('.')}.")
+        warn(f"A metric of the file is left out: {str(error).splitlines()[0].rstrip('.')}.")
         return None
 
 
@@ -246,14 +252,14 @@ def described(model: Model) -> dict[str, Any] | None:
     """
     for argument in ("step", "objective"):
         if getattr(model, argument) is not None:
-            _warn(f"The file does not say how the model is compiled: it has a `{argument}` of your own, which is code.")
+            warn(f"The file does not say how the model is compiled: it has a `{argument}` of your own, which is code.")
             return None
     if model.optimizer is None:
         return None
     try:
         optimizer, loss = _optimizer_config(model.optimizer, model.train_state), _each_ours(model.loss, _loss_config)
     except _Lost as lost:
-        _warn(f"The file does not say how the model is compiled: {lost}.")
+        warn(f"The file does not say how the model is compiled: {lost}.")
         return None
     found = {name: _each_ours(getattr(model, name), _metric_config) for name in ("metrics", "weighted_metrics")}
     options = {"loss_weights": _listed_plainly(model.loss_weights), "run_eagerly": model.run_eagerly}
@@ -294,14 +300,14 @@ def _optimizer_config(optimizer: Any, ts: Any = None) -> dict[str, Any]:
         chosen = given["optimizer_map"]
         each = {pattern: _optimizer_config(x) for pattern, x in (chosen.optimizer_map or {}).items()}
         if each:
-            _warn(_PATTERNS.format(", ".join(map(repr, each))))
+            warn(_PATTERNS.format(", ".join(map(repr, each))))
         parts = {"default_optimizer": _optimizer_config(chosen.default_optimizer), "optimizer_map": each}
         found = {**given, "optimizer_map": _object("keras.optimizers", "OptimizerMap", parts)}
         return _object("keras.optimizers", "MultiOptimizer", found)
     if not isinstance(optimizer, optim.Optimizer):
         raise _Lost(f"Keras has no optimizer like {kind}")
     if given.pop("exclude_from_weight_decay") is not None:
-        _warn(
+        warn(
             "`exclude_from_weight_decay` is not in the file, since Keras's configs lack it: call "
             "optimizer.exclude_from_weight_decay(var_names=...) after loading it in Keras."
         )
@@ -348,7 +354,7 @@ def _metric_config(given: Any) -> Any:
             options = {k: x for k, x in arguments(loss).items() if k not in ("name", "dtype", "reduction")}
             config = {**options, **config, "fn": {**function, "registered_name": "function"}}
     if own or not hasattr(metrics, name):
-        _warn(f"The metric {metric.name} is not in the file: it is a function or a class of your own.")
+        warn(f"The metric {metric.name} is not in the file: it is a function or a class of your own.")
         return None
     return _object("keras.metrics", name, {k: x if k == "fn" else _listed_plainly(x) for k, x in config.items()})
 
@@ -513,7 +519,7 @@ def groups(model: Model, places: Sequence[Any]) -> list[tuple[str, str | None, l
         order, known = _order(model, places), files.flatten(model.train_state.opt_state)  # type: ignore[union-attr]
         found = list(_grouped("optimizer", model.optimizer, known, order, ""))
     except _Lost as lost:
-        _warn(f"The optimizer's state is not in the file: {lost}.")
+        warn(f"The optimizer's state is not in the file: {lost}.")
         return []
     return [(file, None, [_value(v, known) for v in own if v.only != "2"]) for file, own in found]
 
@@ -549,16 +555,25 @@ def restore(model: Model, arrays: Sequence[Any], names: Sequence[str] | None, pl
     ts: Any = model.train_state
     if model.optimizer is None or not arrays:
         return
-    if all(x.shape == () for x in arrays) and int(arrays[0]) == 0:
+    if all(x.shape == () for x in arrays) and arrays[0] == 0:
         return  # Keras writes the number of steps and the learning rate of an optimizer that has done nothing yet
     try:
         filled, step = _filled(model, list(arrays), names, places)
     except _Lost as lost:
-        _warn(f"The optimizer starts afresh, since its state in the file cannot be used: {lost}.")
+        warn(f"The optimizer starts afresh, since its state in the file cannot be used: {lost}.")
         return
     target = backend_of(ts.key)
     opt_state = tree.unflatten(tree.structure(ts.opt_state), to_backend(list(filled.values()), target))
     model.train_state = ts._replace(opt_state=opt_state, step=to_backend(step, target))
+
+
+def _numbers(array: Any) -> Any:
+    """The array itself; in bfloat16, if they are pairs of bytes, as which Keras writes it."""
+    if array.dtype.str != "|V2":
+        return array
+    import ml_dtypes
+
+    return array.view(ml_dtypes.bfloat16)
 
 
 def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Sequence[Any]) -> tuple[dict, Any]:
@@ -577,11 +592,13 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Seq
         raise _Lost(f"it has {len(arrays)} arrays, and {len(forms[0])} are expected")
     filled = {name: to_numpy(x) for name, x in known.items()}
     step: Any = None
-    for i, (variable, array) in enumerate(zip(found, arrays, strict=True)):
+    for i, (variable, array) in enumerate(zip(found, map(_numbers, arrays), strict=True)):
         for name, share in variable.leaves.items():
             like = filled[name]
             if like.shape != array.shape:
                 raise _Lost(f"array {i} has shape {array.shape}, and {name} has {like.shape}")
+            if not weights._fits(array.dtype.name, like.dtype.name):
+                raise _Lost(f"array {i} is {array.dtype.name}, and {name} is {like.dtype.name}")
             value = array // share if share > 1 else array * variable.sign if variable.sign < 0 else array
             filled[name] = np.asarray(value).astype(like.dtype)
         if step is None and any(name.endswith("count") for name in variable.leaves):

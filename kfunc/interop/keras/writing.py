@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
+import types
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -43,20 +45,23 @@ def save(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True)
     if not os.fspath(filepath).endswith(".keras"):
         raise ArgumentError.must_be("filepath", "a path that ends in .keras", os.fspath(filepath))
     check_free(filepath, overwrite)
-    with model._carry.lock:
-        traced, ts = model._known(), model._built()
-    net, declared, params, state = model.net, traced.call.declared or {}, ts.params, ts.state
-    config = config_of(net, traced.inputs)
-    config["compile_config"] = compiled.described(model)
-    found = weights.places(net, declared)
-    groups = weights.groups(found, declared, params, state, {})
-    weights.warn_of_differences(net)
-    if not isinstance(net, nn.Sequential | nn.Graph):  # `config_of` has put it into a Sequential
-        first = f"layers/{registry.snake_case(weights.python_name(net))}"
-        groups = [(f"{first}/{file}".rstrip("/"), *rest) for file, *rest in groups]  # type: ignore[misc]
-    if config["compile_config"] is not None:
-        groups += compiled.groups(model, found)
-    archives.write(filepath, config, groups)
+    with contextlib.ExitStack() as stack:
+        with model._carry.lock:  # or the optimizer may be another than that of the state
+            traced, ts = model._known(), stack.enter_context(model._carry.lent())
+            own = {"step": model.step, "objective": model.objective, "run_eagerly": model.run_eagerly}
+            now: Any = types.SimpleNamespace(train_state=ts, **own, **model._compiled)
+        net, declared = traced.net, traced.call.declared or {}
+        config = config_of(net, traced.inputs)
+        config["compile_config"] = compiled.described(now)
+        found = weights.places(net, declared)
+        groups = weights.groups(found, declared, ts.params, ts.state, {})
+        weights.warn_of_differences(net)
+        if not isinstance(net, nn.Sequential | nn.Graph):  # `config_of` has put it into a Sequential
+            first = f"layers/{registry.snake_case(weights.python_name(net))}"
+            groups = [(f"{first}/{file}".rstrip("/"), *rest) for file, *rest in groups]  # type: ignore[misc]
+        if config["compile_config"] is not None:
+            groups += compiled.groups(now, found)
+        archives.write(filepath, config, groups)
 
 
 def config_of(net: nn.Layer, inputs: tuple[Any, ...] | None = None) -> dict[str, Any]:
@@ -70,11 +75,18 @@ def config_of(net: nn.Layer, inputs: tuple[Any, ...] | None = None) -> dict[str,
         ArgumentError: Keras lacks a layer, or an argument that a layer has.
     """
     inputs = net.input_specs() if inputs is None else inputs
-    writer = _Writer(net)
+    writer = _Writer()
     if isinstance(net, nn.Sequential | nn.Graph):
-        return writer.layer(net, "", None, inputs)
-    inner = writer.layer(net, "", None)
-    return _sequential("sequential", net.trainable, [_input(inputs), inner], inputs)
+        config = writer.layer(net, "", None, inputs)
+    else:
+        inner = writer.layer(net, "", None)
+        config = _sequential("sequential", net.trainable, [_input(inputs), inner], inputs)
+    if writer.acting:
+        compiled.warn(
+            f"Layers that are frozen go on acting in Keras's training: {', '.join(writer.acting)}. Keras freezes their "
+            "weights alone, and here they do nothing; see docs/keras_files.md."
+        )
+    return config
 
 
 def _object(module: str | None, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,10 +125,10 @@ class _Writer:
     take neither from the layers around them.
     """
 
-    def __init__(self, net: nn.Layer):
+    def __init__(self) -> None:
         self.trains: list[tuple[str, dict[str, bool]]] = []
-        self.shared: dict[int, tuple[int, str]] = {}
-        """For each layer that was described: the number by which Keras finds it again, and its path."""
+        self.acting: list[str] = []
+        """The paths of frozen layers that act as in training in Keras, such as dropout."""
 
     def layer(
         self,
@@ -154,6 +166,8 @@ class _Writer:
         given = dict(arguments(layer))
         for common in (*config, "trainable"):
             given.pop(common, None)
+        if frozen and (known.name == "SpectralNormalization" or any(given.get(rate) for rate in _RATES)):
+            self.acting.append(path or name)
         if not known.name.startswith("SpatialDropout"):  # which has no weights, and no such argument
             config["trainable"] = not frozen
         if given.get("activity_regularizer") is None or known.name == "ActivityRegularization":  # which makes its own
@@ -345,6 +359,9 @@ class _Writer:
 
 
 _CATEGORIES = ("initializer", "regularizer", "constraint", "activation")
+
+_RATES = ("dropout", "drop_path_rate", "rate", "recurrent_dropout", "stddev")
+"""Arguments of layers that do something at random in training, if it is not 0."""
 
 _OURS: dict[str, tuple[str, ...]] = {
     "Cropping1D": ("data_format",),
