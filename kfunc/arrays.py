@@ -19,6 +19,7 @@ __all__ = [
     "device",
     "dtype_name",
     "enter",
+    "kind_and_constants",
     "kind_of_tree",
     "namespace",
     "native",
@@ -59,10 +60,10 @@ def kind_of_tree(*trees: Any) -> Kind | None:
     Raises:
         MixedBackendsError: The arrays are of two backends.
     """
-    return _kind_and_constants(trees)[0]
+    return kind_and_constants(trees)[0]
 
 
-def _kind_and_constants(trees: Any) -> tuple[Kind | None, bool]:
+def kind_and_constants(trees: Any) -> tuple[Kind | None, bool]:
     """The common kind, and whether there are constants to join its arrays."""
     types = frozenset(map(type, tree.leaves(trees)))
     try:
@@ -89,7 +90,7 @@ def enter(fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     differentiates some of the `args`, the other arrays become constants of the tape.
     """
     # Only the values of kwargs, since Dynamo cannot flatten the dict itself.
-    kind, mixed = _kind_and_constants((args, tuple(kwargs.values())))
+    kind, mixed = kind_and_constants((args, tuple(kwargs.values())))
     if kind is not None and mixed:
         args, kwargs = beside(kind, (args, kwargs))
     if kind is None or not kind.native:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from . import tree
-from .arrays import dtype_name, kind_of_tree
+from .arrays import dtype_name, kind_and_constants, kind_of_tree
 from .backends import Backend, Kind, get, kind_of
 from .backends.constants import beside
 from .backends.defaults import perform
@@ -96,8 +96,8 @@ def _through(
     @functools.wraps(fun)
     def transformed(*args, **kwargs):
         # The values: Dynamo cannot flatten the dict of `**kwargs`.
-        kind = kind_of_tree(args, tuple(kwargs.values()))
-        if kind is not None:
+        kind, mixed = kind_and_constants((args, tuple(kwargs.values())))
+        if kind is not None and mixed:
             args, kwargs = beside(kind, (args, kwargs))
         conforms = _conforms(kind)
         if kind not in built:

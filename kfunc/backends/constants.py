@@ -96,8 +96,10 @@ def join(x: Any, kind: Kind, like: Any, dtypes: tuple[str, ...]) -> Any:
 
 def beside(kind: Kind, trees: Any) -> Any:
     """`trees`, where the constants that ops made have joined the arrays of `kind`."""
+    if not takes_constants(kind):
+        return trees
     kinds = [(x, kind_of(type(x))) for x in tree.leaves(trees)]
-    if not any(_may_join(own) for _, own in kinds) or not takes_constants(kind):
+    if not any(_may_join(own) for _, own in kinds):
         return trees
     arrays = [(x, own) for x, own in kinds if own is not None and not own.backend.joins]
     like = next(x for x, own in arrays if own.backend is kind.backend)

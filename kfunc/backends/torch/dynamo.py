@@ -95,7 +95,7 @@ def _kind_of(cls: Any) -> Any:
     return registry._kinds[cls] if cls in registry._kinds else registry._find_kind(cls)
 
 
-@torch.compiler.substitute_in_graph(arrays._kind_and_constants, skip_signature_check=True)
+@torch.compiler.substitute_in_graph(arrays.kind_and_constants, skip_signature_check=True)
 def _kind_and_constants(trees: Any) -> Any:
     # To Dynamo, constants are NumPy's arrays like any others: they join, and ours must not remember that.
     kinds = [k for k in [kind_of(type(x)) for x in leaves(trees)] if k is not None]

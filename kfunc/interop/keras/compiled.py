@@ -245,10 +245,11 @@ def _metric_or_none(given: Any) -> Any:
 # -- to Keras's configs ------------------------------------------------------------------------------------------------
 
 
-def described(model: Model) -> dict[str, Any] | None:
+def described(model: Any) -> dict[str, Any] | None:
     """How `model` is compiled, as the `compile_config` of a Keras file; None if it is not compiled.
 
-    What Keras lacks is left out, and a warning names it.
+    `model` has the attributes of a `Model`, maybe as they were at one moment. What Keras lacks is left out, and a
+    warning names it.
     """
     for argument in ("step", "objective"):
         if getattr(model, argument) is not None:
@@ -508,15 +509,15 @@ def _order(model: Model, places: Sequence[Any]) -> _Order:
     return {name: tuple(here[name].shape) for name in paths if name in here}
 
 
-def groups(model: Model, places: Sequence[Any]) -> list[tuple[str, str | None, list[Any]]]:
+def groups(model: Any, places: Sequence[Any]) -> list[tuple[str, str | None, list[Any]]]:
     """The optimizer's state as groups of a Keras file, `optimizer` and those of the optimizers in it.
 
     Args:
-        model: A model that is compiled and has a state.
+        model: As for `described`, compiled and with a state.
         places: What `weights.places` found, in the order in which Keras makes the variables of its layers.
     """
     try:
-        order, known = _order(model, places), files.flatten(model.train_state.opt_state)  # type: ignore[union-attr]
+        order, known = _order(model, places), files.flatten(model.train_state.opt_state)
         found = list(_grouped("optimizer", model.optimizer, known, order, ""))
     except _Lost as lost:
         warn(f"The optimizer's state is not in the file: {lost}.")
