@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import warnings
 from typing import Any, Self
 
 __all__ = [
@@ -35,6 +37,14 @@ def shown(value: Any, most: int = 80) -> str:
     """`repr(value)` on one line, cut to `most` characters, as the first line of an error has it."""
     text = " ".join(repr(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def warn(text: str) -> None:
+    """Warn at the line outside of kfunc from which it was called."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "kfunc":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 class KfuncError(Exception):

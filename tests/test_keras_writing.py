@@ -483,12 +483,38 @@ def test_networks(name, tmp_path):
     np.testing.assert_array_equal(*(np.asarray(kf.tree.leaves(m(*xs))[0]) for m in (again, model)))
 
 
+@pytest.mark.parametrize("category", ["activation", "initializer", "regularizer", "constraint"])
+def test_names_of_keras(category):
+    """Keras knows each name that stands in a file; all others are refused."""
+    get, argument = (
+        getattr(keras, f"{category}s").get,
+        "activation" if category == "activation" else f"kernel_{category}",
+    )
+    names = [name for name in kf.registry.names(category) if not name.startswith("custom:")]
+    refused = set()
+    for name, given in [(name, kf.registry.registered(category, name)) for name in names]:
+        if category == "activation":
+            each = [name, given]
+        else:  # those of which an object needs no arguments
+            each = (
+                [given()] if all(p.default is not p.empty for p in inspect.signature(given).parameters.values()) else []
+            )
+        for x in each:
+            net = nn.Sequential([nn.Input((3,)), nn.Dense(2, **{argument: x})])
+            try:
+                config = files.config_of(net)["config"]["layers"][1]["config"]
+            except ArgumentError:
+                refused.add(name)
+            else:
+                assert get(config[argument]) is not None
+    assert refused <= writing._UNKNOWN
+
+
 ACTING = {
     "dropout": (lambda: nn.Dropout(0.5), "base/dropout"),
     "no rate": (lambda: nn.Dropout(0.0), None),
     "noise": (lambda: nn.GaussianNoise(0.1), "base/gaussian_noise"),
     "recurrent": (lambda: nn.Sequential([nn.Reshape((3, 1)), nn.GRU(2, dropout=0.1)]), "base/sequential/gru"),
-    "spectral": (lambda: nn.SpectralNormalization(nn.Dense(2)), "base/spectral_normalization"),
     "plain": (lambda: nn.BatchNormalization(), None),
 }
 

@@ -7,8 +7,6 @@ warning that names it: the model is then not compiled, or a metric or the optimi
 from __future__ import annotations
 
 import inspect
-import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,24 +14,16 @@ from typing import Any, NamedTuple
 from ... import files, losses, metrics, optim, registry, tree
 from ...arrays import backend_of, to_backend, to_numpy
 from ...dataclasses import arguments
-from ...errors import ArgumentError, FileError, shown
+from ...errors import ArgumentError, FileError, shown, warn
 from ...losses.base import OF_FUNCTION, FunctionLoss
 from ...model import Model
 from . import weights
 
-__all__ = ["compile_from", "described", "groups", "restore", "warn"]
+__all__ = ["compile_from", "described", "groups", "restore"]
 
 
 class _Lost(Exception):
     """Something that the other side lacks, in words for a warning."""
-
-
-def warn(text: str) -> None:
-    """Warn at the line outside of kfunc that called it."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "kfunc":
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)
 
 
 # -- from Keras's configs ----------------------------------------------------------------------------------------------

@@ -8,14 +8,13 @@ last, and a layer that several attributes lead to is kept where it is found firs
 
 from __future__ import annotations
 
-import warnings
 from collections import UserList, deque
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ... import nn, registry
 from ...arrays import dtype_name, to_numpy
-from ...errors import FileError, shown
+from ...errors import FileError, shown, warn
 from ...nn.call import as_layer
 from ...nn.freezing import layers_by_path
 from ...nn.scope import Call, Declaration
@@ -112,14 +111,13 @@ def unsaved(net: nn.Layer, declared: Mapping[Path, Declaration]) -> set[Path]:
 
 
 def warn_of_differences(net: nn.Layer) -> None:
-    """Warn, where a public function is called, of layers that compute something else than Keras's."""
+    """Warn of layers that compute something else than Keras's."""
     found = [path for path, layer in layers_by_path(net).items() if isinstance(layer, nn.SpectralNormalization)]
     if found:
         where = ", ".join(shown(path) for path in found if path) or "the network"
-        warnings.warn(
+        warn(
             f"SpectralNormalization computes something else than in Keras, here in {where}: it divides the kernel in "
-            "inference, too, and Keras's only in training. See docs/keras_files.md.",
-            stacklevel=3,
+            "inference, too, and Keras's only in training. See docs/keras_files.md."
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from ... import nn, registry, tree
 from ...arrays import dtype_name
 from ...dataclasses import arguments
-from ...errors import ArgumentError, shown
+from ...errors import ArgumentError, shown, warn
 from ...model import Model
 from ...nn.call import as_layer
 from ...nn.nodes import Node, Part
@@ -82,7 +82,7 @@ def config_of(net: nn.Layer, inputs: tuple[Any, ...] | None = None) -> dict[str,
         inner = writer.layer(net, "", None)
         config = _sequential("sequential", net.trainable, [_input(inputs), inner], inputs)
     if writer.acting:
-        compiled.warn(
+        warn(
             f"Layers that are frozen go on acting in Keras's training: {', '.join(writer.acting)}. Keras freezes their "
             "weights alone, and here they do nothing; see docs/keras_files.md."
         )
@@ -166,7 +166,7 @@ class _Writer:
         given = dict(arguments(layer))
         for common in (*config, "trainable"):
             given.pop(common, None)
-        if frozen and (known.name == "SpectralNormalization" or any(given.get(rate) for rate in _RATES)):
+        if frozen and any(given.get(rate) for rate in _RATES):
             self.acting.append(path or name)
         if not known.name.startswith("SpatialDropout"):  # which has no weights, and no such argument
             config["trainable"] = not frozen
@@ -335,16 +335,17 @@ class _Writer:
             return [self.value(v, argument, path, policies, frozen) for v in x]
         if isinstance(x, dict):
             return {k: self.value(v, argument, path, policies, frozen) for k, v in x.items()}
-        if x is None or isinstance(x, str | int | float):
-            return x
         category = next((c for c in _CATEGORIES if argument.endswith(c)), None)
+        if x is None or (isinstance(x, str | int | float) and category != "activation"):
+            return x
         if category is not None:
             try:
                 found = registry.to_config(category, x)
             except ArgumentError:
                 found = "custom:"
             name, config = (found, {}) if isinstance(found, str) else (found["class"], found["config"])
-            if not name.startswith("custom:"):
+            name = "relu" if name == "ops.relu" else name
+            if not name.startswith("custom:") and name not in _UNKNOWN:
                 return name if category == "activation" else _object(f"keras.{category}s", name, config)
         raise ArgumentError(
             f"`{argument}` is {shown(x)}, which Keras does not know.",
@@ -359,6 +360,9 @@ class _Writer:
 
 
 _CATEGORIES = ("initializer", "regularizer", "constraint", "activation")
+
+_UNKNOWN = frozenset({"ForgetGateOnes", "hard_sigmoid_of_keras_2", "ops.gelu"})
+"""Objects of these categories that Keras 3 lacks. `ops.gelu` is the approximation, and Keras's gelu is not."""
 
 _RATES = ("dropout", "drop_path_rate", "rate", "recurrent_dropout", "stddev")
 """Arguments of layers that do something at random in training, if it is not 0."""
