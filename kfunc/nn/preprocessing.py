@@ -104,7 +104,7 @@ class Normalization(Layer):
         if (self.mean is None) != (self.variance is None):
             lacks = "mean" if self.mean is None else "variance"
             raise ArgumentError(
-                f"`mean` and `variance` must both be given or both be None, and `{lacks}` is None.",
+                f"`{lacks}` must be given, too: `mean` and `variance` belong together.",
                 argument=lacks,
                 expected="both or none",
             )

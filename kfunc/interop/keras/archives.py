@@ -63,7 +63,7 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
     with files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
         if source.config is None:
             raise FileError(
-                "The file has weights, and does not say of which network.",
+                "The file has weights alone, without the network that they belong to.",
                 expected="a file that model.save wrote",
                 got="one of model.save_weights",
                 fix="make the network, and call kf.interop.keras.load_weights(model, path)",
@@ -509,7 +509,10 @@ def _shards(path: str, held: contextlib.ExitStack) -> list[hdf5.File]:
     shards = dict.fromkeys(name for names in lists for name in names if isinstance(name, str))
     outside = [n for names in lists for n in names if not isinstance(n, str) or not _SHARD.fullmatch(n)]
     if outside:
-        raise FileError("The index names a file that lies outside the folder, or is no shard.", got=shown(outside[0]))
+        raise FileError(
+            "The index names a file that lies outside the folder, or does not end in .weights.h5.",
+            got=shown(outside[0]),
+        )
     return [_part(os.path.join(os.path.dirname(path), name), held) for name in shards]
 
 

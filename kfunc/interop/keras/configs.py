@@ -178,7 +178,7 @@ class Builder:
             elif not (key in _SILENT or key in row.silent or value is None or value is False):
                 raise ArgumentError(
                     f"`{shown(key)[1:-1]}` of the layer {shown(config.get('name'))} of the Keras model is not known "
-                    f"here: {row.name} has no such argument.",
+                    f"here: {row.name} lacks this argument.",
                     argument=shown(key)[1:-1],
                     expected=f"arguments of {row.name}: {', '.join(sorted(fields))}",
                     got=shown(value),

@@ -218,7 +218,7 @@ class _Graph:
         if takes and unknown:
             raise ArgumentError(
                 f"`{shown(unknown[0])[1:-1]}` of {shown(name)} in the Keras model is not known here: kf.ops.{function} "
-                "has no such argument.",
+                "lacks this argument.",
                 argument=shown(unknown[0])[1:-1],
                 expected=", ".join(takes),
                 got=shown(kwargs[unknown[0]]),

@@ -270,9 +270,9 @@ class Problems:
         if not self.found:
             return
         more = len(self.found) - 1
-        others = f" {more} more {'array does' if more == 1 else 'arrays do'} not fit, either." if more else ""
+        others = f". {more} more {'array does' if more == 1 else 'arrays do'} not fit, either" if more else ""
         raise FileError(
-            f"The arrays in {self.source} are not those of the network: {self.found[0]}.{others}",
+            f"The arrays in {self.source} are not those of the network: {self.found[0]}{others}.",
             expected="for each variable of the network one array of its shape, and no other arrays",
             got="".join(f"\n    {each}" for each in self.found[: self._MOST]) if more else self.found[0],
             fix="load it into the network that it was saved from; for arrays of other objects, such as metrics in "
