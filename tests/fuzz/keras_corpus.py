@@ -328,7 +328,7 @@ WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 LEGACY = {
     "names that are swapped": (lambda: legacy(_swap_legacy), "at the place of"),
-    "no config": (lambda: legacy(lambda f: f.attrs.__delitem__("model_config")), "without the network that they belong to"),
+    "no config": (lambda: legacy(lambda f: f.attrs.__delitem__("model_config")), "without the network"),
     "a config that is a number": (lambda: legacy(_legacy_attribute("/", "model_config", 5)), "not a text"),
     "a config that is no JSON": (lambda: legacy(_legacy_attribute("/", "model_config", "{")), "not valid JSON"),
     "a training_config that is no JSON": (lambda: legacy(_legacy_attribute("/", "training_config", "{")), "not valid"),
