@@ -11,8 +11,9 @@ import zlib
 
 import numpy as np
 import pytest
-from backends import COMPILING, EAGER, TRAINING
+from backends import EAGER, TRAINING
 from keras_oracle import IDS, ROWS, call, compute, flat, floats, function, is_array, moving, oracle, stale, weights
+from sampling import chosen
 
 import kfunc as kf
 from kfunc import nn, ops
@@ -312,8 +313,15 @@ NOT_IN_OPENVINO = {
 """What OpenVINO has no operation for; each raises an `UnsupportedError` that says so."""
 
 
-@pytest.mark.parametrize("op", FIRST)
-@pytest.mark.parametrize("name", [p for p in COMPILING if p.values[0] != "jax"])
+@pytest.mark.parametrize(
+    ("name", "op"),
+    [
+        pytest.param(name, op, marks=getattr(pytest.mark, name))
+        for name, share in (("torch", 2), ("tensorflow", 1), ("openvino", 1))
+        for op in FIRST
+        if chosen(share, op)
+    ],
+)
 def test_compiled(name, op):
     """JAX's are compiled above. PyTorch: as one graph, run as it is; what Inductor does is tested with the layers."""
     row = ROWS[FIRST[op]]
