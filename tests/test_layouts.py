@@ -126,6 +126,9 @@ ROWS = {
     "normalized": one(
         2, lambda: [nn.Conv2D(4, 3), nn.BatchNormalization(), nn.Flatten(), nn.BatchNormalization(), nn.Dense(2)]
     ),
+    "an activation of sizes": one(
+        2, lambda: [nn.Conv2D(4, 3, activation=lambda x: x / x.shape[-1]), nn.Activation(lambda x: x * x.shape[1])]
+    ),
     "segmentation": one(2, lambda: [nn.Conv2D(5, 3, activation="softmax", padding="same")]),
     "other activations": one(
         2, lambda: [nn.Conv2D(4, 3, activation="log_softmax"), nn.Activation("softmax"), nn.Activation("glu")]
@@ -280,7 +283,7 @@ def test_networks_compute_the_same_there_and_back(name):
     close(want, out, tol)
 
 
-PLAIN = {"tokens", "other activations"}
+PLAIN = {"tokens", "other activations", "an activation of sizes"}
 """Rows whose outputs are no maps, or not in the format, although they have as many axes."""
 
 
@@ -425,6 +428,11 @@ REFUSED = {
     "overridden": (lambda: Halved(3, 3), "halved", "its class is not kfunc's"),
     "lambda": (
         lambda: nn.Sequential([nn.Conv2D(3, 3), nn.Lambda(lambda x: x[:, 0])]),
+        "sequential/lambda",
+        "its function may give the axes a meaning",
+    ),
+    "lambda, sizes": (
+        lambda: nn.Sequential([nn.Conv2D(3, 3), nn.Lambda(lambda x: x / x.shape[-1])]),
         "sequential/lambda",
         "its function may give the axes a meaning",
     ),

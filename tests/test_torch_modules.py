@@ -473,7 +473,14 @@ class Strange(torch.nn.Module):
         (lambda: nn.TorchModuleWrapper(torch.nn.Linear(4, 2), output_shape="a"), "`output_shape` must be a tuple"),
         (lambda: nn.TorchModuleWrapper(torch.nn.LazyLinear(3)), "'weight' of the module LazyLinear has no shape yet"),
         (lambda: nn.TorchModuleWrapper(torch.nn.ModuleDict({"a/b": torch.nn.Linear(4, 2)})), "without '/'"),
-        (lambda: nn.TorchModuleWrapper(Strange()).trace(kf.Spec((None, 4))), "The module returned a Normal"),
+        (
+            lambda: nn.TorchModuleWrapper(Strange()).trace(kf.Spec((None, 4))),
+            "in TorchModuleWrapper returned a value of type Normal",
+        ),
+        (
+            lambda: nn.TorchModuleWrapper(Function(lambda x: (x, 1))).trace(kf.Spec((None, 4))),
+            "returned a value of type int, and no array",
+        ),
         (lambda: nn.TorchModuleWrapper(torch.nn.Linear(3, 2)).trace(kf.Spec((None, 4))), "Linear cannot be run on"),
     ],
 )

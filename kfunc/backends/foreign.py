@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import tree
 from ..errors import MissingKeyError
 from ..tracing.spec import Spec
 
-__all__ = ["Foreign", "Variable", "by_sizes", "lacks_key"]
+__all__ = ["Foreign", "Variable", "by_sizes", "lacks_key", "plain"]
 
 _SIZES = (96, 144), (8, 16), (2, 4)
 """In place of a size that is not known: sizes of the result that differ between two are not known, either. The first
@@ -106,7 +107,9 @@ def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
             lambda x: Spec([n if k is None else k for k in x.shape], x.dtype) if isinstance(x, Spec) else x, specs
         )
 
-    def common(a: Spec, b: Spec) -> Spec:
+    def common(a: Any, b: Any) -> Any:
+        if not isinstance(a, Spec):
+            return a
         return Spec([m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)], a.dtype)
 
     if not any(None in x.shape for x in tree.leaves(specs) if isinstance(x, Spec)):
@@ -119,3 +122,15 @@ def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
             first = first or error
     assert first is not None
     raise first
+
+
+def plain(x: Any) -> Any:
+    """`x` with dicts, lists and tuples in place of classes of other libraries, which trees take for leaves."""
+    if isinstance(x, Mapping):
+        return {name: plain(value) for name, value in x.items()}
+    if isinstance(x, list | tuple):
+        parts = [plain(value) for value in x]
+        return parts if isinstance(x, list) else type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if dataclasses.is_dataclass(x):
+        return {field.name: plain(getattr(x, field.name)) for field in dataclasses.fields(x)}
+    return x

@@ -386,10 +386,10 @@ class _Walk:
             lambda x: dataclasses.replace(x, spec=_ordered_spec(x, next(wants))) if isinstance(x, Value) else x,
             move._args,
         )
-        program = _program(layer, nodes, inputs, out)
-        if program != _program(made, *_nodes(made, move, new_args)):
+        program = _program(children, nodes, inputs, out)
+        if program != _program({id(child): name for name, child in made.children()}, *_nodes(made, move, new_args)):
             raise move.refuse("its forward computes with sizes of its inputs")
-        if program != _program(layer, *_nodes(layer, move, move._args, train=True)):
+        if program != _program(children, *_nodes(layer, move, move._args, train=True)):
             raise move.refuse("its forward computes something else in training")
         return _Done(made, move._wants, tree.map(lambda x: _placed(x, places), out), (), fix, move._args)
 
@@ -636,9 +636,8 @@ def _nodes(layer: Layer, move: Move, given: Any, train: bool = False) -> tuple[l
     return [x for x in found if not isinstance(x, Part) and id(x) not in set(map(id, inputs))], inputs, out
 
 
-def _program(layer: Layer, nodes: list[Node], inputs: list[Node], out: Any) -> str:
-    """What `_nodes` found, as a text that is equal if the same is computed."""
-    children = {id(child): name for name, child in layer.children()}
+def _program(children: dict[int, str], nodes: list[Node], inputs: list[Node], out: Any) -> str:
+    """What `_nodes` found, as a text that is equal if the same is computed. `children` has names of layers by id."""
     numbers = {id(node): f"<{i}>" for i, node in enumerate([*inputs, *nodes])}
 
     def named(x: Any) -> Any:
@@ -716,14 +715,21 @@ def _activation(function: Any, move: Move) -> Layer:
 def _is_elementwise(function: Any) -> bool:
     if isinstance(function, Op):
         return function.elementwise
-    try:
-        out = function(Node(None, spec=Spec((None, 5, 7, 3))))
-    except Exception:
-        return False
-    if not isinstance(out, Node) or out.shape != (None, 5, 7, 3):
-        return False
-    functions = [getattr(n.layer, "function", "") for n in _ordered([out], set()) if n.layer is not None]
-    return all(name in OPS and OPS[name].elementwise for name in functions)
+    programs = set()
+    for shape in ((None, 5, 7, 3), (None, 3, 5, 7)):  # sizes may be in what it computes
+        x = Node(None, spec=Spec(shape))
+        try:
+            out = function(x)
+        except Exception:
+            return False
+        if not isinstance(out, Node) or out.shape != shape:
+            return False
+        nodes: list[Any] = [n for n in _ordered([out], set()) if n is not x]
+        names = [getattr(n.layer, "function", "") for n in nodes]
+        if not all(name in OPS and OPS[name].elementwise for name in names):
+            return False
+        programs.add(_program({}, nodes, [x], out))
+    return len(programs) == 1
 
 
 def _keeping(layer: Any, move: Move) -> Layer:

@@ -12,6 +12,7 @@ from typing import Any
 from .. import tree
 from ..arrays import asarray, dtype_name, to_backend
 from ..backends import get
+from ..backends.foreign import plain
 from ..nn import Layer
 from ..typing import Tree
 
@@ -66,8 +67,8 @@ def _module() -> Any:
         @tf.autograph.experimental.do_not_convert
         def __call__(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
             inputs, options = to_backend((inputs, options), "tensorflow")
-            params = tree.map(tf.convert_to_tensor, _plain(self.params))
-            kept, structure = tree.flatten(_plain(self.state))
+            params = tree.map(tf.convert_to_tensor, plain(self.params))
+            kept, structure = tree.flatten(plain(self.state))
             state = [tf.convert_to_tensor(variable) for variable in kept]
             key = None
             if training:
@@ -89,8 +90,3 @@ def _module() -> Any:
             return (out, *aux) if aux else out
 
     return KfuncModule
-
-
-def _plain(x: Any) -> Any:
-    """The dict that TensorFlow has wrapped."""
-    return {name: _plain(value) for name, value in x.items()} if hasattr(x, "items") else x

@@ -43,7 +43,7 @@ def _foreign(module: Any, values: Any, args: Any, kwargs: Any, key: Any, train: 
     strange = [x for x in tree.leaves(out) if not isinstance(x, Spec)]
     if strange:
         raise ArgumentError(
-            f"{module.name} returned a {type(strange[0]).__name__}.",
+            f"The module in {module.name} returned a value of type {type(strange[0]).__name__}, and no array.",
             argument="module",
             expected="arrays, and lists, tuples and dicts of arrays",
             got=type(strange[0]).__name__,

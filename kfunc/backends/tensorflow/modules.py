@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -14,7 +13,7 @@ from ...errors import ArgumentError, FileError, ShapeError
 from ...ops._op import lowering
 from ...ops.foreign import foreign
 from ...tracing.spec import Spec
-from ..foreign import Foreign, Variable
+from ..foreign import Foreign, Variable, plain
 from .backend import backend
 
 __all__ = ["SavedModel"]
@@ -76,7 +75,7 @@ class SavedModel(Foreign):
 
     def shapes(self, values: Any, args: Any, kwargs: Any, train: Any) -> Any:
         specs = tree.map(lambda x: tf.TensorSpec(x.shape, x.dtype) if isinstance(x, Spec) else x, (args, kwargs or {}))
-        return tree.map(_spec, _plain(self._concrete(train, *specs).structured_outputs)), False
+        return tree.map(_spec, plain(self._concrete(train, *specs).structured_outputs)), False
 
     def _concrete(self, train: bool, args: Any, kwargs: Any) -> Any:
         """The graph for these arguments."""
@@ -115,7 +114,7 @@ class SavedModel(Foreign):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([x for x in (*tensors[:n], *handles) if x.dtype.is_floating or x.dtype == tf.resource])
                 out = _called(self._over(concrete, handles), inputs, options)
-            flat, out_structure = tree.flatten(_plain(out))
+            flat, out_structure = tree.flatten(plain(out))
             form[:] = [out_structure]
             after = [
                 tf.raw_ops.ReadVariableOp(resource=handle, dtype=v.dtype)
@@ -202,16 +201,6 @@ def _paths(variables: list[Any]) -> list[tuple[str, ...]]:
         paths.append(path)
         taken |= {path[:i] for i in range(1, len(path) + 1)}
     return paths
-
-
-def _plain(x: Any) -> Any:
-    """`x` with Python's own containers in place of TensorFlow's."""
-    if isinstance(x, Mapping):
-        return {str(name): _plain(value) for name, value in x.items()}
-    if isinstance(x, list | tuple):
-        parts = [_plain(value) for value in x]
-        return parts if isinstance(x, list) else type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
-    return x
 
 
 def _spec(x: Any) -> Spec:

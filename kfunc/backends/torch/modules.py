@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import logging
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from ...ops.dropout import dropout
 from ...ops.foreign import foreign
 from ...random import fold_in
 from ...tracing.spec import Spec
-from ..foreign import Foreign, Variable, by_sizes, lacks_key
+from ..foreign import Foreign, Variable, by_sizes, lacks_key, plain
 from ..standard import dtype_name
 from .backend import backend
 
@@ -310,9 +309,9 @@ def _called(run: _Structure, given: dict[str, Any], args: Any, kwargs: Any, key:
     """
     halves = [x for x in tree.leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dtype in _HALF]
     if not halves or all(x.dtype in _HALF for x in given.values() if x.is_floating_point()):
-        return _plain(run(given, args, kwargs, key))
+        return plain(run(given, args, kwargs, key))
     with torch.autocast(halves[0].device.type, halves[0].dtype, cache_enabled=False):
-        return _plain(run(given, args, kwargs, key))
+        return plain(run(given, args, kwargs, key))
 
 
 @contextlib.contextmanager
@@ -428,26 +427,6 @@ def _generators(values: list[Any]) -> list[torch.Generator]:
         of_device = getattr(torch.get_device_module(device), "default_generators", ())
         found += [of_device[device.index]] if of_device else []
     return found
-
-
-def _plain(out: Any) -> Any:
-    """The output of a module with dicts, lists and tuples in place of classes of others, which trees do not know."""
-    if out is None or isinstance(out, torch.Tensor | bool | int | float):
-        return out
-    if isinstance(out, Mapping):
-        return {name: _plain(x) for name, x in out.items()}
-    if isinstance(out, list | tuple):
-        parts = [_plain(x) for x in out]
-        return parts if isinstance(out, list) else type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
-    if dataclasses.is_dataclass(out):
-        return {f.name: _plain(getattr(out, f.name)) for f in dataclasses.fields(out)}
-    raise ArgumentError(
-        f"The module returned a {type(out).__name__}, and not arrays.",
-        argument="module",
-        expected="a module that returns an array, or tuples, lists or dicts of arrays",
-        got=shown(out),
-        fix="wrap a module of your own around it, which returns arrays",
-    )
 
 
 @lowering(backend, foreign)
