@@ -395,6 +395,19 @@ WRONG = {
         "ArgumentError",
         "returns its output and its new state",
     ),
+    "no array": (
+        lambda: nn.JaxLayer(lambda inputs: (inputs, object())).init(0, X),
+        "ArgumentError",
+        "The module in JaxLayer returned a value of type object",
+    ),
+    **{
+        name: (lambda make=make: make(linen.Dense(2)), "ArgumentError", "`net` must be a layer")
+        for name, make in {
+            "linen": interop.to_flax,
+            "nnx": lambda net: interop.to_nnx(net, {}),
+            "equinox": lambda net: interop.to_equinox(net, {}),
+        }.items()
+    },
     "function in a file": (
         lambda: kf.registry.to_config("layer", nn.JaxLayer(mlp, affine_init)),
         "ArgumentError",
@@ -523,6 +536,17 @@ def test_in_a_loop_of_equinox():
     close((module.params, state), by_hand())
     tested = eqx.nn.inference_mode(module)
     equal(tested(X, state=state)[0], NET.apply(module.params, jnp.asarray(X), state=state)[0])
+
+
+def test_arrays_of_another_backend():
+    net = nn.Sequential([nn.Dense(4), nn.BatchNormalization()])
+    params, state = net.init(0, kf.Spec((None, 3)), backend="numpy")
+    want, _ = net.apply(params, X, state=state)
+    module = interop.to_nnx(net, params, state)
+    module.eval()
+    close(module(X), want)
+    close(eqx.nn.inference_mode(interop.to_equinox(net, params))(X, state=state)[0], want)
+    close(interop.to_flax(net).apply({"params": params, "state": state}, X), want)
 
 
 def test_dropout_of_the_modules():

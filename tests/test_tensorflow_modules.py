@@ -247,6 +247,7 @@ WRONG = {
     ),
     "path": (lambda folder: nn.TFSMLayer(3), "ArgumentError", "`filepath` must be the path of a folder"),
     "shape": (lambda folder: nn.TFSMLayer(folder).init(0, kf.Spec((None, 4))), "ShapeError", "for other inputs"),
+    "net": (lambda folder: interop.to_module(tf.Module(), {}), "ArgumentError", "`net` must be a layer"),
     "backend": (
         lambda folder: kf.Model(nn.TFSMLayer(folder)).predict(X),
         "UnsupportedError",

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import tree
-from ..errors import MissingKeyError
+from ..errors import ArgumentError, MissingKeyError
 from ..tracing.spec import Spec
 
-__all__ = ["Foreign", "Variable", "by_sizes", "lacks_key", "plain"]
+__all__ = ["Foreign", "Variable", "arrays_of", "by_sizes", "lacks_key", "plain"]
 
 _SIZES = (96, 144), (8, 16), (2, 4)
 """In place of a size that is not known: sizes of the result that differ between two are not known, either. The first
@@ -107,9 +107,7 @@ def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
             lambda x: Spec([n if k is None else k for k in x.shape], x.dtype) if isinstance(x, Spec) else x, specs
         )
 
-    def common(a: Any, b: Any) -> Any:
-        if not isinstance(a, Spec):
-            return a
+    def common(a: Spec, b: Spec) -> Spec:
         return Spec([m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)], a.dtype)
 
     if not any(None in x.shape for x in tree.leaves(specs) if isinstance(x, Spec)):
@@ -134,3 +132,22 @@ def plain(x: Any) -> Any:
     if dataclasses.is_dataclass(x):
         return {field.name: plain(getattr(x, field.name)) for field in dataclasses.fields(x)}
     return x
+
+
+def arrays_of(out: Any, name: str, is_array: Callable[[Any], bool]) -> Any:
+    """What a module returned, in plain containers; see `plain`. `name` is that of the layer.
+
+    Raises:
+        ArgumentError: It has a leaf that is no array.
+    """
+    out = plain(out)
+    strange = [type(x).__name__ for x in tree.leaves(out) if not is_array(x)]
+    if strange:
+        raise ArgumentError(
+            f"The module in {name} returned a value of type {strange[0]}, and no array.",
+            argument="module",
+            expected="arrays, and lists, tuples and dicts of arrays",
+            got=strange[0],
+            fix="wrap the module in one that returns its arrays",
+        )
+    return out

@@ -14,6 +14,7 @@ from ..arrays import to_backend
 from ..errors import MissingPackageError
 from ..nn import Layer
 from ..typing import Tree
+from .checks import checked_net
 
 __all__ = ["to_equinox", "to_flax", "to_nnx"]
 
@@ -42,10 +43,11 @@ def to_flax(net: Layer) -> Any:
         net: The network.
 
     Raises:
+        ArgumentError: `net` is no layer.
         MissingPackageError: flax is not installed.
     """
     with _needed("flax"):
-        return _linen()(net=net)
+        return _linen()(net=checked_net(net))
 
 
 @functools.cache
@@ -65,7 +67,7 @@ def _linen() -> Any:
                 params, state = self.net.init(self.make_rng("params"), *inputs, **options)
                 self._put("params", params)
                 self._put("state", state)
-            variables: Any = core.unfreeze(dict(self.variables))
+            variables: Any = to_backend(core.unfreeze(dict(self.variables)), "jax")
             params, state = variables.get("params", {}), variables.get("state", {})
             key = self.make_rng("dropout") if self.has_rng("dropout") else None
             aux = self.is_mutable_collection("losses") and not initializing
@@ -95,14 +97,15 @@ def to_nnx(net: Layer, params: Tree, state: Tree = None, *, rngs: Any = None) ->
 
     Args:
         net: The network.
-        params, state: As `net.init` returns them, on JAX.
+        params, state: As `net.init` returns them, of any backend.
         rngs: An `nnx.Rngs`, if the network draws random numbers; its stream "dropout" is used.
 
     Raises:
+        ArgumentError: `net` is no layer.
         MissingPackageError: flax is not installed.
     """
     with _needed("flax"):
-        return _nnx()(net, params, state or {}, rngs)
+        return _nnx()(checked_net(net), *to_backend((params, state or {}), "jax"), rngs)
 
 
 @functools.cache
@@ -150,13 +153,14 @@ def to_equinox(net: Layer, params: Tree) -> Any:
 
     Args:
         net: The network.
-        params: As `net.init` returns them, on JAX.
+        params: As `net.init` returns them, of any backend.
 
     Raises:
+        ArgumentError: `net` is no layer.
         MissingPackageError: equinox is not installed.
     """
     with _needed("equinox"):
-        return _equinox()(net=net, params=params)
+        return _equinox()(net=checked_net(net), params=to_backend(params, "jax"))
 
 
 @functools.cache
@@ -171,7 +175,7 @@ def _equinox() -> Any:
         inference: bool = False
 
         def __call__(self, *inputs: Any, state: Any = None, key: Any = None, **options: Any) -> Any:
-            inputs, options = to_backend((inputs, options), "jax")
+            inputs, state, options = to_backend((inputs, state, options), "jax")
             train = not self.inference
             out, new, *more = self.net.apply(self.params, *inputs, state=state, key=key, train=train, **options)
             found = (out, *more) if state is None else (out, new, *more)

@@ -15,6 +15,7 @@ from ..backends import get
 from ..backends.foreign import plain
 from ..nn import Layer
 from ..typing import Tree
+from .checks import checked_net
 
 __all__ = ["to_module"]
 
@@ -35,10 +36,11 @@ def to_module(net: Layer, params: Tree, state: Tree = None) -> Any:
         params, state: As `net.init` returns them, of any backend. The variables are copies.
 
     Raises:
+        ArgumentError: `net` is no layer.
         BackendNotInstalledError: TensorFlow is not installed.
     """
     get("tensorflow")
-    return _module()(net, params, state)
+    return _module()(checked_net(net), params, state)
 
 
 @functools.cache

@@ -11,10 +11,10 @@ import torch
 from .. import tree
 from ..arrays import to_backend
 from ..errors import ArgumentError, MissingKeyError, shown
-from ..nn.call import as_layer
 from ..nn.layer import Layer
 from ..nn.torch_module_wrapper import TorchModuleWrapper
 from ..typing import Array, Tree
+from .checks import checked_net
 
 __all__ = ["Module", "Part", "from_module", "to_module"]
 
@@ -187,10 +187,7 @@ def to_module(net: Layer, params: Tree, state: Tree = None) -> Module:
     Raises:
         ArgumentError: `net` is no layer; or `params` or `state` has other leaves than arrays, or a name with a dot.
     """
-    net = as_layer(net)
-    if not isinstance(net, Layer):
-        raise ArgumentError.must_be("net", "a layer", net)
-    return Module(net, to_backend(params, "torch"), to_backend(state, "torch"))
+    return Module(checked_net(net), to_backend(params, "torch"), to_backend(state, "torch"))
 
 
 def from_module(module: torch.nn.Module) -> tuple[Layer, Tree, Tree]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import tree
 from ..arrays import backend_of
 from ..backends.foreign import Foreign
 from ..errors import ArgumentError, UnsupportedError
-from ..tracing.spec import Spec
 from ._op import op
 
 __all__ = ["foreign"]
@@ -39,14 +37,4 @@ def foreign(
 def _foreign(module: Any, values: Any, args: Any, kwargs: Any, key: Any, train: Any) -> Any:
     if not isinstance(module, Foreign):
         return NotImplemented
-    out, draws = module.shapes(values, args, kwargs, train)
-    strange = [x for x in tree.leaves(out) if not isinstance(x, Spec)]
-    if strange:
-        raise ArgumentError(
-            f"The module in {module.name} returned a value of type {type(strange[0]).__name__}, and no array.",
-            argument="module",
-            expected="arrays, and lists, tuples and dicts of arrays",
-            got=type(strange[0]).__name__,
-            fix="wrap the module in one that returns its arrays",
-        )
-    return out, draws
+    return module.shapes(values, args, kwargs, train)

@@ -18,7 +18,7 @@ from ...errors import ArgumentError, MissingKeyError, shown
 from ...ops._op import lowering
 from ...ops.foreign import foreign
 from ...tracing.spec import Spec
-from ..foreign import Foreign, Variable, by_sizes, lacks_key
+from ..foreign import Foreign, Variable, arrays_of, by_sizes, lacks_key
 from .backend import backend
 
 __all__ = ["JaxModule"]
@@ -127,10 +127,10 @@ class JaxModule(Foreign):
         given = {"params": params, "state": state, "rng": key, "inputs": args[0], "training": train}
         out = self._call(*[given[name] for name in self._takes])
         if "state" not in self._takes:
-            return out, None
+            return arrays_of(out, self.name, _is_array), None
         if not isinstance(out, tuple) or len(out) != 2:
             raise ArgumentError.must_be("call_fn", "a function that returns its output and its new state", out)
-        return out[0], trees.kept(values, out[1])
+        return arrays_of(out[0], self.name, _is_array), trees.kept(values, out[1])
 
 
 backend.foreign["JaxLayer"] = functools.partial(JaxModule, "JaxLayer")

@@ -22,7 +22,7 @@ from ...ops.dropout import dropout
 from ...ops.foreign import foreign
 from ...random import fold_in
 from ...tracing.spec import Spec
-from ..foreign import Foreign, Variable, by_sizes, lacks_key, plain
+from ..foreign import Foreign, Variable, arrays_of, by_sizes, lacks_key
 from ..standard import dtype_name
 from .backend import backend
 
@@ -309,9 +309,13 @@ def _called(run: _Structure, given: dict[str, Any], args: Any, kwargs: Any, key:
     """
     halves = [x for x in tree.leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dtype in _HALF]
     if not halves or all(x.dtype in _HALF for x in given.values() if x.is_floating_point()):
-        return plain(run(given, args, kwargs, key))
+        return arrays_of(run(given, args, kwargs, key), TorchModule.name, _is_tensor)
     with torch.autocast(halves[0].device.type, halves[0].dtype, cache_enabled=False):
-        return plain(run(given, args, kwargs, key))
+        return arrays_of(run(given, args, kwargs, key), TorchModule.name, _is_tensor)
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, torch.Tensor)
 
 
 @contextlib.contextmanager
