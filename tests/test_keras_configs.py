@@ -212,6 +212,10 @@ REFUSALS = {
         sequential(layer("Dense", units=2, activation="os.system")),
         "`activation` must be a known",
     ),
+    "a layer as an activation": (
+        sequential(layer("Dense", units=2, activation=layer("LeakyReLU", negative_slope=0.3))),
+        "`activation` of a layer .* is the layer 'LeakyReLU'",
+    ),
     "an unknown initializer": (
         sequential(layer("Dense", units=2, kernel_initializer=thing("Popen", args="ls"))),
         "There is no initializer 'custom:Popen'",

@@ -277,6 +277,14 @@ class Builder:
             return None
         if argument == "dtype":
             raise ArgumentError.must_be("dtype", "a policy that kfunc has, such as 'mixed_bfloat16'", cls)
+        if category == "activation":
+            raise ArgumentError(
+                f"`{argument}` of a layer of the Keras model is the layer {shown(cls)}, and activations here are functions.",
+                argument=argument,
+                expected="the name of a function",
+                got=shown(cls),
+                fix="let it follow as a layer of its own in Keras, and save the model again",
+            )
         return self.layer(x)
 
     def function(self, name: Any) -> Any:
