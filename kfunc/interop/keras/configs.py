@@ -279,7 +279,7 @@ class Builder:
             raise ArgumentError.must_be("dtype", "a policy that kfunc has, such as 'mixed_bfloat16'", cls)
         if category == "activation":
             raise ArgumentError(
-                f"`{argument}` of a layer of the Keras model is the layer {shown(cls)}, and activations here are functions.",
+                f"`{argument}` of a layer of the Keras model is the layer {shown(cls)}: here, it is a function.",
                 argument=argument,
                 expected="the name of a function",
                 got=shown(cls),
