@@ -115,6 +115,8 @@ def test_hard_sigmoid_of_keras_2():
     assert (
         built(config("recurrent_of_keras_2"), "2.15.0").net.layers[3].recurrent_activation == "hard_sigmoid_of_keras_2"
     )
+    json_of_2 = {**config("recurrent_of_keras_2"), "keras_version": "2.13.1", "backend": "tensorflow"}
+    assert built(json_of_2).net.layers[3].recurrent_activation == "hard_sigmoid_of_keras_2"
     for version in ("3.0", "10.0.0", None):
         assert built(config("recurrent"), version).net.layers[3].recurrent_activation == "hard_sigmoid"
     x = np.linspace(-4, 4, 33, dtype=np.float32)

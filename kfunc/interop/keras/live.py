@@ -39,7 +39,7 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
     if not hasattr(model, "to_json"):
         raise ArgumentError.must_be("model", "a model of Keras", model)
     _check_repeats(model)
-    network = built(json.loads(model.to_json()), _version(model))
+    network = built(json.loads(model.to_json()))
     specs = inputs or network.inputs
     if specs is None:
         raise ArgumentError(
@@ -99,11 +99,6 @@ def _check_repeats(model: Any) -> None:
                 got=shown([x.name for x in inner]),
                 fix="call the layer twice in a functional model: keras.Model(x, layer(layer(x)))",
             )
-
-
-def _version(model: Any) -> str:
-    """The version of Keras by the module of the class."""
-    return "2" if any(cls.__module__.startswith(("tf_keras.", "keras.engine")) for cls in type(model).__mro__) else "3"
 
 
 class _Layers:
