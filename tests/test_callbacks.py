@@ -125,8 +125,7 @@ class Ours:
         self.train_state = self.train_state._replace(params={"w": np.full(1, epoch, np.float32)})
 
     def save(self, path):
-        name = os.path.basename(path).removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
-        self.saved[name] = self.weights
+        self.saved[os.path.basename(path).removesuffix(".safetensors")] = self.weights
 
     save_weights = save
 
@@ -273,7 +272,7 @@ def maker(cls, kwargs, folder, keras_s):
     kwargs = dict(kwargs)
     if "filepath" in kwargs:
         suffix = ".weights.h5" if kwargs.get("save_weights_only") else ".keras"
-        kwargs["filepath"] = os.path.join(folder, kwargs["filepath"] + suffix)
+        kwargs["filepath"] = os.path.join(folder, kwargs["filepath"] + (suffix if keras_s else ".safetensors"))
     if cls == "CSVLogger":
         kwargs["filename"] = os.path.join(folder, "table.csv")
     return lambda: getattr((keras if keras_s else kf).callbacks, cls)(**kwargs)
@@ -675,6 +674,11 @@ def test_files_for_keras(tmp_path):
     other.load_weights(weights)
     for got in (again, other):
         assert same(got.train_state.params, made.train_state.params)
+    unlike = kf.Model(nn.Residual(nn.Dense(4)))
+    unlike.compile("adam", "mse")
+    with pytest.raises(ArgumentError, match="Keras has no layer like Residual"):
+        unlike.fit(X, X, verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / "m.keras")])
+    assert int(unlike.train_state.step) == 0  # before training starts
     assert same(again.train_state.opt_state, made.train_state.opt_state)
 
 

@@ -454,6 +454,7 @@ def frozen():
 
 NETWORKS = {
     "a layer": lambda: (nn.Dense(2), [(3, 4)]),
+    "a layer named as an input": lambda: (nn.Sequential([nn.Input((4,)), nn.Dense(2, name="input_layer")]), [(3, 4)]),
     "a cell": lambda: (nn.LSTM(3), [(2, 5, 4)]),
     "frozen": lambda: (frozen(), [(3, 4)]),
     "one input in a list": lambda: (nn.Graph([x := nn.Input((4,))], [nn.Dense(2)(x)]), [(3, 4)]),

@@ -10,6 +10,7 @@ from .. import checks, files, tree
 from ..arrays import to_numpy
 from ..errors import ArgumentError
 from ..training.checkpoints import Checkpoints, single, whole
+from ..training.model_file import format_of
 from .base import Callback, frequency
 from .monitors import MonitorCallback
 
@@ -102,7 +103,7 @@ class ModelCheckpoint(_Saver):
 
     Raises:
         ArgumentError: `filepath` has another suffix, or a name in braces that is not in the logs; or Keras lacks a
-            layer of the network, and the file is for Keras.
+            layer of the network, and the file is for Keras, which is said before training starts.
         FileError: It could not be written; an older file is as it was.
         MissingPackageError: The file is for Keras, and h5py is not installed.
     """
@@ -129,6 +130,11 @@ class ModelCheckpoint(_Saver):
                 self.filepath,
                 fix=f"write {' or '.join(stem + ending for ending in endings)}",
             )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        if (other := format_of(self.filepath)) is not None:
+            other.check(self.model, self.save_weights_only)
 
     def write(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
         path = self._path(epoch, batch, logs)

@@ -36,4 +36,14 @@ def _load_weights(*args: Any) -> None:
     load_weights(*args)
 
 
-FORMATS.update(dict.fromkeys((".keras", ".h5", ".hdf5"), Format(_save, _load, _save_weights, _load_weights)))
+def _check(model: Any, weights: bool) -> None:
+    from .keras import config_of
+    from .keras.hdf5 import h5py
+
+    h5py()
+    if not weights:
+        config_of(model.net, model._known().inputs)
+
+
+_KERAS = Format(_save, _load, _save_weights, _load_weights, _check)
+FORMATS.update(dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS))

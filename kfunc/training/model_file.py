@@ -29,13 +29,15 @@ class Format(NamedTuple):
     """The functions that save and load models, and weights, in the format of another library.
 
     They take what the methods of `Model` take: `save(model, path, overwrite)`, `load(path, backend)`,
-    `save_weights(model, path, overwrite)` and `load_weights(model, path)`.
+    `save_weights(model, path, overwrite)` and `load_weights(model, path)`. `check(model, weights)` raises what saving
+    the model, or its weights alone, will raise whatever its arrays are.
     """
 
     save: Callable[..., None]
     load: Callable[..., Any]
     save_weights: Callable[..., None]
     load_weights: Callable[..., None]
+    check: Callable[..., None]
 
 
 FORMATS: dict[str, Format] = {}

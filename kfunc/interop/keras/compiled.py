@@ -18,6 +18,7 @@ from ...errors import ArgumentError, FileError, shown, warn
 from ...losses.base import OF_FUNCTION, FunctionLoss
 from ...model import Model
 from . import weights
+from .layers import object_config as _object
 
 __all__ = ["compile_from", "described", "groups", "restore"]
 
@@ -264,10 +265,6 @@ def _each_ours(given: Any, fun: Callable[[Any], Any]) -> Any:
     if isinstance(given, list | tuple):
         return [_each_ours(x, fun) for x in given]
     return None if given is None else fun(given)
-
-
-def _object(module: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
 
 
 def _listed_plainly(x: Any) -> Any:

@@ -341,7 +341,7 @@ def h5py() -> Any:
         import h5py
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            "Keras's files can only be read with h5py.", fix='pip install "kfunc[keras]"'
+            "Files of Keras's need h5py, which is not installed.", fix='pip install "kfunc[keras]"'
         ) from error
     return h5py
 

@@ -13,7 +13,7 @@ from ... import nn
 from ...errors import ArgumentError
 from ...nn import applications
 
-__all__ = ["CONTAINERS", "KerasLayer", "array", "by_class", "by_name", "clean", "python_name"]
+__all__ = ["CONTAINERS", "KerasLayer", "array", "by_class", "by_name", "clean", "object_config", "python_name"]
 
 
 class KerasLayer(NamedTuple):
@@ -109,6 +109,11 @@ def python_name(obj: dict[str, Any]) -> str:
     name = obj["class_name"]
     known = by_name().get(name)
     return CONTAINERS.get(name) or (known.python if known else name)
+
+
+def object_config(module: str | None, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """How a config of Keras describes an object of the class `name`."""
+    return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
 
 
 def clean(name: Any) -> str:

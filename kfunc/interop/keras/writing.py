@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import os
 import types
-from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ... import nn, registry, tree
@@ -22,6 +21,7 @@ from ...tracing.spec import Spec
 from ...training.model_file import check_free
 from . import archives, compiled, weights
 from .layers import by_class
+from .layers import object_config as _object
 
 __all__ = ["config_of", "save"]
 
@@ -89,11 +89,7 @@ def config_of(net: nn.Layer, inputs: tuple[Any, ...] | None = None) -> dict[str,
     return config
 
 
-def _object(module: str | None, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
-
-
-def _input(inputs: tuple[Any, ...] | None, name: str | None = None) -> dict[str, Any] | None:
+def _input(inputs: tuple[Any, ...] | None, name: str = "input_layer") -> dict[str, Any] | None:
     """The layer of an only input."""
     if inputs is None:
         return None
@@ -103,7 +99,7 @@ def _input(inputs: tuple[Any, ...] | None, name: str | None = None) -> dict[str,
             expected="a network with one input; or an nn.Graph, which becomes a functional model",
             got=inputs,
         )
-    return _input_layer(inputs[0], name or "input_layer")
+    return _input_layer(inputs[0], name)
 
 
 def _input_layer(spec: Spec, name: str) -> dict[str, Any]:
@@ -213,6 +209,7 @@ class _Writer:
         self, net: nn.Sequential, path: str, policies: Any, name: str, frozen: bool, inputs: tuple[Any, ...] | None
     ) -> dict[str, Any]:
         known = self.children(net, path, policies, frozen)
+        taken = {called for called, _ in known.values()}
         if len(known) < len(net.layers):
             raise ArgumentError(
                 "A layer stands twice in a Sequential, which Keras refuses.",
@@ -222,7 +219,8 @@ class _Writer:
             )
         if inputs is None:
             inputs = net.input_specs() if net.inputs is not None else None
-        first = _input(inputs, None if net.inputs is None else net.inputs[2])
+        given = None if net.inputs is None else net.inputs[2]
+        first = _input(inputs, given or _free("input_layer", taken))
         return _sequential(name, not frozen, [first, *(known[id(as_layer(x))][1] for x in net.layers)], inputs)
 
     def graph(self, net: nn.Graph, path: str, policies: Any, name: str, frozen: bool) -> dict[str, Any]:
@@ -324,9 +322,10 @@ class _Writer:
         """An argument of a layer in JSON's types."""
         if isinstance(as_layer(x), nn.Layer):
             return self.layer(as_layer(x), _joined(path, argument), policies, None, frozen)
-        if argument in ("cells",) and isinstance(x, Iterable):
-            named = zip(x, self.names(x, path), strict=True)
-            return [self.layer(as_layer(v), name, policies, None, frozen) for v, name in named]
+        if argument == "cells":
+            return [
+                self.layer(as_layer(v), _joined(path, f"cells_{i}"), policies, None, frozen) for i, v in enumerate(x)
+            ]
         if isinstance(x, slice):
             return _object(None, "__slice__", {n: getattr(x, n) for n in ("start", "stop", "step")})
         if x is Ellipsis:
@@ -354,9 +353,6 @@ class _Writer:
             expected="objects of Keras",
             got=shown(x),
         )
-
-    def names(self, cells: Iterable[Any], path: str) -> list[str]:
-        return [_joined(path, f"cells_{i}") for i, _ in enumerate(cells)]
 
 
 _CATEGORIES = ("initializer", "regularizer", "constraint", "activation")
