@@ -237,7 +237,7 @@ def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[hdf5.G
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, hdf5.write(groups))
     with files.blaming(filepath, "written", "filepath"):
-        files._replace(os.path.realpath(os.fsdecode(filepath)), [out.getvalue()])
+        files._replace(os.path.realpath(os.fsdecode(filepath)), [out.getbuffer()])
 
 
 def _pattern(text: Any) -> re.Pattern[str]:

@@ -363,7 +363,7 @@ def opened(file: BinaryIO) -> Iterator[File]:
         yield found
 
 
-def write(groups: Iterable[Group]) -> bytes:
+def write(groups: Iterable[Group]) -> memoryview:
     """An HDF5 file as Keras writes it."""
     import numpy as np
 
@@ -382,4 +382,4 @@ def write(groups: Iterable[Group]) -> bytes:
                     group.create_dataset(str(i), data=array.view("V2")).attrs["dtype"] = "bfloat16"
                 else:
                     group.create_dataset(str(i), data=array)
-    return out.getvalue()
+    return out.getbuffer()  # without a copy
