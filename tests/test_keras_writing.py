@@ -342,7 +342,7 @@ def test_an_optimizer_that_keras_did_not_scale():
 
 def test_a_state_in_bfloat16(tmp_path):
     """Keras writes its numbers as pairs of bytes without a meaning."""
-    dense = keras.layers.Dense(2, dtype="bfloat16")
+    dense = keras.layers.Dense(2, dtype="bfloat16", name="dense")
     theirs = keras.Sequential([keras.Input((3,), dtype="bfloat16"), dense])
     theirs.compile("adam", "mse")
     trained(theirs, 2)
