@@ -338,6 +338,25 @@ def test_a_layer_twice_in_a_sequential():
 
 
 @pytest.mark.jax
+def test_live_models_that_cannot_be_converted():
+    import keras
+
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    later = keras.Sequential([keras.layers.Dense(3)])
+    for given, message in (
+        ((5,), "`model` must be a model of Keras"),
+        ((Own(),), "of the Keras model is of the class 'Own', which kfunc does not know"),
+        ((later,), "does not know the shape of its inputs"),
+        ((later, kf.Spec((None, 4))), "has no weights yet"),
+    ):
+        with pytest.raises(kf.errors.ArgumentError, match=message):
+            convert(*given)
+
+
+@pytest.mark.jax
 def test_a_live_model_of_other_variables():
     """A layer of the user's own that is not the same on both sides: all that does not fit is named."""
     import keras

@@ -624,6 +624,9 @@ def test_the_model_keeps_its_backend_and_its_optimizer(tmp_path):
         (lambda m, p: save_weights(kf.Model(nn.Dense(3)), p / "y.weights.h5"), ArgumentError, "no parameters"),
         (lambda m, p: load_weights(kf.Model(nn.Dense(3)), p / "x.weights.h5"), ArgumentError, "no parameters"),
         (lambda m, p: load_weights(m, p / "x.weights.h5", ignore="("), ArgumentError, "ignore"),
+        (lambda m, p: load_weights(m, p / "x.weights.h5", ignore=["a", "("]), ArgumentError, "ignore"),
+        (lambda m, p: load_weights(m, p / "x.weights.h5", ignore=5), ArgumentError, "`ignore` must be regular"),
+        (lambda m, p: load_weights(m, p / "x.weights.h5", ignore=[5]), ArgumentError, "`ignore` must be regular"),
     ],
 )
 def test_errors(change, error, match, tmp_path):

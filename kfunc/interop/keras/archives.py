@@ -126,7 +126,7 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
             something else than regular expressions.
         MissingPackageError: h5py is not installed.
     """
-    patterns = [_pattern(each) for each in ([ignore] if isinstance(ignore, str) else ignore)]
+    patterns = _patterns(ignore)
     with model._carry.lock, files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
         traced = _traced(model)
         names = {
@@ -240,11 +240,11 @@ def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[hdf5.G
         files._replace(os.path.realpath(os.fsdecode(filepath)), [out.getbuffer()])
 
 
-def _pattern(text: Any) -> re.Pattern[str]:
+def _patterns(ignore: Any) -> list[re.Pattern[str]]:
     try:
-        return re.compile(text)
+        return [re.compile(each) for each in ([ignore] if isinstance(ignore, str) else ignore)]
     except (TypeError, re.error):
-        raise ArgumentError.must_be("ignore", "regular expressions for paths in the file", text) from None
+        raise ArgumentError.must_be("ignore", "regular expressions for paths in the file", ignore) from None
 
 
 def _traced(model: Model) -> Traced:

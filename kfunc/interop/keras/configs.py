@@ -159,8 +159,9 @@ class Builder:
                 fix="write what it does in Keras as a class, or by keras.ops in a functional model, and save it again; "
                 'for a class, write the layer here, too, and register it: @kf.register("layer", "ItsName")',
             )
+        subject = "The Keras model" if name is None else f"The layer {shown(name)} of the Keras model"
         raise ArgumentError(
-            f"The layer {shown(name)} of the Keras model is of the class {shown(cls)}, which kfunc does not know.",
+            f"{subject} is of the class {shown(cls)}, which kfunc does not know.",
             argument="config",
             expected="layers of keras.layers that kfunc has, functions of keras.ops, and registered layers",
             got=f"{module}.{cls}" if module else cls,

@@ -49,6 +49,10 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
             got="a model without shapes",
             fix="call convert(model, kf.Spec((None, 28, 28, 1)))",
         )
+    if not model.built:
+        raise ArgumentError(
+            "The Keras model has no weights yet.", argument="model", fix="call it, or its `build`, first"
+        )
     traced = Traced(network.net, specs)
     declared = traced.call.declared or {}
     problems = weights.Problems("the Keras model")
