@@ -37,7 +37,7 @@ def depthwise(size, strides):
 
 
 @nn.layer
-class Block(nn.Layer):
+class InvertedResidual(nn.Layer):
     """An inverted residual block (Sandler et al., 2018): (batch, height, width, filters_in) to (…, filters)."""
 
     def __init__(self, filters_in, filters, size, strides, expansion, name=None):
@@ -57,7 +57,7 @@ def efficientnet_lite0():
     for count, size, strides, expansion, filters in STAGES:
         for i in range(count):
             name = f"block_{len(blocks)}"
-            blocks.append(Block(filters_in, filters, size, strides if i == 0 else 1, expansion, name))
+            blocks.append(InvertedResidual(filters_in, filters, size, strides if i == 0 else 1, expansion, name))
             filters_in = filters
     end = [nn.GlobalAveragePooling2D(), nn.Dropout(0.2), nn.Dense(CLASSES, name="classes")]
     return nn.Sequential([normed(conv(STEM, 3, 2), "stem"), *blocks, normed(conv(HEAD), "head"), *end])

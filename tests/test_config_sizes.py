@@ -18,6 +18,7 @@ from sampling import chosen
 import kfunc as kf
 from kfunc import nn, optim
 from kfunc.errors import FileError
+from kfunc.nn import applications
 from kfunc.registry import names, resolve, to_config
 from kfunc.training import model_file
 
@@ -42,6 +43,9 @@ OTHERS: dict[str, tuple[Any, tuple]] = {
     "Frozen": (nn.Frozen(nn.Dense(6)), (X,)),
     "Branch": (nn.Branch([nn.Dense(6), nn.Dense(6)]), (X,)),
     "Parallel": (nn.Sequential([nn.Branch([nn.Dense(6), nn.Dense(6)]), nn.Parallel([nn.Dense(1), nn.Dense(2)])]), (X,)),
+    "layer scale": (applications.LayerScale(0.1, 6), (X,)),
+    "depth": (applications.StochasticDepth(0.5), (X,)),
+    "scaled": (applications.CustomScaleLayer(0.5), ((X, X),)),
     "chain": (optim.chain(*TRANSFORMS), ()),
     "parts": (optim.accumulate(optim.by_part({"a": optim.adam()}), 2), ()),
     "multi": (optim.multi_transform({"a": optim.adam(), "b": optim.sgd()}, {"w": "a"}), ()),
@@ -50,8 +54,11 @@ OTHERS: dict[str, tuple[Any, tuple]] = {
 """Objects, and inputs of the layers, beside those of the tables."""
 
 
-WITHOUT = {"Wrapper", "MeanMetricWrapper", "FunctionLoss"}
-"""Bases, whose subclasses are here, and what holds a function."""
+WITHOUT = {
+    *("Wrapper", "MeanMetricWrapper", "FunctionLoss"),
+    *("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
+}
+"""Bases, whose subclasses are here, and what holds a function or a module."""
 
 
 def objects() -> Iterator[tuple[str, str, Any, tuple]]:

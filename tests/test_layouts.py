@@ -24,7 +24,7 @@ SPACE = {1: (12,), 2: (9, 10), 3: (6, 7, 5)}
 
 
 @nn.layer
-class Block(nn.Layer):
+class Around(nn.Layer):
     """A user's block: its forward adds, multiplies and applies functions to each element."""
 
     body: nn.Layer
@@ -136,14 +136,14 @@ ROWS = {
     "blocks": one(
         2,
         lambda: [
-            Block(nn.Sequential([nn.Conv2D(4, 3, padding="same"), nn.SpatialDropout2D(0.2)])),
+            Around(nn.Sequential([nn.Conv2D(4, 3, padding="same"), nn.SpatialDropout2D(0.2)])),
             nn.Residual(nn.SpectralNormalization(nn.Conv2D(4, 1))),
             KerasBlock(nn.Conv2D(4, 3, padding="same")),
             nn.Frozen(nn.Conv2D(4, 2)),
-            nn.Remat(Block(nn.DepthwiseConv2D(3, padding="same"))),
+            nn.Remat(Around(nn.DepthwiseConv2D(3, padding="same"))),
             nn.Branch([nn.Conv2D(3, 3), nn.AveragePooling2D(3, 1)]),
             nn.Concatenate(),
-            nn.Stack(Block(nn.Sequential([nn.Conv2D(7, 3, padding="same"), nn.LayerNormalization((1, 2, 3))])), 2),
+            nn.Stack(Around(nn.Sequential([nn.Conv2D(7, 3, padding="same"), nn.LayerNormalization((1, 2, 3))])), 2),
         ],
     ),
     "tokens": one(
@@ -353,7 +353,7 @@ class Native(nn.Layer):
 
 
 @nn.layer
-class Own(nn.Layer):
+class MakesItsOwn(nn.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
         self.conv = nn.Conv2D(filters, 3)
@@ -369,13 +369,13 @@ class Unknown(nn.Layer):
 
 
 @nn.layer
-class Halved(nn.Conv2D):
+class OfHalf(nn.Conv2D):
     def convolve(self, s, x, window, channels):
         return super().convolve(s, x, window, channels) / 2
 
 
 @nn.layer
-class Scaled(nn.Layer):
+class BySizes(nn.Layer):
     body: nn.Layer
 
     def forward(self, s, x):
@@ -415,7 +415,7 @@ REFUSED = {
         "sequential/twice/body",
         "it is called several times, with maps in other formats",
     ),
-    "sizes": (lambda: Scaled(nn.Conv2D(3, 3)), "scaled", "its forward computes with sizes of its inputs"),
+    "sizes": (lambda: BySizes(nn.Conv2D(3, 3)), "by_sizes", "its forward computes with sizes of its inputs"),
     "a choice": (
         lambda: Chosen(nn.Conv2D(4, 3, padding="same")),
         "chosen",
@@ -423,9 +423,9 @@ REFUSED = {
     ),
     "reduction": (lambda: Average(nn.Conv2D(3, 3)), "average", "its forward calls `mean`"),
     "namespace": (lambda: Native(), "native", "its forward does more than to call layers"),
-    "own init": (lambda: Own(3), "own", "its __init__ makes the layers in it"),
+    "own init": (lambda: MakesItsOwn(3), "makes_its_own", "its __init__ makes the layers in it"),
     "unknown": (lambda: nn.Sequential([nn.Conv2D(3, 3), Unknown()]), "sequential/unknown", "its forward calls"),
-    "overridden": (lambda: Halved(3, 3), "halved", "its class is not kfunc's"),
+    "overridden": (lambda: OfHalf(3, 3), "of_half", "its class is not kfunc's"),
     "lambda": (
         lambda: nn.Sequential([nn.Conv2D(3, 3), nn.Lambda(lambda x: x[:, 0])]),
         "sequential/lambda",
