@@ -345,8 +345,18 @@ def test_live_models_that_cannot_be_converted():
         def call(self, x):
             return x
 
-    later = keras.Sequential([keras.layers.Dense(3)])
+    def around(layer, name):
+        x = keras.Input((4,))
+        return keras.Model(x, layer(x) * 2, name=name)
+
+    later, x, shared = (
+        keras.Sequential([keras.layers.Dense(3)]),
+        keras.Input((4,)),
+        keras.layers.Dense(4, name="shared"),
+    )
+    twice = keras.Model(x, around(shared, "one")(x) + around(shared, "other")(x))
     for given, message in (
+        ((twice,), "shares a layer between two models in it, as one/shared and other/shared"),
         ((5,), "`model` must be a model of Keras"),
         ((Own(),), "of the Keras model is of the class 'Own', which kfunc does not know"),
         ((later,), "does not know the shape of its inputs"),

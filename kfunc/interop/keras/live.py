@@ -57,7 +57,7 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
     declared = traced.call.declared or {}
     problems = weights.Problems("the Keras model")
     arrays: dict[tuple[str, ...], Any] = {}
-    layers, taken = _Layers(model), set()
+    layers, taken = _Layers(model), dict[int, tuple[str, ...]]()
     found_at = weights.places(network.net, declared, network.order)
     for place in found_at:
         found = _variables(layers.at(place.file))
@@ -67,7 +67,15 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
             array = _array(variable)
             weights.checked(place.file, path, Form(shape=array.shape, dtype=array.dtype.name), declared[path], problems)
             arrays[path] = array
-            taken.add(id(variable))
+            if taken.setdefault(id(variable), path) != path:
+                first, second = ("/".join(p[:-1]) for p in (taken[id(variable)], path))
+                raise ArgumentError(
+                    f"The Keras model shares a layer between two models in it, as {first} and {second}.",
+                    argument="model",
+                    expected="layers that belong to one model each; here, both would train a copy of their own",
+                    got=f"{first} and {second}, which have the same variables",
+                    fix="make one functional model of all layers in Keras, without models in it",
+                )
     for path in sorted(declared.keys() - arrays.keys() - weights.unsaved(network.net, declared)):
         problems.add(f"the Keras model has no variable for {'/'.join(path)}")
     for variable in model.weights:
