@@ -36,6 +36,7 @@ COMPUTING = [
     *[(nn.Activation(name), _FLAT) for name in ("relu", "sigmoid", "softmax", "gelu", "tanh")],
     *[(cls(), _FLAT) for cls in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.PReLU, nn.Softmax)],
     *[(nn.Dense(3, activation="relu"), _FLAT), (nn.EinsumDense("ab,bc->ac", output_shape=3), _FLAT)],
+    *[(nn.Rescaling(0.5), _FLAT), (nn.Normalization(), _FLAT)],
     *_spatial("Conv{}", 3, 2),
     *_spatial("Conv{}Transpose", 3, 2),
     *_spatial("DepthwiseConv{}", 2),
@@ -172,5 +173,7 @@ def test_integers_stay_integers(name, layer, shape):
 def test_every_layer_has_a_row():
     rows = {*names(COMPUTING), *names(KEEPING), *INDICES}
     cells = {"LSTMCell", "SimpleRNNCell", "StackedRNNCells", "GRUCell"}  # in the rows of RNN
-    other = {*cells, "ConstantArray"}  # whose dtype its input only narrows
+    modules = {"FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"}  # each takes what its module takes
+    applications = {"CustomScaleLayer", "LayerScale", "StochasticDepth"}  # between layers that give floats
+    other = {*cells, *modules, *applications, "ConstantArray"}  # whose dtype its input only narrows
     assert {name for name in kf.registry.names("layer") if not name.startswith("custom:")} - rows - other == set()

@@ -128,17 +128,19 @@ def test_hard_sigmoid_of_keras_2():
 def test_a_class_of_ones_own(monkeypatch):
     given = {
         "module": "my.package",
-        "class_name": "Doubled",
+        "class_name": "Twofolded",
         "config": {"name": "mine", "trainable": True, "units": 3, "inner": [layer("Dense", units=2)]},
-        "registered_name": "package>Doubled",
+        "registered_name": "package>Twofolded",
     }
-    with pytest.raises(kf.errors.ArgumentError, match="is of the class 'Doubled', which kfunc does not know") as error:
+    with pytest.raises(
+        kf.errors.ArgumentError, match="is of the class 'Twofolded', which kfunc does not know"
+    ) as error:
         built(sequential(given))
-    assert '@kf.register("layer", "Doubled")' in error.value.fix
+    assert '@kf.register("layer", "Twofolded")' in error.value.fix
 
-    @kf.register("layer", "Doubled")
+    @kf.register("layer", "Twofolded")
     @kf.dataclass
-    class Doubled(nn.Layer):
+    class Twofolded(nn.Layer):
         units: int
         inner: tuple = ()
 
@@ -146,7 +148,7 @@ def test_a_class_of_ones_own(monkeypatch):
             return 2 * self.inner[0](s, x)
 
     found = built(sequential(given)).net.layers[0]
-    assert (type(found), found.units, found.name, type(found.inner[0])) == (Doubled, 3, "mine", nn.Dense)
+    assert (type(found), found.units, found.name, type(found.inner[0])) == (Twofolded, 3, "mine", nn.Dense)
 
 
 def of_tensorflow(function, **given):
@@ -341,7 +343,7 @@ def test_a_layer_twice_in_a_sequential():
 def test_live_models_that_cannot_be_converted():
     import keras
 
-    class Own(keras.Model):
+    class OwnModelOfKeras(keras.Model):
         def call(self, x):
             return x
 
@@ -358,7 +360,7 @@ def test_live_models_that_cannot_be_converted():
     for given, message in (
         ((twice,), "shares a layer between two models in it, as one/shared and other/shared"),
         ((5,), "`model` must be a model of Keras"),
-        ((Own(),), "of the Keras model is of the class 'Own', which kfunc does not know"),
+        ((OwnModelOfKeras(),), "of the Keras model is of the class 'OwnModelOfKeras', which kfunc does not know"),
         ((later,), "does not know the shape of its inputs"),
         ((later, kf.Spec((None, 4))), "has no weights yet"),
     ):

@@ -701,12 +701,12 @@ def test_keys_in_evaluation():
     """A network that draws in inference gets keys from PyTorch's generator, and others leave it alone."""
 
     @nn.layer
-    class Noise(nn.Layer):
+    class NoiseInEvaluation(nn.Layer):
         def forward(self, s, x):
             return x + kf.random.normal(s.key(), tuple(x.shape))
 
     x = normal(3).float()
-    module = kf.interop.torch.to_module(Noise(), {}).eval()
+    module = kf.interop.torch.to_module(NoiseInEvaluation(), {}).eval()
     torch.manual_seed(0)
     a, b = module(x), module(x)
     torch.manual_seed(0)

@@ -168,8 +168,7 @@ def fit(
     run.done = int(to_numpy(ts.step))
     model.stop_training, model.history, steps = False, run.history, data.steps
     with Deferral() as signals:
-        each = hooks.has("on_train_batch_begin", "on_train_batch_end")
-        program = for_training(setup, data, carry, fresh, signals, each)
+        program = for_training(setup, data, carry, fresh, signals)
         del ts  # its arrays are garbage after the first step
         with saving(model, run, hooks.backup(resume), fresh, lambda: numbers(setup, carry), signals) as saver:
             hooks("on_train_begin", {})

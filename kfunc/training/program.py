@@ -171,19 +171,16 @@ class RecordedLoop(_Paced):
 # -- which one, and why ------------------------------------------------------------------------------------------------
 
 
-def for_training(
-    setup: Setup, data: Source, carry: Carry, progress: Progress, signals: Deferral, alone: bool = False
-) -> Program:
+def for_training(setup: Setup, data: Source, carry: Carry, progress: Progress, signals: Deferral) -> Program:
     """The program of a training step, whose carry is `(train_state, progress)`.
 
     Args:
         carry: That of the model.
         progress: That before the first step.
         signals: They wait while a step has the memory of its carry.
-        alone: Whether each step has to run by itself, as somebody looks at each.
     """
     ts = carry.value[0]
-    given: dict[str, Any] = {"data": data, "carry": lambda: Carry((ts, progress)), "signals": signals, "alone": alone}
+    given: dict[str, Any] = {"data": data, "carry": lambda: Carry((ts, progress)), "signals": signals}
     if setup.step is not None:
         return _program(setup, custom_steps, setup.step, **given)
     objective, traced = setup.objective, setup.traced
