@@ -64,7 +64,7 @@ def efficientnet_lite0():
 
 
 def key_map():
-    """Which tensor of the file is which array of the network."""
+    """The key map: for each tensor of the file, the array of the network that it becomes."""
     rules = [("_fc.weight", "classes/kernel", "o i -> i o"), ("_fc.bias", "classes/bias")]
     for theirs, norm, ours in (
         ("_conv_stem", "_bn0", "stem"),

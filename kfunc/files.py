@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     # NumPy takes longer to import than kfunc, and only those who use it need wait.
     import numpy as np
 
-__all__ = ["Tensors", "flatten", "load", "read", "save", "structure", "unflatten", "write"]
+__all__ = [
+    "Tensors",
+    "flatten",
+    "load",
+    "open_file",
+    "read",
+    "replace_file",
+    "save",
+    "structure",
+    "unflatten",
+    "write",
+]
 
 _DTYPES = {
     "BOOL": "bool",
@@ -344,7 +355,7 @@ def write(
         ) from None
     path = os.path.realpath(os.fsdecode(path))
     with blaming(path, "written"):
-        _replace(path, [len(data).to_bytes(8, "little"), data, *(_bytes(arrays[name]) for name in order)])
+        replace_file(path, [len(data).to_bytes(8, "little"), data, *(_bytes(arrays[name]) for name in order)])
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -354,7 +365,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         FileError: The file could not be written. What was at `path` before is still there.
     """
     with blaming(path, "written"):
-        _replace(os.path.realpath(os.fsdecode(path)), [text.encode()])
+        replace_file(os.path.realpath(os.fsdecode(path)), [text.encode()])
 
 
 def size(x: Any) -> int:
@@ -390,7 +401,7 @@ def read(
     """
     _ml_dtypes()  # imported here, so that the import does not depend on the file
     with blaming(path, argument=argument), naming_the_format(path):
-        with _open(path) as file:
+        with open_file(path) as file:
             forms, texts, _ = _beginning(file)
             if check is not None:
                 check(forms, {key: text for key, text in texts.items() if key not in (_FORMAT, _DIGEST)})
@@ -437,7 +448,7 @@ class Tensors(Mapping[str, Any]):
     def __init__(self, path: str | os.PathLike[str]):
         self.path = path
         with blaming(path), naming_the_format(path):
-            self._file, self._lock = _open(path), threading.Lock()
+            self._file, self._lock = open_file(path), threading.Lock()
             weakref.finalize(self, self._file.close)
             self._maps: dict[bool, mmap.mmap] = {}
             self._passed = 0, 1  # where the array begins that was passed last, and its length
@@ -721,7 +732,8 @@ def _check_digest(arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> No
     del texts[_FORMAT]
 
 
-def _open(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """A regular file, open for reading. Pipes, devices and folders are a FileError."""
     # Checked before and after: opening a device can have effects, and in between somebody can replace the file by a
     # pipe. Without O_NONBLOCK, opening a pipe would wait for ever.
     _regular(os.stat(path))
@@ -740,7 +752,7 @@ def _regular(status: os.stat_result) -> None:
         raise FileError("The path leads to a directory, a device or a pipe, and not to a regular file.")
 
 
-def _replace(path: str, parts: list[Any]) -> None:
+def replace_file(path: str, parts: list[Any]) -> None:
     """Make these bytes the content of `path`, in one step."""
     directory, name = os.path.split(path)
     mode = None

@@ -37,7 +37,7 @@ from .training.history import History
 from .training.objective import Objective, fitted
 from .training.predict import predict, predict_batch
 from .training.setup import Setup, placed
-from .training.state import TrainState
+from .training.state import TrainState, begun
 from .training.step import forward
 from .training.summary import dot_of, lines_of
 from .training.traced import Traced
@@ -357,8 +357,7 @@ class Model(GraphFace):
     def _first(self, traced: Traced, target: Backend, seed: int) -> TrainState:
         """The train state before the first step, without an optimizer's state."""
         params, state = self.net.init(seed, *traced.inputs, backend=target)
-        key = random.key(seed, backend=target)
-        return TrainState(params, state, None, key, asarray(0, "int32", backend=target))
+        return begun(params, state, seed, target)
 
     def reset(self, seed: int | None = None) -> Model:
         """Start again: draw all weights anew, and forget the steps and the optimizer's state. Returns the model.

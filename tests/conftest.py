@@ -44,7 +44,7 @@ def pytest_addoption(parser):
         choices=NAMES,
         help="Leave out the tests of all other backends; may be given several times.",
     )
-    group.addoption("--all", action="store_true", help="Run every row of tables of which else a sample runs: hours.")
+    group.addoption("--all", action="store_true", help="Run all rows of long tables, not a sample: takes hours.")
     group.addoption("--no-skips", action="store_true", help="Fail if any test was skipped.")
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import errno
-import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 from fuzz import corpus
 from fuzz.corpus import CONFIGS, EXPECTED, GOOD, HEADERS, LARGEST, LOADERS, attack, outcomes, same
+from fuzz.watching import watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,9 +33,10 @@ def path(tmp_path):
 
 # Each file in a child of one process that has loaded a good file by every loader: what it loads, runs, opens and takes.
 _WATCH = r"""
-import json, os, resource, signal, sys, tempfile, warnings
+import os, signal, sys, tempfile, warnings
 warnings.simplefilter("error")
 from fuzz import corpus
+from fuzz.watching import in_a_child, peak
 
 watching, events = False, []
 QUIET = ("object.__getattr__", "sys._getframe", "builtins.id")
@@ -68,9 +67,6 @@ def put(data):
     with open(path, "wb") as file:
         file.write(data)
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
 def child(name, data):
     put(data)
     size, header = len(data), int.from_bytes(data[:8], "little")
@@ -83,18 +79,6 @@ def child(name, data):
     return {"name": name, "result": result, "events": seen, "grown": peak() - before, "size": size,
             "header": header}
 
-def run(name, data):
-    there, here = os.pipe()
-    if (pid := os.fork()) == 0:
-        with open(here, "w") as out:
-            json.dump(child(name, data), out)
-        os._exit(0)
-    os.close(here)
-    with open(there) as answer:
-        text = answer.read()
-    status = os.waitpid(pid, 0)[1]
-    print(text if text else json.dumps({"name": name, "died": status}), flush=True)
-
 big = {"x": __import__("numpy").ones(2**24, "float32")}
 many = {f"layer_{i}.kernel": big["x"][:1] for i in range(30_000)}
 model = corpus.kf.Model(corpus.nn.Dense(2048)).build(corpus.kf.Spec((None, 8192)))
@@ -102,23 +86,19 @@ put(corpus.GOOD)
 for load in corpus.LOADERS.values():
     load(path)
 for name, data in {**corpus.HEADERS, **corpus.CONFIGS, **corpus.LARGEST, "good": corpus.GOOD}.items():
-    run(name, data)
+    in_a_child(child, name, data)
 for name, write in {"big": lambda: corpus.kf.save(big, path), "a big model": lambda: model.save(path),
                     "many": lambda: corpus.kf.files.write(path, many)}.items():
     write()
     with open(path, "rb") as file:
         data = file.read()
-    run(name, data)
+    in_a_child(child, name, data)
 """
 
 
-@pytest.fixture(scope="module")
-def watched():
-    pytest.importorskip("resource", reason="Windows has no fork")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, os.path.dirname(HERE), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", _WATCH], env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+@pytest.fixture(scope="module", name="watched")
+def _watched():
+    return watched(_WATCH)
 
 
 SOUND = {"read": "loaded", "load": "loaded", "load_weights": "loaded"}

@@ -3,15 +3,13 @@ nothing, and open nothing."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
-import subprocess
-import sys
 
 import pytest
 from fuzz import keras_corpus as corpus
+from fuzz.watching import watched
 
 from kfunc.errors import FileError
 
@@ -20,10 +18,10 @@ HERE = os.path.dirname(__file__)
 # Each file in a child of one process: what it raises, opens and takes. HDF5's library opens files without Python's
 # knowledge; for these a pipe stands there, at which it would wait for ever.
 _WATCH = r"""
-import json, os, resource, signal, sys, tempfile
+import os, signal, sys, tempfile
 from pathlib import Path
 from fuzz import keras_corpus as corpus
-import kfunc as kf
+from fuzz.watching import in_a_child, peak
 
 watching, events = False, []
 LOUD = ("os.", "subprocess", "socket", "shutil", "import", "exec", "compile", "ctypes")
@@ -31,9 +29,6 @@ LOUD = ("os.", "subprocess", "socket", "shutil", "import", "exec", "compile", "c
 def hook(event, args):
     if watching and (event.startswith(LOUD) or (event == "open" and not isinstance(args[0], int))):
         events.append([event, repr(args)[:200]])
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 def child(name):
     global watching
@@ -57,26 +52,13 @@ for kind, data in (("WEIGHTS", corpus.hdf5()), ("LEGACY", corpus.legacy()), ("AR
     corpus.attempt(kind, path)  # so that all is imported
 sys.addaudithook(hook)
 for name in corpus.ROWS:
-    there, here = os.pipe()
-    if (pid := os.fork()) == 0:
-        with open(here, "w") as out:
-            json.dump(child(name), out)
-        os._exit(0)
-    os.close(here)
-    with open(there) as answer:
-        text = answer.read()
-    status = os.waitpid(pid, 0)[1]
-    print(text if text else json.dumps({"name": name, "died": status}), flush=True)
+    in_a_child(child, name)
 """
 
 
-@pytest.fixture(scope="module")
-def watched():
-    pytest.importorskip("resource", reason="Windows has no fork")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, os.path.dirname(HERE), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", _WATCH], env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+@pytest.fixture(scope="module", name="watched")
+def _watched():
+    return watched(_WATCH)
 
 
 @pytest.mark.parametrize("name", corpus.ROWS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import os
@@ -14,6 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from interruptions import interrupting
 from keras import layers
 
 import kfunc as kf
@@ -356,17 +356,7 @@ def test_shards(tmp_path):
 @pytest.mark.parametrize("before, after", [(1, 1), (3, 3), (1, 3), (3, 2)])
 def test_interrupted_shards_mix_nothing(before, after, tmp_path, monkeypatch):
     """Whenever the writing is interrupted, there are the old weights, the new ones, or no index."""
-    done, stop = 0, -1
-
-    def step(plain, *args):
-        nonlocal done
-        done += 1
-        if done == stop:
-            raise KeyboardInterrupt
-        return plain(*args)
-
-    for name in ("replace", "remove", "fsync"):
-        monkeypatch.setattr(os, name, functools.partial(step, getattr(os, name)))
+    interrupt = interrupting(monkeypatch)
     model = kf.Model(nn.Sequential([nn.Input((4,)), *[nn.Dense(4, use_bias=False) for _ in range(6)]])).build()
     size = 6 * 4 * 4 * 4 / 2**30
 
@@ -376,10 +366,11 @@ def test_interrupted_shards_mix_nothing(before, after, tmp_path, monkeypatch):
 
     seen = []
     for at in itertools.count(1):
-        folder, stop = tmp_path / str(at), -1
+        folder = tmp_path / str(at)
+        interrupt(None)
         folder.mkdir()
         written(path := folder / "x.weights.json", 0, before)
-        done, stop = 0, at
+        interrupt(at)
         try:
             written(path, 1, after)
         except KeyboardInterrupt:

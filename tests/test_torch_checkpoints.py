@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import os
@@ -14,6 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 from backends import params
+from interruptions import interrupting
 
 import kfunc as kf
 from kfunc.interop import Checkpoint, KeyMap, save_checkpoint
@@ -155,27 +155,18 @@ def test_tensors_of_another_dtype_take_no_memory_twice(tmp_path):
 @pytest.mark.parametrize("before, after", [(1, 1), (2, 2), (1, 2), (2, 1), (2, 3)])
 def test_an_interrupted_save_mixes_nothing(before, after, tmp_path, monkeypatch):
     """Whenever a save is interrupted, the folder has the old tensors, the new ones, or no checkpoint."""
-    done, stop = 0, -1
-
-    def step(plain, *args):
-        nonlocal done
-        done += 1
-        if done == stop:
-            raise KeyboardInterrupt
-        return plain(*args)
-
-    for name in ("replace", "remove", "fsync"):
-        monkeypatch.setattr(os, name, functools.partial(step, getattr(os, name)))
+    interrupt = interrupting(monkeypatch)
 
     def save(folder, fill, shards):
         save_checkpoint({n: np.full(2, fill, "float32") for n in "abcdef"}, folder, shard_size=48 // shards)
 
     seen = []
     for at in itertools.count(1):
-        folder, stop = tmp_path / str(at), -1
+        folder = tmp_path / str(at)
+        interrupt(None)
         save(folder, 0, before)
         (folder / "config.json").write_text("{}")
-        done, stop = 0, at
+        interrupt(at)
         try:
             save(folder, 1, after)
         except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import threading
 import warnings
@@ -197,6 +198,18 @@ class Function(torch.nn.Module):
         return self.fun(x) if self.times == 1 else [self.fun(x) for _ in range(self.times)]
 
 
+def draws_from_its_key(apply):
+    """Check that random numbers depend on the key alone, and that PyTorch's own generator stays where it is."""
+    torch.manual_seed(7)
+    a, b, c = (apply(key=key)[0] for key in (1, 1, 2))
+    drawn = torch.rand(3)
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(3))
+    with pytest.raises(MissingKeyError, match="module in TorchModuleWrapper draws random numbers"):
+        apply()
+
+
 @pytest.mark.parametrize("traced", [True, False])
 @pytest.mark.parametrize("name", DRAWING)
 def test_random_numbers_of_a_module(name, traced):
@@ -205,14 +218,7 @@ def test_random_numbers_of_a_module(name, traced):
     params, state = net.init(0, kf.Spec((None, 7, 4)), backend="torch")
     net = net if traced else copy.deepcopy(net)  # a copy has not seen any shapes
     x = normal(5, 7, 4).float()
-    torch.manual_seed(7)
-    a, b, c = (net.apply(params, x, state=state, key=key, train=True)[0] for key in (1, 1, 2))
-    drawn = torch.rand(3)
-    assert torch.equal(a, b) and not torch.equal(a, c)
-    torch.manual_seed(7)
-    assert torch.equal(drawn, torch.rand(3))
-    with pytest.raises(MissingKeyError, match="module in TorchModuleWrapper draws random numbers"):
-        net.apply(params, x, state=state, train=True)
+    draws_from_its_key(functools.partial(net.apply, params, x, state=state, train=True))
     assert net.trace(kf.Spec((None, 7, 4))).draws is (name in ("function", "noise"))  # these draw in inference, too
 
 
@@ -270,14 +276,7 @@ def test_random_numbers_that_an_option_asks_for(traced):
     layer = nn.TorchModuleWrapper(Writing(lambda q, k: None).double())
     x = normal(5, 4)
     params, state = layer.init(0, x) if traced else kf.interop.torch.from_module(layer.module)[1:]
-    torch.manual_seed(7)
-    a, b, c = (layer.apply(params, x, state=state, noisy=True, key=key)[0] for key in (1, 1, 2))
-    drawn = torch.rand(3)
-    assert torch.equal(a, b) and not torch.equal(a, c)
-    torch.manual_seed(7)
-    assert torch.equal(drawn, torch.rand(3))
-    with pytest.raises(MissingKeyError, match="draws random numbers"):
-        layer.apply(params, x, state=state, noisy=True)
+    draws_from_its_key(functools.partial(layer.apply, params, x, state=state, noisy=True))
     close(layer.apply(params, x, state=state)[0], layer.module(x))
 
 

@@ -90,7 +90,7 @@ class Backend:
         self.pullbacks: dict[str, Callable[..., Any]] = {}
         """The name of an op to what the tape runs on plain arrays; see `kfunc.ops._op.pullback`."""
         self.foreign: dict[str, Callable[..., Foreign]] = {}
-        """What makes a function of arrays of a module of the library, by the name of the layer around it."""
+        """Wrappers of modules of this library, subclasses of `Foreign`, by the name of the layer that uses each."""
 
     def __repr__(self) -> str:
         return f"<kfunc backend {self.name}>"

@@ -52,9 +52,9 @@ class Foreign:
     def shapes(
         self, values: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, train: bool
     ) -> tuple[Any, bool]:
-        """What it returns, as a tree of `Spec`s, and whether it draws random numbers; all arguments are `Spec`s.
+        """The shapes of its output, a tree of `Spec`s; and whether it draws random numbers.
 
-        See `by_sizes`.
+        The arguments are `Spec`s, too. Where sizes are not known, `by_sizes` finds those of the output.
         """
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ def lacks_key(name: str) -> MissingKeyError:
 
 
 def by_sizes(run: Callable[[Any], Any], specs: Any) -> Any:
-    """The shapes that `run` returns for `specs`, of which it is shown copies whose sizes are all known.
+    """The shapes that `run` returns for `specs`. `run` is called with copies of `specs` in which all sizes are known.
 
     Args:
         run: A function of a tree like `specs`. It returns a tree of `Spec`s.
@@ -135,7 +135,7 @@ def plain(x: Any) -> Any:
 
 
 def arrays_of(out: Any, name: str, is_array: Callable[[Any], bool]) -> Any:
-    """What a module returned, in plain containers; see `plain`. `name` is that of the layer.
+    """The output of a module, checked, in plain containers as `plain` makes them. Errors call the layer `name`.
 
     Raises:
         ArgumentError: It has a leaf that is no array.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..training.model_file import FORMATS, Format
@@ -9,31 +10,15 @@ from ..training.model_file import FORMATS, Format
 __all__: list[str] = []
 
 
-# Only a model that has to do with such a file imports what knows them.
+def _later(name: str) -> Callable[..., Any]:
+    """A function of `kfunc.interop.keras`, which is imported when the function is first called."""
 
+    def call(*args: Any) -> Any:
+        from . import keras
 
-def _save(*args: Any) -> None:
-    from .keras import save
+        return getattr(keras, name)(*args)
 
-    save(*args)
-
-
-def _load(*args: Any) -> Any:
-    from .keras import load
-
-    return load(*args)
-
-
-def _save_weights(*args: Any) -> None:
-    from .keras import save_weights
-
-    save_weights(*args)
-
-
-def _load_weights(*args: Any) -> None:
-    from .keras import load_weights
-
-    load_weights(*args)
+    return call
 
 
 def _check(model: Any, weights: bool) -> None:
@@ -45,5 +30,11 @@ def _check(model: Any, weights: bool) -> None:
         config_of(model.net, model._known().inputs)
 
 
-_KERAS = Format(_save, _load, _save_weights, _load_weights, _check)
+_KERAS = Format(
+    save=_later("save"),
+    load=_later("load"),
+    save_weights=_later("save_weights"),
+    load_weights=_later("load_weights"),
+    check=_check,
+)
 FORMATS.update(dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS))

@@ -17,7 +17,7 @@ from ..nn.layer import Layer
 from ..typing import Array, Tree
 from .checkpoints import Checkpoint
 
-__all__ = ["KeyMap"]
+__all__ = ["KeyMap", "stack_arrays"]
 
 _HOLE = re.compile(r"\{(\w+)\}")
 _TERM = re.compile(r"\([^()]*\)|[^\s()]+")
@@ -248,7 +248,7 @@ class _Rule(NamedTuple):
             numbers = [int(match.holes[self.stacked]) for match in theirs]
             if numbers != list(range(len(xs))):
                 raise ValueError(f"their numbers are not 0 to {len(xs) - 1}")
-            x = _stacked(xs)
+            x = stack_arrays(xs)
         elif self.summed:
             if len(xs) < len(self.theirs):
                 raise ValueError(f"it is one of {len(self.theirs)} tensors that are added, and others are missing")
@@ -279,7 +279,7 @@ class _Rule(NamedTuple):
             return {}
         if self.form is not None and self.along is not None:
             return {_filled(self.theirs[0], holes): self.form.joined(xs, self.along, sizes)}
-        x = _stacked(xs) if len(xs) > 1 else xs[0]
+        x = stack_arrays(xs) if len(xs) > 1 else xs[0]
         if self.form is not None:
             x = self.form.reversed().turned(x, None, sizes)
         if self.stacked is None:
@@ -539,7 +539,8 @@ def _moved(x: Any, sizes: list[int], order: list[int], shape: list[int]) -> Any:
 
 
 @native
-def _stacked(xs: list[Any]) -> Any:
+def stack_arrays(xs: list[Any]) -> Any:
+    """Arrays of one shape along a new first axis."""
     return namespace(*xs).stack(xs)
 
 

@@ -24,15 +24,15 @@ from ..arrays import device, dtype_name, namespace, native
 from ..dataclasses import replace
 from ..errors import ArgumentError, KfuncError, LayerError, ParamError
 from ..nn import activations, applications, conv, convlstm, merging, pooling, reshaping
-from ..nn.graph import _input, _ordered
-from ..nn.layer import Layer, _spec, base_layer
+from ..nn.graph import input_node, ordered
+from ..nn.layer import Layer, base_layer, spec_of
 from ..nn.nodes import Node, Part
 from ..nn.operations import Operation
 from ..nn.scope import Call, Scope
 from ..ops._op import OPS, Op
 from ..tracing.spec import Spec
 from ..typing import Tree
-from .keymap import _stacked
+from .keymap import stack_arrays
 
 __all__ = ["Move", "to_layout"]
 
@@ -81,7 +81,7 @@ def to_layout(
             got="nothing",
             fix='pass them, as in to_layout(net, params, "channels_first", kf.Spec((None, 32, 32, 3)))',
         )
-    specs = tree.map(_spec, (given, options))
+    specs = tree.map(spec_of, (given, options))
     leaves, structure = tree.flatten(specs)
     moved: dict[int, Order] = {}
     plain: set[str] = set()
@@ -440,7 +440,7 @@ def _graph(net: Any, move: Move) -> _Done:
     given = args[0] if len(args) == 1 and not (isinstance(net.inputs, list | tuple) and len(net.inputs) == 1) else args
     olds = tree.leaves(net.inputs)
     places: dict[Any, Any] = dict(zip(olds, net._matched(given), strict=True))
-    news: dict[Any, Any] = {old: _input(_new_spec(places[old]), old.name) for old in olds}
+    news: dict[Any, Any] = {old: input_node(_new_spec(places[old]), old.name) for old in olds}
     for node in net._order:
         name = names[id(node.layer)]
         path = f"{move._path}/{name}".lstrip("/")
@@ -632,7 +632,7 @@ def _nodes(layer: Layer, move: Move, given: Any, train: bool = False) -> tuple[l
     roots = [*calls.nodes, *(x for x in tree.leaves(out) if isinstance(x, Node))]
     if not tree.leaves(out) or not all(isinstance(x, Node) for x in tree.leaves(out)):
         raise move.refuse("its forward returns something that it was not given")
-    found = _ordered(roots, set(map(id, inputs)))
+    found = ordered(roots, set(map(id, inputs)))
     return [x for x in found if not isinstance(x, Part) and id(x) not in set(map(id, inputs))], inputs, out
 
 
@@ -724,7 +724,7 @@ def _is_elementwise(function: Any) -> bool:
             return False
         if not isinstance(out, Node) or out.shape != shape:
             return False
-        nodes: list[Any] = [n for n in _ordered([out], set()) if n is not x]
+        nodes: list[Any] = [n for n in ordered([out], set()) if n is not x]
         names = [getattr(n.layer, "function", "") for n in nodes]
         if not all(name in OPS and OPS[name].elementwise for name in names):
             return False
@@ -988,7 +988,7 @@ def _changed(x: Any, how: Any) -> Any:
         return _fixed(x, how or {})
     if isinstance(how, _Each):
         each = [_fixed(tree.map(lambda leaf, i=i: leaf[i, ...], x), how.fix) for i in range(_length(x))]
-        return tree.map(lambda *xs: _stacked(list(xs)), *each) if each else x
+        return tree.map(lambda *xs: stack_arrays(list(xs)), *each) if each else x
     try:
         return _turned(x, how.order, how.rows)
     except (ValueError, IndexError, RuntimeError) as error:

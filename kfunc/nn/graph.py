@@ -20,7 +20,7 @@ from .nodes import Node, Part, remember, taken
 from .operations import Operation, check_sizes, separates
 from .scope import Scope
 
-__all__ = ["Graph", "Input", "InputLayer"]
+__all__ = ["Graph", "Input", "InputLayer", "input_node", "ordered"]
 
 
 def Input(
@@ -52,10 +52,11 @@ def Input(
             got=f"shape={shape}, batch_size={batch_size}, batch_shape={batch_shape}",
         )
     sizes = (batch_size, *shape) if shape is not None else tuple(batch_shape or ())
-    return _input(Spec(sizes, dtype or "float32"), name)
+    return input_node(Spec(sizes, dtype or "float32"), name)
 
 
-def _input(spec: Spec, name: Any) -> Node:
+def input_node(spec: Spec, name: Any) -> Node:
+    """The node of an input of this form, called `name` unless that is None."""
     if name is not None and not isinstance(name, str):
         raise ArgumentError.must_be("name", "a string or None", name)
     node = Node(None, spec=spec)
@@ -116,7 +117,7 @@ class Graph(Layer):
         """All layers, in Keras's order: from the inputs to the outputs, with an `InputLayer` for each input."""
         inputs = tree.leaves(self.inputs)
         depths: dict[int, int] = {}
-        for node in reversed(_ordered(tree.leaves(self.outputs), set(map(id, inputs)))):
+        for node in reversed(ordered(tree.leaves(self.outputs), set(map(id, inputs)))):
             depth = depths.setdefault(id(node), 0)
             for parent in node.parents:
                 depths[id(parent)] = max(depths.get(id(parent), 0), depth + (not isinstance(node, Part)))
@@ -130,7 +131,7 @@ class Graph(Layer):
     def __post_init__(self) -> None:
         inputs = tree.leaves(self.inputs)
         known = set(map(id, inputs))
-        order = _ordered(tree.leaves(self.outputs), known)
+        order = ordered(tree.leaves(self.outputs), known)
         if not inputs:
             raise ArgumentError.must_be("inputs", "made of nn.Input(...)", self.inputs)
         for x in inputs:
@@ -293,7 +294,7 @@ class Graph(Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Graph:
         """The graph that `get_config` described."""
-        inputs = _map_config(config["inputs"], _is_spec, lambda x: _input(Spec(x[0], x[1]), [*x, None][2]))
+        inputs = _map_config(config["inputs"], _is_spec, lambda x: input_node(Spec(x[0], x[1]), [*x, None][2]))
         nodes = list(tree.leaves(inputs))
 
         def decoded(x: Any) -> Any:
@@ -350,7 +351,7 @@ class _Described:
 
 def _assembled(cls: type[Graph], inputs: Any, nodes: list[list], outputs: Any, options: dict[str, Any]) -> Graph:
     """The graph that `Graph.__reduce__` described."""
-    made = [_input(x.spec, x.name) for x in tree.leaves(inputs)]
+    made = [input_node(x.spec, x.name) for x in tree.leaves(inputs)]
     inputs = tree.unflatten(tree.structure(inputs), made)
 
     parts: dict[tuple[int, int], Part] = {}
@@ -427,7 +428,7 @@ def _map_config(x: Any, is_leaf: Any, fun: Any) -> Any:
     return {k: _map_config(v, is_leaf, fun) for k, v in x.items()} if isinstance(x, dict) else x
 
 
-def _ordered(nodes: list[Node], inputs: set[int]) -> list[Node]:
+def ordered(nodes: list[Node], inputs: set[int]) -> list[Node]:
     """`nodes` and all nodes that they depend on, each after those it depends on; nothing before the ids `inputs`."""
     order: dict[Node, None] = {}
     stack = [(node, False) for node in reversed(nodes)]

@@ -530,7 +530,7 @@ class Layer:
             The call, with the parameters and state variables that were declared, and the output of each layer.
         """
         call = Call(declared={})
-        self._run(Scope(call, self, None, None), *tree.map(_spec, (inputs, options)))
+        self._run(Scope(call, self, None, None), *tree.map(spec_of, (inputs, options)))
         return call
 
     def constraints(self, *inputs: Any, **options: Any) -> dict[str, Callable[[Array], Array]]:
@@ -715,7 +715,7 @@ def batch_size(x: Any) -> Any:
     return xp.sum(xp.ones_like(first))
 
 
-def _spec(x: Any) -> Any:
+def spec_of(x: Any) -> Any:
     found = kind_of_tree(x)
     if found is None or isinstance(x, Spec):
         return x

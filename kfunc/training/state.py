@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .. import random
 from ..arrays import asarray
 from ..backends import Backend
 from ..typing import Array, Tree
 
-__all__ = ["Progress", "TrainState", "start"]
+__all__ = ["Progress", "TrainState", "begun", "start"]
 
 
 class TrainState(NamedTuple):
@@ -27,6 +28,12 @@ class TrainState(NamedTuple):
     opt_state: Tree
     key: Array
     step: Array
+
+
+def begun(params: Tree, state: Tree, seed: int, backend: str | Backend = "numpy") -> TrainState:
+    """The train state before the first step, without an optimizer's state. `params` and `state` lie on `backend`."""
+    key = random.key(seed, backend=backend)
+    return TrainState(params, state, None, key, asarray(0, "int32", backend=backend))
 
 
 class Progress(NamedTuple):

@@ -14,15 +14,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
-from ... import checks, files, nn, random
-from ...arrays import asarray, backend_of, to_backend
+from ... import checks, files, nn
+from ...arrays import backend_of, to_backend
 from ...backends import Backend, get
 from ...errors import ArgumentError, FileError, KfuncError, shown
 from ...model import Model
 from ...nn.freezing import layers_by_path
 from ...training import model_file
 from ...training.faults import check_arrays
-from ...training.state import TrainState
+from ...training.state import begun
 from ...training.traced import Traced
 from . import compiled, hdf5, weights
 from .configs import Built, built
@@ -74,9 +74,8 @@ def load(filepath: str | os.PathLike[str], backend: str | Backend = "numpy", *, 
         _check_finite(filepath, params)
         weights.warn_of_differences(network.net)
         model = Model(network.net)
-        key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
         model._traced = traced
-        model.train_state = TrainState(params, state, None, key, step)
+        model.train_state = begun(params, state, model.seed)
         if checks.boolean("compile", compile):
             compiled.compile_from(model, source.compiled)
             compiled.restore(model, *_of_optimizer(source), found)
@@ -139,9 +138,8 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
         weights.warn_of_differences(model.net)
         ts = model.train_state
         if ts is None:
-            key, step = random.key(model.seed), asarray(0, "int32", backend="numpy")
             model._traced = traced
-            model.train_state = model._with_opt_state(TrainState(params, state, None, key, step))
+            model.train_state = model._with_opt_state(begun(params, state, model.seed))
         else:
             params, state = to_backend((params, state), backend_of(ts.key))
             model.train_state = ts._replace(params=params, state=state)
@@ -181,7 +179,7 @@ def save_weights(
         found = weights.groups(weights.places(net, declared), declared, ts.params, ts.state, names)
         weights.warn_of_differences(net)
         if max_shard_size is None:
-            files._replace(path, [hdf5.write(found)])
+            files.replace_file(path, [hdf5.write(found)])
             return
         _write_shards(path, _divided(found, max_shard_size * 2**30))
 
@@ -193,7 +191,7 @@ def _write_shards(path: str, shards: list[list[hdf5.Group]]) -> None:
     names = [f"{index.removesuffix('.weights.json')}_{i:05}.weights.h5" for i in range(len(shards))]
     with files.new_directory(directory) as new:
         for name, shard in zip(names, shards, strict=True):
-            files._replace(os.path.join(new, name), [hdf5.write(shard)])
+            files.replace_file(os.path.join(new, name), [hdf5.write(shard)])
             for group, _, _ in shard:
                 where.setdefault(f"/{group}/vars" if group else "/vars", []).append(name)
         size = sum(x.nbytes for shard in shards for _, _, arrays in shard for x in arrays if x is not None)
@@ -237,7 +235,7 @@ def write(filepath: str | os.PathLike[str], config: Any, groups: Iterable[hdf5.G
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, hdf5.write(groups))
     with files.blaming(filepath, "written", "filepath"):
-        files._replace(os.path.realpath(os.fsdecode(filepath)), [out.getbuffer()])
+        files.replace_file(os.path.realpath(os.fsdecode(filepath)), [out.getbuffer()])
 
 
 def _patterns(ignore: Any) -> list[re.Pattern[str]]:
@@ -461,7 +459,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[_Source]:
         if name.endswith(".json"):
             yield _Source(None, _shards(name, held))
             return
-        file = held.enter_context(files._open(name))
+        file = held.enter_context(files.open_file(name))
         start = file.read(4)
         file.seek(0)
         if start[:2] == b"PK":
@@ -491,11 +489,11 @@ def _folder(path: str, held: contextlib.ExitStack) -> _Source:
 
 def _part(path: str, held: contextlib.ExitStack) -> hdf5.File:
     with files.blaming(path):
-        return held.enter_context(hdf5.opened(held.enter_context(files._open(path))))
+        return held.enter_context(hdf5.opened(held.enter_context(files.open_file(path))))
 
 
 def _json(path: str) -> Any:
-    with files.blaming(path), files._open(path) as file:
+    with files.blaming(path), files.open_file(path) as file:
         return _decoded(_bounded(file, os.fstat(file.fileno()).st_size), os.path.basename(path))
 
 

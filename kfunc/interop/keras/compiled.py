@@ -585,7 +585,7 @@ def _filled(model: Model, arrays: list, names: Sequence[str] | None, places: Seq
             like = filled[name]
             if like.shape != array.shape:
                 raise _Lost(f"array {i} has shape {array.shape}, and {name} has {like.shape}")
-            if not weights._fits(array.dtype.name, like.dtype.name):
+            if not weights.fits(array.dtype.name, like.dtype.name):
                 raise _Lost(f"array {i} is {array.dtype.name}, and {name} is {like.dtype.name}")
             value = array // share if share > 1 else array * variable.sign if variable.sign < 0 else array
             filled[name] = np.asarray(value).astype(like.dtype)

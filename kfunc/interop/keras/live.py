@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ... import checks, random
-from ...arrays import asarray, to_numpy
+from ... import checks
+from ...arrays import to_numpy
 from ...backends import Backend, get
 from ...errors import ArgumentError, shown
 from ...model import Model
-from ...training.state import TrainState
+from ...training.state import begun
 from ...training.traced import Traced
 from . import compiled, weights
 from .configs import built
@@ -86,9 +86,8 @@ def convert(model: Any, *inputs: Any, backend: str | Backend = "numpy", compile:
     params, state = weights.filled(traced.call, arrays)
     weights.warn_of_differences(network.net)
     made = Model(network.net)
-    key, step = random.key(made.seed), asarray(0, "int32", backend="numpy")
     made._traced = traced
-    made.train_state = TrainState(params, state, None, key, step)
+    made.train_state = begun(params, state, made.seed)
     optimizer = getattr(model, "optimizer", None)
     if checks.boolean("compile", compile) and optimizer is not None:
         compiled.compile_from(made, model.get_compile_config())
@@ -132,7 +131,7 @@ class _Layers:
             else:  # Keras 2 has some attributes with an underscore in front
                 found = getattr(found, part, None) or getattr(found, f"_{part}", None)
             if isinstance(found, list | tuple):
-                found = dict(weights._numbered([(type(layer).__name__, layer) for layer in found], ""))
+                found = dict(weights.numbered([(type(layer).__name__, layer) for layer in found], ""))
             self.known[file] = found
         return self.known[file]
 

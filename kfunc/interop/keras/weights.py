@@ -21,7 +21,17 @@ from ...nn.scope import Call, Declaration
 from .hdf5 import Form, Group
 from .layers import by_class
 
-__all__ = ["Place", "Problems", "filled", "groups", "places", "python_name", "warn_of_differences"]
+__all__ = [
+    "Place",
+    "Problems",
+    "filled",
+    "fits",
+    "groups",
+    "numbered",
+    "places",
+    "python_name",
+    "warn_of_differences",
+]
 
 Path = tuple[str, ...]
 Order = Mapping[int, list[tuple[str, nn.Layer]]]
@@ -197,7 +207,7 @@ class _Walk:
     def attributes(self, layer: nn.Layer, file: str) -> Iterator[tuple[str, nn.Layer]]:
         """The path in the file and the layer, for each that an attribute leads to, in the order of Keras's visits."""
         if isinstance(layer, nn.Sequential | nn.Graph):
-            yield from _numbered(self.listed(layer), _joined(file, "layers"))
+            yield from numbered(self.listed(layer), _joined(file, "layers"))
             own = layer._assigned()
         elif isinstance(layer, nn.Bidirectional):
             own = list(layer.children())
@@ -224,11 +234,11 @@ class _Walk:
                 if isinstance(v, (nn.Layer, *_CONTAINERS))
             ]
             # Keras 2 does not count layers that it has found before.
-            for path, inner in _numbered(named, file, self.visited if self.reverse else ()):
+            for path, inner in numbered(named, file, self.visited if self.reverse else ()):
                 yield from self.found(path, inner)
 
 
-def _numbered(named: Iterable[tuple[str, Any]], file: str, known: Container[int] = ()) -> Iterator[tuple[str, Any]]:
+def numbered(named: Iterable[tuple[str, Any]], file: str, known: Container[int] = ()) -> Iterator[tuple[str, Any]]:
     """The paths of things in a container by the names of their classes: "dense", "dense_1", ...; not those of `known`
     ids."""
     used: dict[str, int] = {}
@@ -286,11 +296,11 @@ def checked(place: str, path: Path, form: Form, declaration: Declaration, proble
     name, wanted = "/".join(path), (tuple(spec.shape), dtype_name(spec.dtype))
     if form.shape != wanted[0]:
         problems.add(f"{name} has shape {wanted[0]}, and {place} in {problems.source} {form.shape}")
-    elif not _fits(form.dtype, wanted[1]):
+    elif not fits(form.dtype, wanted[1]):
         problems.add(f"{name} is {wanted[1]}, and {place} in {problems.source} {form.dtype}")
 
 
-def _fits(dtype: str, wanted: str) -> bool:
+def fits(dtype: str, wanted: str) -> bool:
     """Whether numbers of one dtype may become those of another: those of a kind; and opaque ones, if they are bfloat16.
 
     HDF5 has no bfloat16: Keras writes two bytes that have no meaning to it.
