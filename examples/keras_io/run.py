@@ -16,6 +16,7 @@ An example is a program for Keras whose imports were changed. Where more had to 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import pathlib
 import re
@@ -122,6 +123,8 @@ def run(name: str, backend: str = "numpy", keras: bool = False) -> dict:
 
         data.where.clear()
         data.where.update({} if keras else {"backend": backend})
+        if keras:  # it draws other weights in every run otherwise
+            importlib.import_module("keras").utils.set_random_seed(1)
         variables: dict = {"__name__": "__main__", "__file__": str(path)}
         exec(compile(for_keras(text) if keras else text, str(path), "exec"), variables)
         return variables
