@@ -276,11 +276,12 @@ def test_a_network_threads_its_caches(dtype):
 def test_the_length_of_a_chunk_may_be_unknown():
     layer = LAYERS["everything"]
     x = kf.Spec((None, None, 6), "float32")
-    cache = layer.init_cache(2, 8)
-    (out, new) = layer.trace(x, x, cache=cache).outputs[-1][2]
-    assert out.shape == (2, None, 5) or out.shape == (None, None, 5)
-    assert new.key.shape == (2, 8, 2, 4)
-    assert new.index.shape == ()
+    for rolling, slots in ((False, 8), (True, 2)):
+        cache = layer.init_cache(2, 8, rolling=rolling)
+        (out, new) = layer.trace(x, x, cache=cache).outputs[-1][2]
+        assert out.shape == (2, None, 5) or out.shape == (None, None, 5)
+        assert new.key.shape == (2, slots, 2, 4)
+        assert new.index.shape == ()
 
 
 def test_init_cache():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from operator import index
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,7 +15,7 @@ from .. import checks, ops
 from ..arrays import asarray, device, dtype_name, namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError, shown
-from ..ops._promotion import cast, dtype_of
+from ..ops._promotion import cast, dtype_of, floating
 from ..ops.normalization import wide
 from ..typing import Array, Axes, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from .layer import Layer, batch_size, layer
@@ -28,7 +29,9 @@ __all__ = [
     "GroupQueryAttention",
     "GroupedQueryAttention",
     "KVCache",
+    "Memory",
     "MultiHeadAttention",
+    "RollingCache",
 ]
 
 # -- masks -----------------------------------------------------------------------------------------------------------
@@ -211,6 +214,39 @@ class KVCache(NamedTuple):
     index: Any
 
 
+class RollingCache(NamedTuple):
+    """The keys and values of the last positions, all that a layer with a `sliding_window` looks at.
+
+    Masks and biases that come with it are of the whole sequence: their sources are all positions from the first one.
+
+    Attributes:
+        key: (batch, window - 1, heads, features). The last entry is that of position `index - 1`.
+        value: (batch, window - 1, heads, features).
+        index: The number of positions so far: int32 ().
+    """
+
+    key: Any
+    value: Any
+    index: Any
+
+
+class Memory(NamedTuple):
+    """The keys and values of a sequence that does not change while others attend to it, such as an encoder's output.
+
+    `keys_and_values` makes it once, and `layer(s, query, memory=memory)` uses it each time.
+
+    Attributes:
+        key: (batch, source, heads, features).
+        value: (batch, source, heads, features).
+    """
+
+    key: Any
+    value: Any
+
+
+_PROJECTIONS = ("query", "key", "value", "gate", "attention_output")
+
+
 class _Fold:
     """Turns attention over several axes, or one of several, into attention over sequences (batch, time, features)."""
 
@@ -236,22 +272,22 @@ class _Fold:
         time = math.prod(checks.known("query", x, *self.axes))
         return xp.reshape(xp.permute_dims(x, (*order, *range(len(order), x.ndim))), (-1, time, *features))
 
-    def pairs(self, mask: Array):
-        """A mask (batch, others, heads, targets, sources) for the sequences; its first axes may be missing."""
-        if mask is None:
+    def pairs(self, x: Array):
+        """A mask or a bias (batch, others, heads, targets, sources) for the sequences; first axes may be missing."""
+        if x is None:
             return None
-        xp = namespace(mask, self.query)
+        xp = namespace(x, self.query)
         sizes = (*self.target, *self.source)
-        mask = xp.logical_and(_booleans(mask), xp.ones(sizes, dtype=xp.bool, device=device(mask)))
-        first = tuple(-1 if n is None else n for n in mask.shape[: mask.ndim - len(sizes)])
+        x = xp.where(xp.ones(sizes, dtype=xp.bool, device=device(x)), x, x)  # in the shape of both
+        first = tuple(-1 if n is None else n for n in x.shape[: x.ndim - len(sizes)])
         ones = (1,) * (2 + len(self.rest) - len(first))
-        mask = xp.reshape(mask, (*first, *ones, math.prod(self.target), math.prod(self.source)))
+        x = xp.reshape(x, (*first, *ones, math.prod(self.target), math.prod(self.source)))
         if not self.rest:
-            return mask
+            return x
         inside = [slice(None) if n in (0, *self.rest) else 0 for n in range(self.query.ndim)]
         each = xp.ones_like(self.query[tuple(inside)], dtype=xp.bool)
-        mask = xp.logical_and(mask, xp.reshape(each, (-1, *self.others, 1, 1, 1)))
-        return xp.reshape(mask, (-1, *mask.shape[-3:]))
+        x = xp.where(xp.reshape(each, (-1, *self.others, 1, 1, 1)), x, x)
+        return xp.reshape(x, (-1, *x.shape[-3:]))
 
     def positions(self, x: Array):
         """(batch * others, time, ...) to (batch, axes of the query, ...)."""
@@ -270,11 +306,11 @@ class _Fold:
 class _MultiHead(Layer):
     """Attention between projections of the inputs. Subclasses say how many heads there are, and how wide they are."""
 
-    float_inputs: ClassVar[tuple[str, ...]] = ("query", "value", "key")
+    float_inputs: ClassVar[tuple[str, ...]] = ("query", "value", "key", "attention_bias")
     _positions: ClassVar[tuple[Any, ...]] = ("activity_regularizer", "kernel_constraint")
 
     dropout: float
-    use_bias: bool
+    use_bias: bool | Sequence[str]
     sliding_window: int | None
     flash_attention: bool | None
     kernel_initializer: InitializerLike
@@ -285,18 +321,33 @@ class _MultiHead(Layer):
     bias_constraint: ConstraintLike
     use_gate: bool
     rotary: Layer | None
+    scale: float | None
+    attn_logits_soft_cap: float | None
+    query_norm: Layer | None
+    key_norm: Layer | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.probability("dropout", self.dropout, one=True)
         checks.positive("sliding_window", self.sliding_window, none=True)
-        if self.rotary is not None and not isinstance(self.rotary, Layer):
-            raise ArgumentError(
-                f"`rotary` must be a layer, got {shown(self.rotary)}.",
-                argument="rotary",
-                expected="a layer (x, start_index) -> x, such as nn.RotaryEmbedding()",
-                got=repr(self.rotary),
-            )
+        checks.number("scale", self.scale, none=True)
+        checks.number("attn_logits_soft_cap", self.attn_logits_soft_cap, above=0, none=True)
+        biased = self.use_bias
+        names = tuple(n for n in _PROJECTIONS if self.use_gate or n != "gate")
+        if not isinstance(biased, bool) and not (isinstance(biased, tuple) and all(n in names for n in biased)):
+            what = "a bool, or a list of names of projections"
+            raise ArgumentError.must_be("use_bias", what, biased, said=f"a bool, or a list of {', '.join(names)}")
+        wanted = {
+            "rotary": "a layer (x, start_index) -> x, such as nn.RotaryEmbedding()",
+            "query_norm": "a layer that keeps the shape, such as nn.RMSNormalization()",
+            "key_norm": "a layer that keeps the shape, such as nn.RMSNormalization()",
+        }
+        for name, expected in wanted.items():
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, Layer):
+                raise ArgumentError(
+                    f"`{name}` must be a layer, got {shown(given)}.", argument=name, expected=expected, got=repr(given)
+                )
 
     @property
     def _heads(self) -> tuple[int, int, int, int]:
@@ -323,29 +374,72 @@ class _MultiHead(Layer):
         dtype: str | None = None,
         backend: str | Backend | None = None,
         device: Any = None,
-    ) -> KVCache:
+        *,
+        within: Layer | None = None,
+        rolling: bool | None = None,
+    ) -> KVCache | RollingCache:
         """An empty cache.
 
         Args:
             batch: The number of sequences.
             length: The largest number of positions of a sequence. Outputs at later positions are NaN.
-            dtype: The name of the dtype; by default the dtype in which the policy of this layer computes, or float32.
+            dtype: The name of the dtype; by default the dtype in which the policy of this layer computes, or float32. A
+                policy brings a cache of another dtype into its own at the first call.
             backend: The backend of the arrays; NumPy by default.
             device: The device on this backend.
+            within: The network of which this layer is a part: then the policy of the network holds where this layer has
+                no own. A layer does not know the networks around it.
+            rolling: Whether a layer with a `sliding_window` keeps only as many positions as it looks at: then no length
+                is too long. By default it does so where the window is not longer than `length`.
         """
         checks.positive("batch", batch)
         checks.positive("length", length)
-        dtype = dtype or getattr(self.dtype, "compute_dtype", "float32")
+        checks.boolean("rolling", rolling, none=True)
+        policy = self.dtype if within is None else _policy_within(within, self)
+        dtype = dtype or getattr(policy, "compute_dtype", "float32")
+        window = self.sliding_window
+        if rolling and window is None:
+            raise ArgumentError(
+                "`rolling` is True, and the layer has no `sliding_window`.",
+                argument="rolling",
+                expected="a layer with a `sliding_window`",
+                got=True,
+            )
+        if rolling is None:
+            rolling = window is not None and window <= length
+        slots = max(window - 1, 1) if rolling and window is not None else length
         _, groups, width, value_width = self._heads
-        shapes = [(batch, length, groups, n) for n in (width, value_width)]
+        shapes = [(batch, slots, groups, n) for n in (width, value_width)]
         key, value = (asarray(np.zeros(shape, np.float32), dtype, backend=backend, device=device) for shape in shapes)
-        return KVCache(key, value, asarray(np.zeros((), np.int32), backend=backend, device=device))
+        index = asarray(np.zeros((), np.int32), backend=backend, device=device)
+        return RollingCache(key, value, index) if rolling else KVCache(key, value, index)
+
+    def keys_and_values(
+        self, s: Scope, value: Array, key: Array | None = None, positions: Array | None = None
+    ) -> Memory:
+        """The keys and values of a sequence to which others will attend, as often as they like, with `memory=`.
+
+        `layer(s, query, memory=layer.keys_and_values(s, value))` is `layer(s, query, value)`.
+
+        Args:
+            s: The scope of the layer around this one, as in a call.
+            value, key: As in a call: (batch, source, inputs).
+            positions: Integers (source,) or (batch, source), for `rotary`.
+        """
+        s = s.child(self)
+        value, key = (None if x is None else floating(x) for x in (value, key))
+        if s.policy is not None:
+            value, key = s.policy.cast(value), s.policy.cast(key)
+        _check_inputs(value, value, key, 3)
+        k, v = self._keys_and_values(s, value, key, 0, positions)
+        self._add_losses(s, value, key=k[0], value=v)
+        return Memory(k[1], v)
 
     def forward(
         self,
         s: Scope,
         query: Array,
-        value: Array,
+        value: Array | None = None,
         key: Array | None = None,
         *,
         attention_mask: Array = None,
@@ -354,41 +448,45 @@ class _MultiHead(Layer):
         key_mask: Array = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-        cache: KVCache | None = None,
+        cache: KVCache | RollingCache | None = None,
+        attention_bias: Array | None = None,
+        positions: Array | None = None,
+        memory: Memory | None = None,
     ) -> Array:
-        fold, inputs, handed_on = self._fold(query, value, key, cache), query, query_mask
+        self._check_sources(value, key, cache, memory)
+        fold = self._fold(query, query if value is None else value, key, memory if cache is None else cache)
+        inputs, handed_on = query, query_mask
         if fold is not None:
             query, value, key = fold.sequence(query), fold.sequence(value), fold.sequence(key)
             query_mask, value_mask, key_mask = (fold.sequence(m) for m in (query_mask, value_mask, key_mask))
-            attention_mask = fold.pairs(attention_mask)
+            attention_mask = None if attention_mask is None else fold.pairs(_booleans(attention_mask))
+            attention_bias = fold.pairs(attention_bias)
         if cache is None:
             query = hidden(query, query_mask)
             for sources in (value_mask, key_mask, _seen(attention_mask)):
                 value, key = hidden(value, sources), hidden(key, sources)
-        heads, groups, width, value_width = self._heads
-        q = self._dense(s, "query", query, (heads, width))
-        k = self._dense(s, "key", value if key is None else key, (groups, width))
-        v = self._dense(s, "value", value, (groups, value_width))
-        gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
-        regularizer: Any = self.activity_regularizer
-        if regularizer is not None and s.wants_losses:
-            # The activity regularizer of the output works as in every layer.
-            for name, x in (("query", q), ("key", k), ("value", v), ("gate", gate)):
-                if x is not None:
-                    s.sub(name).add_loss(regularizer(x) / batch_size(inputs))
+        heads, _, width, value_width = self._heads
         start = 0 if cache is None else cache.index
-        if self.rotary is not None:
-            q, k = self.rotary(s, q, start_index=start), self.rotary(s, k, start_index=start)
-        new = None if cache is None else _extended(cache, k, v)
-        if new is not None:
-            k, v = new.key, new.value
-        mask = self._mask(q, k, cache, query_mask, value_mask, key_mask, attention_mask)
+        projected = self._dense(s, "query", query, (heads, width))
+        q = self._placed(s, projected, self.query_norm, start, positions)
+        if memory is None:
+            (projected_key, k), v = self._keys_and_values(s, value, key, start, positions)
+        else:
+            k, v, projected_key = memory.key, memory.value, None
+        gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
+        own = None if memory is not None else v
+        self._add_losses(s, inputs, query=projected, key=projected_key, value=own, gate=gate)
+        new, first = None, 0
+        if cache is not None:
+            k, v, new, first = _extended(cache, k, v)
+            k, v = cast(k, dtype_of(q)), cast(v, dtype_of(q))
+        masks = query_mask, value_mask, key_mask, attention_mask
+        mask, bias, length = self._mask(q, k, cache, first, *masks, attention_bias)
         causal = use_causal_mask and cache is None  # as a flag, since kernels are faster with it than with a mask
-        out, scores = self._attend(s, q, k, v, mask, causal, return_attention_scores)
-        if new is not None:
-            # Past its end the cache no longer holds all keys and values.
-            xp = namespace(out)
-            out = xp.where(new.index <= k.shape[1], out, math.nan)
+        out, scores = self._attend(s, q, k, v, mask, bias, causal, return_attention_scores)
+        if new is not None and length is not None:
+            # Past its end the cache no longer holds all keys and values, and masks say nothing of later positions.
+            out = namespace(out).where(new.index <= length, out, math.nan)
         out = out if gate is None else out * gate
         out = self._dense(s, "attention_output", out, self._outputs or (query.shape[-1],), joined=True)
         if fold is not None:
@@ -397,11 +495,71 @@ class _MultiHead(Layer):
         results = (out, *([scores] if return_attention_scores else []), *([] if new is None else [new]))
         return results if len(results) > 1 else out
 
-    def _mask(self, q, k, cache: KVCache | None, query_mask, value_mask, key_mask, attention_mask):
-        """All masks as one mask that broadcasts to the scores; None if there is none."""
+    def _check_sources(self, value, key, cache, memory):
+        if memory is None and value is None:
+            raise ArgumentError(
+                "`value` is missing: there is nothing to attend to.",
+                argument="value",
+                expected="an array (batch, source, features); or memory=, as keys_and_values returned it",
+                got=None,
+                fix="for self-attention, write layer(s, x, x)",
+            )
+        if memory is not None and not (value is None and key is None and cache is None):
+            raise ArgumentError(
+                "`memory` holds the keys and values, so `value`, `key` and `cache` must not be given with it.",
+                argument="memory",
+                expected="layer(s, query, memory=memory)",
+                got=", ".join(n for n, x in (("value", value), ("key", key), ("cache", cache)) if x is not None),
+            )
+
+    def _keys_and_values(self, s: Scope, value, key, start, positions):
+        """The projection of the key, and the key as it meets queries; and the value."""
+        _, groups, width, value_width = self._heads
+        projected = self._dense(s, "key", value if key is None else key, (groups, width))
+        v = self._dense(s, "value", value, (groups, value_width))
+        return (projected, self._placed(s, projected, self.key_norm, start, positions)), v
+
+    def _placed(self, s: Scope, x, norm: Layer | None, start, positions):
+        """A query or key (batch, time, heads, features), normalised and turned by its positions."""
+        x = x if norm is None else norm(s, x)
+        if self.rotary is None:
+            return x
+        if positions is None:
+            return self.rotary(s, x, start_index=start)
+        if positions.ndim not in (1, 2) or _differ(positions.shape[-1:], x.shape[1:2]):
+            raise ShapeError(
+                f"`positions` must be ({x.shape[1]},) or (batch, {x.shape[1]}), got {tuple(positions.shape)}.",
+                argument="positions",
+                expected=f"({x.shape[1]},) or (batch, {x.shape[1]})",
+                got=tuple(positions.shape),
+            )
+        return self.rotary(s, x, positions=positions)
+
+    def _add_losses(self, s: Scope, inputs, **projections):
+        """The activity regularizer of each projection; that of the output works as in every layer."""
+        regularizer: Any = self.activity_regularizer
+        if regularizer is not None and s.wants_losses:
+            for name, x in projections.items():
+                if x is not None:
+                    s.sub(name).add_loss(regularizer(x) / batch_size(inputs))
+
+    def _mask(self, q, k, cache, first, query_mask, value_mask, key_mask, attention_mask, bias):
+        """All masks as one mask that broadcasts to the scores, or None; the bias; up to which length these go.
+
+        `first` is the position of the first key.
+        """
         xp = namespace(q)
-        masks = [_placed(q, query_mask, "query_mask", -1)]
-        masks += [_placed(k, value_mask, "value_mask", -2), _placed(k, key_mask, "key_mask", -2)]
+        sources = [value_mask, key_mask, attention_mask, bias]
+        length = None if cache is None else k.shape[1]
+        if isinstance(cache, RollingCache):
+            lengths = [x.shape[-1] for x in sources if x is not None and x.ndim and x.shape[-1] not in (1, None)]
+            length = min(lengths) if lengths else None
+            if lengths:
+                places = steps(k, 1) + first
+                sources = [_sources_at(x, places) for x in sources]
+        value_mask, key_mask, attention_mask, bias = sources
+        masks = [_of_scores(q, query_mask, "query_mask", -1)]
+        masks += [_of_scores(k, value_mask, "value_mask", -2), _of_scores(k, key_mask, "key_mask", -2)]
         if attention_mask is not None:
             mask = _booleans(attention_mask)
             for _ in range(4 - mask.ndim):
@@ -409,17 +567,21 @@ class _MultiHead(Layer):
             masks.append(mask)
         if cache is not None or self.sliding_window is not None:
             target, source = _between(q, k, 0 if cache is None else cache.index)
+            if isinstance(cache, RollingCache):
+                source = source + first
+                masks.append(source >= 0)  # before the first position, the cache is empty
             masks.append(None if self.sliding_window is None else xp.abs(target - source) < self.sliding_window)
             masks.append(None if cache is None else target >= source)
-        return _both(masks)
+        return _both(masks), bias, length
 
-    def _attend(self, s: Scope, q, k, v, mask, causal: bool, with_scores: bool):
+    def _attend(self, s: Scope, q, k, v, mask, bias, causal: bool, with_scores: bool):
         """The weighted values (batch, target, heads, features), and the scores if they are returned."""
         dropping = self.dropout and s.train
+        cap = self.attn_logits_soft_cap
         if not with_scores and not dropping:
-            return ops.dot_product_attention(q, k, v, mask=mask, is_causal=causal), None
+            return ops.dot_product_attention(q, k, v, bias, mask, self.scale, causal, attn_logits_soft_cap=cap), None
         xp = namespace(q)
-        scores = ops.attention_scores(q, k, mask=mask, is_causal=causal)
+        scores = ops.attention_scores(q, k, bias, mask, self.scale, causal, cap)
         weights = ops.dropout(scores, s.key(), self.dropout) if dropping else scores
         v = v if v.shape[2] == q.shape[2] else xp.repeat(v, q.shape[2] // v.shape[2], axis=2)
         return xp.permute_dims(xp.matmul(weights, xp.permute_dims(v, (0, 2, 1, 3))), (0, 2, 1, 3)), scores
@@ -428,7 +590,8 @@ class _MultiHead(Layer):
         """A dense layer over the last axis of `x`, or the last two, to (..., *shape)."""
         s = s.sub(name)
         kernel = s.weight("kernel", (*x.shape[-2 if joined else -1 :], *shape))
-        bias = s.weight("bias", shape) if self.use_bias else None
+        biased = self.use_bias if isinstance(self.use_bias, bool) else name in self.use_bias
+        bias = s.weight("bias", shape) if biased else None
         xp = namespace(x)
         x = ops.join_last(x) if joined else x
         if kernel.ndim > 2:
@@ -436,6 +599,23 @@ class _MultiHead(Layer):
         if len(shape) == 1:
             return ops.linear(x, kernel, bias)
         return ops.split_last(ops.linear(x, kernel, None if bias is None else xp.reshape(bias, (-1,))), shape)
+
+
+def _policy_within(net: Layer, of: Layer) -> Any:
+    """The policy that holds for the layer `of`, which stands somewhere in `net`; None if there is none."""
+    waiting: list[tuple[Layer, tuple[str, ...], Any]] = [(net, (), None)]
+    while waiting:
+        layer, path, above = waiting.pop()
+        policies: Any = above if layer.dtype is None else layer.dtype
+        if layer is of:
+            return None if policies is None else policies.at("/".join(path))
+        waiting += [(child, (*path, name), policies) for name, child in layer._named()]
+    raise ArgumentError(
+        f"The {type(of).__name__} is not a part of the network `within`.",
+        argument="within",
+        expected="a network that holds this layer",
+        got=shown(net),
+    )
 
 
 def _check_inputs(query, value, key, axes: int, least: bool = False):
@@ -456,7 +636,7 @@ def _differ(first, second) -> bool:
     return any(None not in (a, b) and a != b for a, b in zip(first, second, strict=True))
 
 
-def _placed(x, mask, name, axis):
+def _of_scores(x, mask, name, axis):
     """A mask of positions (batch, time) as a mask of the scores. `axis` is -1 for targets, and -2 for sources."""
     if mask is None:
         return None
@@ -472,11 +652,21 @@ def _placed(x, mask, name, axis):
     return xp.expand_dims(xp.expand_dims(_booleans(mask), axis=axis), axis=1)
 
 
-def _extended(cache: KVCache, key, value) -> KVCache:
-    """`cache` after more keys and values."""
+def _sources_at(x, places):
+    """The entries of a mask or bias (..., source) at `places`, positions of which some may lie before the first."""
+    if x is None or not x.ndim or x.shape[-1] == 1:
+        return x
+    xp = namespace(x)
+    last = steps(x, -1)[-1] if x.shape[-1] is None else x.shape[-1] - 1
+    return xp.take(x, xp.clip(places, 0, last), axis=-1)
+
+
+def _extended(cache, key, value):
+    """The keys and values that there are to attend to, the cache after them, and the position of the first key."""
+    rolling = isinstance(cache, RollingCache)
     for new, old, name in ((key, cache.key, "key"), (value, cache.value, "value")):
         pairs = list(zip(new.shape, old.shape, strict=True)) if old.ndim == 4 else []
-        fits = [None in (n, m) or (n <= m if axis == 1 else n == m) for axis, (n, m) in enumerate(pairs)]
+        fits = [None in (n, m) or (axis == 1 and (rolling or n <= m)) or n == m for axis, (n, m) in enumerate(pairs)]
         if not pairs or not all(fits):
             raise ShapeError(
                 f"`cache` has a {name} of shape {tuple(old.shape)}, and {tuple(new.shape)} or longer is needed.",
@@ -485,10 +675,27 @@ def _extended(cache: KVCache, key, value) -> KVCache:
                 got=tuple(old.shape),
                 fix="make it with init_cache of this layer, for this batch, as long as the longest sequence",
             )
-    start = [0, cache.index, 0, 0]
     length = key.shape[1]
     end = cache.index + (steps(key, 1)[-1] + 1 if length is None else length)
-    return KVCache(ops.slice_update(cache.key, start, key), ops.slice_update(cache.value, start, value), end)
+    if not rolling:
+        start = [0, cache.index, 0, 0]
+        key, value = ops.slice_update(cache.key, start, key), ops.slice_update(cache.value, start, value)
+        return key, value, KVCache(key, value, end), 0
+    # The entries move on, so that they stay in their order, and need no look-up by position. The first targets of a
+    # chunk see entries that the last ones no longer see: so all are there, the old ones and the new ones.
+    slots, xp = cache.key.shape[1], namespace(key, cache.key)
+    key, value = (
+        xp.concat([old, cast(new, dtype_of(old))], axis=1) for old, new in ((cache.key, key), (cache.value, value))
+    )
+    return key, value, RollingCache(_last(key, slots), _last(value, slots), end), cache.index - slots
+
+
+def _last(x, n):
+    """The last `n` entries of the second axis, whose size may be unknown."""
+    if x.shape[1] is not None:
+        return x[:, x.shape[1] - n :, ...]
+    xp = namespace(x)
+    return xp.take(x, steps(x, 1)[-1] + 1 - n + xp.arange(n, dtype=xp.int32, device=device(x)), axis=1)
 
 
 @layer
@@ -496,20 +703,23 @@ class MultiHeadAttention(_MultiHead):
     """Attention in several heads (Vaswani et al., arXiv:1706.03762).
 
     `layer(s, query, value, key=None, *, attention_mask=None, query_mask=None, value_mask=None, key_mask=None,
-    return_attention_scores=False, use_causal_mask=False, cache=None)`: query (batch, target, inputs), value and key
-    (batch, source, inputs) to (batch, target, outputs). With `return_attention_scores`, the scores (batch, heads,
-    target, source) are returned, too. Masks are True where a position counts. They are (batch, target) or (batch,
-    source); `attention_mask` broadcasts to (batch, target, source) or to the scores. A target that sees no source gets
-    the mean of the values.
+    return_attention_scores=False, use_causal_mask=False, cache=None, attention_bias=None, positions=None,
+    memory=None)`: query (batch, target, inputs), value and key (batch, source, inputs) to (batch, target, outputs).
+    With `return_attention_scores`, the scores (batch, heads, target, source) are returned, too. Masks are True where a
+    position counts. They are (batch, target) or (batch, source); `attention_mask` broadcasts to (batch, target, source)
+    or to the scores. A target that sees no source gets the mean of the values. `attention_bias` broadcasts to the
+    scores, and is added to them before the softmax. `positions`, integers (target,) or (batch, target), are those of
+    the query, the key and the value; they have an effect on `rotary` alone.
 
     To decode step by step, start with an empty cache and pass the tokens as they come, any number at a time:
 
         cache = layer.init_cache(batch, length, backend="jax")
         (y, cache), _ = layer.apply(params, x, x, cache=cache)
 
-    Targets see the cache up to their own position. `attention_mask` and masks of sources have the length of the whole
-    cache. All steps have the same shapes, so that one compiled step serves for all of them. In a network, each block
-    has its own cache:
+    Targets see the cache up to their own position. `attention_mask`, `attention_bias` and masks of sources have the
+    length of the whole cache; with a `RollingCache`, that of the longest sequence. So padding before the tokens is
+    hidden by a `value_mask`, and `positions` say where the tokens begin. All steps have the same shapes, so that one
+    compiled step serves for all of them. In a network, each block has its own cache:
 
         @nn.layer
         class Decoder(nn.Layer):
@@ -523,12 +733,18 @@ class MultiHeadAttention(_MultiHead):
                     new.append(cache)
                 return x, new
 
+    To attend to one sequence often, such as to the output of an encoder, compute its keys and values once:
+
+        memory = self.attention.keys_and_values(s, encoded)
+        y = self.attention(s, x, memory=memory)
+
     Args:
         num_heads: The number of heads.
         key_dim: The number of features of the query and the key in each head.
         value_dim: The number of features of the value in each head; `key_dim` by default.
         dropout: The probability that training drops an attention weight.
-        use_bias: Whether the projections have a bias.
+        use_bias: Whether the projections have a bias; or the names of those that have one: "query", "key", "value",
+            "gate", "attention_output".
         output_shape: The number of outputs, or their shape; by default the number of inputs of the query.
         attention_axes: The axis of time, or several axes; by default all axes except the first and the last. Inputs
             have three or more axes. Attention is computed along these axes, for each index of the other axes.
@@ -539,14 +755,19 @@ class MultiHeadAttention(_MultiHead):
         use_gate: Whether the outputs of the heads are multiplied by the sigmoid of another projection of the query
             (arXiv:2505.06708).
         rotary: A layer that turns the query and the key of each head by their positions, such as `RotaryEmbedding()`.
-            It is called with a `start_index`. None: positions have no effect.
+            It is called with a `start_index`, or with `positions`. None: positions have no effect.
+        scale: The number by which the products of queries and keys are multiplied; `1 / sqrt(key_dim)` by default.
+        attn_logits_soft_cap: Before bias and mask, the scores become `cap * tanh(scores / cap)` (Gemma 2,
+            arXiv:2408.00118).
+        query_norm, key_norm: Layers that normalise the query and the key of each head, (batch, time, heads, features),
+            before `rotary`, such as `RMSNormalization()` (Henry et al., arXiv:2010.04245).
     """
 
     num_heads: int
     key_dim: int
     value_dim: int | None = None
     dropout: float = 0.0
-    use_bias: bool = True
+    use_bias: bool | Sequence[str] = True
     output_shape: Sizes | None = None
     attention_axes: Axes | None = None
     sliding_window: int | None = None
@@ -560,6 +781,10 @@ class MultiHeadAttention(_MultiHead):
     use_gate: bool = False
     seed: int | None = None
     rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
+    scale: float | None = dataclasses.field(default=None, kw_only=True)
+    attn_logits_soft_cap: float | None = dataclasses.field(default=None, kw_only=True)
+    query_norm: Layer | None = dataclasses.field(default=None, kw_only=True)
+    key_norm: Layer | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -594,9 +819,7 @@ class MultiHeadAttention(_MultiHead):
         if query.ndim == 3:
             return None
         if cache is not None:
-            checks.rank(
-                "query", query, 3, fix="a cache is for sequences: pass no cache for attention over several axes"
-            )
+            checks.rank("query", query, 3, fix="attention over several axes takes no cache and no memory")
         return _Fold(query, value, axes)
 
 
@@ -627,6 +850,7 @@ class GroupQueryAttention(_MultiHead):
         num_query_heads: The number of heads.
         num_key_value_heads: The number of keys and values, which must divide `num_query_heads`.
         dropout, use_bias, sliding_window, flash_attention, use_gate, rotary: As for `MultiHeadAttention`.
+        scale, attn_logits_soft_cap, query_norm, key_norm: As for `MultiHeadAttention`.
         kernel_initializer, kernel_regularizer, kernel_constraint: For the kernels of all projections.
         bias_initializer, bias_regularizer, bias_constraint: For the biases of all projections.
     """
@@ -635,7 +859,7 @@ class GroupQueryAttention(_MultiHead):
     num_query_heads: int
     num_key_value_heads: int
     dropout: float = 0.0
-    use_bias: bool = True
+    use_bias: bool | Sequence[str] = True
     sliding_window: int | None = None
     flash_attention: bool | None = None
     kernel_initializer: InitializerLike = "glorot_uniform"
@@ -647,6 +871,10 @@ class GroupQueryAttention(_MultiHead):
     use_gate: bool = False
     seed: int | None = None
     rotary: Layer | None = dataclasses.field(default=None, kw_only=True)
+    scale: float | None = dataclasses.field(default=None, kw_only=True)
+    attn_logits_soft_cap: float | None = dataclasses.field(default=None, kw_only=True)
+    query_norm: Layer | None = dataclasses.field(default=None, kw_only=True)
+    key_norm: Layer | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -172,6 +172,8 @@ class _Writer:
             if key in _OURS.get(known.name, ()):
                 if value not in (None, False, "channels_last"):
                     self.lacks(layer, path, key, value)
+            elif key == "use_bias" and not isinstance(value, bool):  # a list of projections, which would mean True
+                self.lacks(layer, path, key, value)
             else:
                 config[key] = self.value(value, key, path, policies, frozen)
         return _object(known.module, known.name, config)
@@ -365,9 +367,9 @@ _RATES = ("dropout", "drop_path_rate", "rate", "recurrent_dropout", "stddev")
 
 _OURS: dict[str, tuple[str, ...]] = {
     "Cropping1D": ("data_format",),
-    "GroupQueryAttention": ("rotary",),
+    "GroupQueryAttention": ("rotary", "scale", "attn_logits_soft_cap", "query_norm", "key_norm"),
     "LayerNormalization": ("rms_scaling",),
-    "MultiHeadAttention": ("rotary",),
+    "MultiHeadAttention": ("rotary", "scale", "attn_logits_soft_cap", "query_norm", "key_norm"),
     "UpSampling1D": ("data_format",),
 }
 """Arguments that Keras's layers lack."""
