@@ -77,6 +77,9 @@ class Model(GraphFace):
             outside a table are found by the backend alone.
         eval_step: `(train_state, batch) -> logs`, the same for `evaluate`.
             Without it, the loss and the metrics given to `compile` evaluate.
+        params, state: Parameters and state with which to begin, as `net.init` or `kf.models.load` returned them, of any
+            backend. Nothing is drawn. They are held against the network at once if it says its inputs, by `nn.Input`,
+            or else when the first data come: a `ParamError` names all that lack, that are too many or of other shapes.
 
     Attributes:
         net, seed, step, eval_step, objective: As given.
@@ -103,6 +106,8 @@ class Model(GraphFace):
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
         objective: Callable[..., Any] | None = None,
+        params: Tree = None,
+        state: Tree = None,
     ): ...
 
     @overload
@@ -116,6 +121,8 @@ class Model(GraphFace):
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
         objective: Callable[..., Any] | None = None,
+        params: Tree = None,
+        state: Tree = None,
     ): ...
 
     def __init__(  # type: ignore[misc]
@@ -129,6 +136,8 @@ class Model(GraphFace):
         step: Callable[..., Any] | None = None,
         eval_step: Callable[..., Any] | None = None,
         objective: Callable[..., Any] | None = None,
+        params: Tree = None,
+        state: Tree = None,
     ):
         self._net, self._seed, of_nodes = network(net, outputs, name, inputs, seed)
         self.step: Callable[..., Any] | None = step
@@ -148,6 +157,21 @@ class Model(GraphFace):
         self._carry = TrainCarry()
         self._stored_opt_state: dict[str, Any] | None = None
         self._share(of_nodes)
+        if params is not None or state is not None:
+            self._begin_with({} if params is None else params, {} if state is None else state)
+
+    def _begin_with(self, params: Tree, state: Tree) -> None:
+        """Take parameters and state in place of drawing some."""
+        for argument, given in (("params", params), ("state", state)):
+            if not isinstance(given, dict) or any(kind_of(type(x)) is None for x in tree.leaves(given)):
+                raise ArgumentError.must_be(argument, "a dict of arrays, or of such dicts", given)
+        target = backend_of(params, state)
+        on = next((device(target.lift(x)) for x in tree.leaves((params, state))), None)
+        ts = to_backend(begun(params, state, self.seed), target, on)
+        if (specs := self.net.input_specs()) is not None:
+            self._traced = Traced(self.net, specs)
+            model_file.check_given(self._traced, ts.params, ts.state)
+        self.train_state = ts
 
     @property
     def seed(self) -> int:
@@ -328,9 +352,11 @@ class Model(GraphFace):
     def build(self, *inputs: Any, backend: str | Backend | None = None) -> Model:
         """Make the first parameters for inputs like these, samples or `Spec`s with a batch axis; return the model.
 
+        A model that has parameters already keeps them if they are those of its network for such inputs; `reset` draws
+        others. Layers that another model has may bring their weights along; see `Model`.
+
         Shapes, as Keras's `build(input_shape)` takes them, are those of float32 arrays: `build((None, 16))`, or a list
-        or dict of shapes. Without inputs, those of `nn.Input` count. Layers that another model has may bring their
-        weights along; see `Model`.
+        or dict of shapes. Without inputs, those of `nn.Input` count.
 
         A size of the batch that a `Spec` names is kept: stateful layers need one.
         """
@@ -340,17 +366,22 @@ class Model(GraphFace):
         return self
 
     def _build(self, inputs: tuple[Any, ...], backend: str | Backend | None) -> None:
-        traced = Traced(self.net, inputs or self.net.input_specs() or ())
+        traced, old = Traced(self.net, inputs or self.net.input_specs() or ()), self._carry.train_state
         known = inherited(self, traced.call)
-        target = get(backend if backend is not None else backend_of(*known.values()) if known else "numpy")
-        ts = self._first(traced, target, self.seed)
+        keeps = old is not None and model_file.fit(traced, old.params, old.state)  # `reset` draws anew
+        if keeps:
+            target = backend_of(old.key)
+            ts = old if backend is None else to_backend(old, target := get(backend))
+        else:
+            target = get(backend if backend is not None else backend_of(*known.values()) if known else "numpy")
+            ts = self._first(traced, target, self.seed)
         if known:
             params, state = taken(known, ts.params, ts.state, target)
             ts = ts._replace(params=params, state=state)
         own = target.donates and getattr(self.optimizer, "elementwise", None) is not None
         if own:  # an initializer may have returned an array of the user's; the optimizer's state is always new
             ts = tree.map(target.released, ts)
-        self._carry.begin_with(self._with_opt_state(ts), seen=not own)
+        self._carry.begin_with(ts if keeps else self._with_opt_state(ts), seen=not own)
         self._traced = traced
         self._begins()
 
@@ -484,7 +515,9 @@ class Model(GraphFace):
             if self._carry.train_state is None:
                 self._build(tuple(inputs), backend)
             elif self._traced is None and trace:
-                self._traced = Traced(self.net, inputs)
+                traced, ts = Traced(self.net, inputs), self._built()
+                model_file.check_given(traced, ts.params, ts.state)
+                self._traced = traced
 
     def _setup(self, backend: str | Backend | None, objective: Objective, trains: bool = False) -> Setup:
         """The `Setup` of a loop; it moves the train state to `backend`.

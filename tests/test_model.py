@@ -199,6 +199,55 @@ def test_a_model_that_is_built_anew_forgets_the_first_inputs():
         model.evaluate(x, y + 1, verbose=0)
 
 
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_model_of_parameters_that_one_has(name):
+    net = nn.Sequential([nn.Dense(3), nn.BatchNormalization(), nn.Dense(2)])
+    x = np.arange(20, dtype=np.float32).reshape(4, 5) / 20
+    weights, state = net.init(1, x, backend=name)
+    want, _ = net.apply(weights, kf.to_backend(x, name), state=state)
+    model = kf.Model(net, params=weights, state=state)
+    for _ in range(2):  # `build` does not draw others
+        assert model.backend == name
+        np.testing.assert_allclose(model.predict(x, verbose=0), arrays(want)[0], rtol=0, atol=1e-6)  # 8 eps of 1
+        model.build(kf.Spec((None, 5)))
+    model.reset(7)
+    assert (model.predict(x, verbose=0) != arrays(want)[0]).any()
+
+
+INPUT = nn.Sequential([nn.Input((5,)), nn.Dense(3)])
+KERNEL, BIAS = np.ones((5, 3), np.float32), np.ones(3, np.float32)
+UNFIT = {
+    "a leaf lacks": (INPUT, {"dense": {"kernel": KERNEL}}, "'params.dense.bias'"),
+    "a leaf too many": (INPUT, {"dense": {"kernel": KERNEL, "bias": BIAS, "scale": BIAS}}, "'params.dense.scale'"),
+    "another shape": (INPUT, {"dense": {"kernel": KERNEL.T, "bias": BIAS}}, "'params.dense.kernel'"),
+    "another kind of numbers": (INPUT, {"dense": {"kernel": KERNEL, "bias": BIAS > 0}}, "'params.dense.bias'"),
+    "of two, the first is named": (INPUT, {"dense": {"kernel": KERNEL.T}}, "'params.dense.bias'.*; 1 more is not"),
+    "found when data come": (nn.Dense(3), {"kernel": KERNEL}, "'params.bias'"),
+}
+
+
+@pytest.mark.parametrize("net, weights, message", UNFIT.values(), ids=UNFIT)
+def test_parameters_that_do_not_fit(net, weights, message):
+    with pytest.raises(kf.errors.ParamError, match=message):
+        kf.Model(net, params=weights).predict(np.ones((2, 5), np.float32), verbose=0)
+
+
+@pytest.mark.parametrize("weights", ["dense", [KERNEL], {"dense": 3.0}, {"dense": {"kernel": [1.0, 2.0]}}])
+def test_parameters_that_are_no_arrays(weights):
+    with pytest.raises(kf.errors.ArgumentError, match="`params` must be a dict of arrays"):
+        kf.Model(INPUT, params=weights)
+
+
+def test_build_keeps_what_training_has_changed():
+    model = compiled(nn.Dense(4))
+    model.fit(np.ones((8, 3), np.float32), np.arange(8) % 4, verbose=0)
+    before = model.train_state
+    model.build((None, 3))
+    same(model.train_state, before)
+    model.build((None, 5))  # inputs of another size need others
+    assert model.train_state.params["kernel"].shape == (5, 4)
+
+
 def test_summary_counts_every_parameter():
     lines = []
     model = kf.Model(nn.Sequential([nn.MultiHeadAttention(2, 3), nn.BatchNormalization()]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import checks, files, losses, tree
 from ..arrays import dtype_name, to_numpy
-from ..errors import ArgumentError, FileError
+from ..errors import ArgumentError, FileError, KfuncError, ParamError
 from ..metrics import resolve as resolve_metric
 from ..registry import from_config, to_config
 from ..tracing.spec import Spec
@@ -158,29 +158,57 @@ def trees(traced: Traced, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
 def expected(traced: Traced) -> dict[str, files.Form]:
     """The arrays beside the optimizer's that the file of a network has."""
-    params, state = traced.variables
-    rest = {"key": Spec((2,), "uint32"), "step": Spec((), "int32")}
-    return {name: _form(x) for name, x in (named({"params": params, "state": state}) | rest).items()}
+    return _forms(*traced.variables) | {"key": files.Form("uint32", (2,)), "step": files.Form("int32", ())}
 
 
 def _form(x: Any) -> files.Form:
     return files.Form(dtype_name(x.dtype), tuple(x.shape))
 
 
-def check(wanted: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> None:
-    """Check what a file says of its arrays. A float may be of another precision.
+def fit(traced: Traced, params: Any, state: Any) -> bool:
+    """Whether trees are parameters and state of a network, by their paths, shapes and kinds of dtypes."""
+    wanted, forms = (_forms(*trees) for trees in (traced.variables, (params, state)))
+    return not _wrong(wanted, forms)
+
+
+def check_given(traced: Traced, params: Any, state: Any) -> None:
+    """Check trees that were given for parameters and state of a network. A float may be of another precision.
 
     Raises:
-        FileError: They are not those that are expected.
+        ParamError: They are not those of the network.
     """
-    wrong = [n for n in sorted(wanted.keys() | forms.keys()) if not _alike(wanted.get(n), forms.get(n))]
+    wanted, forms = (_forms(*trees) for trees in (traced.variables, (params, state)))
+    check(wanted, forms, "of `params` and `state`", ParamError)
+
+
+def _forms(params: Any, state: Any) -> dict[str, files.Form]:
+    return {name: _form(x) for name, x in named({"params": params, "state": state}).items()}
+
+
+def _wrong(wanted: Mapping[str, files.Form], forms: Mapping[str, files.Form]) -> list[str]:
+    """The names at which arrays are not as they should be."""
+    return [n for n in sorted(wanted.keys() | forms.keys()) if not _alike(wanted.get(n), forms.get(n))]
+
+
+def check(
+    wanted: Mapping[str, files.Form],
+    forms: Mapping[str, files.Form],
+    source: str = "in the file",
+    error: type[KfuncError] = FileError,
+) -> None:
+    """Check what a file, or another source, says of its arrays. A float may be of another precision.
+
+    Raises:
+        FileError: They are not those that are expected. Or another `error`.
+    """
+    wrong = _wrong(wanted, forms)
     if not wrong:
         return
     name, more = wrong[0], len(wrong) - 1
     others = f"; {more} more {'is not' if more == 1 else 'are not'}" if more else ""
     each = [f"{n}: {_said(wanted.get(n))}, got {_said(forms.get(n))}" for n in wrong[:_NAMED]]
-    raise FileError(
-        f"The array {name!r} in the file is not the one that the network needs{others}.",
+    raise error(
+        f"The array {name!r} {source} is not the one that the network needs{others}.",
         argument=name,
         expected=_said(wanted.get(name)) if not more else "\n    ".join(["", *each]),
         got=_said(forms.get(name)) if not more else f"{len(wrong)} others",
