@@ -3,6 +3,8 @@
 Layers are pure `init` and `apply` functions over trees of arrays. The backend is that of the arrays.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from . import backends, callbacks, data, errors, interop, losses, metrics, nn, ops, optim, random, tree, utils
 from .arrays import asarray, backend_of, namespace, to_backend, to_numpy
 from .dataclasses import dataclass, replace
@@ -36,7 +38,10 @@ from .transforms import (
 
 __version__ = "0.1.0"
 
-__getattr__ = _looked_up(__name__)
+if _TYPE_CHECKING:
+    from . import models as models
+
+__getattr__ = _looked_up(__name__, later=("models",))
 
 __all__ = [
     "Checkpoints",

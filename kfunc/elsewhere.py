@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from .errors import UnknownAttributeError, UnknownImportError
 
@@ -93,7 +94,6 @@ REASONS: dict[str, dict[str, str]] = {
         "export": "model.save writes one file for all backends; frameworks export net.apply as any function of theirs",
         "legacy": "names that Keras keeps for old programs are not here",
         "mixed_precision": _DTYPES + "; the loss is scaled by compile(auto_scale_loss=True)",
-        "models": "kf.Model, kf.nn.Sequential, for load_model kf.Model.load, and for clone_model model.clone()",
         "name_scope": "the names of parameters are the paths of layers: Layer(name=...)",
         "preprocessing": _PREPROCESSING,
         "quantizers": _QUANTIZED,
@@ -343,10 +343,17 @@ def tell(cls: type, of: str) -> None:
         setattr(cls, name, _Told(name, reason))
 
 
-def looked_up(namespace: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a namespace: it raises an error that says where a name of Keras's is."""
+def looked_up(namespace: str, later: tuple[str, ...] = ()) -> Callable[[str], Any]:
+    """The `__getattr__` of a namespace: it raises an error that says where a name of Keras's is.
 
-    def __getattr__(name: str) -> NoReturn:
+    Args:
+        namespace: The name of the module.
+        later: The names of modules in it that are imported when they are asked for.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name in later:
+            return importlib.import_module(f"{namespace}.{name}")
         if name.startswith("__"):  # which Python itself looks for
             raise AttributeError(f"module {namespace!r} has no attribute {name!r}")
         place = PLACES.get(namespace, {}).get(name)

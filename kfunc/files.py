@@ -515,6 +515,35 @@ class Tensors(Mapping[str, Any]):
         return len(self.forms)
 
 
+def header(path: str | os.PathLike[str]) -> str:
+    """The beginning of a safetensors file, which describes its tensors, as the file has it."""
+    with blaming(path), open_file(path) as file:
+        _beginning(file)
+        end = file.tell()
+        file.seek(8)
+        return file.read(end - 8).decode()
+
+
+def forms(header: bytes) -> list[tuple[str, Form]]:
+    """The dtypes and shapes that the beginning of a safetensors file describes, in the order of the tensors' bytes.
+
+    Raises:
+        FileError: It is malformed.
+    """
+    ends = [entry["data_offsets"][1] for name, entry in decoded(header).items() if name != "__metadata__"]
+    found, _, spans = _header(header, max(ends, default=0))
+    return [(name, found[name]) for name in sorted(spans, key=spans.__getitem__)]
+
+
+def exactly(array: np.ndarray, dtype: str) -> Any:
+    """The bytes of an array in the dtype of this name, or None if it does not hold these values."""
+    import numpy as np
+
+    other = array.astype(_dtype(dtype, dtype))
+    same = array.dtype == other.dtype or np.array_equal(other.astype(array.dtype), array, equal_nan=True)
+    return _bytes(_storable(dtype, other)) if same else None
+
+
 def _beginning(file: BinaryIO) -> tuple[dict[str, Form], dict[str, str], dict[str, tuple[int, int]]]:
     """The content of the header of an open file, see `_header`. The next read begins where the header ends.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import importlib
 import re
 import zlib
 from collections.abc import Callable
@@ -132,6 +133,9 @@ def registered(category: str, name: str) -> Any:
 
 def _lookup(category: str, name: Any, argument: str | None = None) -> Entry:
     table = _table(category)
+    if category == "layer" and isinstance(name, str) and name not in table:
+        # A family of networks is imported when it is needed; the names are those of a closed table, too.
+        importlib.import_module(".models", __package__).find(name)
     return table[name] if isinstance(name, str) and name in table else _unknown(category, name, table, argument)
 
 

@@ -28,6 +28,7 @@ RANKS = (
     ("data", "files", "losses", "metrics", "nn", "optim"),
     ("callbacks", "training"),
     ("interop", "model", "utils"),
+    ("models",),
     ("keras",),
 )
 """Who may import whom: one's own row, and those above it. Backends and tracing may import everything up to the ops."""

@@ -16,7 +16,7 @@ from ..typing import Array
 
 __all__ = ["Checkpoint", "save_checkpoint"]
 
-_INDEX, _ONE = "model.safetensors.index.json", "model.safetensors"
+INDEX, ONE = "model.safetensors.index.json", "model.safetensors"
 _OF_TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _NAME = re.compile(r"[^/\\:\0\ud800-\udfff]+\.safetensors")
@@ -124,7 +124,7 @@ def save_checkpoint(
         shards[-1].append(name)
         filled, total = filled + size, total + size
     names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
-    names = names if len(shards) > 1 else [_ONE]
+    names = names if len(shards) > 1 else [ONE]
     with files.blaming(path, "written"):
         files.make_directory(path)
         with files.new_directory(path) as new:
@@ -133,10 +133,27 @@ def save_checkpoint(
             if len(shards) > 1:
                 where = {n: name for name, shard in zip(names, shards, strict=True) for n in shard}
                 index = {"metadata": {"total_size": total}, "weight_map": where}
-                files.write_text(os.path.join(new, _INDEX), json.dumps(index, indent=2, sort_keys=True) + "\n")
-                names.append(_INDEX)
+                files.write_text(os.path.join(new, INDEX), json.dumps(index, indent=2, sort_keys=True) + "\n")
+                names.append(INDEX)
             _moved(new, path, names)
     return [os.path.join(path, name) for name in names]
+
+
+def write_files(folder: str, contents: Mapping[str, list[Any]]) -> list[str]:
+    """Write the files of a checkpoint, given as parts of bytes by the files' names, as `save_checkpoint` does.
+
+    Args:
+        folder: A folder that exists.
+        contents: The parts of each file.
+
+    Returns:
+        The paths of the files.
+    """
+    with files.new_directory(folder) as new:
+        for name, parts in contents.items():
+            files.replace_file(os.path.join(new, name), parts)
+        _moved(new, folder, sorted(contents, key=lambda name: name == INDEX))
+    return [os.path.join(folder, name) for name in contents]
 
 
 def _write(path: str, tensors: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -147,17 +164,17 @@ def _write(path: str, tensors: Mapping[str, Any], names: Iterable[str]) -> None:
 def _moved(new: str, path: str, names: list[str]) -> None:
     """Move the files of a checkpoint, the index last, into a folder, where they replace another one."""
     there = os.listdir(path)
-    if _INDEX in there and any(_SHARD.fullmatch(name) and name in names for name in there):
+    if INDEX in there and any(_SHARD.fullmatch(name) and name in names for name in there):
         # The old index would name new shards, too.
-        os.remove(os.path.join(path, _INDEX))
+        os.remove(os.path.join(path, INDEX))
         files.sync_directory(path)
     for name in names:
         os.replace(os.path.join(new, name), os.path.join(path, name))
         files.sync_directory(path)
     # The rest of the old checkpoint would be read beside these files, or in their place; first goes its index.
-    for name in sorted(there, key=lambda name: name != _INDEX):
+    for name in sorted(there, key=lambda name: name != INDEX):
         at = os.path.join(path, name)
-        if name not in names and (name in (_ONE, _INDEX) or _SHARD.fullmatch(name)) and os.path.lexists(at):
+        if name not in names and (name in (ONE, INDEX) or _SHARD.fullmatch(name)) and os.path.lexists(at):
             os.remove(at)
             files.sync_directory(path)
 
@@ -183,13 +200,13 @@ def _file(path: str) -> Mapping[str, Any]:
 
 def _folder(path: str) -> Mapping[str, Any]:
     """For each tensor in a folder, the mapping that has it."""
-    if os.path.exists(os.path.join(path, _ONE)):
-        return _file(os.path.join(path, _ONE))
-    index = os.path.join(path, _INDEX)
+    if os.path.exists(os.path.join(path, ONE)):
+        return _file(os.path.join(path, ONE))
+    index = os.path.join(path, INDEX)
     if not os.path.exists(index):
         raise FileError(
             "The folder has no checkpoint.",
-            expected=f"{_ONE}, or {_INDEX} and its shards",
+            expected=f"{ONE}, or {INDEX} and its shards",
             got=_brief(os.listdir(path)),
         )
     with files.blaming(index):
@@ -198,7 +215,7 @@ def _folder(path: str) -> Mapping[str, Any]:
     for shard in sorted(set(where.values())):
         more = _file(os.path.join(path, shard))
         if twice := more.keys() & parts.keys():
-            raise FileError("Two shards have a tensor of the same name.", expected=_INDEX, got=_brief([*twice]))
+            raise FileError("Two shards have a tensor of the same name.", expected=INDEX, got=_brief([*twice]))
         parts.update(more)
     wrong = sorted(
         name
@@ -206,7 +223,7 @@ def _folder(path: str) -> Mapping[str, Any]:
         if name not in where or name not in parts or os.path.basename(parts[name].path) != where[name]
     )
     if wrong:
-        raise FileError("The shards have other tensors than the index says.", expected=_INDEX, got=_brief(wrong))
+        raise FileError("The shards have other tensors than the index says.", expected=INDEX, got=_brief(wrong))
     return parts
 
 

@@ -140,11 +140,12 @@ class KeyMap:
             raise _unfit("The tensors do not fit the network", problems)
         return call.trees(lambda path, declaration: found["/".join(path)])
 
-    def save(self, params: Tree, state: Tree = None) -> dict[str, Array]:
+    def save(self, params: Tree, state: Tree = None, copies: bool = False) -> dict[str, Array]:
         """The tensors of a checkpoint, from the parameters and the state of a network: `load` backwards, bit for bit.
 
         Args:
             params, state: Arrays of one backend, as `load` or training left them.
+            copies: Whether a tensor with several names (tied weights) is saved under all of them.
 
         Returns:
             Arrays of the same backend by name.
@@ -161,7 +162,7 @@ class KeyMap:
         for rule, matches in zip(self._rules, self._by_rule(self._ours, arrays, problems), strict=True):
             for ours, group in rule.groups(matches):
                 try:
-                    saved = rule.saved(ours, group[0].holes, arrays, self.sizes)
+                    saved = rule.saved(ours, group[0].holes, arrays, self.sizes, copies)
                 except ValueError as error:
                     problems.append(f"{', '.join(ours)}: {error}")
                     continue
@@ -266,7 +267,12 @@ class _Rule(NamedTuple):
         return _parts(x) if len(ours) > 1 else [x]
 
     def saved(
-        self, ours: tuple[str, ...], holes: dict[str, str], arrays: Mapping[str, Any], sizes: Mapping[str, int]
+        self,
+        ours: tuple[str, ...],
+        holes: dict[str, str],
+        arrays: Mapping[str, Any],
+        sizes: Mapping[str, int],
+        copies: bool,
     ) -> dict[str, Any]:
         """The tensors that the arrays at the paths `ours` become. A ValueError says what does not fit."""
         lacking = [path for path in ours if path not in arrays]
@@ -284,7 +290,8 @@ class _Rule(NamedTuple):
             x = self.form.reversed().turned(x, None, sizes)
         if self.stacked is None:
             first, *others = [_filled(name, holes) for name in self.theirs]
-            return {first: x, **(dict.fromkeys(others, _zeros(x)) if self.summed else {})}
+            beside = _zeros(x) if self.summed else x
+            return {first: x, **(dict.fromkeys(others, beside) if self.summed or copies else {})}
         numbered = [{**holes, self.stacked: str(i)} for i in range(x.shape[0])]
         return {_filled(self.theirs[0], h): part for h, part in zip(numbered, _parts(x), strict=True)}
 

@@ -1,0 +1,37 @@
+"""Families of networks, a module each, and `load` and `save` for the folders of Hugging Face that hold them.
+
+A family is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .family import Config, Family
+from .folders import load, save
+
+if TYPE_CHECKING:
+    from .gpt2 import GPT2 as GPT2
+
+__all__ = ["Config", "Family", "load", "save"]
+
+_MODULES = {"GPT2": "gpt2"}
+"""The module of each public name."""
+
+
+def find(name: str) -> Any:
+    """The network or function of this name; None if there is none. Its module is imported."""
+    module = _MODULES.get(name)
+    return None if module is None else getattr(importlib.import_module(f".{module}", __name__), name)
+
+
+def __getattr__(name: str) -> Any:
+    found = find(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]

@@ -1,0 +1,231 @@
+"""`Family`, the base of the networks of this package, and `Config`, the values of a `config.json` and who read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
+
+from .. import checks
+from ..arrays import to_numpy
+from ..dataclasses import arguments, fields
+from ..errors import FileError, shown
+from ..nn.layer import Layer, base_layer
+
+__all__ = ["Config", "Family"]
+
+_LAYERS = 2000
+"""The largest number of layers that a config may ask for: a short text must not keep the reader busy for ever."""
+
+_WITHOUT_EFFECT = {
+    *("architectures", "model_type", "transformers_version", "_name_or_path", "_attn_implementation", "auto_map"),
+    *("dtype", "torch_dtype", "use_bfloat16", "torchscript", "attn_implementation", "_attn_implementation_autoset"),
+    *("use_cache", "return_dict", "output_attentions", "output_hidden_states", "output_past", "gradient_checkpointing"),
+    *("initializer_range", "initializer_factor", "chunk_size_feed_forward", "problem_type", "pretraining_tp"),
+    *("id2label", "label2id", "finetuning_task", "task_specific_params", "tokenizer_class", "prefix", "sep_token_id"),
+    # of generation, not of the network
+    *("max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty"),
+    *("temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
+    *("encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "suppress_tokens"),
+    *("return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values"),
+    *("exponential_decay_length_penalty", "begin_suppress_tokens", "cache_implementation"),
+}
+"""Keys of configs that do not change what a network computes."""
+
+
+@base_layer
+class Family(Layer):
+    """The base of networks that a Hugging Face config describes: the fields are the config's values, by its names.
+
+    A subclass lists its layers as fields with `init=False`, and makes them in `__post_init__`, by `self.has(...)`
+    before `super().__post_init__()`. Every field has the default that the config has in `transformers`, since many
+    configs leave out values that are equal to it.
+
+    Args:
+        bos_token_id, eos_token_id, pad_token_id: Tokens that generation begins with, ends with, and fills up with.
+        source: What `load` read: the config and the order of the tensors in their files. `save` writes it again where
+            it still describes the network. It has no effect on what the network computes.
+    """
+
+    model_type: ClassVar[str] = ""
+    """The config's `model_type`, for networks that were made by hand."""
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """The names of `transformers`' classes, and the fields that each implies. The first is that of a config without."""
+    without_effect: ClassVar[Sequence[str]] = ()
+    """Further keys of the config that do not change what the network computes."""
+    prefix: ClassVar[str] = ""
+    """How the names of tensors begin where a model has a head; those of `transformers`' base model lack it."""
+
+    bos_token_id: int | None = dataclasses.field(default=None, kw_only=True)
+    eos_token_id: int | Sequence[int] | None = dataclasses.field(default=None, kw_only=True)
+    pad_token_id: int | None = dataclasses.field(default=None, kw_only=True)
+    source: Mapping[str, Any] | None = dataclasses.field(default=None, kw_only=True)
+
+    def has(self, **parts: Any) -> None:
+        """Assign the fields with `init=False`: layers, and lists of them."""
+        for name, part in parts.items():
+            object.__setattr__(self, name, part)
+
+    def __post_init__(self) -> None:
+        self.check_fields()
+        super().__post_init__()
+
+    def input_specs(self) -> tuple[Any, ...]:
+        """What `forward` takes, as `Spec`s; subclasses define it."""
+        raise NotImplementedError
+
+    def check_fields(self) -> None:
+        """Check the fields by their types; call it before layers are made of them.
+
+        Raises:
+            ArgumentError: An integer is not positive, or a value has another type.
+        """
+        for field in fields(type(self)):
+            check = _CHECKS.get(str(field.type))
+            if check is not None and field.name not in _BASE:
+                check(field.name, getattr(self, field.name))
+
+    def children(self) -> list[tuple[str, Layer]]:
+        """The layers that `has` was given."""
+        named = [f.name for f in dataclasses.fields(self) if not f.init and not f.name.startswith("_")]  # type: ignore[arg-type]
+        return [*self._layers_in((name, vars(self)[name]) for name in named if name in vars(self))]
+
+    def __repr__(self) -> str:
+        # `source` is long, and tells nothing about the network.
+        given = [(f.name, f.default) for f in fields(type(self)) if f.name != "source"]
+        changed = [f"{n}={getattr(self, n)!r}" for n, default in given if getattr(self, n) != default]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def values(self) -> dict[str, Any]:
+        """The fields that a config describes."""
+        return {name: value for name, value in arguments(self).items() if name not in _BASE}
+
+
+_BASE = {"source", *(f.name for f in fields(Layer))}
+
+
+def _whole(name: str, value: Any) -> Any:
+    return checks.integer(name, value, least=0)
+
+
+def _maybe_positive(name: str, value: Any) -> Any:
+    return checks.positive(name, value, none=True)
+
+
+def _maybe_number(name: str, value: Any) -> Any:
+    return checks.number(name, value, none=True)
+
+
+def _maybe_whole(name: str, value: Any) -> Any:
+    return value if value == -1 else checks.integer(name, value, least=0, none=True)
+
+
+_CHECKS: dict[str, Any] = {
+    "int": checks.positive,
+    "float": checks.number,
+    "float | None": _maybe_number,
+    "int | None": _maybe_positive,
+}
+
+
+class Config(Mapping[str, Any]):
+    """The values of a `config.json`, or of a part of it. It writes down which keys were read.
+
+    `load` refuses a config that has a key which nobody read, unless it has no effect or its value is None or False: so
+    the network of a newer config is not computed wrongly without a word.
+    """
+
+    def __init__(self, values: Mapping[str, Any], path: str = ""):
+        self._values, self._path = values, path
+        self._read: set[str] = set()
+        self._parts: list[Config] = []
+        self.tensors: Mapping[str, Any] = {}
+        """The tensors of the folder by name, if `load` reads one: some things stand in no config."""
+
+    def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
+        return self._values[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def fields(self, cls: type[Family]) -> dict[str, Any]:
+        """The values of the fields of a family, by name: those that the config has, and those of its architecture."""
+        found = {f.name: self[f.name] for f in fields(cls) if f.name in self._values and f.name not in _BASE}
+        # "head_dim": null stands for the default, as no "head_dim" does.
+        named = {f.name: f for f in fields(cls)}
+        found = {n: v for n, v in found.items() if v is not None or named[n].default is None}
+        for name, value in found.items():
+            if "layer" in name and isinstance(value, int) and value > _LAYERS:
+                self.refuse(name, f"up to {_LAYERS} layers")
+        self._read.update(cls.without_effect)
+        return {**found, **self.architecture(cls)}
+
+    def architecture(self, cls: type[Family]) -> Mapping[str, Any]:
+        """The fields that the `architectures` of the config imply."""
+        named = self.get("architectures")
+        if not named:
+            return next(iter(cls.architectures.values()), {})
+        if not isinstance(named, list) or len(named) != 1 or named[0] not in cls.architectures:
+            self.refuse("architectures", f"one of {', '.join(cls.architectures)}")
+        return cls.architectures[named[0]]
+
+    def part(self, key: str) -> Config:
+        """The config that stands in this one under `key`; its keys have to be read, too."""
+        values = self.get(key)
+        values = {} if values is None else values
+        if not isinstance(values, dict):
+            self.refuse(key, "an object")
+        part = Config(values, f"{self._path}{key}.")
+        self._parts.append(part)
+        return part
+
+    def choice(self, key: str, default: Any, *others: Any) -> Any:
+        """The value of `key`, which must be the default or one of `others`.
+
+        Raises:
+            FileError: It has another value.
+        """
+        value = self.get(key, default)
+        if value not in (default, *others):
+            self.refuse(key, " or ".join(repr(v) for v in (default, *others)))
+        return value
+
+    def tied(self, head: str, table: str, default: bool = True) -> bool:
+        """Whether the tensor `head` is the table of the embedding, `table`, as `tie_word_embeddings` says.
+
+        As in `transformers`, they are two arrays if the folder has both with different values, whatever it says.
+        """
+        if not self.choice("tie_word_embeddings", default, not default):
+            return False
+        if head not in self.tensors or table not in self.tensors:
+            return True
+        one, other = (to_numpy(self.tensors[name]) for name in (head, table))
+        return one.shape == other.shape and bool((one == other).all())
+
+    def refuse(self, key: str, expected: str) -> NoReturn:
+        """Raise a FileError that says that the value of `key` is not one that this family has."""
+        raise FileError(
+            f"The config has a value of `{self._path}{key}` that kfunc does not know: {shown(self._values.get(key))}.",
+            expected=expected,
+            got=f"{self._path}{key} = {shown(self._values.get(key))}",
+        )
+
+    def unread(self) -> list[str]:
+        """The keys with effect that nobody has read."""
+        own = [
+            f"{self._path}{key} = {shown(value)}"
+            for key, value in self._values.items()
+            if key not in self._read
+            and key not in _WITHOUT_EFFECT
+            and value is not None
+            and value is not False
+            and value not in ({}, [])
+        ]
+        return own + [name for part in self._parts for name in part.unread()]
