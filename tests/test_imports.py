@@ -31,6 +31,12 @@ def test_no_framework_is_imported():
     assert not loaded & FRAMEWORKS
 
 
+def test_families_are_imported_when_they_are_used():
+    code = "import kfunc as kf, sys; out = [sorted(m for m in sys.modules if m.startswith('kfunc.models'))]\n"
+    code += "for use in ('models', 'models.GPT2'): eval(f'kf.{use}'); out.append('kfunc.models.gpt2' in sys.modules)"
+    assert run(code) == [[], False, True]
+
+
 def test_it_takes_under_a_fifth_of_a_second():
     """Of the processor's time, so that a busy machine does not count; the first runs may compile modules."""
     seconds = []
