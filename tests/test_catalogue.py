@@ -374,7 +374,7 @@ FIRST = {row.new.name: i for i, row in reversed(list(enumerate(ROWS))) if row.ji
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("cls", [cls for cls in FIRST if chosen(2, cls)])
+@pytest.mark.parametrize("cls", [cls for cls in FIRST if chosen(4, cls)])
 def test_one_graph_on_torch(cls):
     """Without gradients, as one graph and run as it is; what Inductor makes of graphs is tested with the layers."""
     torch = importlib.import_module("torch")

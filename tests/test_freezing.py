@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from backends import TRAINING
+from sampling import one_of
 
 import kfunc as kf
 from kfunc import nn, ops, optim
@@ -69,8 +70,14 @@ WAYS = {  # what is frozen and unfrozen, one after the other; and what trains th
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize(
+    "name, way",
+    [
+        pytest.param(name, way, marks=getattr(pytest.mark, name), id=f"{name}-{way}")
+        for way in WAYS
+        for name in ("numpy", *one_of(("jax", "torch", "tensorflow", "array_api_strict"), way))
+    ],
+)
 def test_only_what_is_not_frozen_trains(name, way):
     """No number is lost, the optimizer keeps its state for what trains on, and frozen parameters stay."""
     m, (calls, trains) = model(backend=name), WAYS[way]

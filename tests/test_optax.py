@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sampling import one_of
 
 import kfunc as kf
 from kfunc import nn, optim
@@ -42,7 +43,8 @@ HALF = ("bfloat16", "mixed_bfloat16")
 
 
 @pytest.mark.parametrize(
-    ("row", "policy"), [(r, p) for i, r in enumerate(ROWS) for p in (None, "mixed_float16", HALF[i % 2])]
+    ("row", "policy"),
+    [(r, p) for i, r in enumerate(ROWS) for p in (None, *one_of(("mixed_float16", HALF[i % 2]), r))],
 )
 def test_it_trains_or_is_refused(row, policy):
     make, words = ROWS[row]
