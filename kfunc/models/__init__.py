@@ -12,11 +12,26 @@ from .family import Config, Family
 from .folders import load, save
 
 if TYPE_CHECKING:
+    from .bert import Bert as Bert
+    from .bert import Roberta as Roberta
+    from .bert import XLMRoberta as XLMRoberta
+    from .clip import CLIP as CLIP
+    from .clip import CLIPText as CLIPText
+    from .clip import CLIPVision as CLIPVision
     from .gpt2 import GPT2 as GPT2
+    from .sentences import SentenceEncoder as SentenceEncoder
+    from .vit import DeiT as DeiT
+    from .vit import ViT as ViT
 
 __all__ = ["Config", "Family", "load", "save"]
 
-_MODULES = {"GPT2": "gpt2"}
+_MODULES = {
+    **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), "bert"),
+    **dict.fromkeys(("CLIP", "CLIPText", "CLIPVision"), "clip"),
+    "GPT2": "gpt2",
+    "SentenceEncoder": "sentences",
+    **dict.fromkeys(("DeiT", "ViT"), "vit"),
+}
 """The module of each public name."""
 
 

@@ -82,6 +82,8 @@ class Family(Layer):
         """
         for field in fields(type(self)):
             check = _CHECKS.get(str(field.type))
+            if field.name.endswith("_token_id") and isinstance(getattr(self, field.name), int):
+                check = _whole
             if check is not None and field.name not in _BASE:
                 check(field.name, getattr(self, field.name))
 

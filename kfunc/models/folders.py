@@ -16,14 +16,23 @@ from ..errors import ArgumentError, FileError, KfuncError, shown
 from ..interop.checkpoints import INDEX, ONE, Checkpoint, save_checkpoint, write_files
 from ..nn.layer import Layer
 from ..typing import Array, Tree
+from . import sentences
 from .family import Config, Family
 
 __all__ = ["MODEL_TYPES", "load", "save"]
 
 MODEL_TYPES = {
-    "gpt2": "gpt2",
+    "bert": "bert.Bert",
+    "clip": "clip.CLIP",
+    "clip_text_model": "clip.CLIPText",
+    "clip_vision_model": "clip.CLIPVision",
+    "deit": "vit.DeiT",
+    "gpt2": "gpt2.GPT2",
+    "roberta": "bert.Roberta",
+    "vit": "vit.ViT",
+    "xlm-roberta": "bert.XLMRoberta",
 }
-"""For each `model_type` of a config, the module of its family."""
+"""For each `model_type` of a config, the module and the class of its family."""
 
 _CONFIG = "config.json"
 _CONFIG_BYTES = 10_000_000
@@ -37,6 +46,7 @@ def load(
     """The network in a folder as Hugging Face's libraries write it, with its parameters and state.
 
     The folder has a `config.json`, and `model.safetensors` or shards of it with their index. Nothing in it is executed.
+    The network in a folder of sentence-transformers is a `SentenceEncoder`, whose `encoder` is the network itself.
 
     Args:
         folder: The folder.
@@ -57,11 +67,21 @@ def load(
         folder = os.fsdecode(folder)
         if not os.path.isdir(folder):
             raise FileError("There is no folder of this name.", expected=f"a folder with {_CONFIG} and safetensors")
+    if (found := sentences.read(folder)) is not None:
+        net, params, state = _load(os.path.join(folder, found.encoder), backend, dtype)
+        net = sentences.SentenceEncoder(net, found.pooling, found.normalize, found.source)
+        return net, {"encoder": params}, {"encoder": state} if state else {}
+    return _load(folder, backend, dtype)
+
+
+def _load(folder: str, backend: str | Backend, dtype: str | None) -> tuple[Any, Tree, Tree]:
+    """The network in a folder with a config."""
     text = _config_text(folder)
     with files.blaming(os.path.join(folder, _CONFIG)):
-        config, module = _read(text)
+        config, family = _read(text)
+        module = _module(family)
     with files.blaming(folder):
-        tensors = _Named(folder, backend, module.FAMILY.prefix)
+        tensors = _Named(folder, backend, family.prefix)
     with files.blaming(os.path.join(folder, _CONFIG)):
         config.tensors = tensors
         net = _made(module, config)
@@ -86,7 +106,7 @@ def save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree =
 
     Args:
         folder: The folder, which is made if it is missing. A checkpoint in it is replaced.
-        net: A network of this package.
+        net: A network of this package, or a `SentenceEncoder` around one.
         params, state: Its arrays, of any backend.
 
     Returns:
@@ -97,9 +117,18 @@ def save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree =
         ParamError: The arrays are not those of the network.
         FileError: A file could not be written.
     """
+    if isinstance(net, sentences.SentenceEncoder):
+        inside, texts = sentences.write(net)
+        paths = save(os.path.join(folder, inside), net.encoder, params["encoder"], (state or {}).get("encoder"))
+        with files.blaming(folder, "written", "folder"):
+            for name, text in texts.items():
+                paths.append(os.path.join(os.fsdecode(folder), name))
+                files.make_directory(os.path.dirname(paths[-1]))
+                files.write_text(paths[-1], text)
+        return paths
     if not isinstance(net, Family):
         raise ArgumentError.must_be("net", "a network of kf.models", net)
-    module = importlib.import_module(type(net).__module__)
+    module = _module(type(net))
     tensors = module.key_map(net).save(params, state)
     text = "".join((net.source or {}).get(_CONFIG, ()))
     config = _described(net, module, text)
@@ -140,8 +169,8 @@ def _config_text(folder: str) -> str:
             raise FileError("The config is not UTF-8.", got=str(error)) from None
 
 
-def _read(text: str) -> tuple[Config, Any]:
-    """The config in a text, and the module of its family."""
+def _read(text: str) -> tuple[Config, type[Family]]:
+    """The config in a text, and the class of its family."""
     values = files.decoded(text)
     if not isinstance(values, dict):
         raise FileError("The config is not an object.", expected="an object in JSON", got=shown(values))
@@ -149,7 +178,13 @@ def _read(text: str) -> tuple[Config, Any]:
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         config.refuse("model_type", f"one of {', '.join(sorted(MODEL_TYPES))}")
-    return config, importlib.import_module(f".{MODEL_TYPES[kind]}", __package__)
+    module, _, name = MODEL_TYPES[kind].partition(".")
+    return config, getattr(importlib.import_module(f".{module}", __package__), name)
+
+
+def _module(family: type[Family]) -> Any:
+    """The module of a family, which has its functions."""
+    return importlib.import_module(family.__module__)
 
 
 def _made(module: Any, config: Config) -> Family:

@@ -132,9 +132,6 @@ class GPT2(Family):
         return out if caches is None else (out, new)
 
 
-FAMILY = GPT2
-
-
 def from_config(config: Config) -> GPT2:
     """The network that a config describes."""
     return GPT2(

@@ -40,7 +40,54 @@ _LEFT = {**_TOKENS, "mask": ("attention_mask", MASK)}
 _GPT2 = {"vocab_size": 60, "n_positions": 16, "n_embd": 24, "n_layer": 2, "n_head": 3, "bos_token_id": 1}
 _GPT2 |= {"eos_token_id": 2}
 
+_ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+_BERT = _ENCODER | {"vocab_size": 60, "max_position_embeddings": 20}
+_ENDS = MASK[:, ::-1].copy()
+"""The rows of a batch, filled up on the right."""
+_TEXT = {"ids": ("input_ids", IDS * _ENDS + (1 - _ENDS)), "mask": ("attention_mask", _ENDS)}
+_TYPED = _TEXT | {"token_type_ids": ("token_type_ids", IDS % 2)}
+_IMAGES = {"images": ("pixel_values", _RANDOM.normal(size=(3, 8, 12, 3)).astype(np.float32))}
+_SQUARES = {"images": ("pixel_values", _RANDOM.normal(size=(2, 8, 8, 3)).astype(np.float32))}
+_POOLED = ("last_hidden_state", "pooler_output")
+_VIT = _ENCODER | {"image_size": [8, 12], "patch_size": 4}
+_CLIP_TEXT = _ENCODER | {"vocab_size": 60, "max_position_embeddings": 20, "projection_dim": 12, "eos_token_id": 7}
+_CLIP_VISION = _ENCODER | {"image_size": 8, "patch_size": 4, "projection_dim": 12}
+_CAPTIONS = {"ids": ("input_ids", np.where(np.arange(9) == [[3], [8], [5]], 7, np.where(IDS == 7, 8, IDS)))}
+_CAPTIONS |= {"mask": ("attention_mask", np.arange(9) <= [[3], [8], [5]])}
+_COMPARED = ("logits_per_image", "logits_per_text", "text_embeds", "image_embeds")
+
 FAMILIES: dict[str, Row] = {
+    "bert": Row("BertModel", _BERT, _TYPED, _POOLED),
+    "bert-masked_lm": Row("BertForMaskedLM", _BERT | {"hidden_act": "gelu_new"}, _TYPED),
+    "bert-sequence": Row("BertForSequenceClassification", _BERT | {"num_labels": 3}, _TYPED),
+    "bert-tokens": Row("BertForTokenClassification", _BERT | {"num_labels": 5}, _TYPED),
+    "bert-questions": Row("BertForQuestionAnswering", _BERT, _TYPED, ("start_logits", "end_logits")),
+    "roberta": Row("RobertaModel", _BERT, _TEXT, _POOLED),
+    "roberta-masked_lm": Row("RobertaForMaskedLM", _BERT | {"hidden_act": "relu"}, _TEXT),
+    "roberta-sequence": Row("RobertaForSequenceClassification", _BERT | {"num_labels": 3, "pad_token_id": 0}, _TEXT),
+    "roberta-tokens": Row("RobertaForTokenClassification", _BERT, _TEXT),
+    "xlm-roberta": Row("XLMRobertaForQuestionAnswering", _BERT, _TEXT, ("start_logits", "end_logits")),
+    "vit": Row("ViTModel", _VIT | {"pooler_output_size": 10, "pooler_act": "relu"}, _IMAGES, _POOLED),
+    "vit-classes": Row("ViTForImageClassification", _VIT | {"qkv_bias": False, "num_labels": 4}, _IMAGES),
+    "deit": Row("DeiTModel", _VIT, _IMAGES, _POOLED),
+    "deit-classes": Row("DeiTForImageClassification", _VIT, _IMAGES),
+    "deit-teacher": Row(
+        "DeiTForImageClassificationWithTeacher", _VIT, _IMAGES, ("logits", "cls_logits", "distillation_logits")
+    ),
+    "clip": Row(
+        "CLIPModel",
+        {"text_config": _CLIP_TEXT, "vision_config": _CLIP_VISION | {"hidden_size": 24}, "projection_dim": 10},
+        {**_CAPTIONS, **_SQUARES},
+        _COMPARED,
+    ),
+    "clip-text": Row("CLIPTextModel", _CLIP_TEXT | {"eos_token_id": 2}, _CAPTIONS, _POOLED),
+    "clip-text-projected": Row(
+        "CLIPTextModelWithProjection", _CLIP_TEXT, _CAPTIONS, ("text_embeds", "last_hidden_state")
+    ),
+    "clip-vision": Row("CLIPVisionModel", _CLIP_VISION, _SQUARES, _POOLED),
+    "clip-vision-projected": Row(
+        "CLIPVisionModelWithProjection", _CLIP_VISION, _SQUARES, ("image_embeds", "last_hidden_state")
+    ),
     "gpt2": Row("GPT2LMHeadModel", _GPT2, _LEFT, decoder=True),
     "gpt2-base": Row("GPT2Model", _GPT2 | {"n_inner": 40}, _TOKENS, ("last_hidden_state",)),
     "gpt2-untied": Row(
@@ -75,6 +122,7 @@ def oracle(name: str, folder: Any, dtype: str = "float32", **saving: Any) -> Ora
         model = model.to(getattr(torch, dtype))
         model.save_pretrained(folder, **saving)
         given = {theirs: torch.from_numpy(x) for theirs, x in row.inputs.values()}
+        given = {n: x.permute(0, 3, 1, 2) if n == "pixel_values" else x for n, x in given.items()}
         given = {n: x.long() if x.dtype in (torch.int32, torch.bool) else x for n, x in given.items()}
         if row.decoder and "attention_mask" in given:  # as its `generate` does
             given["position_ids"] = (given["attention_mask"].cumsum(-1) - 1).clamp(min=0)
