@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import checks, nn
+from .. import checks, nn, ops
 from ..arrays import namespace
 from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
@@ -48,6 +48,34 @@ class PostNorm(Layer):
     def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
         x = self.norm1(s, x + self.dropout(s, self.attention(s, x, x, value_mask=mask)))
         return self.norm2(s, x + self.dropout(s, self.mlp(s, x)))
+
+
+@base_layer
+class Normed(Layer):
+    """`norm(dense(x))`."""
+
+    dense: Layer
+    norm: Layer
+
+    def forward(self, s: Scope, x: Array) -> Array:
+        return self.norm(s, self.dense(s, x))
+
+
+@base_layer
+class Classifier(Layer):
+    """`dense(x)`, or `dense(pool(x))`. Training drops inputs of both layers with the probability `dropout`."""
+
+    dense: Layer
+    dropout: float
+    pool: Layer | None = None
+
+    def forward(self, s: Scope, x: Array) -> Array:
+        if self.pool is not None:
+            x = self.pool(s, self._dropped(s, x))
+        return self.dense(s, self._dropped(s, x))
+
+    def _dropped(self, s: Scope, x: Any) -> Any:
+        return ops.dropout(x, s.key(), self.dropout) if self.dropout and s.train else x
 
 
 @layer
@@ -100,9 +128,7 @@ class Bert(Family):
     blocks: Sequence[Layer] = field(init=False)
     pool: Layer | None = field(init=False)
     transform: Layer | None = field(init=False)
-    transform_norm: Layer | None = field(init=False)
     classifier: Layer | None = field(init=False)
-    classifier_drop: Layer | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.check_fields()
@@ -126,16 +152,19 @@ class Bert(Family):
             dropout=nn.Dropout(dropout),
             blocks=tuple(block() for _ in range(self.num_hidden_layers)),
         )
-        language, words = self.head == "masked_lm", self.head == "sequence_classification"
-        classes = 2 if self.head == "question_answering" else self.num_labels
-        classifies = self.head is not None and not language
-        last = 0.0 if self.head == "question_answering" else self.classifier_dropout
+        head, bert = self.head, self.first == 0
+        pools = self.pooler if head is None else head == "sequence_classification"
+        pool = nn.Dense(d, "tanh") if pools else None
+        classifier = None
+        if head == "question_answering":
+            classifier = Classifier(nn.Dense(2), 0.0)
+        elif head in ("sequence_classification", "token_classification"):
+            rate = dropout if self.classifier_dropout is None else self.classifier_dropout
+            classifier = Classifier(nn.Dense(self.num_labels), rate, None if bert else pool)
         self.has(
-            pool=nn.Dense(d, "tanh") if (self.pooler if self.head is None else words) else None,
-            transform=nn.Dense(d, act if self.first == 0 else "gelu") if language else None,
-            transform_norm=norm() if language else None,
-            classifier=nn.Dense(classes) if classifies else None,
-            classifier_drop=nn.Dropout(dropout if last is None else last) if classifies else None,
+            pool=pool if bert or head is None else None,
+            transform=Normed(nn.Dense(d, act if bert else "gelu"), norm()) if head == "masked_lm" else None,
+            classifier=classifier,
         )
         super().__post_init__()
 
@@ -163,11 +192,11 @@ class Bert(Family):
         if self.head is None:
             return x if self.pool is None else {"last_hidden_state": x, "pooler_output": self.pool(s, x[:, 0, :])}
         if self.transform is not None:
-            x = self.transform_norm(s, self.transform(s, x))
+            x = self.transform(s, x)
             return self.words(s, x, reverse=True) + s.param("bias", (self.vocab_size,), "zeros")
-        if self.pool is not None:
-            x = self.pool(s, self.dropout(s, x[:, 0, :]) if self.first else x[:, 0, :])
-        logits = self.classifier(s, self.classifier_drop(s, x))
+        if self.head == "sequence_classification":
+            x = x[:, 0, :] if self.pool is None else self.pool(s, x[:, 0, :])
+        logits = x if self.classifier is None else self.classifier(s, x)
         if self.head == "question_answering":
             return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
         return logits
@@ -259,7 +288,7 @@ def buffers(net: Bert) -> dict[str, Array]:
 
 def key_map(net: Bert) -> KeyMap:
     """Which tensor of a folder is which array of `net`."""
-    of, bert = net.prefix, isinstance(net, Bert) and not isinstance(net, Roberta)
+    of, bert = net.prefix, not isinstance(net, Roberta)
     theirs, ours = f"{of}.encoder.layer.{{i}}", "blocks_{i}"
     attention = ("self.query", "self.key", "self.value", "output.dense")
     words = [f"{of}.embeddings.word_embeddings.weight"]
@@ -280,15 +309,16 @@ def key_map(net: Bert) -> KeyMap:
     elif net.head == "masked_lm":
         head, end, norm = ("cls.predictions", ".transform", "LayerNorm") if bert else ("lm_head", "", "layer_norm")
         words.append(f"{head}.decoder.weight")
-        rules += dense_rules(f"{head}{end}.dense", "transform") + _norm(f"{head}{end}.{norm}", "transform_norm")
+        rules += dense_rules(f"{head}{end}.dense", "transform/dense") + _norm(f"{head}{end}.{norm}", "transform/norm")
         rules.append(((f"{head}.bias", f"{head}.decoder.bias"), "bias"))
         ignore += [r"cls\.seq_relationship\..*", rf"{of}\.pooler\..*"]
     elif net.head == "question_answering":
-        rules += dense_rules("qa_outputs", "classifier")
+        rules += dense_rules("qa_outputs", "classifier/dense")
     elif net.head == "sequence_classification" and not bert:
-        rules += dense_rules("classifier.dense", "pool") + dense_rules("classifier.out_proj", "classifier")
+        rules += dense_rules("classifier.dense", "classifier/pool")
+        rules += dense_rules("classifier.out_proj", "classifier/dense")
     else:
-        rules += dense_rules("classifier", "classifier")
+        rules += dense_rules("classifier", "classifier/dense")
     if net.head is None or (net.head == "sequence_classification" and bert):
         rules += dense_rules(f"{of}.pooler.dense", "pool")
     return KeyMap([(tuple(words), "words/embeddings"), *rules], ignore)

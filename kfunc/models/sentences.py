@@ -140,7 +140,8 @@ def write(net: SentenceEncoder) -> tuple[str, dict[str, str]]:
         {"idx": i, "name": str(i), "path": path, "type": _TYPE + name}
         for i, (name, path) in enumerate(zip(names, paths, strict=False))
     ]
-    pooling = {"word_embedding_dimension": net.encoder.hidden_size}
+    encoder: Any = net.encoder
+    pooling = {"word_embedding_dimension": encoder.hidden_size}
     pooling |= {key: mode == net.pooling for key, mode in _KEYS.items()}
     inner = os.path.join("1_Pooling", _POOLING)
     return "", {_MODULES: json.dumps(modules, indent=2), inner: json.dumps(pooling, indent=2)}
