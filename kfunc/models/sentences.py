@@ -37,7 +37,8 @@ class SentenceEncoder(Layer):
     """Embeddings of texts (Reimers and Gurevych, arXiv:1908.10084).
 
     `layer(s, ids, mask=None, ...)`: integers (batch, time) to embeddings (batch, features). The mask is (batch, time),
-    and True or 1 where a token counts. Further arguments are those of the encoder.
+    and True or 1 where a token counts; a text without tokens becomes zeros, but for "cls". Further arguments are those
+    of the encoder.
 
     Args:
         encoder: A network that returns (batch, time, features), or a dict that has them as `last_hidden_state`.
@@ -73,7 +74,8 @@ class SentenceEncoder(Layer):
         if self.pooling == "cls":
             return x[:, 0, :]
         if self.pooling == "max":
-            return xp.max(xp.where(counts > 0, x, xp.full_like(x, xp.finfo(x.dtype).min)), axis=1)
+            out = xp.max(xp.where(counts > 0, x, xp.full_like(x, xp.finfo(x.dtype).min)), axis=1)
+            return xp.where(xp.max(counts, axis=1) > 0, out, xp.zeros_like(out))
         if self.pooling == "lasttoken":
             places = xp.astype(xp.expand_dims(steps(x, 1), axis=-1), x.dtype) * counts
             counts = xp.astype(places == xp.max(places, axis=1, keepdims=True), x.dtype) * counts
