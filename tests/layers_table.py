@@ -108,6 +108,26 @@ def attention(p, s, query, value, key, attention_mask):
     return np.einsum("bnts,bnsh,nhd->btd", weights, v, out["kernel"]) + out["bias"]
 
 
+def relative_bias(p, s, query, key, buckets, last, both):
+    """T5's bias, one pair of positions after another, by the places where ranges begin."""
+    half = buckets // 2 if both else buckets
+    single = half // 2
+    begins = [single * (last / single) ** (n / (half - single)) for n in range(1, half - single)]
+    out = np.zeros((len(query), p["embeddings"].shape[1], query.shape[1], key.shape[1]))
+    for b, i, j in np.ndindex(len(query), query.shape[1], key.shape[1]):
+        away = int(key[b, j]) - int(query[b, i])
+        near = abs(away) if both else max(-away, 0)
+        bucket = near if near < single else single + sum(near > n - 1e-6 for n in begins)
+        out[b, :, i, j] = p["embeddings"][bucket + (half if both and away > 0 else 0)]
+    return out
+
+
+def alibi(p, s, x, query, key):
+    slopes = np.array([2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3])  # of 4 heads, and of 8 those between
+    away = np.abs(key[:, None, None, :].astype(float) - query[:, None, :, None])
+    return x - away * slopes[:, None, None]
+
+
 def lstm(p, s, x):
     h = c = np.zeros((len(x), p["recurrent_kernel"].shape[0]))
     for t in range(x.shape[1]):
@@ -142,6 +162,16 @@ class Bilinear(nn.Layer):
 
     def forward(self, s, a, b):
         return self.left(s, a) * self.right(s, b)
+
+
+@nn.layer
+class Added(nn.Layer):
+    """A bias that is added to logits."""
+
+    bias: nn.Layer
+
+    def forward(self, s, x, *positions):
+        return x + self.bias(s, *positions)
 
 
 @nn.layer
@@ -216,6 +246,10 @@ def cnn(p, s, x):
 MASK = RNG.random((2, 4, 5)) > 0.3
 MASK[..., 0] = True
 IDS = RNG.integers(0, 7, (3, 4)).astype(np.int32)
+PLACES = (
+    np.array([[0, 1, 7], [30, 8, 4]], np.int32),
+    np.array([[0, 2, 4, 12, 40], [7, 9, 12, 13, 0]], np.int32),
+)
 
 ROWS = [
     Row("Dense/relu", nn.Dense(5, activation="relu"), (normal(4, 3),), lambda *a: relu(dense(*a)), n=4),
@@ -249,6 +283,17 @@ ROWS = [
         lambda p, s, *inputs: attention(p["attention"], s, *inputs),
         n=40,
     ),
+    *(
+        Row(
+            f"RelativePositionBias/{'both' if both else 'before'}",
+            nn.RelativePositionBias(3, 8, 16, both),
+            PLACES,
+            functools.partial(relative_bias, buckets=8, last=16, both=both),
+            n=40,
+        )
+        for both in (True, False)
+    ),
+    Row("AlibiBias", Added(nn.AlibiBias(6)), (normal(2, 6, 3, 5), *PLACES), alibi, n=1),
     Row("LSTM", nn.LSTM(4), (normal(3, 5, 2),), lstm, n=30),
     Row("GRU", nn.GRU(4, return_sequences=True), (normal(3, 5, 2),), gru, n=30),
     Row("Residual", nn.Residual(nn.Dense(3)), (normal(4, 3),), lambda p, s, x: x + dense(p["body"], s, x), n=4),

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from backends import EAGER, TRAINING
+from backends import BACKENDS, EAGER, TRAINING
 from catalogue import activations as rows
 
 import kfunc as kf
@@ -43,11 +43,12 @@ def test_numbers_above_a_half_are_a_mask(name):
 
 
 INF = math.inf
+EPS = float(np.finfo(np.float32).eps)
 LIMITS = {
     **{name: (-1, INF) for name in ("celu", "elu")},
     **{
         name: (0, INF)
-        for name in ("exponential", "gelu", "hard_silu", "mish", "relu", "silu", "softplus", "sparse_plus")
+        for name in ("exponential", "gelu", "gelu_new", "hard_silu", "mish", "quick_gelu", "relu", "silu", "softplus")
     },
     **{name: (-INF, INF) for name in ("hard_shrink", "leaky_relu", "linear", "soft_shrink", "tanh_shrink")},
     **{name: (0, 1) for name in ("hard_sigmoid", "sigmoid", "sparse_sigmoid")},
@@ -55,9 +56,10 @@ LIMITS = {
     "log_sigmoid": (-INF, 0),
     "relu6": (0, 6),
     "selu": (-1.0507009873554805 * 1.6732632423543772, INF),
+    "sparse_plus": (0, INF),
     "squareplus": (0, INF),
 }
-QUOTIENTS = ("gelu", "hard_silu", "mish", "silu", "softsign")
+QUOTIENTS = ("gelu", "gelu_new", "hard_silu", "mish", "quick_gelu", "silu", "softsign")
 """Those that the kernels of all libraries make NaN at infinities, such as 0 times infinity."""
 
 
@@ -73,6 +75,28 @@ def test_limits(name, fun):
     slopes = kf.grad(lambda x: kf.ops.sum(activation(x)))(far)
     for x in (activation(far), slopes):
         assert not np.isnan(kf.to_numpy(x)).any()
+
+
+@pytest.mark.parametrize("fun", ["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "silu"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_names_mean_what_transformers_means(name, fun):
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("transformers.activations").ACT2FN[fun]
+    x = np.linspace(-9, 9, 101)
+    got = kf.to_numpy(kf.nn.Activation(fun).apply({}, kf.to_backend(x.astype(np.float32), name))[0])
+    # The functions have slopes up to 1.2, and a few roundings; below -5 they are the tails of sums that cancel.
+    np.testing.assert_allclose(got, theirs(torch.tensor(x)).numpy(), rtol=16 * EPS, atol=8 * EPS)
+
+
+def test_the_two_kinds_of_gelu():
+    """The default of the op is the approximation, as in keras.ops, and that of the activation is not."""
+    x = np.linspace(-5, 5, 1001, dtype=np.float32)
+    exact, near = activations.gelu(x), kf.ops.gelu(x)
+    np.testing.assert_array_equal(near, activations.gelu_new(x))
+    np.testing.assert_array_equal(exact, kf.ops.gelu(x, approximate=False))
+    assert 4e-4 < np.abs(exact - near).max() < 5e-4
+    for fun in (kf.ops.gelu, activations.gelu):
+        assert "5e-4" in fun.__doc__
 
 
 def test_get():

@@ -27,13 +27,17 @@ def close(got, want, n=64):
 # -- rotary positions --------------------------------------------------------------------------------------------------
 
 
-def turned(x, positions, wavelength=10000, scaling=1.0, sign=1):
+def turned(x, positions, wavelength=10000, scaling=1.0, sign=1, part=1, interleaved=False, rates=None):
     """(batch, time, heads, features) as complex numbers that are turned, in float64."""
-    half = x.shape[-1] // 2
-    z = x[..., :half].astype(np.float64) + 1j * x[..., half:]
-    rates = wavelength ** (-np.arange(half) / half) / scaling
+    half = int(x.shape[-1] * part) // 2
+    first = slice(0, 2 * half, 2) if interleaved else slice(0, half)
+    second = slice(1, 2 * half, 2) if interleaved else slice(half, 2 * half)
+    z = x[..., first].astype(np.float64) + 1j * x[..., second]
+    rates = wavelength ** (-np.arange(half) / half) / scaling if rates is None else rates
     z = z * np.exp(sign * 1j * np.asarray(positions, np.float64)[..., None] * rates)[..., None, :]
-    return np.concatenate([z.real, z.imag], axis=-1)
+    out = x.astype(np.float64)
+    out[..., first], out[..., second] = z.real, z.imag
+    return out
 
 
 X = normal(2, 5, 3, 8)
@@ -50,6 +54,14 @@ ROTARY = {
         {},
     ),
     "positions": (nn.RotaryEmbedding(), {"positions": TIMES}, TIMES, {}),
+    "part": (nn.RotaryEmbedding(partial_rotary_factor=0.5), {"positions": TIMES}, TIMES, {"part": 0.5}),
+    "interleaved": (nn.RotaryEmbedding(interleaved=True), {}, np.arange(5), {"interleaved": True}),
+    "part, interleaved": (
+        nn.RotaryEmbedding(interleaved=True, partial_rotary_factor=0.75),
+        {"positions": TIMES[0]},
+        TIMES[0],
+        {"interleaved": True, "part": 0.75},
+    ),
 }
 
 
@@ -67,20 +79,85 @@ def test_rotary(name, case):
 def test_rotary_on_other_axes(order):
     axes = {"sequence_axis": order.index(1), "feature_axis": order.index(3) - 4}
     for options, positions in (({}, np.arange(5)), ({"positions": TIMES}, TIMES)):
-        out, _ = nn.RotaryEmbedding(**axes).apply({}, np.transpose(X, order), **options)
-        close(out, np.transpose(turned(X, positions), order), n=2 * 100**2)
+        for kind in ({}, {"interleaved": True}):
+            out, _ = nn.RotaryEmbedding(**axes, **kind).apply({}, np.transpose(X, order), **options)
+            close(out, np.transpose(turned(X, positions, **kind), order), n=2 * 100**2)
 
 
+@pytest.mark.parametrize("kind", [{}, {"interleaved": True, "partial_rotary_factor": 0.5}], ids=["halves", "pairs"])
 @pytest.mark.parametrize("name", TRAINING)
-def test_gradients_turn_back(name):
+def test_gradients_turn_back(name, kind):
     x, w = kf.to_backend((X, normal(*X.shape, salt=1)), name)
 
     @kf.arrays.native
     def weighted(y, w):
         return kf.namespace(y).sum(y * w)
 
-    gradient = kf.grad(lambda x: weighted(nn.RotaryEmbedding().apply({}, x)[0], w))(x)
-    close(gradient, turned(kf.to_numpy(w), np.arange(5), sign=-1), n=2 * 100**2)
+    gradient = kf.grad(lambda x: weighted(nn.RotaryEmbedding(**kind).apply({}, x)[0], w))(x)
+    kind = {"interleaved": True, "part": 0.5} if kind else {}
+    close(gradient, turned(kf.to_numpy(w), np.arange(5), sign=-1, **kind), n=2 * 100**2)
+
+
+LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+FACTORS = {"short_factor": [1.0, 1.1, 1.3, 2.0], "long_factor": [1.0, 2.0, 4.0, 9.0]}
+SCALINGS = {
+    "linear": {"rope_type": "linear", "factor": 4.0},
+    "dynamic": {"rope_type": "dynamic", "factor": 3.0},
+    "llama3": {"rope_type": "llama3", "factor": 8.0, **LLAMA3},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+    "yarn, all": {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+        **{"beta_fast": 8.0, "beta_slow": 2.0, "mscale": 0.7, "mscale_all_dim": 0.3, "truncate": False},
+    },
+    "yarn, factor": {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+        "attention_factor": 1.3,
+    },
+    "longrope": {"rope_type": "longrope", "original_max_position_embeddings": 64, **FACTORS},
+    "longrope, factor": {
+        "rope_type": "longrope",
+        "factor": 2.0,
+        "original_max_position_embeddings": 64,
+        "attention_factor": 1.2,
+        **FACTORS,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", SCALINGS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_scalings_are_those_of_transformers(name, kind):
+    """Lengths within and beyond the one of training, which `positions`, `start_index` and the sizes say."""
+    torch, llama = importlib.import_module("torch"), importlib.import_module("transformers.models.llama")
+    config = llama.LlamaConfig(
+        hidden_size=24, num_attention_heads=3, max_position_embeddings=64, rope_parameters={**SCALINGS[kind]}
+    )
+    more = {"max_position_embeddings": 64} if kind in ("dynamic", "longrope") else {}
+    layer = nn.RotaryEmbedding(scaling={**SCALINGS[kind], **more})
+    for first in (0, 200):
+        theirs = llama.modeling_llama.LlamaRotaryEmbedding(config)
+        positions = torch.arange(5)[None] + first
+        cos, sin = theirs(torch.tensor(X), positions)
+        x = torch.tensor(X)
+        want, _ = llama.modeling_llama.apply_rotary_pos_emb(x, x, cos, sin, unsqueeze_dim=2)
+        x, places, start = kf.to_backend((X, positions[0].numpy().astype(np.int32), np.int32(first)), name)
+        for options in ({"positions": places}, {"start_index": start}, {"start_index": first}):
+            # Both sides compute angles up to 204 in float32.
+            close(layer.apply({}, x, **options)[0], want.numpy(), n=8 * 204**2)
+
+
+def test_scalings_in_files(tmp_path):
+    scaling = {**SCALINGS["longrope, factor"], "truncate": None}
+    net = kf.Model(nn.Sequential([nn.RotaryEmbedding(scaling=scaling, interleaved=True, partial_rotary_factor=1.0)]))
+    net(X)
+    net.save(tmp_path / "net.kf")
+    again = kf.Model.load(tmp_path / "net.kf")
+    assert again.net.layers[0].scaling == net.net.layers[0].scaling
+    np.testing.assert_array_equal(again(X), net(X))
 
 
 def test_rotary_keeps_half_precision():

@@ -17,6 +17,9 @@ import kfunc as kf
 from kfunc import nn
 from kfunc.registry import to_config
 
+_LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8}
+_LONG = {"short_factor": [1.0], "long_factor": [2.0], "original_max_position_embeddings": 8}
+
 RATED = (nn.Dropout, nn.AlphaDropout, nn.GaussianDropout, nn.SpatialDropout1D, nn.SpatialDropout2D, nn.SpatialDropout3D)
 CONVOLUTIONS = (
     *(nn.Conv1D, nn.Conv2D, nn.Conv3D, nn.Conv1DTranspose, nn.Conv2DTranspose, nn.Conv3DTranspose),
@@ -177,6 +180,18 @@ ARGUMENTS = [
     (lambda: nn.MultiHeadAttention(2, 3, flash_attention="yes"), "flash_attention", "a bool"),
     (lambda: nn.MultiHeadAttention(2, 3, use_gate=None), "use_gate", "a bool"),
     (lambda: nn.MultiHeadAttention(2, 3, rotary=True), "rotary", "nn.RotaryEmbedding()"),
+    (lambda: nn.MultiHeadAttention(2, 3, query_norm="rms"), "query_norm", "nn.RMSNormalization()"),
+    (lambda: nn.GroupQueryAttention(3, 4, 2, key_norm="rms"), "key_norm", "nn.RMSNormalization()"),
+    *((lambda v=v: nn.MultiHeadAttention(2, 3, scale=v), "scale", "a finite number") for v in ("1", float("inf"))),
+    *((lambda v=v: nn.MultiHeadAttention(2, 3, attn_logits_soft_cap=v), "attn_logits_soft_cap", "") for v in (0, "1")),
+    *((lambda v=v: nn.MultiHeadAttention(2, 3, use_bias=v), "use_bias", "query, key") for v in (1, "query", ["gate"])),
+    *((lambda v=v: nn.RelativePositionBias(v), "num_heads", "positive integer") for v in (0, "2")),
+    *((lambda v=v: nn.RelativePositionBias(2, v), "num_buckets", "at least 4") for v in (3, "8")),
+    *((lambda v=v: nn.RelativePositionBias(2, 8, v), "max_distance", "at least 8") for v in (7, "8", 2**40)),
+    (lambda: nn.RelativePositionBias(2, bidirectional=1), "bidirectional", "a bool"),
+    *((lambda v=v: nn.AlibiBias(v), "num_heads", "positive integer") for v in (0, "2")),
+    (lambda: nn.MultiHeadAttention(2, 3).init_cache(1, 2, rolling=True), "rolling", "sliding_window"),
+    (lambda: nn.MultiHeadAttention(2, 3).init_cache(1, 2, within=nn.Dense(1)), "within", "this layer"),
     (lambda: nn.MultiHeadAttention(2, 3, kernel_regularizer="l3"), "kernel_regularizer", "did you mean"),
     *((lambda v=v: nn.GroupQueryAttention(v, 4, 2), "head_dim", "positive integer") for v in (0, "2", 2.5, True)),
     *((lambda v=v: nn.GroupQueryAttention(3, v, 2), "num_query_heads", "positive integer") for v in (0, "2", 2.5)),
@@ -184,6 +199,22 @@ ARGUMENTS = [
     *((lambda v=v: nn.RotaryEmbedding(v), "max_wavelength", "above 0") for v in (0, -1, "1", None, True)),
     *((lambda v=v: nn.RotaryEmbedding(scaling_factor=v), "scaling_factor", "above 0") for v in (0, "1", float("nan"))),
     *((lambda v=v: nn.RotaryEmbedding(sequence_axis=v), "sequence_axis", "") for v in (0, -1, "1", 1.0)),
+    *((lambda v=v: nn.RotaryEmbedding(partial_rotary_factor=v), "partial_rotary_factor", "") for v in (0, 1.5, "1")),
+    (lambda: nn.RotaryEmbedding(interleaved=1), "interleaved", "a bool"),
+    *(
+        (lambda v=v: nn.RotaryEmbedding(scaling=v), argument, said)
+        for v, argument, said in (
+            ("linear", "scaling", "a dict"),
+            ({"factor": 2.0}, "scaling", "rope_type"),
+            ({"rope_type": "cubic"}, "scaling", "'cubic' is unknown"),
+            ({"rope_type": "linear"}, "scaling", "lacks factor"),
+            ({"rope_type": "yarn", "factor": 2.0}, "scaling", "original_max_position_embeddings"),
+            ({"rope_type": "linear", "factor": 2.0, "alpha": 1}, "scaling", "no argument 'alpha'"),
+            ({"rope_type": "linear", "factor": 0}, "factor", "above 0"),
+            ({"rope_type": "llama3", "factor": 2.0, **_LLAMA3, "high_freq_factor": 1.0}, "high_freq_factor", "above"),
+            ({"rope_type": "longrope", "factor": 2.0, **_LONG, "long_factor": 2.0}, "long_factor", "a list"),
+        )
+    ),
     *((lambda v=v: nn.RotaryEmbedding(feature_axis=v), "feature_axis", "integer") for v in ("1", 1.0, None)),
     *((lambda c=c: c("first"), "data_format", "'channels_first'") for c in GLOBAL),
     *((lambda c=c, v=v: c(v), "units", "positive integer") for c in RECURRENT for v in (0, -1, "3", 2.5, True)),

@@ -35,6 +35,7 @@ from .merging import *
 from .normalization import *
 from .operations import *
 from .pooling import *
+from .position_bias import *
 from .preprocessing import *
 from .recurrent import *
 from .reshaping import *

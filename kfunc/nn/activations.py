@@ -60,6 +60,7 @@ __all__ = [
     "elu",
     "exponential",
     "gelu",
+    "gelu_new",
     "get",
     "glu",
     "hard_shrink",
@@ -72,6 +73,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "mish",
+    "quick_gelu",
     "relu",
     "relu6",
     "selu",
@@ -116,11 +118,28 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
 def gelu(x: Any, approximate: bool = False) -> Any:
     """`x` times the probability that a standard normal number is below `x` (Hendrycks and Gimpel, arXiv:1606.08415).
 
+    This is not `kf.ops.gelu(x)`, whose default is the approximation: as in Keras, the two differ by up to 5e-4.
+
     Args:
         x: An array.
-        approximate: Whether to use the approximation by `tanh`.
+        approximate: Whether to use the approximation by `tanh`, which is `gelu_new`.
     """
     return ops.gelu(x, approximate)
+
+
+@register("activation", "gelu_new", "gelu_pytorch_tanh")
+def gelu_new(x: Any) -> Any:
+    """`gelu` approximated by `tanh`, as GPT-2 has it: `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2`.
+
+    The names are those of Hugging Face's configs, which call the exact one "gelu".
+    """
+    return ops.gelu(x, True)
+
+
+@register("activation")
+def quick_gelu(x: Any) -> Any:
+    """`x sigmoid(1.702 x)`, the approximation of `gelu` in CLIP (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    return ops.multiply(x, ops.sigmoid(ops.multiply(1.702, x)))
 
 
 @register("activation")

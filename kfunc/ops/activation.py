@@ -228,7 +228,11 @@ def glu(x: Array, axis: int = -1) -> Array:
 
 @op(single=True, elementwise=True)  # the square of 256 is infinite in float16
 def gelu(x: Array, approximate: bool = True) -> Array:
-    """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`."""
+    """Gaussian error linear unit (Hendrycks and Gimpel, arXiv:1606.08415); by tanh, or by erf if not `approximate`.
+
+    The default is the approximation, as in `keras.ops`. The activation "gelu" of layers, `nn.activations.gelu`, is the
+    exact one, as in `keras.activations`; the two differ by up to 5e-4.
+    """
     x = floating(x)
     if approximate:
         # (1 + tanh(u)) / 2 is sigmoid(2 u), which keeps its digits where it is small.

@@ -359,7 +359,7 @@ class _Writer:
 
 _CATEGORIES = ("initializer", "regularizer", "constraint", "activation")
 
-_UNKNOWN = frozenset({"ForgetGateOnes", "hard_sigmoid_of_keras_2", "ops.gelu"})
+_UNKNOWN = frozenset({"ForgetGateOnes", "gelu_new", "hard_sigmoid_of_keras_2", "ops.gelu", "quick_gelu"})
 """Objects of these categories that Keras 3 lacks. `ops.gelu` is the approximation, and Keras's gelu is not."""
 
 _RATES = ("dropout", "drop_path_rate", "rate", "recurrent_dropout", "stddev")
