@@ -306,12 +306,11 @@ def _checked(scaling: Any) -> dict[str, Any] | None:
         raise ArgumentError.must_be("scaling", "a dict with a `rope_type`, or None", scaling)
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in scaling.items() if v is not None}
     kind = given.get("rope_type")
-    if kind not in _SCALINGS:
-        names = ", ".join(_SCALINGS)
+    if not isinstance(kind, str) or kind not in _SCALINGS:
         raise ArgumentError(
             f"The rotary scaling {shown(kind)} is unknown." if kind else "`scaling` must have a `rope_type`.",
             argument="scaling",
-            expected=f"a `rope_type` that is one of {names}",
+            expected=f"a `rope_type` that is one of {', '.join(_SCALINGS)}",
             got=shown(scaling),
         )
     known = _SCALINGS[kind]
