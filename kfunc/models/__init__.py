@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from .clip import CLIPText as CLIPText
     from .clip import CLIPVision as CLIPVision
     from .gpt2 import GPT2 as GPT2
+    from .llama import Gemma as Gemma
+    from .llama import Gemma2 as Gemma2
+    from .llama import Gemma3 as Gemma3
+    from .llama import Llama as Llama
+    from .llama import Mistral as Mistral
+    from .llama import Qwen2 as Qwen2
+    from .llama import Qwen3 as Qwen3
     from .sentences import SentenceEncoder as SentenceEncoder
     from .vit import DeiT as DeiT
     from .vit import ViT as ViT
@@ -29,6 +36,7 @@ _MODULES = {
     **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), "bert"),
     **dict.fromkeys(("CLIP", "CLIPText", "CLIPVision"), "clip"),
     "GPT2": "gpt2",
+    **dict.fromkeys(("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3"), "llama"),
     "SentenceEncoder": "sentences",
     **dict.fromkeys(("DeiT", "ViT"), "vit"),
 }

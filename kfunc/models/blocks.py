@@ -11,10 +11,13 @@ from ..errors import ArgumentError, ShapeError
 from ..nn.layer import Layer, base_layer
 from ..nn.rotary import steps
 from ..nn.scope import Scope
+from ..ops._promotion import cast
+from ..ops.normalization import wide
 from ..typing import Array
 
 __all__ = [
     "Block",
+    "CentredRMSNormalization",
     "Gated",
     "Mlp",
     "activation",
@@ -65,6 +68,16 @@ class Gated(Layer):
 
     def forward(self, s: Scope, x: Array) -> Array:
         return self.down(s, self.gate(s, x) * self.up(s, x))
+
+
+@base_layer
+class CentredRMSNormalization(nn.RMSNormalization):
+    """`RMSNormalization` whose factor is `1 + scale`, so that `scale` begins with zeros: of any shape."""
+
+    def forward(self, s: Scope, x: Array) -> Array:
+        x, own = wide(x)
+        scale = wide(s.param("scale", (x.shape[-1],), "zeros", cast=False))[0]
+        return cast(ops.rms_normalization(x, scale + 1, -1, self.epsilon), own)
 
 
 @base_layer

@@ -81,9 +81,7 @@ class Family(Layer):
             ArgumentError: An integer is not positive, or a value has another type.
         """
         for field in fields(type(self)):
-            check = _CHECKS.get(str(field.type))
-            if field.name.endswith("_token_id") and isinstance(getattr(self, field.name), int):
-                check = _whole
+            check = _maybe_token if field.name.endswith("_token_id") else _CHECKS.get(str(field.type))
             if check is not None and field.name not in _BASE:
                 check(field.name, getattr(self, field.name))
 
@@ -106,10 +104,6 @@ class Family(Layer):
 _BASE = {"source", *(f.name for f in fields(Layer))}
 
 
-def _whole(name: str, value: Any) -> Any:
-    return checks.integer(name, value, least=0)
-
-
 def _maybe_positive(name: str, value: Any) -> Any:
     return checks.positive(name, value, none=True)
 
@@ -118,8 +112,9 @@ def _maybe_number(name: str, value: Any) -> Any:
     return checks.number(name, value, none=True)
 
 
-def _maybe_whole(name: str, value: Any) -> Any:
-    return value if value == -1 else checks.integer(name, value, least=0, none=True)
+def _maybe_token(name: str, value: Any) -> None:
+    for token in value if isinstance(value, list | tuple) else (value,):
+        checks.integer(name, token, least=-1, none=True)  # -1 stands for none in some configs
 
 
 _CHECKS: dict[str, Any] = {

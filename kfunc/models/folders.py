@@ -27,7 +27,14 @@ MODEL_TYPES = {
     "clip_text_model": "clip.CLIPText",
     "clip_vision_model": "clip.CLIPVision",
     "deit": "vit.DeiT",
+    "gemma": "llama.Gemma",
+    "gemma2": "llama.Gemma2",
+    "gemma3_text": "llama.Gemma3",
     "gpt2": "gpt2.GPT2",
+    "llama": "llama.Llama",
+    "mistral": "llama.Mistral",
+    "qwen2": "llama.Qwen2",
+    "qwen3": "llama.Qwen3",
     "roberta": "bert.Roberta",
     "vit": "vit.ViT",
     "xlm-roberta": "bert.XLMRoberta",
@@ -131,7 +138,7 @@ def save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree =
     module = _module(type(net))
     tensors = module.key_map(net).save(params, state)
     text = "".join((net.source or {}).get(_CONFIG, ()))
-    config = _described(net, module, text)
+    config = _described(net, module, text, tensors)
     headers = {name: "".join(header) for name, header in (net.source or {}).items() if name != _CONFIG}
     with files.blaming(folder, "written", "folder"):
         files.make_directory(folder := os.fsdecode(folder))
@@ -205,8 +212,8 @@ def _policy(dtype: str | None, config: Config) -> str | None:
     return named.removeprefix("torch.") if isinstance(named, str) else None
 
 
-def _described(net: Family, module: Any, text: str) -> dict[str, Any]:
-    """The config of a network. It has the values in `text` that still hold, in their order."""
+def _described(net: Family, module: Any, text: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a network with these tensors. It has the values in `text` that still hold, in their order."""
     values = net.values()
     architecture = [n for n, implied in net.architectures.items() if {**values, **implied} == values]
     beside = {name for implied in net.architectures.values() for name in implied}
@@ -214,7 +221,9 @@ def _described(net: Family, module: Any, text: str) -> dict[str, Any]:
         found = {n: v for n, v in values.items() if n not in beside}
         return {"architectures": architecture[:1], "model_type": net.model_type, **found}
     config = files.decoded(text)
-    before = _made(module, Config(config)).values()
+    as_read = Config(config)
+    as_read.tensors = tensors
+    before = _made(module, as_read).values()
     changed = {n: v for n, v in values.items() if v != before[n]}
     if any(name in beside for name in changed):
         config["architectures"] = architecture[:1]

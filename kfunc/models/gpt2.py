@@ -114,7 +114,7 @@ class GPT2(Family):
     ) -> list[Any]:
         """Empty caches, one for each block; see `nn.MultiHeadAttention.init_cache`."""
         within("length", length, self.n_positions)
-        return [block.attention.init_cache(batch, length, dtype, backend, device) for block in self.blocks]
+        return [block.attention.init_cache(batch, length, dtype, backend, device, within=self) for block in self.blocks]
 
     def forward(self, s: Scope, ids: Array, mask: Array = None, caches: Any = None, positions: Array = None) -> Any:
         if caches is None:

@@ -55,6 +55,15 @@ _CLIP_VISION = _ENCODER | {"image_size": 8, "patch_size": 4, "projection_dim": 1
 _CAPTIONS = {"ids": ("input_ids", np.where(np.arange(9) == [[3], [8], [5]], 7, np.where(IDS == 7, 8, IDS)))}
 _CAPTIONS |= {"mask": ("attention_mask", np.arange(9) <= [[3], [8], [5]])}
 _COMPARED = ("logits_per_image", "logits_per_text", "text_embeds", "image_embeds")
+_LLAMA = {
+    "vocab_size": 60,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+_LLAMA |= {"num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+_ALL, _NEAR = "full_attention", "sliding_attention"
 
 FAMILIES: dict[str, Row] = {
     "bert": Row("BertModel", _BERT, _TYPED, _POOLED),
@@ -94,6 +103,30 @@ FAMILIES: dict[str, Row] = {
         "GPT2LMHeadModel",
         _GPT2 | {"tie_word_embeddings": False, "activation_function": "relu", "scale_attn_by_inverse_layer_idx": True},
         _TOKENS,
+        decoder=True,
+    ),
+    "llama": Row("LlamaForCausalLM", _LLAMA | {"attention_bias": True, "mlp_bias": True}, _LEFT, decoder=True),
+    "llama-tied": Row("LlamaForCausalLM", _LLAMA | {"tie_word_embeddings": True, "head_dim": 8}, _LEFT, decoder=True),
+    "llama-base": Row("LlamaModel", _LLAMA, _TOKENS, ("last_hidden_state",)),
+    "mistral": Row("MistralForCausalLM", _LLAMA | {"sliding_window": 4}, _LEFT, decoder=True),
+    "qwen2": Row(
+        "Qwen2ForCausalLM",
+        _LLAMA | {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1},
+        _LEFT,
+        decoder=True,
+    ),
+    "qwen3": Row("Qwen3ForCausalLM", _LLAMA | {"head_dim": 8}, _LEFT, decoder=True),
+    "gemma": Row("GemmaForCausalLM", _LLAMA | {"head_dim": 8}, _LEFT, decoder=True),
+    "gemma2": Row(
+        "Gemma2ForCausalLM",
+        _LLAMA | {"head_dim": 8, "query_pre_attn_scalar": 16, "sliding_window": 4, "attn_logit_softcapping": 2.0},
+        _LEFT,
+        decoder=True,
+    ),
+    "gemma3": Row(
+        "Gemma3ForCausalLM",
+        _LLAMA | {"head_dim": 8, "query_pre_attn_scalar": 16, "sliding_window": 4, "layer_types": [_NEAR, _ALL]},
+        _LEFT,
         decoder=True,
     ),
 }
