@@ -31,7 +31,7 @@ __all__ = [
 Rule = tuple[Any, ...]
 
 _ACTIVATIONS = {
-    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), "ops.gelu"),
+    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), "gelu_new"),
     **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
     **dict.fromkeys(("silu", "swish"), "silu"),
     **{name: name for name in ("relu", "quick_gelu", "tanh", "sigmoid", "selu", "linear", "mish", "relu6")},

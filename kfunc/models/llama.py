@@ -402,8 +402,6 @@ def _rotary(rope: Mapping[str, Any], length: int) -> Layer:
         scaling.setdefault("max_position_embeddings", length)
     if kind in ("yarn", "llama3", "longrope"):
         scaling.setdefault("original_max_position_embeddings", length)
-    if scaling == {"rope_type": "default"} and part == 1.0:
-        return nn.RotaryEmbedding(theta)
     return nn.RotaryEmbedding(theta, scaling=scaling, partial_rotary_factor=part)
 
 
@@ -416,8 +414,8 @@ def from_config(config: Config) -> Llama:
     """The network that a config describes."""
     cls = _CLASSES[config["model_type"]]
     found = config.fields(cls)
-    default = found.get("tie_word_embeddings", cls.__fields__["tie_word_embeddings"].default)  # type: ignore[attr-defined]
-    found["tie_word_embeddings"] = config.tied("lm_head.weight", "model.embed_tokens.weight", default)
+    tied = bool(found.get("tie_word_embeddings", cls.model_type.startswith("gemma")))
+    found["tie_word_embeddings"] = config.tied("lm_head.weight", "model.embed_tokens.weight", tied)
     if cls is Gemma and found.get("hidden_act") == "gelu":
         found["hidden_act"] = "gelu_pytorch_tanh"  # the first configs said "gelu", and meant this one
     return cls(**found)
