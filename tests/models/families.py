@@ -63,6 +63,12 @@ _LLAMA = {
     "num_attention_heads": 4,
 }
 _LLAMA |= {"num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+_YARN = {"factor": 4.0, "original_max_position_embeddings": 8}
+_ROPES: dict[str, dict[str, Any]] = {
+    "linear": {"rope_theta": 500.0, "factor": 2.0},
+    "llama3": {"rope_theta": 500.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, **_YARN},
+    "yarn": {"rope_theta": 500.0, **_YARN},
+}
 _ALL, _NEAR = "full_attention", "sliding_attention"
 
 FAMILIES: dict[str, Row] = {
@@ -107,6 +113,12 @@ FAMILIES: dict[str, Row] = {
     ),
     "llama": Row("LlamaForCausalLM", _LLAMA | {"attention_bias": True, "mlp_bias": True}, _LEFT, decoder=True),
     "llama-tied": Row("LlamaForCausalLM", _LLAMA | {"tie_word_embeddings": True, "head_dim": 8}, _LEFT, decoder=True),
+    **{
+        f"llama-{kind}": Row(
+            "LlamaForCausalLM", _LLAMA | {"rope_parameters": {"rope_type": kind} | given}, _LEFT, decoder=True
+        )
+        for kind, given in _ROPES.items()
+    },
     "llama-base": Row("LlamaModel", _LLAMA, _TOKENS, ("last_hidden_state",)),
     "mistral": Row("MistralForCausalLM", _LLAMA | {"sliding_window": 4}, _LEFT, decoder=True),
     "qwen2": Row(
