@@ -472,7 +472,7 @@ class _MultiHead(Layer):
         if memory is None:
             (projected_key, k), v = self._keys_and_values(s, value, key, start, positions)
         else:
-            k, v, projected_key = memory.key, memory.value, None
+            (k, v), projected_key = self._remembered(memory), None
         gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
         own = None if memory is not None else v
         self._add_losses(s, inputs, query=projected, key=projected_key, value=own, gate=gate)
@@ -511,6 +511,19 @@ class _MultiHead(Layer):
                 expected="layer(s, query, memory=memory)",
                 got=", ".join(n for n, x in (("value", value), ("key", key), ("cache", cache)) if x is not None),
             )
+
+    def _remembered(self, memory: Memory):
+        _, groups, *widths = self._heads
+        for name, x, width in zip(("key", "value"), memory, widths, strict=True):
+            if x.ndim != 4 or _differ(x.shape[2:], (groups, width)):
+                raise ShapeError(
+                    f"`memory` must have a {name} (batch, source, {groups}, {width}), got shape {tuple(x.shape)}.",
+                    argument="memory",
+                    expected=f"a {name} of shape (batch, source, {groups}, {width})",
+                    got=tuple(x.shape),
+                    fix="make it with keys_and_values of this layer",
+                )
+        return memory
 
     def _keys_and_values(self, s: Scope, value, key, start, positions):
         """The projection of the key, and the key as it meets queries; and the value."""
@@ -564,7 +577,10 @@ class _MultiHead(Layer):
             mask = _booleans(attention_mask)
             for _ in range(4 - mask.ndim):
                 mask = xp.expand_dims(mask, axis=-3)
+            _check_pairs("attention_mask", mask, q, k)
             masks.append(mask)
+        if bias is not None:
+            _check_pairs("attention_bias", bias, q, k)
         if cache is not None or self.sliding_window is not None:
             target, source = _between(q, k, 0 if cache is None else cache.index)
             if isinstance(cache, RollingCache):
@@ -650,6 +666,20 @@ def _of_scores(x, mask, name, axis):
         )
     xp = namespace(mask)
     return xp.expand_dims(xp.expand_dims(_booleans(mask), axis=axis), axis=1)
+
+
+def _check_pairs(name, x, q, k):
+    """Raise a ShapeError if a mask or a bias does not broadcast to the scores."""
+    scores = (q.shape[0], q.shape[2], q.shape[1], k.shape[1])
+    sizes = zip(reversed(x.shape), reversed(scores), strict=False)
+    if x.ndim > 4 or any(n != 1 and None not in (n, m) and n != m for n, m in sizes):
+        raise ShapeError(
+            f"`{name}` must broadcast to the scores, {scores}, got shape {tuple(x.shape)}.",
+            argument=name,
+            expected=f"(batch, heads, target, source), here {scores}; each may be 1",
+            got=tuple(x.shape),
+            fix="with a cache, sources are all positions of the cache",
+        )
 
 
 def _sources_at(x, places):
