@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
-from .. import nn
+from .. import nn, ops
 from ..arrays import namespace
 from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
@@ -223,7 +223,7 @@ class CLIP(Family):
             return image if text is None else text
         xp = namespace(text)
         scale = xp.exp(s.param("logit_scale", (), Constant(self.logit_scale_init_value)))
-        text, image = (x / xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True)) for x in (text, image))
+        text, image = (ops.normalize(x) for x in (text, image))
         logits = xp.matmul(text, xp.matrix_transpose(image)) * scale
         return {
             "logits_per_image": xp.matrix_transpose(logits),

@@ -8,12 +8,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from .. import checks, files
+from .. import checks, files, ops
 from ..arrays import namespace
 from ..errors import FileError, shown
 from ..nn.layer import Layer, layer
 from ..nn.rotary import steps
 from ..nn.scope import Scope
+from ..ops._promotion import cast
+from ..ops.normalization import wide
 from ..typing import Array
 
 __all__ = ["SentenceEncoder"]
@@ -59,15 +61,13 @@ class SentenceEncoder(Layer):
 
     def forward(self, s: Scope, ids: Array, mask: Array | None = None, **options: Any) -> Array:
         found = self.encoder(s, ids, mask=mask, **options)
-        x = found["last_hidden_state"] if isinstance(found, dict) else found
+        # Half precision would lose much of the sums.
+        x, own = wide(found["last_hidden_state"] if isinstance(found, dict) else found)
         xp = namespace(x)
         counts = xp.ones_like(ids) if mask is None else mask
         counts = xp.expand_dims(xp.astype(counts != 0, x.dtype), axis=-1)  # (batch, time, 1)
         out = self._pooled(x, counts)
-        if not self.normalize:
-            return out
-        length = xp.sqrt(xp.sum(out * out, axis=-1, keepdims=True))
-        return out / xp.maximum(length, xp.full_like(length, 1e-12))
+        return cast(ops.normalize(out, epsilon=1e-12) if self.normalize else out, own)
 
     def _pooled(self, x: Array, counts: Array) -> Array:
         xp = namespace(x)
