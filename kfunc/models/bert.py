@@ -182,6 +182,7 @@ class Bert(Family):
         positions: Array | None = None,
     ) -> Any:
         xp = namespace(ids)
+        checks.rank("ids", ids, 2)
         within("ids", ids.shape[1], self.max_position_embeddings - self.first)
         types = xp.zeros_like(ids) if token_type_ids is None else token_type_ids
         positions = self.positions(ids) if positions is None else positions

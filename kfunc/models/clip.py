@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
-from .. import nn, ops
+from .. import checks, nn, ops
 from ..arrays import namespace
 from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
@@ -96,6 +96,7 @@ class CLIPText(Family):
         return (Spec((None, None), "int32"),)
 
     def forward(self, s: Scope, ids: Array, mask: Array | None = None) -> dict[str, Array]:
+        checks.rank("ids", ids, 2)
         within("ids", ids.shape[1], self.max_position_embeddings)
         x = self.words(s, ids) + self.places(s, steps(ids, 1))
         for block in self.blocks:

@@ -1,0 +1,248 @@
+"""Encoders: folders of older versions, what is refused, half precision, and a network that is tuned and goes back."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import sampling
+from backends import params
+from families import FAMILIES, oracle
+
+import kfunc as kf
+from kfunc.errors import ArgumentError, FileError, KfuncError, ShapeError
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
+import finetune
+
+IDS = np.asarray([[5, 6, 7, 1], [8, 1, 1, 1], [9, 4, 3, 2]], "int32")
+SMALL = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+TEXT = SMALL | {"vocab_size": 12, "max_position_embeddings": 6}
+IMAGE = SMALL | {"image_size": 8, "patch_size": 4}
+
+
+def inputs(name):
+    return {ours: x for ours, (_, x) in FAMILIES[name].inputs.items()}
+
+
+# -- folders of older versions -----------------------------------------------------------------------------------------
+
+
+def old_bert(tensors):
+    """As the first files of BERT: TensorFlow's names of norms, all heads of the pretraining, a copy of a table."""
+    names = {name: name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta") for name in tensors}
+    found = {names[name]: x for name, x in tensors.items()}
+    found["cls.seq_relationship.weight"] = np.ones((2, 16), "float32")
+    found["cls.seq_relationship.bias"] = np.ones(2, "float32")
+    found["bert.pooler.dense.weight"] = np.ones((16, 16), "float32")
+    found["bert.pooler.dense.bias"] = np.ones(16, "float32")
+    found["bert.embeddings.position_ids"] = np.arange(20, dtype="int64")[None]
+    found["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"]
+    return found
+
+
+def prefixed(tensors):
+    """As before transformers 5: with the name of the base model."""
+    return {f"text_model.{name}": x for name, x in tensors.items()}
+
+
+def pretrained(tensors):
+    """The encoder of a file that has a head, too."""
+    found = {f"bert.{name}": x for name, x in tensors.items()}
+    return {**found, "cls.predictions.bias": np.ones(60, "float32")}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("bert-masked_lm", old_bert), ("clip-text", prefixed), ("bert", pretrained)]
+)
+def test_folders_of_older_versions(name, change, tmp_path):
+    pytest.importorskip("transformers")
+    folder = oracle(name, tmp_path / "new").folder
+    net, parameters, _ = kf.models.load(folder)
+    want, _ = net.apply(parameters, **inputs(name))
+    changed = change({n: np.asarray(x) for n, x in kf.interop.Checkpoint(folder).items()})
+    kf.interop.save_checkpoint(changed, folder)
+    net, parameters, _ = kf.models.load(folder)
+    got, _ = net.apply(parameters, **inputs(name))
+    assert all(map(np.array_equal, kf.tree.leaves(want), kf.tree.leaves(got)))
+    kf.models.save(tmp_path / "again", net, parameters)
+    again, parameters, _ = kf.models.load(tmp_path / "again")
+    got, _ = again.apply(parameters, **inputs(name))
+    assert all(map(np.array_equal, kf.tree.leaves(want), kf.tree.leaves(got)))
+
+
+@pytest.mark.parametrize("name", ["BertModel", "ViTModel"])
+def test_a_pooler_that_the_file_does_not_have(name, tmp_path):
+    """No config says so."""
+    transformers = pytest.importorskip("transformers")
+    cls = getattr(transformers, name)
+    cls(cls.config_class(**(TEXT if name == "BertModel" else IMAGE)), add_pooling_layer=False).save_pretrained(tmp_path)
+    net, parameters, state = kf.models.load(tmp_path)
+    x = IDS if name == "BertModel" else np.ones((2, 8, 8, 3), "float32")
+    assert net.apply(parameters, x)[0].ndim == 3
+    paths = kf.models.save(tmp_path / "again", net, parameters, state)
+    assert all(filecmp.cmp(path, tmp_path / pathlib.Path(path).name, shallow=False) for path in paths)
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+BAD_CONFIGS = {
+    "a decoder": ("bert", {"is_decoder": True}, "is_decoder"),
+    "relative positions": ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
+    "an activation": ("bert", {"hidden_act": "spiral"}, "`hidden_act` must be"),
+    "heads": ("bert", {"num_attention_heads": 3}, "`hidden_size` must be a multiple of `num_attention_heads`"),
+    "an architecture": ("bert", {"architectures": ["BertForNextSentencePrediction"]}, "architectures"),
+    "own logits": ("bert", {"architectures": ["BertForMaskedLM"], "tie_word_embeddings": False}, "tie_word_embed"),
+    "a text of another kind": ("clip", {"text_config": {"num_experts": 4}}, "text_config.num_experts"),
+    "no text": ("clip", {"text_config": 3}, "text_config"),
+    "images of three sides": ("vit", {"image_size": [8, 8, 8]}, "image_size"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGS)
+def test_bad_configs(name, tmp_path):
+    kind, config, says = BAD_CONFIGS[name]
+    small = {"bert": TEXT, "roberta": TEXT, "vit": IMAGE, "clip": {}}[kind]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, **small, **config}))
+    kf.interop.save_checkpoint({"x": np.ones(1, "float32")}, tmp_path / "model.safetensors")
+    with pytest.raises((FileError, ArgumentError), match=says):
+        kf.models.load(tmp_path)
+
+
+CALLS = {
+    "too many tokens": (lambda: kf.models.Bert(**TEXT), np.ones((1, 7), "int32"), "`ids` has 7 positions"),
+    "after the padding": (lambda: kf.models.Roberta(**TEXT), np.ones((1, 5), "int32"), "`ids` has 5 positions"),
+    "one text": (lambda: kf.models.Bert(**TEXT), np.ones(4, "int32"), "`ids`"),
+    "a larger image": (lambda: kf.models.ViT(**IMAGE), np.ones((1, 12, 8, 3), "float32"), "`images` must be"),
+    "channels first": (lambda: kf.models.ViT(**IMAGE), np.ones((1, 3, 8, 8), "float32"), "`images` must be"),
+    "one image": (lambda: kf.models.DeiT(**IMAGE), np.ones((8, 8, 3), "float32"), "`images` must"),
+    "nothing": (lambda: kf.models.CLIP(TEXT, IMAGE), None, "CLIP needs `ids`, `images`, or both"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_bad_inputs(name):
+    make, x, says = CALLS[name]
+    net = make()
+    parameters, state = net.init(0, *net.input_specs())
+    with pytest.raises((ShapeError, ArgumentError), match=says):
+        net.apply(parameters, x, state=state)
+
+
+def test_bad_arguments():
+    with pytest.raises(KfuncError, match="`head` must be"):
+        kf.models.Bert(**TEXT, head="language")
+    with pytest.raises(KfuncError, match="`head` must be"):
+        kf.models.ViT(**IMAGE, head="with_teacher")
+
+
+def test_one_encoder_of_clip_alone():
+    net = kf.models.CLIP(TEXT, IMAGE, projection_dim=5)
+    parameters, _ = net.init(0, *net.input_specs())
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    both, _ = net.apply(parameters, IDS, images)
+    text, _ = net.apply(parameters, IDS)
+    image, _ = net.apply(parameters, images=images)
+    for alone, name in ((text, "text_embeds"), (image, "image_embeds")):
+        np.testing.assert_allclose(alone / np.linalg.norm(alone, axis=1, keepdims=True), both[name], atol=1e-6)
+    assert both["logits_per_image"].shape == (2, 3)
+
+
+# -- other precisions, and training ------------------------------------------------------------------------------------
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["bert", "vit", "clip"])
+def test_half_precision(name, tmp_path):
+    """bfloat16 has 8 bits: each of some 12 layers rounds by 2 ** -8 of numbers that norms keep near 1."""
+    pytest.importorskip("transformers")
+    made = oracle(name, tmp_path)
+    net, parameters, state = kf.models.load(made.folder, "torch", dtype="bfloat16")
+    given = {key: kf.asarray(x, backend="torch") for key, x in inputs(name).items()}
+    out, _ = net.apply(parameters, state=state, **given)
+    for key, want in made.outputs.items():
+        got = kf.to_numpy(out[key]).astype("float32")
+        assert np.abs(got - want).max() <= 12 * 2**-8 * max(1, np.abs(want).max())
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """A small folder of sentence-transformers, and sentences of random words."""
+    net = kf.models.Bert(num_hidden_layers=5, **{k: v for k, v in TEXT.items() if k != "num_hidden_layers"})
+    net = kf.models.SentenceEncoder(net, normalize=True)
+    kf.models.save(tmp_path / "before", net, *net.init(0, IDS))
+    random = np.random.default_rng(0)
+    ids = random.integers(1, 12, (272, 6)).astype("int32")
+    mask = (np.arange(6) < random.integers(1, 7, (272, 1))).astype("int32")
+    return tmp_path / "before", (ids, mask), (ids[:, 0] % 4).astype("int32")
+
+
+@pytest.mark.parametrize("backend", params(("torch",)))
+def test_a_tuned_network_goes_back(backend, encoder, tmp_path):
+    """Training is the same on two backends, frozen layers stay, and transformers computes the same with the folder."""
+    folder, x, y = encoder
+    net, parameters, state = finetune.classifier(folder)
+    losses, models = {}, {}
+    for name in ("numpy", backend):
+        models[name] = kf.Model(net, params=parameters, state=state)
+        losses[name] = finetune.train(models[name], x, y, name, 2)
+    for key, values in losses["numpy"].items():
+        # Some 30 steps of Adam: an update is relative to rounded gradients, so errors do not shrink with them.
+        np.testing.assert_allclose(losses[backend][key], values, rtol=1e-3)
+    model = models["numpy"]
+    ts = model.train_state
+    leaves = (kf.tree.leaves(tree) for tree in (parameters, ts.params))
+    for path, before, after in zip(kf.tree.paths(parameters), *leaves, strict=True):
+        frozen = path.split("/")[0] in (
+            "words",
+            "places",
+            "types",
+            "norm",
+            "blocks_0",
+            "blocks_1",
+            "blocks_2",
+            "blocks_3",
+        )
+        assert np.array_equal(before, after) == frozen, path
+    wanted = model.predict(x)
+    model.save(tmp_path / "tuned.kfunc")
+    assert np.array_equal(kf.Model.load(tmp_path / "tuned.kfunc").predict(x), wanted)
+    kf.models.save(tmp_path / "tuned", net, ts.params, ts.state)
+
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "tuned").eval()
+    assert type(theirs).__name__ == "BertForSequenceClassification"
+    with torch.no_grad():
+        ids, mask = (torch.from_numpy(part).long() for part in x)
+        got = theirs(input_ids=ids, attention_mask=mask).logits.numpy()
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
+
+
+if sampling.everything:  # some two minutes
+
+    def test_tuning_the_real_network(tmp_path):
+        """MiniLM learns who wrote what, with the same curve on all backends that train, and transformers opens it."""
+        import embeddings
+        import torch
+        import transformers
+
+        curves = {}
+        for backend in ("numpy", "jax", "torch", "tensorflow"):
+            curves[backend], model = finetune.main(backend, tmp_path / backend, epochs=1)
+        assert curves["numpy"]["val_accuracy"][0] > 0.5  # of four authors
+        for curve in curves.values():
+            # The error of a sum of 384 terms, 6 blocks deep, after 15 steps of Adam.
+            np.testing.assert_allclose(curve["loss"], curves["numpy"]["loss"], rtol=1e-3)
+            np.testing.assert_allclose(curve["val_loss"], curves["numpy"]["val_loss"], rtol=1e-3)
+        x = embeddings.tokens(finetune.sentences()[0][:20], 48)
+        theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "tensorflow").eval()
+        with torch.no_grad():
+            ids, mask = (torch.from_numpy(part).long() for part in x)
+            got = theirs(input_ids=ids, attention_mask=mask).logits.numpy()
+        np.testing.assert_allclose(got, model.predict(x, backend="numpy"), rtol=0, atol=1e-4)
