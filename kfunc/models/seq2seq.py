@@ -1,0 +1,144 @@
+"""What encoder-decoder families share: the caches of a decoder, and the blocks of encoders and decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .. import nn, ops
+from ..backends import Backend
+from ..errors import ArgumentError
+from ..typing import Array
+
+__all__ = ["Block", "Caches", "FeedForward", "decode", "empty_caches"]
+
+
+class Caches(NamedTuple):
+    """What a decoder keeps between the steps of a generation.
+
+    Attributes:
+        past: The keys and values of the tokens so far, a `KVCache` for each block.
+        memory: The keys and values of the encoder's output, a `Memory` for each block; () before the first call.
+        mask: The mask of the encoder's inputs, booleans (batch, source), or None.
+    """
+
+    past: tuple[Any, ...]
+    memory: tuple[Any, ...] = ()
+    mask: Any = None
+
+
+@nn.layer
+class FeedForward(nn.Layer):
+    """`down(up(x))`, or `down(gate(x) * up(x))`: (..., features) to the same.
+
+    Args:
+        up: The first dense layer, with its activation if there is no gate.
+        down: The last dense layer.
+        gate: A dense layer with an activation, or None.
+        dropout: The probability that training drops a number between the layers.
+    """
+
+    up: nn.Layer
+    down: nn.Layer
+    gate: nn.Layer | None = None
+    dropout: float = 0.0
+
+    def forward(self, s: nn.Scope, x: Array) -> Array:
+        h = self.up(s, x) if self.gate is None else self.gate(s, x) * self.up(s, x)
+        return self.down(s, drop(s, h, self.dropout))
+
+
+@nn.layer
+class Block(nn.Layer):
+    """A block of an encoder or, with `cross`, of a decoder: attention, cross-attention and `mlp`, each added to `x`.
+
+    `layer(s, x, source=None, *, source_mask=None, cache=None, **options)`: x (batch, time, features) to (y, cache,
+    memory). `source` is the encoder's output (batch, source, features), or the `Memory` that an earlier call returned.
+    Options are those of `MultiHeadAttention`, and go to `attention`.
+
+    Args:
+        norm_first: Whether the norms act on what goes into each part, or on each sum.
+        dropout: The probability that training drops a number of what is added.
+    """
+
+    attention: nn.MultiHeadAttention
+    attention_norm: nn.Layer
+    mlp: nn.Layer
+    mlp_norm: nn.Layer
+    cross: nn.MultiHeadAttention | None = None
+    cross_norm: nn.Layer | None = None
+    norm_first: bool = True
+    dropout: float = 0.0
+
+    def forward(
+        self, s: nn.Scope, x: Array, source: Any = None, *, source_mask: Array = None, cache: Any = None, **options: Any
+    ) -> tuple[Array, Any, Any]:
+        h = self._before(s, self.attention_norm, x)
+        y = self.attention(s, h, h, cache=cache, **options)
+        y, cache = (y, None) if cache is None else y
+        x = self._after(s, self.attention_norm, x, y)
+        memory = None
+        if self.cross is not None:
+            memory = source if isinstance(source, nn.Memory) else self.cross.keys_and_values(s, source)
+            h = self._before(s, self.cross_norm, x)
+            x = self._after(s, self.cross_norm, x, self.cross(s, h, memory=memory, value_mask=source_mask))
+        y = self.mlp(s, self._before(s, self.mlp_norm, x))
+        return self._after(s, self.mlp_norm, x, y), cache, memory
+
+    def _before(self, s: nn.Scope, norm: Any, x: Array) -> Array:
+        return norm(s, x) if self.norm_first else x
+
+    def _after(self, s: nn.Scope, norm: Any, x: Array, y: Array) -> Array:
+        x = x + drop(s, y, self.dropout)
+        return x if self.norm_first else norm(s, x)
+
+
+def drop(s: nn.Scope, x: Array, rate: float) -> Array:
+    """`x`, of which training drops numbers with the probability `rate`."""
+    return ops.dropout(x, s.key(), rate) if rate and s.train else x
+
+
+def decode(
+    s: nn.Scope, blocks: Sequence[Block], x: Array, source: Array | None, mask: Array | None, caches: Caches | None,
+    **options: Any,
+) -> tuple[Array, Caches | None]:
+    """`x` after all blocks of a decoder, and the caches after this call.
+
+    Args:
+        source: The encoder's output, or None if `caches` hold its keys and values.
+        mask: The mask of the source; with None for `source`, that of the caches counts.
+    """
+    mask = caches.mask if source is None and caches is not None else mask
+    past, memory = [], []
+    for i, block in enumerate(blocks):
+        x, cache, seen = block(
+            s,
+            x,
+            caches.memory[i] if source is None and caches is not None else source,
+            source_mask=mask,
+            cache=None if caches is None else caches.past[i],
+            use_causal_mask=True,
+            **options,
+        )
+        past.append(cache)
+        memory.append(seen)
+    return x, None if caches is None else Caches(tuple(past), tuple(memory), mask)
+
+
+def check_inputs(inputs: Any, caches: Caches | None) -> None:
+    """Raises ArgumentError if there is neither an input of the encoder nor what a cache keeps of it."""
+    if inputs is None and (caches is None or not caches.memory):
+        raise ArgumentError(
+            "`inputs` is None, and no cache holds what the encoder made of earlier inputs.",
+            argument="inputs",
+            expected="the encoder's inputs; or None, with the caches that an earlier call returned",
+            got="no caches" if caches is None else "caches that no call has returned",
+        )
+
+
+def empty_caches(
+    blocks: Sequence[Block], batch: int, length: int, dtype: str | None, backend: str | Backend | None, device: Any
+) -> Caches:
+    """Caches for the blocks of a decoder, before the first call."""
+    return Caches(tuple(block.attention.init_cache(batch, length, dtype, backend, device) for block in blocks))
+
