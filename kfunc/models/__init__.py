@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from .llama import Qwen2 as Qwen2
     from .llama import Qwen3 as Qwen3
     from .sentences import SentenceEncoder as SentenceEncoder
+    from .t5 import T5 as T5
+    from .t5 import T5Encoder as T5Encoder
     from .vit import DeiT as DeiT
     from .vit import ViT as ViT
+    from .whisper import Whisper as Whisper
+    from .whisper import WhisperFeatures as WhisperFeatures
 
 __all__ = ["Config", "Family", "load", "save"]
 
@@ -38,7 +42,9 @@ _MODULES = {
     "GPT2": "gpt2",
     **dict.fromkeys(("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3"), "llama"),
     "SentenceEncoder": "sentences",
+    **dict.fromkeys(("T5", "T5Encoder"), "t5"),
     **dict.fromkeys(("DeiT", "ViT"), "vit"),
+    **dict.fromkeys(("Whisper", "WhisperFeatures"), "whisper"),
 }
 """The module of each public name."""
 

@@ -36,7 +36,9 @@ MODEL_TYPES = {
     "qwen2": "llama.Qwen2",
     "qwen3": "llama.Qwen3",
     "roberta": "bert.Roberta",
+    "t5": "t5.T5",
     "vit": "vit.ViT",
+    "whisper": "whisper.Whisper",
     "xlm-roberta": "bert.XLMRoberta",
 }
 """For each `model_type` of a config, the module and the class of its family."""

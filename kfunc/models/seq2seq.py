@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from .. import nn, ops
 from ..backends import Backend
 from ..errors import ArgumentError
+from ..nn.layer import Layer, base_layer
+from ..nn.scope import Scope
 from ..typing import Array
 
 __all__ = ["Block", "Caches", "FeedForward", "decode", "empty_caches"]
@@ -27,8 +29,8 @@ class Caches(NamedTuple):
     mask: Any = None
 
 
-@nn.layer
-class FeedForward(nn.Layer):
+@base_layer
+class FeedForward(Layer):
     """`down(up(x))`, or `down(gate(x) * up(x))`: (..., features) to the same.
 
     Args:
@@ -38,18 +40,18 @@ class FeedForward(nn.Layer):
         dropout: The probability that training drops a number between the layers.
     """
 
-    up: nn.Layer
-    down: nn.Layer
-    gate: nn.Layer | None = None
+    up: Layer
+    down: Layer
+    gate: Layer | None = None
     dropout: float = 0.0
 
-    def forward(self, s: nn.Scope, x: Array) -> Array:
+    def forward(self, s: Scope, x: Array) -> Array:
         h = self.up(s, x) if self.gate is None else self.gate(s, x) * self.up(s, x)
         return self.down(s, drop(s, h, self.dropout))
 
 
-@nn.layer
-class Block(nn.Layer):
+@base_layer
+class Block(Layer):
     """A block of an encoder or, with `cross`, of a decoder: attention, cross-attention and `mlp`, each added to `x`.
 
     `layer(s, x, source=None, *, source_mask=None, cache=None, **options)`: x (batch, time, features) to (y, cache,
@@ -62,16 +64,16 @@ class Block(nn.Layer):
     """
 
     attention: nn.MultiHeadAttention
-    attention_norm: nn.Layer
-    mlp: nn.Layer
-    mlp_norm: nn.Layer
+    attention_norm: Layer
+    mlp: Layer
+    mlp_norm: Layer
     cross: nn.MultiHeadAttention | None = None
-    cross_norm: nn.Layer | None = None
+    cross_norm: Layer | None = None
     norm_first: bool = True
     dropout: float = 0.0
 
     def forward(
-        self, s: nn.Scope, x: Array, source: Any = None, *, source_mask: Array = None, cache: Any = None, **options: Any
+        self, s: Scope, x: Array, source: Any = None, *, source_mask: Array = None, cache: Any = None, **options: Any
     ) -> tuple[Array, Any, Any]:
         h = self._before(s, self.attention_norm, x)
         y = self.attention(s, h, h, cache=cache, **options)
@@ -85,30 +87,35 @@ class Block(nn.Layer):
         y = self.mlp(s, self._before(s, self.mlp_norm, x))
         return self._after(s, self.mlp_norm, x, y), cache, memory
 
-    def _before(self, s: nn.Scope, norm: Any, x: Array) -> Array:
+    def _before(self, s: Scope, norm: Any, x: Array) -> Array:
         return norm(s, x) if self.norm_first else x
 
-    def _after(self, s: nn.Scope, norm: Any, x: Array, y: Array) -> Array:
+    def _after(self, s: Scope, norm: Any, x: Array, y: Array) -> Array:
         x = x + drop(s, y, self.dropout)
         return x if self.norm_first else norm(s, x)
 
 
-def drop(s: nn.Scope, x: Array, rate: float) -> Array:
+def drop(s: Scope, x: Array, rate: float) -> Array:
     """`x`, of which training drops numbers with the probability `rate`."""
     return ops.dropout(x, s.key(), rate) if rate and s.train else x
 
 
 def decode(
-    s: nn.Scope, blocks: Sequence[Block], x: Array, source: Array | None, mask: Array | None, caches: Caches | None,
+    s: Scope,
+    blocks: Sequence[Block],
+    x: Array,
+    source: Array | None,
+    mask: Array | None,
+    caches: Caches | None,
     **options: Any,
 ) -> tuple[Array, Caches | None]:
     """`x` after all blocks of a decoder, and the caches after this call.
 
     Args:
         source: The encoder's output, or None if `caches` hold its keys and values.
-        mask: The mask of the source; with None for `source`, that of the caches counts.
+        mask: The mask of the source; without a source, by default that of the caches.
     """
-    mask = caches.mask if source is None and caches is not None else mask
+    mask = caches.mask if mask is None and source is None and caches is not None else mask
     past, memory = [], []
     for i, block in enumerate(blocks):
         x, cache, seen = block(
@@ -141,4 +148,3 @@ def empty_caches(
 ) -> Caches:
     """Caches for the blocks of a decoder, before the first call."""
     return Caches(tuple(block.attention.init_cache(batch, length, dtype, backend, device) for block in blocks))
-

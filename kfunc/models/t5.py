@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Any, ClassVar
 
 from .. import checks, nn
 from ..backends import Backend
 from ..interop.keymap import KeyMap
+from ..nn.layer import Layer, base_layer, layer
 from ..nn.rotary import steps
+from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import activation as checked
-from .blocks import head_rules
+from .blocks import activation, head_rules
 from .family import Config, Family
 from .seq2seq import Block, Caches, FeedForward, check_inputs, decode, drop, empty_caches
 
 __all__ = ["T5", "T5Encoder", "from_config", "key_map"]
 
+_WITHOUT_EFFECT = ("is_encoder_decoder", "classifier_dropout", "output_past", "n_positions")
 
-_WITHOUT_EFFECT = ("is_encoder_decoder", "is_decoder", "classifier_dropout", "output_past", "n_positions")
+
+def _activation(feed_forward_proj: str) -> tuple[bool, str]:
+    """Whether the feed-forward layers have a gate, and the name of their activation."""
+    first, dash, act = feed_forward_proj.rpartition("-")
+    checks.one_of("feed_forward_proj", first + dash, ("", "gated-"))
+    return bool(dash), "gelu_new" if feed_forward_proj == "gated-gelu" else act
 
 
-@nn.layer
-class T5Stack(nn.Layer):
+@base_layer
+class T5Stack(Layer):
     """The blocks of T5's encoder or decoder, which share one bias of attention by relative positions."""
 
-    position_bias: nn.Layer
+    position_bias: Layer
     blocks: tuple[Block, ...]
-    norm: nn.Layer
+    norm: Layer
     dropout: float = 0.0
 
     def forward(
         self,
-        s: nn.Scope,
+        s: Scope,
         x: Array,
         source: Array | None = None,
         mask: Array | None = None,
@@ -55,7 +62,7 @@ class T5Stack(nn.Layer):
         return drop(s, self.norm(s, x), self.dropout), caches
 
 
-@nn.layer
+@layer
 class T5Encoder(Family):
     """The encoder of T5: `T5EncoderModel` of transformers.
 
@@ -96,10 +103,10 @@ class T5Encoder(Family):
     dropout_rate: float = 0.1
     layer_norm_epsilon: float = 1e-6
     feed_forward_proj: str = "relu"
-    pad_token_id: int | None = dataclasses.field(default=0, kw_only=True)
-    eos_token_id: int | Sequence[int] | None = dataclasses.field(default=1, kw_only=True)
-    embed: nn.Layer = dataclasses.field(init=False, repr=False)
-    encoder: nn.Layer = dataclasses.field(init=False, repr=False)
+    pad_token_id: int | None = field(default=0, kw_only=True)
+    eos_token_id: int | Sequence[int] | None = field(default=1, kw_only=True)
+    embed: Layer = field(init=False)
+    encoder: Layer = field(init=False)
 
     def __post_init__(self) -> None:
         self.check_fields()
@@ -108,24 +115,21 @@ class T5Encoder(Family):
         super().__post_init__()
 
     def _stack(self, length: int, decodes: bool) -> T5Stack:
-        gated, _, activation = self.feed_forward_proj.rpartition("-")
-        checks.one_of("feed_forward_proj", gated, ("", "gated"))
-        activation = "gelu_new" if self.feed_forward_proj == "gated-gelu" else activation
-        activation = checked("feed_forward_proj", activation)
-        rate = self.dropout_rate
+        gated, act = _activation(self.feed_forward_proj)
+        act, rate = activation("feed_forward_proj", act), self.dropout_rate
 
-        def norm() -> nn.Layer:
+        def norm() -> Layer:
             return nn.RMSNormalization(epsilon=self.layer_norm_epsilon)
 
         def attention() -> nn.MultiHeadAttention:
             return nn.MultiHeadAttention(self.num_heads, self.d_kv, dropout=rate, use_bias=False, scale=1.0)
 
-        def dense(units: int, activation: str | None = None) -> nn.Layer:
-            return nn.Dense(units, activation, use_bias=False)
+        def dense(units: int, act: str | None = None) -> Layer:
+            return nn.Dense(units, act, use_bias=False)
 
         def mlp() -> FeedForward:
-            up, down = dense(self.d_ff, None if gated else activation), dense(self.d_model)
-            return FeedForward(up, down, dense(self.d_ff, activation) if gated else None, rate)
+            up, down = dense(self.d_ff, None if gated else act), dense(self.d_model)
+            return FeedForward(up, down, dense(self.d_ff, act) if gated else None, rate)
 
         def block() -> Block:
             cross = (attention(), norm()) if decodes else (None, None)
@@ -146,16 +150,16 @@ class T5Encoder(Family):
     def input_specs(self) -> tuple[Any, ...]:
         return (Spec((None, None), "int32"),)
 
-    def encode(self, s: nn.Scope, ids: Array, mask: Array | None = None) -> Array:
+    def encode(self, s: Scope, ids: Array, mask: Array | None = None) -> Array:
         """What the encoder makes of ids (batch, time): (batch, time, d_model)."""
         x, _ = self.encoder(s, self.embed(s, ids), mask=mask)
         return x
 
-    def forward(self, s: nn.Scope, ids: Array, mask: Array | None = None) -> Array:
+    def forward(self, s: Scope, ids: Array, mask: Array | None = None) -> Array:
         return self.encode(s, ids, mask)
 
 
-@nn.layer
+@layer
 class T5(T5Encoder):
     """T5 with its decoder: `T5ForConditionalGeneration` of transformers.
 
@@ -188,8 +192,8 @@ class T5(T5Encoder):
     tie_word_embeddings: bool = True
     scale_decoder_outputs: bool | None = None
     decoder_start_token_id: int | None = 0
-    decoder: T5Stack = dataclasses.field(init=False, repr=False)
-    head: nn.Layer | None = dataclasses.field(init=False, repr=False)
+    decoder: T5Stack = field(init=False)
+    head: Layer | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.check_fields()
@@ -213,7 +217,7 @@ class T5(T5Encoder):
 
     def forward(  # type: ignore[override]
         self,
-        s: nn.Scope,
+        s: Scope,
         inputs: Array | None,
         ids: Array,
         mask: Array | None = None,
@@ -232,22 +236,19 @@ class T5(T5Encoder):
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-FAMILY = T5
-
-
 def from_config(config: Config) -> T5Encoder:
     """The network that a config describes."""
     cls = T5Encoder if config.get("architectures") == ["T5EncoderModel"] else T5
     found = config.fields(cls)
     # Where transformers 5 writes these two, they say again what `feed_forward_proj` says.
-    gated, _, activation = found.get("feed_forward_proj", "relu").rpartition("-")
-    config.choice("is_gated_act", gated == "gated")
-    config.choice("dense_act_fn", "gelu_new" if gated and activation == "gelu" else activation)
+    gated, act = _activation(found.get("feed_forward_proj", "relu"))
+    config.choice("is_gated_act", gated)
+    config.choice("dense_act_fn", act)
     if cls is T5:
         # Until version 4, transformers untied the head where it did not scale; now the tensors tell.
         scales = config.choice("tie_word_embeddings", True, False)
         tied = config.tied("lm_head.weight", "shared.weight")
-        tied = tied or bool(config.tensors) and "lm_head.weight" not in config.tensors
+        tied = tied or (bool(config.tensors) and "lm_head.weight" not in config.tensors)
         found = {"scale_decoder_outputs": scales, **found, "tie_word_embeddings": tied}
     return cls(**found)
 
@@ -264,20 +265,20 @@ def key_map(net: T5Encoder) -> KeyMap:
         cross, ours = "decoder.block.{i}.layer.1", "decoder/blocks_{i}"
         rules += head_rules(f"{cross}.EncDecAttention", f"{ours}/cross", "qkvo")
         rules.append((f"{cross}.layer_norm.weight", f"{ours}/cross_norm/scale"))
-    gated = net.feed_forward_proj.startswith("gated-")
+    gated, _ = _activation(net.feed_forward_proj)
     dense = {"gate": "wi_0", "up": "wi_1", "down": "wo"} if gated else {"up": "wi", "down": "wo"}
     for stack, last in (("encoder", 1), ("decoder", 2))[: 1 + whole]:
-        layer, ours = f"{stack}.block.{{i}}.layer", f"{stack}/blocks_{{i}}"
+        theirs, ours = f"{stack}.block.{{i}}.layer", f"{stack}/blocks_{{i}}"
         first = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         rules += [
             (first, f"{stack}/position_bias/embeddings"),
-            *head_rules(f"{layer}.0.SelfAttention", f"{ours}/attention", "qkvo"),
-            (f"{layer}.0.layer_norm.weight", f"{ours}/attention_norm/scale"),
+            *head_rules(f"{theirs}.0.SelfAttention", f"{ours}/attention", "qkvo"),
+            (f"{theirs}.0.layer_norm.weight", f"{ours}/attention_norm/scale"),
             *(
-                (f"{layer}.{last}.DenseReluDense.{theirs}.weight", f"{ours}/mlp/{name}/kernel", "o i -> i o")
-                for name, theirs in dense.items()
+                (f"{theirs}.{last}.DenseReluDense.{name}.weight", f"{ours}/mlp/{own}/kernel", "o i -> i o")
+                for own, name in dense.items()
             ),
-            (f"{layer}.{last}.layer_norm.weight", f"{ours}/mlp_norm/scale"),
+            (f"{theirs}.{last}.layer_norm.weight", f"{ours}/mlp_norm/scale"),
             (f"{stack}.final_layer_norm.weight", f"{stack}/norm/scale"),
         ]
     rules.append((tuple(tables), "embed/embeddings"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,9 @@ from ..arrays import namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError
 from ..interop.keymap import KeyMap
+from ..nn.layer import Layer, base_layer, layer
 from ..nn.rotary import steps
+from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
 from .blocks import activation, dense_rules, head_rules, norm_rules, within
@@ -26,7 +28,7 @@ from .seq2seq import Block, Caches, FeedForward, check_inputs, decode, drop, emp
 __all__ = ["Whisper", "WhisperFeatures", "from_config", "key_map"]
 
 
-@nn.layer
+@layer
 class Whisper(Family):
     """Whisper with its head: `WhisperForConditionalGeneration` of transformers.
 
@@ -92,14 +94,14 @@ class Whisper(Family):
     max_source_positions: int = 1500
     max_target_positions: int = 448
     tie_word_embeddings: bool = True
-    pad_token_id: int | None = dataclasses.field(default=50256, kw_only=True)
-    bos_token_id: int | None = dataclasses.field(default=50256, kw_only=True)
-    eos_token_id: int | Sequence[int] | None = dataclasses.field(default=50256, kw_only=True)
+    pad_token_id: int | None = field(default=50256, kw_only=True)
+    bos_token_id: int | None = field(default=50256, kw_only=True)
+    eos_token_id: int | Sequence[int] | None = field(default=50256, kw_only=True)
     decoder_start_token_id: int | None = 50257
     suppress_tokens: tuple[int, ...] = ()
-    begin_suppress_tokens: tuple[int, ...] = ()
-    encoder: nn.Layer = dataclasses.field(init=False, repr=False)
-    decoder: WhisperDecoder = dataclasses.field(init=False, repr=False)
+    begin_suppress_tokens: tuple[int, ...] = (220, 50256)
+    encoder: Layer = field(init=False)
+    decoder: WhisperDecoder = field(init=False)
 
     def __post_init__(self) -> None:
         self.check_fields()
@@ -107,7 +109,7 @@ class Whisper(Family):
         encoder = WhisperEncoder(
             nn.Conv1D(d, 3, activation="gelu"),
             nn.Conv1D(d, 3, strides=2, activation="gelu"),
-            nn.Embedding(self.max_source_positions, d, weights=sines(self.max_source_positions, d), trainable=False),
+            nn.Embedding(self.max_source_positions, d, sines, trainable=False),
             self._blocks(self.encoder_layers, self.encoder_attention_heads, self.encoder_ffn_dim, False),
             nn.LayerNormalization(epsilon=1e-5),
             self.dropout,
@@ -133,7 +135,7 @@ class Whisper(Family):
                 got=d,
             )
 
-        def norm() -> nn.Layer:
+        def norm() -> Layer:
             return nn.LayerNormalization(epsilon=1e-5)
 
         def attention() -> nn.MultiHeadAttention:
@@ -165,7 +167,7 @@ class Whisper(Family):
 
     def forward(
         self,
-        s: nn.Scope,
+        s: Scope,
         inputs: Array | None,
         ids: Array,
         mask: Array | None = None,
@@ -186,18 +188,18 @@ class Whisper(Family):
         return logits if caches is None else (logits, caches)
 
 
-@nn.layer
-class WhisperEncoder(nn.Layer):
+@base_layer
+class WhisperEncoder(Layer):
     """Two convolutions, positions and blocks: (batch, bins, frames) to (batch, frames / 2, features)."""
 
-    conv1: nn.Layer
-    conv2: nn.Layer
+    conv1: Layer
+    conv2: Layer
     places: nn.Embedding
     blocks: tuple[Block, ...]
-    norm: nn.Layer
+    norm: Layer
     dropout: float = 0.0
 
-    def forward(self, s: nn.Scope, x: Array) -> Array:
+    def forward(self, s: Scope, x: Array) -> Array:
         frames = 2 * self.places.input_dim
         if x.ndim != 3 or x.shape[2] != frames:
             raise ShapeError(
@@ -216,19 +218,19 @@ class WhisperEncoder(nn.Layer):
         return self.norm(s, x)
 
 
-@nn.layer
-class WhisperDecoder(nn.Layer):
+@base_layer
+class WhisperDecoder(Layer):
     """Tokens (batch, time) and the encoder's output to logits (batch, time, tokens), and the caches."""
 
     embed: nn.ReversibleEmbedding
     places: nn.Embedding
     blocks: tuple[Block, ...]
-    norm: nn.Layer
-    head: nn.Layer | None = None
+    norm: Layer
+    head: Layer | None = None
     dropout: float = 0.0
 
     def forward(
-        self, s: nn.Scope, ids: Array, source: Array | None, caches: Caches | None, positions: Array | None
+        self, s: Scope, ids: Array, source: Array | None, caches: Caches | None, positions: Array | None
     ) -> tuple[Array, Caches | None]:
         if caches is None:
             within("ids", ids.shape[1], self.places.input_dim)
@@ -239,8 +241,8 @@ class WhisperDecoder(nn.Layer):
         return self.embed(s, x, reverse=True) if self.head is None else self.head(s, x), caches
 
 
-@nn.layer
-class WhisperFeatures(nn.Layer):
+@layer
+class WhisperFeatures(Layer):
     """Speech as Whisper takes it: `WhisperFeatureExtractor` of transformers, from `preprocessor_config.json`.
 
     `layer(s, x)`: samples between -1 and 1, (batch, samples), are cut or filled up with silence to `chunk_length`
@@ -268,7 +270,7 @@ class WhisperFeatures(nn.Layer):
         for name in ("feature_size", "sampling_rate", "hop_length", "chunk_length", "n_fft"):
             checks.positive(name, getattr(self, name))
 
-    def forward(self, s: nn.Scope, x: Array) -> Array:
+    def forward(self, s: Scope, x: Array) -> Array:
         checks.rank("x", x, 2)
         xp, length = namespace(x), self.chunk_length * self.sampling_rate
         x = x[:, :length]
@@ -299,17 +301,16 @@ def mel_filters(count: int, bins: int, sampling_rate: int, highest: float = 8000
     return np.maximum(0, np.minimum(rise, fall)) * 2 / (corners[2:] - corners[:-2])
 
 
-def sines(length: int, features: int) -> np.ndarray:
-    """Positions as sines and cosines of wavelengths from 2 pi up to 10,000 times that: (length, features)."""
-    rates = np.exp(-math.log(10000) / (features // 2 - 1) * np.arange(features // 2))
+def sines(key: Any, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    """Positions as sines and cosines of wavelengths from 2 pi up to 10,000 times that: an initializer."""
+    length, features = shape
+    half = features // 2
+    rates = np.exp(-math.log(10000) / max(half - 1, 1) * np.arange(half))
     angles = np.arange(length)[:, None] * rates
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+    return nn.initializers.Constant(np.concatenate([np.sin(angles), np.cos(angles)], axis=1))(key, shape, dtype)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
-
-
-FAMILY = Whisper
 
 
 def from_config(config: Config) -> Whisper:

@@ -70,6 +70,19 @@ _ROPES: dict[str, dict[str, Any]] = {
     "yarn": {"rope_theta": 500.0, **_YARN},
 }
 _ALL, _NEAR = "full_attention", "sliding_attention"
+_SOURCE = {"inputs": ("input_ids", IDS[:, ::-1].copy()), "mask": ("attention_mask", _ENDS)}
+_SEQ2SEQ = {**_SOURCE, "ids": ("decoder_input_ids", IDS[:, :7])}
+_T5 = {"vocab_size": 60, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 3}
+_T5 |= {"relative_attention_num_buckets": 6, "relative_attention_max_distance": 8, "decoder_start_token_id": 0}
+_GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "num_decoder_layers": 3}
+_WHISPER = {"vocab_size": 60, "num_mel_bins": 5, "d_model": 16, "max_source_positions": 8, "max_target_positions": 12}
+_WHISPER |= {
+    f"{who}_{what}": n for who in ("encoder", "decoder") for what, n in (("layers", 2), ("attention_heads", 2))
+}
+_WHISPER |= {"encoder_ffn_dim": 24, "decoder_ffn_dim": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+_WHISPER |= {"decoder_start_token_id": 1, "begin_suppress_tokens": [3]}
+_SPEECH = {"inputs": ("input_features", _RANDOM.normal(size=(3, 5, 16)).astype(np.float32))}
+_SPEECH |= {"ids": ("decoder_input_ids", IDS[:, :7])}
 
 FAMILIES: dict[str, Row] = {
     "bert": Row("BertModel", _BERT, _TYPED, _POOLED),
@@ -105,6 +118,10 @@ FAMILIES: dict[str, Row] = {
     ),
     "gpt2": Row("GPT2LMHeadModel", _GPT2, _LEFT, decoder=True),
     "gpt2-base": Row("GPT2Model", _GPT2 | {"n_inner": 40}, _TOKENS, ("last_hidden_state",)),
+    "t5": Row("T5ForConditionalGeneration", _T5, _SEQ2SEQ),
+    "t5-1.1": Row("T5ForConditionalGeneration", _T5 | _GATED, _SEQ2SEQ),
+    "t5-encoder": Row("T5EncoderModel", _T5, _TEXT, ("last_hidden_state",)),
+    "whisper": Row("WhisperForConditionalGeneration", _WHISPER, _SPEECH),
     "gpt2-untied": Row(
         "GPT2LMHeadModel",
         _GPT2 | {"tie_word_embeddings": False, "activation_function": "relu", "scale_attn_by_inverse_layer_idx": True},

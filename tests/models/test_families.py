@@ -73,6 +73,23 @@ def test_folders_come_back_byte_for_byte(name, kind, written, tmp_path):
         assert filecmp.cmpfiles(folder, tmp_path / backend, names, shallow=False) == (names, [], [])
 
 
+@pytest.mark.parametrize(("name", "backend"), [run for run in RUNS if "inputs" in FAMILIES[run.values[0]].inputs])
+def test_steps_with_a_memory_are_the_whole(name, backend, written):
+    """The encoder runs in the first call alone: later calls have neither its inputs nor its parameters."""
+    row, made = FAMILIES[name], written(name)
+    net, parameters, state = kf.models.load(made.folder, backend)
+    given = inputs(row, backend)
+    whole, _ = net.apply(parameters, **given, state=state)
+    caches, outs = net.init_caches(3, 10, backend=backend), []
+    rest = dict(parameters) | {"encoder": {}}
+    for begin, end in ((0, 3), (3, 4), (4, 5), (5, 7)):
+        part = given["ids"][:, begin:end]
+        first = {**given, "ids": part, "state": state} if begin == 0 else {"inputs": None, "ids": part}
+        (out, caches), _ = net.apply(parameters if begin == 0 else rest, **first, caches=caches)
+        outs.append(kf.to_numpy(out))
+    compare(row, np.concatenate(outs, axis=1), {"logits": kf.to_numpy(whole)})
+
+
 @pytest.mark.parametrize(("name", "backend"), [run for run in RUNS if FAMILIES[run.values[0]].decoder])
 def test_steps_with_caches_are_the_whole(name, backend, written):
     """A prompt that is filled up on the left, then token by token."""
