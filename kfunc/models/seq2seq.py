@@ -144,7 +144,14 @@ def check_inputs(inputs: Any, caches: Caches | None) -> None:
 
 
 def empty_caches(
-    blocks: Sequence[Block], batch: int, length: int, dtype: str | None, backend: str | Backend | None, device: Any
+    net: Layer,
+    blocks: Sequence[Block],
+    batch: int,
+    length: int,
+    dtype: str | None,
+    backend: str | Backend | None,
+    device: Any,
 ) -> Caches:
-    """Caches for the blocks of a decoder, before the first call."""
-    return Caches(tuple(block.attention.init_cache(batch, length, dtype, backend, device) for block in blocks))
+    """Caches for the blocks of the decoder of a network, before the first call."""
+    each = (block.attention.init_cache(batch, length, dtype, backend, device, within=net) for block in blocks)
+    return Caches(tuple(each))

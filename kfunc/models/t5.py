@@ -213,7 +213,7 @@ class T5(T5Encoder):
         device: Any = None,
     ) -> Caches:
         """Caches for `length` tokens of the decoder."""
-        return empty_caches(self.decoder.blocks, batch, length, dtype, backend, device)
+        return empty_caches(self, self.decoder.blocks, batch, length, dtype, backend, device)
 
     def forward(  # type: ignore[override]
         self,

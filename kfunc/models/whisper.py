@@ -163,7 +163,7 @@ class Whisper(Family):
     ) -> Caches:
         """Caches for `length` tokens of the decoder."""
         within("length", length, self.max_target_positions)
-        return empty_caches(self.decoder.blocks, batch, length, dtype, backend, device)
+        return empty_caches(self, self.decoder.blocks, batch, length, dtype, backend, device)
 
     def forward(
         self,
