@@ -132,8 +132,8 @@ class T5Encoder(Family):
             return FeedForward(up, down, dense(self.d_ff, act) if gated else None, rate)
 
         def block() -> Block:
-            cross = (attention(), norm()) if decodes else (None, None)
-            return Block(attention(), norm(), mlp(), norm(), *cross, dropout=rate)
+            cross, cross_norm = (attention(), norm()) if decodes else (None, None)
+            return Block(attention(), norm(), mlp(), norm(), cross, cross_norm, dropout=rate)
 
         return T5Stack(
             nn.RelativePositionBias(
@@ -257,8 +257,7 @@ def key_map(net: T5Encoder) -> KeyMap:
     """Which tensors of transformers are which parameters."""
     tables = ["shared.weight", "encoder.embed_tokens.weight"]
     rules: list[tuple[Any, ...]] = []
-    whole = isinstance(net, T5)
-    if whole:
+    if isinstance(net, T5):
         tables.append("decoder.embed_tokens.weight")
         rules += [] if net.head is None else [("lm_head.weight", "head/kernel", "o i -> i o")]
         tables += ["lm_head.weight"] if net.head is None else []
@@ -267,7 +266,7 @@ def key_map(net: T5Encoder) -> KeyMap:
         rules.append((f"{cross}.layer_norm.weight", f"{ours}/cross_norm/scale"))
     gated, _ = _activation(net.feed_forward_proj)
     dense = {"gate": "wi_0", "up": "wi_1", "down": "wo"} if gated else {"up": "wi", "down": "wo"}
-    for stack, last in (("encoder", 1), ("decoder", 2))[: 1 + whole]:
+    for stack, last in (("encoder", 1), ("decoder", 2))[: 2 if isinstance(net, T5) else 1]:
         theirs, ours = f"{stack}.block.{{i}}.layer", f"{stack}/blocks_{{i}}"
         first = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         rules += [

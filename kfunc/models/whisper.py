@@ -144,8 +144,8 @@ class Whisper(Family):
 
         def block() -> Block:
             mlp = FeedForward(nn.Dense(width, act), nn.Dense(d), dropout=self.activation_dropout)
-            cross = (attention(), norm()) if decodes else (None, None)
-            return Block(attention(), norm(), mlp, norm(), *cross, dropout=self.dropout)
+            cross, cross_norm = (attention(), norm()) if decodes else (None, None)
+            return Block(attention(), norm(), mlp, norm(), cross, cross_norm, dropout=self.dropout)
 
         return tuple(block() for _ in range(length))
 
