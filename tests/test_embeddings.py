@@ -115,6 +115,16 @@ def test_a_network_of_ones_own_becomes_a_folder(mode, normalize, tmp_path):
     want, _ = net.apply(parameters, IDS, mask=MASK)
     out, _ = again.apply(trees[0], IDS, mask=MASK)
     assert np.array_equal(out, want)
+    # Older folders have the encoder in a folder of its own.
+    (tmp_path / "0_Transformer").mkdir()
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).rename(tmp_path / "0_Transformer" / file)
+    modules = json.loads((tmp_path / "modules.json").read_text())
+    (tmp_path / "modules.json").write_text(json.dumps([{**modules[0], "path": "0_Transformer"}, *modules[1:]]))
+    again, *trees = kf.models.load(tmp_path)
+    assert np.array_equal(again.apply(trees[0], IDS, mask=MASK)[0], want)
+    paths = kf.models.save(tmp_path / "same", again, *trees)
+    assert all(filecmp.cmp(path, path.replace("/same", ""), shallow=False) for path in paths)
     # With another pooling, the folder says so.
     kf.models.save(tmp_path / "other", kf.replace(again, pooling="max"), *trees)
     assert kf.models.load(tmp_path / "other")[0].pooling == "max"

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import checks, nn, ops
 from ..arrays import namespace
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, base_layer, layer
 from ..nn.rotary import steps
@@ -101,7 +101,16 @@ class Bert(Family):
     model_type: ClassVar[str] = "bert"
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("Bert")
     prefix: ClassVar[str] = "bert"
-    without_effect: ClassVar[Sequence[str]] = ("position_embedding_type", "tie_word_embeddings")
+    without_effect: ClassVar[Sequence[str]] = (
+        *("position_embedding_type", "tie_word_embeddings", "directionality", "sentence_transformers", "_num_labels"),
+        *(
+            "pooler_fc_size",
+            "pooler_num_attention_heads",
+            "pooler_num_fc_layers",
+            "pooler_size_per_head",
+            "pooler_type",
+        ),
+    )
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -182,8 +191,7 @@ class Bert(Family):
         positions: Array | None = None,
     ) -> Any:
         xp = namespace(ids)
-        checks.rank("ids", ids, 2)
-        within("ids", ids.shape[1], self.max_position_embeddings - self.first)
+        check_tokens(ids, self.max_position_embeddings - self.first, mask=mask, token_type_ids=token_type_ids)
         types = xp.zeros_like(ids) if token_type_ids is None else token_type_ids
         positions = self.positions(ids) if positions is None else positions
         x = self.words(s, ids) + self.types(s, types) + self.places(s, positions)
@@ -274,6 +282,22 @@ def head_width(hidden_size: int, num_attention_heads: int) -> int:
             got=hidden_size,
         )
     return hidden_size // num_attention_heads
+
+
+def check_tokens(ids: Array, longest: int, **beside: Array | None) -> None:
+    """Raise an error unless `ids` and the arrays beside it are (batch, time), and the time is not too long."""
+    checks.rank("ids", ids, 2)
+    within("ids", ids.shape[1], longest)
+    for name, x in beside.items():
+        if x is None:
+            continue
+        if x.ndim != 2 or any(n != m for n, m in zip(x.shape, ids.shape, strict=True) if None not in (n, m)):
+            raise ShapeError(
+                f"`{name}` must have the shape of `ids`, {tuple(ids.shape)}, got {tuple(x.shape)}.",
+                argument=name,
+                expected=tuple(ids.shape),
+                got=tuple(x.shape),
+            )
 
 
 def labels(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
-from .. import checks, nn, ops
+from .. import nn, ops
 from ..arrays import namespace
 from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
@@ -16,8 +16,8 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array, Sizes
-from .bert import head_width
-from .blocks import Block, Mlp, Rule, activation, dense_rules, head_rules, norm_rules, within
+from .bert import check_tokens, head_width
+from .blocks import Block, Mlp, Rule, activation, dense_rules, head_rules, norm_rules
 from .family import Config, Family
 from .vit import Patches
 
@@ -58,7 +58,7 @@ class CLIPText(Family):
         "CLIPTextModelWithProjection": {"projection": True},
     }
     prefix: ClassVar[str] = "text_model"
-    without_effect: ClassVar[Sequence[str]] = ("dropout",)
+    without_effect: ClassVar[Sequence[str]] = ("dropout", "tie_word_embeddings")
 
     vocab_size: int = 49408
     hidden_size: int = 512
@@ -96,8 +96,7 @@ class CLIPText(Family):
         return (Spec((None, None), "int32"),)
 
     def forward(self, s: Scope, ids: Array, mask: Array | None = None) -> dict[str, Array]:
-        checks.rank("ids", ids, 2)
-        within("ids", ids.shape[1], self.max_position_embeddings)
+        check_tokens(ids, self.max_position_embeddings, mask=mask)
         x = self.words(s, ids) + self.places(s, steps(ids, 1))
         for block in self.blocks:
             x, _ = block(s, x, mask=mask)
@@ -129,7 +128,7 @@ class CLIPVision(Family):
         "CLIPVisionModelWithProjection": {"projection": True},
     }
     prefix: ClassVar[str] = "vision_model"
-    without_effect: ClassVar[Sequence[str]] = ("dropout",)
+    without_effect: ClassVar[Sequence[str]] = ("dropout", "tie_word_embeddings")
 
     hidden_size: int = 768
     intermediate_size: int = 3072
@@ -192,6 +191,7 @@ class CLIP(Family):
 
     model_type: ClassVar[str] = "clip"
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"CLIPModel": {}}
+    without_effect: ClassVar[Sequence[str]] = ("tie_word_embeddings",)
 
     text_config: Mapping[str, Any] | None = None
     vision_config: Mapping[str, Any] | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import filecmp
+import importlib
 import json
+import operator
 import pathlib
 import sys
 
@@ -88,6 +90,79 @@ def test_a_pooler_that_the_file_does_not_have(name, tmp_path):
     assert all(filecmp.cmp(path, tmp_path / pathlib.Path(path).name, shallow=False) for path in paths)
 
 
+# Keys of transformers 4.16, which wrote all of them into each part.
+WRITTEN = {
+    **{"_name_or_path": "", "add_cross_attention": False, "architectures": None, "bad_words_ids": None},
+    **{"chunk_size_feed_forward": 0, "cross_attention_hidden_size": None, "decoder_start_token_id": None},
+    **{"diversity_penalty": 0.0, "do_sample": False, "early_stopping": False, "encoder_no_repeat_ngram_size": 0},
+    **{"finetuning_task": None, "forced_bos_token_id": None, "forced_eos_token_id": None, "is_decoder": False},
+    **{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "is_encoder_decoder": False, "label2id": {"LABEL_0": 0}},
+    **{"length_penalty": 1.0, "max_length": 20, "min_length": 0, "no_repeat_ngram_size": 0, "num_beam_groups": 1},
+    **{"num_beams": 1, "num_return_sequences": 1, "output_attentions": False, "output_hidden_states": False},
+    **{
+        "output_scores": False,
+        "prefix": None,
+        "problem_type": None,
+        "pruned_heads": {},
+        "remove_invalid_values": False,
+    },
+    **{"repetition_penalty": 1.0, "return_dict": True, "return_dict_in_generate": False, "sep_token_id": None},
+    **{"task_specific_params": None, "temperature": 1.0, "tie_encoder_decoder": False, "tie_word_embeddings": True},
+    **{"tokenizer_class": None, "top_k": 50, "top_p": 1.0, "torch_dtype": None, "torchscript": False, "typical_p": 1.0},
+    **{"transformers_version": "4.16.0.dev0", "use_bfloat16": False, "dropout": 0.0, "gradient_checkpointing": False},
+}
+PUBLISHED = {
+    "bert-base-multilingual-cased": (
+        {
+            **{
+                "model_type": "bert",
+                "architectures": ["BertForMaskedLM"],
+                "directionality": "bidi",
+                "pooler_fc_size": 768,
+            },
+            **{"pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3, "pooler_size_per_head": 128},
+            **{"pooler_type": "first_token_transform", "vocab_size": 119547, "position_embedding_type": "absolute"},
+        },
+        {"vocab_size": 119547, "head": "masked_lm"},
+    ),
+    "ms-marco-MiniLM-L6-v2": (
+        {
+            **{"model_type": "bert", "architectures": ["BertForSequenceClassification"], "id2label": {"0": "LABEL_0"}},
+            **{"label2id": {"LABEL_0": 0}, "hidden_size": 384, "use_cache": True, "gradient_checkpointing": False},
+            **{"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity", "version": "4.1.0"}},
+        },
+        {"num_labels": 1, "hidden_size": 384},
+    ),
+    "xlm-roberta-base": (
+        {
+            **{"model_type": "xlm-roberta", "architectures": ["XLMRobertaForMaskedLM"], "output_past": True},
+            **{"max_position_embeddings": 514, "type_vocab_size": 1, "vocab_size": 250002, "layer_norm_eps": 1e-05},
+        },
+        {"pad_token_id": 1, "type_vocab_size": 1},
+    ),
+    "clip-vit-base-patch32": (
+        {
+            **{"model_type": "clip", "architectures": ["CLIPModel"], "initializer_factor": 1.0, "projection_dim": 512},
+            **{"logit_scale_init_value": 2.6592, "text_config_dict": None, "vision_config_dict": None},
+            "text_config": {**WRITTEN, "model_type": "clip_text_model", "bos_token_id": 0, "eos_token_id": 2},
+            "vision_config": {**WRITTEN, "model_type": "clip_vision_model", "patch_size": 16},
+        },
+        {"text.eos_token_id": 2, "vision.patch_size": 16},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_configs_of_published_folders(name):
+    values, wanted = PUBLISHED[name]
+    config = kf.models.Config(values)
+    cls = getattr(kf.models, {"bert": "Bert", "xlm-roberta": "XLMRoberta", "clip": "CLIP"}[values["model_type"]])
+    net = importlib.import_module(cls.__module__).from_config(config)
+    assert type(net) is cls
+    assert config.unread() == []
+    assert {path: operator.attrgetter(path)(net) for path in wanted} == wanted
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 BAD_CONFIGS = {
@@ -131,6 +206,15 @@ def test_bad_inputs(name):
     parameters, state = net.init(0, *net.input_specs())
     with pytest.raises((ShapeError, ArgumentError), match=says):
         net.apply(parameters, x, state=state)
+
+
+@pytest.mark.parametrize("name", ["mask", "token_type_ids"])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4,), (3, 4, 1)])
+def test_arrays_that_do_not_fit_the_tokens(name, shape):
+    net = kf.models.Bert(**TEXT)
+    parameters, _ = net.init(0, IDS)
+    with pytest.raises(ShapeError, match=f"`{name}` must have the shape of `ids`"):
+        net.apply(parameters, IDS, **{name: np.ones(shape, "int32")})
 
 
 def test_bad_arguments():
