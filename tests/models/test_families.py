@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import filecmp
 import functools
+import json
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +17,7 @@ from families import FAMILIES, MASK, oracle
 from sampling import one_of
 
 import kfunc as kf
+from kfunc.errors import ArgumentError, FileError, ParamError
 
 EPS = float(np.finfo(np.float32).eps)
 RUNS = [
@@ -111,3 +117,216 @@ def test_steps_with_caches_are_the_whole(name, backend, written):
         (out, caches), _ = net.apply(parameters, ids[:, begin:end], caches=caches, mask=mask)
         outs.append(kf.to_numpy(out))
     compare(row, np.concatenate(outs, axis=1), {row.outputs[0]: kf.to_numpy(whole)}, MASK if mask is not None else None)
+
+
+# -- folders that are not as they should be ----------------------------------------------------------------------------
+
+
+def config(**changes):
+    """A change of a folder: other values in its config. None as a change removes the key."""
+
+    def change(folder):
+        path = folder / "config.json"
+        values = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({k: v for k, v in values.items() if k not in changes or v is not None}))
+
+    return change
+
+
+def text(name, content):
+    return lambda folder: (folder / name).write_text(content)
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def without_a_shard(folder):
+    sorted(folder.glob("model-*"))[1].unlink()
+
+
+def tensors(change):
+    """A change of a folder: `change` of the dict of its tensors, in one file."""
+
+    def rewrite(folder):
+        found = dict(kf.interop.Checkpoint(folder))
+        change(found)
+        for path in folder.glob("model*"):
+            path.unlink()
+        kf.interop.save_checkpoint(found, folder)
+
+    return rewrite
+
+
+EMBED = "model.embed_tokens.weight"
+BAD = {
+    "no config": (without("config.json"), FileError, "config.json could not be read: No such file"),
+    "no json": (text("config.json", "{"), FileError, "config.json: The file is corrupt"),
+    "a list": (text("config.json", "[1]"), FileError, "The config is not an object"),
+    "unknown type": (config(model_type="mamba"), FileError, "value of `model_type` that kfunc does not know: 'mamba'"),
+    "no type": (config(model_type=None), FileError, "value of `model_type` that kfunc does not know: None"),
+    "type is a list": (config(model_type=["llama"]), FileError, "value of `model_type` that kfunc does not know"),
+    "unknown class": (config(architectures=["LlamaForOther"]), FileError, "`architectures` .*LlamaForOther"),
+    "unknown keys": (config(new_norm=2, other_gate=True), FileError, "does not know: new_norm = 2, other_gate = True"),
+    "unknown rope": (
+        config(rope_parameters={"rope_type": "spiral", "rope_theta": 1e4}),
+        ArgumentError,
+        "rotary scaling 'spiral' is unknown",
+    ),
+    "key of a rope": (
+        config(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4, "more": 1}),
+        ArgumentError,
+        "rotary scaling 'linear' has no argument 'more'",
+    ),
+    "unknown activation": (config(hidden_act="frelu"), ArgumentError, "`hidden_act` must be .* got 'frelu'"),
+    "size is a text": (config(hidden_size="many"), ArgumentError, "`hidden_size` must be a positive integer"),
+    "size is negative": (config(num_hidden_layers=-1), ArgumentError, "`num_hidden_layers` must be a positive"),
+    "heads that do not share": (config(num_key_value_heads=3), ArgumentError, "`num_key_value_heads` must divide 4"),
+    "far too many layers": (config(num_hidden_layers=10**9), FileError, "`num_hidden_layers` that kfunc does not"),
+    "more layers": (config(num_hidden_layers=3), ParamError, "blocks_2/.*: no tensor is for it"),
+    "fewer layers": (config(num_hidden_layers=1), ParamError, "model.layers.1.*: the network has no blocks_1/"),
+    "other width": (config(vocab_size=61), ParamError, "its shape is .60, 24., and .61, 24. is needed"),
+    "half of the shards": (without_a_shard, FileError, "model-00002-of-.*.safetensors could not be read"),
+    "no tensors": (lambda folder: [p.unlink() for p in folder.glob("model*")], FileError, "has no checkpoint"),
+    "index elsewhere": (
+        text("model.safetensors.index.json", json.dumps({"weight_map": {EMBED: "../x.safetensors"}})),
+        FileError,
+        "index names a file that lies outside",
+    ),
+    "tensor missing": (tensors(lambda t: t.pop("model.norm.weight")), ParamError, "norm/scale: no tensor is for it"),
+    "tensor too many": (
+        tensors(lambda t: t.update({"model.extra.weight": t[EMBED]})),
+        ParamError,
+        "model.extra.weight: no rule has it",
+    ),
+    "integers": (tensors(lambda t: t.update({EMBED: t[EMBED].astype("int32")})), ParamError, "dtype is int32"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_folders_are_refused_by_name(name, written, tmp_path):
+    change, error, message = BAD[name]
+    folder = tmp_path / "folder"
+    shutil.copytree(written("llama", "shards").folder, folder)
+    change(folder)
+    with pytest.raises(error, match=message):
+        kf.models.load(folder)
+
+
+@pytest.mark.parametrize("folder", [None, 3, "a\0b"])
+def test_paths_that_are_none(folder):
+    with pytest.raises(ArgumentError, match="`folder` must be a path"):
+        kf.models.load(folder)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileError, match="nothing: There is no folder of this name"):
+        kf.models.load(tmp_path / "nothing")
+
+
+# -- what changes on the way -------------------------------------------------------------------------------------------
+
+
+def theirs(folder, ids):
+    """What `transformers` computes of a folder."""
+    import torch
+    import transformers
+
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(report.values()), report
+    with torch.no_grad():
+        return model.eval()(torch.from_numpy(ids).long()).logits.numpy()
+
+
+IDS = FAMILIES["llama"].inputs["ids"][1]
+SIZES = {"vocab_size": 60, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        lambda: kf.models.GPT2(vocab_size=60, n_positions=16, n_embd=24, n_layer=2, n_head=3),
+        lambda: kf.models.Llama(**SIZES, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 50.0}),
+        lambda: kf.models.Gemma3(**SIZES, head_dim=8, sliding_window=4, sliding_window_pattern=2),
+    ],
+    ids=["gpt2", "llama", "gemma3"],
+)
+def test_transformers_reads_networks_made_by_hand(net, tmp_path):
+    pytest.importorskip("transformers")
+    net = net()
+    parameters, state = net.init(0, *net.input_specs())
+    out, _ = net.apply(parameters, IDS)
+    kf.models.save(tmp_path, net, parameters, state)
+    np.testing.assert_allclose(theirs(tmp_path, IDS), out, rtol=0, atol=12 * 8 * EPS * max(1.0, np.abs(out).max()))
+    again, values, _ = kf.models.load(tmp_path)
+    assert again.values() == net.values()
+    assert kf.tree.map(lambda a, b: bool((a == b).all()), parameters, values) == kf.tree.map(lambda a: True, values)
+
+
+def test_trained_values_that_bfloat16_does_not_hold_are_saved_as_they_are(written, tmp_path):
+    folder = written("llama", "bfloat16").folder
+    net, parameters, state = kf.models.load(folder)
+    parameters["norm"]["scale"] = parameters["norm"]["scale"] + np.float32(1e-4)
+    kf.models.save(tmp_path, net, parameters, state)
+    again, values, _ = kf.models.load(tmp_path, dtype="auto")
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "float32"
+    assert (values["norm"]["scale"] == parameters["norm"]["scale"]).all()
+    assert again.values() == net.values()
+
+
+def test_a_changed_field_is_a_changed_value_of_the_config(written, tmp_path):
+    net, parameters, state = kf.models.load(written("llama").folder)
+    net = kf.replace(net, rms_norm_eps=1e-3, head=None)
+    del parameters["logits"]
+    kf.models.save(tmp_path, net, parameters, state)
+    before, after = (json.loads((p / "config.json").read_text()) for p in (Path(written("llama").folder), tmp_path))
+    assert after == before | {"rms_norm_eps": 1e-3, "architectures": ["LlamaModel"]}
+    assert kf.models.load(tmp_path)[0].values() == net.values()
+
+
+def test_configs_of_older_transformers(written, tmp_path):
+    """Rotary positions stood beside each other, and values that were defaults did not stand there at all."""
+    folder = written("llama-llama3").folder
+    wanted, parameters, _ = kf.models.load(folder)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    values = json.loads((tmp_path / "config.json").read_text())
+    rope = values.pop("rope_parameters")
+    values |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope, "torch_dtype": values.pop("dtype")}
+    for name in ("hidden_act", "rms_norm_eps", "attention_bias", "mlp_bias", "tie_word_embeddings", "head_dim"):
+        values.pop(name)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    net, again, state = kf.models.load(tmp_path)
+    assert (net.apply(again, IDS)[0] == wanted.apply(parameters, IDS)[0]).all()
+    paths = kf.models.save(tmp_path / "out", net, again, state)
+    for path in paths:
+        assert filecmp.cmp(path, tmp_path / os.path.basename(path), shallow=False)
+
+
+def test_a_head_that_a_tied_config_has_for_itself(written, tmp_path):
+    """As in transformers: if both tables are in the folder, with different values, they are two; copies are one."""
+    shutil.copytree(written("llama-tied").folder, tmp_path, dirs_exist_ok=True)
+    for factor in (1, 2):
+        tensors(lambda t, f=factor: t.update({"lm_head.weight": t[EMBED] * f}))(tmp_path)
+        net, parameters, state = kf.models.load(tmp_path)
+        assert net.tie_word_embeddings == (factor == 1)
+        out, _ = net.apply(parameters, IDS)
+        compare(FAMILIES["llama"], out, {"logits": theirs(tmp_path, IDS)})
+        names = [os.path.basename(path) for path in kf.models.save(tmp_path / "out", net, parameters, state)]
+        assert filecmp.cmpfiles(tmp_path, tmp_path / "out", names, shallow=False)[0] == names
+
+
+def test_files_of_models_have_families(written, tmp_path):
+    """A model file names the class, which is imported then; the folder can be written from it."""
+    folder = written("gpt2").folder
+    net, parameters, state = kf.models.load(folder)
+    model = kf.Model(net, params=parameters, state=state)
+    model.save(tmp_path / "model.safetensors")
+    code = (
+        "import kfunc as kf, sys; m = kf.Model.load(sys.argv[1]); s = m.train_state;"
+        "kf.models.save(sys.argv[2], m.net, s.params, s.state)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "model.safetensors", tmp_path / "out"], check=True)
+    names = os.listdir(tmp_path / "out")
+    assert filecmp.cmpfiles(folder, tmp_path / "out", names, shallow=False)[0] == names
