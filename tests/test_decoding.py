@@ -84,6 +84,19 @@ def test_rotary_on_other_axes(order):
             close(out, np.transpose(turned(X, positions, **kind), order), n=2 * 100**2)
 
 
+def test_rotary_of_several_arrays():
+    layer, one = nn.RotaryEmbedding(), normal(2, 5, 1, 8)
+    for options in ({}, {"positions": TIMES}):
+        got, _ = layer.apply({}, [X, one], **options)
+        for x, y in zip((X, one), got, strict=True):
+            np.testing.assert_array_equal(y, layer.apply({}, x, **options)[0])
+    for other in (normal(2, 4, 3, 8), normal(2, 5, 3, 6)):
+        with pytest.raises(kf.errors.ShapeError, match="differ in time or features"):
+            layer.init(0, [X, other])
+    with pytest.raises(kf.errors.ArgumentError):
+        layer.init(0, [])
+
+
 @pytest.mark.parametrize("kind", [{}, {"interleaved": True, "partial_rotary_factor": 0.5}], ids=["halves", "pairs"])
 @pytest.mark.parametrize("name", TRAINING)
 def test_gradients_turn_back(name, kind):

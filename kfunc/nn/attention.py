@@ -20,7 +20,7 @@ from ..ops.normalization import wide
 from ..typing import Array, Axes, ConstraintLike, InitializerLike, RegularizerLike, Sizes
 from .layer import Layer, batch_size, layer
 from .masks import hidden
-from .rotary import steps
+from .rotary import RotaryEmbedding, steps
 from .scope import Scope
 
 __all__ = [
@@ -431,9 +431,9 @@ class _MultiHead(Layer):
         if s.policy is not None:
             value, key = s.policy.cast(value), s.policy.cast(key)
         _check_inputs(value, value, key, 3)
-        k, v = self._keys_and_values(s, value, key, 0, positions)
-        self._add_losses(s, value, key=k[0], value=v)
-        return Memory(k[1], v)
+        projected, k, v = self._keys_and_values(s, value, key)
+        self._add_losses(s, value, key=projected, value=v)
+        return Memory(self._turned(s, [k], 0, positions)[0], v)
 
     def forward(
         self,
@@ -468,18 +468,22 @@ class _MultiHead(Layer):
         heads, _, width, value_width = self._heads
         start = 0 if cache is None else cache.index
         projected = self._dense(s, "query", query, (heads, width))
-        q = self._placed(s, projected, self.query_norm, start, positions)
+        q = projected if self.query_norm is None else self.query_norm(s, projected)
+        projected_key = own = None
         if memory is None:
-            (projected_key, k), v = self._keys_and_values(s, value, key, start, positions)
+            projected_key, k, v = self._keys_and_values(s, value, key)
+            q, k = self._turned(s, [q, k], start, positions)
+            own = v
         else:
-            (k, v), projected_key = self._remembered(memory), None
+            (q,) = self._turned(s, [q], start, positions)
+            k, v = self._remembered(memory)
         gate = ops.sigmoid(self._dense(s, "gate", query, (heads, value_width))) if self.use_gate else None
-        own = None if memory is not None else v
         self._add_losses(s, inputs, query=projected, key=projected_key, value=own, gate=gate)
         new, first = None, 0
         if cache is not None:
             k, v, new, first = _extended(cache, k, v)
-            k, v = cast(k, dtype_of(q)), cast(v, dtype_of(q))
+            if k.dtype != q.dtype:
+                k, v = cast(k, dtype_of(q)), cast(v, dtype_of(q))
         masks = query_mask, value_mask, key_mask, attention_mask
         mask, bias, length = self._mask(q, k, cache, first, *masks, attention_bias)
         causal = use_causal_mask and cache is None  # as a flag, since kernels are faster with it than with a mask
@@ -525,28 +529,29 @@ class _MultiHead(Layer):
                 )
         return memory
 
-    def _keys_and_values(self, s: Scope, value, key, start, positions):
-        """The projection of the key, and the key as it meets queries; and the value."""
+    def _keys_and_values(self, s: Scope, value, key):
+        """The projection of the key, the key after its norm, and the value."""
         _, groups, width, value_width = self._heads
         projected = self._dense(s, "key", value if key is None else key, (groups, width))
-        v = self._dense(s, "value", value, (groups, value_width))
-        return (projected, self._placed(s, projected, self.key_norm, start, positions)), v
+        k = projected if self.key_norm is None else self.key_norm(s, projected)
+        return projected, k, self._dense(s, "value", value, (groups, value_width))
 
-    def _placed(self, s: Scope, x, norm: Layer | None, start, positions):
-        """A query or key (batch, time, heads, features), normalised and turned by its positions."""
-        x = x if norm is None else norm(s, x)
+    def _turned(self, s: Scope, xs: list, start, positions) -> list:
+        """Queries and keys (batch, time, heads, features), turned by their positions."""
         if self.rotary is None:
-            return x
-        if positions is None:
-            return self.rotary(s, x, start_index=start)
-        if positions.ndim not in (1, 2) or _differ(positions.shape[-1:], x.shape[1:2]):
-            raise ShapeError(
-                f"`positions` must be ({x.shape[1]},) or (batch, {x.shape[1]}), got {tuple(positions.shape)}.",
-                argument="positions",
-                expected=f"({x.shape[1]},) or (batch, {x.shape[1]})",
-                got=tuple(positions.shape),
-            )
-        return self.rotary(s, x, positions=positions)
+            return xs
+        where = {"start_index": start} if positions is None else {"positions": positions}
+        for x in () if positions is None else xs:
+            if positions.ndim not in (1, 2) or _differ(positions.shape[-1:], x.shape[1:2]):
+                raise ShapeError(
+                    f"`positions` must be ({x.shape[1]},) or (batch, {x.shape[1]}), got {tuple(positions.shape)}.",
+                    argument="positions",
+                    expected=f"({x.shape[1]},) or (batch, {x.shape[1]})",
+                    got=tuple(positions.shape),
+                )
+        if isinstance(self.rotary, RotaryEmbedding) and len({x.shape[1] for x in xs}) == 1:
+            return self.rotary(s, xs, **where)  # the angles are the same, and are computed once
+        return [self.rotary(s, x, **where) for x in xs]
 
     def _add_losses(self, s: Scope, inputs, **projections):
         """The activity regularizer of each projection; that of the output works as in every layer."""

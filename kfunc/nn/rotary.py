@@ -28,7 +28,8 @@ class RotaryEmbedding(Layer):
     to about `p * 1e-7`.
 
     `start_index`, an integer or integers (batch,), is the position of the first entry, for decoding. `positions`,
-    integers (time,) or (batch, time), gives the positions of all entries.
+    integers (time,) or (batch, time), gives the positions of all entries. `x` may also be a list of arrays that differ
+    in axes other than those of time and features alone, such as the heads of a query and a key; so is the output then.
 
     Args:
         max_wavelength: The longest wavelength, divided by `2 pi`; `rope_theta` in configs of Hugging Face.
@@ -82,21 +83,41 @@ class RotaryEmbedding(Layer):
         checks.number("partial_rotary_factor", self.partial_rotary_factor, above=0, most=1)
         object.__setattr__(self, "scaling", _checked(self.scaling))
 
-    def forward(self, s: Scope, x: Array, start_index: int | Array = 0, positions: Array | None = None) -> Array:
-        time, features, width = self._axes(x)
-        xp, axes = namespace(x), x.ndim
-        cos, sin = self._turns(s, x, time, width, start_index, positions)
+    def forward(
+        self, s: Scope, x: Array | list[Array], start_index: int | Array = 0, positions: Array | None = None
+    ) -> Any:
+        several = isinstance(x, list | tuple)
+        xs: Any = x if several else (x,)
+        if not xs:
+            raise ArgumentError.must_be("x", "an array, or a list of arrays", x)
+        axes = time, features, width = self._axes(xs[0])
+        for other in xs[1:]:
+            sizes = {other.shape[time], xs[0].shape[time]} - {None}
+            if self._axes(other) != axes or len(sizes) > 1:
+                raise ShapeError(
+                    f"The arrays in `x` differ in time or features: {tuple(xs[0].shape)} and {tuple(other.shape)}.",
+                    argument="x",
+                    expected="arrays with one size of the axes of time and of features",
+                    got=tuple(other.shape),
+                    fix="turn them one by one",
+                )
+        xp = namespace(xs[0])
+        cos, sin = self._turns(s, xs[0], time, width, start_index, positions)
         if features < time:
             cos, sin = xp.matrix_transpose(cos), xp.matrix_transpose(sin)
-        for axis in range(0 if cos.ndim == 2 else 1, axes):
+        for axis in range(0 if cos.ndim == 2 else 1, xs[0].ndim):
             if axis not in (time, features):
                 cos, sin = xp.expand_dims(cos, axis=axis), xp.expand_dims(sin, axis=axis)
+        turned = [self._turned(xp, y, cos, sin, features, width) for y in xs]
+        return turned if several else turned[0]
+
+    def _turned(self, xp, x, cos, sin, features: int, width: int):
+        """`x`, turned by angles of which the cosines and sines are given."""
         half, before = width // 2, (slice(None),) * features
         if self.interleaved:
-            starts, stops, step = (0, 1), (width, width), 2
+            first, second = x[(*before, slice(0, width, 2), ...)], x[(*before, slice(1, width, 2), ...)]
         else:
-            starts, stops, step = (0, half), (half, width), 1
-        first, second = (x[(*before, slice(a, b, step), ...)] for a, b in zip(starts, stops, strict=True))
+            first, second = x[(*before, slice(None, half), ...)], x[(*before, slice(half, width), ...)]
         parts = [first * cos - second * sin, second * cos + first * sin]
         if self.interleaved:
             turned = xp.moveaxis(xp.stack(parts, axis=-1), features, -2)
@@ -152,8 +173,10 @@ class RotaryEmbedding(Layer):
             return xp.asarray(numbers, dtype=dtype, device=where)
 
         powers = [self.max_wavelength ** (-2 * i / width) / self.scaling_factor for i in range(width // 2)]
-        scaling = dict(self.scaling or {})
-        kind = _SCALINGS[scaling.pop("rope_type", "default")]
+        if self.scaling is None:
+            return array(powers), 1.0
+        scaling = dict(self.scaling)
+        kind = _SCALINGS[scaling.pop("rope_type")]
         fixed, factor = kind.rates(powers, self.max_wavelength, **scaling)
         if kind.limit is None:
             return array(fixed), factor
