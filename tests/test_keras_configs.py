@@ -20,7 +20,7 @@ from sampling import chosen, one_of
 
 import kfunc as kf
 from kfunc import nn
-from kfunc.interop.keras import built, convert, load, weights
+from kfunc.interop.keras import built, config_of, convert, load, weights
 from kfunc.nn.scope import Declaration
 
 IDS = {row.name: i for i, row in enumerate(ROWS)}
@@ -109,6 +109,33 @@ def test_one_object_stays_one():
 def test_frozen_layers_stay_frozen(tmp_path):
     model = load(file("frozen_base", tmp_path))
     assert [path for path in kf.tree.paths(model.train_state.params) if path.startswith("base")] == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "acts"),
+    [
+        (nn.Dropout(0.5), True),
+        (nn.GaussianNoise(1.0), True),
+        (nn.LSTM(2, dropout=0.5), True),
+        (nn.SpatialDropout1D(0.5), True),
+        (nn.BatchNormalization(), False),
+    ],
+    ids=lambda x: getattr(type(x), "__name__", ""),
+)
+def test_training_where_keras_writes_a_default(layer, acts):
+    """Keras 3 writes `training: False` for each Dropout, the default of its `call`, and drops in `fit` all the same.
+
+    For a BatchNormalization, whose default is None, a user wrote it.
+    """
+    x = nn.Input((3, 4))
+    net = nn.Graph(x, layer(x))
+    given = config_of(net)
+    given["config"]["layers"][1]["inbound_nodes"][0]["kwargs"]["training"] = False
+    made = built(json.loads(json.dumps(given))).net
+    data = np.arange(24, dtype="float32").reshape(2, 3, 4)
+    params, state = made.init(0, data)
+    out, _ = made.apply(params, data, state=state, key=1, train=True)
+    assert acts == (not np.allclose(out, made.apply(params, data, state=state)[0]))
 
 
 def test_hard_sigmoid_of_keras_2():

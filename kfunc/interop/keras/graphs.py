@@ -192,6 +192,8 @@ class _Graph:
         if missing:
             return False
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        if isinstance(data, dict) and kwargs.get("training") is False and not isinstance(layer, _KEEPS_TRAINING):
+            del kwargs["training"]
         if isinstance(layer, Operation):
             args, kwargs = self.arguments(name, layer.function, args, kwargs)
             given = tree.leaves((args, kwargs))
@@ -288,6 +290,13 @@ class _Graph:
         if isinstance(first, list) and _recurs(self.layers[name]):
             return [first[0]], {**kwargs, "initial_state": first[1:]}
         return [first], kwargs
+
+
+_KEEPS_TRAINING = (nn.BatchNormalization, nn.Graph, nn.Sequential)
+"""Layers for which `training=False` in a file of Keras 3 says what a user wrote.
+
+For others, such as Dropout, Keras writes the default of their `call`, and training runs them as in training all the same.
+"""
 
 
 def _recurs(layer: Any) -> bool:
