@@ -1,0 +1,150 @@
+"""The weights of a network for images, from files of Keras's, of kfunc's, and of torchvision and timm."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .. import nn
+from ..arrays import asarray
+from ..errors import ArgumentError, FileError
+from ..interop import Checkpoint, KeyMap
+from ..model import Model
+from ..nn.applications import LayerScale
+from ..nn.freezing import layers_by_path
+from ..training.model_file import format_of
+from ..training.state import begun
+from ..training.traced import Traced
+
+__all__ = ["Pair", "Source", "loaded", "path_of", "told"]
+
+Pair = tuple[str, str] | tuple[str, str, str]
+
+
+class Source(NamedTuple):
+    """Checkpoints of another library whose network is the same.
+
+    Attributes:
+        name: What the library calls the network: "timm's tf_efficientnet_b0".
+        pairs: For the network here, the pairs of a module there and a layer here. How the axes lie follows from the
+            class of the layer, unless a form as of a `KeyMap` is the third.
+        norm: Arguments of each `BatchNormalization`, where that library has others than Keras.
+        state: Values of state variables that the checkpoint lacks, by their paths.
+        sizes: Sizes of axes in forms.
+    """
+
+    name: str
+    pairs: Callable[[nn.Graph], Iterable[Pair]]
+    norm: Mapping[str, Any] = {}
+    state: Mapping[str, Any] = {}
+    sizes: Mapping[str, int] = {}
+
+
+def told(sources: Iterable[Source]) -> str:
+    """The sources in a sentence of a docstring or an error."""
+    names = [source.name for source in sources]
+    return f", or a `.safetensors` or `.pth` file of {' or '.join(names)}" if names else ""
+
+
+def path_of(weights: Any) -> str | None:
+    """The path that `weights` is; None for weights that are drawn."""
+    if weights is None:
+        return None
+    if weights == "imagenet":
+        raise ArgumentError(
+            '`weights` is "imagenet", and nothing is downloaded here.',
+            argument="weights",
+            expected="None, or the path of a file with weights",
+            got="'imagenet'",
+            fix="where Keras is installed, keras.applications downloads them: save them by "
+            'model.save_weights("imagenet.weights.h5"), and give weights="imagenet.weights.h5"; Keras keeps its own '
+            "files in ~/.keras/models, and they can be given, too",
+        )
+    if not isinstance(weights, str | os.PathLike):
+        raise ArgumentError.must_be("weights", "None or the path of a file with weights", weights)
+    return os.fsdecode(weights)
+
+
+def loaded(
+    net_of: Callable[..., nn.Graph],
+    path: str,
+    sources: tuple[Source, ...],
+    include_top: bool,
+    mended: Callable[[Any], None] | None = None,
+) -> Model:
+    """The model with the weights in a file. Nothing is drawn.
+
+    Args:
+        net_of: Makes the network; it takes arguments of each `BatchNormalization`.
+        path: The file.
+        sources: The checkpoints of other libraries that fit.
+        include_top: Whether the network has its top. If not, that of a checkpoint is passed over.
+        mended: Changes the state that a file of Keras's has, where it would be wrong here.
+    """
+    if (keras := format_of(path)) is not None:
+        model = Model(net_of())
+        keras.load_weights(model, path)
+        if mended is not None:
+            mended(model.train_state.state)
+        return model
+    tensors = Checkpoint(path)
+    choices = []
+    for source in sources:
+        net = net_of(**source.norm)
+        rules, ignored = _rules(source, net, include_top)
+        choices.append((sum(rule[0] in tensors for rule in rules), rules, ignored, source, net))
+    fits, rules, ignored, source, net = max(choices, key=lambda choice: choice[0], default=(0, *[None] * 4))
+    if not fits:
+        raise FileError(
+            f"The tensors in {path} are not those of a network that is known to be the same.",
+            argument="weights",
+            expected=f"a file of Keras's (.weights.h5, .h5, .keras){told(sources)}",
+            got=", ".join(list(tensors)[:5]) or "no tensors",
+            fix="kf.interop.KeyMap says for other files which tensor is which array",
+        )
+    traced = Traced(net, net.input_specs())
+    params, state = KeyMap(rules, ignored, **source.sizes).load(tensors, net, *traced.inputs)
+    for path, value in source.state.items():
+        *above, name = path.split("/")
+        functools.reduce(dict.__getitem__, above, state)[name] = asarray(value, "float32")
+    model = Model(net)
+    model._traced = traced
+    model.train_state = begun(params, state, model.seed)
+    return model
+
+
+def _rules(source: Source, net: nn.Graph, include_top: bool) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """The rules of a `KeyMap`, and the names of tensors that it passes over."""
+    layers = layers_by_path(net)
+    rules: list[tuple[Any, ...]] = [(None, path) for path in source.state]
+    ignored = [r".*\.num_batches_tracked"]
+    for theirs, ours, *form in source.pairs(net):
+        layer = layers.get(ours)
+        if layer is None and not include_top:
+            ignored.append(rf"{re.escape(theirs)}\.\w+")
+        elif isinstance(layer, LayerScale):
+            rules.append((theirs, f"{ours}/gamma", *form))
+        else:
+            for name, array, usual in _ARRAYS[type(layer)]:
+                if array != "bias" or layer.use_bias:  # type: ignore[union-attr]
+                    rules.append((f"{theirs}.{name}", f"{ours}/{array}", *((form or [usual]) if usual else [])))
+    return rules, ignored
+
+
+_AFFINE: tuple[tuple[str, str, str | None], ...] = (("weight", "gamma", None), ("bias", "beta", None))
+_BIAS: tuple[str, str, str | None] = ("bias", "bias", None)
+_ARRAYS: dict[type | None, tuple[tuple[str, str, str | None], ...]] = {
+    nn.BatchNormalization: (
+        *_AFFINE,
+        ("running_mean", "moving_mean", None),
+        ("running_var", "moving_variance", None),
+    ),
+    nn.Conv2D: (("weight", "kernel", "o i h w -> h w i o"), _BIAS),
+    nn.Dense: (("weight", "kernel", "o i -> i o"), _BIAS),
+    nn.DepthwiseConv2D: (("weight", "depthwise_kernel", "(i m) 1 h w -> h w i m"), _BIAS),
+    nn.LayerNormalization: _AFFINE,
+}
+"""For each class of layers: PyTorch's name of an array, the name here, and how the axes become others."""
