@@ -31,7 +31,6 @@ _NAMES = (
 _TREES = "kf.tree has flatten, unflatten, map, leaves, paths and structure"
 _QUANTIZED = "quantization is not here yet"
 _DISTRIBUTED = "training on several devices is not here yet"
-_APPLICATIONS = "pretrained networks are not here yet: take those of Keras by kf.interop.keras.convert, or load a file"
 _DATASETS = "data sets are not downloaded: give arrays, or anything that yields batches, to fit"
 _PICTURES = "pictures are not drawn: model.summary() prints the layers, and model.dot() is the text for Graphviz"
 _SYMBOLS = "shapes are found by running layers on kf.Spec, arrays without values"
@@ -55,6 +54,7 @@ PLACES: dict[str, dict[str, str]] = {
         "Regularizer": "kf.nn.regularizers.Regularizer",
         "Sequential": "kf.nn.Sequential",
         "activations": "kf.nn.activations",
+        "applications": "kf.models",
         "constraints": "kf.nn.constraints",
         "dtype_policies": "kf.nn.dtype_policies",
         "initializers": "kf.nn.initializers",
@@ -83,7 +83,6 @@ REASONS: dict[str, dict[str, str]] = {
         "StatelessScope": "every call of a layer is without state: net.apply(params, x, state=state)",
         "SymbolicScope": _SYMBOLS,
         "Variable": _STATE + "; in a layer, s.param and s.state declare them",
-        "applications": _APPLICATIONS,
         "backend": _BACKEND + "; kf.backend_of(x) and kf.backends.available() tell which",
         "clone_model": "model.clone(seed=1) has new weights, and copy.copy(model) the same ones",
         "config": _NO_GLOBALS + "backend, dtype, data format and seed are arguments",

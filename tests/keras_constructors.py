@@ -4,7 +4,7 @@
     python tests/keras_constructors.py ResNet50 MobileNetV2
 
 A network passes if it is what `convert` makes of Keras's, down to each argument of each layer and the names of all; if
-its parameters and state have the same paths, shapes and dtypes; and if Keras's weight files keep them at the same places.
+its parameters and state have the same paths, shapes and dtypes; and if Keras keeps them at the same places in files.
 Nothing is computed: `keras_applications.py` compares the outputs of what `convert` makes with Keras.
 """
 
@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from keras_graphs import differences
 
-import sys; sys.path.insert(0,"/tmp"); import lazy, kfunc; models = kfunc.models_
+import kfunc as kf
 from kfunc.interop.keras import built
 
 FEATURES = {"include_top": False}
@@ -63,7 +63,7 @@ def check(name, options):
     model = getattr(keras.applications, name)(weights=None, **options)
     theirs = built(json.loads(model.to_json()))
     del model
-    found = differences(getattr(models, name)(**options).net, theirs)
+    found = differences(getattr(kf.models, name)(**options).net, theirs)
     shown = ", ".join(f"{k}={v!r}" for k, v in options.items())
     print(f"{name}({shown})", "FAILED: " + "; ".join(found) if found else "ok", flush=True)
     return not found

@@ -8,20 +8,24 @@ from kfunc.registry import snake_case, to_config
 
 __all__ = ["differences"]
 
-_CALLED = {"hard_swish": "hard_silu", "linear": None, "swish": "silu"}
+_CALLED = {"hard_swish": "hard_silu", "constant": "zeros", "linear": None, "swish": "silu"}
 
 
 def plain(x, key=""):
     """A config in which two ways to write one thing are equal."""
     if key.endswith("initializer") and isinstance(x, dict):
         given = {k: v for k, v in x["config"].items() if v is not None}
-        return [snake_case(x["class"]), given] if given else snake_case(x["class"])
+        return (
+            [snake_case(x["class"]), given]
+            if any(given.values())
+            else _CALLED.get(name := snake_case(x["class"]), name)
+        )
     if key.endswith("activation") and isinstance(x, str):
         return _CALLED.get(x, x)
     if key == "axis":
         return -1 if x == 3 else x  # images have four axes
     if isinstance(x, dict):
-        return {k: plain(v, k) for k, v in x.items()}
+        return {k: plain(v, k) for k, v in x.items() if k != "inputs"}  # those of a Sequential in the graph
     if isinstance(x, list | tuple):
         values = [plain(v) for v in x]
         return values[0] if len(values) == 2 and values[0] == values[1] and type(values[0]) is int else values

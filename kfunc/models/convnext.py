@@ -29,11 +29,11 @@ def _block(m: Maker, x: Node, channels: int, name: str) -> Node:
     return x + m.activation(y, "linear", f"{name}_identity")
 
 
-def _halved(m: Maker, x: Node, channels: int, size: int, first: bool, names: tuple[str, str, str]) -> Node:
+def _halved(m: Maker, x: Node, channels: int, size: int, first: bool, named: str) -> Node:
     """A convolution that makes one pixel of a square of them, with a normalization before or behind it."""
-    norm = nn.LayerNormalization(epsilon=_EPSILON, name=names[1])
-    conv = nn.Conv2D(channels, size, strides=size, data_format=m.data_format, name=names[2])
-    return m(nn.Sequential, x, [conv, norm] if first else [norm, conv], name=names[0])
+    norm = nn.LayerNormalization(epsilon=_EPSILON, name=named.format("_layernorm"))
+    conv = nn.Conv2D(channels, size, strides=size, data_format=m.data_format, name=named.format("_conv"))
+    return m(nn.Sequential, x, [conv, norm] if first else [norm, conv], name=named.format("" if first else "_block"))
 
 
 def _body(name: str, depths: tuple[int, ...], widths: tuple[int, ...], rescales: bool) -> Callable[[Maker, Node], Node]:
@@ -41,10 +41,8 @@ def _body(name: str, depths: tuple[int, ...], widths: tuple[int, ...], rescales:
         if rescales and m.channels(x) == 3:
             x = m(nn.Normalization, x, mean=_MEAN, variance=_VARIANCE, name=f"{name}_prestem_normalization")
         for i, (depth, channels) in enumerate(zip(depths, widths, strict=True)):
-            parts = ("stem", "stem_layernorm", "stem_conv")
-            if i:
-                parts = tuple(f"downsampling_{part}_{i - 1}" for part in ("block", "layernorm", "conv"))
-            x = _halved(m, x, channels, 2 if i else 4, i == 0, tuple(f"{name}_{part}" for part in parts))
+            named = f"{name}_downsampling{{}}_{i - 1}" if i else f"{name}_stem{{}}"
+            x = _halved(m, x, channels, 2 if i else 4, i == 0, named)
             for j in range(depth):
                 x = _block(m, x, channels, f"{name}_stage_{i}_block_{j}")
         return x
@@ -148,9 +146,9 @@ def _convnext(title: str, depths: tuple[int, ...], widths: tuple[int, ...]) -> C
         ends = (input_tensor, input_shape, pooling, classes, classifier_activation, name, data_format)
         return made(this, include_top, weights, *ends)
 
-    text = f"ConvNeXt, {size}, for pixels from 0 to 255 in \"channels_last\" alone. The names of its layers begin with `name`."
+    text = f"ConvNeXt, {size}, for pixels from 0 to 255. The names of its layers begin with `name`."
     more = """
-        include_preprocessing: Whether the network scales and centres the pixels itself, where they have three channels."""
+        include_preprocessing: Whether the network scales and centres the pixels itself, if they have three channels."""
     recipe = _recipe(f"convnext_{size}", title, depths, widths, True)
     found: ConstructorConvNeXt = documented(construct, title, text, recipe, more)
     return found

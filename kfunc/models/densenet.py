@@ -1,4 +1,4 @@
-"""DenseNet (Huang et al., arXiv:1608.06993), as in `keras.applications`: each layer sees the outputs of all before it."""
+"""DenseNet (Huang et al., arXiv:1608.06993), as in `keras.applications`: a layer sees the outputs of all before it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def _pairs(depths: tuple[int, ...]) -> Callable[[nn.Graph], Iterator[Pair]]:
 
 
 def _densenet(title: str, depths: tuple[int, ...]) -> Constructor:
-    text = f"DenseNet of {title.removeprefix('DenseNet')} layers, for images that `preprocess_input` scaled and centred."
+    text = (
+        f"DenseNet of {title.removeprefix('DenseNet')} layers, for images that `preprocess_input` scaled and centred."
+    )
     source = Source(f"torchvision's and timm's {title.lower()}", _pairs(depths), norm={"epsilon": 1e-5})
     recipe = Recipe(_body(depths), with_dense(), norm={"epsilon": 1.001e-5}, sources=(source,))
     return standard(title, title.lower(), text, recipe)

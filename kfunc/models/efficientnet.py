@@ -1,7 +1,7 @@
 """EfficientNet (Tan, Le, arXiv:1905.11946) and EfficientNet v2 (Tan, Le, arXiv:2104.00298), as in `keras.applications`.
 
-All take pixels from 0 to 255, and scale them themselves. timm has the same networks under names with "tf_" in front; those
-without it, and torchvision's, put other zeros around images, and are not the same.
+All take pixels from 0 to 255, and scale them themselves. timm has the same networks with "tf_" before their names. Its
+others, and torchvision's, put other zeros around images, so their weights do not fit.
 """
 
 from __future__ import annotations
@@ -83,8 +83,12 @@ def _block(m: Maker, x: Node, stage: Stage, strides: int, rate: float, name: str
         padding = "same"
         if strides == 2 and not v2:
             x, padding = m.pad(x, correct_pad(m, x, stage.kernel_size), f"{name}dwconv_pad"), "valid"
-        options = {"use_bias": False, "depthwise_initializer": _KERNEL, "name": f"{name}dwconv{'2' * v2}"}
-        x = _active(m, m(nn.DepthwiseConv2D, x, stage.kernel_size, strides, padding, **options), name)
+        options: dict[str, Any] = {"use_bias": False, "depthwise_initializer": _KERNEL}
+        x = _active(
+            m,
+            m(nn.DepthwiseConv2D, x, stage.kernel_size, strides, padding, name=f"{name}dwconv{'2' * v2}", **options),
+            name,
+        )
         x = _weighted(m, x, max(1, channels // 4), name)
     whole = stage.fused and stage.expansion == 1
     size, step = (stage.kernel_size, strides) if whole else (1, 1)
@@ -135,13 +139,18 @@ def _pairs(stages: list[Stage], v2: bool) -> Callable[[nn.Graph], Iterator[Pair]
     return pairs
 
 
-_TOP = {"kernel_initializer": VarianceScaling(1 / 3, "fan_out", "uniform")}
+_TOP = VarianceScaling(1 / 3, "fan_out", "uniform")
 
 # -- v1 ----------------------------------------------------------------------------------------------------------------
 
 _STAGES = (
-    *((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6)),
-    *((3, 112, 5, 1, 6), (4, 192, 5, 2, 6), (1, 320, 3, 1, 6)),
+    Stage(1, 16, 3, 1, 1),
+    Stage(2, 24, 3, 2, 6),
+    Stage(2, 40, 5, 2, 6),
+    Stage(3, 80, 3, 2, 6),
+    Stage(3, 112, 5, 1, 6),
+    Stage(4, 192, 5, 2, 6),
+    Stage(1, 320, 3, 1, 6),
 )
 """Those of B0. The others multiply the depths and the channels."""
 
@@ -170,11 +179,11 @@ def _squared(state: Any) -> None:
 
 def _efficientnet(number: int, width: float, depth: float, size: int, dropout: float) -> Constructor:
     title = f"EfficientNetB{number}"
-    stages = [Stage(math.ceil(depth * n), rounded(width * channels), *rest) for n, channels, *rest in _STAGES]
+    stages = [x._replace(depth=math.ceil(depth * x.depth), channels=rounded(width * x.channels)) for x in _STAGES]
     state = {"normalization/mean": _MEAN, "normalization/variance": _VARIANCE, "normalization/count": 0}
     recipe = Recipe(
         _body(stages, rounded(width * 32), rounded(width * 1280)),
-        with_dense(dropout=dropout, **_TOP),
+        with_dense(dropout=dropout, kernel_initializer=_TOP),
         size,
         sources=(Source(f"timm's tf_efficientnet_b{number}", _pairs(stages, False), state=state),),
         mended=_squared,
@@ -195,22 +204,41 @@ EfficientNetB7 = _efficientnet(7, 2.0, 3.1, 600, 0.5)
 
 _STAGES_V2 = {
     "B": (
-        *((1, 16, 3, 1, 1, True), (2, 32, 3, 2, 4, True), (2, 48, 3, 2, 4, True)),
-        *((3, 96, 3, 2, 4), (5, 112, 3, 1, 6), (8, 192, 3, 2, 6)),
+        Stage(1, 16, 3, 1, 1, True),
+        Stage(2, 32, 3, 2, 4, True),
+        Stage(2, 48, 3, 2, 4, True),
+        Stage(3, 96, 3, 2, 4),
+        Stage(5, 112, 3, 1, 6),
+        Stage(8, 192, 3, 2, 6),
     ),
     "S": (
-        *((2, 24, 3, 1, 1, True), (4, 48, 3, 2, 4, True), (4, 64, 3, 2, 4, True)),
-        *((6, 128, 3, 2, 4), (9, 160, 3, 1, 6), (15, 256, 3, 2, 6)),
+        Stage(2, 24, 3, 1, 1, True),
+        Stage(4, 48, 3, 2, 4, True),
+        Stage(4, 64, 3, 2, 4, True),
+        Stage(6, 128, 3, 2, 4),
+        Stage(9, 160, 3, 1, 6),
+        Stage(15, 256, 3, 2, 6),
     ),
     "M": (
-        *((3, 24, 3, 1, 1, True), (5, 48, 3, 2, 4, True), (5, 80, 3, 2, 4, True)),
-        *((7, 160, 3, 2, 4), (14, 176, 3, 1, 6), (18, 304, 3, 2, 6), (5, 512, 3, 1, 6)),
+        Stage(3, 24, 3, 1, 1, True),
+        Stage(5, 48, 3, 2, 4, True),
+        Stage(5, 80, 3, 2, 4, True),
+        Stage(7, 160, 3, 2, 4),
+        Stage(14, 176, 3, 1, 6),
+        Stage(18, 304, 3, 2, 6),
+        Stage(5, 512, 3, 1, 6),
     ),
     "L": (
-        *((4, 32, 3, 1, 1, True), (7, 64, 3, 2, 4, True), (7, 96, 3, 2, 4, True)),
-        *((10, 192, 3, 2, 4), (19, 224, 3, 1, 6), (25, 384, 3, 2, 6), (7, 640, 3, 1, 6)),
+        Stage(4, 32, 3, 1, 1, True),
+        Stage(7, 64, 3, 2, 4, True),
+        Stage(7, 96, 3, 2, 4, True),
+        Stage(10, 192, 3, 2, 4),
+        Stage(19, 224, 3, 1, 6),
+        Stage(25, 384, 3, 2, 6),
+        Stage(7, 640, 3, 1, 6),
     ),
 }
+"""Those of S, M and L, and of B0, whose depths and channels the others with a B multiply."""
 
 
 def _rounded_v2(channels: float) -> int:
@@ -242,8 +270,8 @@ class ConstructorV2(Protocol):
 def _efficientnet_v2(title: str, size: int, stem: int, width: float = 1.0, depth: float = 1.0) -> ConstructorV2:
     kind = title.removeprefix("EfficientNetV2")
     rows = _STAGES_V2[kind[0]]
-    stages = [Stage(math.ceil(depth * n), _rounded_v2(width * channels), *rest) for n, channels, *rest in rows]
-    total = sum(row[0] for row in rows)
+    stages = [x._replace(depth=math.ceil(depth * x.depth), channels=_rounded_v2(width * x.channels)) for x in rows]
+    total = sum(x.depth for x in rows)
 
     def recipe(rescales: bool) -> Recipe:
         def body(m: Maker, x: Node) -> Node:
@@ -257,7 +285,9 @@ def _efficientnet_v2(title: str, size: int, stem: int, width: float = 1.0, depth
             return _active(m, _conv(m, x, _rounded_v2(width * 1280), 1, name="top_conv"), "top_")
 
         source = Source(f"timm's tf_efficientnetv2_{kind.lower()}", _pairs(stages, True))
-        return Recipe(body, with_dense(dropout=0.2, **_TOP), size, norm={"momentum": 0.9}, sources=(source,))
+        return Recipe(
+            body, with_dense(dropout=0.2, kernel_initializer=_TOP), size, norm={"momentum": 0.9}, sources=(source,)
+        )
 
     def construct(
         include_top: bool = True,

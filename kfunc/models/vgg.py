@@ -1,4 +1,4 @@
-"""VGG (Simonyan, Zisserman, arXiv:1409.1556), as in `keras.applications`: convolutions of 3 x 3, one after the other."""
+"""VGG (Simonyan, Zisserman, arXiv:1409.1556), as in `keras.applications`: convolutions of 3 x 3 in a row."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _sources(name: str, depths: tuple[int, ...]) -> tuple[Source, ...]:
 
         return found
 
-    flat = "o (c h w) -> (h w c) o"
+    flat = "o (c y x) -> (y x c) o"
     torchvision = ("classifier.0", "fc1", flat), ("classifier.3", "fc2"), ("classifier.6", "predictions")
     timm = (
         ("pre_logits.fc1", "fc1", "o c h w -> (h w c) o"),
@@ -54,7 +54,7 @@ def _sources(name: str, depths: tuple[int, ...]) -> tuple[Source, ...]:
         ("head.fc", "predictions"),
     )
     return (
-        Source(f"torchvision's {name}", pairs(torchvision), sizes={"c": 512, "h": 7}),
+        Source(f"torchvision's {name}", pairs(torchvision), sizes={"c": 512, "y": 7}),
         Source(f"timm's {name}", pairs(timm)),
     )
 

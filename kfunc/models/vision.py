@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from .. import checks, nn
 from ..errors import ArgumentError
 from ..model import Model
-from ..nn.nodes import Node
 from ..nn.graph import ordered
+from ..nn.nodes import Node
 from ..registry import snake_case
 from . import vision_files
 from .vision_files import Source
@@ -76,7 +76,7 @@ class Maker:
 
     def channels(self, x: Node) -> int:
         """How many there are."""
-        return int(x.shape[self.axis])
+        return checks.known("input_shape", x, self.axis)[0]
 
     def sizes(self, x: Node) -> tuple[int | None, int | None]:
         """The height and the width."""
@@ -96,20 +96,23 @@ def correct_pad(m: Maker, x: Node, kernel_size: int) -> tuple[tuple[int, int], t
 Top = Callable[[Maker, Node, int, Any], Node]
 
 
-def with_dense(pooled: str | None = "avg_pool", dropout: float = 0.0, **options: Any) -> Top:
+def with_dense(
+    pooled: str | None = "avg_pool", dropout: float = 0.0, kernel_initializer: Any = "glorot_uniform"
+) -> Top:
     """The usual end: the mean of each channel, a dropout, and a layer "predictions".
 
     Args:
         pooled: The name of the layer that takes the mean.
         dropout: The rate; 0 for no such layer.
-        options: Arguments of the last layer.
+        kernel_initializer: That of the last layer.
     """
 
     def top(m: Maker, x: Node, classes: int, activation: Any) -> Node:
         x = m(nn.GlobalAveragePooling2D, x, name=pooled)
         if dropout > 0:
             x = m(nn.Dropout, x, dropout, name="top_dropout")
-        return m(nn.Dense, x, classes, activation=activation, name="predictions", **options)
+        options = {"activation": activation, "kernel_initializer": kernel_initializer}
+        return m(nn.Dense, x, classes, name="predictions", **options)
 
     return top
 
@@ -193,7 +196,9 @@ def _input(recipe: Recipe, include_top: bool, input_tensor: Any, input_shape: An
     fixed = include_top if recipe.static is None else recipe.static
     if input_tensor is not None:
         if not isinstance(input_tensor, Node) or len(input_tensor.shape) != 4:
-            raise ArgumentError.must_be("input_tensor", "a node of images, such as nn.Input((224, 224, 3))", input_tensor)
+            raise ArgumentError.must_be(
+                "input_tensor", "a node of images, such as nn.Input((224, 224, 3))", input_tensor
+            )
         shape = input_tensor.shape[1:]
         if input_shape is not None and tuple(input_shape) != tuple(shape):
             raise ArgumentError(
@@ -224,7 +229,8 @@ def _input(recipe: Recipe, include_top: bool, input_tensor: Any, input_shape: An
             argument="input_shape",
             expected="sizes that are known",
             got=tuple(input_shape),
-            fix=f"give input_shape=({recipe.size}, {recipe.size}, 3)" + (", or include_top=False" * (recipe.static is None)),
+            fix=f"give input_shape=({recipe.size}, {recipe.size}, 3)"
+            + (", or include_top=False" * (recipe.static is None)),
         )
     return input_tensor if input_tensor is not None else nn.Input(tuple(input_shape))
 
@@ -298,7 +304,8 @@ _DOCSTRING = """{text}
 
     Args:{more}
         include_top: Whether the network ends in classes.
-        weights: None to draw them, or the path of a file. It is one of Keras's (`.weights.h5`, `.h5`, `.keras`){sources}.
+        weights: None to draw them, or the path of a file. It is one of Keras's
+            (`.weights.h5`, `.h5`, `.keras`){sources}.
             Nothing is drawn then, and nothing is ever downloaded.
         input_tensor: A node to build upon, in place of a new `nn.Input`.
         input_shape: The sizes of the images, without the batch, by default ({size}, {size}, 3). The smallest ones are
@@ -313,5 +320,3 @@ _DOCSTRING = """{text}
         ArgumentError: An argument is none of these.
         FileError: The file cannot be read, or has other arrays than the network.
     """
-
-

@@ -16,8 +16,6 @@ from ..model import Model
 from ..nn.applications import LayerScale
 from ..nn.freezing import layers_by_path
 from ..training.model_file import format_of
-from ..training.state import begun
-from ..training.traced import Traced
 
 __all__ = ["Pair", "Source", "loaded", "path_of", "told"]
 
@@ -87,17 +85,20 @@ def loaded(
     if (keras := format_of(path)) is not None:
         model = Model(net_of())
         keras.load_weights(model, path)
-        if mended is not None:
+        if mended is not None and model.train_state is not None:
             mended(model.train_state.state)
         return model
     tensors = Checkpoint(path)
-    choices = []
-    for source in sources:
-        net = net_of(**source.norm)
-        rules, ignored = _rules(source, net, include_top)
-        choices.append((sum(rule[0] in tensors for rule in rules), rules, ignored, source, net))
-    fits, rules, ignored, source, net = max(choices, key=lambda choice: choice[0], default=(0, *[None] * 4))
-    if not fits:
+    best = 0
+    for candidate in sources:
+        made = net_of(**candidate.norm)
+        found, heads = _rules(candidate, made, include_top)
+        names = {rule[0] for rule in found}
+        known = sum(name in names or any(re.fullmatch(head, name) for head in heads) for name in tensors)
+        if known > best:
+            best, source, net, rules = known, candidate, made, found
+            ignored = [*heads, r".*\.num_batches_tracked"]
+    if not best:
         raise FileError(
             f"The tensors in {path} are not those of a network that is known to be the same.",
             argument="weights",
@@ -105,33 +106,33 @@ def loaded(
             got=", ".join(list(tensors)[:5]) or "no tensors",
             fix="kf.interop.KeyMap says for other files which tensor is which array",
         )
-    traced = Traced(net, net.input_specs())
-    params, state = KeyMap(rules, ignored, **source.sizes).load(tensors, net, *traced.inputs)
+    axes = {axis for rule in rules for axis in re.findall(r"\w+", "".join(rule[2:]))}
+    sizes = {axis: size for axis, size in source.sizes.items() if axis in axes}
+    params, state = KeyMap(rules, ignored, **sizes).load(tensors, net, *net.input_specs())
     for path, value in source.state.items():
         *above, name = path.split("/")
-        functools.reduce(dict.__getitem__, above, state)[name] = asarray(value, "float32")
-    model = Model(net)
-    model._traced = traced
-    model.train_state = begun(params, state, model.seed)
-    return model
+        functools.reduce(dict.__getitem__, above, state)[name] = asarray(
+            value, "int32" if isinstance(value, int) else "float32"
+        )
+    return Model(net, params=params, state=state)
 
 
 def _rules(source: Source, net: nn.Graph, include_top: bool) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """The rules of a `KeyMap`, and the names of tensors that it passes over."""
+    """The rules of a `KeyMap`, and patterns for the names of tensors that belong to the top, where there is none."""
     layers = layers_by_path(net)
     rules: list[tuple[Any, ...]] = [(None, path) for path in source.state]
-    ignored = [r".*\.num_batches_tracked"]
+    heads = []
     for theirs, ours, *form in source.pairs(net):
         layer = layers.get(ours)
         if layer is None and not include_top:
-            ignored.append(rf"{re.escape(theirs)}\.\w+")
+            heads.append(rf"{re.escape(theirs)}\.\w+")
         elif isinstance(layer, LayerScale):
             rules.append((theirs, f"{ours}/gamma", *form))
         else:
             for name, array, usual in _ARRAYS[type(layer)]:
                 if array != "bias" or layer.use_bias:  # type: ignore[union-attr]
                     rules.append((f"{theirs}.{name}", f"{ours}/{array}", *((form or [usual]) if usual else [])))
-    return rules, ignored
+    return rules, heads
 
 
 _AFFINE: tuple[tuple[str, str, str | None], ...] = (("weight", "gamma", None), ("bias", "beta", None))
@@ -144,7 +145,7 @@ _ARRAYS: dict[type | None, tuple[tuple[str, str, str | None], ...]] = {
     ),
     nn.Conv2D: (("weight", "kernel", "o i h w -> h w i o"), _BIAS),
     nn.Dense: (("weight", "kernel", "o i -> i o"), _BIAS),
-    nn.DepthwiseConv2D: (("weight", "depthwise_kernel", "(i m) 1 h w -> h w i m"), _BIAS),
+    nn.DepthwiseConv2D: (("weight", "kernel", "(i m) 1 h w -> h w i m"), _BIAS),
     nn.LayerNormalization: _AFFINE,
 }
 """For each class of layers: PyTorch's name of an array, the name here, and how the axes become others."""

@@ -295,7 +295,7 @@ class _Graph:
 _KEEPS_TRAINING = (nn.BatchNormalization, nn.Graph, nn.Sequential)
 """Layers for which `training=False` in a file of Keras 3 says what a user wrote.
 
-For others, such as Dropout, Keras writes the default of their `call`, and training runs them as in training all the same.
+For others, such as Dropout, Keras writes the default of their `call`, and runs them as in training all the same.
 """
 
 

@@ -12,24 +12,25 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from . import __version__, callbacks, checks, losses, metrics, nn, ops, random, tree, utils
-from . import nn as layers
-from . import optim as optimizers
-from .dataclasses import replace
-from .elsewhere import looked_up
-from .errors import ArgumentError, shown
-from .losses import Loss
-from .metrics import Metric
-from .model import Model
-from .nn import Graph, Input, Layer, Remat, activations, constraints, dtype_policies, initializers, regularizers
-from .nn.dtype_policies import DTypePolicy
-from .nn.initializers import Initializer
-from .nn.nodes import Node
-from .nn.regularizers import Regularizer
-from .optim import Optimizer
-from .registry import register
-from .tracing.spec import Spec
-from .training.model_file import format_of
+from .. import __version__, callbacks, checks, losses, metrics, nn, ops, random, tree, utils
+from .. import nn as layers
+from .. import optim as optimizers
+from ..dataclasses import replace
+from ..elsewhere import looked_up
+from ..errors import ArgumentError, shown
+from ..losses import Loss
+from ..metrics import Metric
+from ..model import Model
+from ..nn import Graph, Input, Layer, Remat, activations, constraints, dtype_policies, initializers, regularizers
+from ..nn.dtype_policies import DTypePolicy
+from ..nn.initializers import Initializer
+from ..nn.nodes import Node
+from ..nn.regularizers import Regularizer
+from ..optim import Optimizer
+from ..registry import register
+from ..tracing.spec import Spec
+from ..training.model_file import format_of
+from . import applications
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ def load_model(
     for name, value in (custom_objects or {}).items():
         saving.register_keras_serializable(name=name)(value)
     if format_of(filepath) is not None or (isinstance(filepath, str | os.PathLike) and os.path.isdir(filepath)):
-        from .interop import keras
+        from ..interop import keras
 
         return keras.load(filepath, compile=compile)
     model = Model.load(filepath)
@@ -218,6 +219,7 @@ __all__ = [
     "Regularizer",
     "Sequential",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "constraints",
