@@ -55,13 +55,13 @@ def preprocess_input(x: Array, data_format: str | None = None, mode: str = "caff
     if shape[axis] != 3:
         raise ArgumentError.must_be("x", "images with three channels", shape)
 
-    def beside(values: tuple[float, ...]) -> Any:
-        array = ops.array(values, dtype=dtype_name(x.dtype))
-        return ops.reshape(array, (3, 1, 1)) if axis == -3 else array
-
+    planes = ops.unstack(x, axis=axis)
     if mode == "torch":
-        return (x / 255.0 - beside(_MEAN)) / beside(_DEVIATION)
-    return ops.flip(x, axis=axis) - beside(_MEAN_OF_BGR)
+        rows = zip(planes, _MEAN, _DEVIATION, strict=True)
+        planes = [(plane / 255.0 - mean) / deviation for plane, mean, deviation in rows]
+    else:
+        planes = [plane - mean for plane, mean in zip(reversed(planes), _MEAN_OF_BGR, strict=True)]
+    return ops.stack(planes, axis=axis)
 
 
 def decode_predictions(

@@ -15,7 +15,8 @@ from ..interop import Checkpoint, KeyMap
 from ..model import Model
 from ..nn.applications import LayerScale
 from ..nn.freezing import layers_by_path
-from ..training.model_file import format_of
+from ..training import model_file
+from ..training.traced import Traced
 
 __all__ = ["Pair", "Source", "loaded", "path_of", "told"]
 
@@ -82,13 +83,18 @@ def loaded(
         include_top: Whether the network has its top. If not, that of a checkpoint is passed over.
         mended: Changes the state that a file of Keras's has, where it would be wrong here.
     """
-    if (keras := format_of(path)) is not None:
+    if (keras := model_file.format_of(path)) is not None:
         model = Model(net_of())
         keras.load_weights(model, path)
         if mended is not None and model.train_state is not None:
             mended(model.train_state.state)
         return model
     tensors = Checkpoint(path)
+    if any(name.startswith("params.") for name in tensors):  # as Model.save and save_weights write it
+        net = net_of()
+        traced = Traced(net, net.input_specs())
+        params, state = model_file.trees(traced, model_file.read_weights(path, traced, False)[0])
+        return Model(net, params=params, state=state)
     best = 0
     for candidate in sources:
         made = net_of(**candidate.norm)

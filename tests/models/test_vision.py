@@ -1,0 +1,273 @@
+"""The networks of keras.applications: their graphs against Keras's configs, weights from files, and bad input.
+
+All 40 are compared by `tests/keras_constructors.py`, and weights of torchvision and timm by `tests/torch_images.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import keras_families
+import numpy as np
+import pytest
+from backends import TRAINING
+from keras_graphs import differences
+from sampling import one_of
+
+import kfunc as kf
+from kfunc import nn
+from kfunc.interop.keras import built
+from kfunc.keras import applications
+
+ArgumentError, FileError = kf.errors.ArgumentError, kf.errors.FileError
+NETWORKS = sorted(applications._NETWORKS)
+TINY = {"alpha": 0.25, "input_shape": (32, 32, 3), "classes": 3}
+
+
+def tiny(**options):
+    return kf.models.MobileNet(**{**TINY, **options})
+
+
+def same(model, other):
+    """Whether two models have equal trees, bit for bit."""
+    a, b = ((m.train_state.params, m.train_state.state) for m in (model, other))
+    pairs = zip(kf.tree.leaves(a), kf.tree.leaves(b), strict=True)
+    return kf.tree.paths(a) == kf.tree.paths(b) and all(np.array_equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """After `undrawn()`, whatever draws parameters fails."""
+
+    def draws(*args, **options):
+        raise AssertionError("parameters are drawn")
+
+    return lambda: monkeypatch.setattr(nn.Layer, "init", draws)
+
+
+# -- graphs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", keras_families.NAMES)
+def test_a_network_is_that_of_keras(name):
+    """Each layer, its arguments and its name, and the places of its arrays in files, as Keras's config has them."""
+    size, options = keras_families.ROWS[name]
+    config = keras_families.FILE.answer(keras_families.NAMES.index(name))["config"][0].tobytes()
+    shape = {"input_shape": (size, size, 3), "classes": 10, "classifier_activation": None}
+    model = getattr(kf.models, name)(**shape, **options)
+    assert differences(model.net, built(json.loads(config))) == []
+    assert model.optimizer is None and model.train_state is None
+
+
+def test_signatures():
+    """Names, order and defaults are Keras's, but nothing is downloaded by default."""
+    theirs = pytest.importorskip("keras").applications
+    assert NETWORKS == sorted(name for name, value in vars(theirs).items() if inspect.isfunction(value))
+    for name in NETWORKS:
+        ours = inspect.signature(getattr(kf.models, name)).parameters.values()
+        *ours, last = [(p.name, p.default) for p in ours]
+        want = inspect.signature(getattr(theirs, name)).parameters.values()
+        want = [(p.name, None if p.name == "weights" else p.default) for p in want]
+        assert (name, ours, last) == (name, want, ("data_format", "channels_last"))
+
+
+def test_modules_are_those_of_keras():
+    theirs = pytest.importorskip("keras").applications
+    for name, module in inspect.getmembers(theirs, inspect.ismodule):
+        if not name.startswith("_"):
+            ours = getattr(applications, name)
+            public = [n for n in dir(module) if not n.startswith("_")]
+            assert [n for n in public if not callable(getattr(ours, n))] == []
+    assert applications.resnet.ResNet50 is applications.resnet50.ResNet50 is kf.models.ResNet50
+    with pytest.raises(AttributeError, match="ResNet51"):
+        applications.resnet.ResNet51  # noqa: B018
+
+
+def test_channels_first():
+    last, first = tiny(), tiny(input_shape=(3, 32, 32), data_format="channels_first")
+    last.build()
+    first = kf.Model(first.net, params=last.train_state.params, state=last.train_state.state)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
+    want = last.predict(x, verbose=0)
+    # sums of at most 4608 products in another order, through 28 layers
+    np.testing.assert_allclose(first.predict(x.transpose(0, 3, 1, 2), verbose=0), want, rtol=0, atol=1e-5)
+
+
+def test_a_network_upon_a_node():
+    x = nn.Input((64, 64, 3), name="image")
+    model = tiny(input_tensor=x[:, ::2, ::2] * 2.0, input_shape=None)
+    assert model.net.input_names() == ["image"]
+    assert model.net.name == "mobilenet_0_25_32"
+    model.build()
+    assert model.predict(np.zeros((1, 64, 64, 3), "float32"), verbose=0).shape == (1, 3)
+
+
+def test_every_docstring_says_its_arguments():
+    for name in NETWORKS:
+        function = getattr(kf.models, name)
+        assert function.__name__ == name
+        for argument in inspect.signature(function).parameters:
+            assert f"\n        {argument}: " in function.__doc__, (name, argument)
+
+
+# -- weights -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["a.weights.h5", "a.keras", "a.safetensors", "whole.safetensors"])
+def test_weights_of_keras_and_of_kfunc(file, tmp_path, undrawn):
+    model = tiny().build()
+    save = model.save_weights if "weights" in file or file == "a.safetensors" else model.save
+    save(tmp_path / file)
+    undrawn()
+    assert same(tiny(weights=tmp_path / file), model)
+
+
+def test_weights_of_torch(tmp_path, undrawn):
+    """VGG's convolutions, as torchvision's and timm's VGG have them, beside a top that the features do not have."""
+    torch = pytest.importorskip("torch")
+    sizes = [64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512, None]
+    layers, channels = [], 3
+    torch.manual_seed(0)
+    for size in sizes:
+        layers += [torch.nn.MaxPool2d(2)] if size is None else [torch.nn.Conv2d(channels, size, 3, padding=1)]
+        layers += [] if size is None else [torch.nn.ReLU()]
+        channels = size or channels
+    features = torch.nn.Sequential(*layers)
+    x = np.random.default_rng(0).uniform(0, 255, (1, 32, 48, 3)).astype("float32")
+    with torch.no_grad():
+        given = torch.tensor(kf.models.preprocess_input(x, mode="torch"))
+        want = features(given.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    arrays = {f"features.{name}": value for name, value in features.state_dict().items()}
+    for heads in (("classifier.0", "classifier.3", "classifier.6"), ("pre_logits.fc1", "head.fc")):
+        top = {f"{head}.{kind}": torch.zeros(2) for head in heads for kind in ("weight", "bias")}
+        torch.save({**arrays, **top}, tmp_path / "vgg.pth")
+        undrawn()
+        model = kf.models.VGG16(include_top=False, weights=tmp_path / "vgg.pth")
+        got = model.predict(kf.models.preprocess_input(x, mode="torch"), verbose=0)
+        # 13 sums of at most 4608 products, each with an error of sqrt(4608) eps at most
+        np.testing.assert_allclose(got, want, rtol=0, atol=13 * 68 * 2.0**-23 * np.abs(want).max())
+    with pytest.raises(kf.errors.ParamError, match="pre_logits.fc1.weight: its shape is"):
+        kf.models.VGG16(weights=tmp_path / "vgg.pth")
+
+
+def test_deviations_in_the_place_of_variances(tmp_path):
+    """Keras's own files for EfficientNet have them, and a layer more divides by their roots."""
+    make = {"include_top": False, "input_shape": (32, 32, 3)}
+    model = kf.models.EfficientNetB0(**make).build()
+    found = model.train_state.state["normalization"]
+    for given, want in (((0.229, 0.224, 0.225), np.square([0.229, 0.224, 0.225])), ((0.2, 0.3, 0.4), (0.2, 0.3, 0.4))):
+        found["variance"] = np.float32(given)
+        model.save_weights(tmp_path / "a.weights.h5")
+        loaded = kf.models.EfficientNetB0(**make, weights=tmp_path / "a.weights.h5")
+        np.testing.assert_allclose(loaded.train_state.state["normalization"]["variance"], want, rtol=1e-6)
+
+
+# -- images and labels -------------------------------------------------------------------------------------------------
+
+MODES = [(mode, first, axes) for mode in ("caffe", "tf", "torch") for first in (False, True) for axes in (3, 4)]
+RUNS = [
+    pytest.param(*row, backend, marks=getattr(pytest.mark, backend))
+    for row in MODES
+    for backend in ("numpy", *one_of(("torch", "jax", "tensorflow", "array_api_strict"), *row))
+]
+
+
+@pytest.mark.parametrize(("mode", "first", "axes", "backend"), RUNS)
+def test_preprocess_input(mode, first, axes, backend):
+    utils = pytest.importorskip("keras").applications.imagenet_utils
+    data_format = "channels_first" if first else None
+    shape = {3: (5, 4), 4: (2, 5, 4)}[axes]
+    shape = (*shape[:-2], 3, *shape[-2:]) if first else (*shape, 3)
+    x = np.random.default_rng(0).integers(0, 256, shape)
+    for dtype in ("uint8", "float32", "float64"):
+        if dtype == "float64" and backend == "jax":
+            continue  # it has float32 alone
+        given = x.astype(dtype)
+        want = utils.preprocess_input(given.copy(), data_format, mode)
+        got = kf.models.preprocess_input(kf.asarray(given, backend=backend), data_format, mode)
+        assert kf.backend_of(got).name == backend
+        got = kf.to_numpy(got)
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=4 * np.finfo(want.dtype).eps, atol=1e-6)
+        np.testing.assert_array_equal(given, x)
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_preprocess_input_in_a_network(mode):
+    x = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3)).astype("uint8")
+    node = nn.Input((4, 5, 3), dtype="uint8")
+    model = kf.Model(node, kf.models.preprocess_input(node, mode=mode)).build()
+    np.testing.assert_array_equal(model.predict(x, verbose=0), kf.models.preprocess_input(x, mode=mode))
+
+
+def test_families_that_change_nothing():
+    x = np.ones((1, 2, 2, 3), "uint8")
+    for name in ("convnext", "efficientnet", "efficientnet_v2", "mobilenet_v3"):
+        assert getattr(applications, name).preprocess_input(x) is x
+    for name in ("resnet50", "vgg19"):
+        got = getattr(applications, name).preprocess_input(x)
+        np.testing.assert_array_equal(got, kf.models.preprocess_input(x, mode="caffe"))
+
+
+@pytest.mark.parametrize("backend", TRAINING)
+def test_decode_predictions(backend, tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({str(i): [f"n{i}", f"thing {i}"] for i in range(12)}))
+    scores = np.float32([np.arange(12) % 7, np.arange(12)]) / 16
+    got = kf.models.decode_predictions(kf.asarray(scores, backend=backend), top=3, labels=path)
+    assert got[0] == [("n6", "thing 6", 0.375), ("n5", "thing 5", 0.3125), ("n4", "thing 4", 0.25)][:2] + [got[0][2]]
+    assert [label for label, _, _ in got[1]] == ["n11", "n10", "n9"]
+    path.write_text(json.dumps(["cat", "dog"]))
+    assert applications.vgg16.decode_predictions(np.float32([[0.25, 0.75]]), labels=path) == [
+        [("dog", "dog", 0.75), ("cat", "cat", 0.25)]
+    ]
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+X = np.zeros((1, 4, 4, 3), "float32")
+REFUSED = {
+    "imagenet": (lambda p: tiny(weights="imagenet"), '`weights` is "imagenet", and nothing is downloaded here'),
+    "weights are a number": (lambda p: tiny(weights=3), "`weights` must be None or the path of a file"),
+    "no file": (lambda p: tiny(weights=p / "no.safetensors"), "no.safetensors could not be read"),
+    "no file of Keras": (lambda p: tiny(weights=p / "no.h5"), "no.h5 could not be read"),
+    "strange tensors": (lambda p: tiny(weights=p / "strange.safetensors"), "not those of a network that is known"),
+    "another top": (lambda p: tiny(weights=p / "seven.weights.h5"), "conv_preds/bias has shape"),
+    "two sizes": (lambda p: tiny(input_shape=(32, 32)), "`input_shape` must be three sizes"),
+    "unknown channels": (lambda p: tiny(include_top=False, input_shape=(32, 32, None)), "`input_shape` must be three"),
+    "a size below zero": (lambda p: tiny(input_shape=(-1, 32, 3)), "`input_shape` must be a tuple of positive"),
+    "too small": (lambda p: tiny(input_shape=(31, 32, 3)), "`input_shape` must have images of at least 32 x 32"),
+    "unknown sizes": (lambda p: tiny(input_shape=(None, 32, 3)), "`input_shape` must have no None with `include_top"),
+    "pooling": (lambda p: tiny(pooling="mean"), "`pooling` must be"),
+    "classes": (lambda p: tiny(classes=0), "`classes` must be a positive integer"),
+    "alpha": (lambda p: tiny(alpha=0), "`alpha` must be"),
+    "an array": (lambda p: tiny(input_tensor=X, input_shape=None), "`input_tensor` must be a node of images"),
+    "two shapes": (lambda p: tiny(input_tensor=nn.Input((64, 64, 3))), r"`input_shape` is \(32, 32, 3\), and"),
+    "format": (lambda p: tiny(data_format="NCHW"), "`data_format` must be"),
+    "ConvNeXt": (lambda p: kf.models.ConvNeXtTiny(data_format="channels_first"), "`data_format` must be"),
+    "NASNet": (
+        lambda p: kf.models.NASNetMobile(include_top=False, input_shape=(None, None, 3)),
+        "`input_shape` must have no None in this network",
+    ),
+    "mode": (lambda p: kf.models.preprocess_input(X, mode="jax"), "`mode` must be"),
+    "two axes": (lambda p: kf.models.preprocess_input(X[0, 0]), "`x` must be images with three or four axes"),
+    "one channel": (lambda p: kf.models.preprocess_input(X[..., :1]), "`x` must be images with three channels"),
+    "no labels": (lambda p: kf.models.decode_predictions(X[0, 0]), "`labels` is not given"),
+    "no file of labels": (lambda p: kf.models.decode_predictions(X[0, 0], labels=p / "no"), "could not be read"),
+    "strange labels": (lambda p: kf.models.decode_predictions(X[0, 0], labels=p / "strange.json"), "no names of"),
+    "two labels": (lambda p: kf.models.decode_predictions(X[0, 0], labels=p / "two.json"), "the file has 2 classes"),
+    "top": (lambda p: kf.models.decode_predictions(X[0, 0], 0, p / "two.json"), "`top` must be a positive integer"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case, tmp_path):
+    act, words = REFUSED[case]
+    kf.interop.save_checkpoint({"conv9.weight": X}, tmp_path / "strange.safetensors")
+    (tmp_path / "strange.json").write_text('{"0": ["a", "b"], "2": ["c", "d"]}')
+    (tmp_path / "two.json").write_text('["a", "b"]')
+    if case == "another top":
+        tiny(classes=7).build().save_weights(tmp_path / "seven.weights.h5")
+    with pytest.raises((ArgumentError, FileError), match=words):
+        act(tmp_path)
