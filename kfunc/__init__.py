@@ -41,7 +41,7 @@ __version__ = "0.1.0"
 if _TYPE_CHECKING:
     from . import models as models
 
-__getattr__ = _looked_up(__name__, later=("models",))
+__getattr__ = _looked_up(__name__, later=("keras", "models"))
 
 __all__ = [
     "Checkpoints",

@@ -31,6 +31,7 @@ SPACES = {  # Keras's namespaces and ours
     "random": "kfunc.random",
     "tree": "kfunc.tree",
     "utils": "kfunc.utils",
+    "applications": "kfunc.keras.applications",
 }
 
 

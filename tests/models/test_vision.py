@@ -63,7 +63,7 @@ def test_a_network_is_that_of_keras(name):
 def test_signatures():
     """Names, order and defaults are Keras's, but nothing is downloaded by default."""
     theirs = pytest.importorskip("keras").applications
-    assert NETWORKS == sorted(name for name, value in vars(theirs).items() if inspect.isfunction(value))
+    assert sorted(name for name, value in vars(theirs).items() if inspect.isfunction(value)) == NETWORKS
     for name in NETWORKS:
         ours = inspect.signature(getattr(kf.models, name)).parameters.values()
         *ours, last = [(p.name, p.default) for p in ours]
@@ -141,14 +141,14 @@ def test_weights_of_torch(tmp_path, undrawn):
     arrays = {f"features.{name}": value for name, value in features.state_dict().items()}
     for heads in (("classifier.0", "classifier.3", "classifier.6"), ("pre_logits.fc1", "head.fc")):
         top = {f"{head}.{kind}": torch.zeros(2) for head in heads for kind in ("weight", "bias")}
-        torch.save({**arrays, **top}, tmp_path / "vgg.pth")
+        kf.interop.save_checkpoint({**arrays, **top}, tmp_path / "vgg.safetensors")
         undrawn()
-        model = kf.models.VGG16(include_top=False, weights=tmp_path / "vgg.pth")
+        model = kf.models.VGG16(include_top=False, weights=tmp_path / "vgg.safetensors")
         got = model.predict(kf.models.preprocess_input(x, mode="torch"), verbose=0)
         # 13 sums of at most 4608 products, each with an error of sqrt(4608) eps at most
         np.testing.assert_allclose(got, want, rtol=0, atol=13 * 68 * 2.0**-23 * np.abs(want).max())
-    with pytest.raises(kf.errors.ParamError, match="pre_logits.fc1.weight: its shape is"):
-        kf.models.VGG16(weights=tmp_path / "vgg.pth")
+    with pytest.raises(kf.errors.ParamError, match=r"pre_logits\.fc1\.weight: its shape is"):
+        kf.models.VGG16(weights=tmp_path / "vgg.safetensors")
 
 
 def test_deviations_in_the_place_of_variances(tmp_path):

@@ -1,0 +1,110 @@
+"""The networks for images with weights of torchvision and timm, against these: logits, and loading without the top.
+
+    python tests/torch_images.py                  # all rows; torchvision and timm must be installed
+    python tests/torch_images.py VGG16 DenseNet121
+
+Weights are random, and written by safetensors. A row passes if our logits are at most 3 times as far from those of
+PyTorch in float64 as its own in float32 are, and if that error is below 1e-4 of the logits: with more, the comparison
+would say nothing. It needs the features to load from the same file, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+import kfunc as kf
+
+TIMES, MOST = 3.0, 1e-4
+TORCHVISION, TIMM = torchvision.models.get_model, timm.create_model
+INSIDE, OUTSIDE = "imagenet, inside", "imagenet, outside"
+"""Pixels that the network here scales itself, and such that `preprocess_input` scales."""
+
+ROWS = (
+    ("DenseNet121", TORCHVISION, "densenet121", 64, OUTSIDE, {}),
+    ("DenseNet169", TIMM, "densenet169", 65, OUTSIDE, {}),
+    ("DenseNet201", TORCHVISION, "densenet201", 64, OUTSIDE, {}),
+    ("VGG16", TORCHVISION, "vgg16", 224, OUTSIDE, {}),
+    ("VGG19", TIMM, "vgg19", 224, OUTSIDE, {}),
+    ("ConvNeXtTiny", TORCHVISION, "convnext_tiny", 64, INSIDE, {}),
+    ("ConvNeXtSmall", TIMM, "convnext_small", 64, INSIDE, {}),
+    *((f"EfficientNetB{n}", TIMM, f"tf_efficientnet_b{n}", 64 + n, INSIDE, {}) for n in range(4)),
+    *((f"EfficientNetV2B{n}", TIMM, f"tf_efficientnetv2_b{n}", 64 + n, INSIDE, {}) for n in range(4)),
+    ("EfficientNetV2S", TIMM, "tf_efficientnetv2_s", 64, "128", {}),
+    ("MobileNetV3Large", TIMM, "tf_mobilenetv3_large_100", 64, "127.5", {}),
+    ("MobileNetV3Small", TIMM, "tf_mobilenetv3_small_075", 65, "127.5", {"alpha": 0.75}),
+    ("MobileNetV3Small", TIMM, "tf_mobilenetv3_small_minimal_100", 64, "127.5", {"minimalistic": True}),
+)
+
+
+def perturbed(net):
+    """The network with other weights than it has at first. Each block adds little, so that numbers do not grow."""
+    torch.manual_seed(0)
+    net.eval()
+    with torch.no_grad():
+        for name, x in [*net.named_parameters(), *net.named_buffers()]:
+            if not x.is_floating_point():
+                continue
+            if "running_var" in name:
+                x.uniform_(0.8, 1.6)
+            elif "running_mean" in name or name.endswith("bias"):
+                x.normal_(0, 0.05)
+            elif name.endswith(("gamma", "layer_scale")):
+                x.uniform_(0.1, 0.3)
+            elif x.ndim > 1:
+                x.normal_(0, (1.6 / x[0].numel()) ** 0.5)
+            else:
+                x.uniform_(0.7, 1.0)
+    return net
+
+
+def scaled(x, pixels):
+    """The images (batch, 3, height, width) as the network of PyTorch takes them."""
+    if pixels in (INSIDE, OUTSIDE):
+        return kf.models.preprocess_input(x / 1.0, "channels_first", "torch")
+    return x / float(pixels) - 1.0
+
+
+def check(row, folder):
+    name, make, theirs, size, pixels, options = row
+    net = perturbed(make(theirs))
+    x = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
+    given = torch.tensor(scaled(x.transpose(0, 3, 1, 2).astype("float64"), pixels))
+    with torch.no_grad():
+        exact = net.double()(given).numpy()
+        rounded = net.float()(given.float()).numpy()
+    path = Path(folder) / "model.safetensors"
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
+    constructor, options = getattr(kf.models, name), {"weights": path, "input_shape": (size, size, 3), **options}
+    model = constructor(classifier_activation=None, **options)
+    features = constructor(include_top=False, **options)
+    ours = kf.models.preprocess_input(x, mode="torch") if pixels == OUTSIDE else x
+    got = model.predict(ours, verbose=0)
+    assert features.predict(ours, verbose=0).ndim == 4
+    own, found = (float(np.abs(y - exact).max() / np.abs(exact).max()) for y in (rounded, got))
+    good = own <= MOST and found <= TIMES * own
+    print(f"{name:17} {theirs:32} {found:.1e}, PyTorch {own:.1e} {'ok' if good else 'FAILED'}", flush=True)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="the networks; all by default")
+    names = parser.parse_args().names
+    rows = [row for row in ROWS if not names or row[0] in names]
+    with tempfile.TemporaryDirectory() as folder:
+        done = [check(row, folder) for row in rows]
+    print(f"{sum(done)} of {len(rows)} passed", flush=True)
+    sys.exit(not all(done))
+
+
+if __name__ == "__main__":
+    main()
