@@ -54,7 +54,7 @@ PLACES: dict[str, dict[str, str]] = {
         "Regularizer": "kf.nn.regularizers.Regularizer",
         "Sequential": "kf.nn.Sequential",
         "activations": "kf.nn.activations",
-        "applications": "kf.models",
+        "applications": "kf.keras.applications",
         "constraints": "kf.nn.constraints",
         "dtype_policies": "kf.nn.dtype_policies",
         "initializers": "kf.nn.initializers",

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from .efficientnet import EfficientNetV2M as EfficientNetV2M
     from .efficientnet import EfficientNetV2S as EfficientNetV2S
     from .gpt2 import GPT2 as GPT2
+    from .images import decode_predictions as decode_predictions
+    from .images import preprocess_input as preprocess_input
+    from .inception import InceptionResNetV2 as InceptionResNetV2
+    from .inception import InceptionV3 as InceptionV3
     from .llama import Gemma as Gemma
     from .llama import Gemma2 as Gemma2
     from .llama import Gemma3 as Gemma3
@@ -49,10 +53,6 @@ if TYPE_CHECKING:
     from .llama import Mistral as Mistral
     from .llama import Qwen2 as Qwen2
     from .llama import Qwen3 as Qwen3
-    from .images import decode_predictions as decode_predictions
-    from .images import preprocess_input as preprocess_input
-    from .inception import InceptionResNetV2 as InceptionResNetV2
-    from .inception import InceptionV3 as InceptionV3
     from .mobilenet import MobileNet as MobileNet
     from .mobilenet import MobileNetV2 as MobileNetV2
     from .mobilenet import MobileNetV3Large as MobileNetV3Large

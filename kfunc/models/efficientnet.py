@@ -20,8 +20,21 @@ from .vision import Constructor, InputShape, Maker, Recipe, Weights, correct_pad
 from .vision_files import Pair, Source
 
 __all__ = [
-    *(f"EfficientNetB{n}" for n in range(8)),
-    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "EfficientNetV2B0",
+    "EfficientNetV2B1",
+    "EfficientNetV2B2",
+    "EfficientNetV2B3",
+    "EfficientNetV2L",
+    "EfficientNetV2M",
+    "EfficientNetV2S",
 ]
 
 _MEAN = (0.485, 0.456, 0.406)

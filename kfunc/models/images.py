@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import NamedTuple
 
 from .. import checks, files, ops
 from ..arrays import dtype_name, to_numpy
@@ -12,10 +12,26 @@ from ..typing import Array
 
 __all__ = ["decode_predictions", "preprocess_input"]
 
-_MODES = ("caffe", "tf", "torch")
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
-_MEAN_OF_BGR = (103.939, 116.779, 123.68)
+
+class _Mode(NamedTuple):
+    """How pixels are scaled: divided by `scale`, less `mean`, divided by `deviation`, each of these if it is there.
+
+    Attributes:
+        bgr: Whether the channels come in the order blue, green, red.
+    """
+
+    name: str
+    scale: float | None
+    mean: float | tuple[float, float, float]
+    deviation: tuple[float, float, float] | None = None
+    bgr: bool = False
+
+
+_MODES = (
+    _Mode("caffe", None, (103.939, 116.779, 123.68), bgr=True),
+    _Mode("tf", 127.5, 1.0),
+    _Mode("torch", 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+)
 _TEXT = 10_000_000  # bytes of a file of labels
 
 
@@ -42,25 +58,23 @@ def preprocess_input(x: Array, data_format: str | None = None, mode: str = "caff
     Raises:
         ArgumentError: `mode` or `data_format` is unknown, or the images have other than three channels.
     """
-    checks.one_of("mode", mode, _MODES)
+    checks.one_of("mode", mode, [each.name for each in _MODES])
     checks.one_of("data_format", data_format, ("channels_last", "channels_first", None))
+    way = next(each for each in _MODES if each.name == mode)
     shape = tuple(getattr(x, "shape", ()))
     if len(shape) not in (3, 4):
         raise ArgumentError.must_be("x", "images with three or four axes", shape)
     axis = -3 if data_format == "channels_first" else -1
-    if "float" not in dtype_name(x.dtype):
-        x = ops.cast(x, "float32")
-    if mode == "tf":
-        return x / 127.5 - 1.0
+    x = x if "float" in dtype_name(x.dtype) else ops.cast(x, "float32")
+    x = x if way.scale is None else x / way.scale
+    if isinstance(way.mean, float):
+        return x - way.mean
     if shape[axis] != 3:
         raise ArgumentError.must_be("x", "images with three channels", shape)
-
     planes = ops.unstack(x, axis=axis)
-    if mode == "torch":
-        rows = zip(planes, _MEAN, _DEVIATION, strict=True)
-        planes = [(plane / 255.0 - mean) / deviation for plane, mean, deviation in rows]
-    else:
-        planes = [plane - mean for plane, mean in zip(reversed(planes), _MEAN_OF_BGR, strict=True)]
+    planes = [plane - mean for plane, mean in zip(planes[::-1] if way.bgr else planes, way.mean, strict=True)]
+    if way.deviation is not None:
+        planes = [plane / deviation for plane, deviation in zip(planes, way.deviation, strict=True)]
     return ops.stack(planes, axis=axis)
 
 

@@ -19,6 +19,10 @@ _ALPHA = """
         alpha: By how much the numbers of channels are multiplied."""
 
 
+_SHOWN = Recipe(lambda m, x: x, with_dense())
+"""What docstrings say of a network whose recipe depends on its arguments."""
+
+
 def rounded(channels: float) -> int:
     """The nearest multiple of 8, and at least 90 % of `channels`."""
     found = max(8, int(channels + 4) // 8 * 8)
@@ -92,6 +96,7 @@ def MobileNet(
     *,
     data_format: str = "channels_last",
 ) -> Model:
+    """MobileNet, for images that `preprocess_input` scaled to -1 to 1."""
     checks.number("alpha", alpha, above=0)
     checks.positive("depth_multiplier", depth_multiplier)
     name = name or _named("mobilenet", alpha, _size(input_shape, input_tensor, include_top, data_format))
@@ -141,6 +146,7 @@ def MobileNetV2(
     *,
     data_format: str = "channels_last",
 ) -> Model:
+    """MobileNet v2, for images that `preprocess_input` scaled to -1 to 1."""
     checks.number("alpha", alpha, above=0)
     name = name or _named("mobilenetv2", alpha, _size(input_shape, input_tensor, include_top, data_format))
     recipe = Recipe(lambda m, x: _body_v2(m, x, alpha), with_dense(None), pooled=False, norm=_MOMENTUM)
@@ -331,13 +337,8 @@ def _v3(title: str, blocks: tuple[Block, ...], channels: int) -> ConstructorV3:
 MobileNetV3Small = _v3("MobileNetV3Small", _SMALL, 1024)
 MobileNetV3Large = _v3("MobileNetV3Large", _LARGE, 1280)
 
-_SCALED = "for images that `preprocess_input` scaled to -1 to 1."
-documented(
-    MobileNet,
-    "MobileNet",
-    f"MobileNet, {_SCALED}",
-    Recipe(lambda m, x: x, _top_v1(0.0)),
-    f"{_ALPHA}\n        depth_multiplier: How many channels a depthwise convolution makes of one."
-    "\n        dropout: The rate of the dropout before the classes.",
-)
-documented(MobileNetV2, "MobileNetV2", f"MobileNet v2, {_SCALED}", Recipe(lambda m, x: x, _top_v1(0.0)), _ALPHA)
+_MULTIPLIER = """
+        depth_multiplier: How many channels a depthwise convolution makes of one.
+        dropout: The rate of the dropout before the classes."""
+documented(MobileNet, "MobileNet", str(MobileNet.__doc__), _SHOWN, _ALPHA + _MULTIPLIER)
+documented(MobileNetV2, "MobileNetV2", str(MobileNetV2.__doc__), _SHOWN, _ALPHA)

@@ -54,7 +54,9 @@ class Maker:
         node: Node = cls(*args, name=name, **options)(x)
         return node
 
-    def conv(self, x: Node, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "same", **options: Any):
+    def conv(
+        self, x: Node, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "same", **options: Any
+    ) -> Node:
         """A convolution, without a bias by default."""
         options = {"use_bias": False, **options}
         return self(nn.Conv2D, x, filters, kernel_size, strides=strides, padding=padding, **options)
