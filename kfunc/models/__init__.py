@@ -68,14 +68,12 @@ if TYPE_CHECKING:
     from .sentences import SentenceEncoder as SentenceEncoder
     from .t5 import T5 as T5
     from .t5 import T5Encoder as T5Encoder
-    from .vit import DeiT as DeiT
-    from .vit import ViT as ViT
-    from .whisper import Whisper as Whisper
-    from .whisper import WhisperFeatures as WhisperFeatures
     from .vgg import VGG16 as VGG16
     from .vgg import VGG19 as VGG19
     from .vit import DeiT as DeiT
     from .vit import ViT as ViT
+    from .whisper import Whisper as Whisper
+    from .whisper import WhisperFeatures as WhisperFeatures
     from .xception import Xception as Xception
 
 __all__ = ["Config", "Family", "load", "save"]
