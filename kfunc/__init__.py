@@ -11,6 +11,7 @@ from .dataclasses import dataclass, replace
 from .elsewhere import looked_up as _looked_up
 from .errors import KfuncError
 from .files import load, save
+from .generation import generate
 from .model import Model
 from .registry import register
 from .tracing.spec import Spec
@@ -62,6 +63,7 @@ __all__ = [
     "dataclass",
     "errors",
     "fori_loop",
+    "generate",
     "grad",
     "interop",
     "jit",

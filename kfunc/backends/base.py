@@ -73,6 +73,8 @@ class Backend:
     leaves_open: bool = False
     """Whether `jit` takes `open_axes`. It has a tuple for each of the first arrays in the third argument: the axes,
     counted from the last one, whose sizes the program leaves open where it can."""
+    loops: bool = False
+    """Whether a compiled program can hold a loop whose number of steps depends on values."""
     donates: bool = False
     """Whether a compiled program can take the memory of arguments for its results."""
     takes_numpy: bool = False

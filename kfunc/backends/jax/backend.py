@@ -32,6 +32,7 @@ _READS = (
 class JaxBackend(Backend):
     name = "jax"
     compiles = True
+    loops = True
     donates = True
     takes_numpy = True  # a call moves NumPy arrays in a quarter of the time that `jnp.array` takes
     xp = namespace

@@ -31,7 +31,7 @@ class TensorflowBackend(Backend):
     """
 
     name = "tensorflow"
-    compiles = leaves_open = True
+    compiles = leaves_open = loops = True
     jit_compile: bool | None = None
     # In large states, copies and calls of programs take longer than kernels that write to the state.
     large, piece = 1 << 25, 1 << 20

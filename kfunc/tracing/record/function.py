@@ -21,9 +21,12 @@ _MOST_PATHS = 4
 _MOST_MISSES = 8
 
 
-def recorded(backend: Backend, fun: Callable[..., Any]) -> Callable[..., Any]:
-    """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone."""
-    return fun if backend.compiles else RecordedFunction(backend, fun)
+def recorded(backend: Backend, fun: Callable[..., Any], donate_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone.
+
+    The memory of arguments in `donate_argnums` may be taken for the results.
+    """
+    return fun if backend.compiles else RecordedFunction(backend, fun, donate_argnums)
 
 
 class _Path:
@@ -70,8 +73,9 @@ class _Paths:
 class RecordedFunction:
     """`fun`, a pure function of trees of `backend`'s arrays, which runs as a program where one fits."""
 
-    def __init__(self, backend: Backend, fun: Callable[..., Any]) -> None:
+    def __init__(self, backend: Backend, fun: Callable[..., Any], donate_argnums: tuple[int, ...] = ()) -> None:
         functools.update_wrapper(self, fun)
+        self._donated = donate_argnums
         self.backend: Backend = backend
         self._fun = fun
         self._known: dict[Any, _Paths] = {}
