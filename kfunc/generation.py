@@ -232,7 +232,7 @@ def generate(
     with backend.inferring():
         carry = first(params, state, fixed._replace(mask=put(hidden if encodes else whole, "bool")), started, inputs)
         carry = following(params, state, fixed._replace(mask=put(rows, "bool")), carry, count, stream)
-        tokens = carry.tokens if carry.beams is None else carry.beams.ended[:, 0]
+        tokens = carry.tokens if carry.beams is None else carry.beams.ended[:, 0, ...]
         return tokens[:, :count]
 
 

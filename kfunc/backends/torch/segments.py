@@ -8,6 +8,7 @@ from ... import ops
 from ...ops._op import lowering
 from ...ops.segment import flat_rows, highest, lowest
 from .backend import backend
+from .levels import in_functorch
 
 __all__: list[str] = []
 
@@ -44,3 +45,28 @@ def _top_k(x, k, sorted=True):
     if not isinstance(x, torch.Tensor) or x.ndim == 0 or not 0 <= k <= x.shape[-1] or x.dtype == torch.bool:
         return NotImplemented
     return tuple(torch.topk(x, k, sorted=sorted))
+
+
+def _write_block(inputs, start_indices, updates):
+    """`slice_update` in the memory of `inputs`."""
+    pairs = zip(start_indices, updates.shape, inputs.shape, strict=True)
+    starts = [min(max(int(s), 0), n - m) for s, m, n in pairs]
+    inputs[tuple([slice(s, s + m) for s, m in zip(starts, updates.shape, strict=True)])] = updates
+    return inputs
+
+
+@lowering(backend, ops.slice_update)
+def _slice_update(inputs, start_indices, updates):
+    if not (isinstance(inputs, torch.Tensor) and isinstance(updates, torch.Tensor) and isinstance(start_indices, list)):
+        return NotImplemented
+    # Where the start cannot be read, or only by waiting, the reference runs; and where something is wrong, it says so.
+    if torch.compiler.is_compiling() or in_functorch() or not (inputs.is_cpu and inputs.dtype == updates.dtype):
+        return NotImplemented
+    if not len(start_indices) == inputs.ndim == updates.ndim:
+        return NotImplemented
+    if any([m > n for m, n in zip(updates.shape, inputs.shape, strict=True)]):
+        return NotImplemented
+    return _write_block(inputs.clone(), start_indices, updates)
+
+
+_slice_update.in_place = _write_block

@@ -107,7 +107,7 @@ class RecordBackend(Backend):
             recording = next((x.recording for x in inputs if x.recording is not None), None)
             if recording is None or recording.differentiates:  # the framework keeps too little for a second gradient
                 raise CannotRecord
-            recording.differentiates = True
+            recording.differentiates, recording.merges = True, False
             out = fun(*inner, **kwargs)
             recording.differentiates = False
             value, aux = out if has_aux else (out, None)
@@ -161,7 +161,13 @@ class RecordBackend(Backend):
         if not recordings:
             return self._named(out, None, "")
         recording = recordings[0]
-        out = self._named(out, recording, recording.add(written(fun, args, kwargs, recording)))
+        # A kernel may say which other one does the same in the memory of its first argument.
+        twin = getattr(fun, "in_place", None)
+        if twin is not None and args[0].__class__ is self.cls and args[0].recording is not None:
+            twin = written(twin, args, kwargs, recording)[0]
+        else:
+            twin = None
+        out = self._named(out, recording, recording.add(written(fun, args, kwargs, recording), twin))
         if shaped:
             for x in tree.leaves(out):
                 recording.expect("{}.shape", x.name, x.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,10 @@ class _Path:
         split: From a number of arguments that stay the same to the two parts of the program; see `Recording.split`.
     """
 
-    def __init__(self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any) -> None:
-        self.run, self.structure, self.form = recording.program(inputs, outs), structure, form
+    def __init__(
+        self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any, donated: Collection[str]
+    ) -> None:
+        self.run, self.structure, self.form = recording.program(inputs, outs, donated), structure, form
         self.split = functools.cache(functools.partial(recording.split, inputs, outs))
 
 
@@ -100,7 +102,7 @@ class RecordedFunction:
             return self._eager(args, kwargs)
         known.more = len(known.paths) + 1 < _MOST_PATHS
         try:
-            path, result = _record(self.backend, self._fun, leaves, structure)
+            path, result = _record(self.backend, self._fun, leaves, structure, self._donated_names(args))
         except (CannotRecord, Exception):
             known.more = False
             return self._eager(args, kwargs)
@@ -109,6 +111,15 @@ class RecordedFunction:
 
     def _eager(self, args: tuple, kwargs: dict) -> Any:
         return tree.map(functools.partial(_as_array, self.backend.xp), self._fun(*args, **kwargs))
+
+    def _donated_names(self, args: tuple) -> set[str]:
+        """The variables of the leaves of arguments that are donated."""
+        names, count = set(), 0
+        for i, arg in enumerate(args if self._donated else ()):
+            n = len(tree.leaves(arg))
+            names |= {f"a{k}" for k in range(count, count + n)} if i in self._donated else set()
+            count += n
+        return names
 
     def known(self, leaves: list[Any], structure: Any) -> _Paths | None:
         """The paths for arguments of this form; None if nothing shall be recorded now.
@@ -202,7 +213,9 @@ def _as_array(xp: Any, x: Any) -> Any:
     return xp.asarray(x) if _is_scalar(x) else x
 
 
-def _record(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tuple[_Path, Any]:
+def _record(
+    backend: Backend, fun: Callable, leaves: list, structure: Any, donated: Collection[str] = ()
+) -> tuple[_Path, Any]:
     """Run `fun` on these arguments: the path that it took, and its result."""
     recorder, recording = record_of(backend), Recording()
     cls = recorder.cls
@@ -211,7 +224,7 @@ def _record(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tu
     try:
         outs, out_structure = tree.flatten(fun(*args, **kwargs))
     except Again:
-        return _record(backend, fun, leaves, structure)
+        return _record(backend, fun, leaves, structure, donated)
     names, values = [], []
     for x in map(recorder.lift, outs):
         if x.__class__ is cls and x.recording is None:  # a constant is copied: each run returns memory of its own
@@ -221,5 +234,5 @@ def _record(backend: Backend, fun: Callable, leaves: list, structure: Any) -> tu
             x = recorder.xp.asarray(x)
         names.append(x.name if x.__class__ is cls else recording.constant(x))
         values.append(x.value if x.__class__ is cls else x)
-    path = _Path(recording, len(leaves), names, out_structure, backend.form(values))
+    path = _Path(recording, len(leaves), names, out_structure, backend.form(values), donated)
     return path, tree.unflatten(out_structure, values)

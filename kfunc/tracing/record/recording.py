@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
+
+from ...backends.registry import kind_of
 
 __all__ = ["Again", "CannotRecord", "Named", "Otherwise", "Recording", "written"]
 
 _MOST_LINES = 20_000
+_SMALL = 256  # numbers
 
 
 class CannotRecord(BaseException):
@@ -47,12 +53,15 @@ class _Line(NamedTuple):
         source: Its text.
         reads: The variables in it.
         writes: The variable to whose memory it writes; "" if it writes to none.
+        in_place: What does the same in the memory of its first argument, if nothing else needs that: the variable of
+            this argument, and the text; or None.
     """
 
     name: str
     source: str
     reads: tuple[str, ...]
     writes: str = ""
+    in_place: tuple[str, str] | None = None
 
 
 class Recording:
@@ -60,15 +69,17 @@ class Recording:
 
     Attributes:
         differentiates: Whether the framework itself is keeping what it needs for a gradient.
+        merges: Whether equal calls may become one. The framework's own gradients need each call.
     """
 
     def __init__(self) -> None:
         self._lines: list[_Line] = []
         self._constants: dict[str, Any] = {"otherwise": Otherwise}
-        self._names: dict[int, str] = {}  # of the constants, by id
+        self._names: dict[Any, str] = {}  # of the constants, by what tells them apart
         self._owners: dict[str, str] = {}  # of variables that are views, the one whose memory they are in
         self._count = 0
         self.differentiates = False
+        self.merges = True
 
     def _new_name(self, letter: str) -> str:
         self._count += 1
@@ -76,10 +87,14 @@ class Recording:
             raise CannotRecord
         return f"{letter}{self._count}"
 
-    def add(self, call: tuple[str, tuple[str, ...]]) -> str:
-        """Add a call, as `written` returns it; the variable that holds its result."""
+    def add(self, call: tuple[str, tuple[str, ...]], in_place: str | None = None) -> str:
+        """Add a call, as `written` returns it; the variable that holds its result.
+
+        `in_place` is the text of a call that does the same in the memory of the first variable.
+        """
         name = self._new_name("v")
-        self._lines.append(_Line(name, f"{name} = {call[0]}", call[1]))
+        twin = None if in_place is None else (call[1][0], f"{name} = {in_place}")
+        self._lines.append(_Line(name, f"{name} = {call[0]}", call[1], in_place=twin))
         return name
 
     def write(self, call: tuple[str, tuple[str, ...]], name: str) -> None:
@@ -115,15 +130,24 @@ class Recording:
         """The text that stands for the constant `x`."""
         if x is None or x is True or x is False or type(x) is int:
             return repr(x)
-        name = self._names.get(id(x))
+        known = _told_apart(x)
+        name = self._names.get(known)
         if name is None:
-            name = self._names[id(x)] = self._new_name("c")
+            name = self._names[known] = self._new_name("c")
             self._constants[name] = x  # so that no other object gets its id
         return name
 
-    def program(self, inputs: int, outs: list[str]) -> Callable[..., list[Any]]:
-        """The program: from `inputs` leaves of the arguments to the leaves of the result, the variables `outs`."""
-        return self._function([f"a{i}" for i in range(inputs)], self._needed(outs), outs)
+    def program(self, inputs: int, outs: list[str], donated: Collection[str] = ()) -> Callable[..., list[Any]]:
+        """The program: from `inputs` leaves of the arguments to the leaves of the result, the variables `outs`.
+
+        It may write to the memory of arguments in `donated`.
+        """
+        lines = self._needed(outs)
+        reads = Counter(name for line in lines for name in line.reads) + Counter(outs)
+        for i, line in enumerate(lines):
+            if line.in_place is not None and line.in_place[0] in donated and reads[line.in_place[0]] == 1:
+                lines[i] = line._replace(source=line.in_place[1])
+        return self._function([f"a{i}" for i in range(inputs)], lines, outs)
 
     def split(
         self, inputs: int, outs: list[str], fixed: int
@@ -151,12 +175,35 @@ class Recording:
         """The lines without those whose results nothing uses."""
         needed, lines = set(outs), []
         memory = set(map(self._owner, outs))
-        for line in reversed(self._lines):
+        for line in reversed(self._merged(outs)):
             if line.writes in memory if line.writes else not line.name or line.name in needed:
                 needed.update(line.reads)
                 memory.update(map(self._owner, line.reads))
                 lines.append(line)
         return lines[::-1]
+
+    def _merged(self, outs: list[str]) -> list[_Line]:
+        """The lines without calls that a line before makes, too: layers compute masks and angles alike.
+
+        A line stays where its result, or an array that it reads, is written to, or where its result is returned.
+        """
+        if not self.merges:
+            return self._lines
+        fixed = {line.writes for line in self._lines if line.writes}
+        kept, first, same = [], {}, {}
+        returned = set(map(self._owner, outs))
+        for line in self._lines:
+            if not same.keys().isdisjoint(line.reads):
+                line = _renamed(line, same)
+            owner = self._owner(line.name)
+            if line.name and owner not in returned and fixed.isdisjoint([owner, *map(self._owner, line.reads)]):
+                call = line.source.partition(" = ")[2]
+                if call in first:
+                    same[line.name] = first[call]
+                    continue
+                first[call] = line.name
+            kept.append(line)
+        return kept
 
     def _function(self, arguments: list[str], lines: list[_Line], outs: list[str]) -> Callable[..., list]:
         body, used = [], set(outs)
@@ -171,6 +218,35 @@ class Recording:
         made: dict[str, Any] = {}  # its own, as another thread may write a part of the same recording
         exec(compile("\n    ".join(source), "<recorded by kfunc>", "exec"), self._constants, made)
         return made["program"]
+
+
+def _renamed(line: _Line, same: dict[str, str]) -> _Line:
+    """`line` with other variables in place of those that `same` has."""
+
+    def swapped(text: str) -> str:
+        return re.sub(r"\bv\d+\b", lambda found: same.get(found[0], found[0]), text)
+
+    twin = None if line.in_place is None else (same.get(line.in_place[0], line.in_place[0]), swapped(line.in_place[1]))
+    reads = tuple([same.get(name, name) for name in line.reads])
+    return line._replace(source=swapped(line.source), reads=reads, in_place=twin)
+
+
+def _told_apart(x: Any) -> Any:
+    """What tells a constant from others: its value if it is small and plain, otherwise which object it is."""
+    cls = x.__class__
+    if cls in (int, bool, float, complex, str, type(None), type(Ellipsis)):
+        return cls, repr(x)
+    if cls is tuple:
+        return cls, tuple(map(_told_apart, x))
+    if cls is slice:
+        return cls, tuple(map(_told_apart, (x.start, x.stop, x.step)))
+    kind = kind_of(cls)
+    if kind is None or getattr(x, "requires_grad", False) or not 0 < math.prod(x.shape) <= _SMALL:
+        return id(x)
+    values = kind.backend.to_numpy(x)
+    if not values.flags.c_contiguous:  # products of arrays that lie otherwise are rounded otherwise
+        return id(x)
+    return cls, str(x.dtype), str(kind.backend.device(x)), values.shape, values.tobytes()
 
 
 def written(
