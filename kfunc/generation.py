@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from .backends import Backend, kind_of
 from .errors import ArgumentError, IndexingError, ShapeError, shown
 from .nn.call import as_layer
 from .nn.layer import Layer
+from .random.keys import check_key
 from .tracing.spec import Spec
 from .typing import Array, Tree
 
@@ -175,28 +177,31 @@ def generate(
         _set(name, _inside(name, _tokens(net, name, value, name), vocabulary), vocabulary)
         for name, value in (("suppress_tokens", suppress_tokens), ("begin_suppress_tokens", begin_suppress_tokens))
     ]
-    _check_length(net, prompt.shape[1] + count - 1)
+    most = _check_length(net, prompt.shape[1] + count - 1)
     batch = prompt.shape[0]
     if not count or not batch:
         return asarray(np.zeros((batch, count), np.int32), backend=backend, device=where)
 
     # A compiled program is for one size. So prompts are filled up, and caches are a little longer than needed.
-    length, room = prompt.shape[1] + count, count
+    time = prompt.shape[1]
+    length, room = time + count - 1, count
     if backend.compiles:
         if not encodes and "mask" in names:
             hidden = np.ones(prompt.shape, bool) if hidden is None else hidden
-            filling = ((0, 0), (_power_of_two(prompt.shape[1]) - prompt.shape[1], 0))
+            filling = ((0, 0), (min(_power_of_two(time), most - count + 1) - time, 0))
             prompt, hidden = np.pad(prompt, filling), np.pad(hidden, filling)
-        length = room = _rounded_up(prompt.shape[1] + count)
+        length = room = min(_rounded_up(prompt.shape[1] + count - 1), most)
 
     def put(x: Any, dtype: str = "int32") -> Any:
         return None if x is None else asarray(np.asarray(x), dtype, backend=backend, device=where)
 
+    # Positions are given in any case: so all layers compute the same of them, which a recording computes once.
     positions = whole = None
-    if hidden is not None and not encodes:
-        if "positions" in names:
-            positions = np.maximum(np.cumsum(hidden, axis=1) - 1, 0)
-        whole = np.pad(hidden, ((0, 0), (0, length - prompt.shape[1])), constant_values=True)
+    if not encodes:
+        there = np.ones(prompt.shape, bool) if hidden is None else hidden
+        positions = np.maximum(np.cumsum(there, axis=1) - 1, 0) if "positions" in names else None
+        if hidden is not None:
+            whole = np.pad(hidden, ((0, 0), (0, length - prompt.shape[1])), constant_values=True)
     rows = whole if whole is None else np.repeat(whole, rules.num_beams, axis=0)
     fixed = _Fixed(
         length=put(count),
@@ -301,7 +306,7 @@ def _key(key, backend: Backend, where) -> Any:
         return None
     if not hasattr(key, "shape"):
         return random.key(key, backend, where)
-    return asarray(to_numpy(random.check_key(key)), backend=backend, device=where)
+    return asarray(to_numpy(check_key(key)), backend=backend, device=where)
 
 
 def _device(params: Tree) -> Any:
@@ -425,11 +430,12 @@ def _set(name: str, tokens: np.ndarray, vocabulary: int) -> np.ndarray | None:
     return out
 
 
-def _check_length(net: Any, length: int) -> None:
-    """Raise a ShapeError if the network has fewer positions than tokens that it reads."""
-    for name in _LIMITS:
-        most = getattr(net, name, None)
-        if isinstance(most, int) and length > most:
+def _check_length(net: Any, length: int) -> int:
+    """How many positions the network has; a ShapeError if it reads more tokens."""
+    named = [(name, getattr(net, name, None)) for name in _LIMITS]
+    limits = {name: most for name, most in named if isinstance(most, int)}
+    for name, most in limits.items():
+        if length > most:
             raise ShapeError(
                 f"The prompt and `max_new_tokens` take {length} positions, and the network has {most}.",
                 argument="max_new_tokens",
@@ -437,6 +443,7 @@ def _check_length(net: Any, length: int) -> None:
                 got=length,
                 fix="take a shorter prompt, or fewer new tokens",
             )
+    return min(limits.values(), default=sys.maxsize)
 
 
 def _power_of_two(n: int) -> int:

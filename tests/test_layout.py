@@ -27,7 +27,7 @@ RANKS = (
     ("checks", "ops", "random", "registry", "transforms"),
     ("data", "files", "losses", "metrics", "nn", "optim"),
     ("callbacks", "training"),
-    ("interop", "model", "utils"),
+    ("generation", "interop", "model", "utils"),
     ("models",),
     ("keras",),
 )
