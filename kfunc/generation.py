@@ -123,8 +123,8 @@ def generate(
         max_new_tokens: How many tokens to make for each row.
         state: The network's state, if it has one.
         key: A random key, or a seed: tokens are drawn. None: the likeliest token is taken.
-        sample: A function of your own, `sample(key, logits)` from float32 logits (batch, vocabulary) to tokens (batch,).
-            It becomes a part of the program, so pass the same function object again.
+        sample: A function of your own, `sample(key, logits)`: float32 logits (batch, vocabulary) to tokens (batch,). It
+            becomes a part of the program, so pass the same function object again.
         temperature: The logits are divided by it. At 0 the likeliest token is taken.
         top_k: Only so many of the likeliest tokens are drawn.
         top_p: Only the likeliest tokens are drawn whose probabilities sum up to this (Holtzman et al.,
@@ -251,7 +251,7 @@ def _arguments(net: Any) -> tuple[str, ...]:
         raise ArgumentError(
             f"`net` must be a network with caches, got {type(net).__name__}.",
             argument="net",
-            expected="forward(s, ids, mask=None, caches=None) and init_caches(batch, length, backend=None, device=None)",
+            expected="forward(s, ids, mask=None, caches=None), and init_caches(batch, length, backend=..., device=...)",
             got=type(net).__name__,
         )
     return names
