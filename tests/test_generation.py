@@ -357,7 +357,7 @@ def test_probabilities_are_those_of_transformers(case):
     np.testing.assert_allclose(got, want, rtol=2 * np.finfo(np.float32).eps)
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------
+# -- bad input ---------------------------------------------------------------------------------------------------------
 
 A, X, S = kf.errors.ArgumentError, kf.errors.IndexingError, kf.errors.ShapeError
 BAD: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
