@@ -240,7 +240,8 @@ def _told_apart(x: Any) -> Any:
         return cls, tuple(map(_told_apart, x))
     if cls is slice:
         return cls, tuple(map(_told_apart, (x.start, x.stop, x.step)))
-    kind = kind_of(cls)
+    # Asked of arrays alone: Dynamo cannot read a registry that knows classes of all kinds of objects.
+    kind = kind_of(cls) if hasattr(x, "dtype") and hasattr(x, "shape") else None
     if kind is None or getattr(x, "requires_grad", False) or not 0 < math.prod(x.shape) <= _SMALL:
         return id(x)
     values = kind.backend.to_numpy(x)
