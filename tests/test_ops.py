@@ -178,6 +178,7 @@ CASES = [
     ("normalize_batch", (normal(9, 3), normal(3), normal(3)), {}, 9),
     ("one_hot", (IDS, 7), {}, 1),
     ("pad", (X, ((0, 0), (1, 2), (0, 0), (3, 0))), {"constant_values": 1.5}, 1),
+    ("pad", (normal(2, 3), ((0, 70), (150, 0))), {"constant_values": 1.5}, 1),
     ("relu", (away(4, 5),), {}, 1),
     ("rms_normalization", (X, normal(4)), {}, 84),
     ("rms_normalization", (X,), {"axis": (1, 2), "epsilon": 1e-3}, 168),

@@ -201,6 +201,15 @@ class T5(T5Encoder):
         self.has(decoder=self._stack(self.num_decoder_layers or self.num_layers, True), head=head)
         super().__post_init__()
 
+    def values(self) -> dict[str, Any]:
+        # transformers does not scale where the config has null.
+        return {**super().values(), "scale_decoder_outputs": self.scales}
+
+    @property
+    def scales(self) -> bool:
+        """Whether what the logits are made of is scaled."""
+        return self.tie_word_embeddings if self.scale_decoder_outputs is None else self.scale_decoder_outputs
+
     def input_specs(self) -> tuple[Any, ...]:
         return Spec((None, None), "int32"), Spec((None, None), "int32")
 
@@ -227,8 +236,7 @@ class T5(T5Encoder):
         check_inputs(inputs, caches)
         source = None if inputs is None else self.encode(s, inputs, mask)
         x, caches = self.decoder(s, self.embed(s, ids), source, mask, caches, positions)
-        scales = self.tie_word_embeddings if self.scale_decoder_outputs is None else self.scale_decoder_outputs
-        x = x * self.d_model**-0.5 if scales else x
+        x = x * self.d_model**-0.5 if self.scales else x
         logits = self.embed(s, x, reverse=True) if self.head is None else self.head(s, x)
         return logits if caches is None else (logits, caches)
 

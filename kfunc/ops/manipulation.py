@@ -554,7 +554,12 @@ def _border(x, axis, width, mode, side, value):
         row = xp.flip(row, axis=axis) if _BORDERS[mode][2] else row
         if mode != "edge":
             return row
-    return xp.concat([row] * width, axis=axis) if width > 1 else row
+    row = xp.concat([row] * min(width, 64), axis=axis) if width > 1 else row
+    if width <= 64:
+        return row
+    while row.shape[axis] < width:  # to join thousands of rows at once takes JAX minutes
+        row = xp.concat([row, row], axis=axis)
+    return row[(*inside, slice(None, width), ...)]
 
 
 # -- codes and checks ------------------------------------------------------------------------------------------------

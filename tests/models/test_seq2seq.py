@@ -1,0 +1,131 @@
+"""Encoder-decoders: gradients, folders of networks by hand, speech, and calls that cannot be answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from families import FAMILIES, IDS, oracle
+from sampling import one_of
+
+import kfunc as kf
+from kfunc.errors import ArgumentError, KfuncError, ShapeError
+from kfunc.models import t5, whisper
+
+EPS = float(np.finfo(np.float32).eps)
+MODULES = {"t5": t5, "t5-1.1": t5, "whisper": whisper}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_gradients_are_those_of_transformers(name, tmp_path):
+    """The key map names the gradients as it names the parameters."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    row, made = FAMILIES[name], oracle(name, tmp_path)
+    model = getattr(transformers, row.model).from_pretrained(made.folder).eval()
+    given = {theirs: torch.from_numpy(x) for theirs, x in row.inputs.values()}
+    given = {n: x.long() if x.dtype in (torch.int32, torch.bool) else x for n, x in given.items()}
+    (model(**given).logits ** 2).mean().backward()
+    net, params, state = kf.models.load(made.folder)
+
+    def loss(params):
+        logits, _ = net.apply(params, state=state, **{n: x for n, (_, x) in row.inputs.items()})
+        return kf.ops.mean(logits * logits)
+
+    grads = MODULES[name].key_map(net).save(kf.grad(loss)(params))
+    theirs = {n: p.grad.numpy() for n, p in model.named_parameters() if p.grad is not None}
+    theirs = {n: g for n, g in theirs.items() if n in grads}
+    assert set(theirs) == set(grads)
+    # Backwards, each sum over up to 27 rows of 60 terms comes through some dozen sums of up to 64 terms.
+    largest = max(np.abs(g).max() for g in theirs.values())
+    for n, g in theirs.items():
+        np.testing.assert_allclose(grads[n], g, rtol=0, atol=12 * 8 * EPS * largest, err_msg=n)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}, {"scale_decoder_outputs": False}],
+    ids=["1.0", "1.1", "tied 1.1"],
+)
+def test_transformers_reads_a_network_that_was_made_by_hand(options, tmp_path):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    net = kf.models.T5(60, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=2, **options)
+    params, state = net.init(0, *net.input_specs())
+    kf.models.save(tmp_path, net, params, state)
+    model = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    ids = torch.from_numpy(IDS).long()
+    want = model(input_ids=ids, decoder_input_ids=ids).logits.detach().numpy()
+    for n, p in ((net, params), kf.models.load(tmp_path)[:2]):
+        got, _ = n.apply(p, IDS, IDS)
+        np.testing.assert_allclose(got, want, rtol=0, atol=12 * 8 * EPS * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(b, marks=getattr(pytest.mark, b))
+        for b in ("numpy", *one_of(("torch", "jax", "tensorflow"), "speech"))
+    ],
+)
+def test_speech_as_the_extractor_of_transformers_has_it(backend):
+    """Speech that is filled up with silence, and speech that is cut; a tone 60 dB above the noise, and chirps."""
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=2)
+    ours = kf.models.WhisperFeatures(20, chunk_length=2)
+    t = np.arange(40000) / 16000
+    noise = np.random.default_rng(0).normal(size=(2, 40000))
+    speech = (0.1 * np.sin(2 * np.pi * np.array([[400 * t], [900 * t * t]])[:, 0]) + 1e-4 * noise).astype(np.float32)
+    for x in (speech[:, :9000], speech):
+        want = theirs._np_extract_fbank_features(np.pad(x, ((0, 0), (0, 32000)))[:, :32000].astype(np.float64), "cpu")
+        got, _ = ours.apply({}, kf.asarray(x, backend=backend))
+        got = kf.to_numpy(got)
+        assert got.shape == want.shape == (2, 20, 200)
+        # The floor is 1e-8 of the largest power, 1e-4 of its root, and a transform's error is that of its 9 levels.
+        np.testing.assert_allclose(got, want, rtol=0, atol=2 * 9 * EPS / 1e-4 / np.log(10) / 4)
+        np.testing.assert_allclose(10 ** (4 * got), 10 ** (4 * want), rtol=0, atol=4 * 9 * EPS * 10 ** (4 * want.max()))
+    extractor = np.asarray(theirs(list(speech), sampling_rate=16000)["input_features"])
+    np.testing.assert_allclose(got, extractor, rtol=0, atol=4 * 9 * EPS / 1e-4 / np.log(10) / 4)
+
+
+def small():
+    return kf.models.Whisper(60, 5, 16, 1, 1, 2, 2, 24, 24, max_source_positions=8, max_target_positions=12)
+
+
+MEL = np.zeros((3, 5, 16), np.float32)
+REFUSED = {
+    "nothing was encoded": (lambda f, net: f(None, IDS), ArgumentError, "`inputs` is None"),
+    "a cache that holds nothing": (
+        lambda f, net: f(None, IDS, caches=net.init_caches(3, 12)),
+        ArgumentError,
+        "no cache holds",
+    ),
+    "frames": (lambda f, net: f(MEL[..., :-1], IDS), ShapeError, r"\(batch, bins, 16\), got \(3, 5, 15\)"),
+    "one sample": (lambda f, net: f(MEL[0], IDS), ShapeError, r"\(batch, bins, 16\), got \(5, 16\)"),
+    "a mask": (lambda f, net: f(MEL, IDS, mask=MEL[:, 0] == 0), ArgumentError, "`mask` must be None"),
+    "too many tokens": (lambda f, net: f(MEL, np.zeros((3, 13), int)), ShapeError, "`ids` has 13 positions"),
+    "too long a cache": (lambda f, net: net.init_caches(3, 13), ArgumentError, "`length` has 13 positions"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_calls_that_cannot_be_answered(case):
+    run, error, said = REFUSED[case]
+    net = small()
+    params, state = net.init(0, *net.input_specs())
+    with pytest.raises(error, match=said):
+        run(lambda *args, **options: net.apply(params, *args, state=state, **options), net)
+
+
+CONFIGS = {
+    "heads": (lambda: kf.models.Whisper(d_model=16, encoder_attention_heads=3), "`d_model` must be a multiple"),
+    "activation": (lambda: kf.models.T5(feed_forward_proj="gated-sine"), "`feed_forward_proj`"),
+    "gate": (lambda: kf.models.T5(feed_forward_proj="double-gelu"), "`feed_forward_proj`"),
+    "empty": (lambda: kf.models.T5Encoder(feed_forward_proj=""), "`feed_forward_proj`"),
+    "no blocks": (lambda: kf.models.T5(num_decoder_layers=0), "`num_decoder_layers`"),
+    "seconds": (lambda: kf.models.WhisperFeatures(chunk_length=0), "`chunk_length`"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_networks_that_cannot_be(case):
+    make, said = CONFIGS[case]
+    with pytest.raises(KfuncError, match=said):
+        make()
