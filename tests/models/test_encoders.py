@@ -1,4 +1,4 @@
-"""Encoders: folders of older versions, what is refused, half precision, and a network that is tuned and goes back."""
+"""Encoders: configs, folders of older versions, bad input, half precision, a network that is tuned and goes back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from backends import params
 from families import FAMILIES, oracle
 
 import kfunc as kf
+from kfunc.dataclasses import fields
 from kfunc.errors import ArgumentError, FileError, KfuncError, ShapeError
+from kfunc.models.folders import MODEL_TYPES
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 import finetune
@@ -88,6 +90,24 @@ def test_a_pooler_that_the_file_does_not_have(name, tmp_path):
     assert net.apply(parameters, x)[0].ndim == 3
     paths = kf.models.save(tmp_path / "again", net, parameters, state)
     assert all(filecmp.cmp(path, tmp_path / pathlib.Path(path).name, shallow=False) for path in paths)
+
+
+# -- configs -----------------------------------------------------------------------------------------------------------
+
+DERIVED = {("qwen2", "sliding_window"), ("qwen3", "sliding_window"), ("whisper", "suppress_tokens")}  # None there
+TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+@pytest.mark.parametrize("kind", MODEL_TYPES)
+def test_a_value_that_a_config_leaves_out_has_the_default_of_transformers(kind):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoConfig.for_model(kind)
+    module, _, name = MODEL_TYPES[kind].partition(".")
+    cls = getattr(importlib.import_module(f"kfunc.models.{module}"), name)
+    defaults = {f.name: f.default for f in fields(cls) if hasattr(theirs, f.name)}
+    ours = {n: d for n, d in defaults.items() if d is not None and n not in TOKENS and (kind, n) not in DERIVED}
+    assert len(ours) > 1
+    assert {n: getattr(theirs, n) for n in ours} == ours
 
 
 # Keys of transformers 4.16, which wrote all of them into each part.
