@@ -83,7 +83,8 @@ class Bert(Family):
     """BERT (Devlin et al., arXiv:1810.04805), with the arguments that a config has.
 
     `layer(s, ids, mask=None, token_type_ids=None, positions=None)`: integers (batch, time). The mask is (batch, time),
-    and True or 1 where a token counts. The output is that of the class of transformers:
+    and True or 1 where a token counts. Token types are 0 and positions are counted if they are not given: integers
+    (batch, time), or (time,) for positions. The output is that of the class of transformers:
 
     - without a head, the dict of `last_hidden_state` (batch, time, hidden_size) and `pooler_output` (batch,
       hidden_size), or the former alone if there is no pooler;
@@ -102,14 +103,9 @@ class Bert(Family):
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("Bert")
     prefix: ClassVar[str] = "bert"
     without_effect: ClassVar[Sequence[str]] = (
-        *("position_embedding_type", "tie_word_embeddings", "directionality", "sentence_transformers", "_num_labels"),
-        *(
-            "pooler_fc_size",
-            "pooler_num_attention_heads",
-            "pooler_num_fc_layers",
-            "pooler_size_per_head",
-            "pooler_type",
-        ),
+        *("_num_labels", "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
+        *("pooler_size_per_head", "pooler_type", "position_embedding_type", "sentence_transformers"),
+        "tie_word_embeddings",
     )
 
     vocab_size: int = 30522
@@ -223,7 +219,7 @@ class Bert(Family):
 
 @layer
 class Roberta(Bert):
-    """RoBERTa (Liu et al., arXiv:1907.11692): `Bert` whose positions count the tokens that are no padding.
+    """RoBERTa (Liu et al., arXiv:1907.11692): `Bert` whose positions count tokens other than `pad_token_id`.
 
     They begin after `pad_token_id`, so that there are `pad_token_id + 1` tokens less than `max_position_embeddings`.
     """
