@@ -39,6 +39,8 @@ __all__ = [
     "Tensors",
     "flatten",
     "load",
+    "memory",
+    "numpy_dtype",
     "open_file",
     "read",
     "replace_file",
@@ -75,6 +77,8 @@ _DEPTH = 64  # names in a tensor's path, and containers in each other
 _DICTS, _DICTS_EACH = 16384, 4
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
 _ROOT = "array"
+_PAGES = 2**22  # bytes; from here on NumPy asks for huge pages, for which Linux moves others out of the way first
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _MAPPED = 2**16  # bytes; to read fewer takes no longer than to read a page of a mapped file
 
 # -- trees -----------------------------------------------------------------------------------------------------------
@@ -458,7 +462,7 @@ class Tensors(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         begin, length = self._spans[name]
-        form, data = self.forms[name], _memory(length)
+        form, data = self.forms[name], memory(length)
         with blaming(self.path):
             self._fill(data, begin)
             array = _array(name, form, data)
@@ -682,10 +686,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _memory(length: int) -> memoryview:
+def memory(length: int) -> memoryview:
     """New memory of so many bytes, which begins where JAX and TensorFlow need no copy of it."""
     import numpy as np
 
+    if length >= _PAGES:
+        return memoryview(mmap.mmap(-1, length, **_PRIVATE))
     whole = np.empty(length + 63, "uint8")
     begin = -whole.ctypes.data % 64
     return memoryview(whole[begin : begin + length])  # type: ignore[arg-type]
@@ -710,20 +716,25 @@ def _ml_dtypes() -> Any:
     return ml_dtypes
 
 
-def _dtype(dtype: str, name: str) -> np.dtype:
+def numpy_dtype(name: str) -> np.dtype | None:
+    """The dtype of this name; None if it is one of `ml_dtypes`, which is not installed."""
     import numpy as np
 
     try:
-        return np.dtype(dtype)
+        return np.dtype(name)
     except TypeError:
-        pass
-    if _ml_dtypes() is None:
+        return None if _ml_dtypes() is None else np.dtype(getattr(_ml_dtypes(), name))
+
+
+def _dtype(dtype: str, name: str) -> np.dtype:
+    found = numpy_dtype(dtype)
+    if found is None:
         raise FileError(
             f"The file has a tensor of the dtype {dtype}, which NumPy alone does not have.",
             got=f"tensor {name!r}",
             fix="pip install ml-dtypes",
         )
-    return np.dtype(getattr(_ml_dtypes(), dtype))
+    return found
 
 
 def _digest(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:

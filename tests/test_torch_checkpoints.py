@@ -17,6 +17,7 @@ from interruptions import interrupting
 
 import kfunc as kf
 from kfunc.interop import Checkpoint, KeyMap, save_checkpoint
+from kfunc.interop.placing import placed
 
 torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
@@ -426,3 +427,63 @@ def test_links_to_files_elsewhere(kind, tmp_path):
 def test_sizes_of_shards(size, tmp_path):
     with pytest.raises(kf.errors.ArgumentError, match="`shard_size` must be a positive number of bytes"):
         save_checkpoint({}, tmp_path, shard_size=size)
+
+
+FORMS = {
+    "as it is": lambda x: x,
+    "turned": lambda x: x.T,
+    "heads": lambda x: x.reshape(4, 16, 96).transpose(2, 0, 1),
+    "a part": lambda x: x[8:24, ::2],
+    "no axes": lambda x: x[0, 0],
+    "nothing": lambda x: x[:0].T,
+    "backwards": lambda x: x[::-1],
+}
+
+
+@pytest.mark.parametrize("backend", params("jax", "numpy", "tensorflow", "torch"))
+@pytest.mark.parametrize("dtypes", ["float32 float32", "bfloat16 float32", "float32 bfloat16", "float16 float32"])
+def test_arrays_are_placed_as_asarray_does(dtypes, backend):
+    """In one pass, which the dtypes, the order of axes and the backend's own reader may each go around."""
+    import ml_dtypes  # noqa: F401
+
+    stored, wanted = dtypes.split()
+    if backend == "numpy" and wanted == "bfloat16":
+        stored, wanted = "float64", "float16"
+    whole = np.random.default_rng(0).normal(size=(64, 96)).astype(stored)
+    for name, form in FORMS.items():
+        x = form(whole.copy())
+        found = placed(x, wanted, backend)
+        want = kf.asarray(np.ascontiguousarray(x).astype("float32"), wanted, backend=backend)
+        assert kf.namespace(found) is kf.namespace(want) and found.dtype == want.dtype, name
+        assert tuple(found.shape) == x.shape, name
+        np.testing.assert_array_equal(kf.to_numpy(found), kf.to_numpy(want), err_msg=name)
+
+
+@pytest.mark.parametrize("backend", params("jax", "numpy", "tensorflow", "torch"))
+def test_arrays_take_the_memory_that_was_made_for_them(backend, monkeypatch):
+    """JAX and TensorFlow copy what does not begin at a multiple of 64 bytes, or has its axes in another order."""
+    made = []
+    memory = kf.files.memory
+    monkeypatch.setattr(kf.files, "memory", lambda n: made.append(memory(n)) or made[-1])
+    found = placed(np.ones((512, 64), "float16").T, "float32", backend)
+    np.frombuffer(made[0], "float32")[:] = 7
+    assert len(made) == 1 and (kf.to_numpy(found) == 7).all()
+
+
+@pytest.mark.parametrize("backend", params("jax", "numpy", "tensorflow", "torch"))
+def test_training_writes_into_no_other_network_of_the_same_file(backend, tmp_path):
+    """Arrays may be views of the file, or memory that their library took over."""
+    rng = np.random.default_rng(0)
+    save_checkpoint({"w": rng.normal(size=(256, 128)).astype("f4"), "b": np.zeros(256, "f4")}, tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    keys = KeyMap([("w", "kernel", "o i -> i o"), ("b", "bias")])
+    net, file = kf.nn.Dense(256), Checkpoint(tmp_path, backend)
+    (one, _), (other, _) = (keys.load(file, net, kf.Spec((None, 128))) for _ in range(2))
+    kept = kf.to_numpy(other["kernel"]).copy()
+    model = kf.Model(net, params=one)
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 128), "f4"), np.ones((8, 256), "f4"), batch_size=4, epochs=2, verbose=0)
+    assert (kf.to_numpy(model.params["kernel"]) != kept).any()
+    np.testing.assert_array_equal(kf.to_numpy(other["kernel"]), kept)
+    np.testing.assert_array_equal(file["w"].T, kept)
+    assert (tmp_path / "model.safetensors").read_bytes() == before

@@ -119,10 +119,11 @@ class Backend:
         return self.asarray(x, device=device)
 
     shares: bool = False
-    """Whether what `adopted` returns, and an array with its axes in another order, shares memory."""
+    """Whether what `adopted` returns shares memory with any array, be its axes in whatever order."""
 
     def adopted(self, x: Any) -> Any:
-        """`x`, a NumPy array to which nobody else will write, as a native array: without a copy if that is possible."""
+        """`x`, a NumPy array to which nobody else will write, as a native array: without a copy if that is possible,
+        as it is for memory of `files.memory`."""
         return self.asarray(x)
 
     def device(self, x: Any) -> Any:

@@ -49,7 +49,7 @@ class Checkpoint(Mapping[str, Any]):
     """
 
     def __init__(self, path: str | os.PathLike[str], backend: str | Backend = "numpy"):
-        self._backend = get(backend)
+        self.backend: Backend = get(backend)
         with files.blaming(path):
             self.path: str = os.fsdecode(path)
             self._parts = _folder(self.path) if os.path.isdir(self.path) else _file(self.path)
@@ -66,11 +66,24 @@ class Checkpoint(Mapping[str, Any]):
                 more when the next tensor is read, and what was written into this one may be lost then.
             backend: The backend of the array, in place of the checkpoint's.
         """
-        part, target = self._parts[name], self._backend if backend is None else get(backend)
+        part, target = self._parts[name], self.backend if backend is None else get(backend)
         if not isinstance(part, files.Tensors):
             return asarray(part[name], backend=target)
         kept = dtype in (None, part.forms[name].dtype)
         return target.adopted(part.mapped(name, not kept) if target.shares else part[name])
+
+    def stored(self, name: str, dtype: str, backend: str | Backend) -> Array:
+        """A tensor for `placed`: a view of the file, as NumPy's array; or what PyTorch has read of a file of its own.
+
+        Args:
+            name: Its name.
+            dtype: The dtype that it is going to have.
+            backend: The backend that it is going to be on.
+        """
+        part = self._parts[name]
+        if not isinstance(part, files.Tensors):
+            return part[name]
+        return part.mapped(name, passing=not get(backend).shares or part.forms[name].dtype != dtype)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ParamError
 from ..nn.layer import Layer
 from ..typing import Array, Tree
 from .checkpoints import Checkpoint
+from .placing import placed
 
 __all__ = ["KeyMap", "stack_arrays"]
 
@@ -114,6 +115,9 @@ class KeyMap:
         declared = {"/".join(path): d.spec for path, d in (call.declared or {}).items()}
         problems: list[str] = []
         found: dict[str, Any] = {}
+        if backend is None and isinstance(tensors, Checkpoint):
+            backend = tensors.backend
+        place = placed if isinstance(tensors, Checkpoint) else asarray
         loaded = (name for name in tensors if not any(pattern.fullmatch(name) for pattern in self._ignored))
         matches = self._by_rule(self._theirs, loaded, problems)
         for path in declared:
@@ -134,7 +138,7 @@ class KeyMap:
                 dtypes = [dtype_name(declared[path].dtype) for path in ours[: len(values)]]
                 found.update(dict.fromkeys(ours))
                 for path, dtype, value in zip(ours, dtypes, values, strict=False):
-                    found[path] = asarray(value, dtype, backend=backend)
+                    found[path] = place(value, dtype, backend=backend)
         problems += [f"{path}: no tensor is for it" for path in declared if path not in found]
         if problems:
             raise _unfit("The tensors do not fit the network", problems)
@@ -503,8 +507,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _read(tensors: Mapping[str, Any], name: str, dtype: str, backend: str | Backend | None) -> Any:
-    """A tensor that becomes an array of this dtype, already on the backend where the checkpoint can put it there."""
-    return tensors.read(name, dtype, backend) if isinstance(tensors, Checkpoint) else _array(tensors[name])
+    """A tensor that becomes an array of this dtype on this backend."""
+    stored = backend is not None and isinstance(tensors, Checkpoint)
+    return tensors.stored(name, dtype, backend) if stored else _array(tensors[name])
 
 
 def _array(x: Any) -> Any:

@@ -54,7 +54,9 @@ class JaxBackend(Backend):
         return jnp.array(x, dtype=dtype, copy=False, device=device)
 
     def adopted(self, x: Any) -> Any:
-        return jnp.array(x, copy=False)
+        # `jnp.array` copies always. In a function that is being compiled, `device_put` would become a part of it.
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(x)
 
     def to_numpy(self, x: Any) -> Any:
         return np.asarray(x)

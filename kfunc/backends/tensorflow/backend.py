@@ -68,6 +68,9 @@ class TensorflowBackend(Backend):
             x = tf.identity(x) if device else x
             return x if dtype is None else cast(x, dtype)
 
+    def adopted(self, x: Any) -> Any:
+        return memory.shared(x)
+
     def staged(self, x: Any, device: Any = None) -> Any:
         return tf.convert_to_tensor(x)  # a compiled function moves it itself, which is faster than another call
 

@@ -10,7 +10,10 @@ import ctypes
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["extent", "part", "write"]
+__all__ = ["extent", "part", "shared", "write"]
+
+
+_SMALL = 1 << 12  # bytes
 
 
 def extent(x: tf.Tensor) -> tuple[int, int]:
@@ -27,6 +30,18 @@ def part(x: tf.Tensor, which: slice) -> tf.Tensor:
 def write(x: tf.Tensor, which: slice, values: tf.Tensor) -> None:
     """See `Backend.write`."""
     _memory(x)[which] = _memory(values)
+
+
+def shared(x: np.ndarray) -> tf.Tensor:
+    """The array `x` as a tensor with the same memory, where TensorFlow can use that; a copy otherwise."""
+    small = x.nbytes < _SMALL  # a copy takes less time
+    if small or not x.flags.c_contiguous or not x.flags.writeable or x.ctypes.data % 64 or x.dtype.kind not in "fiuV":
+        return tf.convert_to_tensor(x)
+    if not tf.executing_eagerly() or tf.config.list_logical_devices("GPU"):
+        return tf.convert_to_tensor(x)
+    bits = x.view(np.int16) if x.dtype.name == "bfloat16" else x
+    tensor = tf.experimental.dlpack.from_dlpack(bits.__dlpack__())
+    return tensor if bits is x else tf.bitcast(tensor, tf.bfloat16)
 
 
 def _memory(x: tf.Tensor) -> np.ndarray:

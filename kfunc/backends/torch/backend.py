@@ -51,7 +51,7 @@ class TorchBackend(Backend):
     shares = True
 
     def adopted(self, x: Any) -> Any:
-        return self.staged(x)
+        return _shared(x) if x.flags.writeable and min(x.strides, default=0) >= 0 else self.asarray(x)
 
     def staged(self, x: Any, device: Any = None) -> Any:
         if not (x.flags.c_contiguous and x.flags.writeable):
