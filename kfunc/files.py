@@ -489,13 +489,21 @@ class Tensors(Mapping[str, Any]):
             if len(data) < begin + length:
                 raise _changed()
             if passing and hasattr(data, "madvise"):
-                # Where they are used again, they are read again.
-                data.madvise(mmap.MADV_DONTNEED, *self._passed)
+                self._release()
                 start = begin - begin % mmap.PAGESIZE
                 self._passed = start, begin + length - start
         form = self.forms[name]
         array = _array(name, form, memoryview(data)[begin : begin + length])
         return array if array.flags.aligned and array.dtype.isnative else self[name]
+
+    def release(self) -> None:
+        """Let the pages of the array that was passed last leave the memory, until it is used again."""
+        with self._lock:
+            self._release()
+
+    def _release(self) -> None:
+        if True in self._maps and hasattr(mmap, "MADV_DONTNEED"):
+            self._maps[True].madvise(mmap.MADV_DONTNEED, *self._passed)
 
     def _fill(self, data: memoryview, begin: int) -> None:
         if not hasattr(os, "preadv"):

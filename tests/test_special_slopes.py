@@ -276,14 +276,26 @@ def test_first_and_second_slopes(name, case):
         np.testing.assert_allclose(kf.to_numpy(got), second, rtol=64 * EPS, atol=64 * EPS)
 
 
-def test_second_slopes_of_a_power_at_an_exponent_of_0():
-    """By the tape; PyTorch's own second derivative lacks the mixed term."""
-    x = np.float32([0.0])
+@pytest.mark.parametrize("name", TRAINING)
+def test_second_slopes_of_a_power(name):
+    """At exponents and bases of 0, also where both derivatives are taken of one function, and in transforms."""
+    base, exponent = np.float32([2, 2, 0, 0, 0, 0, 0.5, 3]), np.float32([0, 1.5, 0, 1, 2, 3, -1, 0])
+    safe, y = np.where(base == 0, 1, base).astype("f8"), exponent.astype("f8")
+    log = np.log(safe)
+    of_base = np.where(base == 0, 2.0 * (y == 2), y * (y - 1) * safe ** (y - 2))
+    mixed = np.where(base == 0, y == 1, (1 + y * log) * safe ** (y - 1))
+    of_exponent = safe**y * log**2  # 0 where the base is
 
-    def once(x):
-        return kf.grad(lambda x: total(ops.power(2 + x, x)))(x)
+    x, n = (kf.asarray(v, backend=name) for v in (base, exponent))
+    by_base, by_exponent = (kf.grad(lambda x, n: total(ops.power(x, n)), argnums=i) for i in (0, 1))
+    for once, argnum, want in ((by_base, 0, of_base), (by_base, 1, mixed), (by_exponent, 1, of_exponent)):
 
-    np.testing.assert_allclose(kf.grad(lambda x: total(once(x)))(x), [math.log(2) ** 2 + 1], rtol=64 * EPS)
+        def twice(x, n, once=once, argnum=argnum):
+            return kf.grad(lambda x, n: total(once(x, n)), argnums=argnum)(x, n)
+
+        for transformed in (twice, kf.jit(twice), lambda x, n, twice=twice: kf.vmap(twice)(x, n)):
+            got = kf.to_numpy(transformed(x, n))
+            np.testing.assert_allclose(got, want, rtol=64 * EPS, atol=64 * EPS)
 
 
 OF_MATRICES = ("dets", "slogdets", "plane of equal eigenvalues", "polar factor of two equal", "pinv")

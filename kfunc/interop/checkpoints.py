@@ -50,6 +50,7 @@ class Checkpoint(Mapping[str, Any]):
 
     def __init__(self, path: str | os.PathLike[str], backend: str | Backend = "numpy"):
         self.backend: Backend = get(backend)
+        self._last: Any = None
         with files.blaming(path):
             self.path: str = os.fsdecode(path)
             self._parts = _folder(self.path) if os.path.isdir(self.path) else _file(self.path)
@@ -83,6 +84,9 @@ class Checkpoint(Mapping[str, Any]):
         part = self._parts[name]
         if not isinstance(part, files.Tensors):
             return part[name]
+        if self._last is not None and self._last is not part:  # the next tensor of that shard may be needed much later
+            self._last.release()
+        self._last = part
         return part.mapped(name, passing=not get(backend).shares or part.forms[name].dtype != dtype)
 
     def __iter__(self) -> Iterator[str]:

@@ -79,7 +79,9 @@ def _(primals, tangents):
 
 
 def pow(x1: Any, x2: Any, /) -> Any:
-    """`x1 ** x2`, whose slope in `x1` is 0 where `x2` is 0; JAX has NaN for `0 ** 0`."""
+    """`x1 ** x2`. JAX's slope of `0 ** 0` is NaN, and not 0, and so is that of the slope of `0 ** 1`."""
     if isinstance(x2, int | float) or not _jnp.issubdtype(_jnp.result_type(x1, x2), _jnp.floating):
         return _jnp.pow(x1, x2)
-    return _jnp.pow(_jnp.where((x1 == 0) & (x2 == 0), 1, x1).astype(_jnp.result_type(x1)), x2)
+    zero, first = x1 == 0, x2 == 1
+    base = _jnp.where(zero & (first | (x2 == 0)), 1, x1).astype(_jnp.result_type(x1))
+    return _jnp.where(zero & first, _jnp.where(zero, x1, 0) * _jnp.where(first, x2, 1), _jnp.pow(base, x2))

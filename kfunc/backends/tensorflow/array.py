@@ -238,8 +238,12 @@ def _divide(x, y):
 
 
 def _pow(x, y):
-    if x.dtype.is_floating and y.shape.rank:
-        x = tf.where((x == 0) & (y == 0), tf.ones((), x.dtype), x)  # TensorFlow's slope of 0 ** 0 is NaN, and not 0
+    if x.dtype.is_floating and (y.shape.rank != 0 or tf.get_static_value(y) in (None, 0, 1)):
+        # TensorFlow's slope of 0 ** 0 is NaN, and not 0, and so is that of the slope of 0 ** 1.
+        none, one = tf.zeros((), x.dtype), tf.ones((), x.dtype)
+        zero, first = x == 0, y == 1
+        product = tf.where(zero, x, none) * tf.where(first, y, one)
+        return tf.where(zero & first, product, tf.pow(tf.where(zero & (first | (y == 0)), one, x), y))
     if not x.dtype.is_unsigned:
         return tf.pow(x, y)
     # Powers of integers wrap, and wrapped bits are the same for signed and for unsigned ones.

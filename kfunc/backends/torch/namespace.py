@@ -92,6 +92,23 @@ def logaddexp(x1: Any, x2: Any) -> Any:
     return _torch.where(same, (x1 + x2) / 2, out)
 
 
+@_with_scalars
+def pow(x1: Any, x2: Any) -> Any:
+    if not x2.is_floating_point() or not (x2.requires_grad or _differentiated_twice()):
+        return _torch.pow(x1, x2)
+    # Torch's second derivative lacks the mixed term at exponents of 0, and is NaN at bases of 0. There, the exponent
+    # has no slope, but that of `x ** 1` is 1, times the exponent.
+    zero, flat = x1 == 0, x2 == 0
+    base = _torch.where(zero, 1, x1)
+    positive = flat & (base > 0)
+    one = _torch.exp(_torch.where(flat, x2, 0) * _torch.log(_torch.where(positive, base, 1)))
+    of_zero = _torch.pow(_torch.where(zero & ~flat, x1, 1), x2.detach())
+    first = x2 == 1
+    product = _torch.where(zero, x1, 0) * _torch.where(first, x2, 1)
+    of_zero = _torch.where(first, product, of_zero)
+    return _torch.where(zero, of_zero, _torch.where(positive, one, _torch.pow(base, x2)))
+
+
 nextafter: Callable[..., Any] = _with_scalars(_torch.nextafter)
 matmul: Callable[..., Any] = _with_scalars(_torch.matmul)
 

@@ -81,9 +81,14 @@ for _op, _kernel, _swapped in (
 ):
     lowering(backend, _op)(_binary(_kernel, _swapped))
 
+
+def _power(x1, x2):
+    return namespace.pow(x1, x2) if isinstance(x2, torch.Tensor) else torch.pow(x1, x2)
+
+
 for _op, _kernel in ((ops.logical_and, torch.logical_and), (ops.logical_or, torch.logical_or)):
     lowering(backend, _op)(_binary_of_tensors(_kernel, (torch.bool,)))
-lowering(backend, ops.power)(_binary_of_floats(torch.pow))
+lowering(backend, ops.power)(_binary_of_floats(_power))
 # The namespace's functions, since torch's differ from the standard.
 lowering(backend, ops.floor_divide)(_binary_of_tensors(namespace.floor_divide))
 lowering(backend, ops.mod)(_binary_of_tensors(namespace.remainder))
