@@ -117,7 +117,7 @@ class KeyMap:
         found: dict[str, Any] = {}
         if backend is None and isinstance(tensors, Checkpoint):
             backend = tensors.backend
-        place = placed if isinstance(tensors, Checkpoint) else asarray
+        place: Any = placed if isinstance(tensors, Checkpoint) else asarray
         loaded = (name for name in tensors if not any(pattern.fullmatch(name) for pattern in self._ignored))
         matches = self._by_rule(self._theirs, loaded, problems)
         for path in declared:
@@ -508,8 +508,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 def _read(tensors: Mapping[str, Any], name: str, dtype: str, backend: str | Backend | None) -> Any:
     """A tensor that becomes an array of this dtype on this backend."""
-    stored = backend is not None and isinstance(tensors, Checkpoint)
-    return tensors.stored(name, dtype, backend) if stored else _array(tensors[name])
+    if isinstance(tensors, Checkpoint) and backend is not None:
+        return tensors.stored(name, dtype, backend)
+    return _array(tensors[name])
 
 
 def _array(x: Any) -> Any:
