@@ -24,6 +24,7 @@ PAGES = (
     "docs/from_keras.md",
     "docs/checkpoints.md",
     "docs/keras_files.md",
+    "docs/models.md",
     "docs/modules.md",
 )
 _PART = re.compile(r"^(#+) ([^\n]*)$|^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

@@ -10,14 +10,13 @@ import numpy as np
 
 from .. import checks, nn, ops
 from ..arrays import namespace
-from ..errors import ArgumentError, ShapeError
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, base_layer, layer
 from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import Mlp, Rule, activation, dense_rules, head_rules, within
+from .blocks import Mlp, Rule, activation, check_tokens, dense_rules, head_rules, head_width
 from .family import Config, Family
 
 __all__ = ["Bert", "Roberta", "XLMRoberta"]
@@ -266,34 +265,6 @@ def from_config(config: Config) -> Bert:
         # transformers' classes can be made without a pooler, and no config says so.
         found["pooler"] = any(name.endswith("pooler.dense.weight") for name in config.tensors)
     return cls(**found)
-
-
-def head_width(hidden_size: int, num_attention_heads: int) -> int:
-    """The features of a head."""
-    if hidden_size % num_attention_heads:
-        raise ArgumentError(
-            f"`hidden_size` must be a multiple of `num_attention_heads`, got {hidden_size} and {num_attention_heads}.",
-            argument="hidden_size",
-            expected=f"a multiple of {num_attention_heads}",
-            got=hidden_size,
-        )
-    return hidden_size // num_attention_heads
-
-
-def check_tokens(ids: Array, longest: int, **beside: Array | None) -> None:
-    """Raise an error unless `ids` and the arrays beside it are (batch, time), and the time is not too long."""
-    checks.rank("ids", ids, 2)
-    within("ids", ids.shape[1], longest)
-    for name, x in beside.items():
-        if x is None:
-            continue
-        if x.ndim != 2 or any(n != m for n, m in zip(x.shape, ids.shape, strict=True) if None not in (n, m)):
-            raise ShapeError(
-                f"`{name}` must have the shape of `ids`, {tuple(ids.shape)}, got {tuple(x.shape)}.",
-                argument=name,
-                expected=tuple(ids.shape),
-                got=tuple(x.shape),
-            )
 
 
 def labels(config: Config) -> dict[str, Any]:

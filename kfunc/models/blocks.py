@@ -21,8 +21,10 @@ __all__ = [
     "Gated",
     "Mlp",
     "activation",
+    "check_tokens",
     "dense_rules",
     "head_rules",
+    "head_width",
     "norm_rules",
     "token_positions",
     "within",
@@ -148,6 +150,35 @@ def within(what: str, length: int | None, most: int) -> None:
             got=length,
             fix="cut the sequence, or use a network with more positions",
         )
+
+
+def head_width(features: int, heads: int, name: str = "hidden_size", of: str = "num_attention_heads") -> int:
+    """The features of a head, where the fields `name` and `of` give those of all heads and the number of heads."""
+    if features % heads:
+        raise ArgumentError(
+            f"`{name}` must be a multiple of `{of}`, got {features} and {heads}.",
+            argument=name,
+            expected=f"a multiple of {heads}",
+            got=features,
+        )
+    return features // heads
+
+
+def check_tokens(ids: Array, longest: int | None = None, **beside: Array | None) -> None:
+    """Raise an error unless `ids` and the arrays beside it are (batch, time), and the time is not too long."""
+    checks.rank("ids", ids, 2)
+    if longest is not None:
+        within("ids", ids.shape[1], longest)
+    for name, x in beside.items():
+        if x is None:
+            continue
+        if x.ndim != 2 or any(n != m for n, m in zip(x.shape, ids.shape, strict=True) if None not in (n, m)):
+            raise ShapeError(
+                f"`{name}` must have the shape of `ids`, {tuple(ids.shape)}, got {tuple(x.shape)}.",
+                argument=name,
+                expected=tuple(ids.shape),
+                got=tuple(x.shape),
+            )
 
 
 # -- rules of key maps -------------------------------------------------------------------------------------------------

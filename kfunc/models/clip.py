@@ -16,8 +16,7 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array, Sizes
-from .bert import check_tokens, head_width
-from .blocks import Block, Mlp, Rule, activation, dense_rules, head_rules, norm_rules
+from .blocks import Block, Mlp, Rule, activation, check_tokens, dense_rules, head_rules, head_width, norm_rules
 from .family import Config, Family
 from .vit import Patches
 

@@ -53,6 +53,8 @@ class Family(Layer):
     """The names of `transformers`' classes, and the fields that each implies. The first is that of a config without."""
     without_effect: ClassVar[Sequence[str]] = ()
     """Further keys of the config that do not change what the network computes."""
+    default_tokens: ClassVar[Mapping[str, int]] = {}
+    """The tokens that a config stands for where it does not say them. A network made by hand has none of them."""
     prefix: ClassVar[str] = ""
     """How the names of tensors begin where a model has a head; those of `transformers`' base model lack it."""
 
@@ -161,7 +163,10 @@ class Config(Mapping[str, Any]):
         for name, value in found.items():
             if "layer" in name and isinstance(value, int) and value > _LAYERS:
                 self.refuse(name, f"up to {_LAYERS} layers")
+            if isinstance(value, int) and abs(value) >= 2**31:
+                self.refuse(name, "an integer of 32 bits")
         self._read.update(cls.without_effect)
+        found = {**{n: token for n, token in cls.default_tokens.items() if n not in self._values}, **found}
         return {**found, **self.architecture(cls)}
 
     def architecture(self, cls: type[Family]) -> Mapping[str, Any]:

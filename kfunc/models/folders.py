@@ -50,7 +50,10 @@ _PIECE = 8000
 
 
 def load(
-    folder: str | os.PathLike[str], backend: str | Backend = "numpy", dtype: str | None = None
+    folder: str | os.PathLike[str],
+    backend: str | Backend = "numpy",
+    dtype: str | None = None,
+    family: type[Family] | None = None,
 ) -> tuple[Any, Tree, Tree]:
     """The network in a folder as Hugging Face's libraries write it, with its parameters and state.
 
@@ -62,6 +65,8 @@ def load(
         backend: The backend of the arrays.
         dtype: The dtype policy of the network, such as "bfloat16" or "mixed_bfloat16"; "auto" for the dtype that the
             config names. By default, parameters become float32, as those of other networks.
+        family: The class of the network, in a module that has its functions; by default that of the config's
+            `model_type`.
 
     Returns:
         (net, params, state): the network, and what `net.init` would return.
@@ -77,17 +82,19 @@ def load(
         if not os.path.isdir(folder):
             raise FileError("There is no folder of this name.", expected=f"a folder with {_CONFIG} and safetensors")
     if (found := sentences.read(folder)) is not None:
-        net, params, state = _load(os.path.join(folder, found.encoder), backend, dtype)
+        net, params, state = _load(os.path.join(folder, found.encoder), backend, dtype, family)
         net = sentences.SentenceEncoder(net, found.pooling, found.normalize, found.source)
         return net, {"encoder": params}, {"encoder": state} if state else {}
-    return _load(folder, backend, dtype)
+    return _load(folder, backend, dtype, family)
 
 
-def _load(folder: str, backend: str | Backend, dtype: str | None) -> tuple[Any, Tree, Tree]:
+def _load(
+    folder: str, backend: str | Backend, dtype: str | None, family: type[Family] | None
+) -> tuple[Any, Tree, Tree]:
     """The network in a folder with a config."""
     text = _config_text(folder)
     with files.blaming(os.path.join(folder, _CONFIG)):
-        config, family = _read(text)
+        config, family = _read(text, family)
         module = _module(family)
     with files.blaming(folder):
         tensors = _Named(folder, backend, family.prefix)
@@ -178,13 +185,15 @@ def _config_text(folder: str) -> str:
             raise FileError("The config is not UTF-8.", got=str(error)) from None
 
 
-def _read(text: str) -> tuple[Config, type[Family]]:
-    """The config in a text, and the class of its family."""
+def _read(text: str, family: type[Family] | None) -> tuple[Config, type[Family]]:
+    """The config in a text, and the class of its family, which may be given."""
     values = files.decoded(text)
     if not isinstance(values, dict):
         raise FileError("The config is not an object.", expected="an object in JSON", got=shown(values))
     config = Config(values)
     kind = config.get("model_type")
+    if family is not None:
+        return config, family
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         config.refuse("model_type", f"one of {', '.join(sorted(MODEL_TYPES))}")
     module, _, name = MODEL_TYPES[kind].partition(".")

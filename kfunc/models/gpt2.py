@@ -6,14 +6,24 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
-from .. import nn, ops
+from .. import checks, nn, ops
 from ..backends import Backend
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, layer
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import Block, Mlp, activation, dense_rules, norm_rules, token_positions, within
+from .blocks import (
+    Block,
+    Mlp,
+    activation,
+    check_tokens,
+    dense_rules,
+    head_width,
+    norm_rules,
+    token_positions,
+    within,
+)
 from .family import Config, Family
 
 __all__ = ["GPT2", "from_config", "key_map"]
@@ -48,6 +58,7 @@ class GPT2(Family):
         "GPT2LMHeadModel": {"head": "language"},
         "GPT2Model": {"head": None},
     }
+    default_tokens: ClassVar[Mapping[str, int]] = {"bos_token_id": 50256, "eos_token_id": 50256}
     prefix: ClassVar[str] = "transformer"
     without_effect: ClassVar[tuple[str, ...]] = (
         *("n_ctx", "reorder_and_upcast_attn", "summary_activation", "summary_first_dropout", "summary_proj_to_labels"),
@@ -78,6 +89,7 @@ class GPT2(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
+        checks.one_of("head", self.head, ("language", None))
         own = self.head is not None and not self.tie_word_embeddings
         self.has(
             embed=nn.ReversibleEmbedding(self.vocab_size, self.n_embd),
@@ -89,7 +101,7 @@ class GPT2(Family):
         super().__post_init__()
 
     def _block(self, i: int) -> Block:
-        width = self.n_embd // self.n_head
+        width = head_width(self.n_embd, self.n_head, "n_embd", "n_head")
         scale = width**-0.5 if self.scale_attn_weights else 1.0
         scale = scale / (i + 1) if self.scale_attn_by_inverse_layer_idx else scale
         act = activation("activation_function", self.activation_function)
@@ -117,8 +129,7 @@ class GPT2(Family):
         return [block.attention.init_cache(batch, length, dtype, backend, device, within=self) for block in self.blocks]
 
     def forward(self, s: Scope, ids: Array, mask: Array = None, caches: Any = None, positions: Array = None) -> Any:
-        if caches is None:
-            within("ids", ids.shape[1], self.n_positions)
+        check_tokens(ids, self.n_positions, **({"mask": mask} if caches is None else {}))
         positions = token_positions(ids, mask, caches) if positions is None else positions
         x, new = self.embed(s, ids) + self.position(s, positions), []
         if self.embd_pdrop and s.train:

@@ -14,7 +14,17 @@ from ..nn.layer import Layer, layer
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import Block, CentredRMSNormalization, Gated, activation, dense_rules, head_rules, token_positions
+from .blocks import (
+    Block,
+    CentredRMSNormalization,
+    Gated,
+    activation,
+    check_tokens,
+    dense_rules,
+    head_rules,
+    head_width,
+    token_positions,
+)
 from .family import Config, Family
 
 __all__ = ["Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3", "from_config", "key_map"]
@@ -54,6 +64,7 @@ class Llama(Family):
         "LlamaForCausalLM": {"head": "language"},
         "LlamaModel": {"head": None},
     }
+    default_tokens: ClassVar[Mapping[str, int]] = {"bos_token_id": 1, "eos_token_id": 2}
     prefix: ClassVar[str] = "model"
 
     centred: ClassVar[bool] = False
@@ -122,7 +133,7 @@ class Llama(Family):
             return nn.Dense(units, activation, use_bias=self.mlp_bias)
 
         attention = nn.GroupQueryAttention(
-            self.head_dim or self.hidden_size // self.num_attention_heads,
+            self.head_dim or head_width(self.hidden_size, self.num_attention_heads),
             self.num_attention_heads,
             self.num_key_value_heads or self.num_attention_heads,
             dropout=self.attention_dropout,
@@ -155,6 +166,7 @@ class Llama(Family):
         return [b.attention.init_cache(batch, length, dtype, backend, device, within=self) for b in self.blocks]
 
     def forward(self, s: Scope, ids: Array, mask: Array = None, caches: Any = None, positions: Array = None) -> Any:
+        check_tokens(ids, **({"mask": mask} if caches is None else {}))
         if positions is None and mask is not None:
             positions = token_positions(ids, mask, caches)
         x, new = self.embed(s, ids), []
@@ -217,6 +229,7 @@ class Qwen2(Llama):
         "Qwen2ForCausalLM": {"head": "language"},
         "Qwen2Model": {"head": None},
     }
+    default_tokens: ClassVar[Mapping[str, int]] = {}
 
     vocab_size: int = 151936
     intermediate_size: int = 22016
@@ -269,6 +282,7 @@ class Gemma(Llama):
         "GemmaForCausalLM": {"head": "language"},
         "GemmaModel": {"head": None},
     }
+    default_tokens: ClassVar[Mapping[str, int]] = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
     centred: ClassVar[bool] = True
 
     vocab_size: int = 256000

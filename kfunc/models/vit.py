@@ -14,8 +14,8 @@ from ..nn.layer import Layer, base_layer, layer
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array, Sizes
-from .bert import head_width, labels
-from .blocks import Block, Mlp, activation, dense_rules, head_rules, norm_rules
+from .bert import labels
+from .blocks import Block, Mlp, activation, dense_rules, head_rules, head_width, norm_rules
 from .family import Config, Family
 
 __all__ = ["DeiT", "ViT", "from_config", "key_map"]

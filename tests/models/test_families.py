@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import functools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import params
 from families import FAMILIES, MASK, oracle
-from sampling import one_of
+from sampling import chosen, one_of
 
 import kfunc as kf
-from kfunc.errors import ArgumentError, FileError, ParamError
+from kfunc.errors import ArgumentError, FileError, KfuncError, ParamError, ShapeError
 
+IDS = FAMILIES["llama"].inputs["ids"][1]
 EPS = float(np.finfo(np.float32).eps)
 RUNS = [
     pytest.param(name, backend, id=f"{name}-{backend}", marks=getattr(pytest.mark, backend))
@@ -186,6 +189,8 @@ BAD = {
     ),
     "unknown activation": (config(hidden_act="frelu"), ArgumentError, "`hidden_act` must be .* got 'frelu'"),
     "size is a text": (config(hidden_size="many"), ArgumentError, "`hidden_size` must be a positive integer"),
+    "heads that do not fit": (config(num_attention_heads=5, head_dim=None), ArgumentError, "got 24 and 5"),
+    "size is huge": (config(head_dim=10**400), FileError, "`head_dim` that kfunc does not know"),
     "size is negative": (config(num_hidden_layers=-1), ArgumentError, "`num_hidden_layers` must be a positive"),
     "heads that do not share": (config(num_key_value_heads=3), ArgumentError, "`num_key_value_heads` must divide 4"),
     "far too many layers": (config(num_hidden_layers=10**9), FileError, "`num_hidden_layers` that kfunc does not"),
@@ -219,6 +224,24 @@ def test_bad_folders_are_refused_by_name(name, written, tmp_path):
         kf.models.load(folder)
 
 
+VALUES = (None, True, 0, -1, 1.5, 10**400, math.inf, "x", [], [1], [None, None], {}, {"a": 1}, {"rope_type": "yarn"})
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3"])
+def test_any_value_of_a_config_is_read_or_a_fault_of_it(name, written, tmp_path):
+    shutil.copytree(written(name).folder, tmp_path, dirs_exist_ok=True)
+    values = json.loads((tmp_path / "config.json").read_text())
+    rows = [(key, value) for key in values for value in VALUES if chosen(4, name, key, value)]
+    refused = 0
+    for key, value in rows:
+        (tmp_path / "config.json").write_text(json.dumps(values | {key: value}))
+        try:
+            kf.models.load(tmp_path)
+        except KfuncError:
+            refused += 1
+    assert 0 < refused < len(rows)
+
+
 @pytest.mark.parametrize("folder", [None, 3, "a\0b"])
 def test_paths_that_are_none(folder):
     with pytest.raises(ArgumentError, match="`folder` must be a path"):
@@ -228,6 +251,57 @@ def test_paths_that_are_none(folder):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileError, match="nothing: There is no folder of this name"):
         kf.models.load(tmp_path / "nothing")
+
+
+def test_prompts_longer_than_the_positions():
+    net = kf.models.GPT2(vocab_size=60, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    parameters, _ = net.init(0, *net.input_specs())
+    with pytest.raises(ShapeError, match="`ids` has 9 positions, and the network has 8"):
+        net.apply(parameters, IDS)
+    with pytest.raises(ArgumentError, match="`length` has 9 positions, and the network has 8"):
+        net.init_caches(1, 9)
+    with pytest.raises(ShapeError, match="`ids`"):
+        net.apply(parameters, IDS[0])
+    with pytest.raises(ShapeError, match=r"`mask` must have the shape of `ids`, \(3, 7\), got \(3, 9\)"):
+        net.apply(parameters, IDS[:, :7], mask=MASK)
+
+
+@pytest.mark.parametrize("backend", params(("numpy", "torch")))
+@pytest.mark.parametrize("name", ["gpt2", "gemma2"])
+def test_a_row_without_tokens(name, backend, written):
+    """Its numbers mean nothing, but are numbers; the other rows are what they are without it."""
+    net, parameters, _ = kf.models.load(written(name).folder, backend)
+    mask = MASK.copy()
+    mask[1] = False
+    ids, masks = (kf.asarray(x, backend=backend) for x in (IDS, mask))
+    out, _ = net.apply(parameters, ids, mask=masks)
+    caches = net.init_caches(3, 9, backend=backend)
+    (step, _), _ = net.apply(parameters, ids, mask=masks, caches=caches)
+    alone, _ = net.apply(parameters, ids[:1], mask=masks[:1])
+    for got in (out, step):
+        assert np.isfinite(kf.to_numpy(got)).all()
+        compare(FAMILIES[name], got[:1], {"logits": kf.to_numpy(alone)})
+
+
+HALF = 2.0**-8
+"""The error of a number that is rounded to bfloat16."""
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3"])
+@pytest.mark.parametrize("backend", params(("torch",)))
+def test_bfloat16_is_kept(name, backend, written):
+    """Two dozen values are rounded one after the other, from the vectors of the tokens to the logits."""
+    made = written(name, "bfloat16")
+    net, parameters, _ = kf.models.load(made.folder, backend, dtype="auto")
+    out, _ = net.apply(parameters, **inputs(FAMILIES[name], backend))
+    assert str(out.dtype) == "torch.bfloat16"
+    caches = net.init_caches(3, 9, backend=backend)
+    assert str(caches[0].key.dtype) == "torch.bfloat16"
+    (step, _), _ = net.apply(parameters, **inputs(FAMILIES[name], backend), caches=caches)
+    wanted = made.outputs["logits"]
+    for got in (out, step):
+        error = np.abs(kf.to_numpy(got.float()) - wanted)[MASK]
+        assert error.max() < 24 * HALF * max(1.0, np.abs(wanted).max())
 
 
 # -- what changes on the way -------------------------------------------------------------------------------------------
@@ -246,7 +320,6 @@ def theirs(folder, ids):
         return model.eval()(torch.from_numpy(ids).long()).logits.numpy()
 
 
-IDS = FAMILIES["llama"].inputs["ids"][1]
 SIZES = {"vocab_size": 60, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
@@ -300,11 +373,13 @@ def test_configs_of_older_transformers(written, tmp_path):
     values = json.loads((tmp_path / "config.json").read_text())
     rope = values.pop("rope_parameters")
     values |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope, "torch_dtype": values.pop("dtype")}
-    for name in ("hidden_act", "rms_norm_eps", "attention_bias", "mlp_bias", "tie_word_embeddings", "head_dim"):
+    left_out = ("hidden_act", "rms_norm_eps", "attention_bias", "mlp_bias", "tie_word_embeddings", "head_dim")
+    for name in (*left_out, "bos_token_id", "eos_token_id"):
         values.pop(name)
     (tmp_path / "config.json").write_text(json.dumps(values))
     net, again, state = kf.models.load(tmp_path)
     assert (net.apply(again, IDS)[0] == wanted.apply(parameters, IDS)[0]).all()
+    assert (net.bos_token_id, net.eos_token_id, net.pad_token_id) == (1, 2, 0)
     paths = kf.models.save(tmp_path / "out", net, again, state)
     for path in paths:
         assert filecmp.cmp(path, tmp_path / os.path.basename(path), shallow=False)
@@ -321,6 +396,29 @@ def test_a_head_that_a_tied_config_has_for_itself(written, tmp_path):
         compare(FAMILIES["llama"], out, {"logits": theirs(tmp_path, IDS)})
         names = [os.path.basename(path) for path in kf.models.save(tmp_path / "out", net, parameters, state)]
         assert filecmp.cmpfiles(tmp_path, tmp_path / "out", names, shallow=False)[0] == names
+
+
+def test_a_family_of_ones_own(written, tmp_path):
+    """Its module has the functions; here it is one of kfunc's under another `model_type`."""
+    shutil.copytree(written("llama").folder, tmp_path, dirs_exist_ok=True)
+    config(model_type="alpaca")(tmp_path)
+    with pytest.raises(FileError, match="alpaca"):
+        kf.models.load(tmp_path)
+    code = (
+        "from kfunc.models.llama import *; from kfunc.models import Llama; from kfunc import nn\n"
+        "@nn.layer\nclass Alpaca(Llama): model_type = 'alpaca'\n"
+        "def from_config(config): return Alpaca(**config.fields(Alpaca))\n"
+    )
+    (tmp_path / "alpaca_family.py").write_text(code)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        from alpaca_family import Alpaca
+    finally:
+        sys.path.remove(str(tmp_path))
+    net, parameters, state = kf.models.load(tmp_path, family=Alpaca)
+    assert type(net) is Alpaca
+    names = [os.path.basename(path) for path in kf.models.save(tmp_path / "out", net, parameters, state)]
+    assert filecmp.cmpfiles(tmp_path, tmp_path / "out", names, shallow=False)[0] == names
 
 
 def test_files_of_models_have_families(written, tmp_path):
