@@ -165,7 +165,7 @@ class Bilinear(nn.Layer):
 
 
 @nn.layer
-class Added(nn.Layer):
+class PlusEach(nn.Layer):
     """A bias that is added to logits."""
 
     bias: nn.Layer
@@ -293,7 +293,7 @@ ROWS = [
         )
         for both in (True, False)
     ),
-    Row("AlibiBias", Added(nn.AlibiBias(6)), (normal(2, 6, 3, 5), *PLACES), alibi, n=1),
+    Row("AlibiBias", PlusEach(nn.AlibiBias(6)), (normal(2, 6, 3, 5), *PLACES), alibi, n=1),
     Row("LSTM", nn.LSTM(4), (normal(3, 5, 2),), lstm, n=30),
     Row("GRU", nn.GRU(4, return_sequences=True), (normal(3, 5, 2),), gru, n=30),
     Row("Residual", nn.Residual(nn.Dense(3)), (normal(4, 3),), lambda p, s, x: x + dense(p["body"], s, x), n=4),

@@ -19,7 +19,7 @@ from kfunc import generation, nn, ops
 
 
 @nn.layer
-class Block(nn.Layer):
+class Attended(nn.Layer):
     attention: nn.Layer
 
     def forward(self, s, x, mask, positions, cache):
@@ -29,7 +29,7 @@ class Block(nn.Layer):
 
 
 @nn.layer
-class Decoder(nn.Layer):
+class SmallDecoder(nn.Layer):
     """The smallest network that `generate` takes."""
 
     traces = [0]
@@ -51,7 +51,7 @@ class Decoder(nn.Layer):
 
 
 @nn.layer
-class Plain(Decoder):
+class Plain(SmallDecoder):
     """One whose prompts cannot be filled up."""
 
     def forward(self, s, ids, caches=None):
@@ -95,11 +95,11 @@ def network(kind="decoder"):
     """A network and its parameters, so large that each token depends on those before."""
     embed = nn.ReversibleEmbedding(VOCABULARY, 8, tie_weights=False)
     if kind == "translator":
-        net = Translator(embed, Block(attention()), nn.MultiHeadAttention(2, 4))
+        net = Translator(embed, Attended(attention()), nn.MultiHeadAttention(2, 4))
         samples = (kf.Spec((1, 3), "int32"),) * 2
     else:
-        blocks = tuple(Block(attention(5 if kind == "window" else None)) for _ in range(2))
-        net, samples = (Plain if kind == "plain" else Decoder)(embed, blocks), (kf.Spec((1, 3), "int32"),)
+        blocks = tuple(Attended(attention(5 if kind == "window" else None)) for _ in range(2))
+        net, samples = (Plain if kind == "plain" else SmallDecoder)(embed, blocks), (kf.Spec((1, 3), "int32"),)
     rng = np.random.default_rng(1)
     return net, kf.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), net.init(0, *samples)[0])
 
@@ -182,12 +182,12 @@ def test_programs_are_kept_and_serve_longer_prompts(name):
     net = kf.replace(net)
     for _ in range(2):  # a recording is made at the second call
         kf.generate(net, weights, IDS, 6, **options)
-    Decoder.traces[0] = 0
+    SmallDecoder.traces[0] = 0
     kf.generate(
         net, weights, IDS[:, :4] if kf.backends.get(name).compiles else IDS, 6, **options | {"temperature": 0.5}
     )
     kf.generate(net, weights, IDS, 6, **options | {"key": 9, "stop": [1], "pad_token_id": 2})
-    assert Decoder.traces[0] == 0
+    assert SmallDecoder.traces[0] == 0
 
 
 def test_programs_go_with_their_network():
