@@ -172,3 +172,63 @@ def test_a_layer_that_is_used_twice_counts_its_weights_once_and_its_outputs_twic
         "dense/activity_0": outputs,
         "dense/kernel": weights,
     }
+
+
+@nn.layer
+class Cached(nn.Layer):
+    """A block of a decoder that passes its cache on, and takes a bias of its own."""
+
+    attention: nn.Layer
+    dense: nn.Layer
+
+    def init_cache(self, *args, **options):
+        return self.attention.init_cache(*args, **options)
+
+    def forward(self, s, x, shift=None, cache=None, bias=None, mask=None):
+        y = self.attention(s, x, x, cache=cache, value_mask=mask, attention_bias=bias, use_causal_mask=True)
+        y, cache = (y, None) if cache is None else y
+        y = x + self.dense(s, y) + (0 if shift is None else shift)
+        return y if cache is None else (y, cache)
+
+
+@pytest.mark.parametrize("window", [None, 3], ids=["whole", "rolling"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_stack_carries_a_cache_for_each_layer(name, window):
+    """Step by step, with biases that differ from layer to layer, as the same layers one after another do it."""
+    block = Cached(nn.GroupQueryAttention(4, 2, 1, sliding_window=window, rotary=nn.RotaryEmbedding()), nn.Dense(6))
+    net, n, time = nn.Stack(block, 3), 3, 6
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, time, 6)).astype(np.float32)
+    shift, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((1, 1, 6), (n, 1, 2, time, time)))
+    params, _ = net.init(0, x, shift, each={"bias": bias})
+    want = x
+    for i in range(n):
+        layer = kf.tree.map(lambda a, i=i: a[i], params["layer"])
+        want, _ = block.apply(layer, want, shift, bias=bias[i])
+    here, there = kf.to_backend((params, {"x": x, "shift": shift, "bias": bias}), name)
+
+    def step(params, x, shift, bias, caches=None):
+        each = {"bias": bias} if caches is None else {"bias": bias, "cache": caches}
+        return net.apply(params, x, shift, each=each)[0]
+
+    run = kf.jit(step) if name in ("jax", "tensorflow", "openvino") else step
+    got = [run(here, there["x"], there["shift"], there["bias"])]
+    caches, parts = net.init_cache(2, time, backend=name), []
+    assert caches.key.shape == (n, 2, 2 if window else time, 1, 4)
+    for start, end in ((0, 4), (4, 5), (5, 6)):
+        y, b = kf.to_backend((x[:, start:end], bias[:, :, :, start:end]), name)
+        out, caches = run(here, y, there["shift"], b, caches)
+        parts.append(kf.to_numpy(out))
+    assert kf.to_numpy(caches.index).tolist() == [time] * n
+    for out in (got[0], np.concatenate(parts, axis=1)):
+        # Three blocks of three products; each sum is one of at most 8 numbers.
+        np.testing.assert_allclose(kf.to_numpy(out), want, rtol=0, atol=64 * 1.2e-7 * np.abs(want).max())
+
+
+def test_what_each_layer_gets_has_an_entry_for_each():
+    net = nn.Stack(Cached(nn.MultiHeadAttention(2, 4), nn.Dense(6)), 3)
+    x = np.ones((2, 4, 6), np.float32)
+    for bias in (np.zeros((2, 1, 2, 4, 4), np.float32), np.float32(0)):
+        with pytest.raises(kf.errors.ShapeError, match="first axis of 3") as caught:
+            net.init(0, x, each={"bias": bias})
+        assert caught.value.argument == "each"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import checks, ops, random, tree
-from ..arrays import dtype_name, namespace
+from ..arrays import dtype_name, namespace, native
 from ..dataclasses import replace
 from ..errors import ArgumentError, ShapeError, UnknownAttributeError
 from ..tracing.spec import Spec
@@ -308,8 +308,16 @@ class Stack(Wrapper):
     The parameters are stacked along a first axis, and one scan runs over them, so that a deep network compiles as fast
     as one layer. State variables are stacked, too.
 
+    `stack(s, x, *more, each=None, **options)`: `more` and `options` are the same each time. `each` is a dict of further
+    options whose arrays are others each time: those of the first time are the first entries, `array[0]`, and so on. If
+    `layer` returns several values, the first one goes into the next time, and the others are returned with a first axis
+    of `length`. So a stack of blocks decodes with a cache for each:
+
+        caches = stack.init_cache(batch, length)
+        x, caches = stack(s, x, each={"cache": caches})
+
     Args:
-        layer: A layer that keeps the shape and the dtype of its first input. It gets further inputs each time.
+        layer: A layer that keeps the shape and the dtype of its first input.
         length: How many times.
     """
 
@@ -321,11 +329,36 @@ class Stack(Wrapper):
         super().__post_init__()
         checks.positive("length", self.length)
 
-    def forward(self, s: Scope, x: Tree, *more: Any, mask: Tree = None, **options: Any) -> Tree:  # type: ignore[override]
+    def init_cache(self, *args: Any, **options: Any) -> Any:
+        """The caches of all layers, each array with a first axis of `length`; arguments as of `layer.init_cache`."""
+        # Any layer may have an `init_cache`, such as a block around an attention.
+        layer: Any = self.layer
+        return native(_repeated)(layer.init_cache(*args, **options), self.length)
+
+    def forward(  # type: ignore[override]
+        self,
+        s: Scope,
+        x: Tree,
+        *more: Any,
+        each: Mapping[str, Any] | None = None,
+        mask: Tree = None,
+        **options: Any,
+    ) -> Tree:
         if mask is not None:
             options["mask"] = mask
+        each = dict(each or {})
+        for a in tree.leaves(each):
+            if not a.ndim or a.shape[0] not in (self.length, None):
+                raise ShapeError(
+                    f"The arrays in `each` must have a first axis of {self.length}, got shape {tuple(a.shape)}.",
+                    argument="each",
+                    expected=f"({self.length}, ...): one entry for each time",
+                    got=tuple(a.shape),
+                )
         if s.initializing:
-            y, mask = s.declare(self.layer, self.length, x, *more, **options)
+            first = tree.map(lambda a: a[0, ...], each)
+            out, mask = s.declare(self.layer, self.length, x, *more, **options, **first)
+            y, *others = out if isinstance(out, list | tuple) else (out,)
             if tuple(x.shape) != tuple(y.shape) or x.dtype != y.dtype:
                 raise ShapeError(
                     f"The `layer` of a Stack must keep shape and dtype, but makes {tuple(y.shape)} {y.dtype} of "
@@ -336,18 +369,25 @@ class Stack(Wrapper):
                     fix="give its last layer the input's width",
                 )
             s.hand_on(mask)
-            return y
+            return (y, *tree.map(lambda a: Spec((self.length, *a.shape), a.dtype), others)) if others else y
         fun, params, state = s.pure(self.layer)
         key = s.maybe_key()
         masks = []
 
-        def step(x: Any, each: Any):
-            result = fun(each["params"], each["state"], each["key"], x, *more, **options)
+        def step(x: Any, now: Any):
+            result = fun(now["params"], now["state"], now["key"], x, *more, **options, **now["each"])
             masks.append(result.mask)
-            return result.output, (result.state, result.losses, result.indices or {})
+            out, *others = result.output if isinstance(result.output, list | tuple) else (result.output,)
+            return out, (others, result.state, result.losses, result.indices or {})
 
-        each = {"params": params, "state": state, "key": None if key is None else random.split(key, self.length)}
-        x, (changes, losses, indices) = scan(step, x, each, self.length)
+        keys = None if key is None else random.split(key, self.length)
+        over = {"params": params, "state": state, "key": keys, "each": each}
+        x, (others, changes, losses, indices) = scan(step, x, over, self.length)
         total = {name: namespace(values).sum(values) for name, values in losses.items()}
         mask = options.get("mask") if masks[-1] is not None else None
-        return s.absorb(Result(x, changes, total, mask, {path: furthest(i) for path, i in indices.items()}))
+        out = (x, *others) if others else x
+        return s.absorb(Result(out, changes, total, mask, {path: furthest(i) for path, i in indices.items()}))
+
+
+def _repeated(arrays: Tree, times: int) -> Tree:
+    return tree.map(lambda x: namespace(x).stack([x] * times), arrays)
