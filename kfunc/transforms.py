@@ -11,6 +11,7 @@ from .arrays import dtype_name, kind_and_constants, kind_of_tree
 from .backends import Backend, Kind, get, kind_of
 from .backends.constants import beside
 from .backends.defaults import perform
+from .backends.standard import is_kind
 from .errors import ArgumentError, ShapeError
 from .typing import Array, Tree
 
@@ -215,7 +216,7 @@ def _pair(out: Any) -> None:
 def _floating(backend: Backend, x: Any, *kinds: str) -> bool:
     """Whether `x` is an array of `backend`, of a dtype of these kinds."""
     kind = kind_of(type(x))
-    return kind is not None and kind.backend.name == backend.name and kind.backend.xp.isdtype(x.dtype, kinds)
+    return kind is not None and kind.backend.name == backend.name and is_kind(x.dtype, *kinds)
 
 
 @overload
@@ -325,9 +326,9 @@ def _pair_of_floats(backend: Backend, out: Any) -> None:
 
 
 def _check_floating(kind: Kind | None, values: Any, argument: str) -> None:
-    isdtype = _backend(kind).xp.isdtype
+    _backend(kind)
     for x in tree.leaves(values):
-        if kind_of(type(x)) is None or not isdtype(x.dtype, ("real floating", "complex floating")):
+        if kind_of(type(x)) is None or not is_kind(x.dtype, "real floating", "complex floating"):
             raise ArgumentError(
                 f"`{argument}` must hold floating-point arrays only, got {getattr(x, 'dtype', type(x).__name__)}.",
                 argument=argument,

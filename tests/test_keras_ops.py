@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -342,3 +343,15 @@ def test_compiled(name, op):
             compiled(*arrays)
     else:
         close(flat(compiled(*arrays)), oracle(FIRST[op])[0], row)
+
+
+@pytest.mark.parametrize("i", [i for i in range(len(ROWS)) if chosen(6, "bfloat16", IDS[i])], ids=lambda i: IDS[i])
+def test_bfloat16_on_numpy(i):
+    """NumPy has no such dtype by itself, and files bring arrays of it: an op computes, or raises an error of ours."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    row = ROWS[i]
+    args, kwargs = kf.tree.map(
+        lambda x: x.astype(bfloat16) if getattr(x, "dtype", None) == np.float32 else x, (row.args, row.kwargs)
+    )
+    with contextlib.suppress(kf.errors.KfuncError), np.errstate(all="ignore"):
+        call(ops, row, args, kwargs)

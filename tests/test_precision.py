@@ -137,6 +137,62 @@ def test_every_layer_computes_in_half_precision(i, policy):
         np.testing.assert_allclose(kf.to_numpy(x), want, rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("which", ["weights", "all"])
+@pytest.mark.parametrize("i", [i for i, row in enumerate(ROWS) if row.kind == "layer"], ids=lambda i: IDS[i])
+def test_leaves_of_bfloat16_on_numpy(i, which):
+    """NumPy has no such dtype by itself, and files and other frameworks bring arrays of it all the same."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    row = ROWS[i]
+    net = New(row.new.name, *row.new.args, **row.new.kwargs).build(OURS)
+    half = kf.tree.map(
+        lambda x: x.astype(bfloat16) if getattr(x, "dtype", None) == np.float32 else x,
+        (weights(row), row.args, row.options),
+    )
+    (params, state), args, options = half
+    args, options = (row.args, row.options) if which == "weights" else (args, options)
+    out, new = net.apply(params, *args, state=state, train=row.train, **options)
+    assert [x.dtype for x in kf.tree.leaves(new)] == [x.dtype for x in kf.tree.leaves(state)]
+    for x, want in zip(kf.tree.leaves(out), FILE.answer(i)["value"], strict=True):
+        atol = EPS["bfloat16"] * np.sqrt(row.n) * row.condition * np.abs(want).max(initial=0)
+        np.testing.assert_allclose(x.astype(np.float64), want, rtol=0, atol=atol)
+
+
+LEARNING = {
+    "Dense": nn.Dense(3, "gelu"),
+    "RMSNormalization": nn.RMSNormalization(),
+    "LayerNormalization": nn.LayerNormalization(),
+    "Conv1D": nn.Conv1D(3, 2),
+    "GRU": nn.GRU(3),
+    "attention": nn.Sequential([nn.Dense(4), nn.RotaryEmbedding(), nn.Softmax()]),
+}
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_gradients_of_bfloat16_on_numpy(kind):
+    """Also where the step is recorded, and under a policy that casts such arrays."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    layer, x = LEARNING[kind], normal(2, 4, 6)
+    params, state = layer.init(0, x)
+
+    @kf.arrays.native
+    def squares(y):
+        return kf.namespace(y).sum(y * y)
+
+    def slopes(params, x):
+        return kf.grad(lambda p: squares(layer.apply(p, x, state=state)[0]))(params)
+
+    want = slopes(params, x)
+    half = kf.tree.map(lambda a: a.astype(bfloat16), params)
+    for got in (slopes(half, x.astype(bfloat16)), kf.jit(slopes)(half, x.astype(bfloat16))):
+        for a, b in zip(kf.tree.leaves(got), kf.tree.leaves(want), strict=True):
+            assert dtype_name(a.dtype) == "bfloat16"
+            # Weights, inputs, the output and its square are rounded, before sums of up to 48 numbers.
+            np.testing.assert_allclose(a.astype(np.float32), b, rtol=0, atol=8 * 2.0**-8 * np.abs(b).max())
+    net = kf.replace(layer, dtype="float32")
+    out, _ = net.apply(half, x.astype(bfloat16), state=state)
+    assert out.dtype == np.float32
+
+
 FORMS = {
     "far": lambda x: (1000 + x).astype(np.float32),
     "large": lambda x: (x * (3e4 / max(np.abs(x).max(initial=0), 1e-9))).astype(np.float32),

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from ..arrays import device
+from .standard import is_kind
 
 __all__ = [
     "adjoint",
@@ -32,7 +33,7 @@ __all__ = [
 
 
 def is_complex(xp: Any, x: Any) -> bool:
-    return xp.isdtype(x.dtype, "complex floating")
+    return is_kind(x.dtype, "complex floating")
 
 
 def nonzero(xp: Any, x: Any) -> Any:

@@ -167,6 +167,14 @@ class Backend:
         """Whether reading the value of `x` breaks a graph, or waits for a device."""
         return False
 
+    def further_dtype(self, name: str) -> Any:
+        """The dtype `name`, which the namespace lacks, where arrays may have it all the same.
+
+        Raises:
+            UnsupportedError: There is none.
+        """
+        raise self.unsupported(f"the dtype {name!r}", "cast the arrays to float32 first")
+
     def unsupported(self, what: str, fix: str) -> UnsupportedError:
         """The error to raise where the backend cannot do something, such as "differentiation"."""
         return UnsupportedError(

@@ -12,6 +12,7 @@ from typing import Any
 from ..arrays import device, namespace
 from ..tracing.spec.shapes import natural, need, normal_axis, one_of
 from . import results
+from .standard import is_kind
 
 __all__ = [
     "cross",
@@ -42,7 +43,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     fits = x1.ndim and x2.ndim and len({x1.shape[axis], x2.shape[axis]} - {None}) <= 1
     need(fits, "vecdot", x1, x2, expected=f"equal sizes along axis {axis}")
     xp = namespace(x1, x2)
-    product = (xp.conj(x1) if xp.isdtype(x1.dtype, "complex floating") else x1) * x2
+    product = (xp.conj(x1) if is_kind(x1.dtype, "complex floating") else x1) * x2
     return xp.sum(product, axis=axis, dtype=product.dtype)
 
 
@@ -109,7 +110,7 @@ def zero_of(x: Any, singular: Any) -> Any:
     Its logarithm is minus infinity there, with the derivative 0 / 0: `slogdet` has none at singular matrices.
     """
     xp = namespace(x)
-    total = xp.sum(xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x, axis=(-2, -1))
+    total = xp.sum(xp.real(x) if is_kind(x.dtype, "complex floating") else x, axis=(-2, -1))
     return xp.where(singular, 0 * total, xp.ones_like(total))
 
 
@@ -199,7 +200,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     parts = [p for p in (prepend, x, append) if p is not None]
     xp = namespace(*parts)
     x = xp.concat(parts, axis=axis) if len(parts) > 1 else x
-    before, subtract = (slice(None),) * normal_axis("diff", axis, x.ndim), not xp.isdtype(x.dtype, "bool")
+    before, subtract = (slice(None),) * normal_axis("diff", axis, x.ndim), not is_kind(x.dtype, "bool")
     for _ in range(natural("diff", "n", n)):
         later, earlier = x[(*before, slice(1, None), ...)], x[(*before, slice(None, -1), ...)]
         x = later - earlier if subtract else later != earlier

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = [
     *("ARITHMETIC", "COMPARISONS", "DTYPES", "KINDS", "STANDARD", "UNARY"),
-    *("add_operators", "dtype_name", "named", "promote"),
+    *("add_operators", "dtype_name", "is_kind", "named", "promote"),
 ]
 
 DTYPES = {
@@ -47,6 +47,15 @@ def dtype_name(dtype: Any) -> str:
         return dtype
     name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
     return name or str(dtype).rpartition(".")[2]
+
+
+def is_kind(dtype: Any, *kinds: str) -> bool:
+    """Whether a dtype object of any backend is of one of these kinds, as `isdtype` calls them.
+
+    NumPy's own `isdtype` fails for dtypes of ml_dtypes, such as bfloat16.
+    """
+    kind = DTYPES.get(dtype_name(dtype), ("?",))[0]
+    return any([kind in KINDS[k] for k in kinds])
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from .. import checks
 from ..arrays import dtype_name, namespace, native
+from ..backends.standard import is_kind
 from ..dataclasses import Undecorated, dataclass
 from ..errors import ArgumentError, LabelError, ShapeError
 from ..nn import dtype_policies
@@ -69,7 +70,7 @@ def _cast(argument: str, x: Any, dtype: Any, xp: Any) -> Any:
     Raises:
         ArgumentError: It is complex, and `dtype` is not: its imaginary part would be lost.
     """
-    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+    if is_kind(x.dtype, "complex floating") and not is_kind(dtype, "complex floating"):
         raise ArgumentError(
             f"`{argument}` is complex, and must be real.",
             argument=argument,
@@ -129,7 +130,7 @@ def class_labels(xp: Any, y_true: Array, y_pred: Array, axis: int = -1) -> Array
     wanted = list(y_pred.shape)
     del wanted[axis]
     check_shape(y_true.shape, wanted, "the shape of y_pred without its axis of classes")
-    return y_true if xp.isdtype(y_true.dtype, "signed integer") else xp.astype(y_true, xp.int32)
+    return y_true if is_kind(y_true.dtype, "signed integer") else xp.astype(y_true, xp.int32)
 
 
 def check_classes(y_true: Array, classes: int, ignored: int | None = None) -> None:

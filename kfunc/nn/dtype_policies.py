@@ -12,6 +12,7 @@ from ..backends.constants import common
 from ..dataclasses import dataclass
 from ..elsewhere import looked_up
 from ..errors import ArgumentError
+from ..ops._promotion import kind
 from ..registry import configs, register, resolve
 
 __all__ = ["DTypePolicy", "DTypePolicyMap", "deserialize", "get", "serialize"]
@@ -64,7 +65,7 @@ class DTypePolicy:
         if wanted is None:
             fix = "run it elsewhere, or in another precision: kfunc.replace(net, dtype='float32')"
             raise backend_of(x).unsupported(f"the policy {self.name!r}", fix)
-        return x if x.dtype == wanted or not xp.isdtype(x.dtype, "real floating") else xp.astype(x, wanted)
+        return x if x.dtype == wanted or kind(x) != "f" else xp.astype(x, wanted)
 
     def widen(self, x: Any) -> Any:
         """As `cast`, but an array of a dtype that holds more stays as it is."""

@@ -7,7 +7,7 @@ from typing import Any
 from .. import checks, ops
 from ..arrays import asarray, namespace
 from ..errors import ArgumentError
-from ..ops._promotion import beside
+from ..ops._promotion import beside, kind
 from ..typing import Array, ConstraintLike, InitializerLike, RegularizerLike
 from .dtype_policies import DTypePolicy
 from .initializers import Constant
@@ -20,7 +20,7 @@ __all__ = ["Embedding", "ReversibleEmbedding"]
 def _rows(s: Scope, x: Any, table: Any, mask_zero: bool) -> Any:
     """The rows of `table` at the indices `x`."""
     xp = namespace(x)
-    if not xp.isdtype(x.dtype, "integral"):
+    if kind(x) not in "iu":
         if x.dtype not in (xp.float32, getattr(xp, "float64", None)):
             raise ArgumentError(
                 f"`x` must hold integers, got an array of {x.dtype}: half precision is not exact enough for indices.",

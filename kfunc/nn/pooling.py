@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import checks, ops
+from ..ops._promotion import cast, dtype_of
 from ..typing import Array, Sizes
 from .layer import Layer, base_layer, layer
 from .scope import Scope
@@ -281,7 +282,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         kept = ops.expand_dims(ops.cast(mask, "bool"), features)
         x = ops.where(kept, x, ops.zeros_like(x))
         # As a quotient of two means, since sums in half precision overflow.
-        part = ops.mean(ops.cast(kept, x.dtype), axis=steps, keepdims=self.keepdims)
+        part = ops.mean(cast(kept, dtype_of(x)), axis=steps, keepdims=self.keepdims)
         return ops.divide(ops.mean(x, axis=steps, keepdims=self.keepdims), part)
 
 

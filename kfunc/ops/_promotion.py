@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from ..arrays import asarray, device, dtype_name, kind_of_tree, namespace
+from ..arrays import asarray, backend_of, device, dtype_name, kind_of_tree, namespace
 from ..backends import kind_of
 from ..backends.constants import FLOAT, common
 from ..backends.standard import DTYPES
@@ -84,7 +84,8 @@ def cast(x: Any, dtype: str) -> Any:
     if dtype_of(x) == dtype:
         return x
     xp = namespace(x)
-    return xp.astype(x, getattr(xp, dtype))
+    wanted = getattr(xp, dtype, None)
+    return xp.astype(x, backend_of(x).further_dtype(dtype) if wanted is None else wanted)
 
 
 def lift(*xs: Any) -> Any:
@@ -139,7 +140,7 @@ def _beside(like: Any, x: Any) -> Any:
     same = own == kind(like) or (own in "iu" and kind(like) in "iuf")
     dtype = dtype_of(like) if same and not isinstance(x, list | tuple) else low
     xp = namespace(like)
-    return xp.asarray(x, dtype=getattr(xp, dtype), device=device(like))
+    return xp.asarray(x, dtype=like.dtype if dtype == dtype_of(like) else getattr(xp, dtype), device=device(like))
 
 
 def kind_of_numbers(x: Any) -> str | None:

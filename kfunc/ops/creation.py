@@ -68,10 +68,10 @@ def _name(dtype: Any, default: str = FLOAT) -> str:
     return name
 
 
-def _object(xp: Any, name: str) -> Any:
-    """The dtype of the namespace `xp` that has this name."""
+def _object(xp: Any, name: str, like: Any = None) -> Any:
+    """The dtype of the namespace `xp` that has this name; that of the array `like` where it is the same."""
     try:
-        return getattr(xp, name)
+        return like.dtype if like is not None and dtype_of(like) == name else getattr(xp, name)
     except AttributeError:
         raise ArgumentError(
             f"This backend does not have the `dtype` {name}.",
@@ -204,7 +204,7 @@ def full_like(x: Array, fill_value: Array, dtype: DType | None = None) -> Array:
 def _like(standard: str, x: Any, dtype: Any, *values: Any) -> Any:
     x = lift(x)
     xp = namespace(x)
-    return getattr(xp, standard)(x, *values, dtype=_object(xp, _name(dtype, dtype_of(x))))
+    return getattr(xp, standard)(x, *values, dtype=_object(xp, _name(dtype, dtype_of(x)), x))
 
 
 @op
@@ -383,7 +383,7 @@ def _finished(out: Any, dtype: Any, axis: int) -> Any:
     """`out` in `dtype`, rounded down for integers, with its first axis at the place `axis`."""
     xp = namespace(out)
     name = _name(dtype, dtype_of(out))
-    _object(xp, name)
+    _object(xp, name, out)
     out = _promotion.cast(xp.floor(out) if DTYPES[name][0] in "iu" else out, name)
     return out if axis in (0, -out.ndim) else xp.moveaxis(out, 0, normal_axis(axis, out.ndim))
 

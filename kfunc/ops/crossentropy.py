@@ -9,7 +9,7 @@ from ..errors import ShapeError
 from ..typing import Array
 from ._axes import normal_axis
 from ._op import op
-from ._promotion import cast, floating, lift, together
+from ._promotion import cast, floating, kind, lift, together
 from .activation import log_softmax, logsumexp
 
 __all__ = [
@@ -128,7 +128,7 @@ def sparse_categorical_crossentropy(target: Array, output: Array, from_logits: b
             expected=f"one class or more along axis {classes}",
             got=tuple(output.shape),
         )
-    target = target if xp.isdtype(target.dtype, "signed integer") else cast(target, "int32")
+    target = target if kind(target) == "i" else cast(target, "int32")
     if from_logits:
         return label_crossentropy(output, target, axis)
     picked, valid = pick_class(output, target, axis)

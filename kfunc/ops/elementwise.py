@@ -6,6 +6,7 @@ import math
 
 from ..arrays import backend_of, namespace
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec.inspection import finfo
 from ..transforms import stop_gradient
 from ..typing import Array
 from . import standard
@@ -153,7 +154,7 @@ def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: 
     xp = namespace(x)
     if kind(x) == "c":
         return join_complex(*(nan_to_num(part, nan, posinf, neginf) for part in (xp.real(x), xp.imag(x))))
-    most = float(xp.finfo(x.dtype).max)
+    most = finfo(dtype_of(x)).max
     for found, value in (
         (xp.isnan(x), nan),
         (x == math.inf, most if posinf is None else posinf),
@@ -202,7 +203,7 @@ def view_as_real(x: Array) -> Array:
 # -- of several ------------------------------------------------------------------------------------------------------
 
 
-@op(elementwise=True)
+@op(single=True, elementwise=True)  # NumPy's function takes no numbers as bounds of bfloat16
 def clip(x: Array, x_min: Array | None, x_max: Array | None) -> Array:
     """`x`, at least `x_min` and at most `x_max`: arrays that broadcast, or numbers; None sets no bound."""
     x = numeric(x)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..arrays import namespace
 from ..errors import ArgumentError, ShapeError
+from ..tracing.spec.inspection import finfo
 from ..transforms import stop_gradient
 from ..typing import Array
 from ._axes import normal_axis
@@ -49,7 +50,7 @@ def moments(x: Array, axes: int | Sequence[int], keepdims: bool = False) -> tupl
     mean = xp.mean(x, axis=axes, keepdims=True)
     variance = xp.mean((x - mean) * (x - mean), axis=axes, keepdims=keepdims)
     if dtype_of(x) != own:
-        most = float(xp.finfo(getattr(xp, own)).max)
+        most = finfo(own).max
         variance = xp.where(xp.isfinite(variance), xp.minimum(variance, xp.full_like(variance, most)), variance)
     return cast(mean if keepdims else xp.squeeze(mean, axis=axes), own), cast(variance, own)
 

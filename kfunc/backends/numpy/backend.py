@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class NumpyBackend(Backend):
 
     def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
         return np.asarray(x, dtype=dtype)
+
+    def further_dtype(self, name: str) -> Any:
+        # Arrays of these dtypes come from ml_dtypes: a file, or another framework, has imported it.
+        found = getattr(sys.modules.get("ml_dtypes"), name, None)
+        return super().further_dtype(name) if found is None else np.dtype(found)
 
     shares = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...arrays import device, namespace
 from ...errors import ArgumentError, ShapeError
+from ...tracing.spec.inspection import finfo
 from ...typing import Array
 from .._op import op
 from .._promotion import cast, dtype_of, floating, kind, lift
@@ -73,7 +74,7 @@ def rgb_to_hsv(images: Array, data_format: str | None = None) -> Array:
     x, restore = _colours(images, data_format)
     xp = namespace(x)
     zero, one = (xp.asarray(v, dtype=x.dtype, device=device(x)) for v in (0.0, 1.0))
-    x = xp.where(xp.abs(x) < xp.finfo(x.dtype).eps, zero, x)
+    x = xp.where(xp.abs(x) < finfo(dtype_of(x)).eps, zero, x)
     red, green, blue = _planes(x)
     value = xp.maximum(xp.maximum(red, green), blue)
     chroma = value - xp.minimum(xp.minimum(red, green), blue)
@@ -88,7 +89,7 @@ def rgb_to_hsv(images: Array, data_format: str | None = None) -> Array:
     return restore(xp.stack([hue, saturation, value], axis=-1))
 
 
-@op
+@op(single=True)  # NumPy's function takes no numbers as bounds of bfloat16
 def hsv_to_rgb(images: Array, data_format: str | None = None) -> Array:
     """Red, green and blue in [0, 1] of hue, saturation and value in [0, 1]; the inverse of `rgb_to_hsv`.
 

@@ -61,6 +61,9 @@ class RecordBackend(Backend):
             return self.cls(self.inner.lift(self.inner.asarray(x, dtype, device)))
         return x if dtype is None else self.xp.astype(x, getattr(self.xp, dtype))
 
+    def further_dtype(self, name: str) -> Any:
+        return self.inner.further_dtype(name)
+
     def lift(self, x: Any) -> Any:
         """`x`, as a constant if it is an array of the inner backend."""
         kind = kind_of(x.__class__)

@@ -13,6 +13,7 @@ from ...backends import standard
 from ...backends.base import Backend, Kind
 from ...backends.constants import joined
 from ...backends.registry import add_kind, kind_of
+from ...backends.standard import is_kind
 from ...errors import UnsupportedError
 from .array import TapeArray, base, is_tracked, read
 from .nodes import GroupNode, IndexNode, Node, PullNode, RuleNode, sweep
@@ -90,12 +91,15 @@ class TapeBackend(Backend):
         try:
             return self._floating[dtype]
         except KeyError:
-            answer = self._floating[dtype] = bool(self.inner.xp.isdtype(dtype, ("real floating", "complex floating")))
+            answer = self._floating[dtype] = is_kind(dtype, "real floating", "complex floating")
             return answer
+
+    def further_dtype(self, name: str) -> Any:
+        return self.inner.further_dtype(name)
 
     def is_real(self, dtype: Any) -> bool:
         """Whether `dtype` is a real floating-point one."""
-        return bool(self.inner.xp.isdtype(dtype, "real floating"))
+        return is_kind(dtype, "real floating")
 
     def constant(self, x: Any) -> Any:
         """Arrays as constants; anything else comes back as it is."""

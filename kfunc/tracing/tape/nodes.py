@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.standard import is_kind
 from .array import TapeArray
 
 __all__ = ["GroupNode", "IndexNode", "Node", "PartNode", "PullNode", "RuleNode", "sweep", "unbroadcast"]
@@ -229,6 +230,6 @@ def unbroadcast(xp: Any, g: Any, shape: tuple[int, ...]) -> Any:
 
 def recast(xp: Any, g: Any, dtype: Any) -> Any:
     """The cotangent `g` in `dtype`, that of its array; the cotangent of a real array is real."""
-    if xp.isdtype(g.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+    if is_kind(g.dtype, "complex floating") and not is_kind(dtype, "complex floating"):
         g = xp.real(g)
     return g if g.dtype == dtype else xp.astype(g, dtype)
