@@ -575,6 +575,47 @@ def test_names_that_a_network_gives_its_layers(tmp_path):
                 load_weights(ours, tmp_path / path)
 
 
+@pytest.mark.parametrize("file", ["x.weights.h5", "x.h5"])
+def test_names_that_keras_made_up(file, tmp_path):
+    """Keras numbers layers through a session. All numbers may be greater by the same; else, it is another network."""
+    for first, second in ((4, 5), (1, 2), (1, 0), (1, 3)):
+        names = [f"dense_{n}" if n else "dense" for n in (first, second)]
+        model = functional(*(layers.Dense(4, name=name) for name in names), shape=(4,))
+        expected = numbered(model)
+        model.save(tmp_path / file) if file == "x.h5" else model.save_weights(tmp_path / file)
+        ours = kf.Model(nn.Sequential([nn.Input((4,)), nn.Dense(4, name="dense"), nn.Dense(4, name="dense_1")]))
+        if second == first + 1 or (file == "x.h5" and second == 0):  # there, each layer has its name
+            load_weights(ours, tmp_path / file)
+            assert same(ours, expected)
+        else:
+            with pytest.raises(FileError, match="the name of another layer|which names 'dense_1'"):
+                load_weights(ours, tmp_path / file)
+
+
+def test_a_slash_in_a_name(tmp_path):
+    """Keras 2's DenseNet has "conv1/bn" and "bn"."""
+    model = functional(layers.BatchNormalization(name="conv1_bn"), layers.BatchNormalization(name="bn"), shape=(4,))
+    expected = numbered(model)
+    model.save(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        weights = file["model_weights"]
+        names = [name.decode() if isinstance(name, bytes) else name for name in weights.attrs["layer_names"]]
+        weights.attrs["layer_names"] = [name.replace("conv1_bn", "conv1/bn").encode() for name in names]
+        given = weights["conv1_bn"].attrs["weight_names"]
+        given = [x.decode() if isinstance(x, bytes) else x for x in given]
+        arrays = {x.replace("conv1_bn", "conv1/bn"): weights[f"conv1_bn/{x}"][...] for x in given}
+        del weights["conv1_bn"]
+        group = weights.create_group("conv1/bn")
+        for name, array in arrays.items():
+            group[name] = array
+        group.attrs["weight_names"] = [name.encode() for name in arrays]
+    ours = kf.Model(
+        nn.Sequential([nn.Input((4,)), nn.BatchNormalization(name="conv1_bn"), nn.BatchNormalization(name="bn")])
+    )
+    load_weights(ours, tmp_path / "x.h5")
+    assert same(ours, expected)
+
+
 def test_old_files_whose_layers_have_other_names(tmp_path):
     """As in Keras, the first list of arrays is that of the first layer, and so on; `beta` is not taken for `gamma`."""
     model = functional(layers.Dense(4, name="u"), layers.BatchNormalization(name="v"), shape=(4,))

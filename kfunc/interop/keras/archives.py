@@ -11,7 +11,7 @@ import re
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
 from ... import checks, files, nn
@@ -20,6 +20,7 @@ from ...backends import Backend, get
 from ...errors import ArgumentError, FileError, KfuncError, shown
 from ...model import Model
 from ...nn.freezing import layers_by_path
+from ...registry import snake_case
 from ...training import model_file
 from ...training.faults import check_arrays
 from ...training.state import begun
@@ -354,14 +355,18 @@ def _by_path(
     """The variable of the network for each array in a file of the new format."""
     at: dict[str, weights.Path] = {}
     listed = _listed(net, names)
+    calls: list[str | None] = []
     for place in found:
         group = f"{place.file}/vars" if place.file else "vars"
         for i, path in enumerate(place.paths):
             if (file := f"{group}/{i}") in source.of:
                 at[file] = path
         part = next((part for part in source.parts if group in part.groups), None)
-        called = None if part is None else part.text(group, "name")
-        if called in listed and called not in (names.get(id(place.layer)), *place.paths[0]):
+        calls.append(None if part is None else part.text(group, "name"))
+    layers = [place.layer for place in found]
+    ours = _in_our_numbers((called, names.get(id(layer)), layer) for called, layer in zip(calls, layers, strict=True))
+    for place, called in zip(found, calls, strict=True):
+        if ours(called) in listed and ours(called) not in (names.get(id(place.layer)), *place.paths[0]):
             problems.add(f"the file calls {place.file} {called!r}, which is the name of another layer")
     return at
 
@@ -396,6 +401,8 @@ def _by_layer(
         wanted = dict(zip([name for name in lists if name], groups, strict=False))
     layers = {tuple(path.split("/")) if path else (): layer for path, layer in layers_by_path(net).items()}
     listed = _listed(net, names)
+    named = ((wanted.get(name), names.get(id(layer)), layer) for name, layer in children.items() if name in lists)
+    ours = _in_our_numbers(named)
     at: dict[str, weights.Path] = {}
     for name, paths in lists.items():
         paths.sort(key=lambda path: declared[path].kind == "state")
@@ -408,7 +415,10 @@ def _by_layer(
                 continue
             at[file] = path
             expected = _chain(path, layers, names)
-            others = [shown(part) for part in _parts_of(file) if part in listed | own and part not in expected]
+            called = wanted.get(name) or ""
+            one = file.replace(called, called.replace("/", "_")) if "/" in called else file  # "conv1/bn" is one name
+            parts = [(ours(part), part) for part in _parts_of(one)]
+            others = [shown(part) for here, part in parts if here in listed | own and here not in expected]
             if others:
                 problems.add(f"{'/'.join(path)} is at the place of {file} in the file, which names {others[0]}")
     return at
@@ -421,6 +431,40 @@ def _listed(net: nn.Layer, names: Mapping[int, str]) -> set[str]:
     """
     containers = [layer for layer in layers_by_path(net).values() if isinstance(layer, nn.Sequential | nn.Graph)]
     return {names[id(child)] for layer in containers for _, child in layer.children() if id(child) in names}
+
+
+def _in_our_numbers(named: Iterable[tuple[str | None, str | None, nn.Layer]]) -> Callable[[Any], Any]:
+    """Turns a name in a file into what it is here, where Keras made up both.
+
+    Keras numbers the layers of a class through a whole session: in the file of a model that was not its first one, all
+    numbers of a class may be greater by the same. In the file of another model, they differ by this and that.
+
+    Args:
+        named: For each layer its name in the file, its name here, and itself.
+    """
+    found: dict[str, set[int]] = {}
+    for theirs, ours, layer in named:
+        base = snake_case(weights.python_name(layer))
+        numbers = _number(theirs, base), _number(ours, base)
+        if numbers[0] is not None and numbers[1] is not None:
+            found.setdefault(base, set()).add(numbers[0] - numbers[1])
+    greater = {base: each.pop() for base, each in found.items() if len(each) == 1}
+
+    def here(name: Any) -> Any:
+        for base, by in greater.items():
+            if (number := _number(name, base)) is not None and number >= by:
+                return f"{base}_{number - by}" if number > by else base
+        return name
+
+    return here
+
+
+def _number(name: str | None, base: str) -> int | None:
+    """That in a name that Keras made up of a class: 0 in "conv2d", 3 in "conv2d_3". None for other names."""
+    if name is None or not name.startswith(base):
+        return None
+    rest = name.removeprefix(base)
+    return 0 if not rest else int(rest[1:]) if re.fullmatch(r"_[1-9]\d{0,8}", rest) else None
 
 
 _TOP = "top_level_model_weights"
