@@ -588,7 +588,7 @@ def test_names_that_keras_made_up(file, tmp_path):
             load_weights(ours, tmp_path / file)
             assert same(ours, expected)
         else:
-            with pytest.raises(FileError, match="the name of another layer|which names 'dense_1'"):
+            with pytest.raises(FileError, match=r"the name of another layer|which names 'dense_1'"):
                 load_weights(ours, tmp_path / file)
 
 
