@@ -401,8 +401,9 @@ def _by_layer(
         wanted = dict(zip([name for name in lists if name], groups, strict=False))
     layers = {tuple(path.split("/")) if path else (): layer for path, layer in layers_by_path(net).items()}
     listed = _listed(net, names)
-    named = ((wanted.get(name), names.get(id(layer)), layer) for name, layer in children.items() if name in lists)
-    ours = _in_our_numbers(named)
+    ours = _in_our_numbers(
+        (wanted.get(name), names.get(id(layer)), layer) for name, layer in children.items() if name in lists
+    )
     at: dict[str, weights.Path] = {}
     for name, paths in lists.items():
         paths.sort(key=lambda path: declared[path].kind == "state")
