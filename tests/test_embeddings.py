@@ -130,6 +130,20 @@ def test_a_network_of_ones_own_becomes_a_folder(mode, normalize, tmp_path):
     assert kf.models.load(tmp_path / "other")[0].pooling == "max"
 
 
+@pytest.mark.parametrize("named", ["BertForMaskedLM", "BertForPreTraining"])
+def test_a_config_that_names_a_head_which_the_folder_lacks(named, tmp_path):
+    """As some folders of sentence-transformers, which looks at the network without a head alone."""
+    net = small()
+    parameters, state = net.init(0, IDS)
+    kf.models.save(tmp_path, net, parameters, state)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": [named]}))
+    again, *trees = kf.models.load(tmp_path)
+    assert np.array_equal(again.apply(trees[0], IDS, mask=MASK)[0], net.apply(parameters, IDS, mask=MASK)[0])
+    for path in kf.models.save(tmp_path / "same", again, *trees):
+        assert filecmp.cmp(path, path.replace("/same", ""), shallow=False)
+
+
 MODULES = [
     {"idx": i, "path": path, "type": f"sentence_transformers.models.{name}"}
     for i, (name, path) in enumerate((("Transformer", ""), ("Pooling", "1_Pooling")))
@@ -163,6 +177,12 @@ def test_bad_folders(name, tmp_path):
         (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     with pytest.raises(FileError, match=says):
         kf.models.load(tmp_path)
+
+
+def test_parameters_of_the_encoder_alone(tmp_path):
+    net = small()
+    with pytest.raises(ArgumentError, match="`params` must be a dict with the parameters of"):
+        kf.models.save(tmp_path, net, net.init(0, IDS)[0]["encoder"])
 
 
 def test_an_unknown_pooling():

@@ -82,19 +82,21 @@ def load(
         if not os.path.isdir(folder):
             raise FileError("There is no folder of this name.", expected=f"a folder with {_CONFIG} and safetensors")
     if (found := sentences.read(folder)) is not None:
-        net, params, state = _load(os.path.join(folder, found.encoder), backend, dtype, family)
+        folder = os.path.join(folder, found.encoder)
+        net, params, state = _load(folder, backend, dtype, family, headless=True)
         net = sentences.SentenceEncoder(net, found.pooling, found.normalize, found.source)
         return net, {"encoder": params}, {"encoder": state} if state else {}
     return _load(folder, backend, dtype, family)
 
 
 def _load(
-    folder: str, backend: str | Backend, dtype: str | None, family: type[Family] | None
+    folder: str, backend: str | Backend, dtype: str | None, family: type[Family] | None, headless: bool = False
 ) -> tuple[Any, Tree, Tree]:
-    """The network in a folder with a config."""
+    """The network in a folder with a config. With `headless`, the config may name a head that the folder lacks."""
     text = _config_text(folder)
     with files.blaming(os.path.join(folder, _CONFIG)):
         config, family = _read(text, family)
+        config = _headless(config, family) if headless else config
         module = _module(family)
     with files.blaming(folder):
         tensors = _Named(folder, backend, family.prefix)
@@ -134,20 +136,28 @@ def save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree =
         FileError: A file could not be written.
     """
     if isinstance(net, sentences.SentenceEncoder):
+        if not isinstance(params, Mapping) or "encoder" not in params:
+            raise ArgumentError.must_be("params", 'a dict with the parameters of "encoder"', params)
         inside, texts = sentences.write(net)
-        paths = save(os.path.join(folder, inside), net.encoder, params["encoder"], (state or {}).get("encoder"))
+        trees = params["encoder"], (state or {}).get("encoder")
+        paths = _save(os.path.join(folder, inside), net.encoder, *trees, headless=True)
         with files.blaming(folder, "written", "folder"):
             for name, text in texts.items():
                 paths.append(os.path.join(os.fsdecode(folder), name))
                 files.make_directory(os.path.dirname(paths[-1]))
                 files.write_text(paths[-1], text)
         return paths
+    return _save(folder, net, params, state)
+
+
+def _save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree, headless: bool = False) -> list[str]:
+    """`save` a network itself. With `headless`, its config may name a head that it lacks, as for `_load`."""
     if not isinstance(net, Family):
         raise ArgumentError.must_be("net", "a network of kf.models", net)
     module = _module(type(net))
     tensors = module.key_map(net).save(params, state)
     text = "".join((net.source or {}).get(_CONFIG, ()))
-    config = _described(net, module, text, tensors)
+    config = _described(net, module, text, tensors, headless)
     headers = {name: "".join(header) for name, header in (net.source or {}).items() if name != _CONFIG}
     with files.blaming(folder, "written", "folder"):
         files.make_directory(folder := os.fsdecode(folder))
@@ -200,6 +210,12 @@ def _read(text: str, family: type[Family] | None) -> tuple[Config, type[Family]]
     return config, getattr(importlib.import_module(f".{module}", __package__), name)
 
 
+def _headless(config: Config, family: type[Family]) -> Config:
+    """The config of the same network without a head."""
+    base = [name for name, implied in family.architectures.items() if implied.get("head") is None]
+    return Config({**config, "architectures": base[:1]})
+
+
 def _module(family: type[Family]) -> Any:
     """The module of a family, which has its functions."""
     return importlib.import_module(family.__module__)
@@ -223,7 +239,7 @@ def _policy(dtype: str | None, config: Config) -> str | None:
     return named.removeprefix("torch.") if isinstance(named, str) else None
 
 
-def _described(net: Family, module: Any, text: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+def _described(net: Family, module: Any, text: str, tensors: Mapping[str, Any], headless: bool) -> dict[str, Any]:
     """The config of a network with these tensors. It has the values in `text` that still hold, in their order."""
     values = net.values()
     architecture = [n for n, implied in net.architectures.items() if {**values, **implied} == values]
@@ -232,7 +248,7 @@ def _described(net: Family, module: Any, text: str, tensors: Mapping[str, Any]) 
         found = {n: v for n, v in values.items() if n not in beside}
         return {"architectures": architecture[:1], "model_type": net.model_type, **found}
     config = files.decoded(text)
-    as_read = Config(config)
+    as_read = _headless(Config(config), type(net)) if headless else Config(config)
     as_read.tensors = tensors
     before = _made(module, as_read).values()
     changed = {n: v for n, v in values.items() if v != before[n]}
