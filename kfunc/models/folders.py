@@ -276,6 +276,10 @@ class _Named(Checkpoint):
         """See `Checkpoint.read`."""
         return super().read(self._theirs[name], dtype, backend)
 
+    def stored(self, name: str, dtype: str, backend: str | Backend) -> Array:
+        """See `Checkpoint.stored`."""
+        return super().stored(self._theirs[name], dtype, backend)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._theirs)
 
