@@ -12,6 +12,10 @@ from .family import Config, Family
 from .folders import load, save
 
 if TYPE_CHECKING:
+    from .bart import Bart as Bart
+    from .bart import Marian as Marian
+    from .bart import MBart as MBart
+    from .bart import Pegasus as Pegasus
     from .bert import Bert as Bert
     from .bert import Roberta as Roberta
     from .bert import XLMRoberta as XLMRoberta
@@ -108,6 +112,7 @@ _MODULES = {
     **dict.fromkeys(("ResNet50", "ResNet50V2", "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2"), "resnet"),
     **dict.fromkeys(("VGG16", "VGG19"), "vgg"),
     **dict.fromkeys(("Xception",), "xception"),
+    **dict.fromkeys(("Bart", "MBart", "Marian", "Pegasus"), "bart"),
     **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), "bert"),
     **dict.fromkeys(("CLIP", "CLIPText", "CLIPVision"), "clip"),
     "GPT2": "gpt2",

@@ -22,6 +22,7 @@ from .family import Config, Family
 __all__ = ["MODEL_TYPES", "load", "save"]
 
 MODEL_TYPES = {
+    "bart": "bart.Bart",
     "bert": "bert.Bert",
     "clip": "clip.CLIP",
     "clip_text_model": "clip.CLIPText",
@@ -32,7 +33,10 @@ MODEL_TYPES = {
     "gemma3_text": "llama.Gemma3",
     "gpt2": "gpt2.GPT2",
     "llama": "llama.Llama",
+    "marian": "bart.Marian",
+    "mbart": "bart.MBart",
     "mistral": "llama.Mistral",
+    "pegasus": "bart.Pegasus",
     "qwen2": "llama.Qwen2",
     "qwen3": "llama.Qwen3",
     "roberta": "bert.Roberta",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .. import nn, ops
@@ -11,6 +11,7 @@ from ..errors import ArgumentError
 from ..nn.layer import Layer, base_layer
 from ..nn.scope import Scope
 from ..typing import Array
+from .blocks import Rule, dense_rules, head_rules, norm_rules
 
 __all__ = ["Block", "Caches", "FeedForward", "decode", "empty_caches"]
 
@@ -132,6 +133,43 @@ def decode(
     return x, None if caches is None else Caches(tuple(past), tuple(memory), mask)
 
 
+def make_blocks(
+    length: int,
+    d_model: int,
+    heads: int,
+    mlp: Callable[[], Layer],
+    cross: bool,
+    dropout: float,
+    attention_dropout: float,
+    use_bias: bool | Sequence[str] = True,
+    norm_first: bool = True,
+) -> tuple[Block, ...]:
+    """The blocks of an encoder or a decoder of BART or Whisper.
+
+    Raises:
+        ArgumentError: The heads do not divide the features.
+    """
+    if d_model % heads:
+        raise ArgumentError(
+            f"`d_model` must be a multiple of the number of heads, {heads}, got {d_model}.",
+            argument="d_model",
+            expected=f"a multiple of {heads}",
+            got=d_model,
+        )
+
+    def attention() -> nn.MultiHeadAttention:
+        return nn.MultiHeadAttention(heads, d_model // heads, dropout=attention_dropout, use_bias=use_bias)
+
+    def norm() -> Layer:
+        return nn.LayerNormalization(epsilon=1e-5)
+
+    def block() -> Block:
+        also, also_norm = (attention(), norm()) if cross else (None, None)
+        return Block(attention(), norm(), mlp(), norm(), also, also_norm, norm_first, dropout)
+
+    return tuple(block() for _ in range(length))
+
+
 def check_inputs(inputs: Any, caches: Caches | None) -> None:
     """Raises ArgumentError if there is neither an input of the encoder nor what a cache keeps of it."""
     if inputs is None and (caches is None or not caches.memory):
@@ -155,3 +193,24 @@ def empty_caches(
     """Caches for the blocks of the decoder of a network, before the first call."""
     each = (block.attention.init_cache(batch, length, dtype, backend, device, within=net) for block in blocks)
     return Caches(tuple(each))
+
+
+def block_rules(theirs: str, ours: str, cross: bool) -> list[Rule]:
+    """Rules of key maps for the blocks of an encoder or a decoder, with the names that BART and Whisper use.
+
+    Args:
+        theirs, ours: Where the blocks are.
+        cross: Whether they have cross-attention.
+    """
+    theirs, ours, names = f"{theirs}.layers.{{i}}", f"{ours}/blocks_{{i}}", ("q_proj", "k_proj", "v_proj", "out_proj")
+    rules = [
+        *head_rules(f"{theirs}.self_attn", f"{ours}/attention", names),
+        *norm_rules(f"{theirs}.self_attn_layer_norm", f"{ours}/attention_norm"),
+        *dense_rules(f"{theirs}.fc1", f"{ours}/mlp/up"),
+        *dense_rules(f"{theirs}.fc2", f"{ours}/mlp/down"),
+        *norm_rules(f"{theirs}.final_layer_norm", f"{ours}/mlp_norm"),
+    ]
+    if cross:
+        rules += head_rules(f"{theirs}.encoder_attn", f"{ours}/cross", names)
+        rules += norm_rules(f"{theirs}.encoder_attn_layer_norm", f"{ours}/cross_norm")
+    return rules

@@ -21,9 +21,9 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import activation, dense_rules, head_rules, norm_rules, within
+from .blocks import activation, dense_rules, norm_rules, within
 from .family import Config, Family
-from .seq2seq import Block, Caches, FeedForward, check_inputs, decode, drop, empty_caches
+from .seq2seq import Block, Caches, FeedForward, block_rules, check_inputs, decode, drop, empty_caches, make_blocks
 
 __all__ = ["Whisper", "WhisperFeatures", "from_config", "key_map"]
 
@@ -126,28 +126,17 @@ class Whisper(Family):
         super().__post_init__()
 
     def _blocks(self, length: int, heads: int, width: int, decodes: bool) -> tuple[Block, ...]:
-        d, act = self.d_model, activation("activation_function", self.activation_function)
-        if d % heads:
-            raise ArgumentError(
-                f"`d_model` must be a multiple of the number of heads, {heads}, got {d}.",
-                argument="d_model",
-                expected=f"a multiple of {heads}",
-                got=d,
-            )
+        act, biases = (
+            activation("activation_function", self.activation_function),
+            ("query", "value", "attention_output"),
+        )
 
-        def norm() -> Layer:
-            return nn.LayerNormalization(epsilon=1e-5)
+        def mlp() -> Layer:
+            return FeedForward(nn.Dense(width, act), nn.Dense(self.d_model), dropout=self.activation_dropout)
 
-        def attention() -> nn.MultiHeadAttention:
-            biases = ("query", "value", "attention_output")
-            return nn.MultiHeadAttention(heads, d // heads, dropout=self.attention_dropout, use_bias=biases)
-
-        def block() -> Block:
-            mlp = FeedForward(nn.Dense(width, act), nn.Dense(d), dropout=self.activation_dropout)
-            cross, cross_norm = (attention(), norm()) if decodes else (None, None)
-            return Block(attention(), norm(), mlp, norm(), cross, cross_norm, dropout=self.dropout)
-
-        return tuple(block() for _ in range(length))
+        return make_blocks(
+            length, self.d_model, heads, mlp, decodes, self.dropout, self.attention_dropout, use_bias=biases
+        )
 
     def input_specs(self) -> tuple[Any, ...]:
         frames = 2 * self.max_source_positions
@@ -322,7 +311,6 @@ def from_config(config: Config) -> Whisper:
 def key_map(net: Whisper) -> KeyMap:
     """Which tensors of transformers are which parameters."""
     tables = ("model.decoder.embed_tokens.weight", *(() if net.decoder.head else ("proj_out.weight",)))
-    names = ("q_proj", "k_proj", "v_proj", "out_proj")
     rules = [
         *dense_rules("model.encoder.conv1", "encoder/conv1", "o i t -> t i o"),
         *dense_rules("model.encoder.conv2", "encoder/conv2", "o i t -> t i o"),
@@ -330,17 +318,8 @@ def key_map(net: Whisper) -> KeyMap:
         (tables, "decoder/embed/embeddings"),
         ("model.decoder.embed_positions.weight", "decoder/places/embeddings"),
         *([("proj_out.weight", "decoder/head/kernel", "o i -> i o")] if net.decoder.head else []),
-        *head_rules("model.decoder.layers.{i}.encoder_attn", "decoder/blocks_{i}/cross", names),
-        *norm_rules("model.decoder.layers.{i}.encoder_attn_layer_norm", "decoder/blocks_{i}/cross_norm"),
     ]
     for stack in ("encoder", "decoder"):
-        theirs, ours = f"model.{stack}.layers.{{i}}", f"{stack}/blocks_{{i}}"
-        rules += [
-            *norm_rules(f"model.{stack}.layer_norm", f"{stack}/norm"),
-            *head_rules(f"{theirs}.self_attn", f"{ours}/attention", names),
-            *norm_rules(f"{theirs}.self_attn_layer_norm", f"{ours}/attention_norm"),
-            *dense_rules(f"{theirs}.fc1", f"{ours}/mlp/up"),
-            *dense_rules(f"{theirs}.fc2", f"{ours}/mlp/down"),
-            *norm_rules(f"{theirs}.final_layer_norm", f"{ours}/mlp_norm"),
-        ]
+        rules += norm_rules(f"model.{stack}.layer_norm", f"{stack}/norm")
+        rules += block_rules(f"model.{stack}", stack, cross=stack == "decoder")
     return KeyMap(rules)

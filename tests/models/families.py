@@ -81,6 +81,8 @@ _WHISPER |= {
 }
 _WHISPER |= {"encoder_ffn_dim": 24, "decoder_ffn_dim": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _WHISPER |= {"decoder_start_token_id": 1, "begin_suppress_tokens": [3]}
+_BART = {n: v for n, v in _WHISPER.items() if "mel" not in n and "tokens" not in n and "positions" not in n}
+_BART |= {"max_position_embeddings": 12}
 _SPEECH = {"inputs": ("input_features", _RANDOM.normal(size=(3, 5, 16)).astype(np.float32))}
 _SPEECH |= {"ids": ("decoder_input_ids", IDS[:, :7])}
 
@@ -118,6 +120,10 @@ FAMILIES: dict[str, Row] = {
     ),
     "gpt2": Row("GPT2LMHeadModel", _GPT2, _LEFT, decoder=True),
     "gpt2-base": Row("GPT2Model", _GPT2 | {"n_inner": 40}, _TOKENS, ("last_hidden_state",)),
+    "bart": Row("BartForConditionalGeneration", _BART, _SEQ2SEQ),
+    "marian": Row("MarianMTModel", _BART | {"scale_embedding": True, "activation_function": "swish"}, _SEQ2SEQ),
+    "mbart": Row("MBartForConditionalGeneration", _BART | {"scale_embedding": True}, _SEQ2SEQ),
+    "pegasus": Row("PegasusForConditionalGeneration", _BART | {"activation_function": "relu"}, _SEQ2SEQ),
     "t5": Row("T5ForConditionalGeneration", _T5, _SEQ2SEQ),
     "t5-1.1": Row("T5ForConditionalGeneration", _T5 | _GATED, _SEQ2SEQ),
     "t5-encoder": Row("T5EncoderModel", _T5, _TEXT, ("last_hidden_state",)),
@@ -178,7 +184,9 @@ def oracle(name: str, folder: Any, dtype: str = "float32", **saving: Any) -> Ora
     cls = getattr(transformers, row.model)
     model = cls(cls.config_class(**row.config)).eval()
     with torch.no_grad():
-        for p in model.parameters():
+        biases = [b for n, b in model.named_buffers() if n == "final_logits_bias"]
+        # Parameters that do not train are sines, which some files lack.
+        for p in (*(p for p in model.parameters() if p.requires_grad), *biases):
             # Also the parameters that begin as zeros and ones: a key map could take one for another.
             p += 0.2 * torch.randn(p.shape, generator=generator)
         model = model.to(getattr(torch, dtype))

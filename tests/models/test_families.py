@@ -101,9 +101,10 @@ def test_steps_with_a_memory_are_the_whole(name, backend, written):
     run = kf.jit(run) if backend == "jax" else run  # which compiles each operation otherwise, and takes far longer
     out, caches = run(parameters, state, given, ids[:, :4], net.init_caches(3, 10, backend=backend))
     outs = [kf.to_numpy(out)]
-    rest, given = {**parameters, "encoder": {}}, {"inputs": None}
+    rest, state = ({n: x for n, x in part.items() if n != "encoder"} for part in (parameters, state))
+    given = {"inputs": None}
     for i in range(4, ids.shape[1]):
-        out, caches = run(rest, {}, given, ids[:, i : i + 1], caches)
+        out, caches = run(rest, state, given, ids[:, i : i + 1], caches)
         outs.append(kf.to_numpy(out))
     compare(row, np.concatenate(outs, axis=1), made.outputs)
 
