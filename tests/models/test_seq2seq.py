@@ -9,10 +9,10 @@ from sampling import one_of
 
 import kfunc as kf
 from kfunc.errors import ArgumentError, KfuncError, ShapeError
-from kfunc.models import t5, whisper
+from kfunc.models import bart, t5, whisper
 
 EPS = float(np.finfo(np.float32).eps)
-MODULES = {"t5": t5, "t5-1.1": t5, "whisper": whisper}
+MODULES = {"bart": bart, "marian": bart, "t5": t5, "t5-1.1": t5, "whisper": whisper}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -38,6 +38,25 @@ def test_gradients_are_those_of_transformers(name, tmp_path):
     largest = max(np.abs(g).max() for g in theirs.values())
     for n, g in theirs.items():
         np.testing.assert_allclose(grads[n], g, rtol=0, atol=12 * 8 * EPS * largest, err_msg=n)
+
+
+@pytest.mark.parametrize("name", ["bart", "marian", "pegasus", "t5", "t5-1.1", "whisper"])
+@pytest.mark.parametrize("beams", [1, 2])
+def test_tokens_are_those_of_transformers(name, beams, tmp_path):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    row, made = FAMILIES[name], oracle(name, tmp_path)
+    model = getattr(transformers, row.model).from_pretrained(made.folder).eval()
+    model.generation_config.forced_eos_token_id = None  # the last token that fits, whatever the network says
+    (_, given), mask = row.inputs["inputs"], row.inputs.get("mask", (None, None))[1]
+    beside = {} if mask is None else {"attention_mask": torch.from_numpy(mask).long()}
+    inputs = torch.from_numpy(given) if given.dtype == np.float32 else torch.from_numpy(given).long()
+    want = transformers.GenerationMixin.generate(
+        model, inputs, **beside, max_new_tokens=8, do_sample=False, num_beams=beams, use_cache=False
+    ).numpy()[:, 1:]
+    net, params, state = kf.models.load(made.folder)
+    got = kf.to_numpy(kf.generate(net, params, given, 8, mask=mask, state=state, num_beams=beams))
+    np.testing.assert_array_equal(got[:, : want.shape[1]], want)
+    assert (got[:, want.shape[1] :] == net.pad_token_id).all()
 
 
 @pytest.mark.parametrize(
