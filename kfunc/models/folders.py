@@ -302,7 +302,7 @@ def _is_bare(net: Family, architecture: str, headers: Mapping[str, str]) -> bool
     """Whether the names of a folder's tensors lack the prefix."""
     if headers:
         return not any(f'"{net.prefix}.' in text for text in headers.values())
-    return architecture.endswith("Model")
+    return architecture.endswith("Model") and not architecture.endswith("HeadModel")
 
 
 def _as_read(

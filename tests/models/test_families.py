@@ -317,6 +317,8 @@ def theirs(folder, ids):
         folder, dtype=torch.float32, output_loading_info=True
     )
     assert not any(report.values()), report
+    model.save_pretrained(Path(folder) / "theirs")
+    assert set(kf.interop.Checkpoint(Path(folder) / "theirs")) <= set(kf.interop.Checkpoint(folder))
     with torch.no_grad():
         return model.eval()(torch.from_numpy(ids).long()).logits.numpy()
 
