@@ -174,7 +174,7 @@ def check_inputs(inputs: Any, caches: Caches | None) -> None:
     """Raises ArgumentError if there is neither an input of the encoder nor what a cache keeps of it."""
     if inputs is None and (caches is None or not caches.memory):
         raise ArgumentError(
-            "`inputs` is None, and no cache holds what the encoder made of earlier inputs.",
+            "`inputs` is missing, and no cache holds what the encoder made of earlier inputs.",
             argument="inputs",
             expected="the encoder's inputs; or None, with the caches that an earlier call returned",
             got="no caches" if caches is None else "caches that no call has returned",
