@@ -684,3 +684,23 @@ def test_other_suffixes_of_keras_are_not_written(tmp_path):
         with pytest.raises(ArgumentError, match="`filepath` must be a path that ends in"):
             do(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_branches_of_other_lengths(shared, tmp_path):
+    """Files number layers in the order of Keras's `model.layers`, which is not that of the nodes."""
+    x = nn.Input((8,))
+    again = nn.Dense(8)
+    a = nn.Dense(8)(again(x) if shared else nn.Dense(5)(x))
+    b = nn.Dense(8)(x)
+    out = nn.Concatenate()([nn.Dense(8)(b), again(nn.Dense(8)(a)), b * 2.0])
+    model = kf.Model(nn.Graph(x, out)).build()
+    model.save(tmp_path / "x.keras")
+    other = kf.Model.load(tmp_path / "x.keras")
+    data = np.ones((1, 8), "float32")
+    np.testing.assert_array_equal(other.predict(data, verbose=0), want := model.predict(data, verbose=0))
+    theirs = keras.models.load_model(tmp_path / "x.keras")
+    np.testing.assert_allclose(np.asarray(theirs(data)), want, rtol=1e-5, atol=1e-6)
+    config = theirs.get_config()["layers"]
+    listed = [layer["config"]["name"] for layer in files.config_of(model.net)["config"]["layers"]]
+    assert listed == [layer["config"]["name"] for layer in config]

@@ -275,7 +275,11 @@ class _Writer:
             places[node] = [called, len(entry["inbound_nodes"])]
             entry["inbound_nodes"].append({"args": argument(args), "kwargs": argument(kwargs)})
         ends = [tree.map(lambda x: place(x, True), x) for x in (net.inputs, net.outputs)]
-        config = {"name": name, "trainable": not frozen, "layers": list(layers.values())}
+        # In Keras's order, by which files number the layers of a class.
+        rank = {id(layer): i for i, layer in enumerate(map(as_layer, net.layers))}
+        rank |= {id(node): rank[id(as_layer(node.layer))] for node in net._order}
+        found = [layers[key] for key in sorted(layers, key=lambda key: rank.get(key, -1))]  # inputs first
+        config = {"name": name, "trainable": not frozen, "layers": found}
         config |= {"input_layers": ends[0], "output_layers": ends[1]}
         return _object("keras.src.models.functional", "Functional", config)
 
@@ -359,7 +363,9 @@ class _Writer:
 
 _CATEGORIES = ("initializer", "regularizer", "constraint", "activation")
 
-_UNKNOWN = frozenset({"ForgetGateOnes", "gelu_new", "hard_sigmoid_of_keras_2", "ops.gelu", "quick_gelu"})
+_UNKNOWN = frozenset(
+    {"ForgetGateOnes", "gelu_new", "gelu_pytorch_tanh", "hard_sigmoid_of_keras_2", "ops.gelu", "quick_gelu"}
+)
 """Objects of these categories that Keras 3 lacks. `ops.gelu` is the approximation, and Keras's gelu is not."""
 
 _RATES = ("dropout", "drop_path_rate", "rate", "recurrent_dropout", "stddev")
