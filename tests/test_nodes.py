@@ -20,6 +20,36 @@ X = RNG.normal(size=(5, 4)).astype(np.float32)
 I = RNG.integers(1, 9, (5, 4)).astype(np.int32)  # noqa: E741
 ROW = np.array([1.5, -2.0, 0.5, 3.0])
 
+# -- layers of arrays that an op made ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", EAGER)
+def test_a_layer_of_an_array_that_an_op_made(backend, tmp_path):
+    """As Keras's users embed positions. Its weights are those of the network, and are trained."""
+    length = 1500 if backend in ("jax", "torch") else 4  # the longer array is a part of the state
+    ids = nn.Input((length,), dtype="int32")
+    scale = nn.Dense(3, use_bias=False, name="scale")(ops.ones((1, 2)))
+    positions = nn.Embedding(length, 3, name="positions")(ops.arange(0, length, 1))
+    model = kf.Model(ids, nn.Embedding(9, 3, name="tokens")(ids) + positions * scale)
+    assert positions.shape == (length, 3)
+    x = np.arange(2 * length, dtype=np.int32).reshape(2, length) % 9
+    model.compile("sgd", "mse")
+    model.fit(x, np.ones((2, length, 3), np.float32), batch_size=1, verbose=0, backend=backend)
+
+    params = kf.tree.map(kf.to_numpy, model.train_state.params)
+    tokens, table = params["tokens"]["embeddings"], params["positions"]["embeddings"]
+    want = tokens[x] + table * (np.ones((1, 2), np.float32) @ params["scale"]["kernel"])
+    np.testing.assert_allclose(kf.to_numpy(model.predict(x, verbose=0)), want, rtol=0, atol=8 * EPS)
+    first = model.net.init(model.train_state.key, kf.Spec((None, length), "int32"))[0]
+    assert (np.abs(kf.to_numpy(first["positions"]["embeddings"]) - table) > 0).any()
+    if length == 4:
+        model.save(tmp_path / "m.safetensors")
+        same = kf.Model.load(tmp_path / "m.safetensors").predict(x, verbose=0)
+        np.testing.assert_allclose(same, want, rtol=0, atol=8 * EPS)
+        with pytest.raises(kf.errors.ArgumentError, match="`positions` is called on an array alone"):
+            model.save(tmp_path / "m.keras")
+
+
 # -- operators: a graph is what the function does to NumPy's arrays ----------------------------------------------------
 
 OPERATORS = {

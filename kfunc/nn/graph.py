@@ -215,8 +215,10 @@ class Graph(Layer):
 
         some = mask is not None  # most graphs have no masks
         for node in self._order:
-            args, kwargs = (tree.map(value, part) for part in (node.args, node.kwargs))
             layer: Any = node.layer
+            # An array that no node is beside takes the backend of the first input.
+            own_args = node.args if node.args or node.kwargs else tuple(inputs[:1])
+            args, kwargs = (tree.map(value, part) for part in (own_args, node.kwargs))
             own: dict = {}
             if some:
                 own = dict(zip(itertools.chain(layer._inputs, itertools.count()), node.args, strict=False))

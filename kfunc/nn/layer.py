@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from .. import checks, random, tree
 from ..arrays import asarray, backend_of, dtype_name, enter, kind_of_tree, namespace, to_numpy
-from ..backends import Backend, get
+from ..backends import Backend, get, kind_of
+from ..backends.base import CONSTANT
 from ..dataclasses import arguments, dataclass, is_open
 from ..elsewhere import tell
 from ..errors import ArgumentError, KfuncError, LayerError, UnknownAttributeError, shown
@@ -425,6 +426,8 @@ class Layer:
     def __call__(self, *args: Any, **kwargs: Any) -> Tree:
         """`layer(s, x)` inside another layer's `forward`, or `layer(node)` to build a `Graph`.
 
+        An array that an op made on its own makes nodes, too: `nn.Embedding(9, 4)(kf.ops.arange(9))`.
+
         Args:
             args, kwargs: The arguments of `forward`. `training=True` or `training=False` beside them says whether the
                 layer, and the layers in it, behave as in training in this call, as in Keras: `base(x, training=False)`.
@@ -434,7 +437,7 @@ class Layer:
             return self._run(args[0].child(self), args[1:], kwargs)
         from .nodes import Node, called
 
-        if any(isinstance(x, Node) for x in tree.leaves((args, kwargs))):
+        if any(isinstance(x, Node) or _is_constant(x) for x in tree.leaves((args, kwargs))):
             return called(self, args, kwargs)
         raise ArgumentError(
             f"{type(self).__name__} was called with {', '.join(type(a).__name__ for a in args) or 'no arguments'}, but "
@@ -693,6 +696,12 @@ def _plain(value: Any) -> Any:
         same = isinstance(value, tuple) and all([a is b for a, b in zip(parts, value, strict=True)])
         return value if same else tuple(parts)
     return float(value) if _is_foreign(value, numbers.Real) and not isinstance(value, numbers.Integral) else value
+
+
+def _is_constant(x: Any) -> bool:
+    """Whether an op made the array `x` on its own, as `kf.ops.arange(3)` is."""
+    known = kind_of(type(x))
+    return known is not None and known.rank == CONSTANT
 
 
 def _is_foreign(value: Any, kind: type) -> bool:

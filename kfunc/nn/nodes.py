@@ -18,7 +18,7 @@ from ..tracing.spec import Spec
 from ..typing import Tree
 from .initializers import IN_CONFIG
 from .layer import Layer, NodeRef
-from .operations import Operation, constant
+from .operations import ConstantArray, Operation, constant
 
 __all__ = ["Node", "Part", "called", "remember", "taken"]
 
@@ -191,6 +191,16 @@ def called(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tree:
     return node
 
 
+def alone(layer: ConstantArray) -> Node:
+    """The node of an array that no node is beside, such as the positions in `nn.Embedding(9, 4)(kf.ops.arange(9))`.
+
+    When the graph runs, its first input is beside it.
+    """
+    node = Node(layer, (), {}, Spec(layer.shape, layer.kept_in))
+    remember(layer, [], node)
+    return node
+
+
 def taken(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a layer was given, as its `input` shows it: the argument if there is one, or else a list of all."""
     return args[0] if len(args) == 1 and not kwargs else [*args, *kwargs.values()]
@@ -222,7 +232,7 @@ def _with_nodes_for_arrays(*trees: Any) -> Any:
     """Arguments of a layer in which nodes stand for the arrays among them."""
     nodes = [x for x in tree.leaves(trees) if isinstance(x, Node)]
     dtypes = tuple([dtype_name(x.dtype) for x in nodes])
-    beside = next((x for x, dtype in zip(nodes, dtypes, strict=True) if "float" in dtype), nodes[0])
+    beside = [x for x, dtype in zip(nodes, dtypes, strict=True) if "float" in dtype] or nodes
 
     def is_long(x: Any) -> bool:
         if not isinstance(x, list | tuple) or len(leaves := tree.leaves(x)) <= IN_CONFIG:
@@ -245,7 +255,8 @@ def _with_nodes_for_arrays(*trees: Any) -> Any:
     def array(x: Any) -> Any:
         if "complex" in dtype_name(x.dtype):  # which JSON, and so a file's config, cannot hold
             return ops.view_as_complex(array(ops.view_as_real(x)))
-        return called(constant(x, dtypes), (beside,), {})
+        layer = constant(x, dtypes)
+        return called(layer, tuple(beside[:1]), {}) if beside else alone(layer)
 
     leaves, structure = tree.flatten(trees, until=is_long)
     return tree.unflatten(structure, [plain(x) for x in leaves])

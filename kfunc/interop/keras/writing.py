@@ -262,6 +262,16 @@ class _Writer:
             if isinstance(layer, ConstantArray):
                 continue
             args, kwargs = list(node.args), dict(node.kwargs)
+            nodes = [x for x in tree.leaves((args, kwargs)) if isinstance(x, Node)]
+            if all(isinstance(x.layer, ConstantArray) for x in nodes):
+                name = node.layer.name or type(layer).__name__
+                raise ArgumentError(
+                    f"`{name}` is called on an array alone, and a graph of Keras has no such layers.",
+                    argument="model",
+                    expected="layers whose inputs depend on the inputs of the network",
+                    got=", ".join(map(shown, nodes)),
+                    fix="call the layer in the `call` of a layer of your own; or save the model as .safetensors",
+                )
             if "train" in kwargs:
                 kwargs["training"] = kwargs.pop("train")
             if isinstance(layer, Operation):
