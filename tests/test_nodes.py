@@ -46,7 +46,7 @@ def test_a_layer_of_an_array_that_an_op_made(backend, tmp_path):
         model.save(tmp_path / "m.safetensors")
         same = kf.Model.load(tmp_path / "m.safetensors").predict(x, verbose=0)
         np.testing.assert_allclose(same, want, rtol=0, atol=8 * EPS)
-        with pytest.raises(kf.errors.ArgumentError, match="`positions` is called on an array alone"):
+        with pytest.raises(kf.errors.ArgumentError, match="positions is called on an array alone"):
             model.save(tmp_path / "m.keras")
 
 
