@@ -264,7 +264,7 @@ class _Writer:
             args, kwargs = list(node.args), dict(node.kwargs)
             nodes = [x for x in tree.leaves((args, kwargs)) if isinstance(x, Node)]
             if all(isinstance(x.layer, ConstantArray) for x in nodes):
-                name = node.layer.name or type(layer).__name__
+                name = getattr(node.layer, "name", None) or type(layer).__name__
                 raise ArgumentError(
                     f"The layer {name} is called on an array alone, and a graph of Keras has no such layers.",
                     argument="model",
