@@ -16,8 +16,8 @@ from ..typing import Tree
 from .layer import Layer, layer
 from .masks import hidden
 from .names import unique_names
-from .nodes import Node, Part, remember, taken
-from .operations import Operation, check_sizes, separates
+from .nodes import Node, Part, alone, remember, taken
+from .operations import ConstantArray, Operation, check_sizes, separates
 from .scope import Scope
 
 __all__ = ["Graph", "Input", "InputLayer", "input_node", "ordered"]
@@ -306,7 +306,8 @@ class Graph(Layer):
             args, kwargs = decoded(args), decoded(kwargs)
             given = [x.shape for x in tree.leaves((args, kwargs)) if isinstance(x, Node)]
             check_sizes(child, args, kwargs, given)
-            nodes.append(child(*args, **kwargs))
+            is_alone = isinstance(child, ConstantArray) and not (args or kwargs)
+            nodes.append(alone(child) if is_alone else child(*args, **kwargs))
         options = {name: value for name, value in config.items() if name not in ("inputs", "nodes", "outputs")}
         return cls(inputs, decoded(config["outputs"]), **options)
 

@@ -135,13 +135,6 @@ class ConstantArray(Layer):
         values = self.initializer.value
         object.__setattr__(self, "_values", values if isinstance(values, tuple | int | float) else None)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if args or kwargs:
-            return super().__call__(*args, **kwargs)
-        from .nodes import alone
-
-        return alone(self)
-
     def _run(self, s: Scope, args: tuple, kwargs: dict) -> Any:
         s.policy = None
         return super()._run(s, args, kwargs)
