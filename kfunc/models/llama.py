@@ -430,8 +430,10 @@ def from_config(config: Config) -> Llama:
     found = config.fields(cls)
     tied = bool(found.get("tie_word_embeddings", cls.model_type.startswith("gemma")))
     found["tie_word_embeddings"] = config.tied("lm_head.weight", "model.embed_tokens.weight", tied)
-    if cls is Gemma and found.get("hidden_act") == "gelu":
-        found["hidden_act"] = "gelu_pytorch_tanh"  # the first configs said "gelu", and meant this one
+    if cls is Gemma:
+        config.choice("hidden_activation", None, "gelu_pytorch_tanh")
+        if found.get("hidden_act") == "gelu":
+            found["hidden_act"] = "gelu_pytorch_tanh"  # the first configs said "gelu", and meant this one
     return cls(**found)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from backends import params
 from families import FAMILIES, MASK, oracle
+from published import PUBLISHED
 from sampling import chosen, one_of
 
 import kfunc as kf
@@ -386,6 +387,15 @@ def test_configs_of_older_transformers(written, tmp_path):
     paths = kf.models.save(tmp_path / "out", net, again, state)
     for path in paths:
         assert filecmp.cmp(path, tmp_path / os.path.basename(path), shallow=False)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configs_have_no_unknown_key(name, tmp_path):
+    """A folder without tensors: nothing but them is missing, so the error says so, and names no key."""
+    (tmp_path / "config.json").write_text(json.dumps(PUBLISHED[name]))
+    kf.interop.save_checkpoint({"model.x": np.zeros(1, np.float32), "transformer.x": np.zeros(1, np.float32)}, tmp_path)
+    with pytest.raises(ParamError, match=r"(model|transformer)\.x: no rule has it"):
+        kf.models.load(tmp_path)
 
 
 def test_a_head_that_a_tied_config_has_for_itself(written, tmp_path):
