@@ -174,7 +174,7 @@ def generate(
     pad = _tokens(net, "pad_token_id", pad_token_id, "pad_token_id")
     pad = _inside("pad_token_id", pad if pad.size or not stops.size else stops[:1], vocabulary)
     suppressed = [
-        _set(name, _inside(name, _tokens(net, name, value, name), vocabulary), vocabulary)
+        _set(name, _tokens(net, name, value, name), vocabulary)
         for name, value in (("suppress_tokens", suppress_tokens), ("begin_suppress_tokens", begin_suppress_tokens))
     ]
     most = _check_length(net, prompt.shape[1] + count - 1)
@@ -424,7 +424,7 @@ def _set(name: str, tokens: np.ndarray, vocabulary: int) -> np.ndarray | None:
     if not tokens.size:
         return None
     out = np.zeros(vocabulary, bool)
-    out[tokens] = True
+    out[tokens[(tokens >= 0) & (tokens < vocabulary)]] = True  # no other token can be made anyway
     if out.all():
         raise ArgumentError(f"`{name}` has all tokens.", argument=name, expected="some of them", got=vocabulary)
     return out
