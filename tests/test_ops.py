@@ -55,6 +55,24 @@ def adam_arguments():
     return np.asarray(3, np.int32), -0.3, 0.9, 0.99, 1e-3, *(np.asarray(a, np.float32) for a in arrays)
 
 
+def _cached():
+    """A token at a time, prompts, groups of heads, beyond the end, masks that hide all, and what no kernel does."""
+    one, cache, values = normal(2, 1, 4, 3), normal(2, 6, 2, 3), normal(2, 6, 2, 5)
+    seen = np.array([[1, 0, 1, 1, 1, 1], [0, 0, 1, 0, 0, 1]], bool)[:, None, None]
+    bias = normal(1, 4, 1, 6)
+    cases = [
+        (one, 3),
+        (one, 3, None, seen),
+        (one, 1, None, seen),
+        (one, 6),
+        (one, 4, None, seen, 0.3, 3),
+        (one, 4, bias, None, None, None, 0.7),
+        (normal(2, 3, 4, 3), 0),
+        (normal(2, 3, 4, 3), 2, None, seen),
+    ]
+    return [("cached_attention", (q, cache, values, np.asarray(i, np.int32), *more), {}, 18) for q, i, *more in cases]
+
+
 def _recurrences():
     """With masks that begin, end and are wholly False, and with what no kernel does."""
     x, h, c = normal(4, 5, 2), normal(4, 4), normal(4, 4)
@@ -96,6 +114,7 @@ CASES = [
     ("average_pool", (normal(2, 4, 7), 3), {"padding": "same", "data_format": "channels_first"}, 3),
     ("batch_normalization", (X, normal(4), normal(4) ** 2 + 0.1, -1, normal(4), normal(4)), {}, 84),
     ("batch_normalization", (X, normal(7), normal(7) ** 2 + 0.1, 1), {}, 84),
+    *_cached(),
     ("conv", (X, normal(3, 3, 4, 6)), {"padding": "same"}, 84),
     ("conv", (X, normal(3, 3, 4, 6), 1, "same", "channels_last", 1, normal(6)), {}, 84),
     ("conv", (X, normal(3, 3, 7, 6), 1, "same", "channels_first", 1, normal(6)), {}, 84),

@@ -485,12 +485,18 @@ class _MultiHead(Layer):
             if k.dtype != q.dtype:
                 k, v = cast(k, dtype_of(q)), cast(v, dtype_of(q))
         masks = query_mask, value_mask, key_mask, attention_mask
-        mask, bias, length = self._mask(q, k, cache, first, *masks, attention_bias)
-        causal = use_causal_mask and cache is None  # as a flag, since kernels are faster with it than with a mask
-        out, scores = self._attend(s, q, k, v, mask, bias, causal, return_attention_scores)
-        if new is not None and length is not None:
-            # Past its end the cache no longer holds all keys and values, and masks say nothing of later positions.
-            out = namespace(out).where(new.index <= length, out, math.nan)
+        if isinstance(cache, KVCache) and not return_attention_scores and not (self.dropout and s.train):
+            # One op, since a kernel that can read where the cache ends looks at no more than that.
+            mask, bias, _ = self._mask(q, k, None, first, *masks, attention_bias, window=None)
+            window, cap = self.sliding_window, self.attn_logits_soft_cap
+            out, scores = ops.cached_attention(q, k, v, start, bias, mask, self.scale, window, cap), None
+        else:
+            mask, bias, length = self._mask(q, k, cache, first, *masks, attention_bias, window=self.sliding_window)
+            causal = use_causal_mask and cache is None  # as a flag, since kernels are faster with it than with a mask
+            out, scores = self._attend(s, q, k, v, mask, bias, causal, return_attention_scores)
+            if new is not None and length is not None:
+                # Past its end the cache no longer holds all keys and values, and masks say nothing of later positions.
+                out = namespace(out).where(new.index <= length, out, math.nan)
         out = out if gate is None else out * gate
         out = self._dense(s, "attention_output", out, self._outputs or (query.shape[-1],), joined=True)
         if fold is not None:
@@ -561,10 +567,10 @@ class _MultiHead(Layer):
                 if x is not None:
                     s.sub(name).add_loss(regularizer(x) / batch_size(inputs))
 
-    def _mask(self, q, k, cache, first, query_mask, value_mask, key_mask, attention_mask, bias):
+    def _mask(self, q, k, cache, first, query_mask, value_mask, key_mask, attention_mask, bias, window):
         """All masks as one mask that broadcasts to the scores, or None; the bias; up to which length these go.
 
-        `first` is the position of the first key.
+        `first` is the position of the first key. `window` is `sliding_window`, or None where that is not in the mask.
         """
         xp = namespace(q)
         sources = [value_mask, key_mask, attention_mask, bias]
@@ -586,12 +592,12 @@ class _MultiHead(Layer):
             masks.append(mask)
         if bias is not None:
             _check_pairs("attention_bias", bias, q, k)
-        if cache is not None or self.sliding_window is not None:
+        if cache is not None or window is not None:
             target, source = _between(q, k, 0 if cache is None else cache.index)
             if isinstance(cache, RollingCache):
                 source = source + first
                 masks.append(source >= 0)  # before the first position, the cache is empty
-            masks.append(None if self.sliding_window is None else xp.abs(target - source) < self.sliding_window)
+            masks.append(None if window is None else xp.abs(target - source) < window)
             masks.append(None if cache is None else target >= source)
         return _both(masks), bias, length
 

@@ -13,7 +13,7 @@ from ._op import op
 from ._promotion import FLOAT, cast, dtype_of, promote
 from .activation import softmax
 
-__all__ = ["attention_scores", "dot_product_attention"]
+__all__ = ["attention_scores", "cached_attention", "dot_product_attention"]
 
 
 def check_attention(query: Array, key: Array, value: Array | None = None) -> None:
@@ -164,3 +164,64 @@ def _dot_product_attention_shape(query, key, value, bias=None, mask=None, *_, **
     heads = Spec((value.shape[0], scores.shape[1], value.shape[1], value.shape[3]), value.dtype)
     xp = namespace(query, key, value)
     return xp.permute_dims(xp.matmul(scores, heads), (0, 2, 1, 3))
+
+
+@op
+def cached_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    start: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    scale: float | None = None,
+    sliding_window: int | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Array:
+    """`dot_product_attention` to a cache, of queries at the positions `start`, `start + 1`, …
+
+    A query sees the cache up to its own position. Backends that can read `start` look at no later position, so that a
+    long cache costs nothing before it is full.
+
+    Args:
+        query: (batch, target, heads, features).
+        key: (batch, length, groups, features), with the keys of the queries themselves.
+        value: (batch, length, groups, values).
+        start: An integer ().
+        bias, mask, scale, attn_logits_soft_cap: As for `dot_product_attention`; sources are the whole cache.
+        sliding_window: A query sees only positions at a distance of less than this. None: it sees all.
+
+    Returns:
+        (batch, target, heads, values); NaN if the queries reach beyond the end of the cache.
+    """
+    xp = namespace(query, key)
+    targets, sources = xp.expand_dims(_places(query) + start, axis=1), xp.expand_dims(_places(key), axis=0)
+    seen = targets >= sources
+    if sliding_window is not None:
+        seen = xp.logical_and(seen, targets - sources < sliding_window)
+    if mask is not None:
+        seen = xp.logical_and(seen, xp.astype(mask, xp.bool, copy=False))
+    out = dot_product_attention(query, key, value, bias, seen, scale, attn_logits_soft_cap=attn_logits_soft_cap)
+    length = key.shape[1] if key.shape[1] is not None else sources[0, -1] + 1
+    return xp.where(xp.all(targets < length), out, xp.full_like(out, math.nan))
+
+
+@cached_attention.shape_rule
+def _cached_attention_shape(query, key, value, start, bias=None, mask=None, *_, **__):
+    return _dot_product_attention_shape(query, key, value, bias, mask)
+
+
+def seen_part(query, key, value, start, bias, mask, sliding_window):
+    """For `cached_attention` where `start` can be read: key, value, bias and mask of the positions that are seen.
+
+    None, if a query sees less of them than another one, or nothing, or they reach beyond the end.
+    """
+    start, n, length = int(start), query.shape[1], key.shape[1]
+    end = start + n
+    if end > length or not n or (n > 1 and (start or sliding_window is not None or mask is not None)):
+        return None
+    part = slice(0 if sliding_window is None else max(end - sliding_window, 0), end)
+    bias, mask = (x[..., part] if x is not None and x.ndim and x.shape[-1] == length else x for x in (bias, mask))
+    if mask is not None and not mask.any(-1).all():
+        return None
+    return key[:, part], value[:, part], bias, mask

@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import ops
 from ...ops._op import lowering, pullback
+from ...ops.attention import seen_part
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON
 from ...ops.optimize import unbias
@@ -650,3 +651,47 @@ def layer_normalization_pullback(
         )
 
     return out, pull
+
+
+# -- attention -------------------------------------------------------------------------------------------------------
+
+
+@lowering(backend, ops.cached_attention)
+def cached_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    start: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: Any = None,
+    sliding_window: Any = None,
+    attn_logits_soft_cap: Any = None,
+) -> Any:
+    given = query, key, value
+    if not all([isinstance(x, np.ndarray) and x.ndim == 4 and x.dtype == np.float32 for x in given]):
+        return NotImplemented
+    part = seen_part(query, key, value, start, bias, mask, sliding_window)
+    if part is None:
+        return NotImplemented
+    key, value, bias, mask = part
+    (batch, time, heads, width), groups = query.shape, key.shape[2]
+    if time == 1 and bias is None and attn_logits_soft_cap is None and groups and not heads % groups:
+        q = query.reshape(batch, groups, heads // groups, width) * (
+            1 / math.sqrt(width or 1) if scale is None else scale
+        )
+        weights = np.matmul(q, key.transpose(0, 2, 3, 1))
+        if mask is not None:
+            seen = mask.reshape(batch, 1, 1, -1) if mask.size == batch * mask.shape[-1] else None
+            weights = None if seen is None else np.where(seen, weights, np.float32(np.finfo(np.float32).min))
+        if weights is not None:
+            weights -= weights.max(-1, keepdims=True)
+            np.exp(weights, out=weights)
+            weights /= weights.sum(-1, keepdims=True)
+            out = np.matmul(weights, value.transpose(0, 2, 1, 3)).reshape(batch, 1, heads, -1)
+            # NaN at a source that is hidden is for the other function.
+            if mask is None or np.isfinite(out).all():
+                return out
+    return ops.dot_product_attention(
+        query, key, value, bias, mask, scale, time > 1, attn_logits_soft_cap=attn_logits_soft_cap
+    )

@@ -13,7 +13,7 @@ from ... import ops
 from ...ops._axes import normal_axes
 from ...ops._masks import without_nans
 from ...ops._op import lowering
-from ...ops.attention import unseen
+from ...ops.attention import seen_part, unseen
 from ...ops.manipulation import pad_pairs
 from ...ops.normalization import EPSILON, along
 from ...ops.optimize import adam_factors, unbias
@@ -314,6 +314,31 @@ def _dot_product_attention(
     added = mask | ~seen if bias is None else torch.where(mask, bias, torch.finfo(q.dtype).min)
     out = F.scaled_dot_product_attention(q, k, v, added, **options)
     return torch.where(seen, out, v.mean(-2, keepdim=True).repeat_interleave(share, 1)).transpose(1, 2)
+
+
+@lowering(backend, ops.cached_attention)
+def _cached_attention(
+    query, key, value, start, bias=None, mask=None, scale=None, sliding_window=None, attn_logits_soft_cap=None
+):
+    plain = query.is_cpu and query.ndim == key.ndim == value.ndim == 4 and query.dtype is key.dtype is value.dtype
+    if not plain or torch.compiler.is_compiling() or in_functorch() or differentiated_twice():
+        return NotImplemented
+    part = seen_part(query, key, value, start, bias, mask, sliding_window)
+    if part is None:
+        return NotImplemented
+    key, value, bias, mask = part
+    heads, groups = query.shape[2], key.shape[2]
+    if query.shape[1] == 1 and bias is None and attn_logits_soft_cap is None and groups and not heads % groups:
+        q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        mask = mask if mask is None or mask.dtype is torch.bool else mask != 0
+        out = F.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=groups < heads).transpose(1, 2)
+        # A row without any source, and NaN at a source that is hidden, are for the other function.
+        if mask is None or out.isfinite().all():
+            return out
+    causal = query.shape[1] > 1
+    return ops.dot_product_attention(
+        query, key, value, bias, mask, scale, causal, attn_logits_soft_cap=attn_logits_soft_cap
+    )
 
 
 _CERTAIN = 1e4
