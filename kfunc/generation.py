@@ -20,11 +20,12 @@ from .nn.call import as_layer
 from .nn.layer import Layer
 from .random.keys import check_key
 from .tracing.spec import Spec
+from .training.carry import Carry
 from .typing import Array, Tree
 
 __all__ = ["generate"]
 
-_EVERY: int = 8  # tokens, after which the host looks whether all rows have ended, where looking waits for a device
+_EVERY: int = 8  # tokens, after which the host looks whether all rows have ended
 _LIMITS = ("max_target_positions", "max_position_embeddings", "n_positions")
 """Names of configs for how many positions a network has."""
 
@@ -500,37 +501,52 @@ def _programs(known: dict, net: Any, backend: Backend, rules: _Rules, encodes: b
 
         if backend.compiles:
             ready = functools.partial(backend.jit, constant_argnums=(0, 1))
+            rest = _Following(backend, ready(loop if backend.loops else step, donate_argnums=(3,)))
         else:
             ready = functools.partial(recorded, backend)
-        known[key] = ready(first), _Following(backend, ready(loop if backend.loops else step, donate_argnums=(3,)))
+            rest = _Following(backend, ready(lambda given, carry, _: step(*given, carry), donate_argnums=(1,)))
+        known[key] = ready(first), rest
     return known[key]
 
 
 class _Following:
     """Makes all tokens but the first one, by a program for one token, or by one with a loop in it."""
 
-    def __init__(self, backend: Backend, program: Callable[..., _Carry]) -> None:
+    def __init__(self, backend: Backend, program: Any) -> None:
         self.backend, self.program = backend, program
 
-    def __call__(self, params, state, fixed, carry, count, stream) -> _Carry:
-        def further(carry: _Carry, until: int) -> _Carry:
-            if not self.backend.loops:
-                return self.program(params, state, fixed, carry)
-            where = device(fixed.length)
-            return self.program(
-                params, state, fixed, carry, asarray(np.asarray(until, np.int32), backend=self.backend, device=where)
-            )
-
-        if self.backend.loops and stream is None:
-            return further(carry, count)
-        for made in range(1, count + 1):
+    def __call__(self, params, state, fixed, first: _Carry, count: int, stream) -> _Carry:
+        carry, made = Carry(first), 1
+        further = self._further((params, state, fixed), carry)
+        while True:
+            now = carry.value
             if stream is not None:
-                stream(to_numpy(carry.last)[:, 0])
-            looks = stream is not None or made % _EVERY == 0 or not self.backend.waits(carry.count)
-            if made == count or (carry.go_on is not None and looks and not bool(to_numpy(carry.go_on))):
-                break
-            carry = further(carry, made + 1)
-        return carry
+                stream(to_numpy(now.last)[:, 0])
+            if made >= count or (now.go_on is not None and not bool(to_numpy(now.go_on))):
+                return now
+            # A program with a loop sees itself where the rows end; otherwise the host looks after some tokens.
+            most = 1 if stream is not None else _EVERY if now.go_on is not None and not self.backend.loops else count
+            n = min(most, count - made)
+            further(made + n, n)
+            made += n
+
+    def _further(self, given: tuple, carry: Carry) -> Callable[[int, int], None]:
+        """A function that makes `n` tokens more, so that there are `until` of them."""
+        backend, program = self.backend, self.program
+        if not backend.compiles:
+            loop = program.loop(given)
+            return lambda until, n: loop.repeat(carry, n)
+        where = device(given[-1].length)
+
+        def run(until: int, n: int) -> None:
+            if backend.loops:
+                end = asarray(np.asarray(until, np.int32), backend=backend, device=where)
+                carry.replace(program(*given, carry.value, end))
+            else:
+                for _ in range(n):
+                    carry.replace(program(*given, carry.value))
+
+        return run
 
 
 # -- the next token: all below runs inside the programs ----------------------------------------------------------------

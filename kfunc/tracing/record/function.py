@@ -42,7 +42,7 @@ class _Path:
         self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any, donated: Collection[str]
     ) -> None:
         self.run, self.structure, self.form = recording.program(inputs, outs, donated), structure, form
-        self.split = functools.cache(functools.partial(recording.split, inputs, outs))
+        self.split = functools.cache(functools.partial(recording.split, inputs, outs, donated))
 
 
 class _Paths:
@@ -165,6 +165,14 @@ class Loop:
                 carry.put(*tree.flatten(out))
                 done += 1
                 done += self._replayed(carry, structure, alike[done:])
+
+    def repeat(self, carry: Any, times: int) -> None:
+        """So many steps without a batch: it is ()."""
+        while times:
+            done = self._replayed(carry, tree.structure(()), [[]] * times)
+            if not done:
+                carry.put(*tree.flatten(self._function(self._fixed, carry.value, ())))
+            times -= done or 1
 
     def _replayed(self, carry: Any, structure: Any, batches: list) -> int:
         """Run the first path for as many of the batches, all of one form, as it fits; how many these were."""

@@ -142,22 +142,26 @@ class Recording:
 
         It may write to the memory of arguments in `donated`.
         """
+        return self._function([f"a{i}" for i in range(inputs)], self._written(outs, donated), outs)
+
+    def _written(self, outs: list[str], donated: Collection[str]) -> list[_Line]:
+        """The needed lines, which write to the memory of arguments in `donated` where nothing else reads these."""
         lines = self._needed(outs)
         reads = Counter(name for line in lines for name in line.reads) + Counter(outs)
         for i, line in enumerate(lines):
             if line.in_place is not None and line.in_place[0] in donated and reads[line.in_place[0]] == 1:
                 lines[i] = line._replace(source=line.in_place[1])
-        return self._function([f"a{i}" for i in range(inputs)], lines, outs)
+        return lines
 
     def split(
-        self, inputs: int, outs: list[str], fixed: int
+        self, inputs: int, outs: list[str], donated: Collection[str], fixed: int
     ) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]] | None:
         """The program in two parts, where the first `fixed` arguments stay the same; None if no line is early.
 
         The first part has the early lines, and takes these arguments. The second part takes all arguments, and then
         what the first one returned.
         """
-        arguments, lines = [f"a{i}" for i in range(inputs)], self._needed(outs)
+        arguments, lines = [f"a{i}" for i in range(inputs)], self._written(outs, donated)
         steady, changing = set(arguments[:fixed]), {line.writes for line in lines} | set(map(self._owner, outs))
         early, late = [], []
         for line in lines:
