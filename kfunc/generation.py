@@ -504,7 +504,12 @@ def _programs(known: dict, net: Any, backend: Backend, rules: _Rules, encodes: b
             rest = _Following(backend, ready(loop if backend.loops else step, donate_argnums=(3,)))
         else:
             ready = functools.partial(recorded, backend)
-            rest = _Following(backend, ready(lambda given, carry, _: step(*given, carry), donate_argnums=(1,)))
+
+            def one(given, carry, batch):
+                params, state, fixed = given
+                return step(params, state, fixed, carry)
+
+            rest = _Following(backend, ready(one, donate_argnums=(1,)))
         known[key] = ready(first), rest
     return known[key]
 

@@ -51,7 +51,7 @@ class SmallDecoder(nn.Layer):
 
 
 @nn.layer
-class Plain(SmallDecoder):
+class TokenPlain(SmallDecoder):
     """One whose prompts cannot be filled up."""
 
     def forward(self, s, ids, caches=None):
@@ -59,7 +59,7 @@ class Plain(SmallDecoder):
 
 
 @nn.layer
-class Translator(nn.Layer):
+class TokenTranslator(nn.Layer):
     """An encoder-decoder, whose caches hold what is needed of the encoder."""
 
     eos_token_id = 3
@@ -95,11 +95,11 @@ def network(kind="decoder"):
     """A network and its parameters, so large that each token depends on those before."""
     embed = nn.ReversibleEmbedding(VOCABULARY, 8, tie_weights=False)
     if kind == "translator":
-        net = Translator(embed, Attended(attention()), nn.MultiHeadAttention(2, 4))
+        net = TokenTranslator(embed, Attended(attention()), nn.MultiHeadAttention(2, 4))
         samples = (kf.Spec((1, 3), "int32"),) * 2
     else:
         blocks = tuple(Attended(attention(5 if kind == "window" else None)) for _ in range(2))
-        net, samples = (Plain if kind == "plain" else SmallDecoder)(embed, blocks), (kf.Spec((1, 3), "int32"),)
+        net, samples = (TokenPlain if kind == "plain" else SmallDecoder)(embed, blocks), (kf.Spec((1, 3), "int32"),)
     rng = np.random.default_rng(1)
     return net, kf.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), net.init(0, *samples)[0])
 
