@@ -52,6 +52,7 @@ CASES = {
     for kind, window in itertools.product(LAYERS, WINDOWS)
     for n in range(4)
     for some in itertools.combinations(OPTIONS, n)
+    if chosen(2, "options", kind, window, *some)
 }
 CHUNKS = ((0, 5), (5, 6), (6, 7), (7, 9))
 
@@ -303,6 +304,26 @@ def test_what_does_not_fit(case):
     params = weights(the_layer("heads"), TOKENS, TOKENS)
     with pytest.raises(error):
         the_layer("heads").apply(params, *inputs, **options)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["plain", "groups"])
+def test_the_fused_kernel_of_torch(kind, monkeypatch):
+    """With a scale, a bias, masks and caches too; a soft cap it does not know."""
+    torch = pytest.importorskip("torch")
+    layer, calls = kf.replace(LAYERS[kind], attn_logits_soft_cap=None, scale=0.3, sliding_window=3), []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *args, **options: calls.append(args) or kernel(*args, **options),
+    )
+    params, x = kf.to_backend((weights(layer, TOKENS, TOKENS), TOKENS), "torch")
+    layer.apply(params, x, x, use_causal_mask=True, **cut(given(OPTIONS, 0, TIME, "torch")))
+    for rolling in (True, False):
+        cache = layer.init_cache(2, LENGTH, backend="torch", rolling=rolling)
+        layer.apply(params, x, x, cache=cache, **given(OPTIONS, 0, TIME, "torch"))
+    assert len(calls) == 3
 
 
 def test_attention_over_several_axes_takes_a_bias():

@@ -87,8 +87,8 @@ KEEPING = [
 ]
 """Layers that move values, or combine integers to integers as Keras does: the output is of the kind of the input."""
 
-INDICES = {"Embedding", "ReversibleEmbedding"}
-"""Layers to which integers are indices."""
+INDICES = {"AlibiBias", "Embedding", "RelativePositionBias", "ReversibleEmbedding"}
+"""Layers to which integers are indices or positions."""
 
 
 def integers(shape, dtype):

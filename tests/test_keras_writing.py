@@ -585,11 +585,31 @@ def test_the_table_of_operations():
     assert found == set().union(*writing._OPERATIONS.values()) and found <= set(OPS)
 
 
+def attending(layer):
+    x = nn.Input((4,))
+    steps = nn.RepeatVector(3)(x)
+    return nn.Graph(x, layer(steps, steps))
+
+
 REFUSED = {
     "layer": (lambda: nn.Residual(nn.Dense(4)), "Keras has no layer like Residual"),
     "inside": (lambda: nn.Sequential([nn.Dense(4), nn.Stack(nn.Dense(4), 2)]), "Keras has no layer like Stack"),
     "function": (lambda: nn.Lambda(lambda x: x), "Keras has no layer like Lambda"),
     "argument": (lambda: nn.LayerNormalization(rms_scaling=True), "`rms_scaling` of LayerNormalization is True"),
+    **{
+        f"{argument} of attention": (
+            lambda argument=argument, value=value: attending(nn.MultiHeadAttention(2, 4, **{argument: value})),
+            f"`{argument}` of MultiHeadAttention is ",
+        )
+        for argument, value in {
+            "scale": 1.0,
+            "attn_logits_soft_cap": 3.0,
+            "query_norm": nn.RMSNormalization(),
+            "key_norm": nn.RMSNormalization(),
+            "rotary": nn.RotaryEmbedding(),
+            "use_bias": ("query",),
+        }.items()
+    },
     "activation": (lambda: nn.Dense(4, activation=lambda x: x), "`activation` is .*, which Keras does not know"),
     "twice": (lambda: nn.Sequential([d := nn.Dense(4), d]), "A layer stands twice in a Sequential"),
     "operation": (lambda: nn.Graph(x := nn.Input((4,)), ops.layer_normalization(x)), "Keras has no operation like it"),
