@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import nn, ops
+from .. import checks, nn, ops
 from ..arrays import device as device_of
 from ..arrays import namespace
 from ..backends import Backend
@@ -21,7 +21,19 @@ from ..tracing.spec import Spec
 from ..typing import Array
 from .blocks import Rule, activation, norm_rules, within
 from .family import Config, Family
-from .seq2seq import Block, Caches, FeedForward, block_rules, check_inputs, decode, drop, empty_caches, make_blocks
+from .seq2seq import (
+    Block,
+    Caches,
+    FeedForward,
+    block_rules,
+    check_call,
+    check_probabilities,
+    check_suppressed,
+    decode,
+    drop,
+    empty_caches,
+    make_blocks,
+)
 
 __all__ = ["Bart", "MBart", "Marian", "Pegasus", "from_config", "key_map"]
 
@@ -182,6 +194,10 @@ class Bart(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
+        check_probabilities(self, "dropout", "attention_dropout", "activation_dropout")
+        words = self.bad_words_ids or ()
+        for tokens in words if isinstance(words, list | tuple) else [words]:
+            check_suppressed("bad_words_ids", tokens)
         self.has(
             embed=nn.ReversibleEmbedding(self.vocab_size, self.d_model),
             encoder=self._stack(self.encoder_layers, self.encoder_attention_heads, self.encoder_ffn_dim, False),
@@ -243,13 +259,13 @@ class Bart(Family):
         caches: Caches | None = None,
         positions: Array | None = None,
     ) -> Any:
-        check_inputs(inputs, caches)
+        if inputs is not None:
+            checks.rank("inputs", inputs, 2)
+        most = self.max_position_embeddings
+        check_call(inputs, ids, mask, caches, longest=most, longest_input=most)
         source = None
         if inputs is not None:
-            within("inputs", inputs.shape[1], self.max_position_embeddings)
             source, _ = self.encoder(s, self._embedded(s, inputs), mask=mask)
-        if caches is None:
-            within("ids", ids.shape[1], self.max_position_embeddings)
         x, caches = self.decoder(s, self._embedded(s, ids), source, mask, caches, positions)
         logits = self.embed(s, x, reverse=True) if self.head is None else self.head(s, x)
         logits = logits if self.bias is None else self.bias(s, logits)

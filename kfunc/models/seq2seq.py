@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .. import nn, ops
+from .. import checks, nn, ops
 from ..backends import Backend
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..nn.layer import Layer, base_layer
 from ..nn.scope import Scope
 from ..typing import Array
-from .blocks import Rule, dense_rules, head_rules, norm_rules
+from .blocks import Rule, check_tokens, dense_rules, head_rules, norm_rules, within
 
 __all__ = ["Block", "Caches", "FeedForward", "decode", "empty_caches"]
 
@@ -170,15 +170,65 @@ def make_blocks(
     return tuple(block() for _ in range(length))
 
 
-def check_inputs(inputs: Any, caches: Caches | None) -> None:
-    """Raises ArgumentError if there is neither an input of the encoder nor what a cache keeps of it."""
-    if inputs is None and (caches is None or not caches.memory):
+def check_call(
+    inputs: Any, ids: Any, mask: Any, caches: Any, longest: int | None = None, longest_input: int | None = None
+) -> None:
+    """Check the arguments of an encoder-decoder.
+
+    Args:
+        inputs, ids, mask, caches: The arguments.
+        longest, longest_input: The largest numbers of tokens.
+
+    Raises:
+        ArgumentError: There is neither an input of the encoder nor what a cache keeps of it, or no array of ids.
+        ShapeError: The axes or the sizes of the arguments do not fit together.
+    """
+    if caches is not None and not isinstance(caches, Caches):
+        raise ArgumentError.must_be("caches", "what `init_caches` made, or what an earlier call returned", caches)
+    if not hasattr(ids, "ndim"):
+        raise ArgumentError.must_be("ids", "integers (batch, time)", ids)
+    check_tokens(ids, None if caches is not None else longest)
+    memory = () if caches is None else caches.memory
+    if inputs is None and not memory:
         raise ArgumentError(
-            "`inputs` is missing, and no cache holds what the encoder made of earlier inputs.",
+            "`inputs` is None, and no cache holds what the encoder made of earlier inputs.",
             argument="inputs",
             expected="the encoder's inputs; or None, with the caches that an earlier call returned",
             got="no caches" if caches is None else "caches that no call has returned",
         )
+    rows = memory[0].key.shape[0] if inputs is None else inputs.shape[0]
+    if None not in (rows, ids.shape[0]) and rows != ids.shape[0]:
+        raise ShapeError(
+            f"`ids` and `inputs` have different numbers of rows: {ids.shape[0]} and {rows}.",
+            argument="ids",
+            expected=(rows, "time"),
+            got=tuple(ids.shape),
+        )
+    if inputs is not None and longest_input is not None:
+        within("inputs", inputs.shape[1], longest_input)
+    if mask is not None and inputs is not None and (mask.ndim != 2 or _differ(mask.shape, inputs.shape)):
+        raise ShapeError(
+            f"`mask` must have the shape of `inputs`, {tuple(inputs.shape)}, got {tuple(mask.shape)}.",
+            argument="mask",
+            expected=tuple(inputs.shape),
+            got=tuple(mask.shape),
+        )
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return any(n != m for n, m in zip(one, other, strict=True) if None not in (n, m))
+
+
+def check_probabilities(net: Any, *names: str) -> None:
+    """Check fields that are probabilities of dropout."""
+    for name in names:
+        checks.probability(name, getattr(net, name), one=True)
+
+
+def check_suppressed(name: str, tokens: Any) -> None:
+    """Raise an ArgumentError unless `tokens` is a sequence of tokens."""
+    if not isinstance(tokens, list | tuple) or not all(isinstance(n, int) for n in tokens):
+        raise ArgumentError.must_be(name, "a list of integers", tokens)
 
 
 def empty_caches(

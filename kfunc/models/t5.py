@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 
 from .. import checks, nn
 from ..backends import Backend
+from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, base_layer, layer
 from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import activation, head_rules
+from .blocks import activation, check_tokens, head_rules
 from .family import Config, Family
-from .seq2seq import Block, Caches, FeedForward, check_inputs, decode, drop, empty_caches
+from .seq2seq import Block, Caches, FeedForward, check_call, check_probabilities, decode, drop, empty_caches
 
 __all__ = ["T5", "T5Encoder", "from_config", "key_map"]
 
@@ -25,8 +26,11 @@ _WITHOUT_EFFECT = ("is_encoder_decoder", "classifier_dropout", "output_past", "n
 
 def _activation(feed_forward_proj: str) -> tuple[bool, str]:
     """Whether the feed-forward layers have a gate, and the name of their activation."""
+    if not isinstance(feed_forward_proj, str):
+        raise ArgumentError.must_be("feed_forward_proj", "the name of an activation", feed_forward_proj)
     first, dash, act = feed_forward_proj.rpartition("-")
     checks.one_of("feed_forward_proj", first + dash, ("", "gated-"))
+    activation("feed_forward_proj", act)
     return bool(dash), "gelu_new" if feed_forward_proj == "gated-gelu" else act
 
 
@@ -109,10 +113,17 @@ class T5Encoder(Family):
     encoder: Layer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.check_fields()
+        self._check()
         embed = nn.ReversibleEmbedding(self.vocab_size, self.d_model)
         self.has(embed=embed, encoder=self._stack(self.num_layers, False))
         super().__post_init__()
+
+    def _check(self) -> None:
+        self.check_fields()
+        check_probabilities(self, "dropout_rate")
+        checks.number("layer_norm_epsilon", self.layer_norm_epsilon, least=0)
+        fewest = checks.integer("relative_attention_num_buckets", self.relative_attention_num_buckets, least=4)
+        checks.integer("relative_attention_max_distance", self.relative_attention_max_distance, least=fewest)
 
     def _stack(self, length: int, decodes: bool) -> T5Stack:
         gated, act = _activation(self.feed_forward_proj)
@@ -156,6 +167,7 @@ class T5Encoder(Family):
         return x
 
     def forward(self, s: Scope, ids: Array, mask: Array | None = None) -> Array:
+        check_tokens(ids, mask=mask)
         return self.encode(s, ids, mask)
 
 
@@ -196,7 +208,7 @@ class T5(T5Encoder):
     head: Layer | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.check_fields()
+        self._check()
         head = None if self.tie_word_embeddings else nn.Dense(self.vocab_size, use_bias=False)
         self.has(decoder=self._stack(self.num_decoder_layers or self.num_layers, True), head=head)
         super().__post_init__()
@@ -233,7 +245,9 @@ class T5(T5Encoder):
         caches: Caches | None = None,
         positions: Array | None = None,
     ) -> Any:
-        check_inputs(inputs, caches)
+        if inputs is not None:
+            checks.rank("inputs", inputs, 2)
+        check_call(inputs, ids, mask, caches)
         source = None if inputs is None else self.encode(s, inputs, mask)
         x, caches = self.decoder(s, self.embed(s, ids), source, mask, caches, positions)
         x = x * self.d_model**-0.5 if self.scales else x

@@ -23,7 +23,19 @@ from ..tracing.spec import Spec
 from ..typing import Array
 from .blocks import activation, dense_rules, norm_rules, within
 from .family import Config, Family
-from .seq2seq import Block, Caches, FeedForward, block_rules, check_inputs, decode, drop, empty_caches, make_blocks
+from .seq2seq import (
+    Block,
+    Caches,
+    FeedForward,
+    block_rules,
+    check_call,
+    check_probabilities,
+    check_suppressed,
+    decode,
+    drop,
+    empty_caches,
+    make_blocks,
+)
 
 __all__ = ["Whisper", "WhisperFeatures", "from_config", "key_map"]
 
@@ -105,6 +117,9 @@ class Whisper(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
+        check_probabilities(self, "dropout", "attention_dropout", "activation_dropout")
+        for name in ("suppress_tokens", "begin_suppress_tokens"):
+            check_suppressed(name, getattr(self, name))
         d = self.d_model
         encoder = WhisperEncoder(
             nn.Conv1D(d, 3, activation="gelu"),
@@ -163,7 +178,9 @@ class Whisper(Family):
         caches: Caches | None = None,
         positions: Array | None = None,
     ) -> Any:
-        check_inputs(inputs, caches)
+        if inputs is not None:
+            self._check_features(inputs)
+        check_call(inputs, ids, None, caches, longest=self.max_target_positions)
         if mask is not None:
             raise ArgumentError(
                 "`mask` must be None for Whisper, which attends to silence, too.",
@@ -175,6 +192,17 @@ class Whisper(Family):
         source = None if inputs is None else self.encoder(s, inputs)
         logits, caches = self.decoder(s, ids, source, caches, positions)
         return logits if caches is None else (logits, caches)
+
+    def _check_features(self, inputs: Array) -> None:
+        sizes = (self.num_mel_bins, 2 * self.max_source_positions)
+        if inputs.ndim != 3 or tuple(inputs.shape[1:]) != sizes:
+            raise ShapeError(
+                f"`inputs` must be (batch, {sizes[0]}, {sizes[1]}), got {tuple(inputs.shape)}.",
+                argument="inputs",
+                expected=f"(batch, {sizes[0]}, {sizes[1]}): logarithms of power at {sizes[0]} frequencies",
+                got=tuple(inputs.shape),
+                fix="make them with WhisperFeatures, which cuts speech or fills it up with silence",
+            )
 
 
 @base_layer
@@ -189,15 +217,6 @@ class WhisperEncoder(Layer):
     dropout: float = 0.0
 
     def forward(self, s: Scope, x: Array) -> Array:
-        frames = 2 * self.places.input_dim
-        if x.ndim != 3 or x.shape[2] != frames:
-            raise ShapeError(
-                f"`inputs` must be (batch, bins, {frames}), got {tuple(x.shape)}.",
-                argument="inputs",
-                expected=f"(batch, bins, {frames})",
-                got=tuple(x.shape),
-                fix="make them with WhisperFeatures, which cuts speech or fills it up with silence",
-            )
         x = namespace(x).matrix_transpose(x)
         for convolution in (self.conv1, self.conv2):
             x = convolution(s, ops.pad(x, ((0, 0), (1, 1), (0, 0))))
@@ -221,8 +240,6 @@ class WhisperDecoder(Layer):
     def forward(
         self, s: Scope, ids: Array, source: Array | None, caches: Caches | None, positions: Array | None
     ) -> tuple[Array, Caches | None]:
-        if caches is None:
-            within("ids", ids.shape[1], self.places.input_dim)
         start = 0 if caches is None else caches.past[0].index
         x = self.embed(s, ids) + self.places(s, steps(ids, 1) + start if positions is None else positions)
         x, caches = decode(s, self.blocks, drop(s, x, self.dropout), source, None, caches)

@@ -182,7 +182,9 @@ def oracle(name: str, folder: Any, dtype: str = "float32", **saving: Any) -> Ora
     row = FAMILIES[name]
     generator = torch.Generator().manual_seed(len(name))
     cls = getattr(transformers, row.model)
-    model = cls(cls.config_class(**row.config)).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(len(name))  # its draws; the generator is for those below
+        model = cls(cls.config_class(**row.config)).eval()
     with torch.no_grad():
         biases = [b for n, b in model.named_buffers() if n == "final_logits_bias"]
         # Parameters that do not train are sines, which some files lack.

@@ -20,9 +20,9 @@ def test_gradients_are_those_of_transformers(name, tmp_path):
     """The key map names the gradients as it names the parameters."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     row, made = FAMILIES[name], oracle(name, tmp_path)
-    model = getattr(transformers, row.model).from_pretrained(made.folder).eval()
+    model = getattr(transformers, row.model).from_pretrained(made.folder).eval().double()
     given = {theirs: torch.from_numpy(x) for theirs, x in row.inputs.values()}
-    given = {n: x.long() if x.dtype in (torch.int32, torch.bool) else x for n, x in given.items()}
+    given = {n: x.double() if x.is_floating_point() else x.long() for n, x in given.items()}
     (model(**given).logits ** 2).mean().backward()
     net, params, state = kf.models.load(made.folder)
 
@@ -55,8 +55,10 @@ def test_tokens_are_those_of_transformers(name, beams, tmp_path):
     ).numpy()[:, 1:]
     net, params, state = kf.models.load(made.folder)
     got = kf.to_numpy(kf.generate(net, params, given, 8, mask=mask, state=state, num_beams=beams))
-    np.testing.assert_array_equal(got[:, : want.shape[1]], want)
-    assert (got[:, want.shape[1] :] == net.pad_token_id).all()
+    got = got[:, : want.shape[1]]
+    # After its end a row is filled up: by us with pad_token_id, and by their beam search with the end if that is 0.
+    ended = np.cumsum(want == net.eos_token_id, axis=1) - (want == net.eos_token_id) > 0
+    np.testing.assert_array_equal(got, np.where(ended, net.pad_token_id, want))
 
 
 @pytest.mark.parametrize(
@@ -116,8 +118,13 @@ REFUSED = {
         ArgumentError,
         "no cache holds",
     ),
-    "frames": (lambda f, net: f(MEL[..., :-1], IDS), ShapeError, r"\(batch, bins, 16\), got \(3, 5, 15\)"),
-    "one sample": (lambda f, net: f(MEL[0], IDS), ShapeError, r"\(batch, bins, 16\), got \(5, 16\)"),
+    "frames": (lambda f, net: f(MEL[..., :-1], IDS), ShapeError, r"\(batch, 5, 16\), got \(3, 5, 15\)"),
+    "one sample": (lambda f, net: f(MEL[0], IDS), ShapeError, r"\(batch, 5, 16\), got \(5, 16\)"),
+    "bins": (lambda f, net: f(MEL[:, :4], IDS), ShapeError, r"\(batch, 5, 16\), got \(3, 4, 16\)"),
+    "rows": (lambda f, net: f(MEL, IDS[:2]), ShapeError, "different numbers of rows: 2 and 3"),
+    "ids of one row": (lambda f, net: f(MEL, IDS[0]), ShapeError, "`ids` must have 2 axes"),
+    "no ids": (lambda f, net: f(MEL, None), ArgumentError, "`ids` must be integers"),
+    "other caches": (lambda f, net: f(None, IDS, caches=[]), ArgumentError, "`caches` must be what"),
     "a mask": (lambda f, net: f(MEL, IDS, mask=MEL[:, 0] == 0), ArgumentError, "`mask` must be None"),
     "too many tokens": (lambda f, net: f(MEL, np.zeros((3, 13), int)), ShapeError, "`ids` has 13 positions"),
     "too long a cache": (lambda f, net: net.init_caches(3, 13), ArgumentError, "`length` has 13 positions"),
@@ -133,12 +140,41 @@ def test_calls_that_cannot_be_answered(case):
         run(lambda *args, **options: net.apply(params, *args, state=state, **options), net)
 
 
+TEXT = {
+    "mask": (lambda f, net: f(IDS, IDS, mask=IDS[:, :8] > 0), "`mask` must have the shape of `inputs`"),
+    "mask of other rows": (lambda f, net: f(IDS, IDS, mask=IDS[:2] > 0), "`mask` must have the shape of `inputs`"),
+    "one text": (lambda f, net: f(IDS[0], IDS), "`inputs` must have 2 axes"),
+}
+
+
+@pytest.mark.parametrize("case", TEXT)
+def test_texts_that_do_not_fit(case):
+    run, said = TEXT[case]
+    for net in (kf.models.T5(60, 16, 6, 24, 1, 2), kf.models.Bart(60, 9, 16, 1, 1, 2, 2, 8, 8)):
+        params, state = net.init(0, *net.input_specs())
+        with pytest.raises(ShapeError, match=said):
+            run(
+                lambda *args, net=net, params=params, state=state, **options: net.apply(
+                    params, *args, state=state, **options
+                ),
+                net,
+            )
+
+
 CONFIGS = {
     "heads": (lambda: kf.models.Whisper(d_model=16, encoder_attention_heads=3), "`d_model` must be a multiple"),
     "activation": (lambda: kf.models.T5(feed_forward_proj="gated-sine"), "`feed_forward_proj`"),
     "gate": (lambda: kf.models.T5(feed_forward_proj="double-gelu"), "`feed_forward_proj`"),
     "empty": (lambda: kf.models.T5Encoder(feed_forward_proj=""), "`feed_forward_proj`"),
     "no blocks": (lambda: kf.models.T5(num_decoder_layers=0), "`num_decoder_layers`"),
+    "a number for a name": (lambda: kf.models.T5(feed_forward_proj=5), "`feed_forward_proj`"),
+    "buckets": (lambda: kf.models.T5(relative_attention_num_buckets=1), "`relative_attention_num_buckets`"),
+    "distance": (lambda: kf.models.T5(relative_attention_max_distance=9), "`relative_attention_max_distance`"),
+    "dropout": (lambda: kf.models.T5Encoder(dropout_rate=5.0), "`dropout_rate`"),
+    "dropout of attention": (lambda: kf.models.Bart(attention_dropout=-0.1), "`attention_dropout`"),
+    "words": (lambda: kf.models.Marian(bad_words_ids=[1]), "`bad_words_ids`"),
+    "one word": (lambda: kf.models.Marian(bad_words_ids=5), "`bad_words_ids`"),
+    "suppressed": (lambda: kf.models.Whisper(suppress_tokens="abc"), "`suppress_tokens`"),
     "seconds": (lambda: kf.models.WhisperFeatures(chunk_length=0), "`chunk_length`"),
 }
 
