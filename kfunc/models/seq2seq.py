@@ -191,7 +191,7 @@ def check_call(
     memory = () if caches is None else caches.memory
     if inputs is None and not memory:
         raise ArgumentError(
-            "`inputs` is None, and no cache holds what the encoder made of earlier inputs.",
+            "`inputs` is missing, and no cache holds what the encoder made of earlier inputs.",
             argument="inputs",
             expected="the encoder's inputs; or None, with the caches that an earlier call returned",
             got="no caches" if caches is None else "caches that no call has returned",

@@ -112,7 +112,7 @@ def small():
 
 MEL = np.zeros((3, 5, 16), np.float32)
 REFUSED = {
-    "nothing was encoded": (lambda f, net: f(None, IDS), ArgumentError, "`inputs` is None"),
+    "nothing was encoded": (lambda f, net: f(None, IDS), ArgumentError, "`inputs` is missing"),
     "a cache that holds nothing": (
         lambda f, net: f(None, IDS, caches=net.init_caches(3, 12)),
         ArgumentError,
