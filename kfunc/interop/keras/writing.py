@@ -266,7 +266,7 @@ class _Writer:
             if all(isinstance(x.layer, ConstantArray) for x in nodes):
                 name = getattr(node.layer, "name", None) or type(layer).__name__
                 raise ArgumentError(
-                    f"The layer {name} is called on an array alone, and a graph of Keras has no such layers.",
+                    f"The layer {name} is called on an array alone, which a graph of Keras cannot hold.",
                     argument="model",
                     expected="layers whose inputs depend on the inputs of the network",
                     got=", ".join(map(shown, nodes)),
