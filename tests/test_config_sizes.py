@@ -16,7 +16,7 @@ from layers_table import ROWS as MORE
 from sampling import chosen
 
 import kfunc as kf
-from kfunc import nn, optim
+from kfunc import models, nn, optim
 from kfunc.errors import FileError
 from kfunc.nn import applications
 from kfunc.registry import names, resolve, to_config
@@ -35,6 +35,34 @@ TRANSFORMS = (
     *(optim.clip_by_norm(1.0), optim.clip_by_value(1.0), optim.clip_by_global_norm(1.0), optim.ema(optim.adam(), 0.9)),
     *(optim.scale_by_schedule(optim.schedules.ExponentialDecay(0.1, 3, 0.5)), optim.scale_by_learning_rate(0.1)),
 )
+_ENCODER = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+_TEXT = {**_ENCODER, "vocab_size": 16, "max_position_embeddings": 16}
+_IMAGES = {**_ENCODER, "image_size": 8, "patch_size": 4}
+_BOTH = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+_BOTH |= {"d_model": 8, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 16}
+_DECODERS = ("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3")
+_T5 = {"vocab_size": 16, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
+FAMILIES = {
+    **{name: getattr(models, name)(**_TEXT) for name in ("Bert", "Roberta", "XLMRoberta")},
+    **{name: getattr(models, name)(**_IMAGES) for name in ("ViT", "DeiT")},
+    "CLIPText": models.CLIPText(**_TEXT),
+    "CLIPVision": models.CLIPVision(**_IMAGES),
+    "GPT2": models.GPT2(vocab_size=16, n_positions=16, n_embd=8, n_layer=1, n_head=2),
+    **{name: getattr(models, name)(**_TEXT, num_key_value_heads=1) for name in _DECODERS},
+    **{name: getattr(models, name)(**_T5) for name in ("T5", "T5Encoder")},
+    **{name: getattr(models, name)(**_BOTH) for name in ("Bart", "MBart", "Marian", "Pegasus", "Whisper")},
+    "CLIP": models.CLIP(_TEXT, _IMAGES, 8),
+    "SentenceEncoder": models.SentenceEncoder(models.Bert(**_TEXT)),
+    "WhisperFeatures": models.WhisperFeatures(),
+}
+INPUTS = {"SentenceEncoder": (kf.Spec((2, 4), "int32"),), "WhisperFeatures": (kf.Spec((2, 8), "float32"),)}
+
+
+def filled(spec: Any) -> Any:
+    """An array of the shape of a `Spec`, with 4 where the size may be any."""
+    return np.zeros([4 if n is None else n for n in spec.shape], str(spec.dtype))
+
+
 OTHERS: dict[str, tuple[Any, tuple]] = {
     "Rotary": (nn.RotaryEmbedding(), (X,)),
     "Input": (nn.graph.InputLayer((None, 4, 6)), (X,)),
@@ -46,6 +74,7 @@ OTHERS: dict[str, tuple[Any, tuple]] = {
     "layer scale": (applications.LayerScale(0.1, 6), (X,)),
     "depth": (applications.StochasticDepth(0.5), (X,)),
     "scaled": (applications.CustomScaleLayer(0.5), ((X, X),)),
+    **{name: (net, tuple(map(filled, INPUTS.get(name) or net.input_specs()))) for name, net in FAMILIES.items()},
     "chain": (optim.chain(*TRANSFORMS), ()),
     "parts": (optim.accumulate(optim.by_part({"a": optim.adam()}), 2), ()),
     "multi": (optim.multi_transform({"a": optim.adam(), "b": optim.sgd()}, {"w": "a"}), ()),

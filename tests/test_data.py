@@ -636,7 +636,7 @@ def test_what_is_written_to_samples_behind_a_batch_changes_nothing(what, name):
     ends = []
     for callbacks in ([], [Writes()]):
         x[:] = samples
-        model.build(kf.Spec((None, 1024)), backend=name)
+        model.build(kf.Spec((None, 1024)), backend=name).reset()
         ends.append(runs[what](callbacks=callbacks))
     np.testing.assert_array_equal(*ends)
 

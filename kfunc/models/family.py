@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn
 from .. import checks
 from ..arrays import to_numpy
 from ..dataclasses import arguments, fields
-from ..errors import FileError, shown
+from ..errors import ArgumentError, FileError, shown
 from ..nn.layer import Layer, base_layer
 
 __all__ = ["Config", "Family"]
@@ -85,7 +85,14 @@ class Family(Layer):
         for field in fields(type(self)):
             check = _maybe_token if field.name.endswith("_token_id") else _CHECKS.get(str(field.type))
             if check is not None and field.name not in _BASE:
-                check(field.name, getattr(self, field.name))
+                value = check(field.name, getattr(self, field.name))
+                if "layer" in field.name and isinstance(value, int) and value > _LAYERS:
+                    raise ArgumentError(
+                        f"`{field.name}` must be up to {_LAYERS}, got {value}.",
+                        argument=field.name,
+                        expected=f"up to {_LAYERS} layers",
+                        got=value,
+                    )
 
     def children(self) -> list[tuple[str, Layer]]:
         """The layers that `has` was given."""

@@ -70,15 +70,17 @@ def _name(dtype: Any, default: str = FLOAT) -> str:
 
 def _object(xp: Any, name: str, like: Any = None) -> Any:
     """The dtype of the namespace `xp` that has this name; that of the array `like` where it is the same."""
-    try:
-        return like.dtype if like is not None and dtype_of(like) == name else getattr(xp, name)
-    except AttributeError:
+    found = getattr(xp, name, None)
+    if found is None and like is not None and dtype_of(like) == name:  # bfloat16, which NumPy's namespace lacks
+        found = like.dtype
+    if found is None:
         raise ArgumentError(
             f"This backend does not have the `dtype` {name}.",
             argument="dtype",
             got=name,
             fix="use float32, which all have",
-        ) from None
+        )
+    return found
 
 
 def _create(make: Callable, dtype: Any, backend: Any, like: Any, shape: Any = ()) -> Any:
