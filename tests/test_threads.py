@@ -230,6 +230,10 @@ class Zeroed(kf.callbacks.Callback):
     on_predict_begin, on_predict_end = on_test_begin, on_test_end
 
 
+def reset(model, path):
+    model.reset()
+
+
 @every(CASES)
 def test_beside_a_fit(case, tmp_path):
     """While a fit stands between two steps: what reads gets the state of that step, and what would change it fails."""
@@ -251,7 +255,7 @@ def test_beside_a_fit(case, tmp_path):
         want = read(alone, tmp_path)
         assert want is None or same(got[name], want), name
         alone.to(case)
-    for write in (WRITES["train_on_batch"], WRITES["build"], WRITES["compile"], WRITES["train_state"]):
+    for write in (WRITES["train_on_batch"], WRITES["build"], reset, WRITES["compile"], WRITES["train_state"]):
         write(model, tmp_path)  # and now nothing stands in their way
 
 
