@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
-from .. import nn, ops
+from .. import checks, nn, ops
 from ..arrays import namespace
 from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
@@ -82,6 +82,7 @@ class CLIPText(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
+        checks.integer("eos_token_id", self.eos_token_id, least=0)  # without it, no vector would be the text's
         self.has(
             words=nn.Embedding(self.vocab_size, self.hidden_size),
             places=nn.Embedding(self.max_position_embeddings, self.hidden_size),

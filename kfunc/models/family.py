@@ -164,9 +164,9 @@ class Config(Mapping[str, Any]):
     def fields(self, cls: type[Family]) -> dict[str, Any]:
         """The values of the fields of a family, by name: those that the config has, and those of its architecture."""
         found = {f.name: self[f.name] for f in fields(cls) if f.name in self._values and f.name not in _BASE}
-        # "head_dim": null stands for the default, as no "head_dim" does.
-        named = {f.name: f for f in fields(cls)}
-        found = {n: v for n, v in found.items() if v is not None or named[n].default is None}
+        # null is a value where the field can be None: "sliding_window": null is no window. Elsewhere it is the default.
+        maybe = {f.name for f in fields(cls) if f.default is None or "None" in str(f.type)}
+        found = {n: v for n, v in found.items() if v is not None or n in maybe}
         for name, value in found.items():
             if "layer" in name and isinstance(value, int) and value > _LAYERS:
                 self.refuse(name, f"up to {_LAYERS} layers")

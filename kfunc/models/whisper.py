@@ -76,7 +76,7 @@ class Whisper(Family):
         pad_token_id, bos_token_id, eos_token_id, decoder_start_token_id: The tokens that fill up a sequence, begin it
             and end it, and the one before the first.
         suppress_tokens, begin_suppress_tokens: The tokens that are never generated, and those that are not generated
-            first.
+            first; None for none.
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("inputs",)
@@ -110,8 +110,8 @@ class Whisper(Family):
     bos_token_id: int | None = field(default=50256, kw_only=True)
     eos_token_id: int | Sequence[int] | None = field(default=50256, kw_only=True)
     decoder_start_token_id: int | None = 50257
-    suppress_tokens: tuple[int, ...] = ()
-    begin_suppress_tokens: tuple[int, ...] = (220, 50256)
+    suppress_tokens: tuple[int, ...] | None = ()
+    begin_suppress_tokens: tuple[int, ...] | None = (220, 50256)
     encoder: Layer = field(init=False)
     decoder: WhisperDecoder = field(init=False)
 
@@ -119,7 +119,7 @@ class Whisper(Family):
         self.check_fields()
         check_probabilities(self, "dropout", "attention_dropout", "activation_dropout")
         for name in ("suppress_tokens", "begin_suppress_tokens"):
-            check_suppressed(name, getattr(self, name))
+            check_suppressed(name, getattr(self, name) or ())
         d = self.d_model
         encoder = WhisperEncoder(
             nn.Conv1D(d, 3, activation="gelu"),

@@ -18,6 +18,7 @@ from families import FAMILIES, oracle
 import kfunc as kf
 from kfunc.dataclasses import fields
 from kfunc.errors import ArgumentError, FileError, KfuncError, ShapeError
+from kfunc.models.family import Config
 from kfunc.models.folders import MODEL_TYPES
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
@@ -108,6 +109,30 @@ def test_a_value_that_a_config_leaves_out_has_the_default_of_transformers(kind):
     ours = {n: d for n, d in defaults.items() if d is not None and n not in TOKENS and (kind, n) not in DERIVED}
     assert len(ours) > 1
     assert {n: getattr(theirs, n) for n in ours} == ours
+
+
+@pytest.mark.parametrize("kind", MODEL_TYPES)
+def test_null_in_a_config_is_none_as_in_transformers(kind):
+    """`"sliding_window": null` is no window, and not the default of 4096; unless None is no value of the field."""
+    transformers = pytest.importorskip("transformers")
+    module, _, name = MODEL_TYPES[kind].partition(".")
+    cls = getattr(importlib.import_module(f"kfunc.models.{module}"), name)
+    known = set(transformers.AutoConfig.for_model(kind).to_dict())
+    defaults = {f.name: f.default for f in fields(cls) if "None" in str(f.type) and f.name in known}
+    assert {n: Config({n: None}).fields(cls).get(n, d) for n, d in defaults.items()} == dict.fromkeys(defaults)
+    # Some of their classes refuse null for these three, or derive a number from it.
+    beside = ("num_key_value_heads", "head_dim", "decoder_start_token_id")
+    for name, default in defaults.items():
+        if default is not None and name not in beside:
+            assert getattr(transformers.AutoConfig.for_model(kind, **{name: None}), name) is None
+
+
+@pytest.mark.parametrize("name", ["sliding_window", "attn_logit_softcapping", "final_logit_softcapping"])
+def test_a_field_that_is_none_is_none_again_in_a_folder(name, tmp_path):
+    net = kf.models.Gemma2(**TEXT, num_key_value_heads=1, head_dim=4, **{name: None})
+    parameters, state = net.init(0, *net.input_specs())
+    kf.models.save(tmp_path, net, parameters, state)
+    assert kf.models.load(tmp_path)[0].values() == net.values()
 
 
 # Keys of transformers 4.16, which wrote all of them into each part.
