@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from .. import checks, nn
 from ..arrays import device, namespace
 from ..backends import Backend
+from ..errors import ArgumentError, shown
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, layer
 from ..nn.scope import Scope
@@ -52,7 +53,7 @@ class Llama(Family):
         max_position_embeddings: The number of positions that the network was trained with.
         rms_norm_eps: The epsilon of the normalizations.
         rope_theta, rope_scaling: The wavelength and the scaling of `nn.RotaryEmbedding`.
-        rope_parameters: Both in one dict, as newer configs have it.
+        rope_parameters: Both in one dict, as newer configs have it; `rope_scaling` must be None then.
         attention_bias, mlp_bias: Whether the projections of attention and of the MLP have a bias.
         attention_dropout: The probability that training drops an attention weight.
         tie_word_embeddings: Whether the logits are products with the vectors of the tokens.
@@ -101,6 +102,14 @@ class Llama(Family):
     def __post_init__(self) -> None:
         self.check_fields()
         checks.one_of("head", self.head, ("language", None))
+        if self.rope_parameters and self.rope_scaling:
+            raise ArgumentError(
+                "`rope_parameters` and `rope_scaling` are both given.",
+                argument="rope_scaling",
+                expected="one of them",
+                got=shown(self.rope_scaling),
+                fix="write the scaling and `rope_theta` into `rope_parameters`, and leave `rope_scaling` None",
+            )
         own = self.head is not None and not self.tie_word_embeddings
         self.has(
             embed=nn.ReversibleEmbedding(self.vocab_size, self.hidden_size),

@@ -218,6 +218,7 @@ BAD_CONFIGS = {
     "an architecture": ("bert", {"architectures": ["BertForNextSentencePrediction"]}, "architectures"),
     "own logits": ("bert", {"architectures": ["BertForMaskedLM"], "tie_word_embeddings": False}, "tie_word_embed"),
     "a text of another kind": ("clip", {"text_config": {"num_experts": 4}}, "text_config.num_experts"),
+    "no end of a text": ("clip", {"text_config": {"eos_token_id": None}}, "`eos_token_id` must be an integer"),
     "no text": ("clip", {"text_config": 3}, "text_config"),
     "images of three sides": ("vit", {"image_size": [8, 8, 8]}, "image_size"),
 }

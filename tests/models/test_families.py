@@ -189,6 +189,14 @@ BAD = {
         ArgumentError,
         "rotary scaling 'linear' has no argument 'more'",
     ),
+    "two ropes": (
+        config(
+            rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+            rope_scaling={"rope_type": "linear", "factor": 2.0},
+        ),
+        ArgumentError,
+        "`rope_parameters` and `rope_scaling` are both given",
+    ),
     "unknown activation": (config(hidden_act="frelu"), ArgumentError, "`hidden_act` must be .* got 'frelu'"),
     "size is a text": (config(hidden_size="many"), ArgumentError, "`hidden_size` must be a positive integer"),
     "heads that do not fit": (config(num_attention_heads=5, head_dim=None), ArgumentError, "got 24 and 5"),
