@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import checks, ops
-from ..arrays import device, namespace, to_numpy
-from ..backends import kind_of
-from ..errors import ArgumentError, ShapeError
-from ..ops._axes import normal_axes
-from ..typing import Array
-from .layer import Layer, layer
-from .scope import Scope
+from ... import checks, ops
+from ...arrays import device, namespace, to_numpy
+from ...backends import kind_of
+from ...errors import ArgumentError, ShapeError
+from ...ops._axes import normal_axes
+from ...typing import Array
+from ..layer import Layer, layer
+from ..scope import Scope
 
 __all__ = ["Normalization", "Rescaling"]
 
