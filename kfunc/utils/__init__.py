@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, ops
-from .arrays import asarray, backend_of, dtype_name, kind_of, to_numpy
-from .data import Dataset as PyDataset
-from .data.windows import timeseries_dataset_from_array
-from .elsewhere import looked_up
-from .errors import ArgumentError, IndexingError, ShapeError
+from .. import checks, ops
+from ..arrays import asarray, backend_of, dtype_name, kind_of, to_numpy
+from ..data import Dataset as PyDataset
+from ..data.windows import timeseries_dataset_from_array
+from ..elsewhere import looked_up
+from ..errors import ArgumentError, IndexingError, ShapeError
 
 __all__ = ["PyDataset", "Sequence", "pad_sequences", "timeseries_dataset_from_array", "to_categorical"]
 
