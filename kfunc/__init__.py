@@ -40,9 +40,10 @@ from .transforms import (
 __version__ = "0.1.0"
 
 if _TYPE_CHECKING:
+    from . import datasets as datasets
     from . import models as models
 
-__getattr__ = _looked_up(__name__, later=("keras", "models"))
+__getattr__ = _looked_up(__name__, later=("datasets", "keras", "models"))
 
 __all__ = [
     "Checkpoints",

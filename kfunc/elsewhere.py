@@ -31,7 +31,6 @@ _NAMES = (
 _TREES = "kf.tree has flatten, unflatten, map, leaves, paths and structure"
 _QUANTIZED = "quantization is not here yet"
 _DISTRIBUTED = "training on several devices is not here yet"
-_DATASETS = "data sets are not downloaded: give arrays, or anything that yields batches, to fit"
 _PICTURES = "pictures are not drawn: model.summary() prints the layers, and model.dot() is the text for Graphviz"
 _SYMBOLS = "shapes are found by running layers on kf.Spec, arrays without values"
 _STATE = "layers have no variables: net.init makes parameters and state, and net.apply takes them"
@@ -86,7 +85,6 @@ REASONS: dict[str, dict[str, str]] = {
         "backend": _BACKEND + "; kf.backend_of(x) and kf.backends.available() tell which",
         "clone_model": "model.clone(seed=1) has new weights, and copy.copy(model) the same ones",
         "config": _NO_GLOBALS + "backend, dtype, data format and seed are arguments",
-        "datasets": _DATASETS,
         "device": "arrays say where they are computed: model.to(backend, device) moves a model",
         "distillation": "write the loss: kf.Model(net, objective=...), see examples/distillation.py",
         "distribution": _DISTRIBUTED,
@@ -150,23 +148,13 @@ REASONS: dict[str, dict[str, str]] = {
         "Progbar": "fit shows one by verbose=1; kf.callbacks.ProgbarLogger is one for loops of your own",
         "bounding_boxes": _PREPROCESSING,
         "clear_session": _NO_GLOBALS + "there is no session, and a model that is deleted is gone",
-        "get_file": "nothing is downloaded",
         "legacy": "names that Keras keeps for old programs are not here",
         "set_random_seed": _SEEDS,
         "standardize_dtype": "str(kf.to_numpy(x).dtype) is the name of a dtype",
-        "normalize": "kf.ops.normalize does that to arrays of any backend",
         **dict.fromkeys(
             ("CustomObjectScope", "custom_object_scope", "get_custom_objects", "get_registered_name"), _NAMES
         ),
         **dict.fromkeys(("get_registered_object", "deserialize_keras_object", "serialize_keras_object"), _NAMES),
-        **dict.fromkeys(
-            ("array_to_img", "img_to_array", "load_img", "save_img"),
-            "images are read by Pillow: np.asarray(Image.open(p))",
-        ),
-        **dict.fromkeys(
-            ("audio_dataset_from_directory", "image_dataset_from_directory", "text_dataset_from_directory"),
-            "data sets are not made from folders yet: kf.data.Dataset reads batches by number, with workers",
-        ),
         **dict.fromkeys(
             ("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
             _NO_GLOBALS + "verbose= says what fit shows",
@@ -177,7 +165,6 @@ REASONS: dict[str, dict[str, str]] = {
             ("pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
             "a step is given a batch with x, y and sample_weight",
         ),
-        "split_dataset": "this function is not here yet; validation_split= of fit does a part",
     },
 }
 """For each of our namespaces, Keras's names that it does not have, and why."""

@@ -28,7 +28,7 @@ RANKS = (
     ("data", "files", "losses", "metrics", "nn", "optim"),
     ("callbacks", "training"),
     ("generation", "interop", "model", "utils"),
-    ("models",),
+    ("datasets", "models"),
     ("keras",),
 )
 """Who may import whom: one's own row, and those above it. Backends and tracing may import everything up to the ops."""

@@ -23,6 +23,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/from_keras.md",
     "docs/checkpoints.md",
+    "docs/data.md",
     "docs/keras_files.md",
     "docs/models.md",
     "docs/modules.md",

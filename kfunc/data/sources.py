@@ -10,9 +10,9 @@ from typing import Any
 from .. import checks, tree
 from ..errors import ArgumentError, shown
 from .batches import Batch, prepared, room, rows, sizes
-from .dataset import DatasetSource
 from .frames import is_lazy
 from .items import IterableSource
+from .numbered import DatasetSource
 from .prefetch import Ahead
 from .protocol import Reader, Source, order_of, pieces
 from .trail import Trail

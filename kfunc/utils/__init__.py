@@ -10,11 +10,33 @@ import numpy as np
 from .. import checks, ops
 from ..arrays import asarray, backend_of, dtype_name, kind_of, to_numpy
 from ..data import Dataset as PyDataset
+from ..data.pictures import image_dataset_from_directory
+from ..data.sounds import audio_dataset_from_directory
+from ..data.splitting import split_dataset
+from ..data.texts import text_dataset_from_directory
 from ..data.windows import timeseries_dataset_from_array
 from ..elsewhere import looked_up
 from ..errors import ArgumentError, IndexingError, ShapeError
+from .downloads import get_file
+from .images import array_to_img, img_to_array, load_img, save_img
 
-__all__ = ["PyDataset", "Sequence", "pad_sequences", "timeseries_dataset_from_array", "to_categorical"]
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "array_to_img",
+    "audio_dataset_from_directory",
+    "get_file",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "normalize",
+    "pad_sequences",
+    "save_img",
+    "split_dataset",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
+    "to_categorical",
+]
 
 __getattr__ = looked_up(__name__)
 
@@ -140,3 +162,17 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
             fix="say how many classes there are",
         )
     return ops.one_hot(ops.cast(x, "int32") if "float" in dtype_name(x.dtype) else x, num_classes)
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
+    """`x` divided by its norm along `axis`; vectors of length 0 stay.
+
+    Args:
+        x: An array of any backend, or nested lists of numbers.
+        axis: The axis of the vectors.
+        order: Of the norm, as `kf.ops.norm` takes it.
+
+    Returns:
+        An array of the shape of `x`.
+    """
+    return ops.normalize(asarray(x), axis=axis, order=order)

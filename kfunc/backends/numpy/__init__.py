@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import lowerings, random, recurrent, segments, windows  # noqa: F401  (they register themselves)
+from . import images, lowerings, random, recurrent, segments, windows  # noqa: F401  (they register themselves)
 from .backend import NumpyBackend, backend
 
 __all__ = ["NumpyBackend", "backend"]

@@ -160,6 +160,58 @@ def _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fi
     return size
 
 
+def resized(
+    resample,
+    images,
+    size,
+    interpolation="bilinear",
+    antialias=False,
+    crop_to_aspect_ratio=False,
+    pad_to_aspect_ratio=False,
+    fill_mode="constant",
+    fill_value=0.0,
+    data_format=None,
+):
+    """`resize`, where `resample(x, axis, size, interpolation, antialias)` brings an axis to its size."""
+    size = _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fill_mode)
+    images = lift(images)
+    x, restore = last(images, data_format)
+    height, width = known_sizes(x)
+    if not height or not width:
+        raise ShapeError(
+            f"`images` have no pixels: they have shape {tuple(images.shape)}.",
+            argument="images",
+            expected="a height and a width of 1 or more",
+            got=tuple(images.shape),
+        )
+    # The height that belongs to this width, and the width to this height.
+    fitting = int(width * size[0] / size[1]), int(height * size[1] / size[0])
+    if crop_to_aspect_ratio:
+        rows, columns = max(min(height, fitting[0]), 1), max(min(width, fitting[1]), 1)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        x = x[:, top : top + rows, left : left + columns, :]
+    elif pad_to_aspect_ratio:
+        top, left = (max(n, m) - n >> 1 for n, m in zip((height, width), fitting, strict=True))
+        x = pad(x, ((0, 0), (top, top), (left, left), (0, 0)), constant_values=fill_value)
+    x = x if interpolation == "nearest" else floating(x)
+    for axis, n in (1, size[0]), (2, size[1]):
+        if interpolation == "nearest":
+            x = _nearest(x, axis, n)
+        elif x.shape[axis] != n:
+            x = resample(x, axis, n, interpolation, antialias)
+    own = dtype_of(images)
+    return restore(x if dtype_of(x) == own else saturate_cast(namespace(x).round(x), own))
+
+
+def resampling_matrix(like, n, size, method, antialias):
+    """The weights (size, n) by which `resize` makes `size` numbers of `n`."""
+    return _weights(like, n, size, size / n, 0.0, method, antialias)
+
+
+def _resample(x, axis, size, method, antialias):
+    return _along(x, axis, resampling_matrix(x, x.shape[axis], size, method, antialias))
+
+
 @op(single=True)
 def resize(
     images: Array,
@@ -188,35 +240,18 @@ def resize(
     Raises:
         ArgumentError, ShapeError: The arguments do not fit together.
     """
-    size = _new_size(size, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, fill_mode)
-    images = lift(images)
-    x, restore = last(images, data_format)
-    height, width = known_sizes(x)
-    if not height or not width:
-        raise ShapeError(
-            f"`images` have no pixels: they have shape {tuple(images.shape)}.",
-            argument="images",
-            expected="a height and a width of 1 or more",
-            got=tuple(images.shape),
-        )
-    # The height that belongs to this width, and the width to this height.
-    fitting = int(width * size[0] / size[1]), int(height * size[1] / size[0])
-    if crop_to_aspect_ratio:
-        rows, columns = max(min(height, fitting[0]), 1), max(min(width, fitting[1]), 1)
-        top, left = (height - rows) // 2, (width - columns) // 2
-        x = x[:, top : top + rows, left : left + columns, :]
-    elif pad_to_aspect_ratio:
-        top, left = (max(n, m) - n >> 1 for n, m in zip((height, width), fitting, strict=True))
-        x = pad(x, ((0, 0), (top, top), (left, left), (0, 0)), constant_values=fill_value)
-    x = x if interpolation == "nearest" else floating(x)
-    for axis, n in (1, size[0]), (2, size[1]):
-        if interpolation == "nearest":
-            x = _nearest(x, axis, n)
-        elif x.shape[axis] != n:
-            scale = n / x.shape[axis]
-            x = _along(x, axis, _weights(x, x.shape[axis], n, scale, 0.0, interpolation, antialias))
-    own = dtype_of(images)
-    return restore(x if dtype_of(x) == own else saturate_cast(namespace(x).round(x), own))
+    return resized(
+        _resample,
+        images,
+        size,
+        interpolation,
+        antialias,
+        crop_to_aspect_ratio,
+        pad_to_aspect_ratio,
+        fill_mode,
+        fill_value,
+        data_format,
+    )
 
 
 @resize.shape_rule
