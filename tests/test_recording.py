@@ -12,6 +12,7 @@ import kfunc as kf
 from kfunc import nn
 from kfunc.backends.numpy.inside import whole
 from kfunc.tracing.record import RecordedFunction, record_of
+from kfunc.training.carry import Carry
 
 RECORDING = ("numpy", "torch", "array_api_strict")
 
@@ -489,3 +490,69 @@ def test_inside_kernels(kernel):
     assert_same(recorded(-x), plain(-x))
     scope = next(iter(recorded._known.values())).paths[0].run.__globals__
     assert any(value is kernel for value in scope.values()) == (kernel in CLOSED)
+
+
+# -- memory that loops take --------------------------------------------------------------------------------------------
+
+
+def written_at(x, at, value):
+    return kf.ops.slice_update(x, [at], value)
+
+
+def returns_a_view_of_it(fixed, carry):
+    x, at, _, view = carry
+    x = written_at(x, at, carry[2] + 1)
+    return x, at, kf.ops.reshape(kf.ops.sum(view), (1,)), kf.ops.reshape(x, (2, 4))
+
+
+def writes_and_then_asks(fixed, carry):
+    x, at, value, view = carry
+    y = written_at(x, at, value + 1)
+    return (x if kf.ops.sum(value) > 3 else y), at + 1, value + 1, view
+
+
+def writes_to_both(fixed, carry):
+    x, at, value, view = carry
+    return written_at(x, at, value + fixed[:1]), at + 1, value, written_at(view, at + 1, value)
+
+
+def reads_what_stays(fixed, carry):
+    x, at, value, view = carry
+    return written_at(x, at, kf.ops.reshape(kf.ops.sum(fixed), (1,))), at + 1, value, view
+
+
+LOOPS = [returns_a_view_of_it, writes_and_then_asks, writes_to_both, reads_what_stays]
+
+
+@pytest.mark.parametrize("name", params(("numpy", "torch")))
+@pytest.mark.parametrize("step", LOOPS, ids=lambda fun: fun.__name__)
+def test_memory_that_a_loop_takes(name, step):
+    """Nobody sees that programs write to it: neither the step, nor who has the arrays of the beginning."""
+    backend = kf.backends.get(name)
+    zeros, at, one = kf.to_backend((np.zeros(8, np.float32), np.asarray(0, np.int32), a(1)), name)
+    last = zeros if step is writes_to_both else kf.ops.reshape(zeros, (2, 4))
+    start = (zeros, at, one, last)  # the same memory twice, and again among what stays the same
+    recorded = RecordedFunction(backend, lambda fixed, carry, batch: step(fixed, carry), donate_argnums=(1,))
+    want = start
+    for _ in range(6):
+        want = step(zeros, want)
+    want = [kf.to_numpy(x).copy() for x in want]
+    before = [kf.to_numpy(x).copy() for x in start]
+    for _ in range(2):  # in the second loop, there is a program from the first step on
+        carry = Carry(start)
+        recorded.loop(zeros).repeat(carry, 6)
+        assert_same(carry.value, want)
+        assert_same(start, before)
+
+
+@pytest.mark.parametrize("name", params(("numpy", "torch")))
+def test_results_of_equal_calls_are_apart(name):
+    def fun(x):
+        return kf.ops.reshape(kf.ops.exp(x), (2, 1)), kf.ops.reshape(kf.ops.exp(x), (2, 1))
+
+    recorded = Recorded(fun, name)
+    x = kf.asarray(a(0, 0), backend=name)
+    for _ in range(3):
+        first, second = recorded(x)
+        first *= 5
+        assert kf.to_numpy(second).tolist() == [[1], [1]]

@@ -117,7 +117,10 @@ class TorchBackend(Backend):
             raise _no_second_derivative() from error
 
     def extent(self, x: Any) -> Any:
-        return x.data_ptr(), x.data_ptr() + x.nbytes
+        if x.is_contiguous():
+            return x.data_ptr(), x.data_ptr() + x.nbytes
+        memory = x.untyped_storage()
+        return memory.data_ptr(), memory.data_ptr() + memory.nbytes()
 
     def released(self, x: Any) -> Any:
         return x.detach().clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x

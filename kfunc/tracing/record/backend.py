@@ -150,20 +150,20 @@ class RecordBackend(Backend):
 
         Where the shape of the result depends on values, it is `shaped`: the program asks for that shape.
         """
-        recordings: list[Recording] = []
+        given: list[Any] = []
 
         def value(x):
             if x.recording is not None:
-                recordings.append(x.recording)
+                given.append(x)
             return x.value
 
         run, values, options = (self._handed(x, value) for x in (fun, args, kwargs))
         out = run(*values, **options)
         if out is NotImplemented:
             return out
-        if not recordings:
+        if not given:
             return self._named(out, None, "")
-        recording = recordings[0]
+        recording = given[0].recording
         # A kernel may say which other one does the same in the memory of its first argument.
         twin = getattr(fun, "in_place", None)
         if twin is not None and args[0].__class__ is self.cls and args[0].recording is not None:
@@ -171,10 +171,22 @@ class RecordBackend(Backend):
         else:
             twin = None
         out = self._named(out, recording, recording.add(written(fun, args, kwargs, recording), twin))
+        for x in tree.leaves(out):
+            if x.__class__ is self.cls and x.recording is not None:
+                for other in given:
+                    if self._share(x.value, other.value):
+                        recording.shares(x.name, other.name)
         if shaped:
             for x in tree.leaves(out):
                 recording.expect("{}.shape", x.name, x.shape)
         return out
+
+    def _share(self, x: Any, y: Any) -> bool:
+        """Whether two arrays may lie in the same memory; False where the backend cannot tell."""
+        if type(self.inner).extent is Backend.extent or not (getattr(x, "shape", ()) and getattr(y, "shape", ())):
+            return False
+        (begin, end), (first, last) = self.inner.extent(x), self.inner.extent(y)
+        return begin < last and first < end
 
     def _open(self, fun: Callable, args: tuple, kwargs: dict, recording: Any = None, opened: Any = None) -> Any:
         """`fun(*args, **kwargs)` on stand-ins. `fun` is a kernel, or a function that the kernel `opened` returned."""

@@ -24,7 +24,7 @@ _MOST_MISSES = 8
 def recorded(backend: Backend, fun: Callable[..., Any], donate_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
     """`fun`, a pure function, as a backend without a compiler runs it fastest: as its kernel calls alone.
 
-    The memory of arguments in `donate_argnums` may be taken for the results.
+    In a loop, the memory of arguments in `donate_argnums` may be taken for the results; see `Loop`.
     """
     return fun if backend.compiles else RecordedFunction(backend, fun, donate_argnums)
 
@@ -35,14 +35,20 @@ class _Path:
     Attributes:
         run: The program.
         structure, form: The structure and the form of the result.
-        split: From a number of arguments that stay the same to the two parts of the program; see `Recording.split`.
+        taken: The numbers of the donated arguments to whose memory a program in parts may write.
+        split: The two parts of the program, see `Recording.split`. It takes the number of arguments that stay the same,
+            and whether the memory of arguments is taken.
     """
 
     def __init__(
         self, recording: Recording, inputs: int, outs: list[str], structure: Any, form: Any, donated: Collection[str]
     ) -> None:
-        self.run, self.structure, self.form = recording.program(inputs, outs, donated), structure, form
-        self.split = functools.cache(functools.partial(recording.split, inputs, outs, donated))
+        self.run, self.structure, self.form = recording.program(inputs, outs), structure, form
+        taken = recording.taken(outs, donated) if donated else set()
+        self.taken = sorted(int(name[1:]) for name in taken)
+        self.split = functools.cache(
+            lambda fixed, takes=False: recording.split(inputs, outs, taken if takes else (), fixed)
+        )
 
 
 class _Paths:
@@ -147,11 +153,18 @@ class Loop:
 
     The carry is any object with the `leaves` and the `structure` of a tree, the tree itself as `value`, and
     `put(leaves, structure)`, which replaces it. A carry without leaves is a place to put results instead.
+
+    If the carry is donated, programs write to its memory. Somebody else may have the arrays with which the loop begins,
+    so these are copied. A program must not be able to see what it writes through another array, such as a view that it
+    returns beside the array: the arrays of the first two steps tell. If it could, it takes no memory.
     """
 
     def __init__(self, function: RecordedFunction, fixed: Any) -> None:
         self._function, self._fixed, self._fixed_leaves = function, fixed, tree.leaves(fixed)
-        self._parts: dict[_Path, tuple[Callable[..., list], list]] = {}
+        self._parts: dict[Any, tuple[Callable[..., list], list]] = {}
+        self._owned: _Path | None = None  # the path that made the carry, or for which it was copied
+        self._checks = 0  # how often the memory of the carry that this path makes is still to be looked at
+        self._takes = True
 
     def run(self, carry: Any, batch: Any, size: int) -> None:
         """A step for each `size` samples of the batch, and one for the rest of them."""
@@ -172,6 +185,7 @@ class Loop:
             done = self._replayed(carry, tree.structure(()), [[]] * times)
             if not done:
                 carry.put(*tree.flatten(self._function(self._fixed, carry.value, ())))
+                self._owned = None
             times -= done or 1
 
     def _replayed(self, carry: Any, structure: Any, batches: list) -> int:
@@ -188,19 +202,46 @@ class Loop:
             return 0
         try:
             with np.errstate(all="ignore"):
-                run, made = self._parts.get(path) or self._parts.setdefault(path, _with_early_results(path, fixed))
+                run, made = self._part(path, carry)
                 for leaves in batches:
                     carry.put(run(*fixed, *carry.leaves, *leaves, *made), path.structure)
                     done += 1
+                    if self._checks and path.taken:
+                        run, made = self._checked(path, carry)
         except Exception:
             pass  # the function itself raises it again, or takes another path
         known.hit(done)
         return done
 
 
-def _with_early_results(path: _Path, fixed: list) -> tuple[Callable[..., list], list]:
+    def _part(self, path: _Path, carry: Any) -> tuple[Callable[..., list], list]:
+        """The late part of the program, which may take the memory of the carry, and the results of the early part."""
+        takes = self._takes and bool(path.taken)
+        if takes and self._owned is not path:
+            leaves, copy = list(carry.leaves), record_of(self._function.backend).copy
+            for i in path.taken:
+                i -= len(self._fixed_leaves)
+                leaves[i] = copy(leaves[i])
+            carry.put(leaves, carry.structure, 0)
+            self._owned, self._checks = path, 2
+        key = path, takes
+        return self._parts.get(key) or self._parts.setdefault(key, _with_early_results(path, self._fixed_leaves, takes))
+
+    def _checked(self, path: _Path, carry: Any) -> tuple[Callable[..., list], list]:
+        """`_part` after a step that has made the carry."""
+        self._checks -= 1
+        extent = self._function.backend.extent
+        places = [extent(x) if getattr(x, "shape", ()) else (0, 0) for x in (*self._fixed_leaves, *carry.leaves)]
+        for i in path.taken:
+            begin, end = places[i]
+            if any(begin < b and a < end for k, (a, b) in enumerate(places) if k != i):
+                self._takes = False
+        return self._part(path, carry)
+
+
+def _with_early_results(path: _Path, fixed: list, takes: bool) -> tuple[Callable[..., list], list]:
     """The late part of a program, and the results of the early part; the whole program, where no line is early."""
-    parts = path.split(len(fixed)) if fixed else None
+    parts = path.split(len(fixed), takes) if fixed or takes else None
     return (path.run, []) if parts is None else (parts[1], parts[0](*fixed))
 
 

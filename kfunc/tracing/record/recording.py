@@ -137,31 +137,37 @@ class Recording:
             self._constants[name] = x  # so that no other object gets its id
         return name
 
-    def program(self, inputs: int, outs: list[str], donated: Collection[str] = ()) -> Callable[..., list[Any]]:
-        """The program: from `inputs` leaves of the arguments to the leaves of the result, the variables `outs`.
+    def program(self, inputs: int, outs: list[str]) -> Callable[..., list[Any]]:
+        """The program: from `inputs` leaves of the arguments to the leaves of the result, the variables `outs`."""
+        return self._function([f"a{i}" for i in range(inputs)], self._needed(outs), outs)
 
-        It may write to the memory of arguments in `donated`.
+    def taken(self, outs: list[str], donated: Collection[str]) -> set[str]:
+        """Those arguments in `donated` to whose memory the program may write, since nothing else reads them.
+
+        It asks no question after that: where the answer is another one, another program takes the same arguments.
         """
-        return self._function([f"a{i}" for i in range(inputs)], self._written(outs, donated), outs)
-
-    def _written(self, outs: list[str], donated: Collection[str]) -> list[_Line]:
-        """The needed lines, which write to the memory of arguments in `donated` where nothing else reads these."""
-        lines = self._needed(outs)
+        lines, found = self._needed(outs), set()
         reads = Counter(name for line in lines for name in line.reads) + Counter(outs)
-        for i, line in enumerate(lines):
+        for line in reversed(lines):
+            if not line.name and not line.writes:
+                break
             if line.in_place is not None and line.in_place[0] in donated and reads[line.in_place[0]] == 1:
-                lines[i] = line._replace(source=line.in_place[1])
-        return lines
+                found.add(line.in_place[0])
+        return found
 
     def split(
-        self, inputs: int, outs: list[str], donated: Collection[str], fixed: int
+        self, inputs: int, outs: list[str], taken: Collection[str], fixed: int
     ) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]] | None:
         """The program in two parts, where the first `fixed` arguments stay the same; None if no line is early.
 
         The first part has the early lines, and takes these arguments. The second part takes all arguments, and then
-        what the first one returned.
+        what the first one returned; it writes to the memory of the arguments in `taken`.
         """
-        arguments, lines = [f"a{i}" for i in range(inputs)], self._written(outs, donated)
+        arguments = [f"a{i}" for i in range(inputs)]
+        lines = [
+            line if line.in_place is None or line.in_place[0] not in taken else line._replace(source=line.in_place[1])
+            for line in self._needed(outs)
+        ]
         steady, changing = set(arguments[:fixed]), {line.writes for line in lines} | set(map(self._owner, outs))
         early, late = [], []
         for line in lines:
@@ -170,7 +176,7 @@ class Recording:
                 early.append(line)
             else:
                 late.append(line)
-        if not early:
+        if not early and not taken:
             return None
         made = sorted({name for line in late for name in line.reads} & {line.name for line in early})
         return self._function(arguments[:fixed], early, made), self._function([*arguments, *made], late, outs)
