@@ -70,7 +70,15 @@ def _cached():
         (normal(2, 3, 4, 3), 0),
         (normal(2, 3, 4, 3), 2, None, seen),
     ]
-    return [("cached_attention", (q, cache, values, np.asarray(i, np.int32), *more), {}, 18) for q, i, *more in cases]
+    cases = [(q, cache, values, i, *more) for q, i, *more in cases]
+    batch = [x.repeat(2, 0) for x in (one, cache, values)]
+    cases += [
+        (*batch, 4, None, np.eye(4, 6, 1, dtype=bool)[:, None]),  # of heads, as many as there are rows
+        (*batch, 4, None, np.array([1, 0, 1, 1, 1, 1], bool)),
+        (*[x[:0] for x in batch], 3),
+        (one, cache, values, -1),
+    ]
+    return [("cached_attention", (*x[:3], np.asarray(x[3], np.int32), *x[4:]), {}, 18) for x in cases]
 
 
 def _recurrences():

@@ -218,7 +218,9 @@ def seen_part(query, key, value, start, bias, mask, sliding_window):
     """
     start, n, length = int(start), query.shape[1], key.shape[1]
     end = start + n
-    if end > length or not n or (n > 1 and (start or sliding_window is not None or mask is not None)):
+    if start < 0 or end > length or not n or (mask is not None and mask.ndim < 2):
+        return None
+    if n > 1 and (start or sliding_window is not None or mask is not None):
         return None
     part = slice(0 if sliding_window is None else max(end - sliding_window, 0), end)
     bias, mask = (x[..., part] if x is not None and x.ndim and x.shape[-1] == length else x for x in (bias, mask))

@@ -682,13 +682,14 @@ def cached_attention(
         )
         weights = np.matmul(q, key.transpose(0, 2, 3, 1))
         if mask is not None:
-            seen = mask.reshape(batch, 1, 1, -1) if mask.size == batch * mask.shape[-1] else None
-            weights = None if seen is None else np.where(seen, weights, np.float32(np.finfo(np.float32).min))
+            seen = mask.reshape(*[1] * (4 - mask.ndim), *mask.shape)
+            alike = seen.shape[1:3] == (1, 1)  # for all heads
+            weights = np.where(seen, weights, np.float32(np.finfo(np.float32).min)) if alike else None
         if weights is not None:
             weights -= weights.max(-1, keepdims=True)
             np.exp(weights, out=weights)
             weights /= weights.sum(-1, keepdims=True)
-            out = np.matmul(weights, value.transpose(0, 2, 1, 3)).reshape(batch, 1, heads, -1)
+            out = np.matmul(weights, value.transpose(0, 2, 1, 3)).reshape(batch, 1, heads, value.shape[3])
             # NaN at a source that is hidden is for the other function.
             if mask is None or np.isfinite(out).all():
                 return out

@@ -234,7 +234,9 @@ class Loop:
         places = [extent(x) if getattr(x, "shape", ()) else (0, 0) for x in (*self._fixed_leaves, *carry.leaves)]
         for i in path.taken:
             begin, end = places[i]
-            if any(begin < b and a < end for k, (a, b) in enumerate(places) if k != i):
+            # An array of more numbers than its memory has repeats some of them.
+            repeats = end - begin < getattr(carry.leaves[i - len(self._fixed_leaves)], "nbytes", 0)
+            if repeats or any(begin < b and a < end for k, (a, b) in enumerate(places) if k != i):
                 self._takes = False
         return self._part(path, carry)
 
