@@ -213,7 +213,6 @@ class Loop:
         known.hit(done)
         return done
 
-
     def _part(self, path: _Path, carry: Any) -> tuple[Callable[..., list], list]:
         """The late part of the program, which may take the memory of the carry, and the results of the early part."""
         takes = self._takes and bool(path.taken)
