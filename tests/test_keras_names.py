@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -32,6 +34,12 @@ SPACES = {  # Keras's namespaces and ours
     "tree": "kfunc.tree",
     "utils": "kfunc.utils",
     "applications": "kfunc.keras.applications",
+    "datasets": "kfunc.datasets",
+    "datasets.imdb": "kfunc.datasets.imdb",
+    "datasets.reuters": "kfunc.datasets.reuters",
+    "preprocessing": "kfunc.keras.preprocessing",
+    "preprocessing.image": "kfunc.keras.preprocessing.image",
+    "preprocessing.sequence": "kfunc.keras.preprocessing.sequence",
 }
 
 
@@ -175,6 +183,36 @@ def test_the_alias_has_keras_s_names():
         assert not hasattr(kf, name) or getattr(kf, name) is getattr(keras, name), name
     with pytest.raises(AttributeError, match="nothing is global here"):
         keras.config  # noqa: B018
+
+
+IMPORTS = [
+    "from kfunc.keras.layers import Dense, Input",
+    "from kfunc.keras.models import Sequential, Model, load_model",
+    "from kfunc.keras.optimizers import Adam",
+    "from kfunc.keras.optimizers.schedules import ExponentialDecay",
+    "from kfunc.keras.utils import to_categorical",
+    "from kfunc.keras.datasets import mnist",
+    "from kfunc.keras.datasets.mnist import load_data",
+    "from kfunc.keras.preprocessing.image import load_img",
+    "from kfunc.keras.preprocessing.sequence import pad_sequences",
+    "from kfunc.keras.preprocessing import image",
+    "from kfunc.keras.applications.resnet50 import ResNet50, preprocess_input",
+    "from kfunc.keras.saving import register_keras_serializable",
+    "from kfunc.keras.ops import image, matmul",
+    "import kfunc.keras.layers as layers; layers.Dense",
+    "import kfunc.keras.backend as K; K.epsilon()",
+    "import kfunc.keras.regularizers; kfunc.keras.regularizers.L2",
+]
+
+
+def test_the_alias_is_imported_as_keras_is():
+    """In a process of its own for each form, so that nothing is imported before."""
+    code = (
+        f"import os\nfor line in {IMPORTS}:\n  if os.fork() == 0:\n    exec(line, {{}}); os._exit(0)\n"
+        "  elif os.wait()[1]: print(line)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.returncode) == ("", 0), run.stderr
 
 
 def test_the_alias_s_constants():

@@ -1,18 +1,20 @@
 """Keras's names for what is here, so that a program written for Keras runs with its imports changed.
 
-`from kfunc import keras` stands in place of `import keras`, and `from kfunc.keras import layers` in place of
-`from keras import layers`. These are other names for the same objects: `keras.layers` is `kf.nn`, `keras.optimizers` is
-`kf.optim`, `keras.Input` is `kf.nn.Input`. Only `Sequential` is a class of its own, since it is a model in Keras, and a
-layer in `kf.nn`. The error about a name that is missing says what to write.
+`from kfunc import keras` stands in place of `import keras`, and `from kfunc.keras.layers import Dense` in place of
+`from keras.layers import Dense`. These are other names for the same objects: `keras.layers` is `kf.nn`,
+`keras.optimizers` is `kf.optim`, `keras.Input` is `kf.nn.Input`. Only `Sequential` is a class of its own, since it is a
+model in Keras, and a layer in `kf.nn`. The error about a name that is missing says what to write.
 """
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from .. import __version__, callbacks, checks, losses, metrics, nn, ops, random, tree, utils
+from .. import __version__, callbacks, checks, datasets, losses, metrics, nn, ops, random, tree, utils
 from .. import nn as layers
 from .. import optim as optimizers
 from ..dataclasses import replace
@@ -30,6 +32,7 @@ from ..optim import Optimizer
 from ..registry import register
 from ..tracing.spec import Spec
 from ..training.model_file import format_of
+from ..typing import Array
 from . import applications
 
 T = TypeVar("T")
@@ -201,6 +204,38 @@ class saving:
 _BASES: dict[str, type] = {"layer": Layer, "loss": Loss, "metric": Metric, "optimizer": Optimizer}
 
 
+class preprocessing:
+    """`keras.preprocessing`."""
+
+    image_dataset_from_directory = staticmethod(utils.image_dataset_from_directory)
+    text_dataset_from_directory = staticmethod(utils.text_dataset_from_directory)
+    timeseries_dataset_from_array = staticmethod(utils.timeseries_dataset_from_array)
+
+    class image:
+        """`keras.preprocessing.image`."""
+
+        array_to_img = staticmethod(utils.array_to_img)
+        img_to_array = staticmethod(utils.img_to_array)
+        load_img = staticmethod(utils.load_img)
+        save_img = staticmethod(utils.save_img)
+
+        @staticmethod
+        def smart_resize(
+            x: Array, size: Sequence[int], interpolation: str = "bilinear", data_format: str = "channels_last"
+        ) -> Array:
+            """`kf.ops.image.resize(x, size, crop_to_aspect_ratio=True)`: the middle of images, at another size.
+
+            Raises:
+                ArgumentError, ShapeError: As `kf.ops.image.resize`.
+            """
+            return ops.image.resize(x, size, interpolation, crop_to_aspect_ratio=True, data_format=data_format)
+
+    class sequence:
+        """`keras.preprocessing.sequence`."""
+
+        pad_sequences = staticmethod(utils.pad_sequences)
+
+
 __all__ = [
     "DTypePolicy",
     "FloatDTypePolicy",
@@ -223,6 +258,7 @@ __all__ = [
     "backend",
     "callbacks",
     "constraints",
+    "datasets",
     "dtype_policies",
     "initializers",
     "layers",
@@ -232,6 +268,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "remat",
@@ -240,3 +277,12 @@ __all__ = [
     "utils",
     "version",
 ]
+
+# So that Python imports them as modules, too: `from kfunc.keras.layers import Dense`.
+_NO_MODULES = ("load_model", "remat", "version")
+_MODULES = [name for name in __all__ if name.islower() and name not in _NO_MODULES]
+_MODULES += [f"datasets.{name}" for name in datasets.__all__]
+_MODULES += ["ops.image", "ops.linalg", "ops.nn", "ops.numpy", "optimizers.schedules"]
+_MODULES += ["preprocessing.image", "preprocessing.sequence"]
+for _name in _MODULES:
+    sys.modules.setdefault(f"{__name__}.{_name}", operator.attrgetter(_name)(sys.modules[__name__]))
