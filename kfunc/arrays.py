@@ -127,8 +127,7 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
     target = get(backend) if backend is not None else get("numpy") if kind is None else kind.backend
     if kind is not None and kind.backend is target and dtype is None and device is None:
         return target.lower(x)
-    if dtype is not None and not hasattr(target.xp, dtype):
-        raise target.unsupported(f"the dtype {dtype!r}", "use another dtype, or another backend")
+    wanted: Any = dtype if dtype is None or hasattr(target.xp, dtype) else target.further_dtype(dtype)
     if kind is not None and kind.backend is not target:
         x = kind.backend.to_numpy(x)
     elif kind is None:
@@ -144,7 +143,7 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
             got=dtype,
             fix="take the real part or the absolute value, or cast by kf.ops.cast, which takes the real part",
         )
-    return target.asarray(x, dtype, device)
+    return target.asarray(x, wanted, device)
 
 
 def _from_python(x: Any) -> Any:

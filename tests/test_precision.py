@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 LARGEST = {"bfloat16": 3e38, "float16": 65504.0, "float32": 3e38, "float64": 1e308}
 EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
 LACKS = {
-    "numpy": {"bfloat16"},
     "openvino": {"bfloat16"},
     "array_api_strict": {"bfloat16", "float16"},
 }

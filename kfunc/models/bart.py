@@ -19,18 +19,17 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import Rule, activation, norm_rules, within
+from .blocks import Mlp, Rule, activation, drop, norm_rules, within
 from .family import Config, Family
 from .seq2seq import (
+    LAYERDROP,
     Block,
     Caches,
-    FeedForward,
     block_rules,
     check_call,
     check_probabilities,
     check_suppressed,
     decode,
-    drop,
     empty_caches,
     make_blocks,
 )
@@ -141,6 +140,7 @@ class Bart(Family):
         activation_function: The activation of the feed-forward layers.
         dropout, attention_dropout, activation_dropout: The probabilities that training drops a number: of what a block
             adds, of the weights of attention, and inside the feed-forward layers.
+        encoder_layerdrop, decoder_layerdrop: The probabilities that training leaves out a block.
         scale_embedding: Whether the vectors of tokens are multiplied by the root of `d_model`.
         tie_word_embeddings: Whether the logits use the table of the embeddings.
         decoder_start_token_id: The token before the first one.
@@ -152,7 +152,7 @@ class Bart(Family):
     model_type: ClassVar[str] = "bart"
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"BartForConditionalGeneration": {}}
     without_effect: ClassVar[Sequence[str]] = (
-        *("is_encoder_decoder", "init_std", "encoder_layerdrop", "decoder_layerdrop", "classifier_dropout"),
+        *("is_encoder_decoder", "init_std", "classifier_dropout"),
         # transformers does not read these; they say again what the family is.
         *("add_bias_logits", "add_final_layer_norm", "normalize_before", "normalize_embedding", "num_hidden_layers"),
         *("static_position_embeddings", "extra_pos_embeddings", "force_bos_token_to_be_generated", "save_step"),
@@ -176,6 +176,8 @@ class Bart(Family):
     dropout: float = 0.1
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
     scale_embedding: bool = False
     tie_word_embeddings: bool = True
     decoder_start_token_id: int | None = 2
@@ -194,7 +196,7 @@ class Bart(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
-        check_probabilities(self, "dropout", "attention_dropout", "activation_dropout")
+        check_probabilities(self, "dropout", "attention_dropout", "activation_dropout", *LAYERDROP)
         words = self.bad_words_ids or ()
         for tokens in words if isinstance(words, list | tuple) else [words]:
             check_suppressed("bad_words_ids", tokens)
@@ -211,7 +213,7 @@ class Bart(Family):
         d, act = self.d_model, activation("activation_function", self.activation_function)
 
         def mlp() -> Layer:
-            return FeedForward(nn.Dense(width, act), nn.Dense(d), dropout=self.activation_dropout)
+            return Mlp(nn.Dense(width, act), nn.Dense(d), dropout=self.activation_dropout)
 
         places: Layer = (Learned if self.learns_positions else Sines)(self.max_position_embeddings, d)
         if self.stores_positions and not self.learns_positions:
@@ -219,7 +221,15 @@ class Bart(Family):
         return BartStack(
             places,
             make_blocks(
-                length, d, heads, mlp, decodes, self.dropout, self.attention_dropout, norm_first=self.norm_first
+                length,
+                d,
+                heads,
+                mlp,
+                decodes,
+                self.dropout,
+                self.attention_dropout,
+                norm_first=self.norm_first,
+                layerdrop=self.decoder_layerdrop if decodes else self.encoder_layerdrop,
             ),
             nn.LayerNormalization(epsilon=1e-5) if self.norms_embeddings else None,
             nn.LayerNormalization(epsilon=1e-5) if self.norm_first else None,

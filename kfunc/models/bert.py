@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import checks, nn, ops
+from .. import checks, nn
 from ..arrays import namespace
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, base_layer, layer
@@ -16,7 +16,7 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import Mlp, Rule, activation, check_tokens, dense_rules, head_rules, head_width
+from .blocks import Mlp, Rule, activation, check_tokens, dense_rules, drop, head_fields, head_rules, head_width
 from .family import Config, Family
 
 __all__ = ["Bert", "Roberta", "XLMRoberta"]
@@ -70,11 +70,8 @@ class Classifier(Layer):
 
     def forward(self, s: Scope, x: Array) -> Array:
         if self.pool is not None:
-            x = self.pool(s, self._dropped(s, x))
-        return self.dense(s, self._dropped(s, x))
-
-    def _dropped(self, s: Scope, x: Any) -> Any:
-        return ops.dropout(x, s.key(), self.dropout) if self.dropout and s.train else x
+            x = self.pool(s, drop(s, x, self.dropout))
+        return self.dense(s, drop(s, x, self.dropout))
 
 
 @layer
@@ -258,19 +255,10 @@ def from_config(config: Config) -> Bert:
     """The network that a config describes."""
     cls = _FAMILIES[config["model_type"]]
     config.choice("position_embedding_type", "absolute")
-    found = {**config.fields(cls), **labels(config)}
+    found = {**config.fields(cls), **head_fields(config, config.architecture(cls))}
     if found["head"] == "masked_lm":
         config.choice("tie_word_embeddings", True)
-    if found["head"] is None and config.tensors:
-        # transformers' classes can be made without a pooler, and no config says so.
-        found["pooler"] = any(name.endswith("pooler.dense.weight") for name in config.tensors)
     return cls(**found)
-
-
-def labels(config: Config) -> dict[str, Any]:
-    """How many labels a config names, if it names any."""
-    named = config.get("id2label")
-    return {"num_labels": len(named)} if named else {}
 
 
 def buffers(net: Bert) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import checks, nn, ops
@@ -14,15 +14,17 @@ from ..nn.scope import Scope
 from ..ops._promotion import cast
 from ..ops.normalization import wide
 from ..typing import Array
+from .family import Config
 
 __all__ = [
     "Block",
     "CentredRMSNormalization",
-    "Gated",
     "Mlp",
     "activation",
     "check_tokens",
     "dense_rules",
+    "drop",
+    "head_fields",
     "head_rules",
     "head_width",
     "norm_rules",
@@ -51,25 +53,23 @@ def activation(argument: str, name: str) -> str:
 
 @base_layer
 class Mlp(Layer):
-    """`down(up(x))`: (batch, time, features) to the same."""
+    """`down(up(x))`, or `down(gate(x) * up(x))` (Shazeer, arXiv:2002.05202): (..., features) to the same.
+
+    Args:
+        up: The first dense layer, with its activation if there is no gate.
+        down: The last dense layer.
+        gate: A dense layer with an activation, or None.
+        dropout: The probability that training drops a number between the layers.
+    """
 
     up: Layer
     down: Layer
+    gate: Layer | None = None
+    dropout: float = 0.0
 
     def forward(self, s: Scope, x: Array) -> Array:
-        return self.down(s, self.up(s, x))
-
-
-@base_layer
-class Gated(Layer):
-    """`down(gate(x) * up(x))`: (batch, time, features) to the same (Shazeer, arXiv:2002.05202)."""
-
-    gate: Layer
-    up: Layer
-    down: Layer
-
-    def forward(self, s: Scope, x: Array) -> Array:
-        return self.down(s, self.gate(s, x) * self.up(s, x))
+        h = self.up(s, x) if self.gate is None else self.gate(s, x) * self.up(s, x)
+        return self.down(s, drop(s, h, self.dropout))
 
 
 @base_layer
@@ -115,8 +115,12 @@ class Block(Layer):
         return x + self._added(s, self.mlp(s, self.norm2(s, x)), self.after2), cache
 
     def _added(self, s: Scope, y: Any, norm: Layer | None) -> Any:
-        y = y if norm is None else norm(s, y)
-        return ops.dropout(y, s.key(), self.dropout) if self.dropout and s.train else y
+        return drop(s, y if norm is None else norm(s, y), self.dropout)
+
+
+def drop(s: Scope, x: Array, rate: float) -> Array:
+    """`x`, of which training drops numbers with the probability `rate`."""
+    return ops.dropout(x, s.key(), rate) if rate and s.train else x
 
 
 def token_positions(ids: Array, mask: Array, caches: Any) -> Any:
@@ -179,6 +183,21 @@ def check_tokens(ids: Array, longest: int | None = None, **beside: Array | None)
                 expected=tuple(ids.shape),
                 got=tuple(x.shape),
             )
+
+
+def head_fields(config: Config, implied: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields `num_labels` and `pooler`, as far as a config and the tensors of its folder say them.
+
+    Args:
+        config: The config.
+        implied: The fields that its architecture implies.
+    """
+    named = config.get("id2label")
+    found: dict[str, Any] = {"num_labels": len(named)} if named else {}
+    if implied.get("head") is None and config.tensors:
+        # transformers' classes can be made without a pooler, and no config says so.
+        found["pooler"] = any(name.endswith("pooler.dense.weight") for name in config.tensors)
+    return found
 
 
 # -- rules of key maps -------------------------------------------------------------------------------------------------

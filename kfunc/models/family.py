@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn
 from .. import checks
 from ..arrays import to_numpy
 from ..dataclasses import arguments, fields
-from ..errors import ArgumentError, FileError, shown
+from ..errors import ArgumentError, FileError, shown, warn
 from ..nn.layer import Layer, base_layer
 
 __all__ = ["Config", "Family"]
@@ -53,6 +53,11 @@ class Family(Layer):
     """The names of `transformers`' classes, and the fields that each implies. The first is that of a config without."""
     without_effect: ClassVar[Sequence[str]] = ()
     """Further keys of the config that do not change what the network computes."""
+    only_in_training: ClassVar[Sequence[str]] = ()
+    """Keys of the config that change training alone, and that kfunc does not have: `load` warns if they are set."""
+    fixed: ClassVar[Sequence[str]] = ()
+    """Fields of a base class that have no effect in this family: other values than the default are refused. In a
+    config, they are passed over, as in `transformers`."""
     default_tokens: ClassVar[Mapping[str, int]] = {}
     """The tokens that a config stands for where it does not say them. A network made by hand has none of them."""
     prefix: ClassVar[str] = ""
@@ -80,9 +85,16 @@ class Family(Layer):
         """Check the fields by their types; call it before layers are made of them.
 
         Raises:
-            ArgumentError: An integer is not positive, or a value has another type.
+            ArgumentError: An integer is not positive, a value has another type, or has no effect in this family.
         """
         for field in fields(type(self)):
+            if field.name in self.fixed and getattr(self, field.name) != field.default:
+                raise ArgumentError(
+                    f"`{field.name}` has no effect in {type(self).__name__}, got {shown(getattr(self, field.name))}.",
+                    argument=field.name,
+                    expected=repr(field.default),
+                    got=getattr(self, field.name),
+                )
             check = _maybe_token if field.name.endswith("_token_id") else _CHECKS.get(str(field.type))
             if check is not None and field.name not in _BASE:
                 value = check(field.name, getattr(self, field.name))
@@ -163,7 +175,8 @@ class Config(Mapping[str, Any]):
 
     def fields(self, cls: type[Family]) -> dict[str, Any]:
         """The values of the fields of a family, by name: those that the config has, and those of its architecture."""
-        found = {f.name: self[f.name] for f in fields(cls) if f.name in self._values and f.name not in _BASE}
+        beside = {*_BASE, *cls.fixed}
+        found = {f.name: self[f.name] for f in fields(cls) if f.name in self._values and f.name not in beside}
         # null is a value where the field can be None: "sliding_window": null is no window. Elsewhere it is the default.
         maybe = {f.name for f in fields(cls) if f.default is None or "None" in str(f.type)}
         found = {n: v for n, v in found.items() if v is not None or n in maybe}
@@ -172,7 +185,13 @@ class Config(Mapping[str, Any]):
                 self.refuse(name, f"up to {_LAYERS} layers")
             if isinstance(value, int) and abs(value) >= 2**31:
                 self.refuse(name, "an integer of 32 bits")
-        self._read.update(cls.without_effect)
+        self._read.update(cls.without_effect, cls.fixed, cls.only_in_training)
+        for name in cls.only_in_training:
+            if self._values.get(name):
+                warn(
+                    f"The config has {self._path}{name} = {shown(self._values[name])}, which changes training "
+                    "alone, and which kfunc does not have."
+                )
         found = {**{n: token for n, token in cls.default_tokens.items() if n not in self._values}, **found}
         return {**found, **self.architecture(cls)}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
-from .. import checks, nn, ops
+from .. import checks, nn
 from ..backends import Backend
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, layer
@@ -19,6 +19,7 @@ from .blocks import (
     activation,
     check_tokens,
     dense_rules,
+    drop,
     head_width,
     norm_rules,
     token_positions,
@@ -132,8 +133,7 @@ class GPT2(Family):
         check_tokens(ids, self.n_positions, **({"mask": mask} if caches is None else {}))
         positions = token_positions(ids, mask, caches) if positions is None else positions
         x, new = self.embed(s, ids) + self.position(s, positions), []
-        if self.embd_pdrop and s.train:
-            x = ops.dropout(x, s.key(), self.embd_pdrop)
+        x = drop(s, x, self.embd_pdrop)
         for i, block in enumerate(self.blocks):
             x, cache = block(s, x, mask=mask, cache=None if caches is None else caches[i])
             new.append(cache)

@@ -18,7 +18,7 @@ from ..typing import Array
 from .blocks import (
     Block,
     CentredRMSNormalization,
-    Gated,
+    Mlp,
     activation,
     check_tokens,
     dense_rules,
@@ -74,6 +74,8 @@ class Llama(Family):
     """Whether the query and the key of each head are normalised."""
     after_norms: ClassVar[bool] = False
     """Whether the results of attention and MLP are normalised before they are added."""
+    act: ClassVar[str] = "hidden_act"
+    """The field that names the activation of the MLP."""
 
     vocab_size: int = 32000
     hidden_size: int = 4096
@@ -136,7 +138,7 @@ class Llama(Family):
         return {"use_bias": self.attention_bias}
 
     def _block(self, kind: str) -> Block:
-        act = activation("hidden_act", self.hidden_act)
+        act = activation(self.act, getattr(self, self.act))
 
         def dense(units: int, activation: str | None = None) -> Layer:
             return nn.Dense(units, activation, use_bias=self.mlp_bias)
@@ -155,7 +157,7 @@ class Llama(Family):
             self._norm(),
             attention,
             self._norm(),
-            Gated(dense(self.intermediate_size, act), dense(self.intermediate_size), dense(self.hidden_size)),
+            Mlp(dense(self.intermediate_size), dense(self.hidden_size), dense(self.intermediate_size, act)),
             after1=self._norm() if self.after_norms else None,
             after2=self._norm() if self.after_norms else None,
         )
@@ -210,6 +212,7 @@ class Mistral(Llama):
         "MistralForCausalLM": {"head": "language"},
         "MistralModel": {"head": None},
     }
+    fixed: ClassVar[Sequence[str]] = ("attention_bias", "mlp_bias")
 
     intermediate_size: int = 14336
     num_key_value_heads: int | None = 8
@@ -238,6 +241,7 @@ class Qwen2(Llama):
         "Qwen2ForCausalLM": {"head": "language"},
         "Qwen2Model": {"head": None},
     }
+    fixed: ClassVar[Sequence[str]] = ("attention_bias", "mlp_bias")
     default_tokens: ClassVar[Mapping[str, int]] = {}
 
     vocab_size: int = 151936
@@ -271,6 +275,7 @@ class Qwen3(Qwen2):
         "Qwen3ForCausalLM": {"head": "language"},
         "Qwen3Model": {"head": None},
     }
+    fixed: ClassVar[Sequence[str]] = ("mlp_bias",)
     head_norms: ClassVar[bool] = True
 
     head_dim: int | None = 128
@@ -291,6 +296,7 @@ class Gemma(Llama):
         "GemmaForCausalLM": {"head": "language"},
         "GemmaModel": {"head": None},
     }
+    fixed: ClassVar[Sequence[str]] = ("mlp_bias",)
     default_tokens: ClassVar[Mapping[str, int]] = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
     centred: ClassVar[bool] = True
 
@@ -326,7 +332,8 @@ class Gemma2(Gemma):
         "Gemma2ForCausalLM": {"head": "language"},
         "Gemma2Model": {"head": None},
     }
-    without_effect: ClassVar[Sequence[str]] = ("hidden_act", "cache_implementation")
+    fixed: ClassVar[Sequence[str]] = ("hidden_act", "mlp_bias")
+    act: ClassVar[str] = "hidden_activation"
     after_norms: ClassVar[bool] = True
     pattern: ClassVar[int] = 2
     """Each of so many blocks looks at all positions, if `layer_types` does not say it."""
@@ -342,10 +349,6 @@ class Gemma2(Gemma):
     layer_types: Sequence[str] | None = None
     attn_logit_softcapping: float | None = 50.0
     final_logit_softcapping: float | None = 30.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden_act", self.hidden_activation)
-        super().__post_init__()
 
     def _pattern(self) -> int:
         return self.pattern
@@ -383,7 +386,7 @@ class Gemma3(Gemma2):
         "Gemma3ForCausalLM": {"head": "language"},
         "Gemma3TextModel": {"head": None},
     }
-    without_effect: ClassVar[Sequence[str]] = ("hidden_act", "cache_implementation", "_sliding_window_pattern")
+    without_effect: ClassVar[Sequence[str]] = ("_sliding_window_pattern",)
     head_norms: ClassVar[bool] = True
 
     vocab_size: int = 262208

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .. import checks, nn, ops
+from .. import checks, nn
+from ..arrays import namespace
 from ..backends import Backend
 from ..errors import ArgumentError, ShapeError
 from ..nn.layer import Layer, base_layer
 from ..nn.scope import Scope
+from ..random import uniform
 from ..typing import Array
-from .blocks import Rule, check_tokens, dense_rules, head_rules, norm_rules, within
+from .blocks import Rule, check_tokens, dense_rules, drop, head_rules, head_width, norm_rules, within
 
-__all__ = ["Block", "Caches", "FeedForward", "decode", "empty_caches"]
+__all__ = ["Block", "LAYERDROP", "Caches", "decode", "empty_caches"]
+
+
+LAYERDROP = ("encoder_layerdrop", "decoder_layerdrop")
+"""Fields for the probabilities that training leaves out a block."""
 
 
 class Caches(NamedTuple):
@@ -31,27 +37,6 @@ class Caches(NamedTuple):
 
 
 @base_layer
-class FeedForward(Layer):
-    """`down(up(x))`, or `down(gate(x) * up(x))`: (..., features) to the same.
-
-    Args:
-        up: The first dense layer, with its activation if there is no gate.
-        down: The last dense layer.
-        gate: A dense layer with an activation, or None.
-        dropout: The probability that training drops a number between the layers.
-    """
-
-    up: Layer
-    down: Layer
-    gate: Layer | None = None
-    dropout: float = 0.0
-
-    def forward(self, s: Scope, x: Array) -> Array:
-        h = self.up(s, x) if self.gate is None else self.gate(s, x) * self.up(s, x)
-        return self.down(s, drop(s, h, self.dropout))
-
-
-@base_layer
 class Block(Layer):
     """A block of an encoder or, with `cross`, of a decoder: attention, cross-attention and `mlp`, each added to `x`.
 
@@ -62,6 +47,7 @@ class Block(Layer):
     Args:
         norm_first: Whether the norms act on what goes into each part, or on each sum.
         dropout: The probability that training drops a number of what is added.
+        layerdrop: The probability that training leaves out the whole block (Fan et al., arXiv:1909.11556).
     """
 
     attention: nn.MultiHeadAttention
@@ -72,10 +58,12 @@ class Block(Layer):
     cross_norm: Layer | None = None
     norm_first: bool = True
     dropout: float = 0.0
+    layerdrop: float = 0.0
 
     def forward(
         self, s: Scope, x: Array, source: Any = None, *, source_mask: Array = None, cache: Any = None, **options: Any
     ) -> tuple[Array, Any, Any]:
+        before = x
         h = self._before(s, self.attention_norm, x)
         y = self.attention(s, h, h, cache=cache, **options)
         y, cache = (y, None) if cache is None else y
@@ -86,7 +74,11 @@ class Block(Layer):
             h = self._before(s, self.cross_norm, x)
             x = self._after(s, self.cross_norm, x, self.cross(s, h, memory=memory, value_mask=source_mask))
         y = self.mlp(s, self._before(s, self.mlp_norm, x))
-        return self._after(s, self.mlp_norm, x, y), cache, memory
+        x = self._after(s, self.mlp_norm, x, y)
+        if self.layerdrop and s.train:
+            # It is computed in any case, so that the program is the same for all draws.
+            x = namespace(x).where(uniform(s.key(), ()) < self.layerdrop, before, x)
+        return x, cache, memory
 
     def _before(self, s: Scope, norm: Any, x: Array) -> Array:
         return norm(s, x) if self.norm_first else x
@@ -94,11 +86,6 @@ class Block(Layer):
     def _after(self, s: Scope, norm: Any, x: Array, y: Array) -> Array:
         x = x + drop(s, y, self.dropout)
         return x if self.norm_first else norm(s, x)
-
-
-def drop(s: Scope, x: Array, rate: float) -> Array:
-    """`x`, of which training drops numbers with the probability `rate`."""
-    return ops.dropout(x, s.key(), rate) if rate and s.train else x
 
 
 def decode(
@@ -143,29 +130,24 @@ def make_blocks(
     attention_dropout: float,
     use_bias: bool | Sequence[str] = True,
     norm_first: bool = True,
+    layerdrop: float = 0.0,
 ) -> tuple[Block, ...]:
     """The blocks of an encoder or a decoder of BART or Whisper.
 
     Raises:
         ArgumentError: The heads do not divide the features.
     """
-    if d_model % heads:
-        raise ArgumentError(
-            f"`d_model` must be a multiple of the number of heads, {heads}, got {d_model}.",
-            argument="d_model",
-            expected=f"a multiple of {heads}",
-            got=d_model,
-        )
+    width = head_width(d_model, heads, "d_model", f"{'decoder' if cross else 'encoder'}_attention_heads")
 
     def attention() -> nn.MultiHeadAttention:
-        return nn.MultiHeadAttention(heads, d_model // heads, dropout=attention_dropout, use_bias=use_bias)
+        return nn.MultiHeadAttention(heads, width, dropout=attention_dropout, use_bias=use_bias)
 
     def norm() -> Layer:
         return nn.LayerNormalization(epsilon=1e-5)
 
     def block() -> Block:
         also, also_norm = (attention(), norm()) if cross else (None, None)
-        return Block(attention(), norm(), mlp(), norm(), also, also_norm, norm_first, dropout)
+        return Block(attention(), norm(), mlp(), norm(), also, also_norm, norm_first, dropout, layerdrop)
 
     return tuple(block() for _ in range(length))
 

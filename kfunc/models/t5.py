@@ -15,9 +15,9 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import activation, check_tokens, head_rules
+from .blocks import Mlp, activation, check_tokens, drop, head_rules
 from .family import Config, Family
-from .seq2seq import Block, Caches, FeedForward, check_call, check_probabilities, decode, drop, empty_caches
+from .seq2seq import Block, Caches, check_call, check_probabilities, decode, empty_caches
 
 __all__ = ["T5", "T5Encoder", "from_config", "key_map"]
 
@@ -138,9 +138,9 @@ class T5Encoder(Family):
         def dense(units: int, act: str | None = None) -> Layer:
             return nn.Dense(units, act, use_bias=False)
 
-        def mlp() -> FeedForward:
+        def mlp() -> Mlp:
             up, down = dense(self.d_ff, None if gated else act), dense(self.d_model)
-            return FeedForward(up, down, dense(self.d_ff, act) if gated else None, rate)
+            return Mlp(up, down, dense(self.d_ff, act) if gated else None, rate)
 
         def block() -> Block:
             cross, cross_norm = (attention(), norm()) if decodes else (None, None)

@@ -14,8 +14,7 @@ from ..nn.layer import Layer, base_layer, layer
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array, Sizes
-from .bert import labels
-from .blocks import Block, Mlp, activation, dense_rules, head_rules, head_width, norm_rules
+from .blocks import Block, Mlp, activation, dense_rules, head_fields, head_rules, head_width, norm_rules
 from .family import Config, Family
 
 __all__ = ["DeiT", "ViT", "from_config", "key_map"]
@@ -181,11 +180,7 @@ class DeiT(ViT):
 def from_config(config: Config) -> ViT:
     """The network that a config describes."""
     cls = {"vit": ViT, "deit": DeiT}[config["model_type"]]
-    found = {**config.fields(cls), **labels(config)}
-    if found["head"] is None and config.tensors:
-        # transformers' classes can be made without a pooler, and no config says so.
-        found["pooler"] = any(name.endswith("pooler.dense.weight") for name in config.tensors)
-    return cls(**found)
+    return cls(**{**config.fields(cls), **head_fields(config, config.architecture(cls))})
 
 
 def key_map(net: ViT) -> KeyMap:

@@ -21,18 +21,17 @@ from ..nn.rotary import steps
 from ..nn.scope import Scope
 from ..tracing.spec import Spec
 from ..typing import Array
-from .blocks import activation, dense_rules, norm_rules, within
+from .blocks import Mlp, activation, dense_rules, drop, norm_rules, within
 from .family import Config, Family
 from .seq2seq import (
+    LAYERDROP,
     Block,
     Caches,
-    FeedForward,
     block_rules,
     check_call,
     check_probabilities,
     check_suppressed,
     decode,
-    drop,
     empty_caches,
     make_blocks,
 )
@@ -69,6 +68,7 @@ class Whisper(Family):
         activation_function: The activation of the feed-forward layers.
         dropout, attention_dropout, activation_dropout: The probabilities that training drops a number: of what a block
             adds, of the weights of attention, and inside the feed-forward layers.
+        encoder_layerdrop, decoder_layerdrop: The probabilities that training leaves out a block.
         max_source_positions: The number of frames after the convolutions, of which the second takes every other one.
         max_target_positions: The largest number of tokens.
         tie_word_embeddings: Whether the logits use the table of the embeddings. If not, they have a matrix of their
@@ -84,11 +84,12 @@ class Whisper(Family):
     model_type: ClassVar[str] = "whisper"
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"WhisperForConditionalGeneration": {}}
     without_effect: ClassVar[Sequence[str]] = (
-        *("is_encoder_decoder", "init_std", "scale_embedding", "encoder_layerdrop", "decoder_layerdrop"),
-        *("use_weighted_layer_sum", "classifier_proj_size", "apply_spec_augment", "median_filter_width"),
+        *("is_encoder_decoder", "init_std", "scale_embedding"),
+        *("use_weighted_layer_sum", "classifier_proj_size", "median_filter_width"),
         *(f"mask_{axis}_{what}" for axis in ("time", "feature") for what in ("prob", "length", "min_masks")),
         *("num_hidden_layers", "forced_decoder_ids"),
     )
+    only_in_training: ClassVar[Sequence[str]] = ("apply_spec_augment",)
 
     vocab_size: int = 51865
     num_mel_bins: int = 80
@@ -103,6 +104,8 @@ class Whisper(Family):
     dropout: float = 0.0
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
     max_source_positions: int = 1500
     max_target_positions: int = 448
     tie_word_embeddings: bool = True
@@ -117,7 +120,7 @@ class Whisper(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
-        check_probabilities(self, "dropout", "attention_dropout", "activation_dropout")
+        check_probabilities(self, "dropout", "attention_dropout", "activation_dropout", *LAYERDROP)
         for name in ("suppress_tokens", "begin_suppress_tokens"):
             check_suppressed(name, getattr(self, name) or ())
         d = self.d_model
@@ -147,10 +150,18 @@ class Whisper(Family):
         )
 
         def mlp() -> Layer:
-            return FeedForward(nn.Dense(width, act), nn.Dense(self.d_model), dropout=self.activation_dropout)
+            return Mlp(nn.Dense(width, act), nn.Dense(self.d_model), dropout=self.activation_dropout)
 
         return make_blocks(
-            length, self.d_model, heads, mlp, decodes, self.dropout, self.attention_dropout, use_bias=biases
+            length,
+            self.d_model,
+            heads,
+            mlp,
+            decodes,
+            self.dropout,
+            self.attention_dropout,
+            use_bias=biases,
+            layerdrop=self.decoder_layerdrop if decodes else self.encoder_layerdrop,
         )
 
     def input_specs(self) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from ..arrays import backend_of, dtype_name, kind_of_tree, namespace
 from ..backends.constants import common
 from ..dataclasses import dataclass
 from ..elsewhere import looked_up
-from ..errors import ArgumentError
+from ..errors import ArgumentError, UnsupportedError
 from ..ops._promotion import kind
 from ..registry import configs, register, resolve
 
@@ -63,8 +63,11 @@ class DTypePolicy:
         xp = namespace(x)
         wanted = getattr(xp, self.compute_dtype, None)
         if wanted is None:
-            fix = "run it elsewhere, or in another precision: kfunc.replace(net, dtype='float32')"
-            raise backend_of(x).unsupported(f"the policy {self.name!r}", fix)
+            try:
+                wanted = backend_of(x).further_dtype(self.compute_dtype)  # NumPy's bfloat16 is that of ml_dtypes
+            except UnsupportedError:
+                fix = "run it elsewhere, or in another precision: kfunc.replace(net, dtype='float32')"
+                raise backend_of(x).unsupported(f"the policy {self.name!r}", fix) from None
         return x if x.dtype == wanted or kind(x) != "f" else xp.astype(x, wanted)
 
     def widen(self, x: Any) -> Any:

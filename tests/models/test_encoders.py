@@ -376,3 +376,86 @@ if sampling.everything:  # some two minutes
             ids, mask = (torch.from_numpy(part).long() for part in x)
             got = theirs(input_ids=ids, attention_mask=mask).logits.numpy()
         np.testing.assert_allclose(got, model.predict(x, backend="numpy"), rtol=0, atol=1e-4)
+
+
+# -- fields ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("Mistral", "attention_bias", True),
+        ("Mistral", "mlp_bias", True),
+        ("Qwen2", "attention_bias", True),
+        ("Qwen3", "mlp_bias", True),
+        ("Gemma", "mlp_bias", True),
+        ("Gemma2", "hidden_act", "relu"),
+        ("Gemma3", "hidden_act", "relu"),
+    ],
+)
+def test_fields_that_a_family_does_not_have(name, field, value):
+    """By hand they are refused, since they had no effect; in a config they have none in transformers either."""
+    cls = getattr(kf.models, name)
+    with pytest.raises(ArgumentError, match=f"`{field}` has no effect in {name}, got {value!r}"):
+        cls(**SMALL, num_key_value_heads=1, **{field: value})
+    config = Config({"model_type": cls.model_type, **SMALL, "num_key_value_heads": 1, field: value})
+    importlib.import_module(cls.__module__).from_config(config)
+    assert config.unread() == []
+
+
+def test_a_key_that_changes_training_alone_is_warned_of(recwarn):
+    for value in (False, True):
+        Config({"apply_spec_augment": value, "mask_time_prob": 0.05}).fields(kf.models.Whisper)
+        assert len(recwarn) == int(value)
+    assert "apply_spec_augment = True, which changes training alone" in str(recwarn[0].message)
+
+
+# Fields that have no effect on what a network of the row computes, each for a reason.
+BESIDE = {
+    "trainable",
+    "name",
+    "max_position_embeddings",
+    "rope_scaling",
+    "rope_parameters",
+    "head",
+    "activity_regularizer",
+    "source",
+    "dtype",
+}
+VALUES = {"hidden_act": "relu", "hidden_activation": "relu", "layer_types": ["full_attention"] * 2}
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"])
+def test_each_field_has_an_effect_or_is_refused(name):
+    row = FAMILIES[name]
+    given = {**row.config, "architectures": [row.model], "use_sliding_window": True, "head_dim": 8}
+    given |= {"model_type": "gemma3_text" if name == "gemma3" else name, "sliding_window": 4}
+    net = importlib.import_module("kfunc.models.llama").from_config(Config(given))
+    windows = {"max_window_layers": 1, "sliding_window_pattern": 2, "layer_types": None}
+    net = kf.replace(net, **{n: value for n, value in windows.items() if hasattr(net, n)})
+
+    def computed(net):
+        parameters, _ = net.init(0, *net.input_specs())
+        shapes = [tuple(x.shape) for x in kf.tree.leaves(parameters)]
+        outs = [
+            net.apply(parameters, **inputs(name), train=t, key=kf.random.key(0))[0].tobytes() for t in (False, True)
+        ]
+        return shapes, outs
+
+    def other(field, value):
+        if field.name in VALUES:
+            return VALUES[field.name]
+        if isinstance(value, bool):
+            return not value
+        return 0.5 if isinstance(value, float) or value is None else value + 1 if "layers" in field.name else 2 * value
+
+    before, silent = computed(net), []
+    for field in fields(type(net)):
+        if field.name in BESIDE or field.name.endswith("token_id"):
+            continue
+        try:
+            after = computed(kf.replace(net, **{field.name: other(field, getattr(net, field.name))}))
+        except ArgumentError:
+            continue
+        silent += [field.name] if after == before else []
+    assert silent == []

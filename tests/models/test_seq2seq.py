@@ -184,3 +184,30 @@ def test_networks_that_cannot_be(case):
     make, said = CONFIGS[case]
     with pytest.raises(KfuncError, match=said):
         make()
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["encoder_layerdrop", "decoder_layerdrop"])
+@pytest.mark.parametrize("name", ["bart", "pegasus", "whisper"])
+def test_training_leaves_out_blocks_as_in_transformers(name, which, tmp_path):
+    """With the probability 1, no block is left; in between, some draws leave out a block, and others do not."""
+    torch, row = pytest.importorskip("torch"), FAMILIES[name]
+    transformers = pytest.importorskip("transformers")
+    cls = getattr(transformers, row.model)
+    off = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    model = cls(cls.config_class(**{**row.config, **off, which: 1.0})).train()
+    model.save_pretrained(tmp_path)
+    given = {theirs: torch.from_numpy(x) for theirs, x in row.inputs.values()}
+    with torch.no_grad():
+        want = model(**{n: x if x.is_floating_point() else x.long() for n, x in given.items()}).logits.numpy()
+    net, parameters, state = kf.models.load(tmp_path)
+    ours = {n: x for n, (_, x) in row.inputs.items()}
+
+    def trained(net, key):
+        return net.apply(parameters, state=state, train=True, key=kf.random.key(key), **ours)[0]
+
+    np.testing.assert_allclose(trained(net, 0), want, rtol=0, atol=1e-5 * max(1, np.abs(want).max()))
+    some = kf.replace(net, **{which: 0.5})
+    assert 1 < len({trained(some, key).tobytes() for key in range(12)}) <= 4  # of two blocks
