@@ -32,6 +32,14 @@ ROWS = (
     ("DenseNet121", TORCHVISION, "densenet121", 64, OUTSIDE, {}),
     ("DenseNet169", TIMM, "densenet169", 65, OUTSIDE, {}),
     ("DenseNet201", TORCHVISION, "densenet201", 64, OUTSIDE, {}),
+    ("ResNet18", TORCHVISION, "resnet18", 64, OUTSIDE, {}),
+    ("ResNet34", TIMM, "resnet34", 65, OUTSIDE, {}),
+    ("ResNet50", TORCHVISION, "resnet50", 64, OUTSIDE, {}),
+    ("ResNet50", TIMM, "resnet50", 97, OUTSIDE, {"version": "1.5", "data_format": "channels_first"}),
+    ("ResNet50", TORCHVISION, "resnext50_32x4d", 64, OUTSIDE, {"groups": 32, "width_per_group": 4}),
+    ("ResNet50", TIMM, "wide_resnet50_2", 64, OUTSIDE, {"width_per_group": 128}),
+    ("ResNet101", TIMM, "resnet101", 64, OUTSIDE, {}),
+    ("ResNet152", TORCHVISION, "resnet152", 64, OUTSIDE, {}),
     ("VGG16", TORCHVISION, "vgg16", 224, OUTSIDE, {}),
     ("VGG19", TIMM, "vgg19", 224, OUTSIDE, {}),
     ("ConvNeXtTiny", TORCHVISION, "convnext_tiny", 64, INSIDE, {}),
@@ -83,10 +91,13 @@ def check(row, folder):
         rounded = net.float()(given.float()).numpy()
     path = Path(folder) / "model.safetensors"
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
-    constructor, options = getattr(kf.models, name), {"weights": path, "input_shape": (size, size, 3), **options}
+    first = options.get("data_format") == "channels_first"
+    shape = (3, size, size) if first else (size, size, 3)
+    constructor, options = getattr(kf.models, name), {"weights": path, "input_shape": shape, **options}
     model = constructor(classifier_activation=None, **options)
     features = constructor(include_top=False, **options)
     ours = kf.models.preprocess_input(x, mode="torch") if pixels == OUTSIDE else x
+    ours = ours.transpose(0, 3, 1, 2) if first else ours
     got = model.predict(ours, verbose=0)
     assert features.predict(ours, verbose=0).ndim == 4
     own, found = (float(np.abs(y - exact).max() / np.abs(exact).max()) for y in (rounded, got))

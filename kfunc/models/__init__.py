@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from .mobilenet import MobileNetV3Small as MobileNetV3Small
     from .nasnet import NASNetLarge as NASNetLarge
     from .nasnet import NASNetMobile as NASNetMobile
+    from .resnet import ResNet18 as ResNet18
+    from .resnet import ResNet34 as ResNet34
     from .resnet import ResNet50 as ResNet50
     from .resnet import ResNet50V2 as ResNet50V2
     from .resnet import ResNet101 as ResNet101
@@ -109,7 +111,8 @@ _MODULES = {
     **dict.fromkeys(("InceptionResNetV2", "InceptionV3"), "inception"),
     **dict.fromkeys(("MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small"), "mobilenet"),
     **dict.fromkeys(("NASNetLarge", "NASNetMobile"), "nasnet"),
-    **dict.fromkeys(("ResNet50", "ResNet50V2", "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2"), "resnet"),
+    **dict.fromkeys(("ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152"), "resnet"),
+    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2"), "resnet"),
     **dict.fromkeys(("VGG16", "VGG19"), "vgg"),
     **dict.fromkeys(("Xception",), "xception"),
     **dict.fromkeys(("Bart", "MBart", "Marian", "Pegasus"), "bart"),

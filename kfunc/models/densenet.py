@@ -58,7 +58,7 @@ def _densenet(title: str, depths: tuple[int, ...]) -> Constructor:
     text = (
         f"DenseNet of {title.removeprefix('DenseNet')} layers, for images that `preprocess_input` scaled and centred."
     )
-    source = Source(f"torchvision's and timm's {title.lower()}", _pairs(depths), norm={"epsilon": 1e-5})
+    source = Source(f"torchvision's and timm's {title.lower()}", _pairs(depths), {"norm": {"epsilon": 1e-5}})
     recipe = Recipe(_body(depths), with_dense(), norm={"epsilon": 1.001e-5}, sources=(source,))
     return standard(title, title.lower(), text, recipe)
 

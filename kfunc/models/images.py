@@ -41,8 +41,8 @@ def preprocess_input(x: Array, data_format: str | None = None, mode: str = "caff
     - "caffe", for ResNet and VGG with Keras's weights: the channels in the order blue, green, red, less their means on
       ImageNet.
     - "tf", for ResNet v2, Inception, Xception, NASNet, MobileNet and its v2: from -1 to 1.
-    - "torch", for DenseNet, and for VGG with weights of torchvision and timm: from 0 to 1, less the means on ImageNet,
-      divided by the standard deviations.
+    - "torch", for DenseNet, and for ResNet and VGG with weights of torchvision and timm: from 0 to 1, less the means on
+      ImageNet, divided by the standard deviations.
 
     ConvNeXt, EfficientNet and MobileNet v3 do it themselves. Unlike Keras's function, this one never writes into `x`.
 

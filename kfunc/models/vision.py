@@ -169,16 +169,17 @@ def made(
     x = _input(recipe, include_top, input_tensor, input_shape, data_format)
     inputs = _inputs(x)
 
-    def net(**norm: Any) -> nn.Graph:
-        m = Maker(data_format, **{**recipe.norm, **norm})
-        y = recipe.body(m, x)
+    def net(**changes: Any) -> nn.Graph:
+        this = dataclasses.replace(recipe, **changes)
+        m = Maker(data_format, **this.norm)
+        y = this.body(m, x)
         if include_top:
-            y = recipe.top(m, y, classes, classifier_activation)
+            y = this.top(m, y, classes, classifier_activation)
         elif pooling is not None:
             cls = nn.GlobalAveragePooling2D if pooling == "avg" else nn.GlobalMaxPooling2D
-            y = m(cls, y, name=f"{pooling}_pool" if recipe.pooled else None)
-        if not include_top and recipe.after is not None:
-            y = recipe.after(m, y)
+            y = m(cls, y, name=f"{pooling}_pool" if this.pooled else None)
+        if not include_top and this.after is not None:
+            y = this.after(m, y)
         return nn.Graph(inputs, y, name=name)
 
     if path is None:

@@ -30,14 +30,14 @@ class Source(NamedTuple):
         name: What the library calls the network: "timm's tf_efficientnet_b0".
         pairs: For the network here, the pairs of a module there and a layer here. How the axes lie follows from the
             class of the layer, unless a form as of a `KeyMap` is the third.
-        norm: Arguments of each `BatchNormalization`, where that library has others than Keras.
+        changes: Fields of the `Recipe` that are others in that library.
         state: Values of state variables that the checkpoint lacks, by their paths.
         sizes: Sizes of axes in forms.
     """
 
     name: str
     pairs: Callable[[nn.Graph], Iterable[Pair]]
-    norm: Mapping[str, Any] = {}
+    changes: Mapping[str, Any] = {}
     state: Mapping[str, Any] = {}
     sizes: Mapping[str, int] = {}
 
@@ -77,7 +77,7 @@ def loaded(
     """The model with the weights in a file. Nothing is drawn.
 
     Args:
-        net_of: Makes the network; it takes arguments of each `BatchNormalization`.
+        net_of: Makes the network; it takes fields of the `Recipe` that are others than Keras's.
         path: The file.
         sources: The checkpoints of other libraries that fit.
         include_top: Whether the network has its top. If not, that of a checkpoint is passed over.
@@ -97,7 +97,7 @@ def loaded(
         return Model(net, params=params, state=state)
     best = 0
     for candidate in sources:
-        made = net_of(**candidate.norm)
+        made = net_of(**candidate.changes)
         found, heads = _rules(candidate, made, include_top)
         names = {rule[0] for rule in found}
         known = sum(name in names or any(re.fullmatch(head, name) for head in heads) for name in tensors)

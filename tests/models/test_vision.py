@@ -61,15 +61,16 @@ def test_a_network_is_that_of_keras(name):
 
 
 def test_signatures():
-    """Names, order and defaults are Keras's, but nothing is downloaded by default."""
+    """Names, order and defaults are Keras's, but nothing is downloaded by default. Ours alone are given by name."""
     theirs = pytest.importorskip("keras").applications
     assert sorted(name for name, value in vars(theirs).items() if inspect.isfunction(value)) == NETWORKS
     for name in NETWORKS:
         ours = inspect.signature(getattr(kf.models, name)).parameters.values()
-        *ours, last = [(p.name, p.default) for p in ours]
+        own = [p.name for p in ours if p.kind is p.KEYWORD_ONLY]
+        ours = [(p.name, p.default) for p in ours if p.kind is not p.KEYWORD_ONLY]
         want = inspect.signature(getattr(theirs, name)).parameters.values()
         want = [(p.name, None if p.name == "weights" else p.default) for p in want]
-        assert (name, ours, last) == (name, want, ("data_format", "channels_last"))
+        assert (name, ours, own[0]) == (name, want, "data_format")
 
 
 def test_modules_are_those_of_keras():
@@ -104,7 +105,7 @@ def test_a_network_upon_a_node():
 
 
 def test_every_docstring_says_its_arguments():
-    for name in NETWORKS:
+    for name in [*NETWORKS, "ResNet18", "ResNet34"]:
         function = getattr(kf.models, name)
         assert function.__name__ == name
         for argument in inspect.signature(function).parameters:
@@ -149,6 +150,70 @@ def test_weights_of_torch(tmp_path, undrawn):
         np.testing.assert_allclose(got, want, rtol=0, atol=13 * 68 * 2.0**-23 * np.abs(want).max())
     with pytest.raises(kf.errors.ParamError, match=r"pre_logits\.fc1\.weight: its shape is"):
         kf.models.VGG16(weights=tmp_path / "vgg.safetensors")
+
+
+def resnet_of_torch(x, w, depths):
+    """The features of torchvision's ResNet of version 1.5 with short blocks, written anew."""
+    torch = pytest.importorskip("torch")
+
+    def conv(x, name, norm, strides=1):
+        x = torch.nn.functional.conv2d(x, w[f"{name}.weight"], None, strides, w[f"{name}.weight"].shape[-1] // 2)
+        values = [w[f"{norm}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias")]
+        return torch.nn.functional.batch_norm(x, *values, eps=1e-5)
+
+    x = torch.relu(conv(x, "conv1", "bn1", 2))
+    x = torch.nn.functional.max_pool2d(x, 3, 2, 1)
+    for name in [f"layer{stage}.{i}" for stage, depth in enumerate(depths, 1) for i in range(depth)]:
+        halves = 2 if name in ("layer2.0", "layer3.0", "layer4.0") else 1
+        short = f"{name}.conv3.weight" not in w
+        steps = [halves, 1] if short else [1, halves, 1]
+        y = x
+        for i, strides in enumerate(steps, 1):
+            y = conv(y, f"{name}.conv{i}", f"{name}.bn{i}", strides)
+            y = torch.relu(y) if i < len(steps) else y
+        if f"{name}.downsample.0.weight" in w:
+            x = conv(x, f"{name}.downsample.0", f"{name}.downsample.1", halves)
+        x = torch.relu(x + y)
+    return x
+
+
+@pytest.mark.parametrize(("name", "depths"), [("ResNet18", (2, 2, 2, 2)), ("ResNet50", (3, 4, 6, 3))])
+def test_resnet_of_torchvision(name, depths, tmp_path, undrawn):
+    """Its file makes the network one of version 1.5, whose strides are elsewhere than Keras's."""
+    torch = pytest.importorskip("torch")
+    from kfunc.models import resnet
+
+    model = getattr(kf.models, name)(include_top=False, **({"version": "1.5"} if name == "ResNet50" else {}))
+    rng = np.random.default_rng(0)
+    forms = {nn.Conv2D: {"weight": "kernel"}, nn.BatchNormalization: {"weight": "gamma", "bias": "beta"}}
+    forms[nn.BatchNormalization].update(running_mean="moving_mean", running_var="moving_variance")
+    declared = {
+        "/".join(path): d.spec.shape for path, d in model.net.trace(kf.Spec((None, 32, 32, 3))).declared.items()
+    }
+    w = {"fc.weight": np.zeros((1000, 8), "float32"), "bn1.num_batches_tracked": np.zeros((), "int64")}
+    for theirs, ours in resnet._pairs(depths)(model.net):
+        layer = dict(model.net.children()).get(ours)
+        for kind, array in forms.get(type(layer), {}).items():
+            shape = declared[f"{ours}/{array}"]
+            shape = tuple(shape[i] for i in (3, 2, 0, 1)) if array == "kernel" else shape
+            size = 1.6 / np.prod(shape[1:]) if array == "kernel" else 0.1
+            x = rng.standard_normal(shape, "float32") * np.float32(size**0.5)
+            w[f"{theirs}.{kind}"] = np.abs(x) + np.float32(0.8) if kind == "running_var" or array == "gamma" else x
+    kf.interop.save_checkpoint(w, tmp_path / "a.safetensors")
+    undrawn()
+    x = rng.standard_normal((1, 48, 33, 3), "float32")
+    got = getattr(kf.models, name)(include_top=False, weights=tmp_path / "a.safetensors").predict(x, verbose=0)
+    tensors = {k: torch.tensor(v).double() for k, v in w.items()}
+    given = torch.tensor(x.transpose(0, 3, 1, 2))
+    want = resnet_of_torch(given.double(), tensors, depths).permute(0, 2, 3, 1).numpy()
+    rounded = resnet_of_torch(given, {k: v.float() for k, v in tensors.items()}, depths).permute(0, 2, 3, 1).numpy()
+    # Both sum in float32, in another order: 4 times PyTorch's own error leaves room for that, and a wrong stride is 1.
+    own = np.abs(rounded - want).max()
+    assert own < 1e-4 * np.abs(want).max()
+    np.testing.assert_allclose(got, want, rtol=0, atol=4 * own)
+    if name == "ResNet50":
+        with pytest.raises(FileError, match="not those of a network that is known"):
+            kf.models.ResNet50(version="1", weights=tmp_path / "a.safetensors")
 
 
 def test_deviations_in_the_place_of_variances(tmp_path):
@@ -246,6 +311,8 @@ REFUSED = {
     "two shapes": (lambda p: tiny(input_tensor=nn.Input((64, 64, 3))), r"`input_shape` is \(32, 32, 3\), and"),
     "format": (lambda p: tiny(data_format="NCHW"), "`data_format` must be"),
     "ConvNeXt": (lambda p: kf.models.ConvNeXtTiny(data_format="channels_first"), "`data_format` must be"),
+    "version": (lambda p: kf.models.ResNet50(version="2"), "`version` must be"),
+    "version 1 has no groups": (lambda p: kf.models.ResNet50(version="1", groups=32), "`groups` and `width_per_group`"),
     "NASNet": (
         lambda p: kf.models.NASNetMobile(include_top=False, input_shape=(None, None, 3)),
         "`input_shape` must have no None in this network",
