@@ -160,7 +160,6 @@ REASONS: dict[str, dict[str, str]] = {
             _NO_GLOBALS + "verbose= says what fit shows",
         ),
         **dict.fromkeys(("get_source_inputs", "is_keras_tensor"), _SYMBOLS),
-        **dict.fromkeys(("model_to_dot", "plot_model"), _PICTURES),
         **dict.fromkeys(
             ("pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
             "a step is given a batch with x, y and sample_weight",

@@ -22,7 +22,7 @@ from .errors import ArgumentError, UnknownAttributeError
 from .nn.freezing import freeze, unfreeze
 from .nn.layer import Layer
 from .registry import resolve, to_config
-from .training import model_file
+from .training import drawing, model_file
 from .training.carry import TrainCarry
 from .training.checkpoints import Checkpoints
 from .training.custom_objective import OwnObjective, with_objective
@@ -39,7 +39,7 @@ from .training.predict import predict, predict_batch
 from .training.setup import Setup, placed
 from .training.state import TrainState, begun
 from .training.step import forward
-from .training.summary import dot_of, lines_of
+from .training.summary import lines_of
 from .training.traced import Traced
 from .typing import Tree
 
@@ -829,14 +829,17 @@ class Model(GraphFace):
         for line in lines_of(call, line_length, positions, expand_nested, show_trainable, layer_range):
             (print_fn or print)(line)
 
-    def dot(self, show_shapes: bool = False, rankdir: str = "TB") -> str:
-        """The layers and what they are connected to in Graphviz's language, for `dot -Tpng`: Keras's `plot_model`.
+    def dot(self, show_shapes: bool = False, rankdir: str = "TB", **options: bool) -> str:
+        """The layers and what they are connected to in Graphviz's language; `kf.utils.plot_model` draws it.
 
         Args:
             show_shapes: Whether to show the shapes of the outputs.
-            rankdir: "TB" from top to bottom, "LR" from left to right.
+            rankdir: "TB" from top to bottom, "LR" from left to right, "BT" or "RL".
+            options: `show_dtype`, `show_layer_names`, `expand_nested`, `show_layer_activations` and `show_trainable` of
+                `kf.utils.plot_model`.
         """
-        return dot_of(self._shapes().call, show_shapes, checks.one_of("rankdir", rankdir, ("TB", "BT", "LR", "RL")))
+        checks.one_of("rankdir", rankdir, ("TB", "BT", "LR", "RL"))
+        return drawing.dot_of(drawing.boxes_of(self._shapes().call, show_shapes, **options), rankdir)
 
     def _shapes(self) -> Traced:
         """The shapes in the network. It needs no parameters for them if it begins with `nn.Input`."""

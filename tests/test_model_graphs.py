@@ -8,6 +8,7 @@ import json
 import pickle
 import warnings
 import weakref
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -454,6 +455,54 @@ def test_a_picture():
     ]
     with pytest.raises(kf.errors.ArgumentError, match="`rankdir`"):
         two_inputs().dot(rankdir="UP")
+
+
+def nested():
+    x = nn.Input((8, 8, 3))
+    a, b = nn.Conv2D(4, 3, padding="same", activation="relu")(x), nn.Conv2D(4, 1)(x)
+    inner = nn.Input((5,))
+    graph = nn.Graph(inner, nn.Dense(2)(nn.Dropout(0.1)(inner)), name="graph")
+    head = nn.Sequential([nn.Flatten(), nn.Dense(5)], name="head", trainable=False)
+    return kf.Model(x, [graph(head(nn.Add()([a, b]))), b])
+
+
+def test_a_picture_of_networks_in_it(tmp_path):
+    found = kf.utils.model_to_dot(nested(), show_dtype=True, expand_nested=True, show_layer_activations=True)
+    arrows = {line.strip(" ;") for line in found.splitlines() if "->" in line}
+    assert arrows == {
+        *('"input_layer" -> "conv2d"', '"input_layer" -> "conv2d_1"', '"conv2d" -> "add"', '"conv2d_1" -> "add"'),
+        *('"add" -> "head/flatten"', '"head/flatten" -> "head/dense"', '"head/dense" -> "graph/input_layer"'),
+        *('"graph/input_layer" -> "graph/dropout"', '"graph/dropout" -> "graph/dense"'),
+    }
+    assert '"conv2d" [label="conv2d: Conv2D (relu)\\nfloat32"];' in found and found.count("subgraph") == 2
+
+
+def boxes(path):
+    """The rectangles of an SVG, (left, top, right, bottom), and its texts."""
+    root = xml.etree.ElementTree.parse(path).getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    found = [[float(r.get(k)) for k in ("x", "y", "width", "height")] for r in root.iter(f"{space}rect")]
+    return [(x, y, x + w, y + h) for x, y, w, h in found], [t.text for t in root.iter(f"{space}text")]
+
+
+@pytest.mark.parametrize("rankdir", ["TB", "BT", "LR", "RL"])
+@pytest.mark.parametrize("make", [two_inputs, nested], ids=["two inputs", "nested"])
+def test_svg_has_a_box_for_each_layer_and_none_over_another(tmp_path, monkeypatch, make, rankdir):
+    monkeypatch.setenv("PATH", "")  # without Graphviz
+    model = make()
+    assert kf.utils.plot_model(model, tmp_path / "m.svg", True, rankdir=rankdir, expand_nested=True) is None
+    places, texts = boxes(tmp_path / "m.svg")
+    assert len(places) == kf.utils.model_to_dot(model, expand_nested=True).count("[label=")
+    assert ("Input" in texts and "(None, 4)" in texts) or make is nested
+    for i, a in enumerate(places):
+        for b in places[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    kf.utils.plot_model(model, tmp_path / "m.dot")
+    assert (tmp_path / "m.dot").read_text().startswith("digraph {")
+    with pytest.raises(kf.errors.MissingPackageError, match="Graphviz is not installed"):
+        kf.utils.plot_model(model, tmp_path / "m.png")
+    with pytest.raises(kf.errors.FileError, match="cannot be written"):
+        kf.utils.plot_model(model, tmp_path / "none" / "m.svg")
 
 
 COPIED = {

@@ -15,7 +15,7 @@ from ..nn.graph import Graph
 from ..nn.layer import Layer
 from ..nn.nodes import Part
 
-__all__ = ["dot_of", "lines_of"]
+__all__ = ["connections", "lines_of"]
 
 _LEAST = 8
 """The narrowest column."""
@@ -42,7 +42,7 @@ def lines_of(
         for path in {"/".join(parts[:i]) for i in range(len(parts))} & counts.keys():
             counts[path] += n
             trainable[path] += n if declaration.kind == "params" else 0
-    inputs, sources = _connections(outputs)
+    inputs, sources = connections(outputs)
     connected = not _is_chain(sources)
     head = ["Layer", "Output shape", "Parameters"] + ["Trainable"] * show_trainable + ["Connected to"] * connected
     rows = []
@@ -63,7 +63,7 @@ def lines_of(
     return [*_table([head, *rows], line_length, positions), last]
 
 
-def _connections(outputs: dict[str, tuple[Layer, Any]]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def connections(outputs: dict[str, tuple[Layer, Any]]) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """The inputs of all graphs by their paths; and for each layer in a graph, the names of those it takes nodes of."""
     inputs: dict[str, Any] = {}
     sources: dict[str, list[str]] = {}
@@ -153,18 +153,3 @@ def _readable(size: float) -> str:
             return f"{size:.2f} {unit}"
         size /= 1024
     return f"{size:.2f} TB"
-
-
-def dot_of(call: Any, show_shapes: bool = False, rankdir: str = "TB") -> str:
-    """The layers of a network and what they are connected to, in Graphviz's language."""
-    outputs = {path: (layer, out) for path, layer, out in call.outputs}
-    inputs, sources = _connections(outputs)
-    lines, before = ["digraph {", f"  rankdir={rankdir}; node [shape=box];"], None
-    for path in _in_order(list(outputs), inputs, nested=False):
-        layer, out = outputs[path] if path in outputs else (None, inputs[path])
-        shapes = "".join(f"\\n{tuple(x.shape)}" for x in tree.leaves(out)) if show_shapes else ""
-        lines.append(f'  "{path}" [label="{path}: {"Input" if layer is None else type(layer).__name__}{shapes}"];')
-        taken = sources.get(path, []) if sources else [before] if before is not None else []
-        lines += [f'  "{source}" -> "{path}";' for source in dict.fromkeys(n.partition("[")[0] for n in taken)]
-        before = path
-    return "\n".join([*lines, "}"])

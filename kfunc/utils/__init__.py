@@ -18,6 +18,7 @@ from ..data.windows import timeseries_dataset_from_array
 from ..elsewhere import looked_up
 from ..errors import ArgumentError, IndexingError, ShapeError
 from .downloads import get_file
+from .drawing import model_to_dot, plot_model
 from .images import array_to_img, img_to_array, load_img, save_img
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",
+    "model_to_dot",
     "normalize",
     "pad_sequences",
+    "plot_model",
     "save_img",
     "split_dataset",
     "text_dataset_from_directory",
