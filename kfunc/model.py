@@ -962,13 +962,18 @@ class Model(GraphFace):
 
     @property
     def trainable(self) -> bool:
-        """Whether a parameter trains. Setting it is `freeze()` or `unfreeze()`, of all layers."""
+        """Whether a parameter trains.
+
+        Setting it is `freeze()` or `unfreeze()` of all layers, here and, as in Keras, in other models that have them.
+        """
         ts = self._carry.train_state
         return self.net.trainable if ts is None else bool(tree.leaves(ts.params))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        (self.unfreeze if checks.boolean("trainable", value) else self.freeze)()
+        checks.boolean("trainable", value)
+        for model, paths in [(self, []), *self._elsewhere()]:
+            (model.unfreeze if value else model.freeze)(*paths)
 
     # -- weights -----------------------------------------------------------------------------------------------------
 

@@ -390,3 +390,35 @@ def test_a_model_of_nodes_of_a_frozen_model():
     assert paths() == ["new"]
     base.trainable = True
     assert paths() == ["bn", "first", "new"]
+
+
+@pytest.mark.parametrize("kind", ["called", "in a Sequential", "outputs"])
+@pytest.mark.parametrize("when", ["before", "called", "made", "built"])
+def test_trainable_of_a_base_counts_in_the_model_around_it(kind, when):
+    """As in Keras, in whatever order a program freezes the base and builds upon it."""
+    x = nn.Input((4,))
+    base = kf.Model(x, nn.Dense(3)(nn.BatchNormalization()(nn.Dense(5)(x))), name="base")
+
+    def trains():
+        return len(kf.tree.leaves(model.train_state.params))
+
+    def at(moment):
+        if moment == when:
+            base.trainable = False
+
+    at("before")
+    if kind == "in a Sequential":
+        at("called")
+        model = kf.Model(nn.Sequential([base, nn.Dense(1)]))
+    else:
+        x, y = (base.input, base.output) if kind == "outputs" else (x, base(x, training=False))
+        at("called")
+        model = kf.Model(x, nn.Dense(1)(y))
+    at("made")
+    model.build(np.zeros((2, 4), "float32"))
+    at("built")
+    counts = [trains()]
+    for value in (True, False, True):
+        base.trainable = value
+        counts.append(trains())
+    assert counts == [2, 8, 2, 8]

@@ -183,6 +183,8 @@ class GraphFace:
         if not self._shared.brings:
             self._shared.brings = True
             self._adopt()
+        if not any(net() is self.net for net in self._shared.lent):
+            self._shared.lent.append(weakref.ref(self.net))
         return self.net
 
     def _in_graph(self, inputs: tuple, options: dict[str, Any]) -> Any:
@@ -216,7 +218,7 @@ class GraphFace:
         found = dict(getattr(self.net, "_trains", None) or {})
         for path, child in _all(self.net):
             shares = [(_read(held), below) for held, below in child._held]
-            others = [(share, below) for share, below in shares if share not in (None, self._shared) and below]
+            others = [(share, below) for share, below in shares if share not in (None, self._shared)]
             share, below = max(others, key=lambda each: each[0].said, default=(None, ""))
             if not path or share is None or not share.trains:
                 continue
@@ -257,6 +259,20 @@ class GraphFace:
                     if other is not mine and (other.brings or mine.brings):
                         yield weakref.ref(other)
 
+    def _elsewhere(self) -> list[tuple[Any, list[str]]]:
+        """The other models that have this network or its layers, and the paths of these there."""
+        whole: dict[int, tuple[Any, list[str]]] = {}
+        parts: dict[int, tuple[Any, list[str]]] = {}
+        lent = [net for ref in self._shared.lent if (net := ref()) is not None]
+        for found, layers in ((whole, lent), (parts, [child for _, child in self.net.children()])):
+            for layer in layers:
+                for held, path in layer._held:
+                    share = _read(held)
+                    model = None if share in (None, self._shared) or not path else share.owner()
+                    if model is not None:
+                        found.setdefault(id(model), (model, []))[1].append(path)
+        return list({**parts, **whole}.values())
+
     def _check_newest(self) -> None:
         """Warn, once, if layers of the model were trained in another since it copied their weights."""
         other, self._shared.outdated = self._shared.outdated, None
@@ -291,6 +307,8 @@ class Share:
         trains: Which layers of its network are frozen; see `nn.freeze`.
         said: When that was said.
         sharing: Which network was the latest, and what others shared of the same layers then.
+        lent: The networks that the model was, when it was called upon nodes or given to another one as a layer. By weak
+            references, since their layers hold the share.
     """
 
     def __init__(self, carry: Any, brings: bool):
@@ -301,6 +319,7 @@ class Share:
         self.trains: dict[str, bool] | None = None
         self.said: int = 0
         self.sharing: tuple[int, list[Any]] = 0, []
+        self.lent: list[weakref.ref[Layer]] = []
 
 
 def _more(spec: Any, x: Any) -> int:
