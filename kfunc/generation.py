@@ -55,6 +55,8 @@ class _Fixed(NamedTuple):
     repetition_penalty: Any = None
     suppressed: Any = None  # tokens that are never made: bool (vocabulary,)
     suppressed_first: Any = None  # tokens that are not made at first
+    forced_first: Any = None  # the tokens of which one is made at first: int32 (n,)
+    forced_last: Any = None  # those of which one is the last of `length`
 
 
 class _Carry(NamedTuple):
@@ -85,7 +87,7 @@ def generate(
     net: Any,
     params: Tree,
     ids: Any,
-    max_new_tokens: int,
+    max_new_tokens: int | None = None,
     *,
     state: Tree = None,
     key: Any = None,
@@ -102,6 +104,8 @@ def generate(
     pad_token_id: int | None = None,
     suppress_tokens: Sequence[int] | None = None,
     begin_suppress_tokens: Sequence[int] | None = None,
+    forced_bos_token_id: int | Sequence[int] | None = None,
+    forced_eos_token_id: int | Sequence[int] | None = None,
     mask: Any = None,
     decoder_ids: Any = None,
     stream: Callable[[np.ndarray], Any] | None = None,
@@ -121,7 +125,8 @@ def generate(
             None, and caches hold what is needed of them.
         params: Its parameters. They say on which backend and device everything is computed.
         ids: The prompt, integers (batch, time); or the `inputs` of an encoder-decoder.
-        max_new_tokens: How many tokens to make for each row.
+        max_new_tokens: How many tokens to make for each row; by default as many as `net.generation` says by
+            `max_new_tokens`, or by `max_length`, which counts the prompt, too.
         state: The network's state, if it has one.
         key: A random key, or a seed: tokens are drawn. None: the likeliest token is taken.
         sample: A function of your own, `sample(key, logits)`: float32 logits (batch, vocabulary) to tokens (batch,). It
@@ -137,13 +142,17 @@ def generate(
         length_penalty: The score of a beam is divided by its length to this power.
         early_stopping: When a beam search ends: True, as soon as there are `num_beams` complete ones; False, when
             better ones are not likely; "never", when there cannot be better ones.
-        stop: The token that ends a row, or several; by default `net.eos_token_id`. `()` for none.
-        pad_token_id: The token that fills a row after its end; by default `net.pad_token_id`, or the first stop token.
-        suppress_tokens: Tokens that are never made; by default `net.suppress_tokens`.
-        begin_suppress_tokens: Tokens that are not made at first; by default `net.begin_suppress_tokens`.
+        stop: The token that ends a row, or several; by default `eos_token_id` of the network. `()` for none. Defaults
+            of tokens are those in `net.generation`, if it has them, or else the network's attributes.
+        pad_token_id: The token that fills a row after its end; by default the network's, or the first stop token.
+        suppress_tokens: Tokens that are never made; by default the network's.
+        begin_suppress_tokens: Tokens that are not made at first; by default the network's.
+        forced_bos_token_id: The token that is made first, if the prompt, or the output's beginning, is one token; by
+            default the network's. `()` for none.
+        forced_eos_token_id: The token that is made last, if a row has not ended before; by default the network's.
         mask: For prompts of different lengths: booleans (batch, time), False for the padding, which comes first.
         decoder_ids: How the output of an encoder-decoder begins, integers (batch, time); by default
-            `net.decoder_start_token_id`.
+            `decoder_start_token_id` of the network.
         stream: Called with the tokens (batch,), a NumPy array, as soon as they are made.
 
     Returns:
@@ -157,7 +166,6 @@ def generate(
     net = as_layer(net)
     names = _arguments(net)
     encodes = "inputs" in names
-    count = checks.count("max_new_tokens", max_new_tokens, least=0)
     rules = _rules(key, sample, temperature, top_k, num_beams, length_penalty, early_stopping, stream)
     _check_options(rules, temperature, top_p, min_p, repetition_penalty)
     backend, where = backend_of(params), _device(params)
@@ -165,6 +173,7 @@ def generate(
     given = to_numpy(ids)
     hidden = _mask(mask, given, names)
     prompt = _prompt("decoder_ids", _started(net, decoder_ids, len(given))) if encodes else _prompt("ids", given)
+    count = checks.count("max_new_tokens", _count(net, max_new_tokens, prompt.shape[1]), least=0)
     known = _known.setdefault(net, {})
     vocabulary = _vocabulary(known, net, (given, prompt) if encodes else (prompt,))
     if encodes and given.dtype.kind in "iu":
@@ -178,13 +187,17 @@ def generate(
         _set(name, _tokens(net, name, value, name), vocabulary)
         for name, value in (("suppress_tokens", suppress_tokens), ("begin_suppress_tokens", begin_suppress_tokens))
     ]
+    first, last = (
+        _inside(name, _tokens(net, name, value, name), vocabulary)
+        for name, value in (("forced_bos_token_id", forced_bos_token_id), ("forced_eos_token_id", forced_eos_token_id))
+    )
     most = _check_length(net, prompt.shape[1] + count - 1)
     batch = prompt.shape[0]
     if not count or not batch:
         return asarray(np.zeros((batch, count), np.int32), backend=backend, device=where)
 
     # A compiled program is for one size. So prompts are filled up, and caches are a little longer than needed.
-    time = prompt.shape[1]
+    time = prompt_length = prompt.shape[1]
     length, room = time + count - 1, count
     if backend.compiles:
         if not encodes and "mask" in names:
@@ -215,6 +228,8 @@ def generate(
         repetition_penalty=put(repetition_penalty, "float32"),
         suppressed=put(suppressed[0], "bool"),
         suppressed_first=put(suppressed[1], "bool"),
+        forced_first=put(first) if first.size and prompt_length == 1 else None,
+        forced_last=put(last) if last.size else None,
     )
     seen = None
     if repetition_penalty is not None:
@@ -338,7 +353,7 @@ def _started(net: Any, decoder_ids: Any, batch: int) -> np.ndarray:
                 got=ids.shape,
             )
         return ids
-    first = getattr(net, "decoder_start_token_id", None)
+    first = _said(net, "decoder_start_token_id")
     if first is None:
         raise ArgumentError(
             "`decoder_ids` is missing, and the network has no `decoder_start_token_id`.",
@@ -395,9 +410,36 @@ def _vocabulary(known: dict, net: Any, inputs: tuple[np.ndarray, ...]) -> int:
     return known["vocabulary"]
 
 
+def _said(net: Any, name: str) -> Any:
+    """The default of an option: what `net.generation` says, or the attribute of the network."""
+    said = getattr(net, "generation", None) or {}
+    value = said[name] if name in said else getattr(net, name, None)
+    if name == "suppress_tokens":
+        words = [
+            word[0] for word in said.get("bad_words_ids") or () if isinstance(word, list | tuple) and len(word) == 1
+        ]
+        value = [*(value or ()), *words]
+    return value
+
+
+def _count(net: Any, count: Any, prompt: int) -> Any:
+    """`max_new_tokens`, by default what the network says, for a prompt of so many tokens."""
+    if count is not None:
+        return count
+    new, length = _said(net, "max_new_tokens"), _said(net, "max_length")
+    if new is None and length is None:
+        raise ArgumentError(
+            "`max_new_tokens` is missing, and the network says nothing about it.",
+            argument="max_new_tokens",
+            expected="how many tokens to make",
+            got="nothing",
+        )
+    return max(checks.integer("max_length", length) - prompt, 0) if new is None else new
+
+
 def _tokens(net: Any, name: str, value: Any, attribute: str) -> np.ndarray:
     """The tokens of an option, (n,); by default those that the network names."""
-    value = getattr(net, attribute, None) if value is None else value
+    value = _said(net, attribute) if value is None else value
     value = () if value is None else value
     try:
         return np.asarray([checks.integer(name, checks.as_python(x)) for x in np.ravel(value)], np.int64)
@@ -568,6 +610,10 @@ def _processed(rules: _Rules, fixed: _Fixed, logits: Any, carry: _Carry) -> Any:
         logits = xp.where(fixed.suppressed, never, logits)
     if fixed.suppressed_first is not None:
         logits = xp.where(fixed.suppressed_first & (carry.count == 0), never, logits)
+    for tokens, at in ((fixed.forced_first, 0), (fixed.forced_last, fixed.length - 1)):
+        if tokens is not None:
+            forced = xp.where(_is_one_of(ops.positions(logits, 1), tokens), xp.zeros_like(logits), never)
+            logits = xp.where(carry.count == at, forced, logits)
     if fixed.temperature is not None:
         logits = logits / fixed.temperature
     if rules.top_k is not None or fixed.top_p is not None:

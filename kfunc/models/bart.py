@@ -144,6 +144,7 @@ class Bart(Family):
         scale_embedding: Whether the vectors of tokens are multiplied by the root of `d_model`.
         tie_word_embeddings: Whether the logits use the table of the embeddings.
         decoder_start_token_id: The token before the first one.
+        forced_eos_token_id: The token that is generated last, if the text has not ended before.
         bad_words_ids: Sequences of tokens that are never generated; of them, those of one token have an effect.
         final_logits_bias: Whether the logits have a bias. Files tell, and not their configs.
         stores_positions: Whether positions that are sines stand in the state. Files tell, and not their configs.
@@ -181,6 +182,7 @@ class Bart(Family):
     scale_embedding: bool = False
     tie_word_embeddings: bool = True
     decoder_start_token_id: int | None = 2
+    forced_eos_token_id: int | Sequence[int] | None = 2
     bad_words_ids: Sequence[Sequence[int]] | None = None
     final_logits_bias: bool = True
     stores_positions: bool = False
@@ -308,6 +310,7 @@ class Marian(Bart):
 
     vocab_size: int = 58101
     decoder_start_token_id: int | None = 58100
+    forced_eos_token_id: int | Sequence[int] | None = 0
     pad_token_id: int | None = field(default=58100, kw_only=True)
     bos_token_id: int | None = field(default=None, kw_only=True)
     eos_token_id: int | Sequence[int] | None = field(default=0, kw_only=True)
@@ -324,6 +327,7 @@ class Pegasus(Bart):
     learns_positions: ClassVar[bool] = False
 
     decoder_start_token_id: int | None = 0
+    forced_eos_token_id: int | Sequence[int] | None = 1
     pad_token_id: int | None = field(default=0, kw_only=True)
     bos_token_id: int | None = field(default=None, kw_only=True)
     eos_token_id: int | Sequence[int] | None = field(default=1, kw_only=True)

@@ -23,14 +23,18 @@ _WITHOUT_EFFECT = {
     *("use_cache", "return_dict", "output_attentions", "output_hidden_states", "output_past", "gradient_checkpointing"),
     *("initializer_range", "initializer_factor", "chunk_size_feed_forward", "problem_type", "pretraining_tp"),
     *("id2label", "label2id", "finetuning_task", "task_specific_params", "tokenizer_class", "prefix", "sep_token_id"),
-    # of generation, not of the network
+}
+"""Keys of configs that do not change what a network computes."""
+
+GENERATION = {
     *("max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty"),
     *("temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
     *("encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "suppress_tokens"),
     *("return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values"),
-    *("exponential_decay_length_penalty", "begin_suppress_tokens", "cache_implementation"),
+    *("exponential_decay_length_penalty", "begin_suppress_tokens", "cache_implementation", "max_new_tokens", "min_p"),
+    *("min_new_tokens", "decoder_start_token_id"),
 }
-"""Keys of configs that do not change what a network computes."""
+"""Keys of configs that say how tokens are made, and not what the network computes."""
 
 
 @base_layer
@@ -43,6 +47,9 @@ class Family(Layer):
 
     Args:
         bos_token_id, eos_token_id, pad_token_id: Tokens that generation begins with, ends with, and fills up with.
+        generation: What `generation_config.json` of a folder says, or, without such a file, what its `config.json` says
+            about generation; None for a network made by hand. `kf.generate` takes tokens and lengths from it: see
+            `generation_options` for the rest. `save` writes it to the file again.
         source: What `load` read: the config and the order of the tensors in their files. `save` writes it again where
             it still describes the network. It has no effect on what the network computes.
     """
@@ -66,6 +73,7 @@ class Family(Layer):
     bos_token_id: int | None = dataclasses.field(default=None, kw_only=True)
     eos_token_id: int | Sequence[int] | None = dataclasses.field(default=None, kw_only=True)
     pad_token_id: int | None = dataclasses.field(default=None, kw_only=True)
+    generation: Mapping[str, Any] | None = dataclasses.field(default=None, kw_only=True)
     source: Mapping[str, Any] | None = dataclasses.field(default=None, kw_only=True)
 
     def has(self, **parts: Any) -> None:
@@ -112,17 +120,45 @@ class Family(Layer):
         return [*self._layers_in((name, vars(self)[name]) for name in named if name in vars(self))]
 
     def __repr__(self) -> str:
-        # `source` is long, and tells nothing about the network.
-        given = [(f.name, f.default) for f in fields(type(self)) if f.name != "source"]
+        # These two are long, and tell nothing about what the network computes.
+        given = [(f.name, f.default) for f in fields(type(self)) if f.name not in ("source", "generation")]
         changed = [f"{n}={getattr(self, n)!r}" for n, default in given if getattr(self, n) != default]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    @property
+    def generation_options(self) -> dict[str, Any]:
+        """Options of `kf.generate` that the folder recommends, beside tokens and lengths: those of searching, and where
+        it says `do_sample`, also those of drawing, which need a key:
+
+            tokens = kf.generate(net, params, ids, 50, key=0, **net.generation_options)
+
+        `kf.generate` does not take them by itself. It warns of options that `kf.generate` does not have.
+        """
+        said = self.generation or {}
+        names = (*_SEARCHING, *(_DRAWING if said.get("do_sample") else ()))
+        lacking = [f"{n} = {shown(said[n])}" for n, off in _LACKING.items() if said.get(n) not in (None, off)]
+        lacking += [f"bad_words_ids = {shown(w)}" for w in said.get("bad_words_ids") or () if len(w) > 1]
+        if lacking:
+            warn(f"`kf.generate` does not have these options of the folder: {', '.join(lacking)}.")
+        return {n: said[n] for n in names if said.get(n) not in (None, 0)}
 
     def values(self) -> dict[str, Any]:
         """The fields that a config describes."""
         return {name: value for name, value in arguments(self).items() if name not in _BASE}
 
 
-_BASE = {"source", *(f.name for f in fields(Layer))}
+_SEARCHING = ("num_beams", "length_penalty", "early_stopping", "repetition_penalty")
+_DRAWING = ("temperature", "top_k", "top_p", "min_p")
+_LACKING = {
+    **dict.fromkeys(("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "diversity_penalty"), 0),
+    **dict.fromkeys(("min_new_tokens", "epsilon_cutoff", "eta_cutoff", "penalty_alpha"), 0),
+    **dict.fromkeys(("typical_p", "num_beam_groups", "num_return_sequences", "encoder_repetition_penalty"), 1),
+    **dict.fromkeys(("guidance_scale",), 1),
+    **dict.fromkeys(("exponential_decay_length_penalty", "sequence_bias", "stop_strings", "top_h", "max_time")),
+}
+"""Options of `transformers` that `kf.generate` lacks, and the values with which they have no effect, beside None."""
+
+_BASE = {"source", "generation", *(f.name for f in fields(Layer))}
 
 
 def _maybe_positive(name: str, value: Any) -> Any:
@@ -251,7 +287,7 @@ class Config(Mapping[str, Any]):
             f"{self._path}{key} = {shown(value)}"
             for key, value in self._values.items()
             if key not in self._read
-            and key not in _WITHOUT_EFFECT
+            and key not in _WITHOUT_EFFECT | GENERATION
             and value is not None
             and value is not False
             and value not in ({}, [])

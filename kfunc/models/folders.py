@@ -17,7 +17,7 @@ from ..interop.checkpoints import INDEX, ONE, Checkpoint, save_checkpoint, write
 from ..nn.layer import Layer
 from ..typing import Array, Tree
 from . import sentences
-from .family import Config, Family
+from .family import GENERATION, Config, Family
 
 __all__ = ["MODEL_TYPES", "load", "save"]
 
@@ -47,7 +47,9 @@ MODEL_TYPES = {
 }
 """For each `model_type` of a config, the module and the class of its family."""
 
-_CONFIG = "config.json"
+_CONFIG, _GENERATION = "config.json", "generation_config.json"
+_NONE = dict.fromkeys(("forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens"))
+"""What a `generation_config.json` turns off where it does not say it, although the config of the network may."""
 _CONFIG_BYTES = 10_000_000
 _PIECE = 8000
 """Characters: a model file may hold texts of up to 10,000."""
@@ -62,7 +64,8 @@ def load(
     """The network in a folder as Hugging Face's libraries write it, with its parameters and state.
 
     The folder has a `config.json`, and `model.safetensors` or shards of it with their index. Nothing in it is executed.
-    The network in a folder of sentence-transformers is a `SentenceEncoder`, whose `encoder` is the network itself.
+    A `generation_config.json` becomes the defaults of `kf.generate`; see `Family`. The network in a folder of
+    sentence-transformers is a `SentenceEncoder`, whose `encoder` is the network itself.
 
     Args:
         folder: The folder.
@@ -97,7 +100,7 @@ def _load(
     folder: str, backend: str | Backend, dtype: str | None, family: type[Family] | None, headless: bool = False
 ) -> tuple[Any, Tree, Tree]:
     """The network in a folder with a config. With `headless`, the config may name a head that the folder lacks."""
-    text = _config_text(folder)
+    text = _text(folder, _CONFIG)
     with files.blaming(os.path.join(folder, _CONFIG)):
         config, family = _read(text, family)
         config = _headless(config, family) if headless else config
@@ -114,7 +117,13 @@ def _load(
                 got=", ".join(unread),
                 fix="remove the keys from a copy of the config if they have no effect",
             )
-        net = replace(net, dtype=_policy(dtype, config), source={_CONFIG: _pieces(text), **tensors.headers()})
+        source = {_CONFIG: _pieces(text), **tensors.headers()}
+        generation = {name: value for name, value in config.items() if name in GENERATION and value is not None}
+    if os.path.exists(os.path.join(folder, _GENERATION)):
+        text = _text(folder, _GENERATION)
+        with files.blaming(os.path.join(folder, _GENERATION)):
+            generation, source[_GENERATION] = {**_NONE, **_object(text)}, _pieces(text)
+    net = replace(net, dtype=_policy(dtype, config), generation=generation, source=source)
     params, state = module.key_map(net).load(tensors, net, *net.input_specs(), backend=backend)
     return net, params, state
 
@@ -162,7 +171,8 @@ def _save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree,
     tensors = module.key_map(net).save(params, state)
     text = "".join((net.source or {}).get(_CONFIG, ()))
     config = _described(net, module, text, tensors, headless)
-    headers = {name: "".join(header) for name, header in (net.source or {}).items() if name != _CONFIG}
+    beside = (_CONFIG, _GENERATION)
+    headers = {name: "".join(header) for name, header in (net.source or {}).items() if name not in beside}
     with files.blaming(folder, "written", "folder"):
         files.make_directory(folder := os.fsdecode(folder))
         copies = module.key_map(net).save(params, state, copies=True) if headers else {}
@@ -181,14 +191,33 @@ def _save(folder: str | os.PathLike[str], net: Layer, params: Tree, state: Tree,
             text = json.dumps(config, indent=2, sort_keys=True) + "\n"
         path = os.path.join(folder, _CONFIG)
         files.write_text(path, text)
+        if text := _generation_text(net):
+            paths = [*paths, os.path.join(folder, _GENERATION)]
+            files.write_text(paths[-1], text)
     return [path, *paths]
+
+
+def _generation_text(net: Family) -> str:
+    """The text of `generation_config.json`: that which was read, if it says the same; "" for none."""
+    source, said = net.source or {}, dict(net.generation or {})
+    text = "".join(source.get(_GENERATION, ()))
+    if text and _same(said, files.decoded(text)):
+        return text
+    config = files.decoded("".join(source[_CONFIG])) if _CONFIG in source else {}
+    known = {name: config.get(name) for name in said}
+    return "" if _same(said, known) else json.dumps(said, indent=2, sort_keys=True) + "\n"
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    texts = [json.dumps({n: v for n, v in of.items() if v is not None}, sort_keys=True) for of in (one, other)]
+    return texts[0] == texts[1]
 
 
 # -- configs ---------------------------------------------------------------------------------------------------------
 
 
-def _config_text(folder: str) -> str:
-    path = os.path.join(folder, _CONFIG)
+def _text(folder: str, name: str) -> str:
+    path = os.path.join(folder, name)
     with files.blaming(path), files.open_file(path) as file:
         data = file.read(_CONFIG_BYTES + 1)
         if len(data) > _CONFIG_BYTES:
@@ -199,12 +228,16 @@ def _config_text(folder: str) -> str:
             raise FileError("The config is not UTF-8.", got=str(error)) from None
 
 
-def _read(text: str, family: type[Family] | None) -> tuple[Config, type[Family]]:
-    """The config in a text, and the class of its family, which may be given."""
+def _object(text: str) -> dict[str, Any]:
     values = files.decoded(text)
     if not isinstance(values, dict):
         raise FileError("The config is not an object.", expected="an object in JSON", got=shown(values))
-    config = Config(values)
+    return values
+
+
+def _read(text: str, family: type[Family] | None) -> tuple[Config, type[Family]]:
+    """The config in a text, and the class of its family, which may be given."""
+    config = Config(_object(text))
     kind = config.get("model_type")
     if family is not None:
         return config, family

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_folders_come_back_byte_for_byte(name, kind, written, tmp_path):
         assert found == {"bfloat16" if (kind, dtype) == ("bfloat16", "auto") else "float32"}
         paths = kf.models.save(tmp_path / backend, net, parameters, state)
         names = sorted(os.path.basename(path) for path in paths)
-        assert names == sorted(set(os.listdir(folder)) - {"generation_config.json"})
+        assert names == sorted(os.listdir(folder))
         assert filecmp.cmpfiles(folder, tmp_path / backend, names, shallow=False) == (names, [], [])
 
 
@@ -313,6 +314,108 @@ def test_bfloat16_is_kept(name, backend, written):
     for got in (out, step):
         error = np.abs(kf.to_numpy(got).astype(np.float32) - wanted)[MASK]
         assert error.max() < 24 * HALF * max(1.0, np.abs(wanted).max())
+
+
+# -- generation_config.json --------------------------------------------------------------------------------------------
+
+GENERATED: dict[str, tuple[str, dict, dict]] = {
+    "several ends": ("llama", {"eos_token_id": [5, 17, 40], "pad_token_id": 3, "max_new_tokens": 8}, {}),
+    "a length with the prompt": ("gpt2", {"max_length": 15, "pad_token_id": 9, "bos_token_id": 1}, {}),
+    "suppressed": ("llama", {"suppress_tokens": [1, 2, 3], "begin_suppress_tokens": [7], "max_new_tokens": 5}, {}),
+    "bad words": ("t5", {"bad_words_ids": [[4], [8]], "decoder_start_token_id": 3, "max_new_tokens": 6}, {}),
+    "forced": (
+        "bart",
+        {"forced_bos_token_id": 11, "forced_eos_token_id": 12, "max_new_tokens": 5, "decoder_start_token_id": 1},
+        {},
+    ),
+    "forced, beams": (
+        "mbart",
+        {
+            "forced_bos_token_id": 11,
+            "decoder_start_token_id": 7,
+            "num_beams": 3,
+            "length_penalty": 2.0,
+            "max_length": 7,
+        },
+        {},
+    ),
+    "options": ("llama", {"repetition_penalty": 1.7, "max_new_tokens": 6}, {"repetition_penalty": 1.7}),
+    "begin": ("whisper", {"begin_suppress_tokens": [1, 2, 3], "decoder_start_token_id": 4, "max_new_tokens": 5}, {}),
+}
+
+
+@pytest.mark.parametrize("case", GENERATED)
+def test_a_generation_config_says_what_transformers_takes_of_it(case, written, tmp_path):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    name, says, options = GENERATED[case]
+    row, folder = FAMILIES[name], tmp_path / "folder"
+    shutil.copytree(written(name).folder, folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 2, "pad_token_id": 0} | says))
+    net, parameters, state = kf.models.load(folder)
+    given = {ours: x for ours, (_, x) in row.inputs.items() if ours in ("inputs", "mask") or not net_encodes(row)}
+    prompt = given.pop("inputs", given.get("ids"))
+    given.pop("ids", None)
+    if name != "whisper":
+        assert net.generation_options == {n: says[n] for n in ("num_beams", "length_penalty") if n in says} | options
+        given |= net.generation_options
+    out = kf.generate(net, parameters, prompt, state=state, **given)
+
+    model = getattr(transformers, row.model).from_pretrained(folder).eval()
+    theirs = {n: torch.from_numpy(x) for ours, (n, x) in row.inputs.items() if ours != "ids" or not net_encodes(row)}
+    theirs = {n: x if x.is_floating_point() else x.long() for n, x in theirs.items()}
+    generate = transformers.GenerationMixin.generate  # Whisper's own looks for times in the tokens
+    want = generate(model, **theirs, do_sample=False).numpy()
+    want = want[:, 1 if net_encodes(row) else prompt.shape[1] :]
+    want = np.pad(want, ((0, 0), (0, out.shape[1] - want.shape[1])), constant_values=says.get("pad_token_id", 0))
+    np.testing.assert_array_equal(out, want)
+    paths = kf.models.save(tmp_path / "out", net, parameters, state)
+    assert filecmp.cmp(folder / "generation_config.json", tmp_path / "out" / "generation_config.json", shallow=False)
+    assert len(paths) == len(os.listdir(tmp_path / "out"))
+
+
+def net_encodes(row):
+    return "inputs" in row.inputs
+
+
+def test_options_of_a_generation_config(written, tmp_path):
+    """Those of drawing need a key, so they are given where the folder draws; others that we lack are warned of."""
+    shutil.copytree(written("llama").folder, tmp_path, dirs_exist_ok=True)
+    says = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05}
+    (tmp_path / "generation_config.json").write_text(json.dumps(says | {"max_new_tokens": 4, "min_p": None}))
+    net, parameters, state = kf.models.load(tmp_path)
+    options = net.generation_options
+    assert options == {n: v for n, v in says.items() if n != "do_sample"}
+    drawn = kf.generate(net, parameters, IDS, key=3, **options)
+    assert (drawn == kf.generate(net, parameters, IDS, 4, key=3, **options)).all()
+    greedy = kf.generate(kf.replace(net, generation=None), parameters, IDS, 4)
+    assert (kf.generate(net, parameters, IDS) == greedy).all()  # nothing is drawn without a key
+    for value, warns in ((0, 0), (3, 1)):
+        net = kf.replace(net, generation={"no_repeat_ngram_size": value})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert net.generation_options == {}
+        assert len(caught) == warns
+    kf.models.save(tmp_path, net, parameters, state)
+    assert kf.models.load(tmp_path)[0].generation["no_repeat_ngram_size"] == 3
+
+
+@pytest.mark.parametrize(("content", "says"), [("[1]", "is not an object"), ("{", "is corrupt")])
+def test_a_generation_config_that_is_none(content, says, written, tmp_path):
+    shutil.copytree(written("llama").folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").write_text(content)
+    with pytest.raises(FileError, match=f"generation_config.json: The .*{says}"):
+        kf.models.load(tmp_path)
+
+
+def test_without_a_generation_config_the_config_says_it(written, tmp_path):
+    shutil.copytree(written("gpt2").folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").unlink()
+    config(max_length=12, num_beams=2, length_penalty=None)(tmp_path)
+    net, parameters, state = kf.models.load(tmp_path)
+    assert net.generation_options == {"num_beams": 2}
+    assert kf.generate(net, parameters, IDS).shape == (3, 3)
+    kf.models.save(tmp_path / "out", net, parameters, state)
+    assert sorted(os.listdir(tmp_path / "out")) == ["config.json", "model.safetensors"]
 
 
 # -- what changes on the way -------------------------------------------------------------------------------------------
