@@ -610,10 +610,10 @@ def _processed(rules: _Rules, fixed: _Fixed, logits: Any, carry: _Carry) -> Any:
         logits = xp.where(fixed.suppressed, never, logits)
     if fixed.suppressed_first is not None:
         logits = xp.where(fixed.suppressed_first & (carry.count == 0), never, logits)
-    for tokens, at in ((fixed.forced_first, 0), (fixed.forced_last, fixed.length - 1)):
+    for tokens, last in ((fixed.forced_first, False), (fixed.forced_last, True)):
         if tokens is not None:
             forced = xp.where(_is_one_of(ops.positions(logits, 1), tokens), xp.zeros_like(logits), never)
-            logits = xp.where(carry.count == at, forced, logits)
+            logits = xp.where(carry.count == (fixed.length - 1 if last else 0), forced, logits)
     if fixed.temperature is not None:
         logits = logits / fixed.temperature
     if rules.top_k is not None or fixed.top_p is not None:
