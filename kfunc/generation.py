@@ -187,7 +187,7 @@ def generate(
         _set(name, _tokens(net, name, value, name), vocabulary)
         for name, value in (("suppress_tokens", suppress_tokens), ("begin_suppress_tokens", begin_suppress_tokens))
     ]
-    first, last = (
+    begin, end = (
         _inside(name, _tokens(net, name, value, name), vocabulary)
         for name, value in (("forced_bos_token_id", forced_bos_token_id), ("forced_eos_token_id", forced_eos_token_id))
     )
@@ -228,8 +228,8 @@ def generate(
         repetition_penalty=put(repetition_penalty, "float32"),
         suppressed=put(suppressed[0], "bool"),
         suppressed_first=put(suppressed[1], "bool"),
-        forced_first=put(first) if first.size and prompt_length == 1 else None,
-        forced_last=put(last) if last.size else None,
+        forced_first=put(begin) if begin.size and prompt_length == 1 else None,
+        forced_last=put(end) if end.size else None,
     )
     seen = None
     if repetition_penalty is not None:
