@@ -124,19 +124,33 @@ def _checked(fun: Callable[..., Any], backend: Backend, checks: Callable[[Backen
 
 
 def jit(
-    fun: Callable[P, R], *, static_argnames: tuple[str, ...] = (), constant_argnums: tuple[int, ...] = ()
+    fun: Callable[P, R],
+    *,
+    static_argnames: tuple[str, ...] = (),
+    constant_argnums: tuple[int, ...] = (),
+    compile: bool = False,
 ) -> Callable[P, R]:
-    """Compile `fun`: `jax.jit`, `torch.compile`, `tf.function`, an OpenVINO model; on NumPy, a list of kernel calls.
+    """Compile `fun`: `jax.jit`, `tf.function`, an OpenVINO model; on NumPy and PyTorch, a list of kernel calls.
 
-    Put it outermost: on PyTorch, the result runs uncompiled inside `vmap`, `jvp`, `vjp` and second derivatives.
+    As under `jax.jit`, the Python code of `fun` runs at the first calls with arrays of these shapes and dtypes, and with
+    these other values, and not again: what it prints, appends to a list, or reads from a variable is of those calls. So
+    pass arrays that change, such as parameters, as arguments.
+
+    On PyTorch, the list runs on the CPU. The function itself runs where no list would be right: in functions of PyTorch
+    (`torch.relu(x)`), where an argument requires a gradient, inside `kf.grad`, `vmap`, `jvp` and `vjp`, where `fun`
+    draws PyTorch's own random numbers, or computes something of tensors that are no arguments. On other devices, and
+    with `compile=True`, it is `torch.compile`: faster programs, which take seconds to a minute to make. Put that one
+    outermost: it runs uncompiled inside `vmap`, `jvp`, `vjp` and second derivatives.
 
     Args:
         fun: A pure function of trees of arrays.
         static_argnames: Names of keyword arguments that are Python values; each new value compiles anew.
         constant_argnums: Positional arguments that seldom change, such as parameters. A backend that builds constants
             into its programs (OpenVINO) does so, and builds anew when other arrays are passed; others ignore it.
+        compile: On PyTorch, use `torch.compile`. Other backends do what they always do.
     """
-    return _through("jit", fun, static_argnames=tuple(static_argnames), constant_argnums=tuple(constant_argnums))
+    options = {"static_argnames": tuple(static_argnames), "constant_argnums": tuple(constant_argnums)}
+    return _through("jit" if compile else "jit_at_once", fun, **options)
 
 
 def value_and_grad(

@@ -221,6 +221,10 @@ class Backend:
         """See `kfunc.jit`. The memory of arguments in `donate_argnums` may be taken for the results."""
         return fun
 
+    def jit_at_once(self, fun: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """`jit` for functions for which nobody wants to wait long."""
+        return self.jit(fun, **options)
+
     def shapes(self, fun: Callable[..., Any], *args: Any) -> Any:
         """What `fun(*args)` returns, as anything with shapes, without computing it; None where that is unknown.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = [
     *("ARITHMETIC", "COMPARISONS", "DTYPES", "KINDS", "STANDARD", "UNARY"),
-    *("add_operators", "dtype_name", "is_kind", "named", "promote"),
+    *("add_operators", "dtype_name", "is_kind", "named", "plain", "promote"),
 ]
 
 DTYPES = {
@@ -56,6 +56,11 @@ def is_kind(dtype: Any, *kinds: str) -> bool:
     """
     kind = DTYPES.get(dtype_name(dtype), ("?",))[0]
     return any([kind in KINDS[k] for k in kinds])
+
+
+def plain(x: Any) -> tuple[Any, ...]:
+    """What tells a Python value from others: 1, 1.0 and True are equal, and so are 0.0 and -0.0."""
+    return x.__class__, repr(x) if isinstance(x, float | complex) else x
 
 
 @functools.cache

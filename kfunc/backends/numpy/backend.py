@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..base import CONSTANT, SCALAR, Backend, Kind
+from ..standard import plain
 from .constant import Constant, constant
 
 __all__ = ["NumpyBackend", "backend"]
@@ -75,7 +76,7 @@ class NumpyBackend(Backend):
         return StandIn
 
     def form(self, leaves: Any) -> Any:
-        return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, _ARRAYS) else (x.__class__, x) for x in leaves])
+        return tuple([(x.__class__, x.shape, x.dtype) if isinstance(x, _ARRAYS) else plain(x) for x in leaves])
 
     def index_add(self, x: Any, key: Any, values: Any) -> None:
         keys = key if isinstance(key, tuple) else (key,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import types
 import warnings
 from typing import Any
@@ -14,12 +15,16 @@ import torch.utils.checkpoint
 from ... import tree
 from ...tracing import loops
 from ..base import Backend, Kind
+from ..standard import plain
 from ..gradients import independent, not_floating, not_known
 from . import dynamo, namespace
 from .cuts import is_tracked, refuse_cut
 from .levels import differentiated_twice, differentiating, in_functorch, in_vmap, unwrapped
 
-__all__ = ["TorchBackend", "backend"]
+__all__ = ["TorchBackend", "backend", "shared", "watches"]
+
+watches: dict[int, Any] = {}
+"""By thread, what must know of each tensor that is made, while a function is recorded; see `recorded`."""
 
 
 _BITS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
@@ -46,17 +51,17 @@ class TorchBackend(Backend):
         if torch.compiler.is_compiling():
             return torch.as_tensor(x).to(device=device, dtype=dtype)
         # A copy, so that in-place optimizers never write into the memory of a NumPy model.
-        return _shared(np.array(x, order="C")).to(device=device, dtype=dtype)
+        return shared(np.array(x, order="C")).to(device=device, dtype=dtype)
 
     shares = True
 
     def adopted(self, x: Any) -> Any:
-        return _shared(x) if x.flags.writeable and min(x.strides, default=0) >= 0 else self.asarray(x)
+        return shared(x) if x.flags.writeable and min(x.strides, default=0) >= 0 else self.asarray(x)
 
     def staged(self, x: Any, device: Any = None) -> Any:
         if not (x.flags.c_contiguous and x.flags.writeable):
             return self.asarray(x, device=device)
-        tensor = _shared(x)
+        tensor = shared(x)
         return tensor if device is None else tensor.to(device)
 
     def to_numpy(self, x: Any) -> Any:
@@ -107,6 +112,11 @@ class TorchBackend(Backend):
                 raise self.unsupported(f"kf.jit of this function: {reason}", fix) from error
 
         return run
+
+    def jit_at_once(self, fun: Any, **options: Any) -> Any:
+        from .recorded import Jitted  # here, so that importing kfunc takes no longer
+
+        return Jitted(self, fun)
 
     def explain(self, error: Exception) -> None:
         if type(error) is RuntimeError and any(words in str(error) for words in _READS):
@@ -242,8 +252,10 @@ class TorchBackend(Backend):
         ):
             return None
         array = torch.Tensor
-        forms = [(x.__class__, *((x.shape, x.dtype, x.device) if isinstance(x, array) else (x,))) for x in leaves]
-        return torch.is_grad_enabled(), *forms
+        forms = [
+            (x.__class__, x.shape, x.dtype, x.device) if isinstance(x, array) else plain(x) for x in leaves
+        ]
+        return torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), *forms
 
     def inferring(self) -> Any:
         return torch.no_grad()  # `torch.lstm` is faster with it, even where no argument needs a gradient
@@ -457,7 +469,10 @@ def _nodes(value):
 backend: TorchBackend = TorchBackend()
 
 
-def _shared(x: Any) -> Any:
+def shared(x: Any) -> Any:
     """The NumPy array `x` as a tensor with the same memory."""
     bits = _BITS.get(x.dtype.name)
-    return torch.from_numpy(x) if bits is None else torch.from_numpy(x.view(bits)).view(getattr(torch, x.dtype.name))
+    out = torch.from_numpy(x) if bits is None else torch.from_numpy(x.view(bits)).view(getattr(torch, x.dtype.name))
+    if watches and (watch := watches.get(threading.get_ident())) is not None:
+        watch.note(out)
+    return out

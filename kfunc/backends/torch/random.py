@@ -26,7 +26,7 @@ from ...ops.bits import (
 from ...ops.normal import normal_quantile
 from ...ops.rejection import binomial_variates, gamma_variates
 from .. import _threefry
-from .backend import backend
+from .backend import backend, shared
 from .lowerings import on_host
 
 __all__: list[str] = []
@@ -102,7 +102,7 @@ def _(info, in_dims, key, data):
 def _(key, shape, dtype="uint32"):
     if on_host(key):
         # By NumPy: a call of the operator takes as long as the numbers of a small layer.
-        return torch.from_numpy(_threefry.random_bits(key.numpy(), shape, dtype))
+        return shared(_threefry.random_bits(key.numpy(), shape, dtype))
     out = _random_bits(key, shape)
     return out if dtype == "int32" else out.view(torch.uint32)
 
@@ -110,7 +110,7 @@ def _(key, shape, dtype="uint32"):
 @lowering(backend, fold_bits)
 def _(key, data, dtype="uint32"):
     if on_host(key, data):
-        return torch.from_numpy(_threefry.fold_bits(key.numpy(), data.numpy(), dtype))
+        return shared(_threefry.fold_bits(key.numpy(), data.numpy(), dtype))
     out = _fold_bits(key, data)
     return out if dtype == "int32" else out.view(torch.uint32)
 
@@ -118,7 +118,7 @@ def _(key, data, dtype="uint32"):
 @lowering(backend, random_mask)
 def _(key, shape, probability):
     # The reference elsewhere: it has ten operations, which Inductor fuses with the use of the mask.
-    return torch.from_numpy(_threefry.random_mask(key.numpy(), shape, probability)) if on_host(key) else NotImplemented
+    return shared(_threefry.random_mask(key.numpy(), shape, probability)) if on_host(key) else NotImplemented
 
 
 @lowering(backend, random_integers)
@@ -132,7 +132,7 @@ def _(key, other, shape, minval, span):
 @torch.library.custom_op("kfunc::normal_quantile", mutates_args=())
 def _normal_quantile(u: torch.Tensor) -> torch.Tensor:
     if u.device.type == "cpu":
-        return torch.from_numpy(_threefry.normal_quantile(u.detach().numpy()))
+        return shared(_threefry.normal_quantile(u.detach().numpy()))
     return normal_quantile.reference(u)
 
 

@@ -56,10 +56,18 @@ class Recorded(Named):
 
     def _asked(self, kind: type) -> Any:
         """The value, as the answer to a question that the program will ask again."""
-        answer = kind(self.value)
-        if self.recording is not None:
-            self.recording.expect(f"{kind.__name__}({{}})", self.name, answer)
+        if self.recording is None:
+            return kind(self.value)
+        with self.recording.inside():
+            answer = kind(self.value)
+        self.recording.expect(f"{kind.__name__}({{}})", self.name, answer)
         return answer
+
+    def __getattr__(self, name: str) -> Any:
+        # A function may ask whether there is such an attribute, and do otherwise if not.
+        if not name.startswith("__") and hasattr(self.value, name):
+            raise CannotRecord
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise CannotRecord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import types
@@ -38,6 +39,8 @@ class RecordBackend(Backend):
             setattr(cls, f"__{stem}__", self._operator(getattr(operator, f"__{stem}__")))
         for stem in standard.ARITHMETIC:
             setattr(cls, f"__r{stem}__", self._reflected(getattr(operator, f"__{stem}__")))
+        for stem in standard.ARITHMETIC:
+            setattr(cls, f"__i{stem}__", self._in_place(getattr(operator, f"__{stem}__")))
         cls.__getitem__ = lambda x, key: self.call(operator.getitem, (x, key), {}, shaped=_any_masks(self, key))
         cls.__setitem__ = lambda x, key, value: self._set(x, key, value)
         # The framework's own transforms work on its own arrays alone.
@@ -145,6 +148,17 @@ class RecordBackend(Backend):
     def _reflected(self, fun: Callable) -> Callable:
         return lambda x, other: self.call(fun, (joined(other, x), x), {})
 
+    def _in_place(self, fun: Callable) -> Callable:
+        def run(x, other):
+            new = self.call(fun, (x, joined(other, x)), {})
+            if new is not NotImplemented:
+                if (new.shape, new.dtype) != (x.shape, x.dtype):
+                    raise CannotRecord
+                self._become(x, new)
+            return x if new is not NotImplemented else new
+
+        return run
+
     def call(self, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], shaped: bool = False) -> Any:
         """`fun(*args, **kwargs)`; a line, if an argument is no constant.
 
@@ -158,7 +172,8 @@ class RecordBackend(Backend):
             return x.value
 
         run, values, options = (self._handed(x, value) for x in (fun, args, kwargs))
-        out = run(*values, **options)
+        with given[0].recording.inside() if given else contextlib.nullcontext():
+            out = run(*values, **options)
         if out is NotImplemented:
             return out
         if not given:
@@ -259,7 +274,12 @@ class RecordBackend(Backend):
 
     def _set(self, x: Any, key: Any, value: Any) -> None:
         """`x[key] = value`: `x` is another array from now on, and the one that it was is as it was."""
-        new = self.call(_with_item, (self.inner.xp.asarray, x, key, value), {})
+        self._become(x, self.call(_with_item, (self.inner.xp.asarray, x, key, value), {}))
+
+    def _become(self, x: Any, new: Any) -> None:
+        """`x` is written to: it is `new` from now on."""
+        if x.recording is not None and x.recording.seen_elsewhere(x.name):
+            raise CannotRecord
         x.value, x.recording, x.name = new.value, new.recording, new.name
 
 

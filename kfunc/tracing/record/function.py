@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,10 @@ class RecordedFunction:
         self._known: dict[Any, _Paths] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, structure = tree.flatten((args, kwargs))
+        return self.run(*tree.flatten((args, kwargs)), args, kwargs)
+
+    def run(self, leaves: list, structure: Any, args: tuple, kwargs: dict) -> Any:
+        """A call with arguments whose leaves and structure are known."""
         known = self.known(leaves, structure)
         if known is None:
             return self._eager(args, kwargs)
@@ -108,12 +112,40 @@ class RecordedFunction:
             return self._eager(args, kwargs)
         known.more = len(known.paths) + 1 < _MOST_PATHS
         try:
-            path, result = _record(self.backend, self._fun, leaves, structure, self._donated_names(args))
+            path, result = self._recorded(leaves, structure, self._donated_names(args))
         except (CannotRecord, Exception):
             known.more = False
             return self._eager(args, kwargs)
         known.paths.append(path)
         return result
+
+    def watching(self, recording: Recording) -> AbstractContextManager[Any]:
+        """The context in which `fun` runs to be recorded."""
+        return nullcontext()
+
+    def _recorded(self, leaves: list, structure: Any, donated: Collection[str]) -> tuple[_Path, Any]:
+        """Run `fun` on these arguments: the path that it took, and its result."""
+        backend = self.backend
+        recorder, recording = record_of(backend), Recording()
+        cls = recorder.cls
+        given = [x if kind_of(type(x)) is None else cls(x, recording, f"a{i}") for i, x in enumerate(leaves)]
+        args, kwargs = tree.unflatten(structure, given)
+        try:
+            with self.watching(recording):
+                outs, out_structure = tree.flatten(self._fun(*args, **kwargs))
+        except Again:
+            return self._recorded(leaves, structure, donated)
+        names, values = [], []
+        for x in map(recorder.lift, outs):
+            if x.__class__ is cls and x.recording is None:  # a constant is copied: each run returns memory of its own
+                call = written(recorder.copy, (cls(recorder.copy(x.value)),), {}, recording)
+                x = cls(x.value, recording, recording.add(call))
+            elif x.__class__ is cls and _is_scalar(x.value):
+                x = recorder.xp.asarray(x)
+            names.append(x.name if x.__class__ is cls else recording.constant(x))
+            values.append(x.value if x.__class__ is cls else x)
+        path = _Path(recording, len(leaves), names, out_structure, backend.form(values), donated)
+        return path, tree.unflatten(out_structure, values)
 
     def _eager(self, args: tuple, kwargs: dict) -> Any:
         return tree.map(functools.partial(_as_array, self.backend.xp), self._fun(*args, **kwargs))
@@ -261,28 +293,3 @@ def _is_scalar(x: Any) -> bool:
 
 def _as_array(xp: Any, x: Any) -> Any:
     return xp.asarray(x) if _is_scalar(x) else x
-
-
-def _record(
-    backend: Backend, fun: Callable, leaves: list, structure: Any, donated: Collection[str] = ()
-) -> tuple[_Path, Any]:
-    """Run `fun` on these arguments: the path that it took, and its result."""
-    recorder, recording = record_of(backend), Recording()
-    cls = recorder.cls
-    given = [x if kind_of(type(x)) is None else cls(x, recording, f"a{i}") for i, x in enumerate(leaves)]
-    args, kwargs = tree.unflatten(structure, given)
-    try:
-        outs, out_structure = tree.flatten(fun(*args, **kwargs))
-    except Again:
-        return _record(backend, fun, leaves, structure, donated)
-    names, values = [], []
-    for x in map(recorder.lift, outs):
-        if x.__class__ is cls and x.recording is None:  # a constant is copied: each run returns memory of its own
-            call = written(recorder.copy, (cls(recorder.copy(x.value)),), {}, recording)
-            x = cls(x.value, recording, recording.add(call))
-        elif x.__class__ is cls and _is_scalar(x.value):
-            x = recorder.xp.asarray(x)
-        names.append(x.name if x.__class__ is cls else recording.constant(x))
-        values.append(x.value if x.__class__ is cls else x)
-    path = _Path(recording, len(leaves), names, out_structure, backend.form(values), donated)
-    return path, tree.unflatten(out_structure, values)

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from ...backends.registry import kind_of
@@ -70,6 +71,8 @@ class Recording:
     Attributes:
         differentiates: Whether the framework itself is keeping what it needs for a gradient.
         merges: Whether equal calls may become one. The framework's own gradients need each call.
+        merges_constants: Whether small constants of equal values may become one. Somebody may write to them, if not.
+        inside: A context for each call of a kernel by the recorder.
     """
 
     def __init__(self) -> None:
@@ -79,7 +82,8 @@ class Recording:
         self._owners: dict[str, str] = {}  # of variables that are views, the one whose memory they are in
         self._count = 0
         self.differentiates = False
-        self.merges = True
+        self.merges = self.merges_constants = True
+        self.inside: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def _new_name(self, letter: str) -> str:
         self._count += 1
@@ -117,6 +121,10 @@ class Recording:
         """Take back all lines but the first `length` ones."""
         del self._lines[length:]
 
+    def seen_elsewhere(self, name: str) -> bool:
+        """Whether other arrays may be in the memory of the variable `name`: an argument's is the caller's."""
+        return name[0] == "a" or name in self._owners or name in self._owners.values()
+
     def part(self, of: str, i: int) -> str:
         """The variable that holds the entry `i` of the variable `of`."""
         return self.add((f"{of}[{i}]", (of,)))
@@ -130,7 +138,7 @@ class Recording:
         """The text that stands for the constant `x`."""
         if x is None or x is True or x is False or type(x) is int:
             return repr(x)
-        known = _told_apart(x)
+        known = _told_apart(x) if self.merges_constants or not hasattr(x, "shape") else id(x)
         name = self._names.get(known)
         if name is None:
             name = self._names[known] = self._new_name("c")
