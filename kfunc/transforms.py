@@ -132,15 +132,16 @@ def jit(
 ) -> Callable[P, R]:
     """Compile `fun`: `jax.jit`, `tf.function`, an OpenVINO model; on NumPy and PyTorch, a list of kernel calls.
 
-    As under `jax.jit`, the Python code of `fun` runs at the first calls with arrays of these shapes and dtypes, and with
-    these other values, and not again: what it prints, appends to a list, or reads from a variable is of those calls. So
-    pass arrays that change, such as parameters, as arguments.
+    As under `jax.jit`, the Python code of `fun` runs at the first calls with arrays of these shapes and dtypes, and
+    these other values, and not again: what it prints, appends to a list, or reads from a variable is of those calls.
+    So pass arrays that change, such as parameters, as arguments.
 
     On PyTorch, the list runs on the CPU. The function itself runs where no list would be right: in functions of PyTorch
     (`torch.relu(x)`), where an argument requires a gradient, inside `kf.grad`, `vmap`, `jvp` and `vjp`, where `fun`
-    draws PyTorch's own random numbers, or computes something of tensors that are no arguments. On other devices, and
-    with `compile=True`, it is `torch.compile`: faster programs, which take seconds to a minute to make. Put that one
-    outermost: it runs uncompiled inside `vmap`, `jvp`, `vjp` and second derivatives.
+    draws PyTorch's own random numbers, or computes something from tensors that are no arguments. An argument is no
+    `torch.Tensor` while it is recorded, so do not ask with `isinstance`. On other devices, and with `compile=True`, it
+    is `torch.compile`: faster programs, which take seconds to a minute to make. Put that one outermost: it runs
+    uncompiled inside `vmap`, `jvp`, `vjp` and second derivatives.
 
     Args:
         fun: A pure function of trees of arrays.
@@ -149,7 +150,7 @@ def jit(
             into its programs (OpenVINO) does so, and builds anew when other arrays are passed; others ignore it.
         compile: On PyTorch, use `torch.compile`. Other backends do what they always do.
     """
-    options = {"static_argnames": tuple(static_argnames), "constant_argnums": tuple(constant_argnums)}
+    options: dict[str, Any] = {"static_argnames": tuple(static_argnames), "constant_argnums": tuple(constant_argnums)}
     return _through("jit" if compile else "jit_at_once", fun, **options)
 
 

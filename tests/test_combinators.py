@@ -90,7 +90,7 @@ def test_compiled(name, wrap):
     params, state = net.init(0, X)
     want, _ = net.apply(params, X, state=state)
     p, s, x = kf.to_backend((params, state, X), name)
-    got = kf.jit(lambda p, s, x: net.apply(p, x, state=s)[0], constant_argnums=(0, 1))(p, s, x)
+    got = kf.jit(lambda p, s, x: net.apply(p, x, state=s)[0], constant_argnums=(0, 1), compile=True)(p, s, x)
     close(got, want)
 
 

@@ -71,7 +71,7 @@ def test_compiled_functions_create(name):
         # As one graph, which PyTorch runs itself: Inductor warns about its own lowering of `eye`.
         compiled = importlib.import_module("torch").compile(fun, fullgraph=True, backend="eager")
     else:
-        compiled = kf.jit(fun)
+        compiled = kf.jit(fun, compile=True)
     out = compiled(kf.asarray(np.zeros(2, np.float32), backend=name))
     want = [np.sum(CREATE[op](), dtype=np.float64) for op in CREATE if op != "empty"]
     np.testing.assert_allclose([float(kf.to_numpy(x)) for x in out], want, rtol=16 * np.finfo(np.float32).eps)

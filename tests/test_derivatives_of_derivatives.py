@@ -213,7 +213,7 @@ def traced_only(monkeypatch, request):
 )
 def test_compiled(name, case, traced_only):
     """`kf.jit` around all, or inside; a loop for which a library has no derivative is a typed error."""
-    case, where = case[:2], {("wrap" if case[2] == "around" else "inside"): kf.jit}
+    case, where = case[:2], {("wrap" if case[2] == "around" else "inside"): functools.partial(kf.jit, compile=True)}
     # The torch.while_loop of a compiled program has no second derivative; JAX's has no reverse one.
     refused = case[1] == "while_loop" and {
         "torch": "wrap" in where,

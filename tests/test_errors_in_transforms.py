@@ -28,7 +28,8 @@ AROUND = {
     "grad": lambda f, x: kf.grad(f)(x),
     "vjp": lambda f, x: kf.vjp(f, x),
     "vmap": lambda f, x: kf.vmap(f)(kf.ops.stack([x, x])),
-    "jit": lambda f, x: kf.jit(f)(x),
+    "jit": lambda f, x: kf.jit(f, compile=True)(x),
+    "recorded": lambda f, x: kf.jit(f)(x),
     "scan": lambda f, x: kf.jit(lambda x: kf.scan(lambda c, x: (c, f(x)), 0, kf.ops.stack([x, x])))(x),
 }
 
@@ -39,13 +40,14 @@ AROUND = {
 @pytest.mark.parametrize("name", [p for p in TRAINING if p.values[0] in ("jax", "torch", "tensorflow")])
 def test_reads(name, row, around):
     """Values that are not known where they are read give one error; where they are known, a result."""
-    if name == "torch" and around == "scan":
+    if around == {"torch": "scan"}.get(name, "recorded"):
         return  # the same as jit
     x = kf.to_backend(W, name)
     try:
         AROUND[around](lambda x: kf.ops.sum(x * x) * (2.0 if READS[row](x) else 1.0), x)
         known = {"jax": ("bool", "int", "range"), "torch": READS, "tensorflow": READS}[name]
-        assert around in (("grad", "vjp") if name != "tensorflow" else ("grad", "vjp", "vmap")) and row in known
+        where = ("grad", "vjp", "vmap" if name == "tensorflow" else "recorded")
+        assert around in where and row in known
     except kf.errors.UnsupportedError as error:
         assert "compiled" in str(error) or "does not support kf.jit" in str(error)
         assert "kf.cond" in error.fix or "outside" in error.fix
@@ -78,7 +80,7 @@ def test_errors_in_compiled_functions():
     ]
     for fun, error, message in rows:
         with pytest.raises(error, match=message):
-            kf.jit(fun)(x)
+            kf.jit(fun, compile=True)(x)
 
 
 @pytest.mark.torch
@@ -91,5 +93,5 @@ def test_a_compiler_that_fails_is_not_blamed_on_the_function(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, backend=broken, **options))
     with pytest.raises(kf.errors.UnsupportedError, match="there is no C") as caught:
-        kf.jit(lambda x: x * 2)(kf.to_backend(X, "torch"))
+        kf.jit(lambda x: x * 2, compile=True)(kf.to_backend(X, "torch"))
     assert caught.value.fix == "call it without kf.jit"

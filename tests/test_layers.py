@@ -212,7 +212,7 @@ def check_compiled(name, row):
         traces.append(1)
         return apply(row, params, state, inputs)
 
-    compiled = kf.jit(fun, constant_argnums=(0, 1))
+    compiled = kf.jit(fun, constant_argnums=(0, 1), compile=True)
     weights = kf.to_backend((params, state), name)
     # The whole batch twice, and one sample: for OpenVINO the same program.
     for n in (None, None, 1):

@@ -205,7 +205,7 @@ def test_a_derivative_of_our_own_has_derivatives(name, gates, states):
         batch = kf.vmap(lambda x, move: kf.jvp(gradient, [x, *args[1:]], [move, *moves[1:]]))
         return kf.jvp(outputs, args, moves), kf.grad(loss, 3)(*args), batch(args[0][None], moves[0][None])
 
-    run = kf.jit(lambda args, moves: [everything(f, args, moves) for f in (op, op.reference)])
+    run = kf.jit(lambda args, moves: [everything(f, args, moves) for f in (op, op.reference)], compile=True)
     got, want = map(kf.tree.leaves, run(args, moves))
     assert len(got) == len(want)
     for a, b in zip(got, want, strict=True):
@@ -339,6 +339,6 @@ def test_batch_and_time_may_be_unknown(name, masked):
 @pytest.mark.parametrize("layer", [nn.LSTM(2), nn.GRU(2, reset_after=False), nn.SimpleRNN(2, return_sequences=True)])
 def test_one_program_of_openvino_for_any_time(layer):
     params, _ = layer.init(0, X)
-    program = kf.jit(lambda p, x: layer.apply(p, x)[0], constant_argnums=(0,))
+    program = kf.jit(lambda p, x: layer.apply(p, x)[0], constant_argnums=(0,), compile=True)
     for x in (X, normal(3, 6, 3)):
         close(program(*kf.to_backend((params, x), "openvino")), layer.apply(params, x)[0])

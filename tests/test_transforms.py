@@ -356,9 +356,9 @@ def test_program(program, name, compiled):
     arguments = on(name, W, X)
     if compiled and (name, program) in CANNOT:
         with pytest.raises(Exception, match=CANNOT[name, program]):
-            kf.jit(fun)(*arguments)
+            kf.jit(fun, compile=True)(*arguments)
         return
-    got = (kf.jit(fun) if compiled else fun)(*arguments)
+    got = (kf.jit(fun, compile=True) if compiled else fun)(*arguments)
     got, want = kf.tree.leaves(got), want if isinstance(want, tuple) else (want,)
     for g, w in zip(got, want, strict=True):
         assert kf.backend_of(g).name == name
@@ -481,7 +481,7 @@ def test_wrong_calls(wrong, name):
     assert caught.value.argument == argument
 
 
-@pytest.mark.parametrize("name", params(("numpy", "jax", "tensorflow")))
+@pytest.mark.parametrize("name", params(("numpy", "torch", "jax", "tensorflow")))
 def test_jit_compiles_once_a_shape(name):
     traces = []
 
@@ -519,7 +519,7 @@ def test_jit_has_a_program_for_each_of_many_sizes(monkeypatch):
     torch = importlib.import_module("torch")
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, backend="eager", **options))
-    fun = kf.jit(lambda x: 2 * x)
+    fun = kf.jit(lambda x: 2 * x, compile=True)
     for size in (*range(1, 12), 1, 11):
         close(fun(torch.ones(size)), [2] * size)
 

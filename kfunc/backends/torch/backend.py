@@ -15,8 +15,8 @@ import torch.utils.checkpoint
 from ... import tree
 from ...tracing import loops
 from ..base import Backend, Kind
-from ..standard import plain
 from ..gradients import independent, not_floating, not_known
+from ..standard import plain
 from . import dynamo, namespace
 from .cuts import is_tracked, refuse_cut
 from .levels import differentiated_twice, differentiating, in_functorch, in_vmap, unwrapped
@@ -252,9 +252,7 @@ class TorchBackend(Backend):
         ):
             return None
         array = torch.Tensor
-        forms = [
-            (x.__class__, x.shape, x.dtype, x.device) if isinstance(x, array) else plain(x) for x in leaves
-        ]
+        forms = [(x.__class__, x.shape, x.dtype, x.device) if isinstance(x, array) else plain(x) for x in leaves]
         return torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), *forms
 
     def inferring(self) -> Any:

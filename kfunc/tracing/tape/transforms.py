@@ -272,7 +272,7 @@ def _gradient(backend: TapeBackend, leaf: Any, seen: set[int]) -> Any:
     if g is None:
         return backend.zeros_like(leaf.value)
     # Two leaves may share one cotangent, or a view of one. Each caller gets memory of its own.
-    if id(g) in seen or not getattr(getattr(g, "flags", None), "owndata", True):
+    if id(g) in seen or (hasattr(type(g), "flags") and not g.flags.owndata):
         g = backend.inner.xp.asarray(g, copy=True)
     seen.add(id(g))
     return g
