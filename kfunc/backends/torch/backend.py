@@ -19,12 +19,9 @@ from ..gradients import independent, not_floating, not_known
 from ..standard import plain
 from . import dynamo, namespace
 from .cuts import is_tracked, refuse_cut
-from .levels import differentiated_twice, differentiating, in_functorch, in_vmap, unwrapped
+from .levels import differentiated_twice, differentiating, in_functorch, in_vmap, unwrapped, watches
 
-__all__ = ["TorchBackend", "backend", "shared", "watches"]
-
-watches: dict[int, Any] = {}
-"""By thread, what must know of each tensor that is made, while a function is recorded; see `recorded`."""
+__all__ = ["TorchBackend", "backend", "shared"]
 
 
 _BITS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch._guards import TracingContext
 
-__all__ = ["differentiated_twice", "differentiating", "in_functorch", "in_vmap", "unwrapped"]
+__all__ = ["differentiated_twice", "differentiating", "in_functorch", "in_vmap", "unwrapped", "watches"]
 
 _here = threading.local()
+watches: dict[int, Any] = {}
+"""By thread, what must know of each tensor that is made, while a function is recorded; see `recorded`."""
 _marks: weakref.WeakKeyDictionary[TracingContext, int] = weakref.WeakKeyDictionary()
 """How many functions that are differentiated Dynamo is in, for each program that it traces."""
 _Transform = torch._C._functorch.TransformType

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from ... import tree
 from ...tracing.record import RecordedFunction
 from ...tracing.record.recording import CannotRecord, Recording
-from .backend import watches
+from .levels import watches
 
 __all__ = ["Jitted"]
 
