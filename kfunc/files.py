@@ -77,7 +77,7 @@ _DEPTH = 64  # names in a tensor's path, and containers in each other
 _DICTS, _DICTS_EACH = 16384, 4
 _FORMAT, _DIGEST, _TREE = "kfunc.format", "kfunc.sha256", "kfunc.tree"
 _ROOT = "array"
-_PAGES = 2**22  # bytes; from here on NumPy asks for huge pages, for which Linux moves others out of the way first
+_PAGES = 2**22  # bytes; from here on huge pages take a fifth of the time that Linux needs for the others
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _MAPPED = 2**16  # bytes; to read fewer takes no longer than to read a page of a mapped file
 
@@ -413,7 +413,7 @@ def read(
             file.seek(0)
             data = file.read(size)
             if len(data) != size or file.read(1):
-                raise _changed()
+                raise changed()
         try:
             tensors = safetensors.deserialize(data)
         except safetensors.SafetensorError as error:
@@ -422,7 +422,7 @@ def read(
         if forms != {
             name: Form(_DTYPES[t["dtype"]], tuple(t["shape"])) for name, t in tensors if t["dtype"] in _DTYPES
         }:
-            raise _changed()
+            raise changed()
         found = {name: tensor["data"] for name, tensor in sorted(tensors, key=lambda pair: pair[0])}
         del tensors
         arrays = {name: _array(name, forms[name], data) for name, data in found.items()}
@@ -455,6 +455,7 @@ class Tensors(Mapping[str, Any]):
             self._file, self._lock = open_file(path), threading.Lock()
             weakref.finalize(self, self._file.close)
             self._maps: dict[bool, mmap.mmap] = {}
+            self._given: set[str] = set()  # the arrays that have pages in the mapping of those that are not passed
             self._passed = 0, 1  # where the array begins that was passed last, and its length
             self.forms, _, spans = _beginning(self._file)
             first = self._file.tell()
@@ -471,8 +472,9 @@ class Tensors(Mapping[str, Any]):
     def mapped(self, name: str, passing: bool = False) -> np.ndarray:
         """A large array as a view of the file, whose pages are read when they are first used; a small one as it is.
 
-        What is written into the array does not go into the file. A program that writes into the file itself, in place
-        of putting another one there, changes the array, or ends this process if it makes the file shorter.
+        What is written into the array does not go into the file, nor into an array that is asked for later. A program
+        that writes into the file itself, in place of putting another one there, changes the array, or ends this process
+        if it makes the file shorter.
 
         Args:
             name: The name of the tensor.
@@ -483,11 +485,16 @@ class Tensors(Mapping[str, Any]):
         if length < _MAPPED or os.name == "nt":  # Windows does not let anybody replace a file that is mapped
             return self[name]
         with blaming(self.path), self._lock:
+            if not passing and name in self._given:  # somebody may have written into these pages
+                del self._maps[False]
+                self._given.clear()
+            if not passing:
+                self._given.add(name)
             if passing not in self._maps:
                 self._maps[passing] = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
             data = self._maps[passing]
             if len(data) < begin + length:
-                raise _changed()
+                raise changed()
             if passing and hasattr(data, "madvise"):
                 self._release()
                 start = begin - begin % mmap.PAGESIZE
@@ -510,14 +517,14 @@ class Tensors(Mapping[str, Any]):
             with self._lock:
                 self._file.seek(begin)
                 if self._file.readinto(data) != len(data):  # type: ignore[attr-defined]
-                    raise _changed()
+                    raise changed()
             return
         # The place in the file is given with each call: forked processes share that of the handle.
         rest = data
         while rest:
             count = os.preadv(self._file.fileno(), [rest], begin)
             if not count:
-                raise _changed()
+                raise changed()
             rest, begin = rest[count:], begin + count
 
     def __iter__(self) -> Iterator[str]:
@@ -656,7 +663,8 @@ def _are_sizes(x: Any) -> bool:
     return isinstance(x, list) and all(type(n) is int and 0 <= n < 2**63 for n in x)
 
 
-def _changed() -> FileError:
+def changed() -> FileError:
+    """The error for a file that another program has changed."""
     return FileError("The file changed while it was read.", fix="read it again")
 
 
@@ -699,7 +707,11 @@ def memory(length: int) -> memoryview:
     import numpy as np
 
     if length >= _PAGES:
-        return memoryview(mmap.mmap(-1, length, **_PRIVATE))
+        pages = mmap.mmap(-1, length, **_PRIVATE)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel may have none
+                pages.madvise(mmap.MADV_HUGEPAGE)
+        return memoryview(pages)
     whole = np.empty(length + 63, "uint8")
     begin = -whole.ctypes.data % 64
     return memoryview(whole[begin : begin + length])  # type: ignore[arg-type]

@@ -471,6 +471,27 @@ def test_arrays_take_the_memory_that_was_made_for_them(backend, monkeypatch):
     assert len(made) == 1 and (kf.to_numpy(found) == 7).all()
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "old torch"])
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_no_two_arrays_of_a_file_share_memory(kind, backend, tmp_path):
+    """An optimizer of PyTorch's writes into the arrays. Another network of the file, or a tied name, must not change."""
+    given = {"w": torch.randn(256, 128), "b": torch.zeros(256)}
+    path = tmp_path / ("x.safetensors" if kind == "safetensors" else "x.pt")
+    if kind == "safetensors":
+        save_file(given, path)
+    else:
+        torch.save(given | {"tied": given["w"]}, path, _use_new_zipfile_serialization=kind == "torch")
+    keys = KeyMap([("w", "kernel", "o i -> i o"), ("b", "bias")], ignore=["tied"])
+    net, file = kf.nn.Dense(256), Checkpoint(path, backend)
+    first = file["tied"] if "tied" in file else file["w"]
+    (one, _), (other, _) = (keys.load(file, net, kf.Spec((None, 128))) for _ in range(2))
+    for x in (first, *one.values()):
+        x[:] = 7.0
+    assert np.array_equal(kf.to_numpy(other["kernel"]).T, given["w"].numpy()) and not kf.to_numpy(other["bias"]).any()
+    for name in file:
+        assert np.array_equal(kf.to_numpy(file[name]), (given | {"tied": given["w"]})[name].numpy())
+
+
 @pytest.mark.parametrize("backend", params(NAMES))
 def test_training_writes_into_no_other_network_of_the_same_file(backend, tmp_path, monkeypatch):
     """Arrays may be views of the file, or memory that their library took over; large ones are updated in place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import re
@@ -26,8 +27,8 @@ _INDEX_BYTES, _LISTED = 100_000_000, 20
 class Checkpoint(Mapping[str, Any]):
     """The tensors of a checkpoint by name. Each is read when it is asked for, so that memory is needed for one.
 
-    Large tensors are views of a safetensors file on NumPy and PyTorch. Nothing that is done with them changes the file;
-    but a program that writes into the file in place, rather than putting another there, would change them.
+    Large tensors are views of a safetensors file on NumPy and PyTorch. Nothing that is done with them changes the file,
+    nor what is read from it later; but a program that writes into the file in place, rather than putting another there, would change them.
 
     Files are data, and nothing in them is executed: safetensors files are read by kfunc, and those of PyTorch by
     `torch.load(weights_only=True)`, which refuses all but tensors and plain containers.
@@ -209,7 +210,7 @@ def _in_bytes(size: int | str) -> int:
 def _file(path: str) -> Mapping[str, Any]:
     """For each tensor in a file, the mapping that has it."""
     if path.lower().endswith(_OF_TORCH):
-        found = _of_torch(path)
+        found = _TorchTensors(path)
         return dict.fromkeys(found, found)
     tensors = files.Tensors(path)
     return dict.fromkeys(tensors, tensors)
@@ -260,6 +261,37 @@ def _weight_map(index: str) -> dict[str, str]:
             "The index names a file that lies outside the folder, or is not a safetensors file.", got=shown(outside[0])
         )
     return where
+
+
+class _TorchTensors(Mapping[str, Any]):
+    """The tensors in a file of PyTorch's by name. No two that it returns share memory, whatever is written into them."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._tensors: Mapping[str, Any] = _of_torch(path)
+        self._given: set[str] = set()
+        self._owners = collections.Counter(map(_place, self._tensors.values()))
+
+    def __getitem__(self, name: str) -> Any:
+        if self._owners[_place(self._tensors[name])] > 1:  # tied, or parts of one tensor
+            return self._tensors[name].clone()
+        if name in self._given:  # somebody may have written into its memory
+            found = _of_torch(self.path)
+            if found.keys() != self._tensors.keys():
+                raise files.changed()
+            self._tensors, self._given = found, set()
+        self._given.add(name)
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def _place(tensor: Any) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _of_torch(path: str) -> Mapping[str, Any]:
