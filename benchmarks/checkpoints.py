@@ -1,9 +1,13 @@
 """Reading checkpoints: kfunc by a key map, beside `from_pretrained` of transformers, on the same files.
 
+On JAX and TensorFlow, for which transformers has no models any more, it stands beside what their users do: "moved" is
+`from_pretrained`, and each tensor made an array; "safetensors" is `load_file` of `safetensors.flax` or
+`safetensors.tensorflow`, which gives the tensors as the file has them, cast where another dtype is wanted.
+
 A BERT with random weights (110 million, as bert-base) is written by `save_pretrained`, in float32 and bfloat16, as one
 file and in shards. Each row is the best of several runs, each in a process of its own, in turns. Time is from the path
 to the parameters, without imports: by the clock, and that of the processors, by which the best run is chosen since it
-depends less on what else runs; "used" is with one sum over all of them, since some are views of the file.
+depends less on what else runs; "used" is with the largest number of each, since some are views of the file.
 Memory is what the highest resident size is above that after the imports.
 
     pip install -e ".[torch]" transformers
@@ -107,15 +111,28 @@ def load(who, folder, backend, dtype):
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
-    if who == "transformers":
+    if who != "kfunc":
         from transformers import BertModel
-    else:
+    reader = None
+    if who == "safetensors":
+        import importlib
+
+        reader = importlib.import_module(f"safetensors.{'flax' if backend == 'jax' else backend}").load_file
+    if who != "transformers":
         kf.asarray(0.0, backend=backend)
     before = _resident()
     start, began = time.perf_counter(), time.process_time()
     if who == "transformers":
         model = BertModel.from_pretrained(folder, dtype=dtype)
         leaves = list(model.parameters())
+    elif who == "moved":
+        model = BertModel.from_pretrained(folder, dtype=dtype)
+        leaves = [kf.asarray(x.detach(), backend=backend) for x in model.parameters()]
+        leaves = [x.block_until_ready() if backend == "jax" else x for x in leaves]
+    elif who == "safetensors":
+        files = sorted(name for name in os.listdir(folder) if name.endswith(".safetensors"))
+        leaves = [x for name in files for x in reader(os.path.join(folder, name)).values()]
+        leaves = [_cast(x, dtype) for x in leaves]
     else:
         with open(os.path.join(folder, "config.json")) as file:
             net, keys = bert(json.load(file), dtype)
@@ -124,10 +141,21 @@ def load(who, folder, backend, dtype):
         leaves = kf.tree.leaves(params)
     took, busy = time.perf_counter() - start, time.process_time() - began
     for x in leaves:
-        kf.to_numpy(kf.ops.sum(x))
+        kf.to_numpy(kf.ops.max(x))
     used = time.perf_counter() - start
     size = sum(kf.files.size(x) for x in leaves) / 1e6
     print(json.dumps({"took": took, "busy": busy, "used": used, "memory": (_resident() - before) / 1e6, "model": size}))
+
+
+def _cast(x, dtype):
+    """A native array as its library's user casts it."""
+    if str(x.dtype).endswith(dtype) or "'" + dtype + "'" in str(x.dtype):
+        return x
+    if hasattr(x, "astype"):
+        return x.astype(dtype)
+    import tensorflow as tf
+
+    return tf.cast(x, dtype)
 
 
 def _resident():
@@ -145,6 +173,9 @@ def main():
     options = parser.parse_args()
     if options.one:
         return load(*options.one)
+    # transformers has no arrays of JAX or TensorFlow, so there the others are what its users do.
+    peers = ("moved", "safetensors") if options.backend in ("jax", "tensorflow") else ("transformers",)
+    whose = (*peers, "kfunc")
     with tempfile.TemporaryDirectory() as folder:
         _write(folder, options.layers)
         print(f"{'files':18}{'as':10}{'':14}{'s':>8}{'CPU s':>8}{'used s':>9}{'MB':>7}{'model MB':>10}")
@@ -160,7 +191,7 @@ def main():
             at = os.path.join(folder, f"{stored}-{shards}")
             best: dict[str, dict] = {}
             for _ in range(options.runs):
-                for who in ("transformers", "kfunc"):
+                for who in whose:
                     command = [sys.executable, __file__, "--one", who, at, options.backend, wanted]
                     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
                     found = json.loads(out.splitlines()[-1])
@@ -168,7 +199,7 @@ def main():
             for who, f in best.items():
                 numbers = f"{f['took']:8.3f}{f['busy']:8.3f}{f['used']:9.3f}{f['memory']:7.0f}{f['model']:10.0f}"
                 print(f"{stored + ', ' + shards:18}{wanted:10}{who:14}{numbers}")
-            print(f"{'':50}{best['kfunc']['busy'] / best['transformers']['busy']:8.2f}")
+            print(f"{'':50}{best['kfunc']['busy'] / min(best[who]['busy'] for who in whose[:-1]):8.2f}")
     return None
 
 

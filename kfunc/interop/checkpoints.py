@@ -28,7 +28,8 @@ class Checkpoint(Mapping[str, Any]):
     """The tensors of a checkpoint by name. Each is read when it is asked for, so that memory is needed for one.
 
     Large tensors are views of a safetensors file on NumPy and PyTorch. Nothing that is done with them changes the file,
-    nor what is read from it later; but a program that writes into the file in place, rather than putting another there, would change them.
+    nor what is read from it later. But a program that writes into the file in place, rather than putting another there,
+    would change them.
 
     Files are data, and nothing in them is executed: safetensors files are read by kfunc, and those of PyTorch by
     `torch.load(weights_only=True)`, which refuses all but tensors and plain containers.
