@@ -474,7 +474,7 @@ def test_arrays_take_the_memory_that_was_made_for_them(backend, monkeypatch):
 @pytest.mark.parametrize("kind", ["safetensors", "torch", "old torch"])
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_no_two_arrays_of_a_file_share_memory(kind, backend, tmp_path):
-    """An optimizer of PyTorch's writes into the arrays. Another network of the file, or a tied name, must not change."""
+    """An optimizer of PyTorch's writes into the arrays. Other networks of the file must not change."""
     given = {"w": torch.randn(256, 128), "b": torch.zeros(256)}
     path = tmp_path / ("x.safetensors" if kind == "safetensors" else "x.pt")
     if kind == "safetensors":

@@ -265,7 +265,7 @@ def _weight_map(index: str) -> dict[str, str]:
 
 
 class _TorchTensors(Mapping[str, Any]):
-    """The tensors in a file of PyTorch's by name. No two that it returns share memory, whatever is written into them."""
+    """The tensors in a file of PyTorch's by name. No two that it returns share memory."""
 
     def __init__(self, path: str):
         self.path = path

@@ -102,8 +102,8 @@ class KeyMap:
             backend: The backend of the result; by default that of the first tensor.
 
         Returns:
-            (params, state): as of `net.init`, in the dtypes that the network declares. Arrays share memory with those of
-            `tensors` where nothing about them changes, except with those of a `Checkpoint`.
+            (params, state): as of `net.init`, in the dtypes that the network declares. Arrays share memory with
+            those of `tensors` where nothing about them changes; those of a `Checkpoint` share it with nobody.
 
         Raises:
             ArgumentError: `tensors` is no mapping from names.
