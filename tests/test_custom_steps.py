@@ -220,3 +220,14 @@ def test_examples_say_the_same_on_every_backend(name, module, example, capsys):
         np.testing.assert_allclose(got[quantity], want[quantity], rtol=1e-4, err_msg=quantity)
     first, second = np.split(np.array(capsys.readouterr().out.replace(name, "numpy").splitlines()), 2)
     assert first.tolist() == second.tolist()
+
+
+@pytest.mark.parametrize("name", params(("numpy", "jax", "torch", "tensorflow")))
+def test_the_forecast_is_better_than_without_a_network(name, example):
+    """Of five seeds, the errors were 17.7 to 19.1 sunspots; the linear formula's is 19.1."""
+    main = example("timeseries").main
+    if name == "numpy":
+        found = main(verbose=0)
+        assert found["network"] < found["linear"] < 20 and found["as this year"] > 30
+    else:
+        np.testing.assert_allclose(*([*main(b, 4, 0).values()] for b in (name, "numpy")), rtol=1e-4)
