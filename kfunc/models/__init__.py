@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .bart import MBart as MBart
     from .bart import Pegasus as Pegasus
     from .bert import Bert as Bert
+    from .bert import MPNet as MPNet
     from .bert import Roberta as Roberta
     from .bert import XLMRoberta as XLMRoberta
     from .clip import CLIP as CLIP
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .densenet import DenseNet121 as DenseNet121
     from .densenet import DenseNet169 as DenseNet169
     from .densenet import DenseNet201 as DenseNet201
+    from .distilbert import DistilBert as DistilBert
     from .efficientnet import EfficientNetB0 as EfficientNetB0
     from .efficientnet import EfficientNetB1 as EfficientNetB1
     from .efficientnet import EfficientNetB2 as EfficientNetB2
@@ -116,7 +118,8 @@ _MODULES = {
     **dict.fromkeys(("VGG16", "VGG19"), "vgg"),
     **dict.fromkeys(("Xception",), "xception"),
     **dict.fromkeys(("Bart", "MBart", "Marian", "Pegasus"), "bart"),
-    **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), "bert"),
+    **dict.fromkeys(("Bert", "MPNet", "Roberta", "XLMRoberta"), "bert"),
+    "DistilBert": "distilbert",
     **dict.fromkeys(("CLIP", "CLIPText", "CLIPVision"), "clip"),
     "GPT2": "gpt2",
     **dict.fromkeys(("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3"), "llama"),

@@ -1,4 +1,4 @@
-"""BERT, RoBERTa and MiniLM: encoders of text, with the heads that transformers gives them, or as embeddings."""
+"""BERT, RoBERTa, MPNet and MiniLM: encoders of text, with the heads that transformers gives them, or as embeddings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import checks, nn
 from ..arrays import namespace
+from ..errors import ArgumentError
 from ..interop.keymap import KeyMap
 from ..nn.layer import Layer, base_layer, layer
 from ..nn.rotary import steps
@@ -19,9 +20,9 @@ from ..typing import Array
 from .blocks import Mlp, Rule, activation, check_tokens, dense_rules, drop, head_fields, head_rules, head_width
 from .family import Config, Family
 
-__all__ = ["Bert", "Roberta", "XLMRoberta"]
+__all__ = ["MPNet", "Bert", "Roberta", "XLMRoberta"]
 
-_HEADS = {
+HEADS = {
     "Model": None,
     "ForMaskedLM": "masked_lm",
     "ForSequenceClassification": "sequence_classification",
@@ -31,7 +32,7 @@ _HEADS = {
 
 
 def _architectures(name: str) -> dict[str, dict[str, Any]]:
-    return {f"{name}{end}": {"head": head} for end, head in _HEADS.items()}
+    return {f"{name}{end}": {"head": head} for end, head in HEADS.items()}
 
 
 @base_layer
@@ -43,9 +44,12 @@ class PostNorm(Layer):
     mlp: Layer
     norm2: Layer
     dropout: Layer
+    drops_both: bool = True
+    """Whether training drops numbers of the result of attention, too, and not of that of the MLP alone."""
 
-    def forward(self, s: Scope, x: Array, mask: Array | None = None) -> Array:
-        x = self.norm1(s, x + self.dropout(s, self.attention(s, x, x, value_mask=mask)))
+    def forward(self, s: Scope, x: Array, mask: Array | None = None, bias: Array | None = None) -> Array:
+        y = self.attention(s, x, x, value_mask=mask, attention_bias=bias)
+        x = self.norm1(s, x + (self.dropout(s, y) if self.drops_both else y))
         return self.norm2(s, x + self.dropout(s, self.mlp(s, x)))
 
 
@@ -62,15 +66,20 @@ class Normed(Layer):
 
 @base_layer
 class Classifier(Layer):
-    """`dense(x)`, or `dense(pool(x))`. Training drops inputs of both layers with the probability `dropout`."""
+    """`dense(x)`, or `dense(pool(x))`. Training drops inputs of both layers with the probability `dropout`.
+
+    Args:
+        drops_both: If it is False, training drops inputs of `dense` alone.
+    """
 
     dense: Layer
     dropout: float
     pool: Layer | None = None
+    drops_both: bool = True
 
     def forward(self, s: Scope, x: Array) -> Array:
         if self.pool is not None:
-            x = self.pool(s, drop(s, x, self.dropout))
+            x = self.pool(s, drop(s, x, self.dropout) if self.drops_both else x)
         return self.dense(s, drop(s, x, self.dropout))
 
 
@@ -98,6 +107,8 @@ class Bert(Family):
     model_type: ClassVar[str] = "bert"
     architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("Bert")
     prefix: ClassVar[str] = "bert"
+    typed: ClassVar[bool] = True
+    """Whether tokens have types."""
     without_effect: ClassVar[Sequence[str]] = (
         *("_num_labels", "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
         *("pooler_size_per_head", "pooler_type", "position_embedding_type", "sentence_transformers"),
@@ -123,7 +134,8 @@ class Bert(Family):
 
     words: Layer = field(init=False)
     places: Layer = field(init=False)
-    types: Layer = field(init=False)
+    types: Layer | None = field(init=False)
+    relative: Layer | None = field(init=False)
     norm: Layer = field(init=False)
     dropout: Layer = field(init=False)
     blocks: Sequence[Layer] = field(init=False)
@@ -133,7 +145,7 @@ class Bert(Family):
 
     def __post_init__(self) -> None:
         self.check_fields()
-        checks.one_of("head", self.head, _HEADS.values())
+        checks.one_of("head", self.head, HEADS.values())
         d, heads, dropout = self.hidden_size, self.num_attention_heads, self.hidden_dropout_prob
         act, width = activation("hidden_act", self.hidden_act), head_width(d, heads)
 
@@ -148,7 +160,8 @@ class Bert(Family):
         self.has(
             words=nn.ReversibleEmbedding(self.vocab_size, d),
             places=nn.Embedding(self.max_position_embeddings, d),
-            types=nn.Embedding(self.type_vocab_size, d),
+            types=nn.Embedding(self.type_vocab_size, d) if self.typed else None,
+            relative=self._relative(),
             norm=norm(),
             dropout=nn.Dropout(dropout),
             blocks=tuple(block() for _ in range(self.num_hidden_layers)),
@@ -169,6 +182,10 @@ class Bert(Family):
         )
         super().__post_init__()
 
+    def _relative(self) -> Layer | None:
+        """A bias of attention by relative positions, which all blocks share, or None."""
+        return None
+
     @property
     def first(self) -> int:
         """The position of the first token."""
@@ -184,12 +201,17 @@ class Bert(Family):
     ) -> Any:
         xp = namespace(ids)
         check_tokens(ids, self.max_position_embeddings - self.first, mask=mask, token_type_ids=token_type_ids)
-        types = xp.zeros_like(ids) if token_type_ids is None else token_type_ids
         positions = self.positions(ids) if positions is None else positions
-        x = self.words(s, ids) + self.types(s, types) + self.places(s, positions)
+        x = self.words(s, ids) + self.places(s, positions)
+        if self.types is not None:
+            x = x + self.types(s, xp.zeros_like(ids) if token_type_ids is None else token_type_ids)
+        elif token_type_ids is not None:
+            raise ArgumentError.must_be("token_type_ids", "None, since this network has no types", token_type_ids)
         x = self.dropout(s, self.norm(s, x))
+        places = steps(ids, 1)
+        bias = None if self.relative is None else self.relative(s, places, places)
         for block in self.blocks:
-            x = block(s, x, mask=mask)
+            x = block(s, x, mask=mask, bias=bias)
         if self.head is None:
             return x if self.pool is None else {"last_hidden_state": x, "pooler_output": self.pool(s, x[:, 0, :])}
         if self.transform is not None:
@@ -248,7 +270,29 @@ class XLMRoberta(Roberta):
     vocab_size: int = 30522
 
 
-_FAMILIES = {cls.model_type: cls for cls in (Bert, Roberta, XLMRoberta)}
+@layer
+class MPNet(Roberta):
+    """MPNet (Song et al., arXiv:2004.09297): `Roberta` without types, with a bias of attention by relative positions.
+
+    Args:
+        relative_attention_num_buckets: The number of buckets of distances, each of which has a bias for each head.
+    """
+
+    model_type: ClassVar[str] = "mpnet"
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("MPNet")
+    prefix: ClassVar[str] = "mpnet"
+    typed: ClassVar[bool] = False
+    fixed: ClassVar[Sequence[str]] = ("type_vocab_size", "classifier_dropout")
+
+    vocab_size: int = 30527
+    relative_attention_num_buckets: int = 32
+
+    def _relative(self) -> Layer:
+        checks.integer("relative_attention_num_buckets", self.relative_attention_num_buckets, least=4)
+        return nn.RelativePositionBias(self.num_attention_heads, self.relative_attention_num_buckets, 128)
+
+
+_FAMILIES = {cls.model_type: cls for cls in (Bert, Roberta, XLMRoberta, MPNet)}
 
 
 def from_config(config: Config) -> Bert:
@@ -271,13 +315,17 @@ def key_map(net: Bert) -> KeyMap:
     of, bert = net.prefix, not isinstance(net, Roberta)
     theirs, ours = f"{of}.encoder.layer.{{i}}", "blocks_{i}"
     attention = ("self.query", "self.key", "self.value", "output.dense")
+    after = "attention.output.LayerNorm"
+    if isinstance(net, MPNet):
+        attention, after = ("attn.q", "attn.k", "attn.v", "attn.o"), "attention.LayerNorm"
     words = [f"{of}.embeddings.word_embeddings.weight"]
     rules = [
         (f"{of}.embeddings.position_embeddings.weight", "places/embeddings"),
         (f"{of}.embeddings.token_type_embeddings.weight", "types/embeddings"),
         *_norm(f"{of}.embeddings.LayerNorm", "norm"),
         *head_rules(f"{theirs}.attention", f"{ours}/attention", attention),
-        *_norm(f"{theirs}.attention.output.LayerNorm", f"{ours}/norm1"),
+        (f"{of}.encoder.relative_attention_bias.weight", "relative/embeddings"),
+        *_norm(f"{theirs}.{after}", f"{ours}/norm1"),
         *dense_rules(f"{theirs}.intermediate.dense", f"{ours}/mlp/up"),
         *dense_rules(f"{theirs}.output.dense", f"{ours}/mlp/down"),
         *_norm(f"{theirs}.output.LayerNorm", f"{ours}/norm2"),

@@ -42,6 +42,8 @@ _GPT2 |= {"eos_token_id": 2}
 
 _ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 _BERT = _ENCODER | {"vocab_size": 60, "max_position_embeddings": 20}
+_DISTILBERT = {"vocab_size": 60, "max_position_embeddings": 20, "dim": 16, "n_layers": 2, "n_heads": 2}
+_DISTILBERT |= {"hidden_dim": 24}
 _ENDS = MASK[:, ::-1].copy()
 """The rows of a batch, filled up on the right."""
 _TEXT = {"ids": ("input_ids", IDS * _ENDS + (1 - _ENDS)), "mask": ("attention_mask", _ENDS)}
@@ -92,6 +94,13 @@ FAMILIES: dict[str, Row] = {
     "bert-sequence": Row("BertForSequenceClassification", _BERT | {"num_labels": 3}, _TYPED),
     "bert-tokens": Row("BertForTokenClassification", _BERT | {"num_labels": 5}, _TYPED),
     "bert-questions": Row("BertForQuestionAnswering", _BERT, _TYPED, ("start_logits", "end_logits")),
+    "distilbert": Row("DistilBertModel", _DISTILBERT, _TEXT, ("last_hidden_state",)),
+    "distilbert-masked_lm": Row("DistilBertForMaskedLM", _DISTILBERT, _TEXT),
+    "distilbert-sequence": Row("DistilBertForSequenceClassification", _DISTILBERT | {"num_labels": 3}, _TEXT),
+    "distilbert-questions": Row("DistilBertForQuestionAnswering", _DISTILBERT, _TEXT, ("start_logits", "end_logits")),
+    "mpnet": Row("MPNetModel", _BERT, _TEXT, _POOLED),
+    "mpnet-masked_lm": Row("MPNetForMaskedLM", _BERT, _TEXT),
+    "mpnet-sequence": Row("MPNetForSequenceClassification", _BERT | {"num_labels": 3}, _TEXT),
     "roberta": Row("RobertaModel", _BERT, _TEXT, _POOLED),
     "roberta-masked_lm": Row("RobertaForMaskedLM", _BERT | {"hidden_act": "relu"}, _TEXT),
     "roberta-sequence": Row("RobertaForSequenceClassification", _BERT | {"num_labels": 3, "pad_token_id": 0}, _TEXT),
