@@ -43,7 +43,8 @@ _BOTH |= {"d_model": 8, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size"
 _DECODERS = ("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3")
 _T5 = {"vocab_size": 16, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
 FAMILIES = {
-    **{name: getattr(models, name)(**_TEXT) for name in ("Bert", "Roberta", "XLMRoberta")},
+    **{name: getattr(models, name)(**_TEXT) for name in ("Bert", "MPNet", "Roberta", "XLMRoberta")},
+    "DistilBert": models.DistilBert(vocab_size=9, max_position_embeddings=8, dim=4, n_layers=1, n_heads=2, hidden_dim=4),
     **{name: getattr(models, name)(**_IMAGES) for name in ("ViT", "DeiT")},
     "CLIPText": models.CLIPText(**_TEXT),
     "CLIPVision": models.CLIPVision(**_IMAGES),

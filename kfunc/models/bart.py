@@ -120,6 +120,11 @@ class LogitsBias(Layer):
         return logits + s.param("bias", (1, logits.shape[-1]), "zeros")
 
 
+def _architectures(name: str) -> dict[str, dict[str, Any]]:
+    base = name.removesuffix("MTModel").removesuffix("ForConditionalGeneration")
+    return {name: {"features": False}, f"{base}Model": {"features": True}}
+
+
 @layer
 class Bart(Family):
     """BART: `BartForConditionalGeneration` of transformers.
@@ -146,12 +151,14 @@ class Bart(Family):
         decoder_start_token_id: The token before the first one.
         forced_eos_token_id: The token that is generated last, if the text has not ended before.
         bad_words_ids: Sequences of tokens that are never generated; of them, those of one token have an effect.
+        features: Whether the result are the features of the decoder (batch, time, d_model), without a head.
         final_logits_bias: Whether the logits have a bias. Files tell, and not their configs.
         stores_positions: Whether positions that are sines stand in the state. Files tell, and not their configs.
     """
 
     model_type: ClassVar[str] = "bart"
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"BartForConditionalGeneration": {}}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("BartForConditionalGeneration")
+    prefix: ClassVar[str] = "model"
     without_effect: ClassVar[Sequence[str]] = (
         *("is_encoder_decoder", "init_std", "classifier_dropout"),
         # transformers does not read these; they say again what the family is.
@@ -184,6 +191,7 @@ class Bart(Family):
     decoder_start_token_id: int | None = 2
     forced_eos_token_id: int | Sequence[int] | None = 2
     bad_words_ids: Sequence[Sequence[int]] | None = None
+    features: bool = False
     final_logits_bias: bool = True
     stores_positions: bool = False
     pad_token_id: int | None = field(default=1, kw_only=True)
@@ -206,8 +214,8 @@ class Bart(Family):
             embed=nn.ReversibleEmbedding(self.vocab_size, self.d_model),
             encoder=self._stack(self.encoder_layers, self.encoder_attention_heads, self.encoder_ffn_dim, False),
             decoder=self._stack(self.decoder_layers, self.decoder_attention_heads, self.decoder_ffn_dim, True),
-            head=None if self.tie_word_embeddings else nn.Dense(self.vocab_size, use_bias=False),
-            bias=LogitsBias(trainable=False) if self.final_logits_bias else None,
+            head=None if self.tie_word_embeddings or self.features else nn.Dense(self.vocab_size, use_bias=False),
+            bias=LogitsBias(trainable=False) if self.final_logits_bias and not self.features else None,
         )
         super().__post_init__()
 
@@ -279,6 +287,8 @@ class Bart(Family):
         if inputs is not None:
             source, _ = self.encoder(s, self._embedded(s, inputs), mask=mask)
         x, caches = self.decoder(s, self._embedded(s, ids), source, mask, caches, positions)
+        if self.features:
+            return x if caches is None else (x, caches)
         logits = self.embed(s, x, reverse=True) if self.head is None else self.head(s, x)
         logits = logits if self.bias is None else self.bias(s, logits)
         return logits if caches is None else (logits, caches)
@@ -293,7 +303,7 @@ class MBart(Bart):
     """mBART (Liu et al., arXiv:2001.08210): `MBartForConditionalGeneration` of transformers. It is called as `Bart`."""
 
     model_type: ClassVar[str] = "mbart"
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"MBartForConditionalGeneration": {}}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("MBartForConditionalGeneration")
     norm_first: ClassVar[bool] = True
 
     decoder_start_token_id: int | None = None
@@ -304,7 +314,7 @@ class Marian(Bart):
     """Marian's translators (arXiv:1804.00344): `MarianMTModel` of transformers. It is called as `Bart`."""
 
     model_type: ClassVar[str] = "marian"
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"MarianMTModel": {}}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("MarianMTModel")
     norms_embeddings: ClassVar[bool] = False
     learns_positions: ClassVar[bool] = False
 
@@ -321,7 +331,7 @@ class Pegasus(Bart):
     """Pegasus (Zhang et al., arXiv:1912.08777): `PegasusForConditionalGeneration`. It is called as `Bart`."""
 
     model_type: ClassVar[str] = "pegasus"
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"PegasusForConditionalGeneration": {}}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = _architectures("PegasusForConditionalGeneration")
     norm_first: ClassVar[bool] = True
     norms_embeddings: ClassVar[bool] = False
     learns_positions: ClassVar[bool] = False

@@ -195,21 +195,26 @@ class T5(T5Encoder):
         scale_decoder_outputs: Whether what the logits are made of is divided by the root of `d_model`; by default as
             `tie_word_embeddings`.
         decoder_start_token_id: The token before the first one.
+        features: Whether the result are the features of the decoder (batch, time, d_model), without a head.
     """
 
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"T5ForConditionalGeneration": {}}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "T5ForConditionalGeneration": {"features": False},
+        "T5Model": {"features": True},
+    }
     without_effect: ClassVar[Sequence[str]] = _WITHOUT_EFFECT
 
     num_decoder_layers: int | None = None
     tie_word_embeddings: bool = True
     scale_decoder_outputs: bool | None = None
     decoder_start_token_id: int | None = 0
+    features: bool = False
     decoder: T5Stack = field(init=False)
     head: Layer | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._check()
-        head = None if self.tie_word_embeddings else nn.Dense(self.vocab_size, use_bias=False)
+        head = None if self.tie_word_embeddings or self.features else nn.Dense(self.vocab_size, use_bias=False)
         self.has(decoder=self._stack(self.num_decoder_layers or self.num_layers, True), head=head)
         super().__post_init__()
 
@@ -250,6 +255,8 @@ class T5(T5Encoder):
         check_call(inputs, ids, mask, caches)
         source = None if inputs is None else self.encode(s, inputs, mask)
         x, caches = self.decoder(s, self.embed(s, ids), source, mask, caches, positions)
+        if self.features:
+            return x if caches is None else (x, caches)
         x = x * self.d_model**-0.5 if self.scales else x
         logits = self.embed(s, x, reverse=True) if self.head is None else self.head(s, x)
         return logits if caches is None else (logits, caches)

@@ -77,12 +77,17 @@ class Whisper(Family):
             and end it, and the one before the first.
         suppress_tokens, begin_suppress_tokens: The tokens that are never generated, and those that are not generated
             first; None for none.
+        features: Whether the result are the features of the decoder (batch, time, d_model), without a head.
     """
 
     float_inputs: ClassVar[tuple[str, ...]] = ("inputs",)
 
     model_type: ClassVar[str] = "whisper"
-    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {"WhisperForConditionalGeneration": {}}
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "WhisperForConditionalGeneration": {"features": False},
+        "WhisperModel": {"features": True},
+    }
+    prefix: ClassVar[str] = "model"
     without_effect: ClassVar[Sequence[str]] = (
         *("is_encoder_decoder", "init_std", "scale_embedding"),
         *("use_weighted_layer_sum", "classifier_proj_size", "median_filter_width"),
@@ -115,6 +120,7 @@ class Whisper(Family):
     decoder_start_token_id: int | None = 50257
     suppress_tokens: tuple[int, ...] | None = ()
     begin_suppress_tokens: tuple[int, ...] | None = (220, 50256)
+    features: bool = False
     encoder: Layer = field(init=False)
     decoder: WhisperDecoder = field(init=False)
 
@@ -137,8 +143,9 @@ class Whisper(Family):
             nn.Embedding(self.max_target_positions, d),
             self._blocks(self.decoder_layers, self.decoder_attention_heads, self.decoder_ffn_dim, True),
             nn.LayerNormalization(epsilon=1e-5),
-            None if self.tie_word_embeddings else nn.Dense(self.vocab_size, use_bias=False),
+            None if self.tie_word_embeddings or self.features else nn.Dense(self.vocab_size, use_bias=False),
             self.dropout,
+            self.features,
         )
         self.has(encoder=encoder, decoder=decoder)
         super().__post_init__()
@@ -239,7 +246,7 @@ class WhisperEncoder(Layer):
 
 @base_layer
 class WhisperDecoder(Layer):
-    """Tokens (batch, time) and the encoder's output to logits (batch, time, tokens), and the caches."""
+    """Tokens (batch, time) and the encoder's output to logits (batch, time, tokens), or to features, and the caches."""
 
     embed: nn.ReversibleEmbedding
     places: nn.Embedding
@@ -247,6 +254,7 @@ class WhisperDecoder(Layer):
     norm: Layer
     head: Layer | None = None
     dropout: float = 0.0
+    features: bool = False
 
     def forward(
         self, s: Scope, ids: Array, source: Array | None, caches: Caches | None, positions: Array | None
@@ -255,6 +263,8 @@ class WhisperDecoder(Layer):
         x = self.embed(s, ids) + self.places(s, steps(ids, 1) + start if positions is None else positions)
         x, caches = decode(s, self.blocks, drop(s, x, self.dropout), source, None, caches)
         x = self.norm(s, x)
+        if self.features:
+            return x, caches
         return self.embed(s, x, reverse=True) if self.head is None else self.head(s, x), caches
 
 
