@@ -44,8 +44,8 @@ _DECODERS = ("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3")
 _T5 = {"vocab_size": 16, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
 FAMILIES = {
     **{name: getattr(models, name)(**_TEXT) for name in ("Bert", "MPNet", "Roberta", "XLMRoberta")},
-    "DistilBert": models.DistilBert(vocab_size=9, max_position_embeddings=8, dim=4, n_layers=1, n_heads=2, hidden_dim=4),
     **{name: getattr(models, name)(**_IMAGES) for name in ("ViT", "DeiT")},
+    "DistilBert": models.DistilBert(dim=8, n_layers=1, n_heads=2, hidden_dim=8, vocab_size=16),
     "CLIPText": models.CLIPText(**_TEXT),
     "CLIPVision": models.CLIPVision(**_IMAGES),
     "GPT2": models.GPT2(vocab_size=16, n_positions=16, n_embd=8, n_layer=1, n_head=2),
