@@ -17,7 +17,7 @@ import pytest
 from backends import EAGER, params
 
 import kfunc as kf
-from kfunc import callbacks, nn, optim
+from kfunc import callbacks, nn, optim, tree
 from kfunc.errors import ArgumentError, NonFiniteError, UnsupportedError
 from kfunc.metrics.directions import direction
 
@@ -606,6 +606,49 @@ def test_a_hook_may_change_the_train_state():
 
     fit(made := model(), Undo(), epochs=1)
     assert int(kf.to_numpy(made.train_state.step)) == 2
+
+
+class Keeping(callbacks.ReduceLROnPlateau):
+    """It keeps the train states, which kfunc's class does not."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = []
+
+    def on_epoch_end(self, epoch, logs=None, train_state=None):
+        self.kept.append(train_state)
+        return super().on_epoch_end(epoch, logs, train_state)
+
+
+LOOKING = {
+    "EarlyStopping": (lambda path: callbacks.EarlyStopping("loss", patience=9), 0),
+    "EarlyStopping, restoring": (
+        lambda path: callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
+        2,
+    ),
+    "ReduceLROnPlateau": (lambda path: callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=9.0), 0),
+    "ReduceLROnPlateau, a user's": (lambda path: Keeping("loss", patience=1, min_delta=9.0), 2),
+    "LearningRateScheduler": (lambda path: callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1)), 0),
+    "TensorBoard": (lambda path: callbacks.TensorBoard(path, histogram_freq=1), 0),
+}
+"""Callbacks, and after how many of two epochs the whole state has to be copied, as somebody may have kept its arrays."""
+
+
+@pytest.mark.jax
+def test_the_state_is_not_copied_for_callbacks_that_only_look(tmp_path, monkeypatch):
+    cls, copied = type(kf.backends.get("jax")), []
+    released = cls.released
+    monkeypatch.setattr(cls, "released", lambda self, x: (copied.append(x), released(self, x))[1])
+    made = model(optim.sgd(0.01))
+    for name, (make, expected) in LOOKING.items():
+        made.fit(X[:32], Y[:32], batch_size=16, epochs=1, verbose=0, backend="jax")  # its state is the model's alone
+        copied.clear()
+        history = made.fit(X[:32], Y[:32], batch_size=16, epochs=3, verbose=0, callbacks=[each := make(str(tmp_path))])
+        assert len(copied) == expected * len(tree.leaves(made._carry.value)), name
+        rates = history.history.get("learning_rate", [1, 2])
+        assert len(set(rates)) > 1, name  # it did change them
+        if kept := getattr(each, "kept", ()):
+            assert not same(kept[0].params, kept[1].params) and not same(kept[1].params, made.train_state.params)
 
 
 def test_training_stops_after_a_batch():

@@ -42,6 +42,9 @@ class Callback:
     params: Mapping[str, Any] = MappingProxyType({})
     backup: Checkpoints | None = None
     """As `resume` of `fit`: where it goes on from and saves its states. At the very end, `finished` is called."""
+    _keeps_state: bool = True
+    """Whether kfunc's own hooks of the class may keep arrays of the train state, or put arrays into it that they keep.
+    Then the next step has to copy the whole state, where steps take the memory of the state before them."""
 
     def set_model(self, model: Model) -> None:
         """Called before anything else, with the model that is trained, evaluated or asked."""
@@ -168,7 +171,7 @@ class CallbackList:
         for wanted, cls in ((add_history, History), (add_progbar, ProgbarLogger)):
             if wanted and not any(isinstance(c, cls) for c in self.callbacks):
                 self.callbacks.append(cls())
-        self._hooks: dict[str, list[tuple[Callable, bool]]] = {name: [] for name in HOOKS}
+        self._hooks: dict[str, list[tuple[Callable, bool, Any]]] = {name: [] for name in HOOKS}
         self._waiting: Mapping[str, Any] = {}
         self._begun: dict[str, dict[str, Any]] = {}  # attributes when training began, of callbacks without `get_state`
         self._told = False
@@ -183,7 +186,8 @@ class CallbackList:
             for name in HOOKS:
                 hook = _own(callback, name) or (name in _ALIASES and _own(callback, _ALIASES[name]))
                 if hook:
-                    self._hooks[name].append((hook, takes(hook, 3 if name in _COUNTED else 2)))
+                    owner = callback if is_ours(hook) else None  # a hook of the user's own may keep arrays
+                    self._hooks[name].append((hook, takes(hook, 3 if name in _COUNTED else 2), owner))
         self.set_params(params)
         self.set_model(model)
 
@@ -228,11 +232,19 @@ class CallbackList:
 
     def __call__(self, name: str, *args: Any) -> None:
         """Call a hook of each callback; a train state that it returns becomes the model's."""
-        for hook, stateful in self._hooks[name]:
+        for hook, stateful, owner in self._hooks[name]:
             if not stateful:
                 hook(*args)
-            elif (new := hook(*args, getattr(self._model, "train_state", None))) is not None:
-                self._model.train_state = _checked(new, hook)
+                continue
+            carry = None if getattr(owner, "_keeps_state", True) else getattr(self._model, "_carry", None)
+            if carry is None:
+                if (new := hook(*args, getattr(self._model, "train_state", None))) is not None:
+                    self._model.train_state = _checked(new, hook)
+                continue
+            with carry.lent() as ts:
+                new = hook(*args, ts)
+            if new is not None:
+                carry.assign(new, seen=None)
         if name == "on_train_begin":
             named = self._named().items()
             self._begun = {n: _marks(c) for n, c in named if not (_own(c, "get_state") or is_ours(type(c)))}

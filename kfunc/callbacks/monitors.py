@@ -156,6 +156,10 @@ class EarlyStopping(MonitorCallback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    @property
+    def _keeps_state(self) -> bool:  # type: ignore[override]
+        return self.restore_best_weights
+
     def _keep(self, epoch: int, train_state: Any) -> None:
         self.best_epoch = epoch
         if self.restore_best_weights and train_state is not None:
@@ -215,6 +219,8 @@ class ReduceLROnPlateau(MonitorCallback):
     Raises:
         ArgumentError: When training begins: the optimizer has a schedule.
     """
+
+    _keeps_state = False
 
     def __init__(
         self,

@@ -76,6 +76,8 @@ class LearningRateScheduler(Callback):
         ArgumentError: The optimizer has a schedule already; or `schedule` returns something that is no learning rate.
     """
 
+    _keeps_state = False
+
     def __init__(self, schedule: Callable[..., Any], verbose: int = 0):
         if not callable(schedule):
             raise ArgumentError(

@@ -39,6 +39,8 @@ class TensorBoard(Callback):
         OSError: The files could not be written.
     """
 
+    _keeps_state = False
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",

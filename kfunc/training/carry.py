@@ -152,8 +152,12 @@ class TrainCarry(Carry):
         """A block with the train state as it is now: no step takes its memory before the end of the block."""
         return _Lent(self)
 
-    def assign(self, ts: TrainState | None, seen: bool = True) -> None:
+    def assign(self, ts: TrainState | None, seen: bool | None = True) -> None:
         """Replace the train state.
+
+        Args:
+            ts: The new one.
+            seen: Whether somebody may hold arrays of it for ever; None if that is as it was for the old one.
 
         Raises:
             ArgumentError: Another thread trains the model.
@@ -164,11 +168,11 @@ class TrainCarry(Carry):
                 undo.note()
             self.begin_with(ts, seen)
 
-    def begin_with(self, ts: TrainState | None, seen: bool = True) -> None:
+    def begin_with(self, ts: TrainState | None, seen: bool | None = True) -> None:
         """The same where nobody can have begun to train, as the caller has `lock`, and there was no fit before."""
 
         def replace() -> None:
-            self.seen = seen
+            self.seen = self.seen if seen is None else seen
             self.replace((ts, self.progress), 0)
 
         self.taking.wait_and(replace)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Schedule", "fit", "one_step", "sources"]
 
+_EACH = ("on_train_batch_begin", "on_train_batch_end")
+"""The hooks for which each step is dispatched by itself."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -168,7 +171,7 @@ def fit(
     run.done = int(to_numpy(ts.step))
     model.stop_training, model.history, steps = False, run.history, data.steps
     with Deferral() as signals:
-        program = for_training(setup, data, carry, fresh, signals)
+        program = for_training(setup, data, carry, fresh, signals, hooks.has(*_EACH))
         del ts  # its arrays are garbage after the first step
         with saving(model, run, hooks.backup(resume), fresh, lambda: numbers(setup, carry), signals) as saver:
             hooks("on_train_begin", {})
@@ -216,7 +219,7 @@ def _epoch(
     # The order is drawn on the host, from a stream of its own: steps draw from fold_in(key, step).
     key = random.fold_in(to_numpy(_state(carry).key), 0xFFFFFFFF) if run.schedule.shuffle else None
     ahead = program.feed.ahead if program.at_once == 1 and not setup.host else None
-    each = hooks.has("on_train_batch_begin", "on_train_batch_end")
+    each = hooks.has(*_EACH)
     bar.advance(run.batch)
     with data.epoch(key, run.batch, run.epoch - run.initial, run.first, ahead) as reader:
         while not (each and run.batch and model.stop_training):

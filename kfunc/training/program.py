@@ -171,16 +171,19 @@ class RecordedLoop(_Paced):
 # -- which one, and why ------------------------------------------------------------------------------------------------
 
 
-def for_training(setup: Setup, data: Source, carry: Carry, progress: Progress, signals: Deferral) -> Program:
+def for_training(
+    setup: Setup, data: Source, carry: Carry, progress: Progress, signals: Deferral, each: bool = False
+) -> Program:
     """The program of a training step, whose carry is `(train_state, progress)`.
 
     Args:
         carry: That of the model.
         progress: That before the first step.
         signals: They wait while a step has the memory of its carry.
+        each: Whether somebody looks at each step.
     """
     ts = carry.value[0]
-    given: dict[str, Any] = {"data": data, "carry": lambda: Carry((ts, progress)), "signals": signals}
+    given: dict[str, Any] = {"data": data, "carry": lambda: Carry((ts, progress)), "signals": signals, "each": each}
     if setup.step is not None:
         return _program(setup, custom_steps, setup.step, **given)
     objective, traced = setup.objective, setup.traced
@@ -248,6 +251,7 @@ def _program(
     fills: Callable[[], bool] = lambda: False,
     signals: Deferral | None = None,
     alone: bool = False,
+    each: bool = False,
     **options: Any,
 ) -> Program:
     """How `make(*parts)`, a function `(fixed, carry, batch) -> carry`, runs on the batches of `data`.
@@ -266,6 +270,9 @@ def _program(
         fills: Says whether samples that do not count may fill up a batch. Only asked where that matters.
         signals: If it trains: they wait while a step has the memory of its carry.
         alone: Whether each step has to run by itself.
+        each: Whether it is asked for one step at a time. It then has the program of several steps all the same, since
+            a program of one may round differently, and hooks would change the numbers; but with memory for two steps,
+            not for 32, most of which would be made and moved to the device for nothing.
         options: For `Backend.jit`.
     """
     functions, backend, predicts = setup.functions, setup.backend, make is predictions
@@ -291,9 +298,10 @@ def _program(
     most = min(_AT_ONCE if wanted == "auto" else int(wanted), 2 ** max(0, fits.bit_length() - 1))
     if most < 2:
         return one
+    most = 2 if each else most
     if predicts and not (feed.fills or recorded):
         return one
-    paced = feed, most, functions.paces, (step, *((a.shape, a.dtype) for a in tree.leaves(first)))
+    paced = feed, most, functions.paces, (step, most, *((a.shape, a.dtype) for a in tree.leaves(first)))
     if recorded:
         return RecordedLoop(step.loop(fixed), *paced)
     if not (compiled and _repeats(backend, step, fixed, carry(), feed.one(first), takes)):
