@@ -631,7 +631,7 @@ LOOKING = {
     "LearningRateScheduler": (lambda path: callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1)), 0),
     "TensorBoard": (lambda path: callbacks.TensorBoard(path, histogram_freq=1), 0),
 }
-"""Callbacks, and after how many of two epochs the whole state has to be copied, as somebody may have kept its arrays."""
+"""Callbacks, and after how many of two epochs the whole state is copied, as somebody may have kept its arrays."""
 
 
 @pytest.mark.jax
