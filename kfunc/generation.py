@@ -120,9 +120,10 @@ def generate(
         net: A network whose `forward(s, ids, mask=None, caches=None, positions=None)` returns the logits (batch, time,
             vocabulary), and `(logits, caches)` if there are caches. `net.init_caches(batch, length, backend=...,
             device=...)` makes empty ones: any tree of arrays, each with the batch first, or of shape (). The arguments
-            `mask` and `positions` may be missing. An encoder-decoder has `forward(s, inputs, ids, mask=None,
-            caches=None, positions=None)`, where `mask` is that of `inputs`; after the first call inputs and mask are
-            None, and caches hold what is needed of them.
+            `mask` and `positions` may be missing. If `forward` has an argument `last_only`, it is True, and only the
+            logits of the last position (batch, 1, vocabulary) are needed. An encoder-decoder has
+            `forward(s, inputs, ids, mask=None, caches=None, positions=None)`, where `mask` is that of `inputs`; after
+            the first call inputs and mask are None, and caches hold what is needed of them.
         params: Its parameters. They say on which backend and device everything is computed.
         ids: The prompt, integers (batch, time); or the `inputs` of an encoder-decoder.
         max_new_tokens: How many tokens to make for each row; by default as many as `net.generation` says by
@@ -249,7 +250,7 @@ def generate(
     if encodes:
         inputs = put(given) if given.dtype.kind in "iu" else put(given, dtype_name(given.dtype))
     params, state = transforms.stop_gradient((params, state))
-    first, following = _programs(known, net, backend, rules, encodes)
+    first, following = _programs(known, net, backend, rules, names)
     with backend.inferring():
         carry = first(params, state, fixed._replace(mask=put(hidden if encodes else whole, "bool")), started, inputs)
         carry = following(params, state, fixed._replace(mask=put(rows, "bool")), carry, count, stream)
@@ -505,9 +506,11 @@ _known: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictiona
 """What has been made for each network: its programs, and the size of its vocabulary."""
 
 
-def _programs(known: dict, net: Any, backend: Backend, rules: _Rules, encodes: bool) -> tuple[Callable, Callable]:
+def _programs(
+    known: dict, net: Any, backend: Backend, rules: _Rules, names: tuple[str, ...]
+) -> tuple[Callable, Callable]:
     """`first`, which reads the prompt and makes a token, and `following`, which makes all others."""
-    key = backend.name, rules
+    key, encodes = (backend.name, rules), "inputs" in names
     if key not in known:
         from .tracing.record import recorded  # here, so that importing kfunc takes no longer
 
@@ -516,6 +519,8 @@ def _programs(known: dict, net: Any, backend: Backend, rules: _Rules, encodes: b
         def forward(params, state, inputs, carry, mask):
             options = {"caches": carry.caches, "mask": mask, "positions": carry.positions}
             options = {name: x for name, x in options.items() if x is not None}
+            if "last_only" in names:
+                options["last_only"] = True
             given = (inputs, carry.last) if encodes else (carry.last,)
             (logits, caches), _ = kept().apply(params, *given, state=state, **options)  # type: ignore[misc]
             positions = None if carry.positions is None else carry.positions[:, -1:] + 1

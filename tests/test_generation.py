@@ -203,6 +203,32 @@ def test_programs_go_with_their_network():
 # -- stops, streams, samplers of one's own -----------------------------------------------------------------------------
 
 
+@nn.layer
+class OfTheLastOnly(SmallDecoder):
+    asked = []
+
+    def forward(self, s, ids, mask=None, caches=None, positions=None, last_only=False):
+        self.asked.append(last_only)
+        out = super().forward(s, ids, mask, caches, positions)
+        return (out[0][:, -1:, ...], out[1]) if last_only else out
+
+
+@pytest.mark.numpy
+def test_only_the_last_logits_of_a_prompt_are_computed():
+    net, weights = network()
+    other = OfTheLastOnly(net.embed, net.blocks)
+    np.testing.assert_array_equal(kf.generate(other, weights, IDS, 4), kf.generate(net, weights, IDS, 4))
+    assert OfTheLastOnly.asked[0] is False and all(OfTheLastOnly.asked[1:])  # the first one asks for the vocabulary
+    for net in (
+        kf.models.Llama(9, 8, 8, num_hidden_layers=1, num_attention_heads=2),
+        kf.models.GPT2(9, n_positions=8, n_embd=8, n_layer=1, n_head=2),
+    ):
+        weights, _ = net.init(0, IDS % 9)
+        logits, last = (net.apply(weights, IDS % 9, last_only=only)[0] for only in (False, True))
+        # Sums of 8 products, perhaps in another order.
+        np.testing.assert_allclose(last, logits[:, -1:], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", params(("numpy", "torch", "jax")))
 def test_rows_end_and_are_filled_up(name):
     free = tokens("numpy", "decoder", IDS, 30)

@@ -36,7 +36,7 @@ class GPT2(Family):
 
     `net(s, ids, mask=None, caches=None, positions=None)`: `mask` is True where a token counts, so that rows may be
     filled up on the left. With `caches`, as `init_caches` makes them, the result is `(logits, caches)`, and `mask` has
-    the length of the caches.
+    the length of the caches. With `last_only`, there are only the logits of the last position, (batch, 1, vocabulary).
 
     Args:
         vocab_size: The number of tokens.
@@ -129,7 +129,15 @@ class GPT2(Family):
         within("length", length, self.n_positions)
         return [block.attention.init_cache(batch, length, dtype, backend, device, within=self) for block in self.blocks]
 
-    def forward(self, s: Scope, ids: Array, mask: Array = None, caches: Any = None, positions: Array = None) -> Any:
+    def forward(
+        self,
+        s: Scope,
+        ids: Array,
+        mask: Array = None,
+        caches: Any = None,
+        positions: Array = None,
+        last_only: bool = False,
+    ) -> Any:
         check_tokens(ids, self.n_positions, **({"mask": mask} if caches is None else {}))
         positions = token_positions(ids, mask, caches) if positions is None else positions
         x, new = self.embed(s, ids) + self.position(s, positions), []
@@ -137,7 +145,7 @@ class GPT2(Family):
         for i, block in enumerate(self.blocks):
             x, cache = block(s, x, mask=mask, cache=None if caches is None else caches[i])
             new.append(cache)
-        out = self.norm(s, x)
+        out = self.norm(s, x[:, -1:, ...] if last_only else x)
         if self.head is not None:
             out = self.embed(s, out, reverse=True) if self.logits is None else self.logits(s, out)
         return out if caches is None else (out, new)

@@ -39,7 +39,7 @@ class Llama(Family):
 
     `net(s, ids, mask=None, caches=None, positions=None)`: `mask` is True where a token counts, so that rows may be
     filled up on the left. With `caches`, as `init_caches` makes them, the result is `(logits, caches)`, and `mask` has
-    the length of the caches.
+    the length of the caches. With `last_only`, there are only the logits of the last position, (batch, 1, vocabulary).
 
     Args:
         vocab_size: The number of tokens.
@@ -176,7 +176,15 @@ class Llama(Family):
         """Empty caches, one for each block; see `nn.MultiHeadAttention.init_cache`."""
         return [b.attention.init_cache(batch, length, dtype, backend, device, within=self) for b in self.blocks]
 
-    def forward(self, s: Scope, ids: Array, mask: Array = None, caches: Any = None, positions: Array = None) -> Any:
+    def forward(
+        self,
+        s: Scope,
+        ids: Array,
+        mask: Array = None,
+        caches: Any = None,
+        positions: Array = None,
+        last_only: bool = False,
+    ) -> Any:
         check_tokens(ids, **({"mask": mask} if caches is None else {}))
         if positions is None and mask is not None:
             positions = token_positions(ids, mask, caches)
@@ -187,7 +195,7 @@ class Llama(Family):
         for i, block in enumerate(self.blocks):
             x, cache = block(s, x, mask=mask, cache=None if caches is None else caches[i], positions=positions)
             new.append(cache)
-        out = self.norm(s, x)
+        out = self.norm(s, x[:, -1:, ...] if last_only else x)
         if self.head is not None:
             out = self.embed(s, out, reverse=True) if self.logits is None else self.logits(s, out)
             out = self._capped(out)

@@ -49,9 +49,11 @@ def _top_k(x, k, sorted=True):
 
 def _write_block(inputs, start_indices, updates):
     """`slice_update` in the memory of `inputs`."""
-    pairs = zip(start_indices, updates.shape, inputs.shape, strict=True)
-    starts = [min(max(int(s), 0), n - m) for s, m, n in pairs]
-    inputs[tuple([slice(s, s + m) for s, m in zip(starts, updates.shape, strict=True)])] = updates
+    block = inputs
+    for axis, (start, m, n) in enumerate(zip(start_indices, updates.shape, inputs.shape, strict=True)):
+        if m != n:
+            block = block.narrow(axis, min(max(int(start), 0), n - m), m)
+    block.copy_(updates)
     return inputs
 
 
