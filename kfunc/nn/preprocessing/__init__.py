@@ -1,6 +1,4 @@
-"""Layers that make of data what networks are made for: numbers in their range."""
+"""Layers that make of data what networks are made for: numbers in their range, and images that vary."""
 
-from .numbers import Normalization as Normalization
-from .numbers import Rescaling as Rescaling
-
-__all__ = ["Normalization", "Rescaling"]
+from .geometry import *
+from .numbers import *

@@ -246,11 +246,11 @@ def perspective_transform(
     dtype = dtype_of(start)
     if dtype in ("float16", "bfloat16"):  # linear algebra has no half precision
         start, end = cast(start, "float32"), cast(end, "float32")
-    maps = cast(_homography(start, end), dtype)
+    maps = cast(homography(start, end), dtype)
     return restore(_projected(x, maps, interpolation, "constant", fill_value))
 
 
-def _homography(start, end):
+def homography(start, end):
     """The eight numbers, (batch, 8), of the map that takes `end` to `start`, by the linear system of the four pairs."""
     xp = namespace(start, end)
     start, end = xp.reshape(start, (-1, 4, 2)), xp.reshape(end, (-1, 4, 2))
