@@ -103,22 +103,8 @@ REASONS: dict[str, dict[str, str]] = {
     "kfunc.nn": {
         **dict.fromkeys(
             (
-                *(
-                    "AugMix",
-                    "AutoContrast",
-                    "CategoryEncoding",
-                    "CenterCrop",
-                    "CutMix",
-                    "Discretization",
-                    "Equalization",
-                ),
-                *("ContrastLimitedAdaptiveHistogramEqualization", "HashedCrossing", "Hashing", "IntegerLookup"),
-                *("MaxNumBoundingBoxes", "MelSpectrogram", "MixUp", "Pipeline", "RandAugment"),
-                *("RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop"),
-                *("RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale"),
-                *("RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation"),
-                *("RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom"),
-                *("Resizing", "STFTSpectrogram", "Solarization", "StringLookup", "TextVectorization"),
+                *("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
+                *("MelSpectrogram", "RandomElasticTransform", "STFTSpectrogram", "StringLookup", "TextVectorization"),
             ),
             _PREPROCESSING,
         ),
@@ -146,7 +132,6 @@ REASONS: dict[str, dict[str, str]] = {
         "Config": "a dataclass of your own does that",
         "FeatureSpace": _PREPROCESSING,
         "Progbar": "fit shows one by verbose=1; kf.callbacks.ProgbarLogger is one for loops of your own",
-        "bounding_boxes": _PREPROCESSING,
         "clear_session": _NO_GLOBALS + "there is no session, and a model that is deleted is gone",
         "legacy": "names that Keras keeps for old programs are not here",
         "set_random_seed": _SEEDS,

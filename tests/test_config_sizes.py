@@ -64,6 +64,18 @@ def filled(spec: Any) -> Any:
     return np.zeros([4 if n is None else n for n in spec.shape], str(spec.dtype))
 
 
+PICTURES = np.zeros((2, 4, 6, 3), "float32")
+OF_PICTURES = (
+    *(nn.Resizing(3, 2), nn.CenterCrop(3, 2), nn.RandomCrop(3, 2), nn.RandomFlip(), nn.RandomRotation(0.1)),
+    *(nn.RandomTranslation(0.1, 0.1), nn.RandomZoom(0.1), nn.RandomShear(0.1), nn.RandomPerspective()),
+    *(nn.RandomBrightness(0.1), nn.RandomContrast(0.1), nn.RandomHue(0.1), nn.RandomSaturation(0.1)),
+    *(nn.RandomColorDegeneration(0.1), nn.RandomGrayscale(), nn.RandomInvert(), nn.RandomColorJitter((0, 1), 0.1)),
+    *(nn.RandomPosterization(3), nn.Solarization(0.1, 0.1), nn.AutoContrast(), nn.Equalization()),
+    *(nn.ContrastLimitedAdaptiveHistogramEqualization(), nn.RandomSharpness(0.1), nn.RandomGaussianBlur()),
+    *(nn.RandomErasing(), nn.MixUp(), nn.CutMix(), nn.RandAugment(), nn.AugMix(), nn.MaxNumBoundingBoxes(2)),
+    nn.Pipeline([nn.RandomFlip("vertical")]),
+)
+
 OTHERS: dict[str, tuple[Any, tuple]] = {
     "Rotary": (nn.RotaryEmbedding(), (X,)),
     "Input": (nn.graph.InputLayer((None, 4, 6)), (X,)),
@@ -76,6 +88,7 @@ OTHERS: dict[str, tuple[Any, tuple]] = {
     "depth": (applications.StochasticDepth(0.5), (X,)),
     "scaled": (applications.CustomScaleLayer(0.5), ((X, X),)),
     **{name: (net, tuple(map(filled, INPUTS.get(name) or net.input_specs()))) for name, net in FAMILIES.items()},
+    **{type(v).__name__: (v, (PICTURES,)) for v in OF_PICTURES},
     "chain": (optim.chain(*TRANSFORMS), ()),
     "parts": (optim.accumulate(optim.by_part({"a": optim.adam()}), 2), ()),
     "multi": (optim.multi_transform({"a": optim.adam(), "b": optim.sgd()}, {"w": "a"}), ()),

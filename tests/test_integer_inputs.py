@@ -37,6 +37,15 @@ COMPUTING = [
     *[(cls(), _FLAT) for cls in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.PReLU, nn.Softmax)],
     *[(nn.Dense(3, activation="relu"), _FLAT), (nn.EinsumDense("ab,bc->ac", output_shape=3), _FLAT)],
     *[(nn.Rescaling(0.5), _FLAT), (nn.Normalization(), _FLAT)],
+    *[(cls(), _IMAGE) for cls in (nn.RandomFlip, nn.RandomPerspective, nn.RandomGrayscale, nn.RandomInvert)],
+    *[(cls(), _IMAGE) for cls in (nn.RandomColorJitter, nn.Solarization, nn.AutoContrast, nn.Equalization)],
+    *[(cls(), _IMAGE) for cls in (nn.RandomGaussianBlur, nn.RandomErasing, nn.MixUp, nn.CutMix)],
+    *[(cls(), _IMAGE) for cls in (nn.RandAugment, nn.AugMix, nn.RandomShear)],
+    *[(cls(0.5), _IMAGE) for cls in (nn.RandomRotation, nn.RandomZoom, nn.RandomBrightness, nn.RandomContrast)],
+    *[(cls(0.5), _IMAGE) for cls in (nn.RandomHue, nn.RandomSaturation, nn.RandomColorDegeneration)],
+    *[(nn.RandomSharpness(0.5), _IMAGE), (nn.RandomPosterization(3), _IMAGE), (nn.RandomTranslation(0.1, 0.1), _IMAGE)],
+    *[(cls(4, 5), _IMAGE) for cls in (nn.CenterCrop, nn.RandomCrop)],
+    (nn.Pipeline([nn.RandomFlip()]), _IMAGE),
     *_spatial("Conv{}", 3, 2),
     *_spatial("Conv{}Transpose", 3, 2),
     *_spatial("DepthwiseConv{}", 2),
@@ -77,6 +86,8 @@ COMPUTING = [
 """Layers that compute, each with the shape of its input; a list is one input of several arrays, a tuple several."""
 
 KEEPING = [
+    *[(nn.Resizing(4, 5), _IMAGE), (nn.MaxNumBoundingBoxes(3), _IMAGE)],
+    (nn.ContrastLimitedAdaptiveHistogramEqualization(), _IMAGE),
     *_spatial("Cropping{}", 1),
     *_spatial("ZeroPadding{}", 1),
     *_spatial("UpSampling{}", 2),

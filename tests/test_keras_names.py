@@ -129,7 +129,10 @@ HABITS = {  # what a Keras user writes, and what the error about it names
     "input_shape=": (lambda: nn.Dense(2, input_shape=(3,)), "nn.Input(shape)"),
     "lr=": (lambda: kf.optim.Adam(lr=0.1), "learning_rate"),
     "model.weights = []": (lambda: setattr(kf.Model(nn.Dense(2)), "weights", []), "train_state"),
-    "from kfunc.nn import RandomFlip": (lambda: exec("from kfunc.nn import RandomFlip"), "preprocessing layers"),
+    "from kfunc.nn import MelSpectrogram": (
+        lambda: exec("from kfunc.nn import MelSpectrogram"),
+        "preprocessing layers",
+    ),
     "from kfunc import backend": (lambda: exec("from kfunc import backend"), "kf.backend_of(x)"),
     "from kfunc.utils import set_random_seed": (
         lambda: exec("from kfunc.utils import set_random_seed"),

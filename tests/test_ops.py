@@ -210,6 +210,7 @@ CASES = [
     ("rms_normalization", (X, normal(4)), {}, 84),
     ("rms_normalization", (X,), {"axis": (1, 2), "epsilon": 1e-3}, 168),
     ("sigmoid", (WIDE,), {}, 1),
+    ("counts_below", ((np.arange(54, dtype=np.int32) * 7 % 6).reshape(2, 9, 3), 6), {}, 1),
     ("silu", (WIDE,), {}, 1),
     ("softmax", (WIDE,), {}, 5),
     ("softmax", (X,), {"axis": 1}, 7),

@@ -17,6 +17,7 @@ from ..data.texts import text_dataset_from_directory
 from ..data.windows import timeseries_dataset_from_array
 from ..elsewhere import looked_up
 from ..errors import ArgumentError, IndexingError, ShapeError
+from . import bounding_boxes as bounding_boxes
 from .downloads import get_file
 from .drawing import model_to_dot, plot_model
 from .images import array_to_img, img_to_array, load_img, save_img
@@ -26,6 +27,7 @@ __all__ = [
     "Sequence",
     "array_to_img",
     "audio_dataset_from_directory",
+    "bounding_boxes",
     "get_file",
     "image_dataset_from_directory",
     "img_to_array",

@@ -53,6 +53,10 @@ _PLAIN = """
     ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax SpatialDropout1D
     SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization
     UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization MaxNumBoundingBoxes
+    MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop RandomErasing
+    RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
+    RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing Solarization
 """.split()
 """The classes that have Keras's name and arguments; `_MORE` has what else there is to say."""
 
@@ -73,6 +77,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "GroupQueryAttention": {"python": "GroupedQueryAttention"},
     "LayerNormalization": {"read": _one_axis},
     "LeakyReLU": {"renamed": {"alpha": "negative_slope"}},
+    "MaxNumBoundingBoxes": {"silent": frozenset({"data_format"})},
     "Normalization": {"read": _one_axis},
     "SeparableConv1D": {"silent": _OF_KERNELS},
     "SeparableConv2D": {"silent": _OF_KERNELS},

@@ -75,6 +75,7 @@ class Resizing(_Sized):
         crop_to_aspect_ratio: Whether to cut the image to the new proportions first.
         pad_to_aspect_ratio: Whether to frame the image to the new proportions first, with `fill_value`.
         fill_mode: "constant".
+        fill_value: The value of the frame.
         antialias: Whether to average where pixels are dropped.
     """
 
@@ -363,6 +364,7 @@ class RandomRotation(_Affine):
         factor: The range of angles, in turns, counter-clockwise: a pair, or a number `v` for (-v, v), in [-1, 1].
         fill_mode: What lies outside: "reflect", "constant" (`fill_value`), "wrap" or "nearest".
         interpolation: "bilinear" or "nearest".
+        fill_value: The value of pixels outside, with `fill_mode="constant"`.
     """
 
     factor: float | tuple[float, float]
@@ -395,6 +397,7 @@ class RandomTranslation(_Affine):
         width_factor: The same for moves to the right, in widths.
         fill_mode: What lies outside: "reflect", "constant" (`fill_value`), "wrap" or "nearest".
         interpolation: "bilinear" or "nearest".
+        fill_value: The value of pixels outside, with `fill_mode="constant"`.
     """
 
     height_factor: float | tuple[float, float]
@@ -432,6 +435,7 @@ class RandomZoom(_Affine):
         width_factor: The same for the width. None means the zoom of the height.
         fill_mode: What lies outside: "reflect", "constant" (`fill_value`), "wrap" or "nearest".
         interpolation: "bilinear" or "nearest".
+        fill_value: The value of pixels outside, with `fill_mode="constant"`.
     """
 
     height_factor: float | tuple[float, float]
@@ -478,6 +482,7 @@ class RandomShear(_Affine):
         y_factor: The same for pixels down, for each column.
         interpolation: "bilinear" or "nearest".
         fill_mode: What lies outside: "reflect", "constant" (`fill_value`), "wrap" or "nearest".
+        fill_value: The value of pixels outside, with `fill_mode="constant"`.
     """
 
     x_factor: float | tuple[float, float] = 0.0

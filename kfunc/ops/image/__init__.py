@@ -3,5 +3,6 @@
 from .color import *
 from .filtering import *
 from .framing import *
+from .histograms import *
 from .resampling import *
 from .warping import *
