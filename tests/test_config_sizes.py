@@ -40,7 +40,7 @@ _TEXT = {**_ENCODER, "vocab_size": 16, "max_position_embeddings": 16}
 _IMAGES = {**_ENCODER, "image_size": 8, "patch_size": 4}
 _BOTH = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
 _BOTH |= {"d_model": 8, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 16}
-_DECODERS = ("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3")
+_DECODERS = ("Gemma", "Gemma2", "Gemma3", "Granite", "Llama", "Mistral", "Qwen2", "Qwen3", "SmolLM3")
 _T5 = {"vocab_size": 16, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
 FAMILIES = {
     **{name: getattr(models, name)(**_TEXT) for name in ("Bert", "MPNet", "Roberta", "XLMRoberta")},

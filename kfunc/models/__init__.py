@@ -55,10 +55,12 @@ if TYPE_CHECKING:
     from .llama import Gemma as Gemma
     from .llama import Gemma2 as Gemma2
     from .llama import Gemma3 as Gemma3
+    from .llama import Granite as Granite
     from .llama import Llama as Llama
     from .llama import Mistral as Mistral
     from .llama import Qwen2 as Qwen2
     from .llama import Qwen3 as Qwen3
+    from .llama import SmolLM3 as SmolLM3
     from .mobilenet import MobileNet as MobileNet
     from .mobilenet import MobileNetV2 as MobileNetV2
     from .mobilenet import MobileNetV3Large as MobileNetV3Large
@@ -122,7 +124,7 @@ _MODULES = {
     "DistilBert": "distilbert",
     **dict.fromkeys(("CLIP", "CLIPText", "CLIPVision"), "clip"),
     "GPT2": "gpt2",
-    **dict.fromkeys(("Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3"), "llama"),
+    **dict.fromkeys(("Gemma", "Gemma2", "Gemma3", "Granite", "Llama", "Mistral", "Qwen2", "Qwen3", "SmolLM3"), "llama"),
     "SentenceEncoder": "sentences",
     **dict.fromkeys(("T5", "T5Encoder"), "t5"),
     **dict.fromkeys(("DeiT", "ViT"), "vit"),

@@ -93,6 +93,7 @@ class Block(Layer):
         after1, after2: Further normalizations, of what is added to `x`, or None.
         causal: Whether a position sees only earlier ones.
         dropout: The probability with which training drops what is added to `x`.
+        factor: A number by which all that is added to `x` is multiplied.
     """
 
     norm1: Layer
@@ -103,6 +104,7 @@ class Block(Layer):
     after2: Layer | None = None
     causal: bool = True
     dropout: float = 0.0
+    factor: float = 1.0
 
     def forward(
         self, s: Scope, x: Array, mask: Array = None, cache: Any = None, positions: Array = None
@@ -115,7 +117,8 @@ class Block(Layer):
         return x + self._added(s, self.mlp(s, self.norm2(s, x)), self.after2), cache
 
     def _added(self, s: Scope, y: Any, norm: Layer | None) -> Any:
-        return drop(s, y if norm is None else norm(s, y), self.dropout)
+        y = drop(s, y if norm is None else norm(s, y), self.dropout)
+        return y if self.factor == 1.0 else y * self.factor
 
 
 def drop(s: Scope, x: Array, rate: float) -> Array:

@@ -28,7 +28,19 @@ from .blocks import (
 )
 from .family import Config, Family
 
-__all__ = ["Gemma", "Gemma2", "Gemma3", "Llama", "Mistral", "Qwen2", "Qwen3", "from_config", "key_map"]
+__all__ = [
+    "Gemma",
+    "Gemma2",
+    "Gemma3",
+    "Granite",
+    "Llama",
+    "Mistral",
+    "Qwen2",
+    "Qwen3",
+    "SmolLM3",
+    "from_config",
+    "key_map",
+]
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 
@@ -69,7 +81,7 @@ class Llama(Family):
     prefix: ClassVar[str] = "model"
 
     centred: ClassVar[bool] = False
-    """Whether normalizations multiply by `1 + scale`, and the vectors of tokens by the root of their size."""
+    """Whether normalizations multiply by `1 + scale`."""
     head_norms: ClassVar[bool] = False
     """Whether the query and the key of each head are normalised."""
     after_norms: ClassVar[bool] = False
@@ -115,7 +127,7 @@ class Llama(Family):
         own = self.head is not None and not self.tie_word_embeddings
         self.has(
             embed=nn.ReversibleEmbedding(self.vocab_size, self.hidden_size),
-            blocks=tuple(self._block(kind) for kind in self._kinds()),
+            blocks=tuple(self._block(kind, i) for i, kind in enumerate(self._kinds())),
             norm=self._norm(),
             logits=nn.Dense(self.vocab_size, use_bias=False) if own else None,
         )
@@ -137,7 +149,11 @@ class Llama(Family):
         """Further arguments of the attention in blocks of this kind."""
         return {"use_bias": self.attention_bias}
 
-    def _block(self, kind: str) -> Block:
+    def _rotates(self, i: int) -> bool:
+        """Whether block `i` has rotary positions."""
+        return True
+
+    def _block(self, kind: str, i: int) -> Block:
         act = activation(self.act, getattr(self, self.act))
 
         def dense(units: int, activation: str | None = None) -> Layer:
@@ -148,7 +164,7 @@ class Llama(Family):
             self.num_attention_heads,
             self.num_key_value_heads or self.num_attention_heads,
             dropout=self.attention_dropout,
-            rotary=_rotary(self._rope(kind), self.max_position_embeddings),
+            rotary=_rotary(self._rope(kind), self.max_position_embeddings) if self._rotates(i) else None,
             query_norm=self._norm() if self.head_norms else None,
             key_norm=self._norm() if self.head_norms else None,
             **self._attention(kind),
@@ -160,7 +176,12 @@ class Llama(Family):
             Mlp(dense(self.intermediate_size), dense(self.hidden_size), dense(self.intermediate_size, act)),
             after1=self._norm() if self.after_norms else None,
             after2=self._norm() if self.after_norms else None,
+            factor=self._factor(),
         )
+
+    def _factor(self) -> float:
+        """What is added to `x` in each block is multiplied by it."""
+        return 1.0
 
     def input_specs(self) -> tuple[Any, ...]:
         return (Spec((None, None), "int32"),)
@@ -188,10 +209,7 @@ class Llama(Family):
         check_tokens(ids, **({"mask": mask} if caches is None else {}))
         if positions is None and mask is not None:
             positions = token_positions(ids, mask, caches)
-        x, new = self.embed(s, ids), []
-        if self.centred:
-            # In half precision, the root is rounded first, as in the training of these networks.
-            x = x * namespace(x).asarray(self.hidden_size**0.5, dtype=x.dtype, device=device(x))
+        x, new = self._embedded(self.embed(s, ids)), []
         for i, block in enumerate(self.blocks):
             x, cache = block(s, x, mask=mask, cache=None if caches is None else caches[i], positions=positions)
             new.append(cache)
@@ -201,8 +219,48 @@ class Llama(Family):
             out = self._capped(out)
         return out if caches is None else (out, new)
 
+    def _embedded(self, x: Any) -> Any:
+        return x
+
     def _capped(self, logits: Any) -> Any:
         return logits
+
+
+@layer
+class Granite(Llama):
+    """Granite (IBM, 2024): Llama with four factors.
+
+    It is called as `Llama` is: tokens (batch, time) to logits (batch, time, vocabulary).
+
+    Args:
+        embedding_multiplier: The vectors of tokens are multiplied by it.
+        attention_multiplier: The scores of attention are multiplied by it, in place of the root of `head_dim`.
+        residual_multiplier: What is added in a block is multiplied by it.
+        logits_scaling: The logits are divided by it.
+    """
+
+    model_type: ClassVar[str] = "granite"
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "GraniteForCausalLM": {"head": "language"},
+        "GraniteModel": {"head": None},
+    }
+
+    embedding_multiplier: float = 1.0
+    attention_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    logits_scaling: float = 1.0
+
+    def _attention(self, kind: str) -> dict[str, Any]:
+        return {"use_bias": self.attention_bias, "scale": self.attention_multiplier}
+
+    def _factor(self) -> float:
+        return self.residual_multiplier
+
+    def _embedded(self, x: Any) -> Any:
+        return x * self.embedding_multiplier
+
+    def _capped(self, logits: Any) -> Any:
+        return logits / self.logits_scaling
 
 
 @layer
@@ -293,6 +351,56 @@ class Qwen3(Qwen2):
 
 
 @layer
+class SmolLM3(Qwen2):
+    """SmolLM3 (Hugging Face, 2025): Qwen2 without biases, where every fourth block has no positions.
+
+    It is called as `Llama` is: tokens (batch, time) to logits (batch, time, vocabulary).
+
+    Args:
+        no_rope_layer_interval: Each of so many blocks has no rotary positions, if `no_rope_layers` does not say it.
+        no_rope_layers: For each block 1 if it has rotary positions, or 0.
+    """
+
+    model_type: ClassVar[str] = "smollm3"
+    architectures: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "SmolLM3ForCausalLM": {"head": "language"},
+        "SmolLM3Model": {"head": None},
+    }
+    default_tokens: ClassVar[Mapping[str, int]] = {
+        "pad_token_id": 128004,
+        "bos_token_id": 128000,
+        "eos_token_id": 128001,
+    }
+    fixed: ClassVar[Sequence[str]] = ("max_window_layers",)
+
+    vocab_size: int = 128256
+    hidden_size: int = 2048
+    intermediate_size: int = 11008
+    num_hidden_layers: int = 36
+    num_attention_heads: int = 16
+    num_key_value_heads: int | None = 4
+    sliding_window: int | None = None
+    tie_word_embeddings: bool = True
+    no_rope_layer_interval: int = 4
+    no_rope_layers: Sequence[int] | None = None
+
+    def _kinds(self) -> Sequence[str]:
+        windows = [self.use_sliding_window and self.sliding_window and not self._rotates(i) for i in self._all()]
+        return _given(self.layer_types, [_SLIDING if w else _FULL for w in windows])
+
+    def _all(self) -> range:
+        return range(self.num_hidden_layers)
+
+    def _rotates(self, i: int) -> bool:
+        if not self.no_rope_layers:
+            return bool((i + 1) % self.no_rope_layer_interval)
+        return bool(checks.per_axis("no_rope_layers", self.no_rope_layers, self.num_hidden_layers, least=0)[i])
+
+    def _attention(self, kind: str) -> dict[str, Any]:
+        return {**super()._attention(kind), "use_bias": self.attention_bias}
+
+
+@layer
 class Gemma(Llama):
     """Gemma (arXiv:2403.08295): Llama with wide heads, scaled vectors of tokens, and normalizations centred at 1.
 
@@ -318,6 +426,10 @@ class Gemma(Llama):
     hidden_act: str = "gelu_pytorch_tanh"
     max_position_embeddings: int = 8192
     tie_word_embeddings: bool = True
+
+    def _embedded(self, x: Any) -> Any:
+        # In half precision, the root is rounded first, as in the training of these networks.
+        return x * namespace(x).asarray(self.hidden_size**0.5, dtype=x.dtype, device=device(x))
 
 
 @layer
@@ -440,7 +552,7 @@ def _rotary(rope: Mapping[str, Any], length: int) -> Layer:
 
 
 _CLASSES: dict[str, type[Llama]] = {
-    cls.model_type: cls for cls in (Llama, Mistral, Qwen2, Qwen3, Gemma, Gemma2, Gemma3)
+    cls.model_type: cls for cls in (Llama, Granite, Mistral, Qwen2, Qwen3, SmolLM3, Gemma, Gemma2, Gemma3)
 }
 
 
@@ -448,7 +560,7 @@ def from_config(config: Config) -> Llama:
     """The network that a config describes."""
     cls = _CLASSES[config["model_type"]]
     found = config.fields(cls)
-    tied = bool(found.get("tie_word_embeddings", cls.model_type.startswith("gemma")))
+    tied = bool(found.get("tie_word_embeddings", cls.tie_word_embeddings))
     found["tie_word_embeddings"] = config.tied("lm_head.weight", "model.embed_tokens.weight", tied)
     if cls is Gemma:
         config.choice("hidden_activation", None, "gelu_pytorch_tanh")

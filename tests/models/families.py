@@ -163,6 +163,23 @@ FAMILIES: dict[str, Row] = {
         _LEFT,
         decoder=True,
     ),
+    "granite": Row(
+        "GraniteForCausalLM",
+        _LLAMA
+        | {"embedding_multiplier": 3.0, "attention_multiplier": 0.3, "residual_multiplier": 0.7, "logits_scaling": 1.5},
+        _LEFT,
+        decoder=True,
+    ),
+    "smollm3": Row("SmolLM3ForCausalLM", _LLAMA | {"no_rope_layer_interval": 2}, _LEFT, decoder=True),
+    "llama-dynamic": Row(
+        "LlamaForCausalLM",
+        _LLAMA
+        | {
+            "max_position_embeddings": 6,
+            "rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 2.0},
+        },
+        _TOKENS,
+    ),
     "qwen3": Row("Qwen3ForCausalLM", _LLAMA | {"head_dim": 8}, _LEFT, decoder=True),
     "gemma": Row("GemmaForCausalLM", _LLAMA | {"head_dim": 8}, _LEFT, decoder=True),
     "gemma2": Row(

@@ -413,6 +413,7 @@ def test_a_key_that_changes_training_alone_is_warned_of(recwarn):
 # Fields that have no effect on what a network of the row computes, each for a reason.
 BESIDE = {
     "trainable",
+    "generation",
     "name",
     "max_position_embeddings",
     "rope_scaling",
@@ -425,7 +426,7 @@ BESIDE = {
 VALUES = {"hidden_act": "relu", "hidden_activation": "relu", "layer_types": ["full_attention"] * 2}
 
 
-@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"])
+@pytest.mark.parametrize("name", ["llama", "granite", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"])
 def test_each_field_has_an_effect_or_is_refused(name):
     row = FAMILIES[name]
     given = {**row.config, "architectures": [row.model], "use_sliding_window": True, "head_dim": 8}
