@@ -1,11 +1,12 @@
 """The networks for images with weights of torchvision and timm, against these: logits, and loading without the top.
 
     python tests/torch_images.py                  # all rows; torchvision and timm must be installed
-    python tests/torch_images.py VGG16 DenseNet121
+    python tests/torch_images.py VGG16 DenseNet121 vit_tiny_patch16_224
 
 Weights are random, and written by safetensors. A row passes if our logits are at most 3 times as far from those of
 PyTorch in float64 as its own in float32 are, and if that error is below 1e-4 of the logits: with more, the comparison
-would say nothing. It needs the features to load from the same file, too.
+would say nothing. It needs the features to load from the same file, too. Folders of timm, as it writes them for
+Hugging Face's Hub, pass by the same measure.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from timm.models._hub import save_for_hf
 
 import kfunc as kf
 
@@ -50,6 +52,13 @@ ROWS = (
     ("MobileNetV3Large", TIMM, "tf_mobilenetv3_large_100", 64, "127.5", {}),
     ("MobileNetV3Small", TIMM, "tf_mobilenetv3_small_075", 65, "127.5", {"alpha": 0.75}),
     ("MobileNetV3Small", TIMM, "tf_mobilenetv3_small_minimal_100", 64, "127.5", {"minimalistic": True}),
+)
+
+FOLDERS = (
+    *("resnet18", "resnext50_32x4d", "densenet121", "vgg16", "convnext_tiny", "efficientnet_b0", "efficientnet_b3"),
+    *("efficientnetv2_s", "mobilenetv2_050", "mobilenetv2_140", "mobilenetv3_large_100", "mobilenetv3_small_075"),
+    *("tf_efficientnet_b0", "tf_efficientnetv2_b3", "tf_mobilenetv3_large_075", "tf_mobilenetv3_small_minimal_100"),
+    *("vit_tiny_patch16_224", "vit_small_patch32_224", "deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"),
 )
 
 
@@ -106,6 +115,25 @@ def check(row, folder):
     return good
 
 
+def check_folder(architecture, folder):
+    net = perturbed(timm.create_model(architecture, num_classes=7))
+    size = 224 if architecture.startswith(("vit", "deit", "vgg")) else 65
+    save_for_hf(net, folder, safe_serialization=True, model_config={"pretrained_cfg": {"input_size": (3, size, size)}})
+    x = np.random.default_rng(0).standard_normal((2, size, size, 3), "float32")
+    given = torch.tensor(x.transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        rounded, exact = net(given).numpy(), net.double()(given.double()).numpy()
+    net, params, state = kf.models.load(folder)
+    got = net.apply(params, x, state=state)[0]
+    got = got["logits"] if isinstance(got, dict) else got
+    own, found = (float(np.abs(y - exact).max() / np.abs(exact).max()) for y in (rounded, got))
+    good = own <= MOST and found <= TIMES * own
+    print(
+        f"folder            {architecture:32} {found:.1e}, PyTorch {own:.1e} {'ok' if good else 'FAILED'}", flush=True
+    )
+    return good
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="the networks; all by default")
@@ -113,7 +141,8 @@ def main():
     rows = [row for row in ROWS if not names or row[0] in names]
     with tempfile.TemporaryDirectory() as folder:
         done = [check(row, folder) for row in rows]
-    print(f"{sum(done)} of {len(rows)} passed", flush=True)
+        done += [check_folder(name, folder) for name in FOLDERS if not names or name in names]
+    print(f"{sum(done)} of {len(done)} passed", flush=True)
     sys.exit(not all(done))
 
 

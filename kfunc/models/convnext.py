@@ -149,7 +149,10 @@ def _convnext(title: str, depths: tuple[int, ...], widths: tuple[int, ...]) -> C
     text = f"ConvNeXt, {size}, for pixels from 0 to 255. The names of its layers begin with `name`."
     more = """
         include_preprocessing: Whether the network scales and centres the pixels itself, if they have three channels."""
-    recipe = _recipe(f"convnext_{size}", title, depths, widths, True)
+
+    def recipe(rescales: bool = True) -> Recipe:
+        return _recipe(f"convnext_{size}", title, depths, widths, rescales)
+
     found: ConstructorConvNeXt = documented(construct, title, text, recipe, more)
     return found
 

@@ -1,7 +1,7 @@
 """EfficientNet (Tan, Le, arXiv:1905.11946) and EfficientNet v2 (Tan, Le, arXiv:2104.00298), as in `keras.applications`.
 
 All take pixels from 0 to 255, and scale them themselves. timm has the same networks with "tf_" before their names. Its
-others, and torchvision's, put other zeros around images, so their weights do not fit.
+others, and torchvision's, put zeros on all sides of an image; `kf.models.load` reads folders with timm's.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _block(m: Maker, x: Node, stage: Stage, strides: int, rate: float, name: str
         x = _active(m, x, f"{name}expand_")
     if not stage.fused:
         padding = "same"
-        if strides == 2 and not v2:
+        if strides == 2 and (m.symmetric or not v2):
             x, padding = m.pad(x, correct_pad(m, x, stage.kernel_size), f"{name}dwconv_pad"), "valid"
         options: dict[str, Any] = {"use_bias": False, "depthwise_initializer": _KERNEL}
         x = _active(
@@ -168,9 +168,10 @@ _STAGES = (
 """Those of B0. The others multiply the depths and the channels."""
 
 
-def _body(stages: list[Stage], stem: int, top: int) -> Callable[[Maker, Node], Node]:
+def _body(stages: list[Stage], stem: int, top: int, rescales: bool) -> Callable[[Maker, Node], Node]:
     def body(m: Maker, x: Node) -> Node:
-        x = m(nn.Normalization, m(nn.Rescaling, x, 1 / 255), axis=m.axis)
+        if rescales:
+            x = m(nn.Normalization, m(nn.Rescaling, x, 1 / 255), axis=m.axis)
         x = m.pad(x, correct_pad(m, x, 3), "stem_conv_pad")
         x = _active(m, _conv(m, x, stem, 3, 2, "stem_conv", padding="valid"), "stem_")
         x = _blocks(m, x, stages, sum(stage.depth for stage in stages), False)
@@ -194,14 +195,20 @@ def _efficientnet(number: int, width: float, depth: float, size: int, dropout: f
     title = f"EfficientNetB{number}"
     stages = [x._replace(depth=math.ceil(depth * x.depth), channels=rounded(width * x.channels)) for x in _STAGES]
     state = {"normalization/mean": _MEAN, "normalization/variance": _VARIANCE, "normalization/count": 0}
-    recipe = Recipe(
-        _body(stages, rounded(width * 32), rounded(width * 1280)),
-        with_dense(dropout=dropout, kernel_initializer=_TOP),
-        size,
-        sources=(Source(f"timm's tf_efficientnet_b{number}", _pairs(stages, False), state=state),),
-        mended=_squared,
-    )
-    return standard(title, title.lower(), f"EfficientNet B{number}, for pixels from 0 to 255.", recipe)
+
+    def recipe(rescales: bool = True) -> Recipe:
+        source = Source(f"timm's tf_efficientnet_b{number}", _pairs(stages, False), state=state if rescales else {})
+        return Recipe(
+            _body(stages, rounded(width * 32), rounded(width * 1280), rescales),
+            with_dense(dropout=dropout, kernel_initializer=_TOP),
+            size,
+            sources=(source,),
+            mended=_squared,
+        )
+
+    found = standard(title, title.lower(), f"EfficientNet B{number}, for pixels from 0 to 255.", recipe())
+    found.recipe = recipe  # type: ignore[attr-defined]
+    return found
 
 
 EfficientNetB0 = _efficientnet(0, 1.0, 1.0, 224, 0.2)
@@ -286,7 +293,7 @@ def _efficientnet_v2(title: str, size: int, stem: int, width: float = 1.0, depth
     stages = [x._replace(depth=math.ceil(depth * x.depth), channels=_rounded_v2(width * x.channels)) for x in rows]
     total = sum(x.depth for x in rows)
 
-    def recipe(rescales: bool) -> Recipe:
+    def recipe(rescales: bool = True) -> Recipe:
         def body(m: Maker, x: Node) -> Node:
             if rescales and kind[0] == "B" and m.channels(x) == 3:
                 x = m(nn.Rescaling, x, 1 / 255)
@@ -322,7 +329,7 @@ def _efficientnet_v2(title: str, size: int, stem: int, width: float = 1.0, depth
     more = """
         include_preprocessing: Whether the network scales the pixels itself, as Keras's weights need it."""
     text = f"EfficientNet v2 {kind}, for pixels from 0 to 255."
-    found: ConstructorV2 = documented(construct, title, text, recipe(True), more)
+    found: ConstructorV2 = documented(construct, title, text, recipe, more)
     return found
 
 

@@ -106,6 +106,11 @@ def _load(
     """The network in a folder with a config. With `headless`, the config may name a head that the folder lacks."""
     text = _text(folder, _CONFIG)
     with files.blaming(os.path.join(folder, _CONFIG)):
+        if family is None and '"architecture"' in text:
+            from . import timm  # which imports the networks for images
+
+            if timm.is_config(values := files.decoded(text)):
+                return timm.load(folder, values, backend, dtype)
         config, family = _read(text, family)
         config = _headless(config, family) if headless else config
         module = _module(family)

@@ -19,10 +19,6 @@ _ALPHA = """
         alpha: By how much the numbers of channels are multiplied."""
 
 
-_SHOWN = Recipe(lambda m, x: x, with_dense())
-"""What docstrings say of a network whose recipe depends on its arguments."""
-
-
 def rounded(channels: float) -> int:
     """The nearest multiple of 8, and at least 90 % of `channels`."""
     found = max(8, int(channels + 4) // 8 * 8)
@@ -81,6 +77,10 @@ def _top_v1(dropout: float) -> Top:
     return top
 
 
+def _recipe_v1(alpha: float = 1.0, depth_multiplier: int = 1, dropout: float = 0.001) -> Recipe:
+    return Recipe(lambda m, x: _body_v1(m, x, alpha, depth_multiplier), _top_v1(dropout), pooled=False)
+
+
 def MobileNet(
     input_shape: InputShape = None,
     alpha: float = 1.0,
@@ -100,7 +100,7 @@ def MobileNet(
     checks.number("alpha", alpha, above=0)
     checks.positive("depth_multiplier", depth_multiplier)
     name = name or _named("mobilenet", alpha, _size(input_shape, input_tensor, include_top, data_format))
-    recipe = Recipe(lambda m, x: _body_v1(m, x, alpha, depth_multiplier), _top_v1(dropout), pooled=False)
+    recipe = _recipe_v1(alpha, depth_multiplier, dropout)
     ends = (input_tensor, input_shape, pooling, classes, classifier_activation, name, data_format)
     return made(recipe, include_top, weights, *ends)
 
@@ -133,6 +133,10 @@ def _body_v2(m: Maker, x: Node, alpha: float) -> Node:
 _MOMENTUM = {"momentum": 0.999}
 
 
+def _recipe_v2(alpha: float = 1.0) -> Recipe:
+    return Recipe(lambda m, x: _body_v2(m, x, alpha), with_dense(None), pooled=False, norm=_MOMENTUM)
+
+
 def MobileNetV2(
     input_shape: InputShape = None,
     alpha: float = 1.0,
@@ -149,9 +153,8 @@ def MobileNetV2(
     """MobileNet v2, for images that `preprocess_input` scaled to -1 to 1."""
     checks.number("alpha", alpha, above=0)
     name = name or _named("mobilenetv2", alpha, _size(input_shape, input_tensor, include_top, data_format))
-    recipe = Recipe(lambda m, x: _body_v2(m, x, alpha), with_dense(None), pooled=False, norm=_MOMENTUM)
     ends = (input_tensor, input_shape, pooling, classes, classifier_activation, name, data_format)
-    return made(recipe, include_top, weights, *ends)
+    return made(_recipe_v2(alpha), include_top, weights, *ends)
 
 
 # -- v3 ----------------------------------------------------------------------------------------------------------------
@@ -289,7 +292,7 @@ class ConstructorV3(Protocol):
 
 
 def _v3(title: str, blocks: tuple[Block, ...], channels: int) -> ConstructorV3:
-    def recipe(alpha: float, minimal: bool, dropout: float, rescales: bool) -> Recipe:
+    def recipe(alpha: float = 1.0, minimal: bool = False, dropout: float = 0.2, rescales: bool = True) -> Recipe:
         last = rounded(channels * alpha) if alpha > 1 else channels
         size = title.removeprefix("MobileNetV3").lower()
         theirs = f"timm's tf_mobilenetv3_{size}{'_minimal' * minimal}_{round(100 * alpha):03}"
@@ -330,7 +333,7 @@ def _v3(title: str, blocks: tuple[Block, ...], channels: int) -> ConstructorV3:
             no kernels of 5 x 5.
         dropout_rate: The rate of the dropout before the classes.
         include_preprocessing: Whether the network scales the pixels to -1 to 1 itself."""
-    found: ConstructorV3 = documented(construct, title, text, recipe(1.0, False, 0.2, True), more)
+    found: ConstructorV3 = documented(construct, title, text, recipe, more)
     return found
 
 
@@ -340,5 +343,5 @@ MobileNetV3Large = _v3("MobileNetV3Large", _LARGE, 1280)
 _MULTIPLIER = """
         depth_multiplier: How many channels a depthwise convolution makes of one.
         dropout: The rate of the dropout before the classes."""
-documented(MobileNet, "MobileNet", str(MobileNet.__doc__), _SHOWN, _ALPHA + _MULTIPLIER)
-documented(MobileNetV2, "MobileNetV2", str(MobileNetV2.__doc__), _SHOWN, _ALPHA)
+documented(MobileNet, "MobileNet", str(MobileNet.__doc__), _recipe_v1, _ALPHA + _MULTIPLIER)
+documented(MobileNetV2, "MobileNetV2", str(MobileNetV2.__doc__), _recipe_v2, _ALPHA)

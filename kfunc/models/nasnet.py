@@ -162,7 +162,7 @@ def _nasnet(title: str, called: str, recipe: Recipe) -> ConstructorNASNet:
         f"NASNet-A, {title.removeprefix('NASNet').lower()}, for images that `preprocess_input` scaled to -1 to 1. It "
         "needs to know their\n    height and width, also without its top."
     )
-    found: ConstructorNASNet = documented(construct, title, text, recipe)
+    found: ConstructorNASNet = documented(construct, title, text, lambda: recipe)
     return found
 
 

@@ -201,7 +201,7 @@ def _resnet(title: str, depths: tuple[int, ...]) -> ConstructorResNet:
     body, norm = _body(depths, _keras, {"use_bias": True}), {"epsilon": 1.001e-5}
     wider = {"resnet50": "resnext50_32x4d or wide_resnet50_2", "resnet101": "resnext101_64x4d or wide_resnet101_2"}
 
-    def recipe(version: str | None, groups: int, width_per_group: int) -> Recipe:
+    def recipe(version: str | None = None, groups: int = 1, width_per_group: int = 64) -> Recipe:
         usual = (groups, width_per_group) == (1, 64)
         found = _recipe_1_5(
             called if usual else wider.get(called, called), depths, _bottleneck(groups, width_per_group)
@@ -244,7 +244,7 @@ def _resnet(title: str, depths: tuple[int, ...]) -> ConstructorResNet:
         f"ResNet of {3 * sum(depths) + 2} layers, for images that `preprocess_input` turned to BGR and\n"
         '    centred; in version 1.5 for those that it scaled with mode="torch".'
     )
-    found: ConstructorResNet = documented(construct, title, text, recipe(None, 1, 64), _MORE)
+    found: ConstructorResNet = documented(construct, title, text, recipe, _MORE)
     return found
 
 

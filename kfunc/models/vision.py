@@ -33,11 +33,12 @@ class Maker:
 
     Args:
         data_format: "channels_last" or "channels_first".
+        symmetric: Whether zeros go around images on all sides alike, as in PyTorch, before a convolution of stride 2.
         norm: Arguments of each `BatchNormalization`.
     """
 
-    def __init__(self, data_format: str, **norm: Any) -> None:
-        self.data_format, self.norm_options = data_format, norm
+    def __init__(self, data_format: str, symmetric: bool = False, **norm: Any) -> None:
+        self.data_format, self.symmetric, self.norm_options = data_format, symmetric, norm
         self.channels_first = data_format == "channels_first"
         self.axis = 1 if self.channels_first else -1
         """The axis of the channels."""
@@ -59,6 +60,8 @@ class Maker:
     ) -> Node:
         """A convolution, without a bias by default."""
         options = {"use_bias": False, **options}
+        if self.symmetric and padding == "same" and strides == 2 and kernel_size > 1:
+            x, padding = self.pad(x, kernel_size // 2), "valid"
         return self(nn.Conv2D, x, filters, kernel_size, strides=strides, padding=padding, **options)
 
     def norm(self, x: Node, name: str | None = None, **options: Any) -> Node:
@@ -91,6 +94,8 @@ def correct_pad(m: Maker, x: Node, kernel_size: int) -> tuple[tuple[int, int], t
     Where the size is not known, it is taken for an even one, as in Keras.
     """
     half = kernel_size // 2
+    if m.symmetric:
+        return (half, half), (half, half)
     height, width = (half - 1 + (n or 0) % 2 for n in m.sizes(x))
     return (height, half), (width, half)
 
@@ -131,6 +136,7 @@ class Recipe:
         static: Whether the height and width must be known; None if they must be where there is a top.
         pooled: Whether the pooling in place of the top has a name, "avg_pool" or "max_pool".
         norm: Arguments of each `BatchNormalization`.
+        symmetric: As of the `Maker`.
         after: What follows where there is no top.
         sources: The checkpoints of other libraries that fit.
         mended: Changes the state that a file of Keras's has, where it would be wrong here.
@@ -143,6 +149,7 @@ class Recipe:
     static: bool | None = None
     pooled: bool = True
     norm: dict[str, Any] = dataclasses.field(default_factory=dict)
+    symmetric: bool = False
     after: Callable[[Maker, Node], Node] | None = None
     sources: tuple[Source, ...] = ()
     mended: Callable[[Any], None] | None = None
@@ -171,7 +178,7 @@ def made(
 
     def net(**changes: Any) -> nn.Graph:
         this = dataclasses.replace(recipe, **changes)
-        m = Maker(data_format, **this.norm)
+        m = Maker(data_format, this.symmetric, **this.norm)
         y = this.body(m, x)
         if include_top:
             y = this.top(m, y, classes, classifier_activation)
@@ -286,16 +293,25 @@ def standard(title: str, called: str, text: str, recipe: Recipe) -> Constructor:
         ends = (input_tensor, input_shape, pooling, classes, classifier_activation, name, data_format)
         return made(recipe, include_top, weights, *ends)
 
-    return documented(construct, title, text, recipe)
+    return documented(construct, title, text, lambda: recipe)
 
 
-def documented(construct: Any, title: str, text: str, recipe: Recipe, more: str = "") -> Any:
-    """`construct` under the name `title`, with a docstring that says its arguments."""
+def documented(construct: Any, title: str, text: str, recipe: Callable[..., Recipe], more: str = "") -> Any:
+    """`construct` under the name `title`, with a docstring that says its arguments.
+
+    Args:
+        construct: The function.
+        title: Its name.
+        text: What its docstring says at first.
+        recipe: Makes the network's recipe, by default the usual one. `timm` calls it, too.
+        more: What the docstring says of further arguments.
+    """
+    construct.recipe, usual = recipe, recipe()
     construct.__name__ = construct.__qualname__ = title
     construct.__doc__ = _DOCSTRING.format(
-        text=text, size=recipe.size, least=recipe.least, more=more, sources=vision_files.told(recipe.sources)
+        text=text, size=usual.size, least=usual.least, more=more, sources=vision_files.told(usual.sources)
     )
-    construct.__module__ = recipe.body.__module__
+    construct.__module__ = usual.body.__module__
     return construct
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .. import nn
+from .. import files, nn
 from ..arrays import asarray
 from ..errors import ArgumentError, FileError
 from ..interop import Checkpoint, KeyMap
@@ -104,7 +104,9 @@ def loaded(
         if known > best:
             best, source, net, rules = known, candidate, made, found
             ignored = [*heads, r".*\.num_batches_tracked"]
-    if not best:
+    if best:
+        _check_beside(path, source)
+    else:
         raise FileError(
             f"The tensors in {path} are not those of a network that is known to be the same.",
             argument="weights",
@@ -121,6 +123,30 @@ def loaded(
             value, "int32" if isinstance(value, int) else "float32"
         )
     return Model(net, params=params, state=state)
+
+
+def _check_beside(path: str, source: Source) -> None:
+    """Raise an error if the config beside a file names timm's network with other zeros around images.
+
+    Its tensors have the same names and shapes, so nothing else tells.
+    """
+    theirs = source.name.removeprefix("timm's tf_")
+    beside = os.path.join(os.path.dirname(path), "config.json")
+    if theirs == source.name or not os.path.isfile(beside):
+        return
+    with files.blaming(beside), files.open_file(beside) as file:
+        text = file.read(_CONFIG_BYTES).decode(errors="replace")
+    if (named := re.search(r'"architecture"\s*:\s*"(\w+)', text)) and not named[1].startswith("tf_"):
+        raise FileError(
+            f"The config beside {path} says that the weights are those of {named[1]}, and not of tf_{theirs}.",
+            argument="weights",
+            expected=source.name,
+            got=named[1],
+            fix="kf.models.load(folder) makes timm's network, which puts zeros on all sides of an image",
+        )
+
+
+_CONFIG_BYTES = 10_000_000
 
 
 def _rules(source: Source, net: nn.Graph, include_top: bool) -> tuple[list[tuple[Any, ...]], list[str]]:

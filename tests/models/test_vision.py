@@ -211,9 +211,100 @@ def test_resnet_of_torchvision(name, depths, tmp_path, undrawn):
     own = np.abs(rounded - want).max()
     assert own < 1e-4 * np.abs(want).max()
     np.testing.assert_allclose(got, want, rtol=0, atol=4 * own)
+    w["fc.weight"] = rng.uniform(-1, 1, (3, want.shape[-1])).astype("float32") / want.shape[-1]
+    w["fc.bias"] = np.float32([1, 2, 3])
+    kf.interop.save_checkpoint(w, tmp_path / "folder")
+    config = {"architecture": name.lower(), "num_classes": 3, "pretrained_cfg": {"input_size": [3, 64, 64]}}
+    (tmp_path / "folder" / "config.json").write_text(json.dumps(config))
+    net, params, state = kf.models.load(tmp_path / "folder")
+    logits = want.mean((1, 2)) @ w["fc.weight"].T + w["fc.bias"]
+    np.testing.assert_allclose(net.apply(params, x, state=state)[0], logits, rtol=4 * 2.0**-23, atol=4 * own)
     if name == "ResNet50":
         with pytest.raises(FileError, match="not those of a network that is known"):
             kf.models.ResNet50(version="1", weights=tmp_path / "a.safetensors")
+
+
+def vit_of_timm(x, w, heads):
+    """timm's ViT of 12 blocks, written anew: (batch, 3, height, width) to logits."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+
+    def norm(x, name):
+        return functional.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], eps=1e-6)
+
+    def dense(x, name):
+        return functional.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
+
+    x = functional.conv2d(x, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"], stride=16).flatten(2).mT
+    x = torch.cat([w["cls_token"].expand(len(x), -1, -1), x], 1) + w["pos_embed"]
+    for i in range(12):
+        y = dense(norm(x, f"blocks.{i}.norm1"), f"blocks.{i}.attn.qkv")
+        q, k, v = y.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        y = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+        x = x + dense(y.transpose(1, 2).flatten(2), f"blocks.{i}.attn.proj")
+        y = functional.gelu(dense(norm(x, f"blocks.{i}.norm2"), f"blocks.{i}.mlp.fc1"))
+        x = x + dense(y, f"blocks.{i}.mlp.fc2")
+    return dense(norm(x, "norm")[:, 0], "head")
+
+
+def test_vit_in_a_folder_of_timm(tmp_path):
+    torch = pytest.importorskip("torch")
+    rng, d = np.random.default_rng(0), 192
+    shapes = {"cls_token": (1, 1, d), "pos_embed": (1, 5, d), "head": (3, d), "norm": (d,)}
+    shapes["patch_embed.proj"] = (d, 3, 16, 16)
+    rows = {"norm1": (d,), "norm2": (d,), "attn.qkv": (3 * d, d), "attn.proj": (d, d)}
+    rows |= {"mlp.fc1": (4 * d, d), "mlp.fc2": (d, 4 * d)}
+    shapes |= {f"blocks.{i}.{name}": shape for i in range(12) for name, shape in rows.items()}
+    w = {}
+    for name, shape in shapes.items():
+        x = rng.standard_normal(shape, "float32") / np.float32(np.prod(shape[1:]) ** 0.5)
+        w |= {name: x} if "_" in name and "." not in name else {f"{name}.weight": x}
+        w |= {} if name in w else {f"{name}.bias": rng.standard_normal(shape[0], "float32")}
+    kf.interop.save_checkpoint(w, tmp_path)
+    config = {"architecture": "vit_tiny_patch16_224.augreg_in21k_ft_in1k", "num_classes": 3, "global_pool": "token"}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_args": {"img_size": 32}}))
+    x = rng.standard_normal((2, 32, 32, 3), "float32")
+    given, tensors = torch.tensor(x.transpose(0, 3, 1, 2)), {k: torch.tensor(v) for k, v in w.items()}
+    rounded = vit_of_timm(given, tensors, 3).numpy()
+    want = vit_of_timm(given.double(), {k: v.double() for k, v in tensors.items()}, 3).numpy()
+    own = np.abs(rounded - want).max()
+    assert own < 1e-4 * np.abs(want).max()
+    for backend in ("numpy", "torch"):
+        net, params, state = kf.models.load(tmp_path, backend)
+        got = kf.to_numpy(net.apply(params, kf.asarray(x, backend=backend), state=state)[0])
+        # Sums in float32 in another order than PyTorch's.
+        np.testing.assert_allclose(got, want, rtol=0, atol=4 * own)
+    kf.models.save(tmp_path / "of_transformers", net, params, state)
+    again, values, _ = kf.models.load(tmp_path / "of_transformers", "torch")
+    np.testing.assert_array_equal(kf.to_numpy(again.apply(values, kf.asarray(x, backend="torch"))[0]), got)
+
+
+def test_a_file_of_timm_with_other_zeros(tmp_path):
+    """Tensors of efficientnet_b0 and tf_efficientnet_b0 have the same names: the config beside them tells."""
+    kf.interop.save_checkpoint({"conv_stem.weight": X}, tmp_path)
+    (tmp_path / "config.json").write_text('{"architecture": "efficientnet_b0"}')
+    with pytest.raises(FileError, match="the weights are those of efficientnet_b0, and not of tf_efficientnet_b0"):
+        kf.models.EfficientNetB0(weights=tmp_path / "model.safetensors")
+
+
+FOLDERS = {
+    "another architecture": ({"architecture": "resnet50d"}, "value of `architecture`"),
+    "no name": ({"architecture": 3}, "value of `architecture`"),
+    "a ViT that timm does not have": ({"architecture": "vit_tiny_distilled_patch16_224"}, "timm does not have"),
+    "another layer": ({"architecture": "resnet18", "model_args": {"act_layer": "silu"}}, "`model_args.act_layer`"),
+    "pooling": ({"architecture": "vit_tiny_patch16_224", "global_pool": "avg"}, "value of `global_pool`"),
+    "classes": ({"architecture": "resnet18", "num_classes": "many"}, "value of `num_classes`"),
+    "sizes": ({"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, "a", 4]}}, "value of `pretrained_cfg`"),
+    "no tensors": ({"architecture": "resnet18"}, "could not be read"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_folders_of_timm_that_are_refused(case, tmp_path):
+    values, words = FOLDERS[case]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(FileError, match=words):
+        kf.models.load(tmp_path)
 
 
 def test_deviations_in_the_place_of_variances(tmp_path):
