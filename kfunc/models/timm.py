@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .. import files
+from .. import files, tree
 from ..arrays import asarray
 from ..backends import Backend
 from ..dataclasses import replace
@@ -50,19 +51,36 @@ def _mobilenet_v2(alpha: float) -> Callable[[], Recipe]:
 
 
 def _of(title: str, **options: Any) -> Callable[[], Recipe]:
-    """The recipe of a network of `kf.models`."""
+    """The recipe of a network of `kf.models`, whose module is imported when the recipe is made."""
 
     def recipe() -> Recipe:
-        from .. import models
-
-        return models.find(title).recipe(**options)  # type: ignore[no-any-return]
+        module = next(name for begin, name in _MODULES.items() if title.startswith(begin))
+        constructor = getattr(importlib.import_module(f".{module}", __package__), title)
+        return constructor.recipe(**options)  # type: ignore[no-any-return]
 
     return recipe
 
 
+_MODULES = {
+    "ConvNeXt": "convnext",
+    "DenseNet": "densenet",
+    "EfficientNet": "efficientnet",
+    "MobileNet": "mobilenet",
+    "ResNet": "resnet",
+    "VGG": "vgg",
+}
+"""How names of networks begin, and their modules."""
+
+
 def _symmetric(recipe: Callable[[], Recipe]) -> Callable[[], Recipe]:
     """The same network as PyTorch's users make it: zeros on all sides of an image, and another epsilon."""
-    return lambda: dataclasses.replace(recipe(), symmetric=True, norm=_NORM)
+
+    def changed() -> Recipe:
+        found = recipe()
+        sources = tuple(source._replace(name=source.name.replace("tf_", "")) for source in found.sources)
+        return dataclasses.replace(found, symmetric=True, norm=_NORM, sources=sources)
+
+    return changed
 
 
 def _images() -> dict[str, Callable[[], Recipe]]:
@@ -158,10 +176,12 @@ def load(
     model = made(recipe, classes > 0, weights, None, shape, pooling, classes or 1, None, name, "channels_last")
     net = model.net if dtype is None else replace(model.net, dtype=dtype)
     ts: Any = model.train_state
-    if dtype is None and backend == "numpy":
-        return net, ts.params, ts.state
-    declared = net.trace(*net.input_specs()).declared
-    return net, *_cast((ts.params, ts.state), declared, backend)
+    if dtype is None:
+        params, state = (tree.map(lambda x: asarray(x, backend=backend), x) for x in (ts.params, ts.state))
+    else:
+        declared = net.trace(*net.input_specs()).declared
+        params, state = (_cast(x, declared, backend) for x in (ts.params, ts.state))
+    return net, params, state
 
 
 def _count(config: Config, key: str, arguments: Config, pretrained: Config, default: int) -> int:
@@ -173,16 +193,11 @@ def _count(config: Config, key: str, arguments: Config, pretrained: Config, defa
     return number
 
 
-def _cast(trees: tuple[Tree, Tree], declared: Any, backend: str | Backend) -> tuple[Tree, Tree]:
+def _cast(values: Tree, declared: Any, backend: str | Backend, path: tuple[str, ...] = ()) -> Tree:
     """The arrays in the dtypes that the network declares, on a backend."""
-
-    def cast(tree: Any, path: tuple[str, ...]) -> Any:
-        if isinstance(tree, dict):
-            return {key: cast(value, (*path, key)) for key, value in tree.items()}
-        return asarray(tree, str(declared[path].spec.dtype), backend=backend)
-
-    params, state = (cast(tree, ()) for tree in trees)
-    return params, state
+    if isinstance(values, dict):
+        return {key: _cast(value, declared, backend, (*path, key)) for key, value in values.items()}
+    return asarray(values, str(declared[path].spec.dtype), backend=backend)
 
 
 # -- ViT ---------------------------------------------------------------------------------------------------------------
