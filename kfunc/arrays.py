@@ -23,6 +23,7 @@ __all__ = [
     "kind_of_tree",
     "namespace",
     "native",
+    "numbers",
     "to_backend",
     "to_numpy",
 ]
@@ -116,12 +117,14 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
 
     Args:
         x: An array of any backend, a Python scalar, or nested sequences of scalars.
-        dtype: Name of the dtype, such as `"float32"`; that of `x` by default, Python floats giving float32.
+        dtype: Name of the dtype, such as `"float32"`; that of `x` by default, Python floats giving float32. JAX makes
+            int32 and float32 of int64 and float64, unless `jax_enable_x64` is on.
         backend: Name of the backend; that of `x` by default, else NumPy.
         device: The device, in the form that the backend knows; the backend's default device by default.
 
     Raises:
-        ArgumentError: `x` has no numbers, or complex ones for a `dtype` of real ones.
+        ArgumentError: `x` has no numbers, or complex ones for a `dtype` of real ones; or it has integers above 32 bits,
+            and JAX holds no more.
     """
     kind = kind_of(type(x))
     target = get(backend) if backend is not None else get("numpy") if kind is None else kind.backend
@@ -131,10 +134,7 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
     if kind is not None and kind.backend is not target:
         x = kind.backend.to_numpy(x)
     elif kind is None:
-        values = _from_python(x)
-        if values.dtype.kind in "OSU":
-            raise _no_numbers(x)
-        x = values
+        x = numbers(x, exact=dtype is not None)
     if dtype is not None and dtype != "bool" and "complex" not in dtype and "complex" in str(x.dtype):
         raise ArgumentError(
             f"`x` is complex, and `dtype` is {dtype}: the imaginary part would be lost.",
@@ -146,14 +146,28 @@ def asarray(x: Any, dtype: str | None = None, *, backend: str | Backend | None =
     return target.asarray(x, wanted, device)
 
 
-def _from_python(x: Any) -> Any:
+def numbers(x: Any, exact: bool = False) -> Any:
+    """The Python number, or the nested lists of numbers, `x` as a NumPy array: floats become float32.
+
+    With `exact`, they have 64 bits: whoever casts the array rounds for the first time.
+
+    Raises:
+        ArgumentError: `x` holds something else.
+    """
+    out = _from_python(x, exact)
+    if out.dtype.kind in "OSU":
+        raise _no_numbers(x)
+    return out
+
+
+def _from_python(x: Any, exact: bool = False) -> Any:
     import numpy as np
 
     try:
         out = np.asarray(x)
     except ValueError as error:  # lists of different lengths
         raise _no_numbers(x) from error
-    return out.astype(np.float32) if out.dtype == np.float64 else out
+    return out.astype(np.float32) if out.dtype == np.float64 and not exact else out
 
 
 def _no_numbers(x: Any) -> ArgumentError:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from ..arrays import asarray, backend_of, device, dtype_name, kind_of_tree, namespace
+from ..arrays import asarray, backend_of, device, dtype_name, kind_of_tree, namespace, numbers
 from ..backends import kind_of
 from ..backends.constants import FLOAT, common
 from ..backends.standard import DTYPES
@@ -23,6 +23,7 @@ __all__ = [
         "cast",
         "common",
         "dtype_of",
+        "exact",
         "floating",
         "in_single",
         "kind",
@@ -106,7 +107,7 @@ def lift(*xs: Any) -> Any:
             parts = together(*x)
             out.append(namespace(*parts).stack(list(parts)))
         elif found:
-            out.append(_beside(found[0], x))
+            out.append(_beside(found, x))
         else:
             out.append(_alone(x))
     return out[0] if len(out) == 1 else tuple(out)
@@ -130,17 +131,30 @@ def _fits(x: Any) -> bool:
     return not isinstance(x, int) or -(2**31) <= x < 2**31
 
 
-def _beside(like: Any, x: Any) -> Any:
-    """The Python number, or nested list of numbers, `x` as an array where `like` lives."""
+def _beside(arrays: list, x: Any) -> Any:
+    """The Python number, or nested list of numbers, `x` as an array where the first of `arrays` lives.
+
+    Floats have 64 bits if one of `arrays` has: the result will have them too, and must not be rounded before. Otherwise
+    a number takes the dtype of that array, if it is of its kind, and a list the dtype that it has alone.
+    """
+    like = arrays[0]
     own = kind_of_numbers(x)
     if own is None:
-        values = asarray(x, backend="numpy")
+        values = numbers(x, exact=True)
         own, x = values.dtype.kind, values.tolist()
-    low = _LOW[own]
-    same = own == kind(like) or (own in "iu" and kind(like) in "iuf")
-    dtype = dtype_of(like) if same and not isinstance(x, list | tuple) else low
+    if own in "fc" and any([dtype_of(a) in ("float64", "complex128") for a in arrays]):
+        dtype = "float64" if own == "f" else "complex128"
+    elif not isinstance(x, list | tuple) and (own == kind(like) or (own in "iu" and kind(like) in "iuf")):
+        dtype = dtype_of(like)
+    else:
+        dtype = lowest(own, x)
     xp = namespace(like)
     return xp.asarray(x, dtype=like.dtype if dtype == dtype_of(like) else getattr(xp, dtype), device=device(like))
+
+
+def exact(x: Any) -> Any:
+    """The array `x`; numbers, and nested lists of them, as NumPy's arrays of 64 bits, which a cast rounds only once."""
+    return x if kind_of(type(x)) is not None else numbers(x, exact=True)
 
 
 def kind_of_numbers(x: Any) -> str | None:

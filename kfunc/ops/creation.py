@@ -22,7 +22,7 @@ from ..typing import Array, DType
 from . import _promotion
 from ._axes import normal_axis
 from ._op import op
-from ._promotion import FLOAT, dtype_of, floating, kind, lift, together
+from ._promotion import FLOAT, dtype_of, exact, floating, kind, lift, together
 from .joining import stack
 
 __all__ = [
@@ -169,6 +169,8 @@ def full(
     like: Array | None = None,
 ) -> Array:
     """An array (*shape,) of one value, or of an array of values that broadcasts to it; float32 by default."""
+    if isinstance(fill_value, list | tuple):
+        fill_value = array(fill_value, _name(dtype), backend=backend, like=like)
     if kind_of(type(fill_value)) is not None:
         values = _promotion.cast(fill_value, _name(dtype))
         return namespace(values).broadcast_to(values, _sizes(shape))
@@ -196,7 +198,10 @@ def empty_like(x: Array, dtype: DType | None = None) -> Array:
 @op
 def full_like(x: Array, fill_value: Array, dtype: DType | None = None) -> Array:
     """An array of the shape and, by default, the dtype of `x`, with one value, or an array of values, broadcast."""
-    if kind_of(type(fill_value)) is not None or isinstance(fill_value, list | tuple):
+    if isinstance(fill_value, list | tuple):
+        x = lift(x)
+        fill_value = array(fill_value, _name(dtype, dtype_of(x)), like=x)
+    if kind_of(type(fill_value)) is not None:
         x, fill_value = lift(x, fill_value)
         values = _promotion.cast(fill_value, _name(dtype, dtype_of(x)))
         return namespace(x, values).broadcast_arrays(x, values)[1]  # sizes of x may be unknown
@@ -263,14 +268,16 @@ def arange(
 
     Args:
         start, stop, step: Numbers, or 0-dimensional arrays whose values can be read when the call is made.
-        dtype: int32 by default; float32 if one of the numbers is a float; or that of arrays among them.
+        dtype: int32 by default, or int64 where it must be; float32 if one of the numbers is a float; or that of arrays
+            among them.
     """
     given = [x for x in (start, stop, step) if x is not None]
     arrays = [x for x in given if kind_of(type(x)) is not None]
     if like is None and backend is None and arrays:
         like = arrays[0]
     if dtype is None:
-        dtype = FLOAT if any(isinstance(x, float) for x in given) else "int32"
+        own = [x for x in given if isinstance(x, int | float)]
+        dtype = FLOAT if any(isinstance(x, float) for x in own) else _promotion.lowest("i", own)
         dtype = _promotion.common(dtype, *map(dtype_of, arrays)) if arrays else dtype
     start, stop, step = (x if kind_of(type(x)) is None else _number(x) for x in (start, stop, step))
     step = 1 if step is None else step
@@ -372,7 +379,11 @@ def _line(start: Any, stop: Any, num: int, endpoint: bool, finish: Callable, dty
             return finish(xp.linspace(float(start), float(stop), num, endpoint=endpoint, **options))
 
         name = _name(dtype)
+        if DTYPES[name][0] in "iu":  # NumPy computes in float64, since float32 holds integers up to 2**24 only
+            return convert_to_tensor(_create(make, "float64", "numpy", None), backend=backend, like=like)
         return _create(make, name if DTYPES[name][0] == "f" else FLOAT, backend, like)
+    if dtype is not None and DTYPES[_name(dtype)][0] == "f":
+        start, stop = (array(x, dtype) if isinstance(x, list | tuple) else x for x in (start, stop))
     start, stop = together(start, stop, least="f")
     xp = namespace(start, stop)
     start, stop = xp.broadcast_arrays(start, stop)
@@ -409,7 +420,7 @@ def convert_to_tensor(
     """
     _check_one_choice(backend, like)
     if kind_of(type(x)) is None:
-        x = _from_numbers(x, like)
+        x = _from_numbers(x, like, dtype)
     if like is not None:
         x = _placed(x, like)
     elif backend is not None and get(backend) is not backend_of(x):
@@ -425,17 +436,24 @@ def array(
     return convert_to_tensor(x, dtype, backend=backend, like=like)
 
 
-def _from_numbers(x: Any, like: Any) -> Any:
-    """The number, or the nested lists of numbers and arrays, `x` as an array: where `like` is, if only numbers."""
+def _from_numbers(x: Any, like: Any, dtype: Any = None) -> Any:
+    """The number, or the nested lists of numbers and arrays, `x` as an array: where `like` is, if only numbers.
+
+    It need not have the `dtype`, but a cast to it then rounds the numbers for the first time.
+    """
     if isinstance(x, list | tuple) and kind_of_tree(x) is not None:
-        return stack(x)
+        return stack(x if dtype is None else [cast(part, dtype) for part in x])
     kind = None if like is None else kind_of(type(like))
     own = _promotion.kind_of_numbers(x)
     if kind is None or own is None:
-        return lift(x)
+        return lift(x) if dtype is None else exact(x)
     # The namespace makes it without a NumPy array on the way, which a compiler might refuse.
     xp = namespace(like)
-    out = xp.asarray(x, dtype=_object(xp, _promotion.lowest(own, x)), device=device(like))
+    first = _promotion.lowest(own, x)
+    if dtype is not None and own in "if":
+        name = _name(dtype)
+        first = name if DTYPES[name][0] in "fc" else first if own == "i" else "float64"
+    out = xp.asarray(x, dtype=_object(xp, first), device=device(like))
     return kind.backend.lower(out) if kind.native else out
 
 
@@ -468,7 +486,9 @@ def dtype(x: Array) -> str:
 @op(elementwise=True)
 def cast(x: Array, dtype: DType) -> Array:
     """`x` in `dtype`; of complex numbers only the real part, where `dtype` is real."""
-    return _cast(lift(x), dtype)
+    if isinstance(x, list | tuple) and kind_of_tree(x) is not None:
+        return stack([cast(part, dtype) for part in x])
+    return _cast(exact(x), dtype)
 
 
 def _cast(x: Any, dtype: Any) -> Any:
@@ -487,7 +507,7 @@ def saturate_cast(x: Array, dtype: DType) -> Array:
 
     As booleans, the result is whether `x` is greater than 0.
     """
-    x, name = lift(x), _name(dtype)
+    x, name = exact(x), _name(dtype)
     source, (target, _) = dtype_of(x), DTYPES[name]
     if source == name or target == "c" or kind(x) == "b":
         return _cast(x, name)

@@ -49,6 +49,8 @@ class JaxBackend(Backend):
         # a program for each shape.
         if isinstance(x, np.ndarray):
             x = np.array(x)
+            if x.dtype.kind in "iu" and x.itemsize == 8 and x.size:
+                namespace.refuse_large(int(x.min()), int(x.max()), x.dtype if dtype is None else dtype)
             if x.dtype.name == dtype and x.dtype.itemsize < 8:
                 dtype = None  # asking for the dtype that is there already takes as long as the conversion
         return jnp.array(x, dtype=dtype, copy=False, device=device)

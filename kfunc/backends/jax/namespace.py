@@ -12,6 +12,7 @@ from typing import Any
 import jax as _jax
 import jax.numpy as _jnp
 
+from ...errors import ArgumentError as _ArgumentError
 from .. import composed as _composed
 
 globals().update({name: getattr(_jnp, name) for name in dir(_jnp) if not name.startswith("__")})
@@ -22,6 +23,43 @@ __array_api_version__ = _jnp.__array_api_version__
 __array_namespace_info__ = _jnp.__array_namespace_info__
 
 std = _composed.std
+
+
+def refuse_large(low: int, high: int, dtype: Any) -> None:
+    """Refuse integers from `low` to `high` that `dtype` does not hold: JAX itself drops their upper bits.
+
+    Raises:
+        ArgumentError: As above. Without x64, JAX makes int32 of int64.
+    """
+    if low >= -(2**31) and high < 2**31:
+        return
+    held = _jax.dtypes.canonicalize_dtype(dtype)
+    if held.kind in "iu" and not _jnp.iinfo(held).min <= low <= high <= _jnp.iinfo(held).max:
+        raise _ArgumentError(
+            f"JAX does not hold this integer in {held.name}: {low if low < _jnp.iinfo(held).min else high}.",
+            expected=f"integers from {_jnp.iinfo(held).min} to {_jnp.iinfo(held).max}",
+            got=f"{low} to {high}",
+            fix='switch 64 bits on, jax.config.update("jax_enable_x64", True), or use smaller numbers',
+        )
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
+    if type(fill_value) is int:
+        refuse_large(fill_value, fill_value, int if dtype is None else dtype)
+    return _jnp.full(shape, fill_value, dtype, device=device)
+
+
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    if type(fill_value) is int:
+        refuse_large(fill_value, fill_value, x.dtype if dtype is None else dtype)
+    return _jnp.full_like(x, fill_value, dtype=dtype, device=device)
+
+
+def arange(start: Any, /, stop: Any = None, step: Any = None, *, dtype: Any = None, device: Any = None) -> Any:
+    first, end = (0, start) if stop is None else (start, stop)
+    if type(first) is type(end) is int and dtype is not None:
+        refuse_large(*((first, end) if first <= end else (end, first)), dtype)
+    return _jnp.arange(start, stop, 1 if step is None else step, dtype=dtype, device=device)
 
 
 def abs(x: Any, /) -> Any:

@@ -49,7 +49,7 @@ def _scaled(x: tf.Tensor, n: int, norm: str, inverse: bool) -> tf.Tensor:
     if norm not in ("backward", "ortho", "forward"):
         raise ValueError(f'norm must be "backward", "ortho" or "forward", not {norm!r}.')
     factor = {"backward": 1.0, "ortho": n**0.5 if inverse else n**-0.5, "forward": n if inverse else 1 / n}[norm]
-    return x if norm == "backward" else x * tf.cast(factor, x.dtype)
+    return x if norm == "backward" else x * tf.constant(factor, x.dtype)  # `tf.cast` would round to float32 first
 
 
 def _along(x: Any, axis: int, transform: Callable) -> Array:

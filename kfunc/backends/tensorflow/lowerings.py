@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ... import ops
@@ -141,7 +142,8 @@ def label_crossentropy(logits: Any, labels: Any, axis: Any = -1) -> Any:
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     if mode != "constant":
         return NotImplemented
-    value = tf.cast(0 if constant_values is None else constant_values, x.dtype)
+    # By NumPy, since TensorFlow makes float32 of Python's floats.
+    value = tf.cast(np.asarray(0 if constant_values is None else constant_values), x.dtype)
     return tf.pad(x, pad_pairs(pad_width, x.shape.rank), constant_values=value)
 
 

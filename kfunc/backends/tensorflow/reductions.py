@@ -86,7 +86,7 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
         return Array(tf.reduce_mean(squares, axes, keepdims))
     sizes = dims(x)
     n = tf.cast(math.prod(sizes[a] for a in axes), x.dtype)
-    return Array(tf.reduce_sum(squares, axes, keepdims) / tf.maximum(n - tf.cast(correction, x.dtype), 0))
+    return Array(tf.reduce_sum(squares, axes, keepdims) / tf.maximum(n - tf.constant(correction, x.dtype), 0))
 
 
 def _cumulative(kernel: Callable, start: int) -> Callable:

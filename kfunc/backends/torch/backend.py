@@ -467,6 +467,8 @@ backend: TorchBackend = TorchBackend()
 def shared(x: Any) -> Any:
     """The NumPy array `x` as a tensor with the same memory."""
     bits = _BITS.get(x.dtype.name)
+    if x.dtype.char == "Q":  # one of NumPy's two names of uint64, which it gives to large numbers of Python
+        x = x.view("L")
     out = torch.from_numpy(x) if bits is None else torch.from_numpy(x.view(bits)).view(getattr(torch, x.dtype.name))
     if watches and (watch := watches.get(threading.get_ident())) is not None:
         watch.note(out)

@@ -80,8 +80,8 @@ def _label_crossentropy(logits, labels, axis=-1):
 
 @lowering(backend, ops.pad)
 def _pad(x, pad_width, mode="constant", constant_values=None):
-    if mode != "constant":
-        return NotImplemented
+    if mode != "constant" or (isinstance(constant_values, int) and abs(constant_values) > 2**53):
+        return NotImplemented  # F.pad makes a float of the value
     # F.pad begins with the last axis.
     amounts = [n for pair in reversed(pad_pairs(pad_width, x.ndim)) for n in pair]
     return F.pad(x, amounts, value=0 if constant_values is None else constant_values)
