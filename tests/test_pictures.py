@@ -262,6 +262,9 @@ def asked(row):
         theirs = cls(*row.args, **kwargs, bounding_box_format="xyxy")
     except (TypeError, ValueError):  # a layer that has no boxes
         theirs = cls(*row.args, **kwargs)
+    if row.name == "RandAugment":  # which, on NumPy, lets this layer write into the images that others are given
+        write = theirs.random_brightness.transform_images
+        theirs.random_brightness.transform_images = lambda images, *args: write(images.copy(), *args)
     x = given(row)
     x["images"] = x["images"] if keeps(row) else x["images"].astype("float32")
     found = theirs.get_random_transformation(x["images"] if row.name == "RandomGrayscale" else x, training=True)
@@ -430,19 +433,29 @@ def test_a_draw_depends_on_the_key_and_the_number_of_the_image(layer):
         np.testing.assert_array_equal(layer.apply({}, x)[0], x)
 
 
+def names_of(layer):
+    """The backends that a layer is tried on: the largest programs take PyTorch and TensorFlow long to compile."""
+    large = isinstance(layer, nn.RandAugment | nn.AugMix)
+    return ["jax"] if large else one_of(("jax", "torch", "tensorflow"), type(layer).__name__, "compiled")
+
+
 @pytest.mark.parametrize(
     ("layer", "backend"),
     [
         pytest.param(v, b, id=f"{type(v).__name__}-{b}", marks=getattr(pytest.mark, b))
         for v in RANDOM
-        for b in one_of(("jax", "torch", "tensorflow"), type(v).__name__, "compiled")
+        for b in names_of(v)
     ],
 )
-def test_the_same_pixels_compiled_and_on_every_backend(layer, backend):
+def test_the_same_pixels_on_every_backend(layer, backend):
+    """As one compiled program on JAX; on the others op by op, since `fit` above compiles a pipeline on them."""
     x = IMAGES.astype("float32")
     want, _ = layer.apply({}, x, key=kf.random.key(4), train=True)
-    step = kf.jit(lambda x, key: layer.apply({}, x, key=key, train=True)[0])
-    got = kf.to_numpy(step(*on(backend, (x, kf.random.key(4)))))
+
+    def step(x, key):
+        return layer.apply({}, x, key=key, train=True)[0]
+
+    got = kf.to_numpy((kf.jit(step) if backend == "jax" else step)(*on(backend, (x, kf.random.key(4)))))
     # A value on the border of two levels or hues, or a place between two pixels, may fall to either side.
     off = np.abs(got - want) > 8 * EPS * 255 * WIDTH * 8
     assert off.mean() < 0.01
