@@ -380,6 +380,16 @@ WRONG = {
     "module": (lambda: nn.FlaxLayer(nn.Dense(2)), "ArgumentError", "must be a module of flax"),
     "class": (lambda: nn.FlaxLayer(Linen), "ArgumentError", "must be a module of flax"),
     "variables": (lambda: nn.FlaxLayer(NNX, variables={}), "ArgumentError", "`variables` must be None"),
+    "no variables": (
+        lambda: nn.FlaxLayer(_Still(), variables={"params": 3}).init(0, X),
+        "ArgumentError",
+        "`variables`",
+    ),
+    "other variables": (
+        lambda: nn.FlaxLayer(_Still(), variables={"params": {"x": X}}).init(0, X),
+        "ParamError",
+        "The variables are not those of the module",
+    ),
     "two names": (
         lambda: nn.JaxLayer(affine, params={"a/b": X, "a": {"b": X}}),
         "ArgumentError",

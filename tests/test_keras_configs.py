@@ -243,9 +243,12 @@ REFUSALS = {
         sequential(layer("Dense", units=2, activation="os.system")),
         "`activation` must be a known",
     ),
-    "a layer as an activation": (
-        sequential(layer("Dense", units=2, activation=layer("LeakyReLU", negative_slope=0.3))),
-        "`activation` of a layer .* is the layer 'LeakyReLU'",
+    "a layer as an activation of a recurrent layer": (
+        sequential(
+            layer("Reshape", target_shape=[2, 2]),
+            layer("GRU", units=2, activation=layer("LeakyReLU", negative_slope=0.3)),
+        ),
+        "`activation` must be a name, a function or None in this layer",
     ),
     "an unknown initializer": (
         sequential(layer("Dense", units=2, kernel_initializer=thing("Popen", args="ls"))),

@@ -724,3 +724,25 @@ def test_branches_of_other_lengths(shared, tmp_path):
     config = theirs.get_config()["layers"]
     listed = [layer["config"]["name"] for layer in files.config_of(model.net)["config"]["layers"]]
     assert listed == [layer["config"]["name"] for layer in config]
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_layer_as_an_activation(ending, tmp_path):
+    """Read as Keras wrote it, and written as Keras reads it."""
+    k = keras.layers
+    theirs = keras.Sequential(
+        [
+            k.Input((6, 4)),
+            k.Conv1D(5, 2, activation=k.LeakyReLU(0.1)),
+            k.EinsumDense("abc,cd->abd", (None, 4), activation=k.ReLU(negative_slope=0.2)),
+            k.Dense(3, activation=k.Softmax()),
+            k.Activation(k.ELU(0.5)),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype("float32")
+    want = np.asarray(theirs(x))
+    theirs.save(tmp_path / f"x{ending}")
+    for model in (files.load(tmp_path / f"x{ending}"), files.convert(theirs)):
+        np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-6)
+    files.save(model, tmp_path / "y.keras")
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "y.keras")(x), want, rtol=1e-5, atol=1e-6)

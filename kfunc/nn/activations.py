@@ -7,6 +7,7 @@ made of ops, and so they take arrays of any backend.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from operator import index
 from typing import Any, ClassVar
@@ -164,12 +165,22 @@ register("activation", "ops.relu")(ops.relu)
 register("activation", "ops.gelu")(ops.gelu)
 
 
-def get(activation: ActivationLike) -> Callable[..., Array]:
+def get(activation: ActivationLike, s: Scope | None = None) -> Callable[..., Array]:
     """The function that `activation` stands for: a name, a function, or None for the identity.
+
+    Args:
+        activation: As a layer has it.
+        s: The scope of the layer that has it. With it, the activation may be a layer, such as `nn.LeakyReLU(0.1)`.
 
     Raises:
         ArgumentError: No activation has this name, or it is not a function.
     """
+    if isinstance(activation, Layer):
+        if s is None:
+            raise ArgumentError.must_be(
+                "activation", "a name, a function or None in this layer", activation, fix="use a function of kf.ops"
+            )
+        return functools.partial(activation, s)
     found = linear if activation is None else resolve("activation", activation)
     if not callable(found):
         raise ArgumentError.must_be("activation", "a name, a function or None", found)
@@ -194,7 +205,7 @@ class Activation(Layer):
     activation: ActivationLike
 
     def forward(self, s: Scope, x: Array) -> Array:
-        return get(self.activation)(x)
+        return get(self.activation, s)(x)
 
 
 @layer

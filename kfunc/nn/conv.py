@@ -81,7 +81,7 @@ class _Convolving(Layer):
                 fix="add the missing axis, for example x[..., None] for a single channel; or check data_format",
             )
         window = checks.per_axis("kernel_size", of.kernel_size, self.rank)
-        return activations.get(of.activation)(self.convolve(s, x, window, x.shape[axis]))
+        return activations.get(of.activation, s)(self.convolve(s, x, window, x.shape[axis]))
 
     def convolve(self, s: Scope, x: Any, window: tuple[int, ...], channels: int) -> Any:
         """The convolution of `x`, which has so many channels, with the kernels of this layer, plus the bias."""

@@ -47,7 +47,7 @@ class Dense(Layer):
         checks.rank("x", x, 1, least=True)
         kernel = s.weight("kernel", (x.shape[-1], self.units))
         bias = s.weight("bias", (self.units,)) if self.use_bias else None
-        return activations.get(self.activation)(ops.linear(beside(x, kernel), kernel, bias))
+        return activations.get(self.activation, s)(ops.linear(beside(x, kernel), kernel, bias))
 
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -162,4 +162,4 @@ class EinsumDense(Layer):
             made = dataclasses.replace(made, input_axes=inner, output_axes=outer)
         w = s.weight("kernel", tuple(sizes[c] for c in kernel), initializer=made)
         y = ops.einsum(self.equation, x, w)
-        return activations.get(self.activation)(y if bias is None else y + s.weight("bias", bias))
+        return activations.get(self.activation, s)(y if bias is None else y + s.weight("bias", bias))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, ParamError, shown
 from ..foreign import Foreign, lacks_key
 from .backend import backend
 from .modules import JaxModule
@@ -44,8 +45,7 @@ def _told(modes: tuple[str, ...], training: bool) -> dict[str, bool]:
 
 
 def _linen(module: Any, method: Any, variables: Any) -> Foreign:
-    from flax import linen
-    from flax.errors import InvalidRngError
+    from flax import errors, linen
 
     modes = _modes(module.__call__ if method is None else getattr(module, method) if _is_name(method) else method)
 
@@ -55,15 +55,28 @@ def _linen(module: Any, method: Any, variables: Any) -> Foreign:
         told = _told(modes, training)
         try:
             return module.apply({**params, **state}, inputs, rngs=rngs, method=method, mutable=[*state], **told)
-        except InvalidRngError:
+        except errors.InvalidRngError:
             if rng is None:
                 raise lacks_key(_NAME) from None
             raise
+        except (
+            errors.ApplyScopeInvalidVariablesTypeError,
+            errors.ScopeCollectionNotFound,
+            errors.ScopeParamNotFoundError,
+            errors.ScopeParamShapeError,
+        ) as error:
+            raise ParamError(
+                "The variables are not those of the module of flax.",
+                expected="variables as module.init returns them, of inputs like these",
+                got=shown(str(error).partition(" (https://")[0]),
+            ) from error
 
     def init(rng: Any, inputs: Any) -> Any:
         return parts(module.init(rng, inputs, method=method, **_told(modes, True)))
 
     def parts(variables: Any) -> Any:
+        if not isinstance(variables, Mapping) or not all(isinstance(part, Mapping) for part in variables.values()):
+            raise ArgumentError.must_be("variables", "collections of variables, as module.init returns them", variables)
         variables = linen.FrozenDict(variables).unfreeze()
         return (
             {name: variables[name] for name in variables if name == "params"},

@@ -127,16 +127,18 @@ def load_weights(model: Model, filepath: str | os.PathLike[str], *, ignore: str 
         MissingPackageError: h5py is not installed.
     """
     patterns = _patterns(ignore)
-    with model._carry.lock, files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
-        traced = _traced(model)
+    with files.blaming(filepath, argument="filepath"), _opened(filepath) as source:
+        net, traced = model.net, _traced(model)
         names = {
-            id(layer): layer._given_name
-            for layer in layers_by_path(model.net).values()
-            if layer._given_name is not None
+            id(layer): layer._given_name for layer in layers_by_path(net).values() if layer._given_name is not None
         }
         params, state = _trees(source, traced, _places(source, traced, None), names, patterns)
         _check_finite(filepath, params)
-        weights.warn_of_differences(model.net)
+        weights.warn_of_differences(net)
+    with model._carry.lock:  # only now, since other threads may use the model while the file is read
+        if (now := _traced(model)).net is not net:  # another thread has frozen layers meanwhile
+            arrays = model_file.named({"params": params, "state": state})
+            traced, (params, state) = now, model_file.trees(now, model_file.placed(now, arrays))
         ts = model.train_state
         if ts is None:
             model._traced = traced

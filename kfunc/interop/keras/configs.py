@@ -278,14 +278,6 @@ class Builder:
             return None
         if argument == "dtype":
             raise ArgumentError.must_be("dtype", "a policy that kfunc has, such as 'mixed_bfloat16'", cls)
-        if category == "activation":
-            raise ArgumentError(
-                f"`{argument}` of a layer of the Keras model is the layer {shown(cls)}: here, it is a function.",
-                argument=argument,
-                expected="the name of a function",
-                got=shown(cls),
-                fix="let it follow as a layer of its own in Keras, and save the model again",
-            )
         return self.layer(x)
 
     def function(self, name: Any) -> Any:
