@@ -103,8 +103,7 @@ REASONS: dict[str, dict[str, str]] = {
     "kfunc.nn": {
         **dict.fromkeys(
             (
-                *("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
-                *("MelSpectrogram", "RandomElasticTransform", "STFTSpectrogram", "StringLookup", "TextVectorization"),
+                *("MelSpectrogram", "RandomElasticTransform", "STFTSpectrogram"),
             ),
             _PREPROCESSING,
         ),

@@ -34,6 +34,7 @@ from .training.freezing import rearranged
 from .training.functions import Functions
 from .training.graph_face import GraphFace, inherited, network, of_shapes, taken
 from .training.history import History
+from .training.host_part import check_strings, from_host, hosted, split
 from .training.objective import Objective, fitted
 from .training.predict import predict, predict_batch
 from .training.setup import Setup, placed
@@ -387,7 +388,7 @@ class Model(GraphFace):
 
     def _first(self, traced: Traced, target: Backend, seed: int) -> TrainState:
         """The train state before the first step, without an optimizer's state."""
-        params, state = self.net.init(seed, *traced.inputs, backend=target)
+        params, state = traced.net.init(seed, *traced.inputs, backend=target)
         return begun(params, state, seed, target)
 
     def reset(self, seed: int | None = None) -> Model:
@@ -426,7 +427,7 @@ class Model(GraphFace):
                 began: give each of several clones a seed of its own.
         """
         with self._carry.lock:
-            parts, inputs, backend = self._parts(), None if self._traced is None else self._traced.inputs, self.backend
+            parts, inputs, backend = self._parts(), None if self._traced is None else self._traced.given, self.backend
         new = dict.fromkeys(("_carry", "_traced", "_stored_opt_state", "history"))
         seed = self.seed if seed is None else checks.integer("seed", seed)
         new |= {"_net": copy.deepcopy(parts["_net"]), "_seed": seed, "metrics_names": []}
@@ -511,6 +512,7 @@ class Model(GraphFace):
     def _make_ready(self, x: Any, backend: str | Backend | None, trace: bool = True) -> None:
         """Make the first parameters for inputs like `x`, if there are none; and trace the network, if it was not."""
         inputs = x if isinstance(x, list | tuple) else (x,)
+        check_strings(self.net, x)
         with self._carry.lock:  # the first thread builds, and others wait
             if self._carry.train_state is None:
                 self._build(tuple(inputs), backend)
@@ -537,7 +539,8 @@ class Model(GraphFace):
                 key = ts.key if backend is None else to_backend(ts.key, backend)
                 target = backend_of(key)
                 return Setup(
-                    self.net, self.optimizer, self.step, self.eval_step, self._traced, self._functions,
+                    self.net if self._traced is None else self._traced.net,
+                    self.optimizer, self.step, self.eval_step, self._traced, self._functions,
                     target, device(target.lift(key)), on_host(key), objective, self._carry.arranged,
                 )  # fmt: skip
 
@@ -624,7 +627,7 @@ class Model(GraphFace):
             data, setup = self._trainable(data, backend)
             validation = None
             if held_out is not None:
-                held_out, judging = self._evaluable(self._ranked(held_out))
+                held_out, judging = self._evaluable(from_host(self._traced, self._ranked(held_out)))
                 judging = self._with_objective(setup._replace(objective=judging), held_out, train=False).objective
                 validation = held_out, judging
             stops = self.stop_training
@@ -645,7 +648,7 @@ class Model(GraphFace):
         backend: str | Backend | None = None,
     ) -> Any:
         """One step on one batch. Returns the loss and the metrics on it, as `evaluate` does; arguments as for `fit`."""
-        batch = prepared(x, y, sample_weight)
+        batch = prepared(x, y, sample_weight, strings=True)
         if class_weight is not None:
             batch = class_weights(batch, class_weight)
         with self._carry.training():
@@ -662,16 +665,16 @@ class Model(GraphFace):
         backend: str | Backend | None = None,
     ) -> Any:
         """`evaluate` on all samples as one batch."""
-        batch = prepared(x, y, sample_weight)
+        batch = prepared(x, y, sample_weight, strings=True)
         return self.evaluate(one_batch(batch), verbose=0, return_dict=return_dict, backend=backend)
 
     def predict_on_batch(self, x: Any, *, backend: str | Backend | None = None) -> Any:
         """`predict` on all samples as one batch."""
-        batch = prepared(x)
+        batch = prepared(x, strings=True)
         change = self._ranks(batch.x)
         batch = batch if change is None else batch._replace(x=change(batch.x))
         self._make_ready(batch.x, backend)
-        self._known()
+        batch = hosted(self._known(), batch)
         return predict_batch(self._setup(backend, Objective()), self._carry, batch)
 
     def _trainable(self, data: Source, backend: Any) -> tuple[Source, Setup]:
@@ -692,6 +695,7 @@ class Model(GraphFace):
             )
         data = self._ranked(data) if self.step is None else data
         self._make_ready(data.first.x, backend, trace=self.step is None)
+        data = from_host(self._traced, data)
         self._check_newest()
         self._trains()
         own = self.step is not None or self.objective is not None
@@ -761,7 +765,7 @@ class Model(GraphFace):
         data = source(x, y, sample_weight, batch_size=batch_size, steps=checks.count("steps", steps, none=True))
         data = self._ranked(data) if self.eval_step is None else data
         self._make_ready(data.first.x, backend, trace=self.eval_step is None)
-        data, objective = self._evaluable(data)
+        data, objective = self._evaluable(from_host(self._traced, data))
         setup = self._with_objective(self._setup(backend, objective), data, train=False)
         hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose, metrics=setup.objective.metrics)
         return _as_keras(evaluate(self, setup, self._carry, data, hooks, verbose), return_dict)
@@ -795,7 +799,7 @@ class Model(GraphFace):
         """
         data = self._ranked(source(x, batch_size=batch_size, steps=checks.count("steps", steps, none=True)))
         self._make_ready(data.first.x, backend)
-        data = data.map(lambda batch: Batch(batch.x))
+        data = from_host(self._known(), data).map(lambda batch: Batch(batch.x))
         data.check(Forms(self._known(), data.first))
         setup = self._setup(backend, Objective())
         hooks = hooks_of(callbacks, self, steps=data.steps, verbose=verbose)
@@ -825,7 +829,7 @@ class Model(GraphFace):
         if callable(line_length):
             line_length, print_fn = None, line_length
         checks.positive("line_length", line_length, none=True)
-        call = self._shapes().call
+        call = self._shapes().whole_call
         for line in lines_of(call, line_length, positions, expand_nested, show_trainable, layer_range):
             (print_fn or print)(line)
 
@@ -839,7 +843,7 @@ class Model(GraphFace):
                 `kf.utils.plot_model`.
         """
         checks.one_of("rankdir", rankdir, ("TB", "BT", "LR", "RL"))
-        return drawing.dot_of(drawing.boxes_of(self._shapes().call, show_shapes, **options), rankdir)
+        return drawing.dot_of(drawing.boxes_of(self._shapes().whole_call, show_shapes, **options), rankdir)
 
     def _shapes(self) -> Traced:
         """The shapes in the network. It needs no parameters for them if it begins with `nn.Input`."""
@@ -952,7 +956,7 @@ class Model(GraphFace):
             self._check_no_fit("a fit goes on with the network that it began with", "freeze layers")
             ts, traced = self._carry.train_state, self._traced
             if ts is not None:
-                traced = Traced(net, self._known().inputs)
+                traced = Traced(net, self._known().given)
                 self._carry.arranged += 1  # before the state changes: who reads that first, sees this, too
                 self._carry.assign(rearranged(ts, traced.call, self.optimizer))
             self._net, self._traced = net, traced
@@ -1027,6 +1031,8 @@ class Model(GraphFace):
     def _call_arrays(self, *inputs: Any, training: bool = False, **options: Any) -> Any:
         """The network's output for arrays, on the model's backend; see `__call__`."""
         inputs = tuple([_of_numbers(x) for x in inputs])
+        if split(self.net) is not None:
+            inputs = tuple([prepared(x, strings=True).x for x in inputs])
         if change := self._ranks(inputs[0] if len(inputs) == 1 else inputs):
             inputs = change(inputs) if len(inputs) > 1 else (change(inputs[0]),)
         self._make_ready(inputs[0] if len(inputs) == 1 else list(inputs), None)
@@ -1034,6 +1040,7 @@ class Model(GraphFace):
             with self._carry.lock:  # or another thread may freeze layers in between
                 traced, ts = self._known(), stack.enter_context(self._carry.lent())
             target = backend_of(ts.key)
+            inputs = inputs if traced.host is None else traced.hosted(inputs)
             arrays = tuple(_beside(x, target) for x in inputs)
             traced.check_inputs(arrays[0] if len(arrays) == 1 else arrays)
             options = {name: _beside(x, target) for name, x in options.items()}
@@ -1122,7 +1129,7 @@ class Model(GraphFace):
             functions = self._functions
             return vars(self) | {
                 "_functions": (functions.run_eagerly, functions.steps_per_execution, functions.jit_compile),
-                "_traced": None if self._traced is None else self._traced.inputs,
+                "_traced": None if self._traced is None else self._traced.given,
                 "_carry": self.train_state,
                 "_shared": self._shared.brings,
             }

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 _CATEGORIES = (
     *("layer", "loss", "metric", "optimizer", "schedule", "initializer", "activation", "regularizer", "constraint"),
-    "dtype_policy",
+    *("dtype_policy", "table"),
 )
 _tables: dict[str, dict[str, Entry]] = {category: {} for category in _CATEGORIES}
 _entries: dict[int, tuple[str, Entry]] = {}

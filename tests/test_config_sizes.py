@@ -77,6 +77,14 @@ OF_PICTURES = (
 )
 
 OTHERS: dict[str, tuple[Any, tuple]] = {
+    "categories": (nn.CategoryEncoding(4), (X.astype("int32")[0],)),
+    "bins": (nn.Discretization([0.0, 1.0]), (X,)),
+    "bins of data": (nn.Discretization(num_bins=3).adapt(X), (X,)),
+    "hashes": (nn.Hashing(4, output_mode="count"), (X[0],)),
+    "crossing": (nn.HashedCrossing(4), ()),
+    "integers": (nn.IntegerLookup(8, vocabulary=[1, 2], output_mode="count", pad_to_max_tokens=True), (X[0],)),
+    "strings": (nn.StringLookup(vocabulary=["a", "b"], output_mode="tf_idf", idf_weights=[1.0, 2.0]), ()),
+    "texts": (nn.TextVectorization(8, vocabulary=["a", "b"], ngrams=2, output_sequence_length=4), ()),
     "Rotary": (nn.RotaryEmbedding(), (X,)),
     "Input": (nn.graph.InputLayer((None, 4, 6)), (X,)),
     "Stack": (nn.Stack(nn.Dense(6), 3), (X,)),

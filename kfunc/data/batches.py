@@ -19,6 +19,8 @@ __all__ = [
     "check_like",
     "class_weights",
     "filled",
+    "has_strings",
+    "is_strings",
     "joined",
     "paths",
     "prepared",
@@ -59,8 +61,10 @@ class Batch(NamedTuple):
         return xp.arange(self.size, dtype=self.count.dtype) < self.count
 
 
-def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
+def prepared(x: Any, y: Any = None, sample_weight: Any = None, strings: bool = False) -> Batch:
     """A batch of NumPy arrays from arrays of any backend and data frames; float64 becomes float32.
+
+    With `strings`, inputs may be strings, too: arrays, lists and columns of them become arrays of objects.
 
     A frame becomes one array (samples, columns). A series becomes an array (samples, 1), and (samples,) if it holds
     weights.
@@ -68,13 +72,14 @@ def prepared(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     Raises:
         ArgumentError: Something is not an array of numbers, or has masked numbers.
     """
-    batch = Batch(_plain(x), _plain(y), _plain(sample_weight))
+    batch = Batch(_plain(x, strings), _plain(y), _plain(sample_weight))
     leaves, structure = tree.flatten(batch)
+    inputs = len(tree.leaves(batch.x)) if strings else 0
     weighted = len(leaves) - len(tree.leaves(batch.sample_weight))
     done: list[Any] = []
     try:
         for i, leaf in enumerate(leaves):
-            done.append(_prepared(leaf, i >= weighted))
+            done.append(_prepared(leaf, i >= weighted, i < inputs))
     except KfuncError as error:
         path = paths(batch)[len(done)]
         error.argument = path if error.argument is None else f"{path}, column {error.argument!r}"
@@ -91,16 +96,46 @@ def paths(batch: Batch) -> list[str]:
     ]
 
 
-def _plain(x: Any) -> Any:
-    """`x` with a plain dict for each mapping: trees have no other kinds of mappings."""
+def _plain(x: Any, strings: bool = False) -> Any:
+    """`x` with a plain dict for each mapping: trees have no other kinds of mappings. Lists of strings are arrays."""
     if isinstance(x, Mapping):
-        return {name: _plain(value) for name, value in x.items()}
+        return {name: _plain(value, strings) for name, value in x.items()}
     if type(x) in (list, tuple):
-        return type(x)(_plain(value) for value in x)
+        if strings and has_strings(x):
+            return _of_strings(x)
+        return type(x)(_plain(value, strings) for value in x)
     return x
 
 
-def _prepared(x: Any, weight: bool = False) -> Any:
+def has_strings(x: Any) -> bool:
+    """Whether `x` is a list of strings, or of lists of strings."""
+    while type(x) in (list, tuple) and x:
+        x = next((part for part in x if part is not None), None)
+    return isinstance(x, str | bytes)
+
+
+def is_strings(x: Any) -> bool:
+    """Whether `x` is an array of strings, or of objects that may be strings."""
+    return getattr(getattr(x, "dtype", None), "kind", "") in ("O", "S", "T", "U")
+
+
+def _of_strings(x: Any) -> Any:
+    import numpy as np
+
+    found = np.asarray(x, object)
+    if any(isinstance(value, list | tuple) for value in found.ravel().tolist()):
+        lengths = sorted({len(row) for row in x if isinstance(row, list | tuple)})
+        first = next(i for i, row in enumerate(x) if not isinstance(row, list | tuple) or len(row) != len(x[0]))
+        raise ShapeError(
+            f"Row {first} of a list of strings has another length than the first.",
+            expected="rows of one length",
+            got=f"lengths {lengths[:9]}",
+            fix="join the words of each row to one text, and let nn.TextVectorization split it",
+        )
+    return found
+
+
+def _prepared(x: Any, weight: bool = False, strings: bool = False) -> Any:
     import numpy as np
 
     if isinstance(x, np.ndarray):
@@ -119,9 +154,9 @@ def _prepared(x: Any, weight: bool = False) -> Any:
             fix=_COMPUTE,
         )
     elif frames.is_frame(x):
-        x = frames.columns(x)
+        x = frames.columns(x, strings)
     elif frames.is_series(x):
-        x = frames.column(x) if weight else frames.column(x)[:, None]
+        x = frames.column(x) if weight else frames.column(x, strings=strings)[:, None]
     elif hasattr(x, "row_splits"):
         raise ArgumentError(
             "An array is ragged: its rows have different lengths.",
@@ -138,7 +173,9 @@ def _prepared(x: Any, weight: bool = False) -> Any:
             "kf.data.Dataset",
         )
     x = to_numpy(x)
-    if x.dtype.kind in "OSUMm" or x.dtype.names:
+    if strings and is_strings(x):
+        return x.astype(object) if x.dtype.kind == "T" else x
+    if x.dtype.kind in "OSTUMm" or x.dtype.names:
         raise ArgumentError(
             f"An array has the dtype {x.dtype}, and not numbers.",
             expected="numbers or booleans",
@@ -171,7 +208,8 @@ def unpacked(item: Any) -> Batch:
     """
     import numpy as np
 
-    parts = item[:3] if isinstance(item, Batch) else tuple(item) if isinstance(item, list | tuple) else (item,)
+    several = isinstance(item, list | tuple) and not (item and all(isinstance(part, str) for part in item))
+    parts = item[:3] if isinstance(item, Batch) else tuple(item) if several else (item,)
     if not 1 <= len(parts) <= 3 or parts[0] is None:
         got = "None" if len(parts) == 1 else f"{len(parts)} parts"
         raise ArgumentError(
@@ -180,7 +218,8 @@ def unpacked(item: Any) -> Batch:
             expected="x, (x,), (x, y) or (x, y, sample_weight)",
             got=got,
         )
-    batch = prepared(*parts)
+    x, y, sample_weight = (*parts, None, None)[:3]
+    batch = prepared(x, y, sample_weight, strings=True)
     sizes(batch)
     # Copied, since many iterables fill the same arrays again for each item.
     given = set(map(id, tree.leaves(parts)))
@@ -212,6 +251,13 @@ def check_like(first: Batch, batch: Batch) -> None:
                 argument=paths(first)[i],
                 expected=f"{a.ndim} axes",
                 got=f"shape {b.shape}",
+            )
+        if is_strings(a) != is_strings(b):
+            raise ShapeError(
+                f"An array of a batch has the dtype {b.dtype}, and in the first batch it was {a.dtype}.",
+                argument=paths(first)[i],
+                expected="strings" if is_strings(a) else "numbers",
+                got=f"dtype {b.dtype}",
             )
 
 

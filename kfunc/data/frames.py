@@ -28,7 +28,7 @@ def is_series(x: Any) -> bool:
     return hasattr(x, "to_frame") and hasattr(x, "to_numpy")
 
 
-def columns(frame: Any) -> Any:
+def columns(frame: Any, strings: bool = False) -> Any:
     """The columns of a frame as one array (samples, columns), in the dtype that can hold all of them.
 
     Raises:
@@ -38,17 +38,21 @@ def columns(frame: Any) -> Any:
 
     # By position, since two columns may have one name.
     each = [frame.iloc[:, i] for i in range(frame.shape[1])] if hasattr(frame, "iloc") else frame.get_columns()
-    found = [column(c, str(name)) for name, c in zip(frame.columns, each, strict=True)]
+    found = [column(c, str(name), strings) for name, c in zip(frame.columns, each, strict=True)]
+    if strings and len({x.dtype.kind in "OTU" for x in found}) > 1:  # NumPy would make strings of the numbers
+        found = [column(c, str(name)) for name, c in zip(frame.columns, each, strict=True)]
     return np.stack(found, axis=1) if found else np.zeros(frame.shape, np.float32)
 
 
-def column(series: Any, name: str | None = None) -> Any:
-    """The numbers in a column, (samples,).
+def column(series: Any, name: str | None = None, strings: bool = False) -> Any:
+    """The numbers in a column, (samples,). With `strings`, it may hold strings, too.
 
     Raises:
         ArgumentError: The column holds something else than numbers.
     """
     x = series.to_numpy()
+    if strings and x.dtype.kind in "OTU":
+        return x.astype(object)
     if x.dtype.kind not in "biuf":
         name = str(series.name) if name is None else name
         raise ArgumentError(
@@ -56,6 +60,7 @@ def column(series: Any, name: str | None = None) -> Any:
             argument=name,
             expected="numbers or booleans",
             got=str(series.dtype),
-            fix="encode it as numbers, or drop the column",
+            fix="encode it as numbers, or drop the column; a network that begins with nn.StringLookup takes a dict of "
+            "columns",
         )
     return x

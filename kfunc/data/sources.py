@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from .prefetch import Ahead
 from .protocol import Reader, Source, order_of, pieces
 from .trail import Trail
 
-__all__ = ["ArraySource", "Source", "is_arrays", "one_batch", "source", "split"]
+__all__ = ["ArraySource", "EachSource", "Source", "is_arrays", "one_batch", "source", "split"]
 
 
 _LOOKED_AT = 64  # samples that a resumed training holds against those of before
@@ -79,6 +80,64 @@ class ArraySource(Source):
 
     def view(self, steps: int | None) -> Source:
         return self if steps is None else ArraySource(self.batch, self.batch_size, steps)
+
+
+class EachSource(Source):
+    """Arrays in memory, of which each batch is changed when it is read, in the background.
+
+    `ArraySource.map` changes all samples at once, which would take too much memory for arrays of what words are in a
+    text.
+
+    Args:
+        source: The arrays.
+        change: What is done to a batch.
+    """
+
+    def __init__(self, source: ArraySource, change: Callable[[Batch], Batch]):
+        self._source = source
+        self._changes: tuple[Callable[[Batch], Batch], ...] = (change,)
+        self._checks: tuple[Callable[[Batch], None], ...] = ()
+        self.steps: int | None = source.steps
+        self.batch_size: int = source.batch_size
+        self.full: bool = source.full
+        self.class_weight = source.class_weight
+        self.first: Batch = change(rows(source.batch, slice(0, source.batch_size)))
+
+    def follow(self, name: str, wanted: Sequence[int] = (), kept: Any = None, shared: bool = False) -> None:
+        self._source.follow(name, wanted, kept, shared)
+
+    def mark(self, batch: int | None = None) -> list[int]:
+        return self._source.mark(batch)
+
+    def epoch(
+        self,
+        key: Any = None,
+        start: int = 0,
+        before: int = 0,
+        step: int = 0,
+        move: Callable[[Batch], Batch] | None = None,
+    ) -> Reader:
+        reader = self._source.epoch(key, start, before, step)
+
+        def prepare(batch: Batch) -> Batch:
+            for change in self._changes:
+                batch = change(batch)
+            for check in self._checks:
+                check(batch)
+            return batch if move is None or batch.size != self.batch_size else move(batch)
+
+        return Ahead(_each(reader), prepare, self.batch_size)
+
+    def check(self, check: Callable[[Batch], None]) -> None:
+        self._checks += (check,)
+
+    def map(self, change: Callable[[Batch], Batch]) -> Source:
+        other = copy.copy(self)
+        other._changes, other.first = (*self._changes, change), change(self.first)
+        return other
+
+    def view(self, steps: int | None) -> Source:
+        return self._source.view(steps)
 
 
 class _Arrays(Reader):
@@ -159,7 +218,7 @@ def source(
         DataError: There is no data.
     """
     if not isinstance(x, Source) and (is_arrays(x) or is_lazy(x) or (isinstance(x, list) and y is not None)):
-        return ArraySource(prepared(x, y, sample_weight), batch_size, steps)
+        return ArraySource(prepared(x, y, sample_weight, strings=True), batch_size, steps)
     for argument, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ArgumentError(

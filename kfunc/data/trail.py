@@ -127,5 +127,7 @@ def digest(batch: Batch, before: int = 0) -> int:
     found = before
     for path, x in zip(tree.paths(batch), tree.leaves(batch), strict=True):
         some: Any = np.ascontiguousarray(x.reshape(-1)[:: max(1, x.size // _SAMPLED)])
+        if some.dtype.kind in ("O", "U"):
+            some = np.frombuffer("\0".join(map(str, some.tolist())).encode("utf-8", "replace") or b"\0", np.uint8)
         found = zlib.crc32(some.view("uint8"), zlib.crc32(f"{path}{x.dtype}{x.shape}".encode(), found))
     return found

@@ -12,6 +12,7 @@ from ..arrays import dtype_name, to_numpy
 from ..errors import ArgumentError, FileError, KfuncError, ParamError
 from ..metrics import resolve as resolve_metric
 from ..registry import from_config, to_config
+from ..tables import collected
 from ..tracing.spec import Spec
 from .state import TrainState
 from .traced import Traced
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Format", "check_free", "format_of", "named", "read", "read_weights", "write", "write_weights"]
 
 MODEL = "kfunc.model"
+_TABLES = "tables."
 _NAMED = 1000  # arrays that an error tells of
 
 
@@ -64,7 +66,10 @@ def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
 def write(path: str | os.PathLike[str], model: Model, traced: Traced, ts: TrainState) -> None:
     """See `Model.save`."""
     texts = {MODEL: json.dumps(config_of(model, traced))}
-    files.write(path, {name: to_numpy(x) for name, x in named(ts._asdict()).items()}, texts, "filepath")
+    arrays = {name: to_numpy(x) for name, x in named(ts._asdict()).items()}
+    for i, table in enumerate(traced.word_tables):
+        arrays |= {f"{_TABLES}{i}.{name}": x for name, x in table.arrays().items()}
+    files.write(path, arrays, texts, "filepath")
 
 
 def read(cls: type[Model], path: str | os.PathLike[str]) -> tuple[Model, Traced, TrainState, dict[str, Any]]:
@@ -76,6 +81,9 @@ def read(cls: type[Model], path: str | os.PathLike[str]) -> tuple[Model, Traced,
     found: list[tuple[Model, Traced]] = []
     arrays, _ = files.read(path, lambda forms, texts: found.append(model_of(cls, forms, texts)), "filepath")
     model, traced = found[0]
+    with files.blaming(path):
+        for i, table in enumerate(traced.read_tables):
+            table.fill({name: arrays[f"{_TABLES}{i}.{name}"] for name in table.forms()})
     ts = TrainState(*trees(traced, arrays), None, arrays["key"], arrays["step"])
     return model, traced, ts, split(arrays)[1]
 
@@ -100,7 +108,7 @@ def read_weights(path: str | os.PathLike[str], traced: Traced, skip: bool) -> tu
     skipped: dict[str, str] = {}
 
     def fits(forms: Mapping[str, files.Form], texts: Mapping[str, str]) -> None:
-        own, wanted = placed(traced, split(forms)[0]), expected(traced)
+        own, wanted = placed(traced, _without_tables(split(forms)[0])), expected(traced)
         if skip or not own.keys() & {"key", "step"}:  # from save_weights
             wanted, own = ({n: f for n, f in x.items() if n not in ("key", "step")} for x in (wanted, own))
         if not skip:
@@ -111,7 +119,7 @@ def read_weights(path: str | os.PathLike[str], traced: Traced, skip: bool) -> tu
         if not wanted.keys() - skipped.keys():
             check(wanted, own)  # nothing is left, and this says why
 
-    found = placed(traced, files.read(path, fits, "filepath")[0])
+    found = placed(traced, _without_tables(files.read(path, fits, "filepath")[0]))
     return {name: x for name, x in found.items() if name not in skipped}, skipped
 
 
@@ -134,7 +142,7 @@ def config_of(model: Model, traced: Traced) -> dict[str, Any]:
     """The parts of `model` in JSON's types. Objects that are not kfunc's are left out."""
     return {
         "net": traced.config,
-        "inputs": _encoded(traced.inputs),
+        "inputs": _encoded(traced.given),
         "seed": int(model.seed),
         "optimizer": _described("optimizer", model.optimizer),
         "loss": _described_losses(model.loss),
@@ -233,7 +241,9 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
     """
     try:
         config = files.decoded(texts[MODEL])
-        model = cls._of(from_config("layer", config["net"]), checks.integer("seed", config["seed"]))
+        with collected() as tables:
+            net = from_config("layer", config["net"])
+        model = cls._of(net, checks.integer("seed", config["seed"]))
         inputs = _decoded(config["inputs"])
         if config["optimizer"] is not None:
             model.compile(
@@ -248,6 +258,7 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
         if checks.boolean("own_objective", config.get("own_objective", False)):
             model.objective = _lost_objective
         traced = Traced(model.net, inputs)
+        traced.read_tables = tables.found
         opt_state: dict[str, Any] = {}
         if model.optimizer is not None:
             params, _ = traced.call.trees(lambda path, declaration: declaration.spec)
@@ -261,11 +272,18 @@ def model_of(cls: type[Model], forms: Mapping[str, files.Form], texts: Mapping[s
         ) from error
     weights, stored = split(forms)
     wanted = expected(traced)
+    for i, table in enumerate(traced.read_tables):
+        wanted |= {f"{_TABLES}{i}.{name}": files.Form(*form) for name, form in table.forms().items()}
     if stored.keys() == opt_state.keys():  # otherwise they belong to another optimizer, or to a step of the user's own
         wanted |= {name: _form(x) for name, x in opt_state.items()}
         weights |= stored
     check(wanted, weights)
     return model, traced
+
+
+def _without_tables(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays that are no words of layers."""
+    return {name: x for name, x in arrays.items() if not name.startswith(_TABLES)}
 
 
 def split(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

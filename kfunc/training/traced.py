@@ -15,7 +15,9 @@ from ..nn.freezing import layers_by_path
 from ..nn.layer import Layer
 from ..nn.scope import Call, Declaration
 from ..registry import from_config, to_config
+from ..tables import collected
 from ..tracing.spec import Spec
+from .host_part import HostPart, split
 
 __all__ = ["Traced"]
 
@@ -29,24 +31,42 @@ class Traced:
             names is kept, since stateful layers need one.
 
     Attributes:
-        net: The network.
-        inputs: `Spec`s.
+        whole: The network.
+        given: The `Spec`s of its inputs.
+        host: Its part that runs on the host, and reads strings; None if it has none.
+        net: The rest of it, which is compiled: all of the network if `host` is None.
+        inputs: The `Spec`s of the inputs of `net`.
         call: What `net.trace(*inputs)` returned: declarations of parameters and state, and each layer's output.
         output: Shape and dtype of the network's output, a `Spec`, or the tree of them.
         tables: The sizes of the tables in which layers look up rows, by the layer's path.
     """
 
     def __init__(self, net: Layer, inputs: Any):
-        self.net: Layer = net
-        self.inputs: tuple[Any, ...] = tree.map(_of_any_size, inputs)
-        self.call: Call = net.trace(*self.inputs)
+        self.whole: Layer = net
+        self.given: tuple[Any, ...] = tree.map(_of_any_size, inputs)
+        self.host: HostPart | None = split(net)
+        self.net: Layer = net if self.host is None else self.host.core
+        self.inputs: tuple[Any, ...] = self.given if self.host is None else self.hosted(self.given)
+        self.call: Call = self.net.trace(*self.inputs)
+        self.read_tables: list[Any] = []  # of a file, which is being read
         self.output: Any = self.call.outputs[-1][2]
         self.tables: Mapping[str, int] = self.call.tables
+
+    def hosted(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The inputs of `net`, from those of the whole network: NumPy arrays, or `Spec`s."""
+        assert self.host is not None
+        out = self.host.run(inputs[0] if len(inputs) == 1 else list(inputs))
+        return tuple(out) if isinstance(out, list | tuple) else (out,)
+
+    @functools.cached_property
+    def whole_call(self) -> Call:
+        """What tracing the whole network returned, with the layers that run on the host."""
+        return self.call if self.host is None else self.whole.trace(*self.given)
 
     @functools.cached_property
     def entry(self) -> tuple[Any, ...] | None:
         """The `Spec`s of the inputs as `nn.Input` says them; None if it says nothing."""
-        return self.net.input_specs()
+        return self.whole.input_specs()
 
     @functools.cached_property
     def output_names(self) -> list[str] | None:
@@ -66,9 +86,20 @@ class Traced:
         Raises:
             ArgumentError: A layer is not registered, or the network is larger than `from_config` takes.
         """
-        config: Any = to_config("layer", self.net)
-        from_config("layer", json.loads(json.dumps(config)))  # which is what loading a file will do
-        return config
+        return self._described[0]
+
+    @property
+    def word_tables(self) -> list[Any]:
+        """The tables of words that `config` refers to by their numbers; the file of a model holds them as arrays."""
+        return self._described[1]
+
+    @functools.cached_property
+    def _described(self) -> tuple[dict[str, Any], list[Any]]:
+        with collected() as tables:
+            config: Any = to_config("layer", self.whole)
+        with collected():
+            from_config("layer", json.loads(json.dumps(config)))  # which is what loading a file will do
+        return config, tables.found
 
     def check_inputs(self, x: Any) -> None:
         """Check that the network takes inputs like `x`; those of other sizes than it was built for are run on shapes.

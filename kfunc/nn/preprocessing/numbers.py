@@ -10,11 +10,13 @@ import numpy as np
 from ... import checks, ops
 from ...arrays import device, namespace, to_numpy
 from ...backends import kind_of
+from ...dataclasses import replace
 from ...errors import ArgumentError, ShapeError
 from ...ops._axes import normal_axes
 from ...typing import Array
 from ..layer import Layer, layer
 from ..scope import Scope
+from .adapting import Moments, batches
 
 __all__ = ["Normalization", "Rescaling"]
 
@@ -78,8 +80,8 @@ class Rescaling(Layer):
 class Normalization(Layer):
     """`(x - mean) / sqrt(variance)`, of any shape, by the moments of a data set. Integers become float32.
 
-    The moments are `mean` and `variance`. Without these they are a part of the state, 0 and 1 at first, as a file of
-    Keras may give them; training does not change them.
+    The moments are `mean` and `variance`, which `layer = layer.adapt(data)` finds. Without these they are a part of the
+    state, 0 and 1 at first, as a file of Keras may give them; training does not change them.
 
     Args:
         axis: The axis or axes that have a mean and a variance for each of their indices. None means one mean and one
@@ -127,6 +129,30 @@ class Normalization(Layer):
 
     def _axes(self) -> tuple[Any, ...]:
         return () if self.axis is None else tuple(self.axis) if isinstance(self.axis, list | tuple) else (self.axis,)
+
+    def adapt(self, data: Any, steps: int | None = None) -> Normalization:
+        """A layer like this one, with the moments of `data`. The layer itself stays as it is.
+
+        Args:
+            data: An array, or batches: whatever `fit` takes. It is read once, and summed up in float64.
+            steps: How many batches are read; by default all.
+
+        Raises:
+            ArgumentError: The data are not finite numbers, or the layer was given `mean` and `variance`.
+            ShapeError: The data have no axis `axis`, or a batch has other sizes there.
+            DataError: There are no data.
+        """
+        moments = Moments(self._axes())
+        for x, _ in batches(data, steps):
+            if any(not -x.ndim <= axis < x.ndim for axis in self._axes()):
+                raise ShapeError(
+                    f"`axis` must be an axis of the data, whose shape is {x.shape}, got {self.axis}.",
+                    argument="axis",
+                    expected=f"axes of an array {x.shape}",
+                    got=self.axis,
+                )
+            moments.add(x)
+        return replace(self, mean=moments.mean.tolist(), variance=(moments.squares / moments.count).tolist())
 
     def forward(self, s: Scope, x: Array) -> Array:
         axes = self._axes()

@@ -8,7 +8,12 @@ from typing import Any
 from ...backends.standard import DTYPES, KINDS, promote
 from ...errors import ArgumentError, shown
 
-__all__ = ["FLOATS", "REAL", "SCALARS", "check_kind", "common_dtype", "dtype_name", "widened"]
+__all__ = ["FLOATS", "REAL", "SCALARS", "STRING", "check_kind", "common_dtype", "dtype_name", "widened"]
+
+STRING = "string"
+"""The dtype of inputs that are strings, which only layers on the host compute with: see `nn.preprocessing`."""
+
+_STRINGS = ("O", "S", "T", "U")  # the kinds of NumPy's dtypes that hold strings
 
 # Bits, mantissa bits and largest exponent.
 FLOATS = {"float16": (16, 10, 15), "bfloat16": (16, 7, 127), "float32": (32, 23, 127), "float64": (64, 52, 1023)}
@@ -21,8 +26,8 @@ SCALARS = {bool: "b", int: "iufc", float: "fc", complex: "fc"}
 def dtype_name(dtype: Any) -> str:
     """The name of a dtype object of any backend."""
     name = dtype if type(dtype) is str else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
-    name = name or str(dtype).rpartition(".")[2]
-    if name not in DTYPES:
+    name = STRING if getattr(dtype, "kind", "") in _STRINGS else name or str(dtype).rpartition(".")[2]
+    if name not in DTYPES and name != STRING:
         raise ArgumentError(
             f"There is no dtype {shown(dtype)}.",
             argument="dtype",
