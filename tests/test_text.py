@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 import text_oracle
-from backends import params
 
 import kfunc as kf
 from kfunc import nn
@@ -106,8 +105,13 @@ def network(kind: str):
     return nn.Graph([title, number], layers[2](nn.Concatenate()([x, number])))
 
 
-@pytest.mark.parametrize("kind", ["sequential", "graph"])
-@pytest.mark.parametrize("backend", params(("numpy", "jax", "torch", "tensorflow")))
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [
+        *[pytest.param(name, "graph", marks=getattr(pytest.mark, name)) for name in ("numpy", "jax", "tensorflow")],
+        *[pytest.param(name, "sequential", marks=getattr(pytest.mark, name)) for name in ("numpy", "torch")],
+    ],
+)
 def test_strings_in_a_model(backend, kind, tmp_path):
     numbers = np.zeros((32, 2), "float32")
 
@@ -145,18 +149,15 @@ def test_the_same_curve_everywhere():
     assert all(np.allclose(curve, curves[0], 1e-5) for curve in curves)
 
 
-def test_a_million_words_in_a_file(tmp_path):
-    words = [f"wörd{i}" for i in range(10**6)]
+def test_many_words_are_an_array_in_a_file(tmp_path):
+    words = [f"wörd{i}" for i in range(200_000)]
     model = kf.Model(nn.Sequential([nn.StringLookup(vocabulary=words), nn.Identity()]))
-    assert model.predict(["wörd999999", "x"]).tolist() == [10**6, 0]
-    begun = time.process_time()
+    assert model.predict(["wörd199999", "x"]).tolist() == [200_000, 0]
     model.save(tmp_path / "model.safetensors")
     loaded = kf.Model.load(tmp_path / "model.safetensors")
-    took = time.process_time() - begun
     assert loaded.net.layers[0].get_vocabulary()[1:] == words
-    assert took < 60  # it takes two seconds; as JSON it would be far more
-    text = (tmp_path / "model.safetensors").read_bytes()[: 10**6]
-    assert b"kfunc.model" in text and text.index(b"}}") < 10**5
+    arrays, texts = kf.files.read(tmp_path / "model.safetensors")
+    assert arrays["tables.0.ends"].shape == (200_000,) and len(texts["kfunc.model"]) < 2000
 
 
 def test_damaged_words_are_refused(tmp_path):

@@ -154,7 +154,7 @@ def _prepared(x: Any, weight: bool = False, strings: bool = False) -> Any:
             fix=_COMPUTE,
         )
     elif frames.is_frame(x):
-        x = frames.columns(x, strings)
+        x = frames.columns(x)
     elif frames.is_series(x):
         x = frames.column(x) if weight else frames.column(x, strings=strings)[:, None]
     elif hasattr(x, "row_splits"):
@@ -253,10 +253,10 @@ def check_like(first: Batch, batch: Batch) -> None:
                 got=f"shape {b.shape}",
             )
         if is_strings(a) != is_strings(b):
-            raise ShapeError(
-                f"An array of a batch has the dtype {b.dtype}, and in the first batch it was {a.dtype}.",
+            raise ArgumentError(
+                f"An array of a batch has the dtype {b.dtype}, and not {'strings' if is_strings(a) else 'numbers'}.",
                 argument=paths(first)[i],
-                expected="strings" if is_strings(a) else "numbers",
+                expected=f"{'strings' if is_strings(a) else 'numbers'}, as in the first batch",
                 got=f"dtype {b.dtype}",
             )
 

@@ -28,7 +28,7 @@ def is_series(x: Any) -> bool:
     return hasattr(x, "to_frame") and hasattr(x, "to_numpy")
 
 
-def columns(frame: Any, strings: bool = False) -> Any:
+def columns(frame: Any) -> Any:
     """The columns of a frame as one array (samples, columns), in the dtype that can hold all of them.
 
     Raises:
@@ -38,9 +38,7 @@ def columns(frame: Any, strings: bool = False) -> Any:
 
     # By position, since two columns may have one name.
     each = [frame.iloc[:, i] for i in range(frame.shape[1])] if hasattr(frame, "iloc") else frame.get_columns()
-    found = [column(c, str(name), strings) for name, c in zip(frame.columns, each, strict=True)]
-    if strings and len({x.dtype.kind in "OTU" for x in found}) > 1:  # NumPy would make strings of the numbers
-        found = [column(c, str(name)) for name, c in zip(frame.columns, each, strict=True)]
+    found = [column(c, str(name)) for name, c in zip(frame.columns, each, strict=True)]
     return np.stack(found, axis=1) if found else np.zeros(frame.shape, np.float32)
 
 

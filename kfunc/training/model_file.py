@@ -11,8 +11,7 @@ from .. import checks, files, losses, tree
 from ..arrays import dtype_name, to_numpy
 from ..errors import ArgumentError, FileError, KfuncError, ParamError
 from ..metrics import resolve as resolve_metric
-from ..registry import from_config, to_config
-from ..tables import collected
+from ..registry import collected, from_config, to_config
 from ..tracing.spec import Spec
 from .state import TrainState
 from .traced import Traced

@@ -14,8 +14,7 @@ from ..errors import ArgumentError, KfuncError, ShapeError
 from ..nn.freezing import layers_by_path
 from ..nn.layer import Layer
 from ..nn.scope import Call, Declaration
-from ..registry import from_config, to_config
-from ..tables import collected
+from ..registry import collected, from_config, to_config
 from ..tracing.spec import Spec
 from .host_part import HostPart, split
 

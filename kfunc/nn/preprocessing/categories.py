@@ -27,7 +27,7 @@ def _float(layer: Any) -> str:
 
 @layer
 class CategoryEncoding(Layer):
-    """Integer categories as arrays of 0 and 1, or of counts.
+    """Integer categories (samples, n) to arrays of 0 and 1, or of counts, (samples, num_tokens).
 
     Args:
         num_tokens: The number of categories: these are 0, 1, ... `num_tokens - 1`. Other integers count for nothing.
@@ -61,7 +61,7 @@ class CategoryEncoding(Layer):
 
 @layer
 class Discretization(Layer):
-    """The number of the bin that each number lies in, or what `CategoryEncoding` makes of these.
+    """The number of the bin that each number lies in, of any shape, or what `CategoryEncoding` makes of these.
 
     Bin i holds the numbers from bound i - 1 on and below bound i; NaN lies in the last one.
 

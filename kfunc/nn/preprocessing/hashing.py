@@ -32,7 +32,8 @@ def _number(layer: Any) -> str:
 class Hashing(HostLayer):
     """The bin of each string or integer, by its hash: FarmHash64, or SipHash64 with a `salt`. Keras has the same bins.
 
-    It runs on the host; see `HostLayer`. Integers are hashed as their decimal digits; floats lose their fraction.
+    Input of any shape. It runs on the host; see `HostLayer`. Integers are hashed as their decimal digits; floats lose
+    their fraction.
 
     Args:
         num_bins: The number of bins.
@@ -72,8 +73,8 @@ class Hashing(HostLayer):
 class HashedCrossing(HostLayer):
     """The bin of each combination of two or more categories, by their hash. Keras has the same bins.
 
-    It runs on the host; see `HostLayer`. The input is a list or tuple of strings or integers, arrays (samples,) or
-    (samples, 1).
+    It runs on the host; see `HostLayer`. The input is a list or tuple of strings or integers, arrays of a common shape
+    (samples,) or (samples, 1).
 
     Args:
         num_bins: The number of bins.

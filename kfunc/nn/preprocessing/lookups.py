@@ -383,7 +383,8 @@ class Counts:
 class StringLookup(Lookup):
     """The index of each string in a vocabulary, or an array of what is in a sample. It runs on the host.
 
-    The vocabulary is given, or learnt: `layer = layer.adapt(data)` returns a layer that has it.
+    The input has any shape. The vocabulary is given, or learnt: `layer = layer.adapt(data)` returns a layer that has
+    it.
 
     Args:
         max_tokens: The most indices that there may be, with those of special tokens.
@@ -424,15 +425,15 @@ class StringLookup(Lookup):
 class IntegerLookup(Lookup):
     """The index of each integer in a vocabulary, or an array of what is in a sample. It runs on the host.
 
-    See `StringLookup`, whose arguments these are, but for three.
+    The input has any shape. See `StringLookup`, whose arguments these are, but for three.
 
     Args:
         vocabulary_dtype: Must be "int64".
         oov_method: How unknown integers are shared among several `num_oov_indices`: "floormod" by their remainder,
             "farmhash" by the hash of their digits.
         salt: One or two integers, which make this hash another.
-        max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode, sparse,
-            pad_to_max_tokens: As for `StringLookup`.
+        max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert: As for `StringLookup`.
+        output_mode, sparse, pad_to_max_tokens: As for `StringLookup`.
 
     Raises:
         DataError: An integer is unknown, and `num_oov_indices` is 0.

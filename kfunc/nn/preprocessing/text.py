@@ -28,7 +28,9 @@ _END = b"\0"
 
 @layer
 class TextVectorization(Lookup):
-    """Texts as the indices of their words, or as arrays of which words are in them. It runs on the host.
+    """Texts (samples,) or (samples, 1) to the indices of their words, or to arrays of which words are in them.
+
+    It runs on the host.
 
     A text is standardised, split into words, joined to n-grams, and looked up. The vocabulary is given, or learnt:
     `layer = layer.adapt(texts)` returns a layer that has it.

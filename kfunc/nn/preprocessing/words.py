@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DataError, FileError
-from ...registry import register
-from ...tables import current, held
+from ...registry import current, held, register
 
 __all__ = ["Table"]
 
