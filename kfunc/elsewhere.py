@@ -102,9 +102,7 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "kfunc.nn": {
         **dict.fromkeys(
-            (
-                *("MelSpectrogram", "RandomElasticTransform", "STFTSpectrogram"),
-            ),
+            (*("MelSpectrogram", "RandomElasticTransform", "STFTSpectrogram"),),
             _PREPROCESSING,
         ),
     },
