@@ -433,6 +433,32 @@ def test_a_state_that_cannot_be_stored_is_said(name, tmp_path, monkeypatch):
         assert same_values(resume_run.result(*run(given(), tmp_path / "died")), expected)
 
 
+class Streamed:
+    """As Hugging Face's streamed data: each iteration begins at the state that was set, until `set_epoch` is called."""
+
+    at = begin = 0
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.begin = state["at"]
+
+    def __iter__(self):
+        self.at = self.begin
+        while self.at < 6:
+            self.at += 1
+            yield batches()[self.at - 1]
+
+
+def test_streamed_data_that_begin_at_the_state_are_refused(tmp_path, monkeypatch):
+    """Each epoch after the resumed one would lack the batches before that state, and nobody would know."""
+    with dying(monkeypatch, "step", 10):
+        run({"x": Streamed()}, tmp_path)
+    with pytest.raises(kf.errors.DataError, match="where the resumed training began"):
+        run({"x": Streamed()}, tmp_path)
+
+
 LACKING = {
     "the order": (lambda: Stateful(lacks=("order",)), "it does not bring back all that the batches depend on", False),
     "what set_state needs": (lambda: Stateful(lacks=("at",)), "KeyError: 'at'", True),

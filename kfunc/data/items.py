@@ -17,7 +17,7 @@ from ..errors import DataError, ResumeWarning
 from .batches import Batch, check_like, unpacked
 from .prefetch import Ahead
 from .protocol import Reader, Source
-from .states import States, unpacked_state
+from .states import States, packed, unpacked_state
 from .trail import Trail, digest
 
 __all__ = ["ItemSource", "IterableSource", "first_of", "length"]
@@ -293,6 +293,7 @@ class _Stream:
         self.states: States | None = None
         self._start, self._origin, self._head = 0, 0, 0
         self._before: Any = None
+        self._resumed: tuple[int, str] | None = None  # the digest of the item that came after `restore`, and the state
         self._fresh = False  # whether the next item is the first of an iteration after the first one
 
     def peek(self) -> Any:
@@ -330,6 +331,8 @@ class _Stream:
         self.states.found[self._taken] = state
         if (item := self._next(False)) is _END:
             raise ValueError("no batch comes after it")
+        if not self.states.inner:
+            self._resumed = digest(unpacked(item)), packed(*self.states.now(self._iterator))["text"]
         return item
 
     def undo(self) -> None:
@@ -419,7 +422,22 @@ class _Stream:
         item = next(self._iterator, _END)
         if states and fresh and states.inner and item is not _END and digest(unpacked(item)) != self._head:
             states.give_up("")  # iterations differ, so something that is not in the state tells them what to read
+        if states and fresh and self._resumed is not None and item is not _END:
+            resumed, self._resumed = self._resumed, None
+            found = digest(unpacked(item)), packed(*states.now(self._iterator))["text"]
+            if found[0] != self._head and found == resumed:
+                raise _begins_there(self.batches)
         return item
+
+
+def _begins_there(batches: Any) -> DataError:
+    return DataError(
+        "The data begin each epoch where the resumed training began, and not at their first batch.",
+        argument="x",
+        expected="whole epochs, as before the interruption",
+        got=f"{type(batches).__name__}, whose load_state_dict holds for all iterations until set_epoch is called",
+        fix="call set_epoch(epoch) of the data in a callback's on_epoch_begin",
+    )
 
 
 _END = object()
