@@ -459,7 +459,7 @@ def held(number: int, table: Any) -> None:
     tables = current()
     if tables is None or number != len(tables.found):
         raise ArgumentError(
-            "A config refers to words that are in the file of a model.",
+            f"`number` refers to table {number!r} of words, which is not the next one in the file of a model.",
             argument="number",
             expected="a config that kf.Model.load reads",
             got=number,

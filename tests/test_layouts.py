@@ -224,6 +224,18 @@ for label, layer in {
     ROWS[f"after {label}"] = one(2, lambda layer=layer: [nn.Conv2D(4, 3), layer(), nn.Conv2D(3, 2)])
 
 
+PICTURES = [
+    *(nn.RandomFlip(), nn.RandomRotation(0.2), nn.RandomTranslation(0.2, 0.2), nn.RandomZoom(0.3), nn.RandomShear(0.3)),
+    *(nn.RandomPerspective(), nn.RandomErasing(), nn.RandomGaussianBlur(0.5), nn.RandomGrayscale(0.9)),
+    *(nn.RandomBrightness(0.2), nn.RandomContrast(0.3), nn.RandomHue(0.3), nn.RandomSaturation(0.3)),
+    *(nn.RandomColorDegeneration(0.4), nn.RandomColorJitter(brightness_factor=0.2), nn.RandomInvert(0.5)),
+    *(nn.RandomPosterization(4), nn.RandomSharpness(0.4), nn.Solarization(), nn.AutoContrast(), nn.Equalization()),
+    *(nn.ContrastLimitedAdaptiveHistogramEqualization(), nn.MixUp(), nn.CutMix(), nn.RandAugment(), nn.AugMix()),
+    *(nn.Resizing(7, 8), nn.CenterCrop(6, 7), nn.RandomCrop(5, 6)),
+]
+ROWS["photographs"] = (lambda: nn.Sequential([nn.Input((9, 10, 3)), *PICTURES, nn.Conv2D(2, 3)])), FIRST
+
+
 def arrays(specs, seed=0):
     r = np.random.default_rng(seed)
     return kf.tree.map(lambda x: r.normal(size=[n or 2 for n in x.shape]).astype("float32"), specs)
@@ -307,6 +319,15 @@ def test_training_is_the_same():
     _, back_grads, back_state = to_layout(new, new_grads, "channels_last", state=new_after)
     close(after, back_state, tol)
     close(grads, back_grads, tol)
+
+
+@pytest.mark.parametrize("i", range(len(PICTURES)), ids=[type(x).__name__ for x in PICTURES])
+def test_pictures_are_augmented_alike(i):
+    net = nn.Sequential([nn.Input((9, 10, 3)), nn.Pipeline([PICTURES[i]])])
+    new, _, _ = to_layout(net, {}, "channels_first", state={})
+    x, key = np.random.default_rng(0).integers(0, 256, (3, 9, 10, 3)).astype("float32"), kf.random.key(1)
+    (want, _), (out, _) = (n.apply({}, v, key=key, train=True) for n, v in ((net, x), (new, turned(x, FIRST))))
+    np.testing.assert_allclose(out, turned(want, FIRST), rtol=0, atol=255 * 2.0**-20)  # the same sums, in any order
 
 
 @pytest.mark.parametrize("name", ["excitation", "several", "generator", "tokens"])

@@ -213,7 +213,8 @@ def test_float64(name):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_array_arguments(name):
     key, jax_key = random.key(9, backend=name), jax.random.key(9)
-    for dtype, value in (("int32", 7), ("int32", -3), ("int64", 2**32 + 7), ("uint8", 200)):
+    large = [("int64", 2**32 + 7)] if name != "jax" else []  # JAX has no such number without 64 bits
+    for dtype, value in (("int32", 7), ("int32", -3), *large, ("uint8", 200)):
         step = kf.asarray(np.array(value, dtype), backend=name)
         same(random.fold_in(key, step), data(jax.random.fold_in(jax_key, np.uint32(value % 2**32))))
     steps = kf.asarray(np.arange(6, dtype=np.int32).reshape(2, 3), backend=name)

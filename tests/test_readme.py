@@ -27,6 +27,8 @@ PAGES = (
     "docs/keras_files.md",
     "docs/models.md",
     "docs/modules.md",
+    "docs/preprocessing.md",
+    "docs/preprocessing_images.md",
 )
 _PART = re.compile(r"^(#+) ([^\n]*)$|^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 

@@ -28,6 +28,7 @@ from ..nn.graph import input_node, ordered
 from ..nn.layer import Layer, base_layer, spec_of
 from ..nn.nodes import Node, Part
 from ..nn.operations import Operation
+from ..nn.preprocessing.pictures import Picture
 from ..nn.scope import Call, Scope
 from ..ops._op import OPS, Op
 from ..tracing.spec import Spec
@@ -925,7 +926,7 @@ _RULES: dict[type, Callable[[Any, Move], Any]] = {
     nn.TimeDistributed: _time_distributed,
     **dict.fromkeys((conv._Convolving, convlstm._ConvLSTM, pooling._Pooling, pooling._AdaptivePooling), _formatted),
     **dict.fromkeys((pooling._GlobalPooling, reshaping._Cropping, reshaping._ZeroPadding), _formatted),
-    **dict.fromkeys((reshaping._UpSampling, nn.SpatialDropout2D, nn.SpatialDropout3D), _formatted),
+    **dict.fromkeys((reshaping._UpSampling, nn.SpatialDropout2D, nn.SpatialDropout3D, Picture), _formatted),
     **dict.fromkeys((nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Identity, nn.ActivityRegularization), _keeping),
     **dict.fromkeys((nn.GaussianNoise, nn.GaussianDropout, merging._Merge), _keeping),
     **dict.fromkeys((applications.StochasticDepth, applications.CustomScaleLayer), _keeping),
@@ -945,7 +946,7 @@ _RULES: dict[type, Callable[[Any, Move], Any]] = {
 }
 """What a class and those that inherit from it need. Other layers of kfunc's get their inputs as before."""
 
-_CONTAINERS = (nn.Residual, nn.Branch, nn.Parallel)
+_CONTAINERS = (nn.Residual, nn.Branch, nn.Parallel, nn.Pipeline)
 
 
 def _inherits(cls: type, base: type) -> bool:

@@ -20,8 +20,8 @@ Here is each difference that is on purpose, with its reason. The page is made by
 the tests leave out: Keras's own tests that do not pass (`tests/peers/keras.toml`), and calls on which Keras's answer is
 no oracle (`tests/keras_rows`, `tests/catalogue`).
 
-What is in Keras and not here: preprocessing layers, sparse and ragged tensors, and methods of layers for quantization
-and LoRA. Layers of your own are written another way: one `forward(scope, x)`; see README.
+What is in Keras and not here: `FeatureSpace`, layers of sound, sparse and ragged tensors, and methods of layers for
+quantization and LoRA. Layers of your own are written another way: one `forward(scope, x)`; see README.
 """
 
 

@@ -56,7 +56,7 @@ def _on_host(x: Any) -> np.ndarray:
     kind = kind_of(type(x))
     if kind is not None and kind.backend.is_traced(x):
         raise ArgumentError(
-            "A layer that looks words up, or hashes them, cannot be compiled: it runs on the host.",
+            "`x` is traced, and a layer that looks words up, or hashes them, runs on the host.",
             argument="x",
             expected="an array whose values are known, or strings",
             got=f"an array that is traced by {kind.backend.name}",

@@ -452,7 +452,7 @@ class AugMix(_Chosen):
 class MaxNumBoundingBoxes(Picture):
     """A dict of images with just `max_number` boxes each: others are left out, and missing ones are `fill_value`.
 
-    Also outside training.
+    Boxes (batch, boxes, 4) to (batch, max_number, 4), and their labels likewise. Also outside training.
 
     Args:
         max_number: How many boxes.
@@ -483,6 +483,8 @@ class MaxNumBoundingBoxes(Picture):
 @layer
 class Pipeline(Layer):
     """Layers one after another, as `Sequential`; arrays, or dicts of images with labels, boxes and masks.
+
+    Any shape that the first layer takes becomes that of the last one.
 
     Args:
         layers: The layers, at least one.
