@@ -116,9 +116,10 @@ def _named(core: Layer, net: Layer) -> Layer:
 
 def check_strings(net: Layer, x: Any) -> None:
     """Raise an ArgumentError if there are strings in the inputs of a network that begins with no layer for them."""
-    if split(net) is not None:
+    leaves = tree.leaves(x)
+    if not any(map(is_strings, leaves)) or split(net) is not None:
         return
-    for path, leaf in zip(tree.paths(x), tree.leaves(x), strict=True):
+    for path, leaf in zip(tree.paths(x), leaves, strict=True):
         if is_strings(leaf):
             raise ArgumentError(
                 f"`{f'x/{path}'.rstrip('/')}`: An array has the dtype {leaf.dtype}, and not numbers.",

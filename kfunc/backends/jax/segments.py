@@ -60,3 +60,11 @@ def _embedding(indices, table):
 def _split(x, indices_or_sections, axis=0):
     # The gradient of `jnp.split` is one concatenation; that of slices is a sum of padded arrays.
     return jnp.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented
+
+
+@lowering(backend, ops.image.counts_below)
+def _counts_below(levels, bins):
+    def counts(row):
+        return jnp.cumsum(jnp.bincount(row, length=bins), dtype=jnp.int32)
+
+    return jax.vmap(jax.vmap(counts, in_axes=1, out_axes=1))(levels)

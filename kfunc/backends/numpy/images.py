@@ -1,4 +1,4 @@
-"""NumPy's lowering of resizing: each result is the sum of a few inputs, which are gathered."""
+"""NumPy's lowerings of image ops: resizing gathers the few inputs of each result, and histograms count in one pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...ops._op import lowering
 from ...ops.image.resampling import resampling_matrix, resized
 from .backend import backend
 
-__all__ = ["resize"]
+__all__ = ["counts_below", "resize"]
 
 _MOST_TAPS = 16
 """With more inputs for a result, the product with the whole matrix is as fast. Two take a tenth of its time."""
@@ -59,3 +59,11 @@ def resize(images: Any, *args: Any, **options: Any) -> Any:
     if not isinstance(images, np.ndarray) or images.dtype.kind not in "biuf" or images.dtype == np.float16:
         return NotImplemented
     return resized(_resample, images, *args, **options)
+
+
+@lowering(backend, ops.image.counts_below)
+def counts_below(levels: Any, bins: int) -> Any:
+    batch, _, channels = levels.shape
+    first = bins * np.arange(batch * channels).reshape(batch, 1, channels)
+    counts = np.bincount((levels + first).ravel(), minlength=batch * channels * bins).reshape(batch, channels, bins)
+    return np.cumsum(counts, axis=2, dtype=np.int32).transpose(0, 2, 1)

@@ -147,6 +147,16 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     return tf.pad(x, pad_pairs(pad_width, x.shape.rank), constant_values=value)
 
 
+@_lower(ops.image.counts_below)
+def counts_below(levels: Any, bins: Any) -> Any:
+    channels = levels.shape[2]
+    if channels is None:
+        return NotImplemented
+    rows = tf.reshape(tf.transpose(levels, (0, 2, 1)), (-1, tf.shape(levels)[1]))
+    counts = tf.math.bincount(rows, minlength=bins, maxlength=bins, axis=-1, dtype=tf.int32)
+    return tf.transpose(tf.reshape(tf.cumsum(counts, axis=1), (-1, channels, bins)), (0, 2, 1))
+
+
 @_lower(ops.split)
 def split(x: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     return tf.split(x, indices_or_sections, axis) if isinstance(indices_or_sections, int) else NotImplemented

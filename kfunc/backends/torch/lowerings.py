@@ -87,6 +87,15 @@ def _pad(x, pad_width, mode="constant", constant_values=None):
     return F.pad(x, amounts, value=0 if constant_values is None else constant_values)
 
 
+@lowering(backend, ops.image.counts_below)
+def _counts_below(levels, bins):
+    batch, _, channels = levels.shape
+    counts = torch.zeros((batch, channels, bins), dtype=torch.int32, device=levels.device)
+    rows = levels.permute(0, 2, 1).to(torch.int64)
+    counts = counts.scatter_add(2, rows, torch.ones((), dtype=torch.int32, device=levels.device).expand(rows.shape))
+    return torch.cumsum(counts, 2, dtype=torch.int32).permute(0, 2, 1)
+
+
 @lowering(backend, ops.split)
 def _split(x, indices_or_sections, axis=0):
     if not isinstance(indices_or_sections, int) or x.shape[axis] % indices_or_sections:

@@ -9,6 +9,8 @@ from .._op import op
 
 __all__ = ["counts_below"]
 
+_AT_ONCE = 16  # levels
+
 
 @op
 def counts_below(levels: Array, bins: int) -> Array:
@@ -23,9 +25,12 @@ def counts_below(levels: Array, bins: int) -> Array:
     Returns:
         (batch, bins, channels), int32.
     """
-    xp = namespace(levels)
-    steps = xp.reshape(xp.arange(bins, dtype=levels.dtype, device=device(levels)), (1, -1, 1, 1))
-    return xp.sum(xp.astype(xp.expand_dims(levels, axis=1) <= steps, xp.int32), axis=2, dtype=xp.int32)
+    xp, out = namespace(levels), []
+    for first in range(0, bins, _AT_ONCE):  # all at once would take as many times the memory of the images
+        numbers = xp.arange(first, min(first + _AT_ONCE, bins), dtype=levels.dtype, device=device(levels))
+        below = xp.expand_dims(levels, axis=1) <= xp.reshape(numbers, (1, -1, 1, 1))
+        out.append(xp.sum(xp.astype(below, xp.int32), axis=2, dtype=xp.int32))
+    return xp.concat(out, axis=1)
 
 
 @counts_below.shape_rule
