@@ -163,9 +163,16 @@ def test_values_in_double(i):
     close(flat(call(ops, ROWS[i], *given)), oracle(i)[0], ROWS[i], double=True)
 
 
-@rows
 @pytest.mark.usefixtures("quickly_compiled")
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize(
+    ("name", "i"),
+    [
+        pytest.param(backend.values[0], i, id=f"{backend.values[0]}-{IDS[i]}", marks=backend.marks)
+        for backend in TRAINING
+        for i in range(len(ROWS))
+        if backend.values[0] == "numpy" or chosen(2, backend.values[0], IDS[i])
+    ],
+)
 def test_gradients(name, i):
     row = ROWS[i]
     if oracle(i)[1] is None:
