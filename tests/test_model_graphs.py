@@ -477,6 +477,13 @@ def test_a_picture_of_networks_in_it(tmp_path):
     assert '"conv2d" [label="conv2d: Conv2D (relu)\\nfloat32"];' in found and found.count("subgraph") == 2
 
 
+def test_a_picture_has_the_layers_that_read_strings():
+    words = nn.StringLookup(vocabulary=["a", "b"])
+    model = kf.Model(nn.Sequential([nn.Input((1,), dtype="string"), words, nn.Embedding(3, 2)]))
+    for found in (kf.utils.model_to_dot(model), model.dot()):
+        assert "StringLookup" in found and "Embedding" in found
+
+
 def boxes(path):
     """The rectangles of an SVG, (left, top, right, bottom), and its texts."""
     root = xml.etree.ElementTree.parse(path).getroot()

@@ -260,6 +260,12 @@ def test_one_seed_divides_files_as_in_keras(pictures, labels, seed):
     assert sorted(first) == sorted(second) and not np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_labels_may_be_an_array(pictures, kind):
+    made = kf.utils.image_dataset_from_directory(pictures, kind(range(13)), shuffle=False, verbose=False)
+    assert made[0][1].tolist() == list(range(13))
+
+
 def test_grey_of_16_bits_and_palettes(tmp_path):
     Image.fromarray(np.uint16([[0, 256, 65535]])).save(tmp_path / "16.png")
     Image.fromarray(np.uint8([[[51, 51, 51], [204, 204, 204], [0, 0, 0]]])).convert("P").save(tmp_path / "p.gif")

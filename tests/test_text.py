@@ -80,7 +80,7 @@ def test_kinds_of_strings(kind):
         return
     if kind == "StringDType":
         if not hasattr(np.dtypes, "StringDType"):
-            pytest.skip("NumPy 1 has none")
+            pytest.skip("NumPy 1 has no StringDType")
         x = np.asarray(x, np.dtypes.StringDType())
     elif kind != "list":
         x = (

@@ -59,7 +59,7 @@ def is_kind(dtype: Any, *kinds: str) -> bool:
 
 
 def plain(x: Any) -> tuple[Any, ...]:
-    """What tells a Python value from others: 1, 1.0 and True are equal, and so are 0.0 and -0.0."""
+    """A key for a Python value in a dict. The value alone would not do: 1, 1.0 and True are equal, and 0.0 and -0.0."""
     return x.__class__, repr(x) if isinstance(x, float | complex) else x
 
 

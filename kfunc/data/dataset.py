@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import contextvars
-import functools
 import operator
 import sys
 import threading
@@ -155,7 +154,7 @@ class Dataset:
         return _Cached(self)
 
     def prefetch(self, buffer_size: int | None = None) -> Dataset:
-        """A data set of which so many items may be read ahead; None or -1 leaves their number as it is."""
+        """The same items, of which up to `buffer_size` are read ahead. None or -1 keeps the number set before."""
         other = _Part(self, 0, None)
         if buffer_size not in (None, -1):
             other.max_queue_size = checks.positive("buffer_size", buffer_size)
@@ -204,7 +203,7 @@ def workers_of(dataset: Any) -> int:
 
 
 def in_order(read: Callable[[int], Any], numbers: Iterable[int], workers: int, most: int) -> Generator:
-    """`read(i)` for each of `numbers`, in their order, by so many threads, of which `most` may be read ahead."""
+    """Yield `read(i)` for each of `numbers`, in their order. So many threads read, and keep up to `most` results."""
     if workers == 1:
         for i in numbers:
             yield read(i)
@@ -261,15 +260,12 @@ class _Made(Dataset):
         return found
 
     def __getitem__(self, index: int) -> Any:
-        return self._at(index, max(self._epochs - 1, 0))
-
-    def _at(self, index: int, epoch: int) -> Any:
         count, i = self._count(), operator.index(index)
         if i < 0 and count is not None:
             i += count
         if i < 0 or (count is not None and i >= count):
             raise IndexingError(f"The item {index} was asked for, of {'an endless' if count is None else count}.")
-        return self._item(i, epoch)
+        return self._item(i, max(self._epochs - 1, 0))
 
     def __iter__(self) -> Iterator[Any]:
         epoch, count = self._iterations, self._count()
@@ -378,6 +374,8 @@ class _Mapped(_Each):
         function = as_layer(function)
         self._layer = function if isinstance(function, Layer) else None
         self._function, self._seed = function, seed
+        self._lock = threading.Lock()
+        self._made: tuple[Tree, Tree] | None = None  # the parameters and the state of the layer
         if self._layer is None and not callable(function):
             raise ArgumentError.must_be("map_func", "a function or a layer", function)
 
@@ -391,27 +389,22 @@ class _Mapped(_Each):
         y, _ = self._layer.apply(params, x, state=state, key=key, train=True)
         return (y, *rest) if rest else y
 
-    @functools.cached_property
-    def _values(self) -> Callable[[Any], Any]:
-        """The parameters and the state of the layer, which are made once. No layer here learns, so none has weights."""
-        layer, lock, found = self._layer, threading.Lock(), list[Any]()
-
-        def values(x: Any) -> Any:
-            with lock:
-                if not found:
-                    params, state = layer.init(0, x)  # type: ignore[union-attr]
-                    if tree.leaves(params):
-                        raise ArgumentError(
-                            f"`map_func` is the layer {type(layer).__name__}, which has weights.",
-                            argument="map_func",
-                            expected="a layer without weights",
-                            got=type(layer).__name__,
-                            fix="call it by a function of your own: lambda x, y: (layer.apply(params, x)[0], y)",
-                        )
-                    found.append((params, state))
-            return found[0]
-
-        return values
+    def _values(self, x: Any) -> tuple[Tree, Tree]:
+        """The parameters and the state of the layer, which are made once. It must have no weights: nothing trains."""
+        with self._lock:
+            if self._made is None:
+                layer: Any = self._layer
+                params, state = layer.init(0, x)
+                if tree.leaves(params):
+                    raise ArgumentError(
+                        f"`map_func` is the layer {type(layer).__name__}, which has weights.",
+                        argument="map_func",
+                        expected="a layer without weights",
+                        got=type(layer).__name__,
+                        fix="call it by a function of your own: lambda x, y: (layer.apply(params, x)[0], y)",
+                    )
+                self._made = params, state
+            return self._made
 
 
 class _Batched(_Each):

@@ -13,7 +13,7 @@ from .. import checks
 from ..errors import ArgumentError, DataError, FileError, shown
 from .dataset import Dataset
 
-__all__ = ["Files", "Listing", "directories", "files_of", "labelled"]
+__all__ = ["directories"]
 
 _MOST_WORKERS = 8
 
@@ -47,7 +47,7 @@ def files_of(
     """The files below `directory` whose names end with one of `endings`, in the order that Keras gives them.
 
     Raises:
-        FileError: There is no such directory.
+        FileError: The directory does not exist.
         DataError: It has no files of that kind, or a class has none, or links make a circle.
         ArgumentError: `labels` or `class_names` do not fit to the files.
     """
@@ -146,7 +146,8 @@ def labelled(items: Dataset, listing: Listing, label_mode: str | None) -> Datase
 
 
 def directories(
-    make: Callable[[Listing, bool], Dataset],
+    read: Callable[[str], Any],
+    batch_size: int | None,
     directory: Any,
     labels: Any,
     label_mode: str | None,
@@ -158,20 +159,23 @@ def directories(
     subset: str | None,
     follow_links: bool,
     verbose: bool,
+    padded: bool = False,
 ) -> Any:
-    """What all functions `..._dataset_from_directory` return: a data set, or two with `subset="both"`.
+    """The data set that a function `..._dataset_from_directory` returns; two of them with `subset="both"`.
 
     Args:
-        make: Makes a data set of the files, and is told whether it is shuffled.
-        endings: Of the files that are read, in small letters.
-        directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links, verbose: As
-            those functions have them.
+        read: Makes an item of a file.
+        endings: The endings of the files that are read, in small letters.
+        padded: Whether items of different sizes are filled up in a batch.
+        batch_size, directory, labels, label_mode, class_names, shuffle, seed, validation_split, subset, follow_links,
+            verbose: As those functions have them.
     """
+    checks.positive("batch_size", batch_size, none=True)
     checks.one_of("label_mode", label_mode, ("int", "categorical", "binary", None))
     for name, value in (("shuffle", shuffle), ("follow_links", follow_links), ("verbose", bool(verbose))):
         checks.boolean(name, value)
     checks.natural("seed", seed, none=True)
-    if labels is not None and labels != "inferred" and not isinstance(labels, list | tuple | np.ndarray):
+    if not (labels is None or isinstance(labels, list | tuple | np.ndarray) or labels == "inferred"):
         raise ArgumentError.must_be("labels", '"inferred", a list of integers, or None', labels)
     if (validation_split is None) != (subset is None):
         raise ArgumentError(
@@ -193,8 +197,17 @@ def directories(
             expected='"int" or "categorical", or 2 classes',
             got=shown(found.class_names),
         )
+
+    def made(listing: Listing, shuffled: bool) -> Any:
+        items = labelled(Files(listing.paths, read), listing, label_mode)
+        dataset: Any = items.shuffle(seed=seed or 0) if shuffled else items
+        if batch_size is not None:
+            dataset = dataset.padded_batch(batch_size) if padded else dataset.batch(batch_size)
+        dataset.class_names, dataset.file_paths = listing.class_names, listing.paths
+        return dataset
+
     if validation_split is None:
-        return _finished(make(found, shuffle), found)
+        return made(found, shuffle)
     last = int(validation_split * len(found.paths))
     cut = len(found.paths) - last
     parts = {"training": found.part(slice(0, cut)), "validation": found.part(slice(cut, None))}
@@ -209,17 +222,12 @@ def directories(
             )
         if verbose:
             print(f"Using {len(parts[name].paths)} files for {name}.")
-    made = [_finished(make(parts[name], shuffle and name == "training"), parts[name]) for name in wanted]
-    return made if subset == "both" else made[0]
-
-
-def _finished(dataset: Any, listing: Listing) -> Any:
-    dataset.class_names, dataset.file_paths = listing.class_names, listing.paths
-    return dataset
+    datasets = [made(parts[name], shuffle and name == "training") for name in wanted]
+    return datasets if subset == "both" else datasets[0]
 
 
 class Files(Dataset):
-    """What `read` makes of each file, in as many threads as there are processors."""
+    """A data set with an item for each file: what `read` returns. As many threads read as there are processors."""
 
     def __init__(self, paths: Sequence[str], read: Callable[[str], Any]):
         super().__init__(workers=min(_MOST_WORKERS, os.cpu_count() or 1))

@@ -9,8 +9,7 @@ import numpy as np
 
 from .. import checks, ops
 from ..errors import ArgumentError, DataError, MissingPackageError
-from .dataset import Dataset
-from .folders import Files, Listing, directories, labelled
+from .folders import directories
 
 __all__ = ["MODES", "decoded", "image_dataset_from_directory", "opened", "pillow"]
 
@@ -123,13 +122,12 @@ def image_dataset_from_directory(
         `class_names` and `file_paths` have the names of the classes, and the files.
 
     Raises:
-        FileError: There is no such directory.
+        FileError: The directory does not exist.
         DataError: It has no pictures, or a class has none. When items are read: a picture is damaged.
         ArgumentError: An argument has a value that is not allowed, or there are not as many labels as files.
         MissingPackageError: Pillow is not installed.
     """
     checks.one_of("color_mode", color_mode, MODES)
-    checks.positive("batch_size", batch_size, none=True)
     height, width = checks.per_axis("image_size", image_size, 2)
     checks.one_of("interpolation", interpolation, _INTERPOLATIONS)
     checks.boolean("crop_to_aspect_ratio", crop_to_aspect_ratio)
@@ -156,13 +154,9 @@ def image_dataset_from_directory(
         )
         return np.moveaxis(out, -1, 0) if data_format == "channels_first" else out
 
-    def make(listing: Listing, shuffled: bool) -> Dataset:
-        items = labelled(Files(listing.paths, read), listing, label_mode)
-        items = items.shuffle(seed=seed or 0) if shuffled else items
-        return items if batch_size is None else items.batch(batch_size)
-
     return directories(
-        make,
+        read,
+        batch_size,
         directory,
         labels,
         label_mode,

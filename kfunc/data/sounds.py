@@ -9,8 +9,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import DataError, UnsupportedError
-from .dataset import Dataset
-from .folders import Files, Listing, directories, labelled
+from .folders import directories
 
 __all__ = ["audio_dataset_from_directory"]
 
@@ -134,12 +133,11 @@ def audio_dataset_from_directory(
         and `file_paths` have the names of the classes, and the files.
 
     Raises:
-        FileError: There is no such directory.
+        FileError: The directory does not exist.
         DataError: It has no sounds, or a class has none. When items are read: a file is damaged, or ends early.
         ArgumentError: An argument has a value that is not allowed, or there are not as many labels as files.
         UnsupportedError: Sounds are to have another rate, and SciPy is not installed; or `ragged` is True.
     """
-    checks.positive("batch_size", batch_size, none=True)
     checks.positive("sampling_rate", sampling_rate, none=True)
     checks.positive("output_sequence_length", output_sequence_length, none=True)
     if checks.boolean("ragged", ragged):
@@ -159,15 +157,9 @@ def audio_dataset_from_directory(
         x = x[:output_sequence_length]
         return np.pad(x, ((0, output_sequence_length - len(x)), (0, 0)))
 
-    def make(listing: Listing, shuffled: bool) -> Dataset:
-        items = labelled(Files(listing.paths, read), listing, label_mode)
-        items = items.shuffle(seed=seed or 0) if shuffled else items
-        if batch_size is None:
-            return items
-        return items.padded_batch(batch_size) if output_sequence_length is None else items.batch(batch_size)
-
     return directories(
-        make,
+        read,
+        batch_size,
         directory,
         labels,
         label_mode,
@@ -179,4 +171,5 @@ def audio_dataset_from_directory(
         subset,
         follow_links,
         verbose,
+        padded=output_sequence_length is None,
     )

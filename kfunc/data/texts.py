@@ -7,8 +7,7 @@ from typing import Any
 
 from .. import checks
 from ..errors import DataError
-from .dataset import Dataset
-from .folders import Files, Listing, directories, labelled
+from .folders import directories
 
 __all__ = ["text_dataset_from_directory"]
 
@@ -42,11 +41,10 @@ def text_dataset_from_directory(
         and `file_paths` have the names of the classes, and the files.
 
     Raises:
-        FileError: There is no such directory.
+        FileError: The directory does not exist.
         DataError: It has no texts, or a class has none. When items are read: a file is not UTF-8.
         ArgumentError: An argument has a value that is not allowed, or there are not as many labels as files.
     """
-    checks.positive("batch_size", batch_size, none=True)
     checks.positive("max_length", max_length, none=True)
 
     def read(path: str) -> str:
@@ -62,13 +60,9 @@ def text_dataset_from_directory(
                 fix="write the file in UTF-8, or remove it",
             ) from error
 
-    def make(listing: Listing, shuffled: bool) -> Dataset:
-        items = labelled(Files(listing.paths, read), listing, label_mode)
-        items = items.shuffle(seed=seed or 0) if shuffled else items
-        return items if batch_size is None else items.batch(batch_size)
-
     return directories(
-        make,
+        read,
+        batch_size,
         directory,
         labels,
         label_mode,

@@ -129,4 +129,4 @@ def _checked(model: Any, rankdir: str, *options: bool) -> tuple[Any, ...]:
     )
     for name, value in zip(names, options, strict=True):
         checks.boolean(name, value)
-    return model._shapes().call, *options
+    return model._shapes().whole_call, *options

@@ -55,7 +55,7 @@ def _resample(x: Any, axis: int, size: int, method: str, antialias: bool) -> Any
 
 @lowering(backend, ops.image.resize)
 def resize(images: Any, *args: Any, **options: Any) -> Any:
-    # Half precision, of which bfloat16 has the kind "V", would lose digits in the sums.
+    # The reference resizes half precision: sums of float16 would lose digits here. bfloat16 has the kind "V" in NumPy.
     if not isinstance(images, np.ndarray) or images.dtype.kind not in "biuf" or images.dtype == np.float16:
         return NotImplemented
     return resized(_resample, images, *args, **options)
